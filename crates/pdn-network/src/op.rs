@@ -1,0 +1,243 @@
+//! The closed list of operations, and what each makes of the shapes it is given.
+//!
+//! Every value in a network is a map of `channels` x height x width. A vector, such as a prompt or the result of a
+//! global pool, is a map of one pixel, so a linear layer is a 1x1 convolution and needs no operation of its own.
+
+use crate::{Dcm, NetworkError, Param};
+
+/// The place of a parameter in [`crate::Network::params`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ParamId(pub(crate) usize);
+
+impl ParamId {
+    /// The index into the network's list of parameters.
+    pub fn index(self) -> usize {
+        self.0
+    }
+}
+
+/// One operation. The list is closed: an executor, a folder or an exporter handles each of these and nothing else.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Op {
+    /// The picture to enlarge, in the value range of [`crate::PictureFormat`]. No inputs.
+    Picture {
+        /// Channels of the picture: 3 for RGB.
+        channels: usize,
+    },
+    /// The prompt's embedding, of unit length, along the channels of one pixel. No inputs.
+    Prompt {
+        /// Length of the embedding.
+        dim: usize,
+    },
+    /// A parameter along the channels of one pixel. No inputs.
+    Constant(ParamId),
+    /// One channel of this number over the extent of the input: with 1, what lies inside the picture.
+    Fill(f64),
+    /// Convolution of stride 1, padded with zeros so that the extent is kept. `weight` is `[out, in, k, k]`, k odd;
+    /// `bias` is `[out]`.
+    Conv {
+        /// The kernel, `[out, in, k, k]`.
+        weight: ParamId,
+        /// Added to every pixel, `[out]`.
+        bias: Option<ParamId>,
+    },
+    /// Convolution with a kernel mixed from a bank: inputs are the map and the mixture `π` of length n; the kernel is
+    /// `Σ π_k bank_k` and the bias `Σ π_k bias_k` (the paper's equation 4).
+    MixedConv {
+        /// The kernels, `[n, out, in, k, k]`.
+        bank: ParamId,
+        /// Their biases, `[n, out]`.
+        bias: ParamId,
+    },
+    /// A function of each number by itself.
+    Act(Act),
+    /// Two maps, number by number; the second may have one channel or one pixel, which is then used everywhere.
+    Binary(Binary),
+    /// Multiplication by a fixed number.
+    Scale(f64),
+    /// Maps of one extent, their channels one after the other.
+    Concat,
+    /// A run of channels.
+    Slice {
+        /// The first channel kept.
+        start: usize,
+        /// How many are kept.
+        len: usize,
+    },
+    /// `[c r², h, w]` to `[c, h r, w r]`, as in PyTorch: channel `c r² + i r + j` becomes pixel (i, j) of each r x r.
+    PixelShuffle(usize),
+    /// A statistic of each channel over the whole picture, as a map of one pixel.
+    GlobalPool(Pool),
+    /// At each pixel the inner product over channels of two maps; the second may have one pixel.
+    Dot,
+    /// At each pixel `sqrt(Σ x² + ε²)` over channels.
+    Norm {
+        /// Keeps the norm from vanishing.
+        eps: f64,
+    },
+    /// Softmax over channels.
+    Softmax,
+    /// The Dynamic Correlation Module: inputs are the map and the prompt. [`crate::Network::lower`] turns it into the
+    /// operations above.
+    Dcm(Dcm),
+}
+
+/// A function of each number by itself.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Act {
+    /// `max(x, 0)`.
+    Relu,
+    /// `x` where positive, else `x` times this slope.
+    LeakyRelu(f64),
+    /// `1 / (1 + exp(-x))`.
+    Sigmoid,
+}
+
+/// How two numbers become one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Binary {
+    /// The sum.
+    Add,
+    /// The product.
+    Mul,
+    /// The first by the second.
+    Div,
+}
+
+/// A statistic of a channel over the whole picture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pool {
+    /// The mean.
+    Mean,
+    /// The population standard deviation plus the mean (IMDN's contrast).
+    Contrast,
+}
+
+/// How large a map is, beside the picture to enlarge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent {
+    /// One pixel, whatever the picture.
+    One,
+    /// So many pixels a side for each pixel a side of the picture.
+    Picture(usize),
+}
+
+/// Channels and extent of a map.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// How many channels.
+    pub channels: usize,
+    /// How large.
+    pub extent: Extent,
+}
+
+impl Shape {
+    /// A map of one pixel.
+    pub fn vector(channels: usize) -> Self {
+        Self { channels, extent: Extent::One }
+    }
+
+    /// Whether `other` can stand beside this map, its one channel or one pixel used everywhere.
+    fn spreads(self, other: Self) -> bool {
+        (other.channels == self.channels || other.channels == 1)
+            && (other.extent == self.extent || other.extent == Extent::One)
+    }
+}
+
+impl Op {
+    /// The shape this operation makes of its inputs' shapes.
+    ///
+    /// # Errors
+    /// A sentence saying what was expected and found, without the node's name, which the caller adds.
+    pub fn shape(&self, inputs: &[Shape], params: &[Param]) -> Result<Shape, NetworkError> {
+        let bad = |why: String| Err(NetworkError::Shape(why));
+        let wanted = self.arity(inputs.len());
+        if inputs.len() != wanted {
+            return bad(format!("expected {wanted} inputs, found {}", inputs.len()));
+        }
+        let param = |id: ParamId| params[id.0].shape.as_slice();
+        match self {
+            Op::Picture { channels } => Ok(Shape { channels: *channels, extent: Extent::Picture(1) }),
+            Op::Prompt { dim } => Ok(Shape::vector(*dim)),
+            Op::Constant(id) => match param(*id) {
+                [n] => Ok(Shape::vector(*n)),
+                other => bad(format!("expected a constant of one dimension, found {other:?}")),
+            },
+            Op::Fill(_) => Ok(Shape { channels: 1, ..inputs[0] }),
+            Op::Conv { weight, bias } => {
+                let [o, i, kh, kw] = *param(*weight) else {
+                    return bad(format!("expected a kernel [out, in, k, k], found {:?}", param(*weight)));
+                };
+                if let Some(bias) = bias.filter(|b| param(*b) != [o]) {
+                    return bad(format!("expected a bias [{o}], found {:?}", param(bias)));
+                }
+                convolved(inputs[0], [o, i, kh, kw])
+            }
+            Op::MixedConv { bank, bias } => {
+                let [n, o, i, kh, kw] = *param(*bank) else {
+                    return bad(format!("expected a bank [n, out, in, k, k], found {:?}", param(*bank)));
+                };
+                if param(*bias) != [n, o] {
+                    return bad(format!("expected biases [{n}, {o}], found {:?}", param(*bias)));
+                }
+                if inputs[1] != Shape::vector(n) {
+                    return bad(format!("expected a mixture of {n} kernels, found {:?}", inputs[1]));
+                }
+                convolved(inputs[0], [o, i, kh, kw])
+            }
+            Op::Act(_) | Op::Scale(_) | Op::Softmax => Ok(inputs[0]),
+            Op::Binary(_) => match inputs[0].spreads(inputs[1]) {
+                true => Ok(inputs[0]),
+                false => bad(format!("{:?} does not stand beside {:?}", inputs[1], inputs[0])),
+            },
+            Op::Concat => match inputs.iter().all(|s| s.extent == inputs[0].extent) {
+                true => Ok(Shape { channels: inputs.iter().map(|s| s.channels).sum(), ..inputs[0] }),
+                false => bad(format!("expected maps of one extent, found {inputs:?}")),
+            },
+            Op::Slice { start, len } => match start.checked_add(*len).is_some_and(|end| end <= inputs[0].channels) {
+                true => Ok(Shape { channels: *len, ..inputs[0] }),
+                false => bad(format!("channels {start} + {len} of {}", inputs[0].channels)),
+            },
+            Op::PixelShuffle(r) => match inputs[0] {
+                Shape { channels, extent: Extent::Picture(scale) } if *r > 0 && channels % (r * r) == 0 => {
+                    Ok(Shape { channels: channels / (r * r), extent: Extent::Picture(scale * r) })
+                }
+                other => bad(format!("expected a map with a multiple of {r}² channels, found {other:?}")),
+            },
+            Op::GlobalPool(_) => Ok(Shape::vector(inputs[0].channels)),
+            Op::Dot => match inputs[1].channels == inputs[0].channels && inputs[0].spreads(inputs[1]) {
+                true => Ok(Shape { channels: 1, ..inputs[0] }),
+                false => bad(format!("{:?} does not stand beside {:?}", inputs[1], inputs[0])),
+            },
+            Op::Norm { .. } => Ok(Shape { channels: 1, ..inputs[0] }),
+            Op::Dcm(dcm) => match inputs {
+                [x, p] if x.channels == dcm.features && *p == Shape::vector(dcm.options.dim) => Ok(*x),
+                _ => bad(format!(
+                    "expected {} features and a prompt of {}, found {inputs:?}",
+                    dcm.features, dcm.options.dim
+                )),
+            },
+        }
+    }
+
+    /// How many inputs the operation takes; a concatenation takes as many as it is `given`, and at least one.
+    fn arity(&self, given: usize) -> usize {
+        match self {
+            Op::Picture { .. } | Op::Prompt { .. } | Op::Constant(_) => 0,
+            Op::Fill(_) | Op::Conv { .. } | Op::Act(_) | Op::Scale(_) | Op::Slice { .. } => 1,
+            Op::PixelShuffle(_) | Op::GlobalPool(_) | Op::Norm { .. } | Op::Softmax => 1,
+            Op::MixedConv { .. } | Op::Binary(_) | Op::Dot | Op::Dcm(_) => 2,
+            Op::Concat => given.max(1),
+        }
+    }
+}
+
+fn convolved(x: Shape, [o, i, kh, kw]: [usize; 4]) -> Result<Shape, NetworkError> {
+    if kh != kw || kh % 2 == 0 {
+        return Err(NetworkError::Shape(format!("expected an odd square kernel, found {kh}x{kw}")));
+    }
+    if x.channels != i {
+        return Err(NetworkError::Shape(format!("expected {i} channels, found {}", x.channels)));
+    }
+    Ok(Shape { channels: o, ..x })
+}

@@ -1,0 +1,126 @@
+//! Every architecture, one file each.
+//!
+//! An architecture is a configuration, a function that builds the [`Network`] from it, and the layouts of checkpoints
+//! it can be read from. Adding one is a file here and its line in [`ARCHITECTURES`]; `imdn.rs` is the worked example
+//! that `CONTRIBUTING.md` walks through.
+
+mod edsr;
+mod imdn;
+mod layout;
+mod pdn;
+
+pub use edsr::Edsr;
+pub use imdn::Imdn;
+pub use layout::{Layout, RecogniseError, Recognised, recognise};
+pub use pdn::Pdn;
+
+use crate::{Network, NetworkError};
+use serde_json::Value;
+
+/// Mean colour of DIV2K, which EDSR and its heirs subtract.
+pub const DIV2K_MEAN: [f64; 3] = [0.4488, 0.4371, 0.4040];
+
+/// An architecture, as the rest of the house sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct Architecture {
+    /// Its key in model files, lower case.
+    pub id: &'static str,
+    /// What it is and where it is published, in one line.
+    pub about: &'static str,
+    /// Builds the network from its configuration as JSON.
+    pub build: fn(&Value) -> Result<Network, NetworkError>,
+    /// Published sizes.
+    pub presets: &'static [Preset],
+    /// The checkpoint layouts it is read from, its own first.
+    pub layouts: &'static [Layout],
+}
+
+/// A published size: its name, and its configuration for a scale.
+pub type Preset = (&'static str, fn(scale: usize) -> Value);
+
+/// Every architecture.
+pub const ARCHITECTURES: &[&Architecture] = &[&edsr::ARCHITECTURE, &imdn::ARCHITECTURE, &pdn::ARCHITECTURE];
+
+/// Builds the network that a model file names.
+///
+/// # Errors
+/// [`NetworkError::Config`] where the architecture is not known or its configuration is not one it has.
+pub fn build(architecture: &str, config: &Value) -> Result<Network, NetworkError> {
+    let Some(found) = ARCHITECTURES.iter().find(|a| a.id == architecture) else {
+        let known: Vec<&str> = ARCHITECTURES.iter().map(|a| a.id).collect();
+        return Err(NetworkError::Config(format!(
+            "architecture `{architecture}` is not known: expected one of {}",
+            known.join(", ")
+        )));
+    };
+    (found.build)(config)
+}
+
+/// Builds a published size by its name, such as `edsr-baseline`.
+///
+/// # Errors
+/// [`NetworkError::Config`] where the name is not known or the network lacks the scale.
+pub fn preset(name: &str, scale: usize) -> Result<Network, NetworkError> {
+    let presets = || ARCHITECTURES.iter().flat_map(|a| a.presets.iter().map(move |(name, config)| (a, *name, config)));
+    let Some((architecture, _, config)) = presets().find(|(_, known, _)| *known == name) else {
+        let known: Vec<&str> = presets().map(|(_, name, _)| name).collect();
+        return Err(NetworkError::Config(format!(
+            "network `{name}` is not known: expected one of {}",
+            known.join(", ")
+        )));
+    };
+    (architecture.build)(&config(scale))
+}
+
+/// Reads a configuration out of JSON.
+fn configuration<C: serde::de::DeserializeOwned>(config: &Value) -> Result<C, NetworkError> {
+    serde_json::from_value(config.clone()).map_err(|e| NetworkError::Config(format!("configuration: {e}")))
+}
+
+/// A configuration as JSON.
+fn json<C: serde::Serialize>(config: C) -> Value {
+    serde_json::to_value(config).expect("a configuration of numbers and options is JSON")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_preset_builds_at_every_scale_and_builds_again_from_its_own_configuration() {
+        for architecture in ARCHITECTURES {
+            for (name, _) in architecture.presets {
+                for scale in [2, 3, 4] {
+                    let network = preset(name, scale).unwrap();
+                    assert_eq!(network.scale, scale, "{name}");
+                    assert_eq!(build(network.architecture, &network.config).unwrap(), network, "{name}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn published_sizes() {
+        // Millions of parameters and of multiply-accumulates per pixel of the input, as published.
+        for (name, scale, parameters, macs) in [
+            ("edsr-baseline", 2, 1.37, 1.37),
+            ("edsr-baseline", 4, 1.52, 1.98),
+            ("edsr", 2, 40.73, 40.73),
+            ("edsr", 4, 43.09, 50.25),
+        ] {
+            let summary = preset(name, scale).unwrap().summary();
+            let millions = |n: usize| (n as f64 / 1e4).round() / 100.0;
+            assert_eq!(millions(summary.parameters), parameters, "{name} x{scale}");
+            assert_eq!(millions(summary.macs_per_pixel), macs, "{name} x{scale}");
+        }
+    }
+
+    #[test]
+    fn a_scale_or_name_that_is_lacking_is_said() {
+        assert!(preset("edsr", 5).unwrap_err().to_string().contains("scale 5"));
+        assert!(preset("edsr-huge", 4).unwrap_err().to_string().contains("edsr-baseline"));
+        assert!(build("vdsr", &Value::Null).unwrap_err().to_string().contains("imdn"));
+        let typo = serde_json::json!({"scale": 4, "feature": 64});
+        assert!(build("imdn", &typo).unwrap_err().to_string().contains("feature"));
+    }
+}
