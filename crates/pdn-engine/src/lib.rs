@@ -1,1 +1,8 @@
-//! placeholder
+//! Runs a network on the CPU.
+#![forbid(unsafe_code)]
+
+mod error;
+pub mod reference;
+
+pub use error::RunError;
+use error::check_inputs;

@@ -1,1 +1,3 @@
-//! placeholder
+//! Numeric primitives on slices.
+mod isa;
+pub use isa::Isa;

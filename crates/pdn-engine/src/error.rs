@@ -1,0 +1,70 @@
+//! Why a network could not be run.
+
+use pdn_network::Network;
+
+/// Why a network could not be run on a picture.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RunError {
+    /// The prompt is missing or of another length.
+    #[error("expected {expected}, found {found}")]
+    Prompt {
+        /// What the network takes.
+        expected: String,
+        /// What was given.
+        found: String,
+    },
+    /// The picture cannot be run on.
+    #[error("expected a picture of {expected} channels with at least one pixel, found {channels}x{height}x{width}")]
+    Picture {
+        /// Channels that the network takes.
+        expected: usize,
+        /// Channels found.
+        channels: usize,
+        /// Rows found.
+        height: usize,
+        /// Columns found.
+        width: usize,
+    },
+    /// The run would need more memory than it may use.
+    #[error(
+        "needs {needed} MiB for this picture, more than the limit of {limit} MiB, and {why}: raise the limit or give a smaller picture"
+    )]
+    Memory {
+        /// Predicted need.
+        needed: usize,
+        /// What may be used.
+        limit: usize,
+        /// Why it was not cut into smaller tiles.
+        why: &'static str,
+    },
+    /// The output holds NaN or an infinity.
+    #[error("the network gave a number that is not finite: its weights do not suit this picture")]
+    NotFinite,
+    /// The caller asked to stop.
+    #[error("cancelled")]
+    Cancelled,
+    /// The machine lacks the instruction set that was asked for.
+    #[error("this machine has no {0}")]
+    Isa(pdn_kernels::Isa),
+}
+
+/// Whether a picture `(channels, height, width)` and a prompt of some length are what the network takes.
+pub(crate) fn check_inputs(
+    network: &Network,
+    (channels, height, width): (usize, usize, usize),
+    prompt: Option<usize>,
+) -> Result<(), RunError> {
+    if channels != 3 || height == 0 || width == 0 {
+        return Err(RunError::Picture { expected: 3, channels, height, width });
+    }
+    check_prompt(network.prompt_dim(), prompt)
+}
+
+/// Whether a prompt of some length is what the network takes.
+pub(crate) fn check_prompt(expected: Option<usize>, found: Option<usize>) -> Result<(), RunError> {
+    if expected == found {
+        return Ok(());
+    }
+    let say = |dim: Option<usize>| dim.map_or("no prompt".to_owned(), |d| format!("a prompt embedding of {d} numbers"));
+    Err(RunError::Prompt { expected: say(expected), found: say(found) })
+}

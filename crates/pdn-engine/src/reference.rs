@@ -1,0 +1,252 @@
+//! The reference executor: every operation as its definition says, in `f32` or `f64`, one after the other.
+//!
+//! It is slow and keeps every map. Everything else is tested against it, and it against PyTorch.
+
+use crate::RunError;
+use num_traits::Float;
+use pdn_network::{Act, Binary, Network, Node, Op, Pool, Tensor, Weights};
+use rayon::prelude::*;
+
+/// A number that the reference executor computes in.
+pub trait Real: Float + Send + Sync + std::iter::Sum + 'static {}
+impl Real for f32 {}
+impl Real for f64 {}
+
+/// A map of `channels` x `height` x `width`, in that order, row-major.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Map<T> {
+    /// How many channels.
+    pub channels: usize,
+    /// Rows.
+    pub height: usize,
+    /// Pixels in a row.
+    pub width: usize,
+    /// The numbers: channel by channel, row by row.
+    pub data: Vec<T>,
+}
+
+impl<T: Real> Map<T> {
+    /// A map over these numbers.
+    ///
+    /// # Panics
+    /// When the numbers are not `channels * height * width`.
+    pub fn new(channels: usize, height: usize, width: usize, data: Vec<T>) -> Self {
+        assert_eq!(data.len(), channels * height * width, "a map of {channels}x{height}x{width}");
+        Self { channels, height, width, data }
+    }
+
+    fn vector(data: Vec<T>) -> Self {
+        Self::new(data.len(), 1, 1, data)
+    }
+
+    fn pixels(&self) -> usize {
+        self.height * self.width
+    }
+
+    fn plane(&self, channel: usize) -> &[T] {
+        &self.data[channel * self.pixels()..][..self.pixels()]
+    }
+
+    /// The number at a channel and pixel, where one channel or one pixel stands for all.
+    fn spread(&self, channel: usize, pixel: usize) -> T {
+        let channel = if self.channels == 1 { 0 } else { channel };
+        let pixel = if self.pixels() == 1 { 0 } else { pixel };
+        self.data[channel * self.pixels() + pixel]
+    }
+
+    fn map(&self, f: impl Fn(T) -> T) -> Self {
+        Self { data: self.data.iter().map(|v| f(*v)).collect(), ..*self }
+    }
+
+    /// One number for each pixel, from the pixel's index.
+    fn per_pixel(&self, f: impl Fn(usize) -> T) -> Self {
+        Self::new(1, self.height, self.width, (0..self.pixels()).map(f).collect())
+    }
+}
+
+/// What came out of a network.
+#[derive(Clone, Debug)]
+pub struct Outputs<T> {
+    /// The enlarged picture, in the network's value range.
+    pub picture: Map<T>,
+    /// Each tap by name.
+    pub taps: Vec<(String, Map<T>)>,
+}
+
+/// Runs a network on a picture in its value range ([`pdn_network::PictureFormat`]) and, where it takes one, a prompt
+/// of unit length.
+///
+/// # Errors
+/// [`RunError::Prompt`] when the prompt is missing or of another length; [`RunError::Picture`] when the picture has
+/// no pixels or another number of channels.
+pub fn run<T: Real>(
+    network: &Network,
+    weights: &Weights,
+    picture: &Map<T>,
+    prompt: Option<&[T]>,
+) -> Result<Outputs<T>, RunError> {
+    crate::check_inputs(network, (picture.channels, picture.height, picture.width), prompt.map(<[T]>::len))?;
+    let network = network.lower();
+    let mut maps: Vec<Map<T>> = Vec::with_capacity(network.nodes.len());
+    for node in &network.nodes {
+        let inputs: Vec<&Map<T>> = node.inputs.iter().map(|i| &maps[i.index()]).collect();
+        let map = match &node.op {
+            Op::Picture { .. } => picture.clone(),
+            Op::Prompt { .. } => Map::vector(prompt.unwrap_or_default().to_vec()),
+            _ => operate(node, &inputs, weights),
+        };
+        debug_assert_eq!(map.channels, node.shape.channels);
+        maps.push(map);
+    }
+    let taps = network.taps.iter().map(|tap| (tap.name.clone(), maps[tap.node.index()].clone())).collect();
+    Ok(Outputs { picture: maps.swap_remove(network.output.index()), taps })
+}
+
+fn operate<T: Real>(node: &Node, inputs: &[&Map<T>], weights: &Weights) -> Map<T> {
+    let x = || inputs[0];
+    match &node.op {
+        Op::Constant(id) => Map::vector(numbers(&weights[*id])),
+        Op::Fill(value) => x().per_pixel(|_| real(*value)),
+        Op::Conv { weight, bias } => {
+            let kernel = &weights[*weight];
+            let bias = bias.map_or_else(|| vec![T::zero(); kernel.shape()[0]], |b| numbers(&weights[b]));
+            convolve(x(), &numbers(kernel), &bias, kernel.shape()[3])
+        }
+        Op::MixedConv { bank, bias } => {
+            let mixture = &inputs[1].data;
+            let kernel = mixed(mixture, &weights[*bank]);
+            convolve(x(), &kernel, &mixed(mixture, &weights[*bias]), weights[*bank].shape()[4])
+        }
+        Op::Act(act) => x().map(|v| activate(*act, v)),
+        Op::Binary(binary) => {
+            let mut out = x().clone();
+            let pixels = out.pixels();
+            for (i, v) in out.data.iter_mut().enumerate() {
+                let other = inputs[1].spread(i / pixels, i % pixels);
+                *v = match binary {
+                    Binary::Add => *v + other,
+                    Binary::Mul => *v * other,
+                    Binary::Div => *v / other,
+                };
+            }
+            out
+        }
+        Op::Scale(factor) => x().map(|v| v * real(*factor)),
+        Op::Concat => {
+            let data = inputs.iter().flat_map(|m| m.data.iter().copied()).collect();
+            Map::new(node.shape.channels, x().height, x().width, data)
+        }
+        Op::Slice { start, len } => {
+            let pixels = x().pixels();
+            Map::new(*len, x().height, x().width, x().data[start * pixels..(start + len) * pixels].to_vec())
+        }
+        Op::PixelShuffle(r) => pixel_shuffle(x(), *r),
+        Op::GlobalPool(pool) => {
+            Map::vector((0..x().channels).map(|channel| statistic(*pool, x().plane(channel))).collect())
+        }
+        Op::Dot => x().per_pixel(|p| (0..x().channels).map(|c| x().spread(c, p) * inputs[1].spread(c, p)).sum()),
+        Op::Norm { eps } => x().per_pixel(|p| {
+            let squares: T = (0..x().channels).map(|c| x().spread(c, p).powi(2)).sum();
+            (squares + real::<T>(*eps).powi(2)).sqrt()
+        }),
+        Op::Softmax => softmax(x()),
+        Op::Picture { .. } | Op::Prompt { .. } | Op::Dcm(_) => unreachable!("inputs are given and modules lowered"),
+    }
+}
+
+/// Zero-padded convolution; kernel `[out, in, k, k]`, bias `[out]`.
+fn convolve<T: Real>(x: &Map<T>, kernel: &[T], bias: &[T], k: usize) -> Map<T> {
+    let (radius, taps) = (k / 2, k * k);
+    let mut out = vec![T::zero(); bias.len() * x.pixels()];
+    out.par_chunks_mut(x.pixels()).enumerate().for_each(|(o, plane)| {
+        plane.fill(bias[o]);
+        for i in 0..x.channels {
+            let kernel = &kernel[(o * x.channels + i) * taps..][..taps];
+            for (tap, weight) in kernel.iter().enumerate() {
+                let (dy, dx) = (tap / k, tap % k);
+                for y in radius.saturating_sub(dy)..(x.height + radius).saturating_sub(dy).min(x.height) {
+                    let from = radius.saturating_sub(dx);
+                    let to = (x.width + radius).saturating_sub(dx).min(x.width);
+                    if from >= to {
+                        continue;
+                    }
+                    let source = &x.plane(i)[(y + dy - radius) * x.width..][..x.width];
+                    let target = &mut plane[y * x.width..][from..to];
+                    for (t, s) in target.iter_mut().zip(&source[from + dx - radius..]) {
+                        *t = *t + *weight * *s;
+                    }
+                }
+            }
+        }
+    });
+    Map::new(bias.len(), x.height, x.width, out)
+}
+
+/// `Σ π_k bank_k`.
+fn mixed<T: Real>(mixture: &[T], bank: &Tensor) -> Vec<T> {
+    let size = bank.data().len() / mixture.len();
+    let mut out = vec![T::zero(); size];
+    for (pi, kernel) in mixture.iter().zip(bank.data().chunks(size)) {
+        for (o, v) in out.iter_mut().zip(kernel) {
+            *o = *o + *pi * real(f64::from(*v));
+        }
+    }
+    out
+}
+
+fn activate<T: Real>(act: Act, v: T) -> T {
+    match act {
+        Act::Relu => v.max(T::zero()),
+        Act::LeakyRelu(slope) => if v < T::zero() { v * real(slope) } else { v },
+        Act::Sigmoid => T::one() / (T::one() + (-v).exp()),
+    }
+}
+
+fn pixel_shuffle<T: Real>(x: &Map<T>, r: usize) -> Map<T> {
+    let (channels, height, width) = (x.channels / (r * r), x.height * r, x.width * r);
+    let mut data = Vec::with_capacity(x.data.len());
+    for c in 0..channels {
+        for y in 0..height {
+            for col in 0..width {
+                let plane = x.plane(c * r * r + (y % r) * r + col % r);
+                data.push(plane[(y / r) * x.width + col / r]);
+            }
+        }
+    }
+    Map::new(channels, height, width, data)
+}
+
+fn statistic<T: Real>(pool: Pool, plane: &[T]) -> T {
+    let count = real(plane.len() as f64);
+    let mean = plane.iter().copied().sum::<T>() / count;
+    match pool {
+        Pool::Mean => mean,
+        Pool::Contrast => {
+            let variance = plane.iter().map(|v| (*v - mean).powi(2)).sum::<T>() / count;
+            variance.sqrt() + mean
+        }
+    }
+}
+
+fn softmax<T: Real>(x: &Map<T>) -> Map<T> {
+    let mut out = x.clone();
+    let pixels = x.pixels();
+    for p in 0..pixels {
+        let column = || (0..x.channels).map(|c| x.data[c * pixels + p]);
+        let top = column().fold(T::neg_infinity(), T::max);
+        let total: T = column().map(|v| (v - top).exp()).sum();
+        for c in 0..x.channels {
+            out.data[c * pixels + p] = (x.data[c * pixels + p] - top).exp() / total;
+        }
+    }
+    out
+}
+
+fn numbers<T: Real>(tensor: &Tensor) -> Vec<T> {
+    tensor.data().iter().map(|v| real(f64::from(*v))).collect()
+}
+
+fn real<T: Real>(v: f64) -> T {
+    T::from(v).expect("every f64 is a Real, rounded")
+}
+
