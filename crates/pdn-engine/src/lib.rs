@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod error;
+pub mod fold;
 pub mod reference;
 
 pub use error::RunError;

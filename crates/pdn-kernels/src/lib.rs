@@ -1,3 +1,39 @@
-//! Numeric primitives on slices.
+//! Numeric primitives on slices, one file per instruction set, chosen at run time and forceable.
+//!
+//! # Layout
+//!
+//! A map is stored row by row. A row holds its channels in blocks of [`LANES`], and each block its pixels with `pad`
+//! zero pixels on either side: `[block][pad + width + pad][16]`. Sixteen lanes are one AVX-512 register or two AVX2
+//! registers, so one layout serves every instruction set; rows are contiguous, so threads can share a map by rows; and
+//! the lanes of a pixel are its channels, so what a pixel becomes does not depend on where in a row it stands.
+//!
+//! # Safety
+//!
+//! This is the one crate with `unsafe` code. Every public function is safe: it checks the lengths of its slices, and
+//! panics where the caller broke its contract, before it hands pointers to a kernel.
+
+mod conv;
+mod elementwise;
 mod isa;
+mod lanes;
+mod mask;
+mod row;
+
+pub use conv::{Conv, Store};
+pub use elementwise::{multiply_channels, sum_channels};
 pub use isa::Isa;
+pub use mask::{MaskScale, mask_row};
+pub use row::{LANES, RowShape};
+
+/// An activation that is applied as a row is stored.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum Activation {
+    /// None.
+    #[default]
+    Identity,
+    /// `max(x, 0) + slope * min(x, 0)`: ReLU with a slope of 0.
+    Relu {
+        /// Factor on negative numbers.
+        slope: f32,
+    },
+}
