@@ -3,6 +3,7 @@
 //! It is slow and keeps every map. Everything else is tested against it, and it against PyTorch.
 
 use crate::RunError;
+use crate::error::check_inputs;
 use num_traits::Float;
 use pdn_network::{Act, Binary, Network, Node, Op, Pool, Tensor, Weights};
 use rayon::prelude::*;
@@ -35,7 +36,7 @@ impl<T: Real> Map<T> {
         Self { channels, height, width, data }
     }
 
-    fn vector(data: Vec<T>) -> Self {
+    pub(crate) fn vector(data: Vec<T>) -> Self {
         Self::new(data.len(), 1, 1, data)
     }
 
@@ -85,7 +86,7 @@ pub fn run<T: Real>(
     picture: &Map<T>,
     prompt: Option<&[T]>,
 ) -> Result<Outputs<T>, RunError> {
-    crate::check_inputs(network, (picture.channels, picture.height, picture.width), prompt.map(<[T]>::len))?;
+    check_inputs(network, (picture.channels, picture.height, picture.width), prompt.map(<[T]>::len))?;
     let network = network.lower();
     let mut maps: Vec<Map<T>> = Vec::with_capacity(network.nodes.len());
     for node in &network.nodes {
@@ -102,7 +103,8 @@ pub fn run<T: Real>(
     Ok(Outputs { picture: maps.swap_remove(network.output.index()), taps })
 }
 
-fn operate<T: Real>(node: &Node, inputs: &[&Map<T>], weights: &Weights) -> Map<T> {
+/// Runs one operation other than an input or a module.
+pub(crate) fn operate<T: Real>(node: &Node, inputs: &[&Map<T>], weights: &Weights) -> Map<T> {
     let x = || inputs[0];
     match &node.op {
         Op::Constant(id) => Map::vector(numbers(&weights[*id])),

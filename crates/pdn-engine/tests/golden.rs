@@ -1,7 +1,8 @@
 //! Every file under `tests/reference/golden` is a network's output from PyTorch in float64, on hashed weights: the
 //! executors must give the same. Made by `tests/reference/golden.py`; a new file there is a new test here.
 
-use pdn_engine::reference::{self, Map};
+use pdn_engine::reference;
+use pdn_engine::{Isa, Map, Plan, RunOptions};
 use pdn_network::{Network, hashed, zoo};
 use safetensors::SafeTensors;
 use std::collections::BTreeMap;
@@ -96,4 +97,20 @@ fn reference_in_f64_gives_what_pytorch_gives() {
 #[test]
 fn reference_in_f32_gives_what_pytorch_gives() {
     check("reference f32", 1e-5, run_reference::<f32>);
+}
+
+#[test]
+fn the_engine_gives_what_pytorch_gives_with_every_instruction_set() {
+    for isa in Isa::available() {
+        check(&format!("engine {isa}"), 5e-6, |golden| {
+            let [channels, height, width] = golden.size;
+            let picture = Map::new(channels, height, width, golden.picture.clone());
+            let mut plan = Plan::new(&golden.network, &hashed::weights(&golden.network), isa).unwrap();
+            if let Some(prompt) = golden.prompt() {
+                plan.set_prompt(&prompt).unwrap();
+            }
+            let out = plan.run(&picture, &RunOptions::default(), &mut |_| true).unwrap();
+            BTreeMap::from([("output".to_owned(), out.data.iter().map(|v| f64::from(*v)).collect())])
+        });
+    }
 }

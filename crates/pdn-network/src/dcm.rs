@@ -154,6 +154,11 @@ impl Dcm {
         Self { name: name.to_owned(), features, options, form, kernel, mlp, zeta }
     }
 
+    /// Whether it is in the deploy form.
+    pub fn is_deployed(&self) -> bool {
+        matches!(self.form, DcmForm::Deploy { .. })
+    }
+
     /// Whether the deploy form needs fewer multiply-accumulates per pixel than the train form.
     pub fn deploying_pays(&self) -> bool {
         let (c, d, k) = (self.features, self.options.dim, self.options.kernel);

@@ -39,7 +39,7 @@ impl Network {
         let mut nodes = self.nodes.clone();
         for node in &mut nodes {
             match &mut node.op {
-                Op::Dcm(dcm) if is_trained(dcm) && dcm.deploying_pays() => *dcm = dcm.deployed(&mut params),
+                Op::Dcm(dcm) if !dcm.is_deployed() && dcm.deploying_pays() => *dcm = dcm.deployed(&mut params),
                 op => each_param(op, &mut |id| {
                     params.push(self.params[id.index()].clone());
                     *id = ParamId(params.len() - 1);
@@ -51,7 +51,7 @@ impl Network {
 
     /// Whether any DCM is in the deploy form.
     pub fn is_deployed(&self) -> bool {
-        self.dcms().any(|dcm| !is_trained(dcm))
+        self.dcms().any(Dcm::is_deployed)
     }
 
     /// The Dynamic Correlation Modules, in order.
@@ -68,10 +68,6 @@ impl Network {
         each_param(&mut self.node(node).op.clone(), &mut |id| found.push(&self.params[id.index()]));
         found
     }
-}
-
-fn is_trained(dcm: &Dcm) -> bool {
-    matches!(dcm.form, DcmForm::Train { .. })
 }
 
 /// Visits every parameter that an operation names.

@@ -107,6 +107,11 @@ pub struct Network {
 }
 
 impl Network {
+    /// The nodes' places, in order.
+    pub fn ids(&self) -> impl Iterator<Item = NodeId> + use<> {
+        (0..self.nodes.len()).map(NodeId)
+    }
+
     /// The node.
     pub fn node(&self, id: NodeId) -> &Node {
         &self.nodes[id.0]

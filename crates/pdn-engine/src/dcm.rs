@@ -1,0 +1,108 @@
+//! What a prompt makes of a DCM: the convolution that gives the mask its numbers, and the mixed kernel.
+
+use pdn_kernels::{Conv, LANES, MaskScale};
+use pdn_network::{Dcm, DcmForm, NORM_EPS, ParamId, Weights};
+
+/// A DCM ready to run under one prompt.
+#[derive(Debug)]
+pub(crate) struct PromptedDcm {
+    pub(crate) enhance: Enhance,
+    /// From the enhanced channels to the output.
+    pub(crate) kernel: Conv,
+}
+
+/// How a DCM's input becomes the channels that its kernel reads.
+#[derive(Debug)]
+pub(crate) enum Enhance {
+    /// Folded, with attention: `[m x; m]`. The convolution is 1x1; its outputs are the channels whose norm the mask
+    /// divides by, filled up to whole blocks, then the numerator.
+    Masked(Conv, MaskScale),
+    /// Folded, without attention: `[x; 1]`.
+    Ones,
+    /// Unfolded, with attention: `m P x`, the convolution's outputs being `P x`, filled up, then the numerator.
+    Projected(Conv, MaskScale),
+    /// Unfolded, without attention: `P x`.
+    Plain(Conv),
+}
+
+impl PromptedDcm {
+    pub(crate) fn new(dcm: &Dcm, weights: &Weights, prompt: &[f32]) -> Self {
+        let (kernel, bias) = match mixture(dcm, weights, prompt) {
+            Some(pi) => (mix(&pi, weights, dcm.kernel.0), mix(&pi, weights, dcm.kernel.1)),
+            None => (weights[dcm.kernel.0].data().to_vec(), weights[dcm.kernel.1].data().to_vec()),
+        };
+        let inputs = if dcm.is_deployed() { dcm.features + 1 } else { dcm.options.dim };
+        let kernel = Conv::new(&kernel, &bias, inputs, dcm.options.kernel, 1);
+        Self { enhance: enhance(dcm, weights, prompt), kernel }
+    }
+}
+
+/// Equation 4's π, or `None` where kernels are not mixed.
+fn mixture(dcm: &Dcm, weights: &Weights, prompt: &[f32]) -> Option<Vec<f64>> {
+    let [first, second] = dcm.mlp?;
+    let length = (dcm.options.dim as f64).sqrt();
+    let scaled: Vec<f64> = prompt.iter().map(|v| f64::from(*v) * length).collect();
+    let hidden = linear(weights, first, &scaled).into_iter().map(|v| v.max(0.0)).collect::<Vec<_>>();
+    let logits = linear(weights, second, &hidden);
+    let top = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let parts: Vec<f64> = logits.iter().map(|v| ((v - top) / dcm.options.temperature).exp()).collect();
+    let total: f64 = parts.iter().sum();
+    Some(parts.into_iter().map(|v| v / total).collect())
+}
+
+fn linear(weights: &Weights, (weight, bias): (ParamId, ParamId), x: &[f64]) -> Vec<f64> {
+    let rows = weights[weight].data().chunks_exact(x.len());
+    rows.zip(weights[bias].data()).map(|(row, b)| f64::from(*b) + dot(row, x)).collect()
+}
+
+fn dot(row: &[f32], x: &[f64]) -> f64 {
+    row.iter().zip(x).map(|(w, x)| f64::from(*w) * x).sum()
+}
+
+/// `Σ π_k bank_k`.
+fn mix(pi: &[f64], weights: &Weights, bank: ParamId) -> Vec<f32> {
+    let bank = weights[bank].data();
+    let size = bank.len() / pi.len();
+    let mut out = vec![0.0_f32; size];
+    for (pi, kernel) in pi.iter().zip(bank.chunks_exact(size)) {
+        out.iter_mut().zip(kernel).for_each(|(o, w)| *o += *pi as f32 * w);
+    }
+    out
+}
+
+fn enhance(dcm: &Dcm, weights: &Weights, prompt: &[f32]) -> Enhance {
+    let prompt: Vec<f64> = prompt.iter().map(|v| f64::from(*v)).collect();
+    let zeta = dcm.zeta.map(|zeta| weights[zeta].data()[0]);
+    let eps = (NORM_EPS * NORM_EPS) as f32;
+    match (dcm.form, zeta) {
+        (DcmForm::Deploy { mask: Some(mask) }, Some(zeta)) => {
+            let c = dcm.features;
+            let (r, last) = (weights[mask.norm.0].data(), weights[mask.norm.1].data());
+            let rows = weights[mask.numerator].data().chunks_exact(prompt.len());
+            let numerator: Vec<f32> = rows.map(|row| dot(row, &prompt) as f32).collect();
+            // R's last row is one constant: it joins ε² and needs no channel.
+            let conv = with_numerator(&r[..c * c], &last[..c], &numerator[..c], numerator[c]);
+            Enhance::Masked(conv, MaskScale { zeta, square: last[c].powi(2) + eps })
+        }
+        (DcmForm::Deploy { .. }, _) => Enhance::Ones,
+        (DcmForm::Train { project: (weight, bias) }, zeta) => {
+            let (p, b, c) = (weights[weight].data(), weights[bias].data(), dcm.features);
+            let Some(zeta) = zeta else { return Enhance::Plain(Conv::new(p, b, c, 1, 1)) };
+            let column = |i: usize| (0..prompt.len()).map(|j| f64::from(p[j * c + i]) * prompt[j]).sum::<f64>() as f32;
+            let numerator: Vec<f32> = (0..c).map(column).collect();
+            let conv = with_numerator(p, b, &numerator, dot(b, &prompt) as f32);
+            Enhance::Projected(conv, MaskScale { zeta, square: eps })
+        }
+    }
+}
+
+/// A 1x1 convolution whose outputs are filled up to whole blocks and followed by one more.
+fn with_numerator(kernel: &[f32], bias: &[f32], numerator: &[f32], constant: f32) -> Conv {
+    let (c, blocks) = (numerator.len(), bias.len().div_ceil(LANES) * LANES);
+    let (mut kernel, mut bias) = (kernel.to_vec(), bias.to_vec());
+    kernel.resize(blocks * c, 0.0);
+    bias.resize(blocks, 0.0);
+    kernel.extend_from_slice(numerator);
+    bias.push(constant);
+    Conv::new(&kernel, &bias, c, 1, 1)
+}

@@ -1,0 +1,242 @@
+//! Running a plan on one tile: its steps in order, each spread over the threads by rows.
+
+use crate::dcm::Enhance;
+use crate::place::Placement;
+use crate::plan::{Fused, Place, Plan, Source, Step, Work};
+use crate::reference::{self, Map};
+use crate::rows::Rows;
+use pdn_kernels::{Conv, LANES, RowShape, Store, mask_row, multiply_channels, sum_channels};
+use pdn_network::{NodeId, Op, Pool};
+use rayon::prelude::*;
+
+/// Memory for tiles of one size, used again for each.
+pub(crate) struct Workspace {
+    placement: Placement,
+    slots: Vec<Vec<f32>>,
+    height: usize,
+    width: usize,
+}
+
+impl Workspace {
+    pub(crate) fn new(plan: &Plan, height: usize, width: usize) -> Self {
+        let placement = Placement::new(plan, height, width);
+        let slots = placement.sizes.iter().map(|size| vec![0.0; *size]).collect();
+        Self { placement, slots, height, width }
+    }
+
+    pub(crate) fn fits(&self, height: usize, width: usize) -> bool {
+        (self.height, self.width) == (height, width)
+    }
+}
+
+/// One tile on its way through a plan.
+struct Run<'a> {
+    plan: &'a Plan,
+    picture: &'a Map<f32>,
+    /// The maps that are alive, by value.
+    values: Vec<Option<Rows>>,
+    /// The vectors so far, by node.
+    vectors: Vec<Option<Map<f32>>>,
+}
+
+impl Plan {
+    /// Runs every step on a picture in the network's value range. `progress` is told the cost of each step as it is
+    /// done, and says whether to go on.
+    pub(crate) fn run_tile(
+        &self,
+        picture: &Map<f32>,
+        space: &mut Workspace,
+        progress: &mut dyn FnMut(usize) -> bool,
+    ) -> Option<Map<f32>> {
+        let mut run = Run {
+            plan: self,
+            picture,
+            values: self.values.iter().map(|_| None).collect(),
+            vectors: self.network.nodes.iter().map(|_| None).collect(),
+        };
+        for (id, node) in self.network.ids().zip(&self.network.nodes) {
+            if let (Op::Prompt { .. }, Some(prompt)) = (&node.op, &self.prompt) {
+                run.vectors[id.index()] = Some(Map::vector(prompt.clone()));
+            }
+        }
+        for step in &self.steps {
+            run.step(step, space);
+            if !progress(step.cost) {
+                return None;
+            }
+        }
+        let output = run.values[self.output.value].as_ref().expect("the last step wrote the output");
+        let map = output.to_map(self.output.first_block * LANES, self.output.channels);
+        run.give_back(self.output.value, space);
+        Some(map)
+    }
+}
+
+impl Run<'_> {
+    fn step(&mut self, step: &Step, space: &mut Workspace) {
+        match step.out {
+            Some(value) => {
+                let (shape, height) = self.plan.rows_of(&self.plan.values[value], space.height, space.width);
+                let data = std::mem::take(&mut space.slots[space.placement.slots[value]]);
+                let mut rows = Rows { shape, channels: self.plan.values[value].channels, height, data };
+                self.map_work(&step.work, &mut rows);
+                self.values[value] = Some(rows);
+            }
+            None => self.vector_work(&step.work),
+        }
+        for value in &step.frees {
+            self.give_back(*value, space);
+        }
+    }
+
+    fn give_back(&mut self, value: usize, space: &mut Workspace) {
+        if let Some(rows) = self.values[value].take() {
+            space.slots[space.placement.slots[value]] = rows.data;
+        }
+    }
+
+    fn map_work(&self, work: &Work, out: &mut Rows) {
+        match work {
+            Work::Picture => out.fill_from(self.picture),
+            Work::Conv { conv, input, fused } => self.convolve(conv, *input, fused, out),
+            Work::Mask { dcm, input } => self.enhance(&self.plan.dcms[*dcm].enhance, *input, out),
+            Work::MixedConv { dcm, input, fused } => self.convolve(&self.plan.dcms[*dcm].kernel, *input, fused, out),
+            Work::Multiply { input, factors } => {
+                let mut factors = self.vector(*factors).data.clone();
+                factors.resize(out.shape.blocks * LANES, 0.0);
+                let shape = out.shape;
+                out.par_rows(1).for_each(|(y, row)| multiply_channels(self.blocks(*input, y), shape, &factors, row));
+            }
+            Work::Concat { inputs } => out.par_rows(1).for_each(|(y, row)| {
+                let mut rest = row;
+                for input in inputs {
+                    let source = self.blocks(*input, y);
+                    let (part, after) = rest.split_at_mut(source.len());
+                    part.copy_from_slice(source);
+                    rest = after;
+                }
+            }),
+            Work::Reference { node, inputs } => out.fill_from(&self.reference(*node, inputs)),
+            Work::Pool { .. } | Work::Vector { .. } => unreachable!("vectors are not maps"),
+        }
+    }
+
+    fn vector_work(&mut self, work: &Work) {
+        let (node, vector) = match work {
+            Work::Pool { pool, input, node } => (*node, Map::vector(self.pool(*pool, *input))),
+            Work::Vector { node } => {
+                let places: Vec<Place> =
+                    self.plan.network.node(*node).inputs.iter().map(|input| Place::Vector(*input)).collect();
+                (*node, self.reference(*node, &places))
+            }
+            _ => unreachable!("maps are not vectors"),
+        };
+        self.vectors[node.index()] = Some(vector);
+    }
+
+    fn convolve(&self, conv: &Conv, input: Source, fused: &Fused, out: &mut Rows) {
+        let isa = self.plan.isa;
+        let (shape, out_shape) = (self.shape(input), out.shape);
+        let height = self.rows(input).height;
+        let nothing = vec![0.0; shape.len()];
+        let radius = conv.side() / 2;
+        out.par_rows(conv.shuffle()).for_each(|(y, rows)| {
+            let around = (y..y + conv.side()).map(|row| match row.checked_sub(radius) {
+                Some(row) if row < height => self.blocks(input, row),
+                _ => &nothing,
+            });
+            let around: Vec<&[f32]> = around.collect();
+            let add = fused.add.map(|add| self.blocks(add, y));
+            let store = Store { activation: fused.activation, scale: fused.scale, add };
+            conv.row(isa, &around, shape, &store, rows, out_shape);
+        });
+    }
+
+    fn enhance(&self, enhance: &Enhance, input: Source, out: &mut Rows) {
+        let (shape, out_shape, channels) = (self.shape(input), out.shape, out.channels);
+        let isa = self.plan.isa;
+        let project = |conv: &Conv, y: usize, row: &mut [f32], row_shape: RowShape| {
+            conv.row(isa, &[self.blocks(input, y)], shape, &Store::default(), row, row_shape);
+        };
+        match enhance {
+            Enhance::Plain(conv) => out.par_rows(1).for_each(|(y, row)| project(conv, y, row, out_shape)),
+            Enhance::Ones => out.par_rows(1).for_each(|(y, row)| {
+                let x = self.blocks(input, y);
+                row.fill(0.0);
+                row[..x.len()].copy_from_slice(x);
+                let last = channels - 1;
+                (0..shape.width).for_each(|x| row[out_shape.at(last / LANES, x) + last % LANES] = 1.0);
+            }),
+            Enhance::Masked(conv, scale) | Enhance::Projected(conv, scale) => {
+                let folded = matches!(enhance, Enhance::Masked(..));
+                let projected_shape = RowShape::new(conv.outputs(), shape.width, 0);
+                let scratch = || vec![0.0; projected_shape.len()];
+                out.par_rows(1).for_each_init(scratch, |projected, (y, row)| {
+                    project(conv, y, projected, projected_shape);
+                    let kept = RowShape { blocks: projected_shape.blocks - 1, ..projected_shape };
+                    let features = match folded {
+                        true => (self.blocks(input, y), shape),
+                        false => (&projected[..kept.len()], kept),
+                    };
+                    let projected = (projected.as_slice(), projected_shape);
+                    mask_row(isa, channels - 1, features, projected, *scale, (row, out_shape));
+                });
+            }
+        }
+    }
+
+    /// The statistic of each channel. Rows are summed on their own and then in order, in float64, so that the result
+    /// depends neither on threads nor on how the rows were shared out.
+    fn pool(&self, pool: Pool, input: Source) -> Vec<f32> {
+        let shape = self.shape(input);
+        let count = (self.rows(input).height * shape.width) as f64;
+        let mean = |f: &(dyn Fn(f64, usize) -> f64 + Sync)| {
+            let height = self.rows(input).height;
+            let sums: Vec<Vec<f64>> =
+                (0..height).into_par_iter().map(|y| sum_channels(self.blocks(input, y), shape, f)).collect();
+            let mut total = vec![0.0; shape.blocks * LANES];
+            sums.iter().for_each(|row| total.iter_mut().zip(row).for_each(|(t, s)| *t += s));
+            total.iter_mut().for_each(|t| *t /= count);
+            total
+        };
+        let means = mean(&|v, _| v);
+        let values = match pool {
+            Pool::Mean => means,
+            Pool::Contrast => {
+                let variances = mean(&|v, lane| (v - means[lane]).powi(2));
+                variances.iter().zip(&means).map(|(variance, mean)| variance.sqrt() + mean).collect()
+            }
+        };
+        values.into_iter().take(input.channels).map(|v| v as f32).collect()
+    }
+
+    fn reference(&self, node: NodeId, inputs: &[Place]) -> Map<f32> {
+        let maps: Vec<Map<f32>> = inputs
+            .iter()
+            .map(|place| match place {
+                Place::Map(source) => self.rows(*source).to_map(source.first_block * LANES, source.channels),
+                Place::Vector(node) => self.vector(*node).clone(),
+            })
+            .collect();
+        reference::operate(self.plan.network.node(node), &maps.iter().collect::<Vec<_>>(), &self.plan.weights)
+    }
+
+    fn vector(&self, node: NodeId) -> &Map<f32> {
+        self.vectors[node.index()].as_ref().expect("a vector is made before it is read")
+    }
+
+    fn rows(&self, source: Source) -> &Rows {
+        self.values[source.value].as_ref().expect("a map is made before it is read")
+    }
+
+    /// The shape of a source's rows.
+    fn shape(&self, source: Source) -> RowShape {
+        RowShape { blocks: source.channels.div_ceil(LANES), ..self.rows(source).shape }
+    }
+
+    /// A source's blocks in a row.
+    fn blocks(&self, source: Source, y: usize) -> &[f32] {
+        let shape = self.shape(source);
+        &self.rows(source).row(y)[source.first_block * shape.block_len()..][..shape.len()]
+    }
+}

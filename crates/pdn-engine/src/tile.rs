@@ -1,0 +1,170 @@
+//! A whole picture, in tiles where it does not fit in memory at once.
+//!
+//! A tile is run with exactly the pixels around it that can change it (the network's receptive radius), cut off at the
+//! picture's edge, where every layer pads with zeros as it does without tiles. So the pixels do not depend on how a
+//! picture is tiled: they are equal to the last bit.
+
+use crate::error::check_inputs;
+use crate::plan::Plan;
+use crate::reference::Map;
+use crate::run::Workspace;
+use crate::RunError;
+use std::ops::Range;
+
+/// How a picture is run.
+#[derive(Clone, Copy, Debug)]
+pub struct RunOptions {
+    /// Bytes that maps may take while running. A picture that needs more is run in tiles.
+    pub memory: usize,
+    /// The side of tiles in pixels of the input, whatever the memory.
+    pub tile: Option<usize>,
+}
+
+impl Default for RunOptions {
+    /// 2 GiB, tiles as large as that allows.
+    fn default() -> Self {
+        Self { memory: 2 << 30, tile: None }
+    }
+}
+
+/// The smallest tile worth running: below this nearly everything is computed for its surroundings.
+const SMALLEST_TILE: usize = 16;
+
+impl Plan {
+    /// Runs the network on a picture in its value range and gives the enlarged picture in the same range. `progress` is
+    /// told the part done, 0 to 1, and says whether to go on.
+    ///
+    /// # Errors
+    /// [`RunError::Prompt`] where the network takes a prompt and none was set; [`RunError::Picture`] where the picture
+    /// has no pixels or not three channels; [`RunError::Memory`] where it cannot be run within the limit;
+    /// [`RunError::NotFinite`] where the output holds NaN or an infinity; [`RunError::Cancelled`].
+    pub fn run(
+        &self,
+        picture: &Map<f32>,
+        options: &RunOptions,
+        progress: &mut dyn FnMut(f64) -> bool,
+    ) -> Result<Map<f32>, RunError> {
+        let (height, width) = (picture.height, picture.width);
+        check_inputs(&self.network, (picture.channels, height, width), self.prompt.as_ref().map(Vec::len))?;
+        let side = self.tile_side(height, width, options)?;
+        let tiles: Vec<Tile> = tiles(height, width, side, self.summary.receptive_radius).collect();
+        let cost: usize = self.steps.iter().map(|step| step.cost).sum();
+        let total: usize = tiles.iter().map(|tile| cost * tile.pixels()).sum();
+        let scale = self.network.scale;
+        let (channels, out_height, out_width) = (self.output.channels, height * scale, width * scale);
+        let mut out = Map::new(channels, out_height, out_width, vec![0.0; channels * out_height * out_width]);
+        let mut space: Option<Workspace> = None;
+        let mut done = 0;
+        for tile in &tiles {
+            let mut watch = |cost: usize| {
+                done += cost * tile.pixels();
+                progress(done as f64 / total.max(1) as f64)
+            };
+            let (h, w) = (tile.rows.seen.len(), tile.columns.seen.len());
+            if !space.as_ref().is_some_and(|space| space.fits(h, w)) {
+                drop(space.take());
+            }
+            let space = space.get_or_insert_with(|| Workspace::new(self, h, w));
+            let enlarged = self.run_tile(&tile.cut(picture), space, &mut watch).ok_or(RunError::Cancelled)?;
+            if enlarged.data.iter().any(|v| !v.is_finite()) {
+                return Err(RunError::NotFinite);
+            }
+            tile.paste(&enlarged, scale, &mut out);
+        }
+        Ok(out)
+    }
+
+    /// The side of tiles that fit in memory, halved from the whole picture.
+    fn tile_side(&self, height: usize, width: usize, options: &RunOptions) -> Result<usize, RunError> {
+        let whole = height.max(width);
+        let too_much = |needed: usize, why| {
+            let (needed, limit) = (needed >> 20, options.memory >> 20);
+            Err(RunError::Memory { needed, limit, why })
+        };
+        if self.summary.whole_picture > 0 {
+            let needed = self.memory(height, width);
+            return match needed <= options.memory {
+                true => Ok(whole),
+                false => too_much(needed, "it reads the whole picture at once, so it cannot be cut into tiles"),
+            };
+        }
+        if let Some(side) = options.tile {
+            return Ok(side.max(1));
+        }
+        let mut side = whole;
+        loop {
+            let seen = side + 2 * self.summary.receptive_radius;
+            let needed = self.memory(seen.min(height), seen.min(width));
+            if needed <= options.memory {
+                return Ok(side);
+            }
+            if side <= SMALLEST_TILE {
+                return too_much(needed, "tiles cannot be smaller");
+            }
+            side = side.div_ceil(2).max(SMALLEST_TILE);
+        }
+    }
+}
+
+/// A tile along one axis: what it gives, and what it must see for that.
+#[derive(Clone, Debug)]
+struct Span {
+    given: Range<usize>,
+    seen: Range<usize>,
+}
+
+/// A tile.
+#[derive(Clone, Debug)]
+struct Tile {
+    rows: Span,
+    columns: Span,
+}
+
+/// Cuts a length into spans of at most `side`, each seeing `halo` further, within the length.
+fn spans(length: usize, side: usize, halo: usize) -> impl Iterator<Item = Span> + Clone {
+    (0..length).step_by(side).map(move |start| {
+        let end = (start + side).min(length);
+        Span { given: start..end, seen: start.saturating_sub(halo)..(end + halo).min(length) }
+    })
+}
+
+fn tiles(height: usize, width: usize, side: usize, halo: usize) -> impl Iterator<Item = Tile> {
+    let columns = spans(width, side, halo);
+    spans(height, side, halo)
+        .flat_map(move |rows| columns.clone().map(move |columns| Tile { rows: rows.clone(), columns }))
+}
+
+impl Tile {
+    /// Pixels that it runs on.
+    fn pixels(&self) -> usize {
+        self.rows.seen.len() * self.columns.seen.len()
+    }
+
+    /// What it sees of a picture.
+    fn cut(&self, picture: &Map<f32>) -> Map<f32> {
+        let (height, width) = (self.rows.seen.len(), self.columns.seen.len());
+        let mut data = Vec::with_capacity(picture.channels * height * width);
+        for c in 0..picture.channels {
+            for y in self.rows.seen.clone() {
+                let row = &picture.data[(c * picture.height + y) * picture.width..][..picture.width];
+                data.extend_from_slice(&row[self.columns.seen.clone()]);
+            }
+        }
+        Map::new(picture.channels, height, width, data)
+    }
+
+    /// Puts what it gives, enlarged, in its place.
+    fn paste(&self, enlarged: &Map<f32>, scale: usize, out: &mut Map<f32>) {
+        let inner = |span: &Span| (span.given.start - span.seen.start) * scale;
+        let (top, left) = (inner(&self.rows), inner(&self.columns));
+        let (height, width) = (self.rows.given.len() * scale, self.columns.given.len() * scale);
+        for c in 0..out.channels {
+            for y in 0..height {
+                let from = (c * enlarged.height + top + y) * enlarged.width + left;
+                let to = (c * out.height + self.rows.given.start * scale + y) * out.width;
+                let to = to + self.columns.given.start * scale;
+                out.data[to..to + width].copy_from_slice(&enlarged.data[from..from + width]);
+            }
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! The engine against the reference executor, and against itself: tiles, threads and memory.
+
+use pdn_engine::{Isa, Map, Plan, RunError, RunOptions, reference};
+use pdn_network::zoo::{Edsr, Imdn, Pdn};
+use pdn_network::{Act, Builder, DcmOptions, Network, PictureFormat, Pool, hashed};
+use proptest::prelude::*;
+
+fn picture(height: usize, width: usize) -> Map<f32> {
+    Map::new(3, height, width, hashed::numbers("picture", 3 * height * width, 1.0))
+}
+
+fn plan(network: &Network, isa: Isa) -> Plan {
+    let mut plan = Plan::new(network, &hashed::weights(network), isa).unwrap();
+    if let Some(dim) = network.prompt_dim() {
+        plan.set_prompt(&hashed::prompt("prompt", dim)).unwrap();
+    }
+    plan
+}
+
+fn run(plan: &Plan, picture: &Map<f32>, options: RunOptions) -> Map<f32> {
+    plan.run(picture, &options, &mut |_| true).unwrap()
+}
+
+/// Largest difference over largest value, between the engine and the reference executor in float64.
+fn error(network: &Network, isa: Isa, height: usize, width: usize) -> f64 {
+    let picture = picture(height, width);
+    let wide = Map::new(3, height, width, picture.data.iter().map(|v| f64::from(*v)).collect());
+    let prompt = network.prompt_dim().map(|dim| hashed::prompt("prompt", dim));
+    let prompt: Option<Vec<f64>> = prompt.map(|p| p.iter().map(|v| f64::from(*v)).collect());
+    let expected = reference::run(network, &hashed::weights(network), &wide, prompt.as_deref()).unwrap().picture;
+    let found = run(&plan(network, isa), &picture, RunOptions::default());
+    assert_eq!((found.height, found.width), (expected.height, expected.width));
+    let differences = found.data.iter().zip(&expected.data).map(|(a, b)| (f64::from(*a) - b).abs());
+    differences.fold(0.0, f64::max) / expected.data.iter().fold(0.0, |m, v| v.abs().max(m))
+}
+
+/// A network with what no architecture here has: activations that cannot be fused, channels that do not fill blocks,
+/// a slice inside a block, a product and a sum of maps, a pool of a slice.
+fn odd(features: usize) -> Network {
+    let mut b = Builder::new();
+    let x = b.picture();
+    let head = b.conv("head", x, features, 3);
+    let a = b.relu(head);
+    let left = b.slice(a, 1, features - 1);
+    let right = b.slice(head, 0, 1);
+    let joined = b.concat(&[left, right]);
+    let pooled = b.global_pool(Pool::Mean, right);
+    let weighed = b.mul(joined, pooled);
+    let sum = b.add(weighed, head);
+    let product = b.mul(sum, a);
+    let scaled = b.scale(product, 0.25);
+    let leaky = b.act(Act::LeakyRelu(0.1), scaled);
+    let wide = b.conv("wide", leaky, 12, 5);
+    let out = b.pixel_shuffle(wide, 2);
+    let soft = b.act(Act::Sigmoid, out);
+    b.finish("odd", &(), PictureFormat::UNIT, soft).unwrap()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+    #[test]
+    fn dcms_of_every_kind_and_size_agree_with_the_reference(
+        features in 1_usize..40,
+        dim in 1_usize..60,
+        kernels in 1_usize..5,
+        kernel in prop::sample::select(vec![1, 3, 5]),
+        [attention, dynamic, residual]: [bool; 3],
+        (height, width) in (1_usize..12, 1_usize..20),
+    ) {
+        let dcm = DcmOptions { dim, kernels, kernel, attention, dynamic, residual, ..DcmOptions::default() };
+        let network = Edsr { features, blocks: 2, ..Edsr::baseline(2) }.plus(dcm).build().unwrap();
+        for isa in Isa::available() {
+            let error = error(&network, isa, height, width);
+            prop_assert!(error < 1e-5, "{isa}: {error:.1e}");
+        }
+    }
+
+    #[test]
+    fn odd_networks_agree_with_the_reference(features in 2_usize..40, (height, width) in (1_usize..9, 1_usize..20)) {
+        for isa in Isa::available() {
+            let error = error(&odd(features), isa, height, width);
+            prop_assert!(error < 1e-5, "{isa}: {error:.1e}");
+        }
+    }
+}
+
+#[test]
+fn pixels_do_not_depend_on_tiles_or_threads() {
+    let dcm = DcmOptions::default();
+    let networks = [
+        Edsr { blocks: 3, ..Edsr::baseline(4) }.build().unwrap(),
+        Edsr { blocks: 2, ..Edsr::baseline(3) }.plus(dcm).build().unwrap(),
+        Pdn { groups: 2, blocks: 2, modules: 1, ..Pdn::medium(2) }.build().unwrap(),
+        Imdn::published(4).build().unwrap(),
+    ];
+    for network in networks {
+        for isa in Isa::available() {
+            let plan = plan(&network, isa);
+            let picture = picture(41, 67);
+            let whole = run(&plan, &picture, RunOptions::default());
+            for tile in [5, 16, 23, 64] {
+                let tiled = run(&plan, &picture, RunOptions { tile: Some(tile), ..RunOptions::default() });
+                assert!(tiled == whole, "{} on {isa} in tiles of {tile}", network.architecture);
+            }
+            for threads in [1, 3] {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                let again = pool.install(|| run(&plan, &picture, RunOptions::default()));
+                assert!(again == whole, "{} on {isa} with {threads} threads", network.architecture);
+            }
+        }
+    }
+}
+
+#[test]
+fn memory_is_kept_by_tiling_and_refused_where_that_cannot_be() {
+    let edsr = Edsr { blocks: 2, ..Edsr::baseline(4) }.build().unwrap();
+    let tileable = plan(&edsr, Isa::best());
+    let (memory, picture) = (tileable.memory(48, 48), picture(150, 130));
+    assert!(tileable.memory(150, 130) > 4 * memory);
+    let whole = run(&tileable, &picture, RunOptions::default());
+    assert!(run(&tileable, &picture, RunOptions { memory, ..RunOptions::default() }) == whole);
+    for (network, limit) in [(edsr, 1 << 16), (Imdn::published(4).build().unwrap(), memory)] {
+        let refused = plan(&network, Isa::best());
+        let options = RunOptions { memory: limit, ..RunOptions::default() };
+        let error = refused.run(&picture, &options, &mut |_| true).unwrap_err();
+        assert!(matches!(error, RunError::Memory { .. }), "{error}");
+    }
+}
+
+#[test]
+fn inputs_that_do_not_fit_are_said() {
+    let network = Edsr { features: 16, blocks: 1, ..Edsr::baseline(2) }.plus(DcmOptions::default()).build().unwrap();
+    let mut plan = Plan::new(&network, &hashed::weights(&network), Isa::best()).unwrap();
+    let mut run = |picture: &Map<f32>, plan: &Plan| plan.run(picture, &RunOptions::default(), &mut |_| true);
+    let error = run(&picture(4, 4), &plan).unwrap_err().to_string();
+    assert!(error.contains("512") && error.contains("no prompt"), "{error}");
+    let error = plan.set_prompt(&[1.0; 3]).unwrap_err().to_string();
+    assert!(error.contains("512") && error.contains('3'), "{error}");
+    plan.set_prompt(&hashed::prompt("prompt", 512)).unwrap();
+    assert!(matches!(run(&Map::new(3, 0, 4, vec![]), &plan), Err(RunError::Picture { .. })));
+    let broken = Map::new(3, 1, 1, vec![f32::INFINITY; 3]);
+    assert_eq!(run(&broken, &plan).unwrap_err(), RunError::NotFinite);
+}
+
+#[test]
+fn a_run_can_be_watched_and_stopped() {
+    let plan = plan(&Imdn::published(2).build().unwrap(), Isa::best());
+    let mut seen = Vec::new();
+    let mut watch = |part: f64| {
+        seen.push(part);
+        part < 0.5
+    };
+    assert_eq!(plan.run(&picture(8, 8), &RunOptions::default(), &mut watch).unwrap_err(), RunError::Cancelled);
+    assert!(seen.windows(2).all(|pair| pair[0] <= pair[1]) && *seen.last().unwrap() < 1.0, "{seen:?}");
+    let mut last = 0.0;
+    plan.run(&picture(8, 8), &RunOptions::default(), &mut |part| {
+        last = part;
+        true
+    })
+    .unwrap();
+    assert_eq!(last, 1.0);
+}
