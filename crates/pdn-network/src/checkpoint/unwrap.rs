@@ -1,0 +1,54 @@
+//! Which part of a checkpoint is the weights, and what their names begin with.
+//!
+//! The order is spandrel's (`ModelLoader`): exponential averages before plain parameters, then a single nested dictionary.
+
+use super::pickle::{Id, Object, Pickle};
+use crate::Tensors;
+use std::collections::HashSet;
+
+/// Entries that weights are saved under, the preferred first.
+const WRAPPERS: [&str; 8] =
+    ["params_ema", "params-ema", "params", "state_dict", "model_state_dict", "model", "net", "netG"];
+
+/// What whole files of weights begin with when a module was wrapped.
+const PREFIXES: [&str; 2] = ["module.", "netG."];
+
+/// The dictionary of weights in a pickle, and the entry that it stood under.
+pub(super) fn state_dict(pickle: &Pickle, root: Id) -> Option<(Id, Option<String>)> {
+    let entries = pickle.dict(root)?;
+    let nested = |id: Id| pickle.dict(id).is_some_and(|entries| entries.iter().any(|(_, v)| pickle.is_tensor(*v)));
+    let named = |name: &str| entries.iter().find(|(k, _)| pickle.text(*k) == Some(name));
+    for wrapper in WRAPPERS {
+        if let Some((_, id)) = named(wrapper).filter(|(_, id)| nested(*id)) {
+            return Some((*id, Some(wrapper.to_owned())));
+        }
+    }
+    if nested(root) {
+        return Some((root, None));
+    }
+    // Each dictionary is looked at once, however often it is named.
+    let mut seen = HashSet::new();
+    let mut dicts = entries.iter().filter(|(_, v)| seen.insert(*v) && nested(*v));
+    let (key, id) = dicts.next()?;
+    match dicts.next() {
+        None => Some((*id, pickle.text(*key).map(str::to_owned))),
+        Some(_) => None,
+    }
+}
+
+/// Every tensor of a dictionary by name.
+pub(super) fn named_tensors<'p>(pickle: &'p Pickle, dict: Id) -> impl Iterator<Item = (&'p str, &'p Object<'p>)> {
+    let entries = pickle.dict(dict).unwrap_or_default();
+    entries.iter().filter_map(|(k, v)| Some((pickle.text(*k)?, pickle.tensor(*v)?)))
+}
+
+/// The tensors without a prefix that all of them have.
+pub(super) fn without_prefix(mut tensors: Tensors) -> Tensors {
+    while let Some(prefix) = PREFIXES.iter().find(|prefix| tensors.keys().all(|key| key.starts_with(**prefix))) {
+        tensors = tensors.into_iter().map(|(key, tensor)| (key[prefix.len()..].to_owned(), tensor)).collect();
+        if tensors.is_empty() {
+            break;
+        }
+    }
+    tensors
+}

@@ -1,0 +1,204 @@
+//! Model files: a network with its weights and a card that says what they are.
+//!
+//! A model file is safetensors. Its metadata holds, under `pdn.card`, the card as JSON: the architecture and its
+//! configuration build the network again, so that reading a file needs nothing else. Other projects' checkpoints have no
+//! card; they are recognised by their keys and shapes ([`crate::zoo::recognise`]).
+
+use crate::checkpoint::{self, Kind};
+use crate::zoo::{self, RecogniseError};
+use crate::{Network, NetworkError, Tensors, Weights};
+use safetensors::tensor::{Dtype, TensorView};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
+use std::collections::HashMap;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// The metadata key of the card.
+const CARD: &str = "pdn.card";
+
+/// A network that can be run: its value, its weights, its card.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Model {
+    /// What it computes.
+    pub network: Network,
+    /// With which numbers.
+    pub weights: Weights,
+    /// What they are.
+    pub card: Card,
+}
+
+/// What a model is, beside its numbers. Fields that this version does not know are kept.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Card {
+    /// Its name.
+    pub name: String,
+    /// What it is for, in a sentence or two.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub description: String,
+    /// The licence of the weights, with the terms of the data they saw; empty where it is not known.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub license: String,
+    /// Whose file it was read from, where it was not written here.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub origin: String,
+    /// Whatever else the card says: training, measurements.
+    #[serde(flatten)]
+    pub more: Map<String, Value>,
+}
+
+/// The card as it stands in a file: with what builds the network.
+#[derive(Serialize, Deserialize)]
+struct FileCard {
+    architecture: String,
+    config: Value,
+    form: Form,
+    scale: usize,
+    /// Over every tensor's name, shape and numbers, in the order of the names.
+    sha256: String,
+    #[serde(flatten)]
+    card: Card,
+}
+
+/// The form of the file's DCMs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Form {
+    Train,
+    Deploy,
+}
+
+/// Why a file is not a model that can be run.
+#[derive(Debug, thiserror::Error)]
+pub enum ModelError {
+    /// The file could not be read as a checkpoint.
+    #[error(transparent)]
+    Checkpoint(#[from] checkpoint::Error),
+    /// The checkpoint is no network known here.
+    #[error("{path}: {error}")]
+    Unrecognised {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: RecogniseError,
+    },
+    /// The card is damaged or names something unknown.
+    #[error("{path}: its model card {why}")]
+    Card {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
+    /// The weights do not fit the network that the card names.
+    #[error("{path}: {error}")]
+    Network {
+        /// The file.
+        path: PathBuf,
+        /// What does not fit.
+        error: NetworkError,
+    },
+    /// The file could not be written.
+    #[error("{path}: cannot write the model: {error}")]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: std::io::Error,
+    },
+}
+
+impl Model {
+    /// Reads a model file, or another project's checkpoint that is recognised.
+    ///
+    /// # Errors
+    /// [`ModelError`]; every message names the file.
+    pub fn open(path: &Path) -> Result<Self, ModelError> {
+        let checkpoint = checkpoint::read(path)?;
+        match checkpoint.metadata.get(CARD) {
+            Some(card) => Self::from_card(path, card, checkpoint.tensors),
+            None => {
+                let recognised = zoo::recognise(&checkpoint.tensors)
+                    .map_err(|error| ModelError::Unrecognised { path: path.to_owned(), error })?;
+                let name = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+                let kind = match checkpoint.kind {
+                    Kind::Safetensors => "safetensors",
+                    Kind::TorchZip => "PyTorch",
+                    Kind::TorchLegacy => "legacy PyTorch",
+                };
+                let origin = format!("a {kind} file in the layout of {}", recognised.layout);
+                let card = Card { name, origin, ..Card::default() };
+                Ok(Self { network: recognised.network, weights: recognised.weights, card })
+            }
+        }
+    }
+
+    fn from_card(path: &Path, card: &str, tensors: Tensors) -> Result<Self, ModelError> {
+        let wrong = |why: String| ModelError::Card { path: path.to_owned(), why };
+        let card: FileCard = serde_json::from_str(card).map_err(|e| wrong(format!("cannot be read: {e}")))?;
+        let network = zoo::build(&card.architecture, &card.config).map_err(|e| wrong(format!("says {e}")))?;
+        let network = match card.form {
+            Form::Train => network,
+            Form::Deploy => network.deployed(),
+        };
+        if network.scale != card.scale {
+            return Err(wrong(format!("says scale {}, its configuration {}", card.scale, network.scale)));
+        }
+        if sha256(&tensors) != card.sha256 {
+            return Err(wrong("holds another sha256 than the weights have: the file is damaged".into()));
+        }
+        let weights = network.bind(tensors).map_err(|error| ModelError::Network { path: path.to_owned(), error })?;
+        Ok(Self { network, weights, card: card.card })
+    }
+
+    /// Writes a model file beside its place and renames it, so that no half-written file is ever there.
+    ///
+    /// # Errors
+    /// [`ModelError::Write`].
+    pub fn save(&self, path: &Path) -> Result<(), ModelError> {
+        let wrong = |error| ModelError::Write { path: path.to_owned(), error };
+        let bytes = self.to_bytes().map_err(|e| wrong(std::io::Error::other(e)))?;
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let mut file = tempfile::NamedTempFile::new_in(folder).map_err(wrong)?;
+        file.write_all(&bytes).map_err(wrong)?;
+        file.as_file().sync_all().map_err(wrong)?;
+        file.persist(path).map_err(|e| wrong(e.error))?;
+        Ok(())
+    }
+
+    /// The bytes of a model file.
+    fn to_bytes(&self) -> Result<Vec<u8>, safetensors::SafeTensorError> {
+        let tensors = self.network.name_weights(self.weights.clone());
+        let card = FileCard {
+            architecture: self.network.architecture.to_owned(),
+            config: self.network.config.clone(),
+            form: if self.network.is_deployed() { Form::Deploy } else { Form::Train },
+            scale: self.network.scale,
+            sha256: sha256(&tensors),
+            card: self.card.clone(),
+        };
+        let card = serde_json::to_string(&card).expect("a card is JSON");
+        let bytes: Vec<(&String, &[usize], Vec<u8>)> = tensors
+            .iter()
+            .map(|(name, t)| (name, t.shape(), t.data().iter().flat_map(|v| v.to_le_bytes()).collect()))
+            .collect();
+        let views = bytes
+            .iter()
+            .map(|(name, shape, data)| Ok((*name, TensorView::new(Dtype::F32, shape.to_vec(), data)?)))
+            .collect::<Result<Vec<_>, safetensors::SafeTensorError>>()?;
+        safetensors::serialize(views, Some(HashMap::from([(CARD.to_owned(), card)])))
+    }
+}
+
+/// SHA-256 over every tensor's name, shape and numbers, in the order of the names.
+fn sha256(tensors: &Tensors) -> String {
+    let mut hash = Sha256::new();
+    for (name, tensor) in tensors {
+        hash.update(format!("{name} {:?}\n", tensor.shape()));
+        for v in tensor.data() {
+            hash.update(v.to_le_bytes());
+        }
+    }
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
