@@ -162,7 +162,8 @@ mod tests {
     }
 
     fn relative<T: Real>(a: &[T], b: &[T]) -> f64 {
-        let largest = |values: &mut dyn Iterator<Item = T>| values.map(|v| v.to_f64().unwrap().abs()).fold(0.0, f64::max);
+        let largest =
+            |values: &mut dyn Iterator<Item = T>| values.map(|v| v.to_f64().unwrap().abs()).fold(0.0, f64::max);
         largest(&mut a.iter().zip(b).map(|(a, b)| *a - *b)) / largest(&mut a.iter().copied())
     }
 
@@ -194,7 +195,8 @@ mod tests {
 
     #[test]
     fn folding_twice_changes_nothing_more() {
-        let network = Edsr { features: 16, blocks: 2, ..Edsr::baseline(2) }.plus(DcmOptions::default()).build().unwrap();
+        let network =
+            Edsr { features: 16, blocks: 2, ..Edsr::baseline(2) }.plus(DcmOptions::default()).build().unwrap();
         let once = fold(&network, &hashed::weights(&network));
         assert_eq!(fold(&once.0, &once.1), once);
     }

@@ -199,7 +199,13 @@ fn mixed<T: Real>(mixture: &[T], bank: &Tensor) -> Vec<T> {
 fn activate<T: Real>(act: Act, v: T) -> T {
     match act {
         Act::Relu => v.max(T::zero()),
-        Act::LeakyRelu(slope) => if v < T::zero() { v * real(slope) } else { v },
+        Act::LeakyRelu(slope) => {
+            if v < T::zero() {
+                v * real(slope)
+            } else {
+                v
+            }
+        }
         Act::Sigmoid => T::one() / (T::one() + (-v).exp()),
     }
 }
@@ -251,4 +257,3 @@ fn numbers<T: Real>(tensor: &Tensor) -> Vec<T> {
 fn real<T: Real>(v: f64) -> T {
     T::from(v).expect("every f64 is a Real, rounded")
 }
-

@@ -4,11 +4,11 @@
 //! picture's edge, where every layer pads with zeros as it does without tiles. So the pixels do not depend on how a
 //! picture is tiled: they are equal to the last bit.
 
+use crate::RunError;
 use crate::error::check_inputs;
 use crate::plan::Plan;
 use crate::reference::Map;
 use crate::run::Workspace;
-use crate::RunError;
 use std::ops::Range;
 
 /// How a picture is run.

@@ -1,1 +1,33 @@
-//! placeholder
+//! Pictures in and out, resizing and blur exactly as MATLAB does them, and PSNR and SSIM with their protocol.
+//!
+//! ```
+//! use pdn_image::{ColourSpace, Degradation, Picture, Protocol, Scale, psnr, resize};
+//!
+//! let picture = Picture::from_rgb(48, 48, (0..48 * 48 * 3).map(|i| (i / 9 % 256) as u8).collect());
+//! let small = Degradation::BlurBicubic.apply(&picture, 4)?;
+//! let large = resize(&small, Scale::Up(4));
+//! let protocol = Protocol { space: ColourSpace::YMatlab, shave: 4 };
+//! println!("{:.2} dB ({protocol})", psnr(&picture, &large, protocol)?);
+//! # Ok::<(), pdn_image::CompareError>(())
+//! ```
+#![forbid(unsafe_code)]
+
+mod alpha;
+mod blur;
+mod compare;
+mod degrade;
+mod error;
+mod picture;
+mod read;
+mod resize;
+mod write;
+
+pub use alpha::{bleed, resize_alpha};
+pub use blur::gaussian_blur;
+pub use compare::{ColourSpace, CompareError, Protocol, psnr, ssim};
+pub use degrade::{Degradation, TooSmall};
+pub use error::{Error, Fault};
+pub use picture::Picture;
+pub use read::{Limits, read, read_bytes};
+pub use resize::{Scale, resize};
+pub use write::{Format, WriteOptions, check_target, write, write_atomically};

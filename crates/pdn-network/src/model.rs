@@ -12,7 +12,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// The metadata key of the card.
@@ -99,14 +98,6 @@ pub enum ModelError {
         /// What does not fit.
         error: NetworkError,
     },
-    /// The file could not be written.
-    #[error("{path}: cannot write the model: {error}")]
-    Write {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        error: std::io::Error,
-    },
 }
 
 impl Model {
@@ -152,23 +143,8 @@ impl Model {
         Ok(Self { network, weights, card: card.card })
     }
 
-    /// Writes a model file beside its place and renames it, so that no half-written file is ever there.
-    ///
-    /// # Errors
-    /// [`ModelError::Write`].
-    pub fn save(&self, path: &Path) -> Result<(), ModelError> {
-        let wrong = |error| ModelError::Write { path: path.to_owned(), error };
-        let bytes = self.to_bytes().map_err(|e| wrong(std::io::Error::other(e)))?;
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let mut file = tempfile::NamedTempFile::new_in(folder).map_err(wrong)?;
-        file.write_all(&bytes).map_err(wrong)?;
-        file.as_file().sync_all().map_err(wrong)?;
-        file.persist(path).map_err(|e| wrong(e.error))?;
-        Ok(())
-    }
-
     /// The bytes of a model file.
-    fn to_bytes(&self) -> Result<Vec<u8>, safetensors::SafeTensorError> {
+    pub fn to_bytes(&self) -> Vec<u8> {
         let tensors = self.network.name_weights(self.weights.clone());
         let card = FileCard {
             architecture: self.network.architecture.to_owned(),
@@ -183,11 +159,12 @@ impl Model {
             .iter()
             .map(|(name, t)| (name, t.shape(), t.data().iter().flat_map(|v| v.to_le_bytes()).collect()))
             .collect();
-        let views = bytes
-            .iter()
-            .map(|(name, shape, data)| Ok((*name, TensorView::new(Dtype::F32, shape.to_vec(), data)?)))
-            .collect::<Result<Vec<_>, safetensors::SafeTensorError>>()?;
-        safetensors::serialize(views, Some(HashMap::from([(CARD.to_owned(), card)])))
+        let views = bytes.iter().map(|(name, shape, data)| {
+            let view = TensorView::new(Dtype::F32, shape.to_vec(), data);
+            (*name, view.expect("a tensor holds as many numbers as its shape says"))
+        });
+        let metadata = HashMap::from([(CARD.to_owned(), card)]);
+        safetensors::serialize(views, Some(metadata)).expect("named tensors are safetensors")
     }
 }
 

@@ -32,9 +32,6 @@ pub fn data(relative: &str) -> Option<PathBuf> {
 /// When `PDN_TEST_REQUIRE` contains `thing`.
 pub fn skip(thing: &str, why: &str) {
     let required = std::env::var("PDN_TEST_REQUIRE").unwrap_or_default();
-    assert!(
-        !required.split(',').any(|name| name.trim() == thing),
-        "PDN_TEST_REQUIRE names `{thing}`, but: {why}"
-    );
+    assert!(!required.split(',').any(|name| name.trim() == thing), "PDN_TEST_REQUIRE names `{thing}`, but: {why}");
     println!("skipped: {why}");
 }

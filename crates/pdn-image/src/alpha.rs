@@ -1,0 +1,98 @@
+//! Transparency, enlarged so that neither halos nor jagged edges come of it.
+//!
+//! A transparent pixel still has a colour, and it is often nonsense: enlarged as it is, it bleeds into the edge of what is
+//! visible. So the colours of visible pixels are first spread over the transparent ones, the colours are enlarged on
+//! their own, and the alpha channel is enlarged beside them.
+
+use crate::resize::resize_samples;
+use crate::{Picture, Scale};
+
+/// The picture with the colours of fully transparent pixels replaced by those of the nearest visible ones: from the
+/// edge outwards, ring by ring, each the mean of its neighbours that are known. A picture without any visible pixel, or
+/// without transparent ones, stays as it is.
+pub fn bleed(picture: &Picture) -> Picture {
+    let Some(alpha) = picture.alpha() else { return picture.clone() };
+    let (width, height) = (picture.width(), picture.height());
+    let mut rgb = picture.rgb().to_vec();
+    let mut known: Vec<bool> = alpha.iter().map(|a| *a > 0).collect();
+    let neighbours = |at: usize| {
+        let (x, y) = (at % width, at / width);
+        let columns = x.saturating_sub(1)..(x + 2).min(width);
+        (y.saturating_sub(1)..(y + 2).min(height))
+            .flat_map(move |y| columns.clone().map(move |x| y * width + x))
+            .filter(move |other| *other != at)
+    };
+    let unknown_around = |at: usize, known: &[bool]| neighbours(at).filter(|n| !known[*n]).collect::<Vec<_>>();
+    let mut ring: Vec<usize> = (0..known.len()).filter(|at| !known[*at] && neighbours(*at).any(|n| known[n])).collect();
+    while !ring.is_empty() {
+        let colours: Vec<[u8; 3]> = ring
+            .iter()
+            .map(|at| {
+                let around: Vec<usize> = neighbours(*at).filter(|n| known[*n]).collect();
+                let sum = |c: usize| around.iter().map(|n| usize::from(rgb[n * 3 + c])).sum::<usize>();
+                std::array::from_fn(|c| ((sum(c) + around.len() / 2) / around.len()) as u8)
+            })
+            .collect();
+        for (at, colour) in ring.iter().zip(colours) {
+            rgb[at * 3..at * 3 + 3].copy_from_slice(&colour);
+            known[*at] = true;
+        }
+        let mut next: Vec<usize> = ring.iter().flat_map(|at| unknown_around(*at, &known)).collect();
+        next.sort_unstable();
+        next.dedup();
+        ring = next;
+    }
+    picture.with_rgb(rgb)
+}
+
+/// The alpha channel of a picture enlarged by MATLAB's bicubic rule: 0 and 255 stay exact away from edges.
+pub fn resize_alpha(picture: &Picture, scale: usize) -> Option<Vec<u8>> {
+    let alpha = picture.alpha()?;
+    Some(resize_samples::<1>(alpha, picture.width(), picture.height(), Scale::Up(scale)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resize;
+
+    /// A red disc; what is transparent around it hides green.
+    fn disc(side: usize) -> Picture {
+        let inside = |i: usize| {
+            let (x, y) = ((i % side) as f64 - 7.5, (i / side) as f64 - 7.5);
+            x * x + y * y < 30.0
+        };
+        let rgb = (0..side * side).flat_map(|i| if inside(i) { [200, 0, 0] } else { [0, 255, 0] }).collect();
+        let alpha = (0..side * side).map(|i| if inside(i) { 255 } else { 0 }).collect();
+        Picture::from_rgb(side, side, rgb).with_alpha(Some(alpha))
+    }
+
+    /// The most green that shows over black.
+    fn green(picture: &Picture, alpha: &[u8]) -> u32 {
+        let shown = picture.plane(1).zip(alpha).map(|(g, a)| u32::from(g) * u32::from(*a) / 255);
+        shown.max().unwrap()
+    }
+
+    #[test]
+    fn hidden_colours_make_no_halo() {
+        let picture = disc(16);
+        let alpha = resize_alpha(&picture, 4).unwrap();
+        let naive = resize(&picture, Scale::Up(4));
+        assert!(green(&naive, &alpha) > 50, "without spreading there is a green halo");
+        let spread = resize(&bleed(&picture), Scale::Up(4));
+        assert_eq!(green(&spread, &alpha), 0);
+        assert!(spread.plane(0).all(|r| r == 200), "red is spread to every corner");
+    }
+
+    #[test]
+    fn opaque_and_clear_stay_exact() {
+        let alpha = resize_alpha(&disc(16), 4).unwrap();
+        assert_eq!((alpha[0], alpha[32 * 64 + 32]), (0, 255));
+        assert!(alpha.iter().any(|a| (1..255).contains(a)), "edges are soft");
+        let opaque = disc(16).with_alpha(Some(vec![255; 256]));
+        assert!(resize_alpha(&opaque, 3).unwrap().iter().all(|a| *a == 255));
+        assert_eq!(bleed(&opaque), opaque);
+        let clear = disc(16).with_alpha(Some(vec![0; 256]));
+        assert_eq!(bleed(&clear), clear);
+    }
+}

@@ -1,0 +1,83 @@
+//! What can be wrong with a picture's file: every message names it.
+
+use std::path::{Path, PathBuf};
+
+/// Why a picture could not be read or written.
+#[derive(Debug, thiserror::Error)]
+#[error("{path}: {why}", path = path.display())]
+pub struct Error {
+    /// The file, or the folder it should be in.
+    pub path: PathBuf,
+    /// What is wrong.
+    pub why: Fault,
+}
+
+impl Error {
+    pub(crate) fn at(path: &Path) -> impl Fn(Fault) -> Self + '_ {
+        |why| Self { path: path.to_owned(), why }
+    }
+}
+
+/// What is wrong with a picture's file.
+#[derive(Debug, thiserror::Error)]
+pub enum Fault {
+    /// There is nothing of that name.
+    #[error("no such file")]
+    Missing,
+    /// A folder where a file was expected.
+    #[error("is a folder, expected a picture")]
+    Folder,
+    /// A file of no bytes.
+    #[error("is empty, expected a picture")]
+    Empty,
+    /// None of the formats that are read.
+    #[error("is not a picture that is read here: expected PNG, JPEG, WebP or BMP")]
+    NotAPicture,
+    /// Cut short or overwritten.
+    #[error("is damaged or cut short: {0}")]
+    Damaged(String),
+    /// Larger than allowed.
+    #[error("is {width}x{height}, {pixels} pixels, beyond the limit of {limit}")]
+    TooLarge {
+        /// Its width.
+        width: u64,
+        /// Its height.
+        height: u64,
+        /// Both multiplied.
+        pixels: u64,
+        /// The limit on that.
+        limit: u64,
+    },
+    /// The operating system said no.
+    #[error("cannot be {doing}: {error}")]
+    Io {
+        /// Read or written.
+        doing: &'static str,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// An output's name with an ending that no format has.
+    #[error("cannot be written: expected a name ending in .png, .jpg, .jpeg or .webp")]
+    UnknownFormat,
+    /// More than the output's format can hold.
+    #[error("cannot hold {width}x{height}: {format} ends at {limit} a side")]
+    BeyondFormat {
+        /// Width to write.
+        width: usize,
+        /// Height to write.
+        height: usize,
+        /// The format.
+        format: &'static str,
+        /// Its longest side.
+        limit: usize,
+    },
+    /// Transparency in a format that has none.
+    #[error("cannot hold transparency: JPEG has none, write .png or .webp")]
+    NoAlpha,
+    /// The folder to write in is not there.
+    #[error("cannot be written: the folder {0} does not exist")]
+    NoFolder(PathBuf),
+    /// A folder where the output should go.
+    #[error("is a folder, expected the name of a picture to write")]
+    TargetIsFolder,
+}

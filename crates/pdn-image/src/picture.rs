@@ -1,0 +1,107 @@
+//! A picture in memory.
+
+/// A picture of 8 bits a sample: RGB, and an alpha channel where its file had one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Picture {
+    width: usize,
+    height: usize,
+    rgb: Vec<u8>,
+    alpha: Option<Vec<u8>>,
+    /// Whether it has no colour: red, green and blue are then equal, and it is written as grey.
+    pub grey: bool,
+    /// The ICC profile that its numbers are in.
+    pub icc: Option<Vec<u8>>,
+    /// What its file had and this has not, such as 16 bits a sample.
+    pub lost: Vec<&'static str>,
+}
+
+impl Picture {
+    /// A picture from interleaved RGB, row by row.
+    ///
+    /// # Panics
+    /// When there are not `width * height * 3` numbers.
+    pub fn from_rgb(width: usize, height: usize, rgb: Vec<u8>) -> Self {
+        assert_eq!(rgb.len(), width * height * 3, "RGB of {width}x{height}");
+        Self { width, height, rgb, alpha: None, grey: false, icc: None, lost: Vec::new() }
+    }
+
+    /// The same picture with an alpha channel: 0 is transparent, 255 opaque.
+    ///
+    /// # Panics
+    /// When there are not `width * height` numbers.
+    pub fn with_alpha(mut self, alpha: Option<Vec<u8>>) -> Self {
+        assert!(alpha.as_ref().is_none_or(|a| a.len() == self.width * self.height), "alpha of another size");
+        self.alpha = alpha;
+        self
+    }
+
+    /// Pixels in a row.
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// Rows.
+    pub fn height(&self) -> usize {
+        self.height
+    }
+
+    /// Interleaved RGB, row by row.
+    pub fn rgb(&self) -> &[u8] {
+        &self.rgb
+    }
+
+    /// Alpha, row by row.
+    pub fn alpha(&self) -> Option<&[u8]> {
+        self.alpha.as_deref()
+    }
+
+    /// Whether any pixel is not opaque.
+    pub fn has_transparency(&self) -> bool {
+        self.alpha().is_some_and(|alpha| alpha.iter().any(|a| *a < 255))
+    }
+
+    /// One plane: every third number from `channel`, 0 to 2.
+    pub fn plane(&self, channel: usize) -> impl Iterator<Item = u8> + '_ {
+        self.rgb.iter().skip(channel).step_by(3).copied()
+    }
+
+    /// The same picture with its colours changed; size, alpha and the rest stay.
+    ///
+    /// # Panics
+    /// When there are not as many numbers as before.
+    pub fn with_rgb(&self, rgb: Vec<u8>) -> Self {
+        assert_eq!(rgb.len(), self.rgb.len(), "RGB of {}x{}", self.width, self.height);
+        Self { rgb, ..self.clone() }
+    }
+
+    /// The top left `width` x `height`, or all where that is less.
+    pub fn cropped(&self, width: usize, height: usize) -> Self {
+        let (width, height) = (width.min(self.width), height.min(self.height));
+        let cut = |data: &[u8], samples: usize| {
+            let rows = data.chunks_exact((self.width * samples).max(1)).take(height);
+            rows.flat_map(|row| &row[..width * samples]).copied().collect::<Vec<u8>>()
+        };
+        let alpha = self.alpha.as_ref().map(|alpha| cut(alpha, 1));
+        Self { width, height, rgb: cut(&self.rgb, 3), alpha, ..self.clone() }
+    }
+
+    /// MATLAB's `modcrop`: the rightmost columns and lowest rows dropped, so that both sides are multiples of `scale`.
+    pub fn modcrop(&self, scale: usize) -> Self {
+        self.cropped(self.width - self.width % scale, self.height - self.height % scale)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn modcrop_drops_right_and_below() {
+        let picture = Picture::from_rgb(5, 3, (0..45).collect()).with_alpha(Some((0..15).collect()));
+        let cropped = picture.modcrop(2);
+        assert_eq!((cropped.width(), cropped.height()), (4, 2));
+        assert_eq!(cropped.rgb()[9..15], [9, 10, 11, 15, 16, 17]);
+        assert_eq!(cropped.alpha().unwrap(), [0, 1, 2, 3, 5, 6, 7, 8]);
+        assert_eq!(cropped.plane(1).take(2).collect::<Vec<_>>(), [1, 4]);
+    }
+}

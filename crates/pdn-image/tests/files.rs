@@ -1,0 +1,189 @@
+//! Files of every kind in, files of every kind out, and files that are not what they should be.
+
+use image::{DynamicImage, ExtendedColorType, ImageBuffer, ImageEncoder, ImageFormat};
+use pdn_image::{Fault, Limits, Picture, WriteOptions, check_target, read, read_bytes, write};
+use std::io::Cursor;
+use std::path::Path;
+
+fn encoded(image: &DynamicImage, format: ImageFormat) -> Vec<u8> {
+    let mut bytes = Cursor::new(Vec::new());
+    image.write_to(&mut bytes, format).unwrap();
+    bytes.into_inner()
+}
+
+fn sample() -> Picture {
+    Picture::from_rgb(6, 4, (0..72).map(|i| (i * 3) as u8).collect())
+}
+
+fn open(bytes: &[u8]) -> Picture {
+    read_bytes(bytes, &Limits::default()).unwrap()
+}
+
+#[test]
+fn every_format_is_written_and_read_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let alpha = (0..24).map(|i| (i * 10) as u8).collect::<Vec<u8>>();
+    let mut grey = Picture::from_rgb(6, 4, (0..24_u8).flat_map(|i| [i * 9; 3]).collect());
+    grey.grey = true;
+    for (picture, endings) in [
+        (sample(), &["png", "webp", "WebP"][..]),
+        (sample().with_alpha(Some(alpha.clone())), &["png", "webp"]),
+        (grey.clone(), &["png", "PNG"]),
+        (grey.with_alpha(Some(alpha)), &["png"]),
+    ] {
+        for ending in endings {
+            let path = folder.path().join(format!("写真 ü.{ending}"));
+            write(&path, &picture, &WriteOptions::default()).unwrap();
+            assert_eq!(read(&path, &Limits::default()).unwrap(), picture, "{ending}");
+        }
+    }
+    let path = folder.path().join("photo.JPG");
+    let smooth = Picture::from_rgb(32, 32, (0..32 * 32 * 3).map(|i| (i / 96 * 7) as u8).collect());
+    write(&path, &smooth, &WriteOptions { jpeg_quality: 100 }).unwrap();
+    let again = read(&path, &Limits::default()).unwrap();
+    assert!(again.rgb().iter().zip(smooth.rgb()).all(|(a, b)| a.abs_diff(*b) <= 4));
+    let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+    assert!(left.iter().all(|name| !name.to_string_lossy().starts_with('.')), "{left:?}");
+}
+
+#[cfg(unix)]
+#[test]
+fn outputs_have_the_permissions_of_any_new_file() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let (ours, plain) = (folder.path().join("a.png"), folder.path().join("b"));
+    write(&ours, &sample(), &WriteOptions::default()).unwrap();
+    std::fs::write(&plain, b"").unwrap();
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode();
+    assert_eq!(mode(&ours), mode(&plain));
+}
+
+#[test]
+fn bmp_grey_and_sixteen_bits_are_read() {
+    let image = DynamicImage::ImageRgb8(ImageBuffer::from_raw(6, 4, sample().rgb().to_vec()).unwrap());
+    assert_eq!(open(&encoded(&image, ImageFormat::Bmp)), sample());
+    let grey = DynamicImage::ImageLuma8(ImageBuffer::from_raw(2, 1, vec![5, 200]).unwrap());
+    let grey = open(&encoded(&grey, ImageFormat::Png));
+    assert!(grey.grey && grey.rgb() == [5, 5, 5, 200, 200, 200]);
+    let deep = ImageBuffer::from_raw(2, 1, vec![0_u16, 65535, 257, 128, 129, 65406]).unwrap();
+    let deep = open(&encoded(&DynamicImage::ImageRgb16(deep), ImageFormat::Png));
+    assert_eq!(deep.rgb(), [0, 255, 1, 0, 1, 254]);
+    assert_eq!(deep.lost.len(), 1);
+    let clear = DynamicImage::ImageRgba8(ImageBuffer::from_raw(1, 1, vec![1, 2, 3, 4]).unwrap());
+    assert_eq!(open(&encoded(&clear, ImageFormat::Png)).alpha(), Some(&[4][..]));
+}
+
+#[test]
+fn pictures_are_turned_as_exif_says() {
+    // A picture of 2x1: dark, bright. Each orientation says where its first pixel is shown.
+    for (orientation, size, first) in [
+        (1, (2, 1), 0),
+        (2, (2, 1), 1),
+        (3, (2, 1), 1),
+        (4, (2, 1), 0),
+        (5, (1, 2), 0),
+        (6, (1, 2), 0),
+        (7, (1, 2), 1),
+        (8, (1, 2), 1),
+    ] {
+        let mut bytes = Vec::new();
+        let mut encoder = image::codecs::png::PngEncoder::new(&mut bytes);
+        // A little-endian TIFF with one entry: orientation, a short, one of it.
+        let exif =
+            [b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0".as_slice(), &[orientation, 0, 0, 0], &[0; 4]].concat();
+        encoder.set_exif_metadata(exif).unwrap();
+        encoder.write_image(&[0, 0, 0, 255, 255, 255], 2, 1, ExtendedColorType::Rgb8).unwrap();
+        let picture = open(&bytes);
+        assert_eq!((picture.width(), picture.height()), size, "orientation {orientation}");
+        let dark = picture.plane(0).position(|v| v == 0).unwrap();
+        assert_eq!(dark, first, "orientation {orientation}");
+    }
+}
+
+#[test]
+fn an_icc_profile_is_carried_where_it_fits() {
+    let folder = tempfile::tempdir().unwrap();
+    for (space, kept) in [(b"RGB ", true), (b"CMYK", false)] {
+        let mut icc = vec![0; 128];
+        icc[16..20].copy_from_slice(space);
+        let mut picture = sample();
+        picture.icc = Some(icc.clone());
+        for ending in ["png", "jpg", "webp"] {
+            let path = folder.path().join(format!("p.{ending}"));
+            write(&path, &picture, &WriteOptions::default()).unwrap();
+            assert_eq!(read(&path, &Limits::default()).unwrap().icc, kept.then(|| icc.clone()), "{ending}");
+        }
+    }
+}
+
+#[test]
+fn what_is_no_picture_is_said_with_its_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let png = encoded(&DynamicImage::new_rgb8(40, 40), ImageFormat::Png);
+    let jpeg = encoded(&DynamicImage::new_rgb8(40, 40), ImageFormat::Jpeg);
+    for (name, bytes, expected) in [
+        ("empty.png", &b""[..], "is empty"),
+        ("text.png", b"hello, this is text", "expected PNG, JPEG, WebP or BMP"),
+        ("cut.png", &png[..png.len() / 2], "damaged or cut short"),
+        ("cut.jpg", &jpeg[..jpeg.len() - 8], "damaged or cut short"),
+        ("stub.jpg", &jpeg[..20], "damaged or cut short"),
+        ("gif.png", b"GIF89a\x01\0\x01\0\0\0\0", "expected PNG"),
+    ] {
+        let path = folder.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        let said = read(&path, &Limits::default()).unwrap_err().to_string();
+        assert!(said.contains(name) && said.contains(expected) && !said.contains('\n'), "{said}");
+    }
+    let said = |path: &Path| read(path, &Limits::default()).unwrap_err().to_string();
+    assert!(said(folder.path()).contains("is a folder"));
+    assert!(said(&folder.path().join("none.png")).contains("no such file"));
+}
+
+#[test]
+fn a_bomb_is_refused_by_its_header() {
+    // A PNG of one row whose header claims 100,000 x 100,000, and a BMP likewise.
+    let mut png = encoded(&DynamicImage::new_rgb8(1, 1), ImageFormat::Png);
+    png[16..24].copy_from_slice(&[0, 1, 0x86, 0xa0, 0, 1, 0x86, 0xa0]);
+    let crc = crc32(&png[12..29]);
+    png[29..33].copy_from_slice(&crc.to_be_bytes());
+    let mut bmp = encoded(&DynamicImage::new_rgb8(1, 1), ImageFormat::Bmp);
+    bmp[18..22].copy_from_slice(&60_000_u32.to_le_bytes());
+    bmp[22..26].copy_from_slice(&60_000_u32.to_le_bytes());
+    for bytes in [png, bmp] {
+        match read_bytes(&bytes, &Limits::default()) {
+            Err(Fault::TooLarge { limit: 100_000_000, .. } | Fault::Damaged(_)) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    let small = encoded(&DynamicImage::new_rgb8(10, 10), ImageFormat::Png);
+    assert!(matches!(read_bytes(&small, &Limits { pixels: 99 }), Err(Fault::TooLarge { pixels: 100, .. })));
+}
+
+fn crc32(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(!0, |crc, b| {
+        (0..8).fold(crc ^ u32::from(*b), |c, _| if c & 1 == 1 { (c >> 1) ^ 0xedb8_8320 } else { c >> 1 })
+    })
+}
+
+#[test]
+fn a_target_that_cannot_be_written_is_said_before_any_work() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    std::fs::create_dir(at("taken.png")).unwrap();
+    std::fs::write(at("file"), b"").unwrap();
+    for (path, width, transparent, expected) in [
+        (at("a.gif"), 10, false, ".png, .jpg, .jpeg or .webp"),
+        (at("a"), 10, false, ".png, .jpg, .jpeg or .webp"),
+        (at("a.jpg"), 65_536, false, "65535"),
+        (at("a.webp"), 16_384, false, "16383"),
+        (at("a.jpg"), 10, true, "write .png or .webp"),
+        (at("none/a.png"), 10, false, "does not exist"),
+        (at("file/a.png"), 10, false, "does not exist"),
+        (at("taken.png"), 10, false, "is a folder"),
+    ] {
+        let said = check_target(&path, width, 10, transparent).unwrap_err().to_string();
+        assert!(said.contains(expected) && said.contains(&*path.to_string_lossy()), "{said}");
+    }
+    check_target(&at("fine.jpg"), 65_535, 10, false).unwrap();
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2, "checking leaves nothing behind");
+}
