@@ -1,2 +1,37 @@
-//! The pdn command.
-fn main() {}
+//! `pdn`: super-resolution from the command line.
+//!
+//! Exit codes: 0 done, 1 something failed, 2 wrong use, 130 interrupted.
+#![forbid(unsafe_code)]
+
+mod args;
+mod degrade;
+mod eval;
+mod failure;
+mod folder;
+mod info;
+mod progress;
+mod table;
+mod upscale;
+
+use args::{Args, Command};
+use clap::Parser;
+use failure::Failure;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    progress::watch_for_interrupt();
+    let done = match &args.command {
+        Command::Upscale(args) => upscale::run(args),
+        Command::Info(args) => info::run(args),
+        Command::Eval(args) => eval::run(args),
+        Command::Degrade(args) => degrade::run(args),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure { code, message }) => {
+            eprintln!("pdn: {message}");
+            ExitCode::from(code)
+        }
+    }
+}

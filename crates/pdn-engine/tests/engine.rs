@@ -131,7 +131,7 @@ fn memory_is_kept_by_tiling_and_refused_where_that_cannot_be() {
 fn inputs_that_do_not_fit_are_said() {
     let network = Edsr { features: 16, blocks: 1, ..Edsr::baseline(2) }.plus(DcmOptions::default()).build().unwrap();
     let mut plan = Plan::new(&network, &hashed::weights(&network), Isa::best()).unwrap();
-    let mut run = |picture: &Map<f32>, plan: &Plan| plan.run(picture, &RunOptions::default(), &mut |_| true);
+    let run = |picture: &Map<f32>, plan: &Plan| plan.run(picture, &RunOptions::default(), &mut |_| true);
     let error = run(&picture(4, 4), &plan).unwrap_err().to_string();
     assert!(error.contains("512") && error.contains("no prompt"), "{error}");
     let error = plan.set_prompt(&[1.0; 3]).unwrap_err().to_string();

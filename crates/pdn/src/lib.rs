@@ -1,1 +1,25 @@
-//! placeholder
+//! Super-resolution: a small picture in, a large one out.
+//!
+//! ```
+//! use pdn::{Options, Picture, Upscaler};
+//!
+//! let picture = Picture::from_rgb(2, 2, vec![0, 0, 0, 255, 0, 0, 0, 255, 0, 255, 255, 255]);
+//! let upscaler = Upscaler::bicubic(4)?;
+//! let large = upscaler.upscale(&picture, &Options::default(), &mut |_done| true)?;
+//! assert_eq!((large.width(), large.height()), (8, 8));
+//! # Ok::<(), pdn::Error>(())
+//! ```
+//!
+//! [`Upscaler::open`] takes a model file instead: one of this project's, or a checkpoint of another that is recognised.
+#![forbid(unsafe_code)]
+
+mod convert;
+mod upscaler;
+
+pub use pdn_engine::{Isa, RunError, RunOptions as Options};
+pub use pdn_image::{
+    ColourSpace, CompareError, Degradation, Error as FileError, Fault as FileFault, Limits, Picture, Protocol, Scale,
+    WriteOptions, check_target, psnr, read, ssim, write, write_atomically,
+};
+pub use pdn_network::{Model, ModelError, Summary, hashed, zoo};
+pub use upscaler::{Error, Upscaler};

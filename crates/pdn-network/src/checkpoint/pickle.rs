@@ -153,57 +153,58 @@ impl<'a> Machine<'a> {
 
     fn execute(&mut self, opcode: u8) -> Result<(), Fault> {
         match opcode {
-            0x80 => self.skip(1),                                              // PROTO
-            0x95 => self.skip(8),                                              // FRAME
-            b'(' => Ok(self.push(Object::Mark)),                               // MARK
-            b'N' | 0x88 | 0x89 => Ok(self.push(Object::Inert)),                // NONE, NEWTRUE, NEWFALSE
-            b'K' => self.int(1),                                               // BININT1
-            b'M' => self.int(2),                                               // BININT2
-            b'J' => self.binint(),                                             // BININT
-            0x8a => self.long(1),                                              // LONG1
-            0x8b => self.long(4),                                              // LONG4
-            b'I' | b'L' => self.decimal(),                                     // INT, LONG
-            b'G' => self.skip(8).map(|()| self.push(Object::Inert)),           // BINFLOAT
-            b'F' => self.line().map(|_| self.push(Object::Inert)),             // FLOAT
-            b'X' | b'T' => self.text(4),                                       // BINUNICODE, BINSTRING
-            0x8c | b'U' => self.text(1),                                       // SHORT_BINUNICODE, SHORT_BINSTRING
-            0x8d => self.text(8),                                              // BINUNICODE8
-            b'V' | b'S' => self.quoted(),                                      // UNICODE, STRING
-            b'B' => self.data(4),                                              // BINBYTES
-            b'C' => self.data(1),                                              // SHORT_BINBYTES
-            0x8e => self.data(8),                                              // BINBYTES8
-            b')' => Ok(self.push(Object::Tuple(Vec::new()))),                  // EMPTY_TUPLE
-            b']' | 0x8f => Ok(self.push(Object::List(Vec::new()))),            // EMPTY_LIST, EMPTY_SET
-            b'}' => Ok(self.push(Object::Dict(Vec::new()))),                   // EMPTY_DICT
-            b't' => self.marked().map(|v| self.push(Object::Tuple(v))),        // TUPLE
-            b'l' => self.marked().map(|v| self.push(Object::List(v))),         // LIST
-            b'd' => self.marked().map(|v| self.push(Object::Dict(pairs(&v)))), // DICT
-            0x85..=0x87 => self.tuple(usize::from(opcode - 0x84)),             // TUPLE1, TUPLE2, TUPLE3
-            b'a' => self.append(1),                                            // APPEND
-            b'e' | 0x90 => self.appends(),                                     // APPENDS, ADDITEMS
-            b's' => self.set_item(),                                           // SETITEM
-            b'u' => self.set_items(),                                          // SETITEMS
-            b'0' => self.pop().map(drop),                                      // POP
-            b'2' => self.top().map(|id| self.stack.push(id)),                  // DUP
-            b'p' => self.line_number().and_then(|n| self.put(n)),              // PUT
-            b'q' => self.number(1).and_then(|n| self.put(n)),                  // BINPUT
-            b'r' => self.number(4).and_then(|n| self.put(n)),                  // LONG_BINPUT
-            0x94 => self.put(self.memo.len() as u64),                          // MEMOIZE
-            b'g' => self.line_number().and_then(|n| self.get(n)),              // GET
-            b'h' => self.number(1).and_then(|n| self.get(n)),                  // BINGET
-            b'j' => self.number(4).and_then(|n| self.get(n)),                  // LONG_BINGET
-            b'c' => self.global(),                                             // GLOBAL
-            0x93 => self.stack_global(),                                       // STACK_GLOBAL
-            b'R' | 0x81 => self.reduce(),                                      // REDUCE, NEWOBJ
-            b'b' => self.build(),                                              // BUILD
-            b'Q' => self.pop().map(|id| self.push(Object::Persistent(id))),    // BINPERSID
+            0x80 => self.skip(1),                                                   // PROTO
+            0x95 => self.skip(8),                                                   // FRAME
+            b'(' => self.push(Object::Mark),                                        // MARK
+            b'N' | 0x88 | 0x89 => self.push(Object::Inert),                         // NONE, NEWTRUE, NEWFALSE
+            b'K' => self.int(1),                                                    // BININT1
+            b'M' => self.int(2),                                                    // BININT2
+            b'J' => self.binint(),                                                  // BININT
+            0x8a => self.long(1),                                                   // LONG1
+            0x8b => self.long(4),                                                   // LONG4
+            b'I' | b'L' => self.decimal(),                                          // INT, LONG
+            b'G' => self.skip(8).and_then(|()| self.push(Object::Inert)),           // BINFLOAT
+            b'F' => self.line().and_then(|_| self.push(Object::Inert)),             // FLOAT
+            b'X' | b'T' => self.text(4),                                            // BINUNICODE, BINSTRING
+            0x8c | b'U' => self.text(1),                                            // SHORT_BINUNICODE, SHORT_BINSTRING
+            0x8d => self.text(8),                                                   // BINUNICODE8
+            b'V' | b'S' => self.quoted(),                                           // UNICODE, STRING
+            b'B' => self.data(4),                                                   // BINBYTES
+            b'C' => self.data(1),                                                   // SHORT_BINBYTES
+            0x8e => self.data(8),                                                   // BINBYTES8
+            b')' => self.push(Object::Tuple(Vec::new())),                           // EMPTY_TUPLE
+            b']' | 0x8f => self.push(Object::List(Vec::new())),                     // EMPTY_LIST, EMPTY_SET
+            b'}' => self.push(Object::Dict(Vec::new())),                            // EMPTY_DICT
+            b't' => self.marked().and_then(|v| self.push(Object::Tuple(v))),        // TUPLE
+            b'l' => self.marked().and_then(|v| self.push(Object::List(v))),         // LIST
+            b'd' => self.marked().and_then(|v| self.push(Object::Dict(pairs(&v)))), // DICT
+            0x85..=0x87 => self.tuple(usize::from(opcode - 0x84)),                  // TUPLE1, TUPLE2, TUPLE3
+            b'a' => self.append(1),                                                 // APPEND
+            b'e' | 0x90 => self.appends(),                                          // APPENDS, ADDITEMS
+            b's' => self.set_item(),                                                // SETITEM
+            b'u' => self.set_items(),                                               // SETITEMS
+            b'0' => self.pop().map(drop),                                           // POP
+            b'2' => self.top().map(|id| self.stack.push(id)),                       // DUP
+            b'p' => self.line_number().and_then(|n| self.put(n)),                   // PUT
+            b'q' => self.number(1).and_then(|n| self.put(n)),                       // BINPUT
+            b'r' => self.number(4).and_then(|n| self.put(n)),                       // LONG_BINPUT
+            0x94 => self.put(self.memo.len() as u64),                               // MEMOIZE
+            b'g' => self.line_number().and_then(|n| self.get(n)),                   // GET
+            b'h' => self.number(1).and_then(|n| self.get(n)),                       // BINGET
+            b'j' => self.number(4).and_then(|n| self.get(n)),                       // LONG_BINGET
+            b'c' => self.global(),                                                  // GLOBAL
+            0x93 => self.stack_global(),                                            // STACK_GLOBAL
+            b'R' | 0x81 => self.reduce(),                                           // REDUCE, NEWOBJ
+            b'b' => self.build(),                                                   // BUILD
+            b'Q' => self.pop().and_then(|id| self.push(Object::Persistent(id))),    // BINPERSID
             other => Err(Fault::Unsupported(format!("the pickle opcode 0x{other:02x}"))),
         }
     }
 
-    fn push(&mut self, object: Object<'a>) {
+    fn push(&mut self, object: Object<'a>) -> Result<(), Fault> {
         self.objects.push(object);
         self.stack.push(self.objects.len() - 1);
+        Ok(())
     }
 
     fn pop(&mut self) -> Result<Id, Fault> {
@@ -248,14 +249,12 @@ impl<'a> Machine<'a> {
 
     fn int(&mut self, bytes: usize) -> Result<(), Fault> {
         let value = self.number(bytes)?;
-        self.push(Object::Int(value as i64));
-        Ok(())
+        self.push(Object::Int(value as i64))
     }
 
     fn binint(&mut self) -> Result<(), Fault> {
         let value = self.number(4)? as u32;
-        self.push(Object::Int(i64::from(value.cast_signed())));
-        Ok(())
+        self.push(Object::Int(i64::from(value.cast_signed())))
     }
 
     /// A two's complement number; one that does not fit in 64 bits is of no interest.
@@ -270,14 +269,12 @@ impl<'a> Machine<'a> {
             }
             _ => Object::Inert,
         };
-        self.push(object);
-        Ok(())
+        self.push(object)
     }
 
     fn decimal(&mut self) -> Result<(), Fault> {
         let value = self.line()?.trim_end_matches('L').parse();
-        self.push(value.map_or(Object::Inert, Object::Int));
-        Ok(())
+        self.push(value.map_or(Object::Inert, Object::Int))
     }
 
     fn length(&mut self, bytes: usize) -> Result<usize, Fault> {
@@ -287,21 +284,18 @@ impl<'a> Machine<'a> {
     fn text(&mut self, bytes: usize) -> Result<(), Fault> {
         let count = self.length(bytes)?;
         let text = std::str::from_utf8(self.take(count)?);
-        self.push(text.map_or(Object::Inert, Object::Text));
-        Ok(())
+        self.push(text.map_or(Object::Inert, Object::Text))
     }
 
     fn quoted(&mut self) -> Result<(), Fault> {
         let text = self.line()?.trim_matches(['\'', '"']);
-        self.push(Object::Text(text));
-        Ok(())
+        self.push(Object::Text(text))
     }
 
     fn data(&mut self, bytes: usize) -> Result<(), Fault> {
         let count = self.length(bytes)?;
         self.take(count)?;
-        self.push(Object::Inert);
-        Ok(())
+        self.push(Object::Inert)
     }
 
     /// What lies above the last mark, which goes.
@@ -316,8 +310,7 @@ impl<'a> Machine<'a> {
     fn tuple(&mut self, count: usize) -> Result<(), Fault> {
         let start = self.stack.len().checked_sub(count).ok_or_else(|| damaged("its stack is empty"))?;
         let items = self.stack.split_off(start);
-        self.push(Object::Tuple(items));
-        Ok(())
+        self.push(Object::Tuple(items))
     }
 
     fn append(&mut self, count: usize) -> Result<(), Fault> {
@@ -388,8 +381,7 @@ impl<'a> Machine<'a> {
 
     fn push_global(&mut self, module: &str, name: &str) -> Result<(), Fault> {
         let global = Global::named(module, name).ok_or_else(|| Fault::Refused(format!("{module}.{name}")))?;
-        self.push(Object::Global(global));
-        Ok(())
+        self.push(Object::Global(global))
     }
 
     /// What a global makes of its arguments: only tensors, parameters and dictionaries are of interest.
@@ -412,8 +404,7 @@ impl<'a> Machine<'a> {
             (Global::OrderedDict, Some(list)) => Object::Dict(self.pairs_of(list)?),
             _ => Object::Inert,
         };
-        self.push(object);
-        Ok(())
+        self.push(object)
     }
 
     /// The entries of a dictionary that is given as a list of pairs, as Python 2 does. The list is emptied, so that

@@ -1,0 +1,127 @@
+//! What can be typed.
+
+use clap::{Parser, Subcommand};
+use pdn::{Degradation, Isa};
+use std::path::PathBuf;
+
+/// Super-resolution: a small picture in, a large one out.
+#[derive(Debug, Parser)]
+#[command(name = "pdn", version, max_term_width = 100)]
+#[command(after_help = "Exit codes: 0 done, 1 something failed, 2 wrong use, 130 interrupted.")]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Enlarge a picture
+    Upscale(Upscale),
+    /// Say what a model file is: its network, its size, what it costs to run
+    Info(Info),
+    /// Measure a model on a folder of pictures: degrade, enlarge, compare
+    Eval(Eval),
+    /// Make the small pictures that models are measured on
+    Degrade(Degrade),
+}
+
+/// Enlarge a picture.
+///
+/// The format is told by the content of IN and by the ending of OUT. EXIF orientation is applied, an ICC profile is
+/// carried over, transparency is enlarged without halos. OUT is written aside and renamed: it is whole or not there.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example: pdn upscale photo.jpg --model bicubic -o photo_x4.png")]
+pub(crate) struct Upscale {
+    /// PNG, JPEG, WebP or BMP
+    #[arg(value_name = "IN")]
+    pub(crate) input: PathBuf,
+    /// Where the enlarged picture goes: .png, .jpg, .jpeg or .webp (lossless)
+    #[arg(short, long, value_name = "OUT")]
+    pub(crate) output: PathBuf,
+    #[command(flatten)]
+    pub(crate) model: ModelChoice,
+    #[command(flatten)]
+    pub(crate) engine: EngineChoice,
+    /// JPEG quality, 1 to 100
+    #[arg(long, default_value_t = 95, value_parser = clap::value_parser!(u8).range(1..=100))]
+    pub(crate) quality: u8,
+    /// Refuse pictures of more pixels than this
+    #[arg(long, value_name = "PIXELS", default_value_t = 100_000_000)]
+    pub(crate) max_pixels: u64,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ModelChoice {
+    /// `bicubic` (MATLAB's imresize, the baseline), or a model file: .safetensors, .pth, .pt
+    #[arg(short, long, value_name = "MODEL", default_value = "bicubic")]
+    pub(crate) model: PathBuf,
+    /// How many times larger a side; a model file has its own [default for bicubic: 4]
+    #[arg(short, long, value_name = "N")]
+    pub(crate) scale: Option<usize>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct EngineChoice {
+    /// Threads to run on [default: all cores]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) threads: Option<u16>,
+    /// Instruction set: avx512, avx2 or portable [default: the fastest there is]
+    #[arg(long, env = "PDN_ISA")]
+    pub(crate) isa: Option<Isa>,
+    /// Memory that a network's maps may take, in MiB; larger pictures are run in tiles, with the same pixels
+    #[arg(long, value_name = "MIB", default_value_t = 2048)]
+    pub(crate) memory: usize,
+    /// Side of tiles in pixels of the input [default: as large as memory allows]
+    #[arg(long, value_name = "PIXELS")]
+    pub(crate) tile: Option<usize>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Info {
+    /// .safetensors, .pth or .pt
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Measure a model on a folder of pictures.
+///
+/// Each picture is cut to multiples of the scale, degraded, enlarged, rounded to 8 bits and compared with what it was:
+/// PSNR and SSIM in MATLAB's Y, full-range Y and RGB, SCALE pixels shaved from each side, averaged over the pictures.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example: pdn eval --model IMDN_x4.pth --data Set5 --scale 4 --degradation bicubic")]
+pub(crate) struct Eval {
+    #[command(flatten)]
+    pub(crate) model: ModelChoice,
+    /// A folder of pictures, or one that has them in HR
+    #[arg(short, long, value_name = "DIR")]
+    pub(crate) data: PathBuf,
+    /// blur-bicubic (Gaussian of 1.3 pixels, then bicubic: the paper's) or bicubic
+    #[arg(long, value_name = "NAME", default_value_t = Degradation::BlurBicubic)]
+    pub(crate) degradation: Degradation,
+    #[command(flatten)]
+    pub(crate) engine: EngineChoice,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Make the small pictures that models are measured on, with MATLAB's imresize and imgaussfilt, to the last bit.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example: pdn degrade Set5/HR -o small --scale 4 --degradation bicubic")]
+pub(crate) struct Degrade {
+    /// A picture, or a folder of them
+    #[arg(value_name = "IN")]
+    pub(crate) input: PathBuf,
+    /// The small picture, or the folder of them, which is made
+    #[arg(short, long, value_name = "OUT")]
+    pub(crate) output: PathBuf,
+    /// How many times smaller a side; sides are cut to multiples of it
+    #[arg(short, long, value_name = "N", default_value_t = 4)]
+    pub(crate) scale: usize,
+    /// blur-bicubic (Gaussian of 1.3 pixels, then bicubic: the paper's) or bicubic
+    #[arg(long, value_name = "NAME", default_value_t = Degradation::BlurBicubic)]
+    pub(crate) degradation: Degradation,
+}

@@ -1,0 +1,42 @@
+//! What went wrong, and the exit code that says whose fault it is.
+
+use std::fmt::Display;
+use std::path::Path;
+
+/// A line for the user and an exit code.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) code: u8,
+    pub(crate) message: String,
+}
+
+impl Failure {
+    /// Something failed: 1.
+    pub(crate) fn failed(message: impl Display) -> Self {
+        Self { code: 1, message: message.to_string() }
+    }
+
+    /// Something failed with a file: 1.
+    pub(crate) fn at(path: &Path, message: impl Display) -> Self {
+        Self::failed(format_args!("{}: {message}", path.display()))
+    }
+
+    /// The command was used wrongly: 2.
+    pub(crate) fn usage(message: impl Display) -> Self {
+        Self { code: 2, message: message.to_string() }
+    }
+
+    /// Interrupted: 130, as shells have it.
+    pub(crate) fn interrupted() -> Self {
+        Self { code: 130, message: "interrupted; nothing was written".into() }
+    }
+}
+
+impl From<pdn::FileError> for Failure {
+    fn from(error: pdn::FileError) -> Self {
+        match error.why {
+            pdn::FileFault::UnknownFormat => Self::usage(error),
+            _ => Self::failed(error),
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! The pictures in a folder.
+
+use crate::failure::Failure;
+use std::path::{Path, PathBuf};
+
+/// Endings of files that are taken for pictures.
+const ENDINGS: [&str; 5] = ["png", "jpg", "jpeg", "webp", "bmp"];
+
+/// The pictures in a folder by name; those in its folder `HR` where it has one.
+pub(crate) fn pictures(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
+    let hr = folder.join("HR");
+    let folder = if hr.is_dir() { hr.as_path() } else { folder };
+    let entries = std::fs::read_dir(folder).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => Failure::at(folder, "no such folder"),
+        std::io::ErrorKind::NotADirectory => Failure::at(folder, "is a file, expected a folder of pictures"),
+        _ => Failure::at(folder, error),
+    })?;
+    let mut found = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(|error| Failure::at(folder, error))?.path();
+        let ending = path.extension().map(|e| e.to_string_lossy().to_ascii_lowercase()).unwrap_or_default();
+        if path.is_file() && ENDINGS.contains(&ending.as_str()) {
+            found.push(path);
+        }
+    }
+    found.sort();
+    match found.is_empty() {
+        true => Err(Failure::at(folder, format_args!("holds no pictures: expected files in {}", ENDINGS.join(", ")))),
+        false => Ok(found),
+    }
+}
+
+/// What of several pictures failed, at the end.
+pub(crate) fn report(failed: &[Failure], of: usize) -> Result<(), Failure> {
+    for Failure { message, .. } in failed {
+        eprintln!("pdn: {message}");
+    }
+    match failed.len() {
+        0 => Ok(()),
+        n => Err(Failure::failed(format_args!("{n} of {of} pictures failed"))),
+    }
+}

@@ -1,0 +1,81 @@
+//! `pdn info`: what a model file is.
+
+use crate::args::Info;
+use crate::failure::Failure;
+use crate::table::count;
+use pdn::{Model, zoo};
+use serde_json::{Value, json};
+
+pub(crate) fn run(args: &Info) -> Result<(), Failure> {
+    let model = Model::open(&args.file).map_err(Failure::failed)?;
+    let facts = facts(&model);
+    if args.json {
+        println!("{facts:#}");
+        return Ok(());
+    }
+    println!("{}", args.file.display());
+    for (name, value) in lines(&facts) {
+        println!("  {name:<14}{value}");
+    }
+    Ok(())
+}
+
+/// Everything that is known, for programs.
+fn facts(model: &Model) -> Value {
+    let network = &model.network;
+    let deployed = network.deployed();
+    let about = zoo::ARCHITECTURES.iter().find(|a| a.id == network.architecture).map(|a| a.about);
+    json!({
+        "card": model.card,
+        "architecture": network.architecture,
+        "about": about,
+        "config": network.config,
+        "form": if network.is_deployed() { "deploy" } else { "train" },
+        "scale": network.scale,
+        "picture": {"range": network.picture.range, "mean": network.picture.mean},
+        "prompt": network.prompt_dim(),
+        "dynamic_correlation_modules": network.dcms().count(),
+        "stored": network.summary(),
+        "as_run": deployed.summary(),
+    })
+}
+
+/// The same for people.
+fn lines(facts: &Value) -> Vec<(&'static str, String)> {
+    let number = |value: &Value| value.as_u64().unwrap_or_default() as usize;
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let (stored, run) = (&facts["stored"], &facts["as_run"]);
+    let mut lines = vec![("name", text(&facts["card"]["name"]))];
+    for key in ["description", "license", "origin"] {
+        lines.push((key, text(&facts["card"][key])));
+    }
+    lines.push(("architecture", format!("{}: {}", text(&facts["architecture"]), text(&facts["about"]))));
+    lines.push(("configuration", facts["config"].to_string()));
+    lines.push(("scale", format!("x{}", facts["scale"])));
+    lines.push((
+        "pictures",
+        format!("RGB, 0 to {}, less {} of it", facts["picture"]["range"], facts["picture"]["mean"]),
+    ));
+    lines.push((
+        "prompt",
+        match facts["prompt"].as_u64() {
+            Some(dim) => format!("{dim} numbers, read by {} modules", facts["dynamic_correlation_modules"]),
+            None => "none".into(),
+        },
+    ));
+    lines.push(("parameters", count(number(&stored["parameters"]))));
+    if run["parameters"] != stored["parameters"] {
+        lines.push(("as run", format!("{} parameters, modules folded", count(number(&run["parameters"])))));
+    }
+    lines
+        .push(("cost", format!("{} multiply-accumulates a pixel of the input", count(number(&run["macs_per_pixel"])))));
+    lines.push((
+        "reach",
+        match number(&run["whole_picture"]) {
+            0 => format!("{} pixels around each: runs in tiles", run["receptive_radius"]),
+            n => format!("the whole picture ({n} global pools): cannot run in tiles"),
+        },
+    ));
+    lines.retain(|(_, value)| !value.is_empty());
+    lines
+}

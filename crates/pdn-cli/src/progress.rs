@@ -1,0 +1,51 @@
+//! Progress with the time left, and interruption.
+
+use indicatif::{ProgressBar, ProgressStyle};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Whether the user asked to stop.
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+/// The first interrupt asks the work to stop at the next step, where nothing is half-written; the second does not wait.
+pub(crate) fn watch_for_interrupt() {
+    // Without a handler an interrupt ends the program at once, which leaves no half-written file either.
+    let _ = ctrlc::set_handler(|| {
+        if INTERRUPTED.swap(true, Ordering::Relaxed) {
+            std::process::exit(130);
+        }
+    });
+}
+
+/// Whether to stop.
+pub(crate) fn interrupted() -> bool {
+    INTERRUPTED.load(Ordering::Relaxed)
+}
+
+/// A bar on the terminal; nothing where the error output is not one.
+pub(crate) struct Progress(ProgressBar);
+
+/// Steps of the bar for each picture.
+const STEPS: u64 = 1000;
+
+impl Progress {
+    pub(crate) fn new(pictures: usize) -> Self {
+        let bar = ProgressBar::new(pictures as u64 * STEPS);
+        let template = "{wide_bar} {percent:>3} %, {eta} left";
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style);
+        }
+        Self(bar)
+    }
+
+    /// Shows the part done of a picture, and says whether to go on.
+    pub(crate) fn show(&self, picture: usize, done: f64) -> bool {
+        self.0.set_position(picture as u64 * STEPS + (done * STEPS as f64) as u64);
+        !interrupted()
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
+}

@@ -1,0 +1,95 @@
+//! `pdn upscale`, and the choice of model and engine that `pdn eval` shares.
+
+use crate::args::{EngineChoice, ModelChoice, Upscale};
+use crate::failure::Failure;
+use crate::progress::Progress;
+use pdn::{Error, FileError, Isa, Limits, Model, Options, RunError, Upscaler, WriteOptions, check_target};
+use std::path::Path;
+use std::time::Instant;
+
+/// What bicubic enlarges by when nothing is said.
+const BICUBIC_SCALE: usize = 4;
+
+pub(crate) fn run(args: &Upscale) -> Result<(), Failure> {
+    if same_file(&args.input, &args.output) {
+        return Err(Failure::usage(format_args!("{}: is the input, expected another OUT", args.output.display())));
+    }
+    let picture = pdn::read(&args.input, &Limits { pixels: args.max_pixels })?;
+    let upscaler = open(&args.model, &args.engine)?;
+    let (width, height) = (picture.width() * upscaler.scale(), picture.height() * upscaler.scale());
+    check_target(&args.output, width, height, picture.has_transparency())?;
+    for lost in &picture.lost {
+        eprintln!("pdn: {}: {lost}", args.input.display());
+    }
+    let start = Instant::now();
+    let progress = Progress::new(1);
+    let enlarged = enlarge(&args.engine, || {
+        upscaler.upscale(&picture, &options(&args.engine), &mut |done| progress.show(0, done))
+    })
+    .map_err(|error| failure(&args.input, error))?;
+    drop(progress);
+    pdn::write(&args.output, &enlarged, &WriteOptions { jpeg_quality: args.quality })?;
+    println!(
+        "{}: {}x{} to {width}x{height} by {} x{} in {:.2} s",
+        args.output.display(),
+        picture.width(),
+        picture.height(),
+        args.model.model.display(),
+        upscaler.scale(),
+        start.elapsed().as_secs_f64()
+    );
+    Ok(())
+}
+
+/// The model that was chosen.
+pub(crate) fn open(choice: &ModelChoice, engine: &EngineChoice) -> Result<Upscaler, Failure> {
+    if choice.model == Path::new("bicubic") {
+        let scale = choice.scale.unwrap_or(BICUBIC_SCALE);
+        return Upscaler::bicubic(scale).map_err(Failure::usage);
+    }
+    let model = Model::open(&choice.model).map_err(Failure::failed)?;
+    let isa = engine.isa.unwrap_or_else(Isa::best);
+    let upscaler = Upscaler::new(&model, isa).map_err(|error| match error {
+        Error::Run(RunError::Isa(_)) => Failure::usage(error),
+        other => failure(&choice.model, other),
+    })?;
+    if let Some(scale) = choice.scale.filter(|scale| *scale != upscaler.scale()) {
+        let message = format!("{}: enlarges x{}, not x{scale}", choice.model.display(), upscaler.scale());
+        return Err(Failure::usage(message));
+    }
+    Ok(upscaler)
+}
+
+pub(crate) fn options(choice: &EngineChoice) -> Options {
+    Options { memory: choice.memory.saturating_mul(1 << 20), tile: choice.tile }
+}
+
+/// Runs on as many threads as were asked for.
+pub(crate) fn enlarge<T: Send>(
+    choice: &EngineChoice,
+    run: impl FnOnce() -> Result<T, Error> + Send,
+) -> Result<T, Error> {
+    let threads = choice.threads.map_or(0, usize::from);
+    match rayon::ThreadPoolBuilder::new().num_threads(threads).build() {
+        Ok(pool) => pool.install(run),
+        Err(_) => run(),
+    }
+}
+
+/// A failure with the picture, or the model, it was met at.
+pub(crate) fn failure(path: &Path, error: Error) -> Failure {
+    match error {
+        Error::Run(RunError::Cancelled) => Failure::interrupted(),
+        other => Failure::at(path, other),
+    }
+}
+
+/// Whether both names are one file that is there.
+fn same_file(a: &Path, b: &Path) -> bool {
+    matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
+}
+
+/// Writes a picture, format and options by its name.
+pub(crate) fn write(path: &Path, picture: &pdn::Picture) -> Result<(), FileError> {
+    pdn::write(path, picture, &WriteOptions::default())
+}

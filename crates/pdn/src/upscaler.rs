@@ -1,0 +1,241 @@
+//! The one thing most users want: a picture, enlarged.
+
+use crate::convert::{luma, to_map, to_rgb};
+use pdn_engine::{Isa, Plan, RunError, RunOptions};
+use pdn_image::{Picture, Scale, bleed, resize, resize_alpha};
+use pdn_network::{Model, ModelError, NetworkError};
+use std::path::Path;
+
+/// Enlarges pictures, by a model or by MATLAB's bicubic interpolation.
+#[derive(Debug)]
+pub struct Upscaler {
+    engine: Engine,
+}
+
+#[derive(Debug)]
+enum Engine {
+    Bicubic(usize),
+    Network(Box<Plan>),
+}
+
+/// Why pictures cannot be enlarged.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The model's file.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// The run.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// The model's network.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
+    /// A factor that bicubic interpolation is not asked for.
+    #[error("bicubic enlarges by 1 to 64, not by {0}")]
+    Scale(usize),
+}
+
+impl Upscaler {
+    /// MATLAB's bicubic `imresize` by a whole factor: what super-resolution is measured against.
+    ///
+    /// # Errors
+    /// [`Error::Scale`] for a factor of 0 or above 64.
+    pub fn bicubic(scale: usize) -> Result<Self, Error> {
+        match scale {
+            1..=64 => Ok(Self { engine: Engine::Bicubic(scale) }),
+            _ => Err(Error::Scale(scale)),
+        }
+    }
+
+    /// A model file, compiled for this machine's fastest instruction set.
+    ///
+    /// # Errors
+    /// [`Error::Model`] names the file and what is wrong with it.
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        Self::new(&Model::open(path)?, Isa::best())
+    }
+
+    /// A model, compiled for an instruction set.
+    ///
+    /// # Errors
+    /// [`RunError::Isa`] where the machine lacks it.
+    pub fn new(model: &Model, isa: Isa) -> Result<Self, Error> {
+        let plan = Plan::new(&model.network, &model.weights, isa)?;
+        Ok(Self { engine: Engine::Network(Box::new(plan)) })
+    }
+
+    /// Sets the prompt by its embedding, which is brought to unit length.
+    ///
+    /// # Errors
+    /// [`RunError::Prompt`] where the model takes none, one of another length, or this one has no direction.
+    pub fn set_prompt(&mut self, embedding: &[f32]) -> Result<(), Error> {
+        let Engine::Network(plan) = &mut self.engine else {
+            let found = format!("a prompt embedding of {} numbers", embedding.len());
+            return Err(RunError::Prompt { expected: "no prompt: bicubic takes none".into(), found }.into());
+        };
+        let norm = embedding.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt();
+        if !norm.is_finite() || norm == 0.0 {
+            let expected = "a prompt embedding of finite numbers, not all zero".into();
+            return Err(RunError::Prompt { expected, found: format!("one of length {norm}") }.into());
+        }
+        let unit: Vec<f32> = embedding.iter().map(|v| (f64::from(*v) / norm) as f32).collect();
+        Ok(plan.set_prompt(&unit)?)
+    }
+
+    /// How many times larger a side becomes.
+    pub fn scale(&self) -> usize {
+        match &self.engine {
+            Engine::Bicubic(scale) => *scale,
+            Engine::Network(plan) => plan.network().scale,
+        }
+    }
+
+    /// The compiled model; `None` for bicubic.
+    pub fn plan(&self) -> Option<&Plan> {
+        match &self.engine {
+            Engine::Bicubic(_) => None,
+            Engine::Network(plan) => Some(plan),
+        }
+    }
+
+    /// Enlarges a picture. Colours hidden under full transparency are replaced by their visible neighbours' first, and
+    /// transparency is enlarged as a grey picture of its own; a picture without colour stays without. `progress` is told
+    /// the part done, 0 to 1, and says whether to go on.
+    ///
+    /// # Errors
+    /// [`RunError`]: memory, a missing prompt, cancelled, or a result that is not finite.
+    pub fn upscale(
+        &self,
+        picture: &Picture,
+        options: &RunOptions,
+        progress: &mut dyn FnMut(f64) -> bool,
+    ) -> Result<Picture, Error> {
+        let transparent = picture.has_transparency();
+        let passes = if transparent { 2.0 } else { 1.0 };
+        let colours = if transparent { bleed(picture) } else { picture.clone().with_alpha(None) };
+        let mut rgb = self.enlarge(&colours, options, &mut |done| progress(done / passes))?;
+        if picture.grey {
+            rgb = luma(&rgb).flat_map(|v| [v; 3]).collect();
+        }
+        let alpha = match picture.alpha() {
+            Some(alpha) if transparent => {
+                let grey: Vec<u8> = alpha.iter().flat_map(|a| [*a; 3]).collect();
+                let grey = picture.with_rgb(grey);
+                let enlarged = self.enlarge(&grey, options, &mut |done| progress((1.0 + done) / passes))?;
+                Some(self.settled_alpha(picture, luma(&enlarged).collect()))
+            }
+            Some(alpha) => Some(vec![255; alpha.len() * self.scale() * self.scale()]),
+            None => None,
+        };
+        let (width, height) = (picture.width() * self.scale(), picture.height() * self.scale());
+        let mut enlarged = Picture::from_rgb(width, height, rgb).with_alpha(alpha);
+        (enlarged.grey, enlarged.icc) = (picture.grey, picture.icc.clone());
+        Ok(enlarged)
+    }
+
+    /// The colours alone.
+    fn enlarge(
+        &self,
+        picture: &Picture,
+        options: &RunOptions,
+        progress: &mut dyn FnMut(f64) -> bool,
+    ) -> Result<Vec<u8>, Error> {
+        match &self.engine {
+            Engine::Bicubic(scale) => match progress(0.0) {
+                true => Ok(resize(picture, Scale::Up(*scale)).rgb().to_vec()),
+                false => Err(RunError::Cancelled.into()),
+            },
+            Engine::Network(plan) => {
+                let format = plan.network().picture;
+                Ok(to_rgb(&plan.run(&to_map(picture, &format), options, progress)?, &format))
+            }
+        }
+    }
+
+    /// A network need not give black for black: where bicubic interpolation is exactly clear or opaque, and so are all
+    /// the pixels around, the alpha channel is too.
+    fn settled_alpha(&self, picture: &Picture, mut enlarged: Vec<u8>) -> Vec<u8> {
+        let (Some(alpha), Some(bicubic)) = (picture.alpha(), resize_alpha(picture, self.scale())) else {
+            return enlarged;
+        };
+        let (width, height, scale) = (picture.width(), picture.height(), self.scale());
+        let flat = |x: usize, y: usize| {
+            let value = alpha[y * width + x];
+            let rows = y.saturating_sub(2)..(y + 3).min(height);
+            let columns = x.saturating_sub(2)..(x + 3).min(width);
+            rows.flat_map(|y| alpha[y * width..][columns.clone()].iter()).all(|a| *a == value)
+        };
+        for (y, row) in enlarged.chunks_exact_mut(width * scale).enumerate() {
+            for (x, out) in row.iter_mut().enumerate() {
+                if flat(x / scale, y / scale) {
+                    *out = bicubic[y * width * scale + x];
+                }
+            }
+        }
+        enlarged
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pdn_network::zoo::{Edsr, Imdn};
+    use pdn_network::{Card, DcmOptions, Network, hashed};
+
+    fn upscaler(network: Network) -> Upscaler {
+        let weights = hashed::weights(&network);
+        Upscaler::new(&Model { network, weights, card: Card::default() }, Isa::best()).unwrap()
+    }
+
+    fn run(upscaler: &Upscaler, picture: &Picture) -> Picture {
+        upscaler.upscale(picture, &RunOptions::default(), &mut |_| true).unwrap()
+    }
+
+    fn sample() -> Picture {
+        Picture::from_rgb(12, 9, (0..324).map(|i| (i * 5 % 256) as u8).collect())
+    }
+
+    #[test]
+    fn grey_stays_grey_and_alpha_keeps_its_flat_parts() {
+        let mut grey = Picture::from_rgb(12, 9, (0..108_u8).flat_map(|i| [i * 2; 3]).collect());
+        grey.grey = true;
+        let alpha: Vec<u8> = (0..108).map(|i| if i % 12 < 6 { 0 } else { 255 }).collect();
+        for upscaler in [Upscaler::bicubic(2).unwrap(), upscaler(Imdn::published(2).build().unwrap())] {
+            let large = run(&upscaler, &grey);
+            assert!(large.grey && large.rgb().chunks(3).all(|p| p[0] == p[1] && p[1] == p[2]));
+            let large = run(&upscaler, &sample().with_alpha(Some(alpha.clone())));
+            let found = large.alpha().unwrap();
+            assert!(found.chunks(24).all(|row| row[..6].iter().all(|a| *a == 0)));
+            assert!(found.chunks(24).all(|row| row[18..].iter().all(|a| *a == 255)));
+            let opaque = run(&upscaler, &sample().with_alpha(Some(vec![255; 108])));
+            assert!(opaque.alpha().unwrap().iter().all(|a| *a == 255));
+            assert_eq!(opaque.rgb(), run(&upscaler, &sample()).rgb(), "an opaque alpha changes no colour");
+        }
+    }
+
+    #[test]
+    fn bicubic_is_the_published_baseline() {
+        assert_eq!(run(&Upscaler::bicubic(4).unwrap(), &sample()), resize(&sample(), Scale::Up(4)));
+        assert!(Upscaler::bicubic(0).is_err() && Upscaler::bicubic(65).is_err());
+        assert!(Upscaler::bicubic(2).unwrap().set_prompt(&[1.0]).is_err());
+    }
+
+    #[test]
+    fn a_prompt_steers_and_its_length_does_not() {
+        let dcm = DcmOptions { dim: 32, ..DcmOptions::default() };
+        let mut upscaler = upscaler(Edsr { features: 16, blocks: 2, ..Edsr::baseline(2) }.plus(dcm).build().unwrap());
+        let missing = upscaler.upscale(&sample(), &RunOptions::default(), &mut |_| true);
+        assert!(matches!(missing, Err(Error::Run(RunError::Prompt { .. }))));
+        let mut with = |prompt: &[f32]| {
+            upscaler.set_prompt(prompt).unwrap();
+            run(&upscaler, &sample())
+        };
+        let (a, b) = (hashed::prompt("a", 32), hashed::prompt("b", 32));
+        let twice: Vec<f32> = a.iter().map(|v| v * 2.0).collect();
+        assert_eq!(with(&a), with(&twice));
+        assert_ne!(with(&a), with(&b));
+        for bad in [vec![0.0; 32], vec![f32::NAN; 32], vec![1.0; 31]] {
+            assert!(upscaler.set_prompt(&bad).is_err());
+        }
+    }
+}
