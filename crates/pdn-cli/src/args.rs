@@ -15,13 +15,9 @@ pub(crate) struct Args {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Enlarge a picture
     Upscale(Upscale),
-    /// Say what a model file is: its network, its size, what it costs to run
     Info(Info),
-    /// Measure a model on a folder of pictures: degrade, enlarge, compare
     Eval(Eval),
-    /// Make the small pictures that models are measured on
     Degrade(Degrade),
 }
 
@@ -55,7 +51,7 @@ pub(crate) struct ModelChoice {
     /// `bicubic` (MATLAB's imresize, the baseline), or a model file: .safetensors, .pth, .pt
     #[arg(short, long, value_name = "MODEL", default_value = "bicubic")]
     pub(crate) model: PathBuf,
-    /// How many times larger a side; a model file has its own [default for bicubic: 4]
+    /// How many times larger a side; a model file has its own, bicubic takes 4 if nothing is said
     #[arg(short, long, value_name = "N")]
     pub(crate) scale: Option<usize>,
 }
@@ -76,6 +72,7 @@ pub(crate) struct EngineChoice {
     pub(crate) tile: Option<usize>,
 }
 
+/// Say what a model file is: its network, its size, what it costs to run.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Info {
     /// .safetensors, .pth or .pt
@@ -108,7 +105,9 @@ pub(crate) struct Eval {
     pub(crate) json: bool,
 }
 
-/// Make the small pictures that models are measured on, with MATLAB's imresize and imgaussfilt, to the last bit.
+/// Make the small pictures that models are measured on.
+///
+/// Pictures are blurred and made smaller by MATLAB's imgaussfilt and imresize, to the last bit.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: pdn degrade Set5/HR -o small --scale 4 --degradation bicubic")]
 pub(crate) struct Degrade {

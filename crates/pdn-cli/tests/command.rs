@@ -1,0 +1,353 @@
+//! The built command, run end to end.
+
+use assert_cmd::Command;
+use pdn::{Limits, Model, Picture, hashed, zoo};
+use std::path::PathBuf;
+use tempfile::TempDir;
+
+/// A folder to work in, with a small picture and a small model.
+struct Desk(TempDir);
+
+/// What a command said, and its exit code.
+struct Said {
+    code: Option<i32>,
+    out: String,
+    err: String,
+}
+
+impl Desk {
+    fn new() -> Self {
+        let desk = Self(TempDir::new().unwrap());
+        let rgb = (0..20 * 16 * 3).map(|i| (i * 7 % 251) as u8).collect();
+        pdn::write(&desk.at("small.png"), &Picture::from_rgb(20, 16, rgb), &Default::default()).unwrap();
+        desk
+    }
+
+    fn at(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn run(&self, arguments: &[&str]) -> Said {
+        let output = Command::cargo_bin("pdn").unwrap().current_dir(&self.0).args(arguments).output().unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        Said { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+    }
+
+    /// Runs what must fail with a code: one line that holds all of `words`, and no output left behind.
+    #[track_caller]
+    fn fails(&self, arguments: &[&str], code: i32, words: &[&str]) {
+        let before = self.names();
+        let said = self.run(arguments);
+        assert_eq!(said.code, Some(code), "{arguments:?}: {}{}", said.out, said.err);
+        assert!(said.out.is_empty(), "{arguments:?} printed {}", said.out);
+        assert_eq!(said.err.lines().count(), 1, "{arguments:?}: {}", said.err);
+        for word in words {
+            assert!(said.err.contains(word), "{arguments:?} should say `{word}`: {}", said.err);
+        }
+        assert_eq!(self.names(), before, "{arguments:?} left something behind");
+    }
+
+    fn names(&self) -> Vec<String> {
+        let mut names: Vec<String> = std::fs::read_dir(&self.0)
+            .unwrap()
+            .map(|e| e.unwrap().file_name().to_string_lossy().into_owned())
+            .collect();
+        names.sort();
+        names
+    }
+
+    fn picture(&self, name: &str) -> Picture {
+        pdn::read(&self.at(name), &Limits::default()).unwrap()
+    }
+
+    /// Writes a model of hashed weights.
+    fn model(&self, name: &str, architecture: &str, config: serde_json::Value) {
+        let network = zoo::build(architecture, &config).unwrap();
+        let weights = hashed::weights(&network);
+        let model = Model { network, weights, card: Default::default() };
+        std::fs::write(self.at(name), model.to_bytes()).unwrap();
+    }
+
+    fn edsr(&self, name: &str) {
+        let config = serde_json::json!({"scale": 2, "features": 16, "blocks": 2, "residual_scale": 1.0});
+        self.model(name, "edsr", config);
+    }
+}
+
+#[test]
+fn a_picture_becomes_larger() {
+    let desk = Desk::new();
+    desk.edsr("edsr.safetensors");
+    for (arguments, size) in [
+        (&["upscale", "small.png", "-o", "large.png"][..], (80, 64)),
+        (&["upscale", "small.png", "-o", "large.png", "--scale", "3"], (60, 48)),
+        (&["upscale", "small.png", "-o", "large.png", "--model", "edsr.safetensors"], (40, 32)),
+        (&["upscale", "small.png", "-o", "large.webp", "--model", "edsr.safetensors", "--scale", "2"], (40, 32)),
+        (&["upscale", "small.png", "-o", "large.jpg", "--quality", "80"], (80, 64)),
+    ] {
+        let said = desk.run(arguments);
+        assert_eq!(said.code, Some(0), "{arguments:?}: {}", said.err);
+        let large = desk.picture(arguments[3]);
+        assert_eq!((large.width(), large.height()), size, "{arguments:?}");
+        assert!(said.out.contains(&format!("20x16 to {}x{}", size.0, size.1)), "{}", said.out);
+    }
+}
+
+#[test]
+fn pixels_do_not_depend_on_how_they_are_run() {
+    let desk = Desk::new();
+    desk.edsr("edsr.safetensors");
+    let run = |more: &[&str]| {
+        let arguments = [&["upscale", "small.png", "-m", "edsr.safetensors", "-o", "out.png"], more].concat();
+        let said = desk.run(&arguments);
+        assert_eq!(said.code, Some(0), "{}", said.err);
+        desk.picture("out.png")
+    };
+    let plain = run(&[]);
+    assert_eq!(run(&["--tile", "7"]), plain);
+    assert_eq!(run(&["--threads", "1"]), plain);
+    let portable = run(&["--isa", "portable"]);
+    let apart = portable.rgb().iter().zip(plain.rgb()).map(|(a, b)| a.abs_diff(*b)).max();
+    assert!(apart <= Some(1), "instruction sets differ by {apart:?} levels");
+}
+
+#[test]
+fn inputs_that_are_no_pictures() {
+    let desk = Desk::new();
+    let write = |name: &str, bytes: &[u8]| std::fs::write(desk.at(name), bytes).unwrap();
+    let png = std::fs::read(desk.at("small.png")).unwrap();
+    write("empty.png", b"");
+    write("cut.png", &png[..png.len() / 2]);
+    write("words.png", b"these are words");
+    std::fs::create_dir(desk.at("folder")).unwrap();
+    for (input, word) in [
+        ("none.png", "no such file"),
+        ("folder", "is a folder"),
+        ("empty.png", "is empty"),
+        ("cut.png", "damaged or cut short"),
+        ("words.png", "expected PNG, JPEG, WebP or BMP"),
+    ] {
+        desk.fails(&["upscale", input, "-o", "out.png"], 1, &[input, word]);
+        desk.fails(&["degrade", input, "-o", "out.png"], 1, &[input]);
+    }
+    desk.fails(&["upscale", "small.png", "-o", "out.png", "--max-pixels", "100"], 1, &["small.png", "20x16", "100"]);
+}
+
+#[test]
+fn outputs_that_cannot_be() {
+    let desk = Desk::new();
+    std::fs::write(desk.at("file"), b"").unwrap();
+    std::fs::create_dir(desk.at("taken.png")).unwrap();
+    for (output, code, words) in [
+        ("none/out.png", 1, &["none/out.png", "does not exist"][..]),
+        ("file/out.png", 1, &["file/out.png", "does not exist"]),
+        ("taken.png", 1, &["taken.png", "is a folder"]),
+        ("out.gif", 2, &["out.gif", ".png, .jpg, .jpeg or .webp"]),
+        ("out", 2, &["out", ".png"]),
+        ("small.png", 2, &["small.png", "is the input"]),
+    ] {
+        desk.fails(&["upscale", "small.png", "-o", output], code, words);
+    }
+    let wide = Picture::from_rgb(300, 1, vec![9; 900]);
+    pdn::write(&desk.at("wide.png"), &wide, &Default::default()).unwrap();
+    desk.fails(&["upscale", "wide.png", "-o", "out.webp", "--scale", "64"], 1, &["out.webp", "16383"]);
+    let clear = Picture::from_rgb(2, 1, vec![9; 6]).with_alpha(Some(vec![0, 255]));
+    pdn::write(&desk.at("clear.png"), &clear, &Default::default()).unwrap();
+    desk.fails(&["upscale", "clear.png", "-o", "out.jpg"], 1, &["out.jpg", "transparency"]);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_folder_that_cannot_be_written_in() {
+    // Root may write anywhere, but not into the kernel's own files.
+    let desk = Desk::new();
+    desk.fails(&["upscale", "small.png", "-o", "/proc/out.png"], 1, &["/proc/out.png", "cannot be written"]);
+}
+
+#[test]
+fn models_that_are_none() {
+    let desk = Desk::new();
+    desk.edsr("edsr.safetensors");
+    let good = std::fs::read(desk.at("edsr.safetensors")).unwrap();
+    let write = |name: &str, bytes: &[u8]| std::fs::write(desk.at(name), bytes).unwrap();
+    write("empty.pth", b"");
+    write("words.pth", b"these are words");
+    write("cut.safetensors", &good[..good.len() - 100]);
+    let mut flipped = good.clone();
+    *flipped.last_mut().unwrap() ^= 0x10;
+    write("flipped.safetensors", &flipped);
+    // A pickle that would run a command: torch's magic number, version and system, then the call.
+    let header = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03.\x80\x02}q\x00.";
+    write("evil.pth", &[&header[..], b"cos\nsystem\n(S'touch owned'\ntR."].concat());
+    let foreign = pdn_testing::root().join("tests/reference/pickles/plain_zip.pth");
+    std::fs::copy(foreign, desk.at("foreign.pth")).unwrap();
+    for (model, words) in [
+        ("none.pth", &["no such file"][..]),
+        (".", &["is a folder"]),
+        ("empty.pth", &["is empty"]),
+        ("words.pth", &["expected safetensors", ".pth"]),
+        ("cut.safetensors", &["damaged or cut short"]),
+        ("flipped.safetensors", &["damaged"]),
+        ("evil.pth", &["os.system", "nothing was executed"]),
+        ("foreign.pth", &["not a network known here", "edsr", "imdn"]),
+    ] {
+        let words = [&[model], words].concat();
+        desk.fails(&["upscale", "small.png", "-o", "out.png", "--model", model], 1, &words);
+        desk.fails(&["info", model], 1, &words);
+    }
+}
+
+#[test]
+fn wrong_use() {
+    let desk = Desk::new();
+    desk.edsr("edsr.safetensors");
+    let model = ["upscale", "small.png", "-o", "out.png", "--model", "edsr.safetensors"];
+    desk.fails(&[&model[..], &["--scale", "4"]].concat(), 2, &["edsr.safetensors", "x2, not x4"]);
+    desk.fails(&["upscale", "small.png", "-o", "out.png", "--scale", "0"], 2, &["1 to 64"]);
+    desk.fails(&["degrade", "small.png", "-o", "out.png", "--scale", "0"], 2, &["--scale 0"]);
+    for arguments in [
+        &["upscale", "small.png"][..],
+        &["upscale", "small.png", "-o", "out.png", "--isa", "mmx"],
+        &["upscale", "small.png", "-o", "out.png", "--quality", "0"],
+        &["eval", "--data", ".", "--degradation", "fog"],
+        &["enlarge"],
+        &[],
+    ] {
+        let said = desk.run(arguments);
+        assert_eq!(said.code, Some(2), "{arguments:?}");
+        assert!(said.err.contains("Usage") || said.err.contains("--help"), "{arguments:?}: {}", said.err);
+    }
+}
+
+#[test]
+fn memory_is_a_limit() {
+    let desk = Desk::new();
+    desk.model("imdn.safetensors", "imdn", serde_json::json!({"scale": 2, "features": 64, "blocks": 6}));
+    let large = Picture::from_rgb(300, 300, vec![77; 270_000]);
+    pdn::write(&desk.at("large.png"), &large, &Default::default()).unwrap();
+    let run = ["upscale", "large.png", "-o", "out.png", "--memory", "16", "--model"];
+    desk.fails(&[&run[..], &["imdn.safetensors"]].concat(), 1, &["large.png", "16 MiB", "cannot be cut"]);
+    desk.edsr("edsr.safetensors");
+    assert_eq!(desk.run(&[&run[..], &["edsr.safetensors"]].concat()).code, Some(0));
+}
+
+#[test]
+fn a_model_that_wants_a_prompt_says_so() {
+    let desk = Desk::new();
+    let dcm = serde_json::json!({"dim": 24});
+    let config = serde_json::json!({"scale": 2, "features": 8, "groups": 1, "blocks": 2, "modules": 1, "dcm": dcm});
+    desk.model("pdn.safetensors", "pdn", config);
+    let arguments = ["upscale", "small.png", "-o", "out.png", "--model", "pdn.safetensors"];
+    desk.fails(&arguments, 1, &["a prompt embedding of 24 numbers", "no prompt"]);
+    let said = desk.run(&["info", "pdn.safetensors"]);
+    assert!(said.out.contains("24 numbers, read by 1 modules"), "{}", said.out);
+}
+
+#[test]
+fn info_is_for_people_and_programs() {
+    let desk = Desk::new();
+    desk.edsr("edsr.safetensors");
+    let said = desk.run(&["info", "edsr.safetensors"]);
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    for word in ["edsr.safetensors", "EDSR", "x2", "runs in tiles"] {
+        assert!(said.out.contains(word), "{}", said.out);
+    }
+    let facts: serde_json::Value =
+        serde_json::from_str(&desk.run(&["info", "edsr.safetensors", "--json"]).out).unwrap();
+    assert_eq!((&facts["scale"], &facts["config"]["features"]), (&2.into(), &16.into()));
+    assert_eq!(facts["stored"]["parameters"], 21_763);
+}
+
+#[test]
+fn degraded_pictures_are_the_published_ones() {
+    let Some(set) = pdn_testing::data("eval/Set5") else { return };
+    let desk = Desk::new();
+    let hr = set.join("HR");
+    let hr = hr.to_str().unwrap();
+    let said = desk.run(&["degrade", hr, "-o", "small", "--scale", "4", "--degradation", "bicubic"]);
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    let found = desk.picture("small/butterfly.png");
+    let published = pdn::read(&set.join("LR_bicubic/X4/butterflyx4.png"), &Limits::default()).unwrap();
+    assert_eq!(found.rgb(), published.rgb());
+}
+
+#[test]
+fn a_third_party_s_weights_reach_their_published_figure() {
+    let (Some(set), Some(imdn)) = (pdn_testing::data("eval/Set5"), pdn_testing::data("checkpoints/IMDN_x4.pth")) else {
+        return;
+    };
+    let desk = Desk::new();
+    let [data, model] = [&set, &imdn].map(|path: &PathBuf| path.to_str().unwrap());
+    let arguments = ["eval", "--model", model, "--data", data, "--scale", "4", "--degradation", "bicubic"];
+    let said = desk.run(&arguments);
+    for word in ["butterfly", "shave", "Y (MATLAB)", "mean"] {
+        assert!(said.out.contains(word), "{}", said.out);
+    }
+    let said = desk.run(&[&arguments[..], &["--json"]].concat());
+    let found: serde_json::Value = serde_json::from_str(&said.out).unwrap();
+    let psnr = found["mean"]["y_matlab"]["psnr"].as_f64().unwrap();
+    // 32.211 dB by an independent implementation in numpy.
+    assert!((psnr - 32.211).abs() < 0.001, "{psnr}");
+}
+
+#[test]
+fn an_evaluation_names_what_failed() {
+    let desk = Desk::new();
+    let folder = desk.at("set");
+    std::fs::create_dir(&folder).unwrap();
+    desk.fails(&["eval", "--data", "set"], 1, &["set", "holds no pictures"]);
+    desk.fails(&["eval", "--data", "nowhere"], 1, &["nowhere", "no such folder"]);
+    desk.fails(&["eval", "--data", "small.png"], 1, &["small.png", "expected a folder"]);
+    let rgb = (0..48 * 48 * 3).map(|i| (i * i % 253) as u8).collect();
+    pdn::write(&folder.join("good.png"), &Picture::from_rgb(48, 48, rgb), &Default::default()).unwrap();
+    std::fs::write(folder.join("bad.png"), b"no").unwrap();
+    std::fs::write(folder.join("notes.txt"), b"not looked at").unwrap();
+    let said = desk.run(&["eval", "--data", "set", "--scale", "2"]);
+    assert_eq!(said.code, Some(1));
+    assert!(said.out.contains("good") && said.err.contains("bad.png"), "{}{}", said.out, said.err);
+    assert!(said.err.contains("1 of 2 pictures failed"), "{}", said.err);
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupt_leaves_nothing_behind() {
+    use std::process::{Command as Process, Stdio};
+    let desk = Desk::new();
+    desk.model(
+        "edsr.safetensors",
+        "edsr",
+        serde_json::json!({"scale": 2, "features": 256, "blocks": 32, "residual_scale": 0.1}),
+    );
+    let large = Picture::from_rgb(256, 256, vec![77; 256 * 256 * 3]);
+    pdn::write(&desk.at("large.png"), &large, &Default::default()).unwrap();
+    let before = desk.names();
+    let child = Process::new(assert_cmd::cargo::cargo_bin("pdn"))
+        .current_dir(&desk.0)
+        .args(["upscale", "large.png", "-o", "out.png", "--model", "edsr.safetensors", "--isa", "portable"])
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // Long enough to have begun, far too short to be done: this takes minutes.
+    std::thread::sleep(std::time::Duration::from_millis(1500));
+    assert!(Process::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("interrupted"));
+    assert_eq!(desk.names(), before);
+}
+
+#[test]
+fn help_is_worth_reading() {
+    let desk = Desk::new();
+    for (arguments, words) in [
+        (&["--help"][..], &["upscale", "info", "eval", "degrade", "Exit codes"][..]),
+        (&["upscale", "--help"], &["bicubic", "--output", "Example", "transparency"]),
+        (&["eval", "--help"], &["MATLAB", "blur-bicubic", "Example"]),
+    ] {
+        let said = desk.run(arguments);
+        assert_eq!(said.code, Some(0));
+        for word in words {
+            assert!(said.out.contains(word), "{arguments:?} should say `{word}`: {}", said.out);
+        }
+    }
+}
