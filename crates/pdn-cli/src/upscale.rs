@@ -16,7 +16,7 @@ pub(crate) fn run(args: &Upscale) -> Result<(), Failure> {
     }
     let picture = pdn::read(&args.input, &Limits { pixels: args.max_pixels })?;
     let upscaler = open(&args.model, &args.engine)?;
-    let (width, height) = (picture.width() * upscaler.scale(), picture.height() * upscaler.scale());
+    let (width, height) = upscaler.output_size(&picture).map_err(|error| failure(&args.input, error))?;
     check_target(&args.output, width, height, picture.has_transparency())?;
     for lost in &picture.lost {
         eprintln!("pdn: {}: {lost}", args.input.display());

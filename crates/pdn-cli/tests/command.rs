@@ -151,6 +151,9 @@ fn outputs_that_cannot_be() {
     let wide = Picture::from_rgb(300, 1, vec![9; 900]);
     pdn::write(&desk.at("wide.png"), &wide, &Default::default()).unwrap();
     desk.fails(&["upscale", "wide.png", "-o", "out.webp", "--scale", "64"], 1, &["out.webp", "16383"]);
+    let large = Picture::from_rgb(2000, 500, vec![9; 3_000_000]);
+    pdn::write(&desk.at("large.png"), &large, &Default::default()).unwrap();
+    desk.fails(&["upscale", "large.png", "-o", "out.png", "--scale", "64"], 1, &["large.png", "128000x32000", "limit"]);
     let clear = Picture::from_rgb(2, 1, vec![9; 6]).with_alpha(Some(vec![0, 255]));
     pdn::write(&desk.at("clear.png"), &clear, &Default::default()).unwrap();
     desk.fails(&["upscale", "clear.png", "-o", "out.jpg"], 1, &["out.jpg", "transparency"]);

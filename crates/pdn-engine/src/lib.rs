@@ -15,4 +15,4 @@ pub use error::RunError;
 pub use pdn_kernels::Isa;
 pub use plan::Plan;
 pub use reference::Map;
-pub use tile::RunOptions;
+pub use tile::{Piece, RunOptions};

@@ -35,24 +35,47 @@ impl Plan {
     /// told the part done, 0 to 1, and says whether to go on.
     ///
     /// # Errors
-    /// [`RunError::Prompt`] where the network takes a prompt and none was set; [`RunError::Picture`] where the picture
-    /// has no pixels or not three channels; [`RunError::Memory`] where it cannot be run within the limit;
-    /// [`RunError::NotFinite`] where the output holds NaN or an infinity; [`RunError::Cancelled`].
+    /// As [`Plan::run_tiles`].
     pub fn run(
         &self,
         picture: &Map<f32>,
         options: &RunOptions,
         progress: &mut dyn FnMut(f64) -> bool,
     ) -> Result<Map<f32>, RunError> {
+        let scale = self.network.scale;
+        let (channels, height, width) = (self.output.channels, picture.height * scale, picture.width * scale);
+        let mut out = Map::new(channels, height, width, vec![0.0; channels * height * width]);
+        self.run_tiles(picture, options, progress, &mut |piece| {
+            for c in 0..channels {
+                for (y, row) in piece.rows(c).enumerate() {
+                    let to = (c * height + piece.top + y) * width + piece.left;
+                    out.data[to..to + row.len()].copy_from_slice(row);
+                }
+            }
+        })?;
+        Ok(out)
+    }
+
+    /// Runs the network on a picture in its value range and gives the enlarged picture piece by piece, so that the whole
+    /// of it need never be there in 32 bits. `progress` is told the part done, 0 to 1, and says whether to go on.
+    ///
+    /// # Errors
+    /// [`RunError::Prompt`] where the network takes a prompt and none was set; [`RunError::Picture`] where the picture
+    /// has no pixels or not three channels; [`RunError::Memory`] where it cannot be run within the limit;
+    /// [`RunError::NotFinite`] where the output holds NaN or an infinity; [`RunError::Cancelled`].
+    pub fn run_tiles(
+        &self,
+        picture: &Map<f32>,
+        options: &RunOptions,
+        progress: &mut dyn FnMut(f64) -> bool,
+        give: &mut dyn FnMut(Piece),
+    ) -> Result<(), RunError> {
         let (height, width) = (picture.height, picture.width);
         check_inputs(&self.network, (picture.channels, height, width), self.prompt.as_ref().map(Vec::len))?;
         let side = self.tile_side(height, width, options)?;
         let tiles: Vec<Tile> = tiles(height, width, side, self.summary.receptive_radius).collect();
         let cost: usize = self.steps.iter().map(|step| step.cost).sum();
         let total: usize = tiles.iter().map(|tile| cost * tile.pixels()).sum();
-        let scale = self.network.scale;
-        let (channels, out_height, out_width) = (self.output.channels, height * scale, width * scale);
-        let mut out = Map::new(channels, out_height, out_width, vec![0.0; channels * out_height * out_width]);
         let mut space: Option<Workspace> = None;
         let mut done = 0;
         for tile in &tiles {
@@ -69,9 +92,9 @@ impl Plan {
             if enlarged.data.iter().any(|v| !v.is_finite()) {
                 return Err(RunError::NotFinite);
             }
-            tile.paste(&enlarged, scale, &mut out);
+            give(tile.piece(&enlarged, self.network.scale));
         }
-        Ok(out)
+        Ok(())
     }
 
     /// The side of tiles that fit in memory, halved from the whole picture.
@@ -153,18 +176,40 @@ impl Tile {
         Map::new(picture.channels, height, width, data)
     }
 
-    /// Puts what it gives, enlarged, in its place.
-    fn paste(&self, enlarged: &Map<f32>, scale: usize, out: &mut Map<f32>) {
+    /// What it gives of what came out of it.
+    fn piece<'a>(&self, enlarged: &'a Map<f32>, scale: usize) -> Piece<'a> {
         let inner = |span: &Span| (span.given.start - span.seen.start) * scale;
-        let (top, left) = (inner(&self.rows), inner(&self.columns));
-        let (height, width) = (self.rows.given.len() * scale, self.columns.given.len() * scale);
-        for c in 0..out.channels {
-            for y in 0..height {
-                let from = (c * enlarged.height + top + y) * enlarged.width + left;
-                let to = (c * out.height + self.rows.given.start * scale + y) * out.width;
-                let to = to + self.columns.given.start * scale;
-                out.data[to..to + width].copy_from_slice(&enlarged.data[from..from + width]);
-            }
+        Piece {
+            top: self.rows.given.start * scale,
+            left: self.columns.given.start * scale,
+            height: self.rows.given.len() * scale,
+            width: self.columns.given.len() * scale,
+            skipped: (inner(&self.rows), inner(&self.columns)),
+            map: enlarged,
         }
+    }
+}
+
+/// A part of the enlarged picture, with its place in it.
+#[derive(Clone, Copy, Debug)]
+pub struct Piece<'a> {
+    /// Rows above it.
+    pub top: usize,
+    /// Pixels left of it.
+    pub left: usize,
+    /// Its rows.
+    pub height: usize,
+    /// Pixels in each.
+    pub width: usize,
+    /// Rows and pixels of the map before the piece.
+    skipped: (usize, usize),
+    map: &'a Map<f32>,
+}
+
+impl<'a> Piece<'a> {
+    /// The rows of a channel.
+    pub fn rows(&self, channel: usize) -> impl Iterator<Item = &'a [f32]> + use<'a> {
+        let (map, width, (skipped, left)) = (self.map, self.width, self.skipped);
+        (0..self.height).map(move |y| &map.data[(channel * map.height + skipped + y) * map.width + left..][..width])
     }
 }

@@ -1,7 +1,7 @@
 //! The one thing most users want: a picture, enlarged.
 
-use crate::convert::{luma, to_map, to_rgb};
-use pdn_engine::{Isa, Plan, RunError, RunOptions};
+use crate::convert::{luma, put, to_map};
+use pdn_engine::{Isa, Piece, Plan, RunError, RunOptions};
 use pdn_image::{Picture, Scale, bleed, resize, resize_alpha};
 use pdn_network::{Model, ModelError, NetworkError};
 use std::path::Path;
@@ -33,7 +33,18 @@ pub enum Error {
     /// A factor that bicubic interpolation is not asked for.
     #[error("bicubic enlarges by 1 to 64, not by {0}")]
     Scale(usize),
+    /// A result of more pixels than are made.
+    #[error("would become {width}x{height}, more than the limit of {MAX_OUTPUT_PIXELS} pixels")]
+    TooLarge {
+        /// Its width.
+        width: usize,
+        /// Its height.
+        height: usize,
+    },
 }
+
+/// The most pixels of an enlarged picture: 3 GB in memory.
+const MAX_OUTPUT_PIXELS: usize = 1_000_000_000;
 
 impl Upscaler {
     /// MATLAB's bicubic `imresize` by a whole factor: what super-resolution is measured against.
@@ -90,6 +101,18 @@ impl Upscaler {
         }
     }
 
+    /// Width and height of a picture, enlarged.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`] beyond a thousand million pixels.
+    pub fn output_size(&self, picture: &Picture) -> Result<(usize, usize), Error> {
+        let (width, height) = (picture.width() * self.scale(), picture.height() * self.scale());
+        match width.checked_mul(height) {
+            Some(pixels) if pixels <= MAX_OUTPUT_PIXELS => Ok((width, height)),
+            _ => Err(Error::TooLarge { width, height }),
+        }
+    }
+
     /// The compiled model; `None` for bicubic.
     pub fn plan(&self) -> Option<&Plan> {
         match &self.engine {
@@ -103,13 +126,14 @@ impl Upscaler {
     /// the part done, 0 to 1, and says whether to go on.
     ///
     /// # Errors
-    /// [`RunError`]: memory, a missing prompt, cancelled, or a result that is not finite.
+    /// [`Error::TooLarge`], or [`RunError`]: memory, a missing prompt, cancelled, or a result that is not finite.
     pub fn upscale(
         &self,
         picture: &Picture,
         options: &RunOptions,
         progress: &mut dyn FnMut(f64) -> bool,
     ) -> Result<Picture, Error> {
+        let (width, height) = self.output_size(picture)?;
         let transparent = picture.has_transparency();
         let passes = if transparent { 2.0 } else { 1.0 };
         let colours = if transparent { bleed(picture) } else { picture.clone().with_alpha(None) };
@@ -124,10 +148,9 @@ impl Upscaler {
                 let enlarged = self.enlarge(&grey, options, &mut |done| progress((1.0 + done) / passes))?;
                 Some(self.settled_alpha(picture, luma(&enlarged).collect()))
             }
-            Some(alpha) => Some(vec![255; alpha.len() * self.scale() * self.scale()]),
+            Some(_) => Some(vec![255; width * height]),
             None => None,
         };
-        let (width, height) = (picture.width() * self.scale(), picture.height() * self.scale());
         let mut enlarged = Picture::from_rgb(width, height, rgb).with_alpha(alpha);
         (enlarged.grey, enlarged.icc) = (picture.grey, picture.icc.clone());
         Ok(enlarged)
@@ -147,7 +170,11 @@ impl Upscaler {
             },
             Engine::Network(plan) => {
                 let format = plan.network().picture;
-                Ok(to_rgb(&plan.run(&to_map(picture, &format), options, progress)?, &format))
+                let (width, height) = self.output_size(picture)?;
+                let mut rgb = vec![0; width * height * 3];
+                let mut give = |piece: Piece| put(&piece, &format, &mut rgb, width);
+                plan.run_tiles(&to_map(picture, &format), options, progress, &mut give)?;
+                Ok(rgb)
             }
         }
     }
