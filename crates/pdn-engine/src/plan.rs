@@ -8,10 +8,12 @@ use crate::RunError;
 use crate::dcm::PromptedDcm;
 use crate::error::check_prompt;
 use crate::fold::fold;
+use crate::run::Workspace;
 use pdn_kernels::{Activation, Conv, Isa, LANES};
 use pdn_network::{Act, Binary, Dcm, Extent, Network, NodeId, Op, ParamId, Pool, Summary, Weights};
+use std::sync::Mutex;
 
-/// A network compiled for this machine.
+/// A network compiled for this machine. It keeps the memory of its last run for the next of the same size.
 #[derive(Debug)]
 pub struct Plan {
     pub(crate) network: Network,
@@ -26,6 +28,8 @@ pub struct Plan {
     pub(crate) prompt: Option<Vec<f32>>,
     /// Each DCM under the prompt.
     pub(crate) dcms: Vec<PromptedDcm>,
+    /// The memory of the last run, kept for the next.
+    pub(crate) spare: Mutex<Option<Workspace>>,
 }
 
 /// A map that steps write and read.
@@ -118,7 +122,19 @@ impl Plan {
         let Compiler { mut steps, values, pad, .. } = compiler;
         place_frees(&mut steps, values.len(), output.value);
         let summary = network.summary();
-        Ok(Self { network, weights, summary, isa, steps, values, output, pad, prompt: None, dcms: Vec::new() })
+        Ok(Self {
+            network,
+            weights,
+            summary,
+            isa,
+            steps,
+            values,
+            output,
+            pad,
+            prompt: None,
+            dcms: Vec::new(),
+            spare: Mutex::default(),
+        })
     }
 
     /// Sets the prompt: a unit vector of the network's prompt length.

@@ -10,6 +10,7 @@ use pdn_network::{NodeId, Op, Pool};
 use rayon::prelude::*;
 
 /// Memory for tiles of one size, used again for each.
+#[derive(Debug)]
 pub(crate) struct Workspace {
     placement: Placement,
     slots: Vec<Vec<f32>>,
