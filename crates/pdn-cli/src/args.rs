@@ -19,6 +19,7 @@ pub(crate) enum Command {
     Info(Info),
     Eval(Eval),
     Degrade(Degrade),
+    Compare(Compare),
 }
 
 /// Enlarge a picture.
@@ -123,4 +124,22 @@ pub(crate) struct Degrade {
     /// blur-bicubic (Gaussian of 1.3 pixels, then bicubic: the paper's) or bicubic
     #[arg(long, value_name = "NAME", default_value_t = Degradation::BlurBicubic)]
     pub(crate) degradation: Degradation,
+}
+
+/// Measure one picture against another: PSNR and SSIM, with their protocol.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example: pdn compare original.png photo_x4.png --shave 4")]
+pub(crate) struct Compare {
+    /// What the picture should be; cut on the right and below where it is larger
+    #[arg(value_name = "REFERENCE")]
+    pub(crate) reference: PathBuf,
+    /// What it is
+    #[arg(value_name = "PICTURE")]
+    pub(crate) picture: PathBuf,
+    /// Pixels left out on each side: the literature leaves out as many as the scale
+    #[arg(long, value_name = "PIXELS", default_value_t = 0)]
+    pub(crate) shave: usize,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }

@@ -4,12 +4,14 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod compare;
 mod degrade;
 mod eval;
 mod failure;
 mod folder;
 mod info;
 mod progress;
+mod scores;
 mod table;
 mod upscale;
 
@@ -26,6 +28,7 @@ fn main() -> ExitCode {
         Command::Info(args) => info::run(args),
         Command::Eval(args) => eval::run(args),
         Command::Degrade(args) => degrade::run(args),
+        Command::Compare(args) => compare::run(args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

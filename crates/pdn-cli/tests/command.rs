@@ -294,6 +294,25 @@ fn a_third_party_s_weights_reach_their_published_figure() {
 }
 
 #[test]
+fn two_pictures_are_compared() {
+    let desk = Desk::new();
+    let flat = |name: &str, level| {
+        pdn::write(&desk.at(name), &Picture::from_rgb(20, 16, vec![level; 960]), &Default::default()).unwrap();
+    };
+    flat("a.png", 100);
+    flat("b.png", 110);
+    let said = desk.run(&["compare", "a.png", "b.png", "--shave", "2"]);
+    // Ten levels apart: 20 log10(255 / 10).
+    assert!(said.out.contains("RGB") && said.out.contains("28.131") && said.out.contains("2 pixels"), "{}", said.out);
+    let equal: serde_json::Value =
+        serde_json::from_str(&desk.run(&["compare", "a.png", "a.png", "--json"]).out).unwrap();
+    assert_eq!(equal["scores"]["rgb"], serde_json::json!({"psnr": null, "ssim": 1.0}));
+    desk.fails(&["compare", "a.png", "b.png", "--shave", "5"], 1, &["b.png", "less than 11"]);
+    pdn::write(&desk.at("wide.png"), &Picture::from_rgb(21, 16, vec![9; 1008]), &Default::default()).unwrap();
+    desk.fails(&["compare", "a.png", "wide.png"], 1, &["wide.png", "20x16", "21x16"]);
+}
+
+#[test]
 fn an_evaluation_names_what_failed() {
     let desk = Desk::new();
     let folder = desk.at("set");

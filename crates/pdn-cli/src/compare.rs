@@ -1,0 +1,25 @@
+//! `pdn compare`: PSNR and SSIM of two pictures, with their protocol.
+
+use crate::args::Compare;
+use crate::failure::Failure;
+use crate::scores::{Scores, heads, protocol};
+use crate::table::table;
+use pdn::Limits;
+use serde_json::json;
+
+pub(crate) fn run(args: &Compare) -> Result<(), Failure> {
+    let [reference, picture] = [&args.reference, &args.picture].map(|path| pdn::read(path, &Limits::default()));
+    let (reference, picture) = (reference?, picture?);
+    // As an evaluation does: what was enlarged from a cut picture is compared with the cut picture.
+    let reference = reference.cropped(picture.width(), picture.height());
+    let scores = Scores::of(&reference, &picture, args.shave).map_err(|error| Failure::at(&args.picture, error))?;
+    if args.json {
+        println!("{:#}", json!({"scores": scores.as_json(), "protocol": protocol(args.shave)}));
+        return Ok(());
+    }
+    println!("{} with {}", args.picture.display(), args.reference.display());
+    println!("8-bit pictures, {} pixels shaved a side; PSNR in dB and SSIM\n", args.shave);
+    let rows: Vec<Vec<String>> = heads().into_iter().zip(scores.cells()).map(|(head, cell)| vec![head, cell]).collect();
+    println!("{}", table(&rows));
+    Ok(())
+}
