@@ -69,7 +69,10 @@ def peer(engine: str, a) -> dict:
         built, amplitude = network(a.network, a.scale)
         prompt = torch.from_numpy(hashed.prompt("prompt", 512)) if a.network.endswith("+") else None
         picture = torch.from_numpy(hashed.numbers("picture", (1, 3, a.side, a.side), amplitude))
-        built, picture = built.to(memory_format=torch.channels_last), picture.to(memory_format=torch.channels_last)
+        for module in built.modules():
+            if isinstance(module, torch.nn.Conv2d):
+                module.to(memory_format=torch.channels_last)
+        picture = picture.to(memory_format=torch.channels_last)
         with torch.inference_mode():
             ms, out = median_ms(lambda: built(picture, prompt), a.runs)
         out = out.numpy()

@@ -27,6 +27,7 @@ fn facts(model: &Model) -> Value {
     let about = zoo::ARCHITECTURES.iter().find(|a| a.id == network.architecture).map(|a| a.about);
     json!({
         "card": model.card,
+        "file": model.source,
         "architecture": network.architecture,
         "about": about,
         "config": network.config,
@@ -46,9 +47,13 @@ fn lines(facts: &Value) -> Vec<(&'static str, String)> {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let (stored, run) = (&facts["stored"], &facts["as_run"]);
     let mut lines = vec![("name", text(&facts["card"]["name"]))];
-    for key in ["description", "license", "origin"] {
+    for key in ["description", "license"] {
         lines.push((key, text(&facts["card"][key])));
     }
+    let file = &facts["file"];
+    let under = file["unwrapped"].as_str().map(|entry| format!(", under {entry}")).unwrap_or_default();
+    lines.push(("file", format!("{}, layout of {}{under}", text(&file["kind"]), text(&file["layout"]))));
+    lines.push(("sha256", text(&file["sha256"])));
     lines.push(("architecture", format!("{}: {}", text(&facts["architecture"]), text(&facts["about"]))));
     lines.push(("configuration", facts["config"].to_string()));
     lines.push(("scale", format!("x{}", facts["scale"])));

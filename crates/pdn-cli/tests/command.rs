@@ -64,7 +64,7 @@ impl Desk {
     fn model(&self, name: &str, architecture: &str, config: serde_json::Value) {
         let network = zoo::build(architecture, &config).unwrap();
         let weights = hashed::weights(&network);
-        let model = Model { network, weights, card: Default::default() };
+        let model = Model { network, weights, card: Default::default(), source: None };
         std::fs::write(self.at(name), model.to_bytes()).unwrap();
     }
 

@@ -1,4 +1,20 @@
 //! Runs a network on the CPU.
+//!
+//! [`Plan`] is the compiled form: modules folded, convolutions fused with what follows them, kernels for the machine's
+//! instruction set, every core, large pictures in tiles with the same pixels. [`mod@reference`] is the plain one that
+//! everything is tested against.
+//!
+//! ```
+//! use pdn_engine::{Isa, Map, Plan, RunOptions};
+//! use pdn_network::{hashed, zoo::Imdn};
+//!
+//! let network = Imdn::published(2).build()?;
+//! let plan = Plan::new(&network, &hashed::weights(&network), Isa::best())?;
+//! let picture = Map::new(3, 8, 10, vec![0.5; 3 * 8 * 10]);
+//! let large = plan.run(&picture, &RunOptions::default(), &mut |_done| true)?;
+//! assert_eq!((large.height, large.width), (16, 20));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 #![forbid(unsafe_code)]
 
 mod dcm;

@@ -1,7 +1,7 @@
 //! A network in other forms: its modules lowered to primitive operations, or deployed.
 
 use crate::network::Node;
-use crate::{Dcm, DcmForm, Network, NodeId, Op, Param, ParamId, Shape, Tap};
+use crate::{Dcm, DcmForm, Network, NodeId, Op, ParamId, Shape, Tap};
 
 impl Network {
     /// The same network with every module written in primitive operations, which is what the reference executor, the
@@ -60,13 +60,6 @@ impl Network {
             Op::Dcm(dcm) => Some(dcm),
             _ => None,
         })
-    }
-
-    /// The parameters a node names, in order.
-    pub fn params_of(&self, node: NodeId) -> Vec<&Param> {
-        let mut found = Vec::new();
-        each_param(&mut self.node(node).op.clone(), &mut |id| found.push(&self.params[id.index()]));
-        found
     }
 }
 

@@ -4,7 +4,7 @@
 //! configuration build the network again, so that reading a file needs nothing else. Other projects' checkpoints have no
 //! card; they are recognised by their keys and shapes ([`crate::zoo::recognise`]).
 
-use crate::checkpoint::{self, Kind};
+use crate::checkpoint::{self, Checkpoint, Kind};
 use crate::zoo::{self, RecogniseError};
 use crate::{Network, NetworkError, Tensors, Weights};
 use safetensors::tensor::{Dtype, TensorView};
@@ -26,6 +26,23 @@ pub struct Model {
     pub weights: Weights,
     /// What they are.
     pub card: Card,
+    /// The file they were read from, if they were.
+    pub source: Option<Source>,
+}
+
+/// The file that a model was read from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Source {
+    /// Its kind, such as `legacy PyTorch`.
+    pub kind: &'static str,
+    /// Whose names its tensors had.
+    pub layout: &'static str,
+    /// The entry that the weights stood under, such as `params_ema`, where there was one.
+    pub unwrapped: Option<String>,
+    /// Tensors that are no parameters and hold no floating-point numbers, such as batch counters.
+    pub skipped: Vec<String>,
+    /// SHA-256 of the file, in hexadecimal.
+    pub sha256: String,
 }
 
 /// What a model is, beside its numbers. Fields that this version does not know are kept.
@@ -39,9 +56,6 @@ pub struct Card {
     /// The licence of the weights, with the terms of the data they saw; empty where it is not known.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub license: String,
-    /// Whose file it was read from, where it was not written here.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub origin: String,
     /// Whatever else the card says: training, measurements.
     #[serde(flatten)]
     pub more: Map<String, Value>,
@@ -107,40 +121,26 @@ impl Model {
     /// [`ModelError`]; every message names the file.
     pub fn open(path: &Path) -> Result<Self, ModelError> {
         let checkpoint = checkpoint::read(path)?;
-        match checkpoint.metadata.get(CARD) {
-            Some(card) => Self::from_card(path, card, checkpoint.tensors),
+        let (network, weights, card, layout) = match checkpoint.metadata.get(CARD) {
+            Some(card) => {
+                let (network, weights, card) = from_card(path, card, checkpoint.tensors)?;
+                (network, weights, card, "pdn, with its card")
+            }
             None => {
                 let recognised = zoo::recognise(&checkpoint.tensors)
                     .map_err(|error| ModelError::Unrecognised { path: path.to_owned(), error })?;
                 let name = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
-                let kind = match checkpoint.kind {
-                    Kind::Safetensors => "safetensors",
-                    Kind::TorchZip => "PyTorch",
-                    Kind::TorchLegacy => "legacy PyTorch",
-                };
-                let origin = format!("a {kind} file in the layout of {}", recognised.layout);
-                let card = Card { name, origin, ..Card::default() };
-                Ok(Self { network: recognised.network, weights: recognised.weights, card })
+                (recognised.network, recognised.weights, Card { name, ..Card::default() }, recognised.layout)
             }
-        }
-    }
-
-    fn from_card(path: &Path, card: &str, tensors: Tensors) -> Result<Self, ModelError> {
-        let wrong = |why: String| ModelError::Card { path: path.to_owned(), why };
-        let card: FileCard = serde_json::from_str(card).map_err(|e| wrong(format!("cannot be read: {e}")))?;
-        let network = zoo::build(&card.architecture, &card.config).map_err(|e| wrong(format!("says {e}")))?;
-        let network = match card.form {
-            Form::Train => network,
-            Form::Deploy => network.deployed(),
         };
-        if network.scale != card.scale {
-            return Err(wrong(format!("says scale {}, its configuration {}", card.scale, network.scale)));
-        }
-        if sha256(&tensors) != card.sha256 {
-            return Err(wrong("holds another sha256 than the weights have: the file is damaged".into()));
-        }
-        let weights = network.bind(tensors).map_err(|error| ModelError::Network { path: path.to_owned(), error })?;
-        Ok(Self { network, weights, card: card.card })
+        let kind = match checkpoint.kind {
+            Kind::Safetensors => "safetensors",
+            Kind::TorchZip => "PyTorch",
+            Kind::TorchLegacy => "legacy PyTorch",
+        };
+        let Checkpoint { unwrapped, skipped, sha256, .. } = checkpoint;
+        let source = Some(Source { kind, layout, unwrapped, skipped, sha256 });
+        Ok(Self { network, weights, card, source })
     }
 
     /// The bytes of a model file.
@@ -168,6 +168,25 @@ impl Model {
     }
 }
 
+/// The network that a card names, with its weights.
+fn from_card(path: &Path, card: &str, tensors: Tensors) -> Result<(Network, Weights, Card), ModelError> {
+    let wrong = |why: String| ModelError::Card { path: path.to_owned(), why };
+    let card: FileCard = serde_json::from_str(card).map_err(|e| wrong(format!("cannot be read: {e}")))?;
+    let network = zoo::build(&card.architecture, &card.config).map_err(|e| wrong(format!("says {e}")))?;
+    let network = match card.form {
+        Form::Train => network,
+        Form::Deploy => network.deployed(),
+    };
+    if network.scale != card.scale {
+        return Err(wrong(format!("says scale {}, its configuration {}", card.scale, network.scale)));
+    }
+    if sha256(&tensors) != card.sha256 {
+        return Err(wrong("holds another sha256 than the weights have: the file is damaged".into()));
+    }
+    let weights = network.bind(tensors).map_err(|error| ModelError::Network { path: path.to_owned(), error })?;
+    Ok((network, weights, card.card))
+}
+
 /// SHA-256 over every tensor's name, shape and numbers, in the order of the names.
 fn sha256(tensors: &Tensors) -> String {
     let mut hash = Sha256::new();
@@ -178,4 +197,63 @@ fn sha256(tensors: &Tensors) -> String {
         }
     }
     hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::zoo::{Edsr, Pdn};
+    use crate::{DcmOptions, hashed};
+
+    fn model(network: Network) -> Model {
+        let weights = hashed::weights(&network);
+        let mut card = Card { name: "hashed".into(), license: "CC0-1.0".into(), ..Card::default() };
+        card.more.insert("iterations".into(), 7.into());
+        Model { network, weights, card, source: None }
+    }
+
+    fn reopened(bytes: &[u8]) -> Result<Model, ModelError> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(&file, bytes).unwrap();
+        Model::open(file.path())
+    }
+
+    #[test]
+    fn both_forms_are_written_and_read_again() {
+        let plus = Edsr { features: 16, blocks: 2, ..Edsr::baseline(2) }.plus(DcmOptions::default()).build().unwrap();
+        let pdn = Pdn { features: 16, groups: 1, blocks: 2, modules: 1, ..Pdn::medium(3) }.build().unwrap();
+        for network in [plus.deployed(), plus, pdn] {
+            let written = model(network);
+            let read = reopened(&written.to_bytes()).unwrap();
+            assert_eq!((&read.network, &read.weights, &read.card), (&written.network, &written.weights, &written.card));
+            assert_eq!(read.source.unwrap().kind, "safetensors");
+        }
+    }
+
+    #[test]
+    fn a_card_that_does_not_fit_is_said() {
+        let network = Edsr { features: 16, blocks: 1, ..Edsr::baseline(2) }.build().unwrap();
+        let bytes = model(network).to_bytes();
+        let with = |from: &str, to: &str| {
+            assert_eq!(from.len(), to.len());
+            let at = bytes.windows(from.len()).position(|w| w == from.as_bytes()).unwrap();
+            let mut changed = bytes.clone();
+            changed[at..at + from.len()].copy_from_slice(to.as_bytes());
+            reopened(&changed).unwrap_err().to_string()
+        };
+        // The card is JSON within JSON, so its quotes are escaped.
+        for (from, to, word) in [
+            (r#"\"architecture\":\"edsr\""#, r#"\"architecture\":\"vdsr\""#, "`vdsr` is not known"),
+            (r#"\"scale\":2,\"sha256\""#, r#"\"scale\":3,\"sha256\""#, "scale 3"),
+            (r#"\"features\":16"#, r#"\"features\":32"#, "of another shape"),
+            (r#"\"blocks\":1"#, r#"\"blokcs\":1"#, "blokcs"),
+            (r#"{\"architecture\""#, r#"(\"architecture\""#, "cannot be read"),
+        ] {
+            let said = with(from, to);
+            assert!(said.contains(word), "{said}");
+        }
+        let mut flipped = bytes.clone();
+        *flipped.last_mut().unwrap() ^= 1;
+        assert!(reopened(&flipped).unwrap_err().to_string().contains("damaged"));
+    }
 }

@@ -23,3 +23,8 @@ pub use pdn_image::{
 };
 pub use pdn_network::{Model, ModelError, Summary, hashed, zoo};
 pub use upscaler::{Error, Upscaler};
+
+/// The README's examples, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

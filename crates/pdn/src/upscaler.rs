@@ -211,7 +211,7 @@ mod tests {
 
     fn upscaler(network: Network) -> Upscaler {
         let weights = hashed::weights(&network);
-        Upscaler::new(&Model { network, weights, card: Card::default() }, Isa::best()).unwrap()
+        Upscaler::new(&Model { network, weights, card: Card::default(), source: None }, Isa::best()).unwrap()
     }
 
     fn run(upscaler: &Upscaler, picture: &Picture) -> Picture {
