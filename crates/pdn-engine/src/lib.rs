@@ -17,6 +17,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod compile;
 mod dcm;
 mod error;
 pub mod fold;
@@ -25,6 +26,7 @@ mod plan;
 pub mod reference;
 mod rows;
 mod run;
+mod step;
 mod tile;
 
 pub use error::RunError;

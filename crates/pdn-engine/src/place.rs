@@ -1,27 +1,26 @@
 //! Where each value of a plan lies in memory: slots that values share when their lives do not overlap, chosen before a
 //! run, so that a run's memory is known beforehand and nothing is allocated while it lasts.
 
-use crate::plan::{Plan, Value};
 use crate::rows::Rows;
-use pdn_kernels::RowShape;
+use crate::step::Program;
 
 /// Slots for a picture of one size.
 #[derive(Debug)]
 pub(crate) struct Placement {
     /// The slot of each value.
-    pub(crate) slots: Vec<usize>,
+    slots: Vec<usize>,
     /// Numbers that each slot must hold.
-    pub(crate) sizes: Vec<usize>,
+    sizes: Vec<usize>,
 }
 
 impl Placement {
-    pub(crate) fn new(plan: &Plan, height: usize, width: usize) -> Self {
-        let mut placement = Self { slots: vec![usize::MAX; plan.values.len()], sizes: Vec::new() };
+    pub(crate) fn new(program: &Program, height: usize, width: usize) -> Self {
+        let mut placement = Self { slots: vec![usize::MAX; program.values.len()], sizes: Vec::new() };
         let mut free: Vec<usize> = Vec::new();
-        for step in &plan.steps {
+        for step in &program.steps {
             if let Some(value) = step.out {
-                let rows = plan.rows_of(&plan.values[value], height, width);
-                placement.slots[value] = placement.claim(&mut free, Rows::len_of(rows.0, rows.1));
+                let (shape, height) = program.rows_of(value, height, width);
+                placement.slots[value] = placement.claim(&mut free, Rows::len_of(shape, height));
             }
             free.extend(step.frees.iter().map(|value| placement.slots[*value]));
         }
@@ -54,14 +53,35 @@ impl Placement {
     }
 }
 
-impl Plan {
-    /// Row shape and height of a value for a picture.
-    pub(crate) fn rows_of(&self, value: &Value, height: usize, width: usize) -> (RowShape, usize) {
-        (RowShape::new(value.channels, width * value.scale, self.pad), height * value.scale)
+/// Memory for tiles of one size, used again for each.
+#[derive(Debug)]
+pub(crate) struct Workspace {
+    placement: Placement,
+    slots: Vec<Vec<f32>>,
+    /// Rows of a tile.
+    pub(crate) height: usize,
+    /// Pixels in each.
+    pub(crate) width: usize,
+}
+
+impl Workspace {
+    pub(crate) fn new(program: &Program, height: usize, width: usize) -> Self {
+        let placement = Placement::new(program, height, width);
+        let slots = placement.sizes.iter().map(|size| vec![0.0; *size]).collect();
+        Self { placement, slots, height, width }
     }
 
-    /// Bytes that running on a whole picture takes, beside the weights, the picture and the output.
-    pub fn memory(&self, height: usize, width: usize) -> usize {
-        Placement::new(self, height, width).bytes()
+    /// Whether it is for tiles of this size.
+    pub(crate) fn fits(&self, height: usize, width: usize) -> bool {
+        (self.height, self.width) == (height, width)
+    }
+
+    /// A value's slot, to be given back with [`Self::put`] when nothing reads the value any more.
+    pub(crate) fn take(&mut self, value: usize) -> Vec<f32> {
+        std::mem::take(&mut self.slots[self.placement.slots[value]])
+    }
+
+    pub(crate) fn put(&mut self, value: usize, slot: Vec<f32>) {
+        self.slots[self.placement.slots[value]] = slot;
     }
 }

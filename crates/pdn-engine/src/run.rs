@@ -1,34 +1,14 @@
 //! Running a plan on one tile: its steps in order, each spread over the threads by rows.
 
 use crate::dcm::Enhance;
-use crate::place::Placement;
-use crate::plan::{Fused, Place, Plan, Source, Step, Work};
+use crate::place::Workspace;
+use crate::plan::Plan;
 use crate::reference::{self, Map};
 use crate::rows::Rows;
+use crate::step::{Fused, Place, Source, Step, Work};
 use pdn_kernels::{Conv, LANES, RowShape, Store, mask_row, multiply_channels, sum_channels};
 use pdn_network::{NodeId, Op, Pool};
 use rayon::prelude::*;
-
-/// Memory for tiles of one size, used again for each.
-#[derive(Debug)]
-pub(crate) struct Workspace {
-    placement: Placement,
-    slots: Vec<Vec<f32>>,
-    height: usize,
-    width: usize,
-}
-
-impl Workspace {
-    pub(crate) fn new(plan: &Plan, height: usize, width: usize) -> Self {
-        let placement = Placement::new(plan, height, width);
-        let slots = placement.sizes.iter().map(|size| vec![0.0; *size]).collect();
-        Self { placement, slots, height, width }
-    }
-
-    pub(crate) fn fits(&self, height: usize, width: usize) -> bool {
-        (self.height, self.width) == (height, width)
-    }
-}
 
 /// One tile on its way through a plan.
 struct Run<'a> {
@@ -52,7 +32,7 @@ impl Plan {
         let mut run = Run {
             plan: self,
             picture,
-            values: self.values.iter().map(|_| None).collect(),
+            values: self.program.values.iter().map(|_| None).collect(),
             vectors: self.network.nodes.iter().map(|_| None).collect(),
         };
         for (id, node) in self.network.ids().zip(&self.network.nodes) {
@@ -60,15 +40,16 @@ impl Plan {
                 run.vectors[id.index()] = Some(Map::vector(prompt.clone()));
             }
         }
-        for step in &self.steps {
+        for step in &self.program.steps {
             run.step(step, space);
             if !progress(step.cost) {
                 return None;
             }
         }
-        let output = run.values[self.output.value].as_ref().expect("the last step wrote the output");
-        let map = output.to_map(self.output.first_block * LANES, self.output.channels);
-        run.give_back(self.output.value, space);
+        let output = self.program.output;
+        let rows = run.values[output.value].as_ref().expect("the last step wrote the output");
+        let map = rows.to_map(output.first_block * LANES, output.channels);
+        run.give_back(output.value, space);
         Some(map)
     }
 }
@@ -77,9 +58,9 @@ impl Run<'_> {
     fn step(&mut self, step: &Step, space: &mut Workspace) {
         match step.out {
             Some(value) => {
-                let (shape, height) = self.plan.rows_of(&self.plan.values[value], space.height, space.width);
-                let data = std::mem::take(&mut space.slots[space.placement.slots[value]]);
-                let mut rows = Rows { shape, channels: self.plan.values[value].channels, height, data };
+                let (shape, height) = self.plan.program.rows_of(value, space.height, space.width);
+                let channels = self.plan.program.values[value].channels;
+                let mut rows = Rows { shape, channels, height, data: space.take(value) };
                 self.map_work(&step.work, &mut rows);
                 self.values[value] = Some(rows);
             }
@@ -92,7 +73,7 @@ impl Run<'_> {
 
     fn give_back(&mut self, value: usize, space: &mut Workspace) {
         if let Some(rows) = self.values[value].take() {
-            space.slots[space.placement.slots[value]] = rows.data;
+            space.put(value, rows.data);
         }
     }
 

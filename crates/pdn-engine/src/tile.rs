@@ -6,9 +6,9 @@
 
 use crate::RunError;
 use crate::error::check_inputs;
+use crate::place::Workspace;
 use crate::plan::Plan;
 use crate::reference::Map;
-use crate::run::Workspace;
 use std::ops::Range;
 use std::sync::{MutexGuard, PoisonError};
 
@@ -44,7 +44,7 @@ impl Plan {
         progress: &mut dyn FnMut(f64) -> bool,
     ) -> Result<Map<f32>, RunError> {
         let scale = self.network.scale;
-        let (channels, height, width) = (self.output.channels, picture.height * scale, picture.width * scale);
+        let (channels, height, width) = (self.program.output.channels, picture.height * scale, picture.width * scale);
         let mut out = Map::new(channels, height, width, vec![0.0; channels * height * width]);
         self.run_tiles(picture, options, progress, &mut |piece| {
             for c in 0..channels {
@@ -75,7 +75,7 @@ impl Plan {
         check_inputs(&self.network, (picture.channels, height, width), self.prompt.as_ref().map(Vec::len))?;
         let side = self.tile_side(height, width, options)?;
         let tiles: Vec<Tile> = tiles(height, width, side, self.summary.receptive_radius).collect();
-        let cost: usize = self.steps.iter().map(|step| step.cost).sum();
+        let cost: usize = self.program.steps.iter().map(|step| step.cost).sum();
         let total: usize = tiles.iter().map(|tile| cost * tile.pixels()).sum();
         // Memory of the last run serves this one: fresh pages cost a tenth of the time of a small picture.
         let mut space: Option<Workspace> = self.spare().take();
@@ -89,7 +89,7 @@ impl Plan {
             if !space.as_ref().is_some_and(|space| space.fits(h, w)) {
                 drop(space.take());
             }
-            let space = space.get_or_insert_with(|| Workspace::new(self, h, w));
+            let space = space.get_or_insert_with(|| Workspace::new(&self.program, h, w));
             let enlarged = self.run_tile(&tile.cut(picture), space, &mut watch).ok_or(RunError::Cancelled)?;
             if enlarged.data.iter().any(|v| !v.is_finite()) {
                 return Err(RunError::NotFinite);

@@ -5,8 +5,9 @@
 
 use crate::dcm::{Dcm, DcmOptions};
 use crate::network::Node;
-use crate::op::{Act, Binary, Op, ParamId, Pool};
-use crate::{Init, Network, NetworkError, NodeId, Param, PictureFormat, Shape, Tap};
+use crate::op::{Act, Binary, Op, Pool};
+use crate::param::{Param, ParamId, conv_params};
+use crate::{Network, NetworkError, NodeId, PictureFormat, Shape, Tap};
 
 /// Writes a [`Network`] node by node.
 #[derive(Debug, Default)]
@@ -174,20 +175,4 @@ impl Builder {
         self.nodes.push(Node { op, inputs: inputs.to_vec(), shape });
         NodeId(self.nodes.len() - 1)
     }
-}
-
-/// Adds `name.weight` of this shape and its `name.bias` to the list: `[out, in, k, k]` with `[out]`, or a bank
-/// `[n, out, in, k, k]` with `[n, out]`.
-pub(crate) fn conv_params(params: &mut Vec<Param>, name: &str, shape: &[usize]) -> (ParamId, ParamId) {
-    let outer = shape.len() - 3;
-    let fan_in = shape[outer..].iter().product();
-    let weight = add_param(params, format!("{name}.weight"), shape, Init::FanIn(fan_in));
-    let bias = add_param(params, format!("{name}.bias"), &shape[..outer], Init::Zero);
-    (weight, bias)
-}
-
-/// Adds a parameter to the list.
-pub(crate) fn add_param(params: &mut Vec<Param>, name: String, shape: &[usize], init: Init) -> ParamId {
-    params.push(Param { name, shape: shape.to_vec(), init });
-    ParamId(params.len() - 1)
 }

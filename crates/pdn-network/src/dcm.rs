@@ -19,9 +19,9 @@
 //! Readings of what the paper leaves open: c output channels and a 3x3 kernel (it must plug in between layers), no
 //! inner residual, ε = 1e-6. All of these are options.
 
-use crate::build::{add_param, conv_params};
-use crate::op::{Act, Binary, Op, ParamId};
-use crate::{Init, NetworkError, NodeId, Param};
+use crate::op::{Act, Binary, Op};
+use crate::param::{Init, Param, ParamId, add_param, conv_params};
+use crate::{NetworkError, NodeId};
 use serde::{Deserialize, Serialize};
 
 /// ε of the mask's norm: the same in training, engine and export.

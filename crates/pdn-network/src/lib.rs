@@ -26,6 +26,7 @@ pub mod hashed;
 mod model;
 mod network;
 mod op;
+mod param;
 mod tensor;
 pub mod zoo;
 
@@ -34,6 +35,7 @@ pub use check::Summary;
 pub use dcm::{Dcm, DcmForm, DcmOptions, DeployedMask, NORM_EPS};
 pub use error::NetworkError;
 pub use model::{Card, Model, ModelError, Source};
-pub use network::{Init, Network, Node, NodeId, Param, PictureFormat, Tap, WeightFaults, Weights};
-pub use op::{Act, Binary, Extent, Op, ParamId, Pool, Shape};
+pub use network::{Network, Node, NodeId, PictureFormat, Tap, WeightFaults, Weights};
+pub use op::{Act, Binary, Extent, Op, Pool, Shape};
+pub use param::{Init, Param, ParamId};
 pub use tensor::{Tensor, Tensors};

@@ -1,6 +1,6 @@
 //! The value: nodes, parameters, inputs, output and taps. Plain data that every reader walks.
 
-use crate::{NetworkError, Op, ParamId, Shape, Tensor, Tensors};
+use crate::{NetworkError, Op, Param, ParamId, Shape, Tensor, Tensors};
 use std::ops::Index;
 
 /// The place of a node in [`Network::nodes`].
@@ -23,40 +23,6 @@ pub struct Node {
     pub inputs: Vec<NodeId>,
     /// What comes out.
     pub shape: Shape,
-}
-
-/// A named array that a checkpoint must hold.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Param {
-    /// Dotted name, such as `body.3.conv1.weight`.
-    pub name: String,
-    /// Length of each dimension.
-    pub shape: Vec<usize>,
-    /// How training starts it.
-    pub init: Init,
-}
-
-impl Param {
-    /// How many numbers it holds.
-    pub fn len(&self) -> usize {
-        self.shape.iter().product()
-    }
-
-    /// Whether it holds none.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-}
-
-/// How a parameter starts.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Init {
-    /// A kernel: random, scaled by the number of inputs that each output sums.
-    FanIn(usize),
-    /// A bias.
-    Zero,
-    /// This number.
-    Constant(f64),
 }
 
 /// What the network takes and gives as a picture: `x = range * (rgb - mean)` with `rgb` in 0..1, and back.

@@ -3,18 +3,7 @@
 //! Every value in a network is a map of `channels` x height x width. A vector, such as a prompt or the result of a
 //! global pool, is a map of one pixel, so a linear layer is a 1x1 convolution and needs no operation of its own.
 
-use crate::{Dcm, NetworkError, Param};
-
-/// The place of a parameter in [`crate::Network::params`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ParamId(pub(crate) usize);
-
-impl ParamId {
-    /// The index into the network's list of parameters.
-    pub fn index(self) -> usize {
-        self.0
-    }
-}
+use crate::{Dcm, NetworkError, Param, ParamId};
 
 /// One operation. The list is closed: an executor, a folder or an exporter handles each of these and nothing else.
 #[derive(Clone, Debug, PartialEq)]
@@ -155,7 +144,7 @@ impl Op {
         if inputs.len() != wanted {
             return bad(format!("expected {wanted} inputs, found {}", inputs.len()));
         }
-        let param = |id: ParamId| params[id.0].shape.as_slice();
+        let param = |id: ParamId| params[id.index()].shape.as_slice();
         match self {
             Op::Picture { channels } => Ok(Shape { channels: *channels, extent: Extent::Picture(1) }),
             Op::Prompt { dim } => Ok(Shape::vector(*dim)),

@@ -1,0 +1,256 @@
+//! Compiling a network and its weights into steps.
+//!
+//! Each convolution takes in what follows it, where nothing else reads what lies between: an activation, a factor, a sum
+//! with a map that is already there, a pixel shuffle. Slices at a multiple of 16 channels are views. Vectors, and operations
+//! that no network here has on its hot path, run through the reference.
+
+use crate::step::{Fused, Place, Program, Source, Step, Value, Work};
+use pdn_kernels::{Activation, Conv, LANES};
+use pdn_network::{Act, Binary, Dcm, Extent, Network, NodeId, Op, ParamId, Weights};
+
+/// The steps that run a network, its modules already folded.
+pub(crate) fn compile(network: &Network, weights: &Weights) -> Program {
+    let mut compiler = Compiler::new(network, weights);
+    network.ids().for_each(|id| compiler.node(id));
+    let Place::Map(output) = compiler.place(network.output) else {
+        unreachable!("a network's output is a map");
+    };
+    let Compiler { mut steps, values, pad, .. } = compiler;
+    place_frees(&mut steps, values.len(), output.value);
+    Program { steps, values, output, pad }
+}
+
+struct Compiler<'a> {
+    network: &'a Network,
+    weights: &'a Weights,
+    users: Vec<Vec<NodeId>>,
+    places: Vec<Option<Place>>,
+    steps: Vec<Step>,
+    values: Vec<Value>,
+    dcms: usize,
+    pad: usize,
+}
+
+impl<'a> Compiler<'a> {
+    fn new(network: &'a Network, weights: &'a Weights) -> Self {
+        let mut users = vec![Vec::new(); network.nodes.len()];
+        for (id, node) in network.ids().zip(&network.nodes) {
+            node.inputs.iter().for_each(|input| users[input.index()].push(id));
+        }
+        let places = vec![None; network.nodes.len()];
+        Self { network, weights, users, places, steps: Vec::new(), values: Vec::new(), dcms: 0, pad: 0 }
+    }
+
+    /// Compiles one node, unless a convolution before it took it in.
+    fn node(&mut self, id: NodeId) {
+        if self.places[id.index()].is_some() {
+            return;
+        }
+        let node = self.network.node(id);
+        match (&node.op, node.shape.extent) {
+            (Op::Dcm(dcm), _) => self.dcm(id, dcm),
+            (Op::GlobalPool(pool), _) => match self.place(node.inputs[0]) {
+                Place::Map(input) => self.vector_step(id, Work::Pool { pool: *pool, input, node: id }),
+                Place::Vector(_) => self.vector_step(id, Work::Vector { node: id }),
+            },
+            (Op::Prompt { .. }, _) => self.places[id.index()] = Some(Place::Vector(id)),
+            (_, Extent::One) => self.vector_step(id, Work::Vector { node: id }),
+            (Op::Picture { .. }, _) => {
+                let value = self.value(id);
+                self.map_step(id, Work::Picture, value, 0);
+            }
+            (Op::Conv { weight, bias }, _) => self.conv(id, *weight, *bias),
+            (Op::Slice { start, len }, _) if start % LANES == 0 => {
+                let source = self.source(node.inputs[0]);
+                let view = Source { first_block: source.first_block + start / LANES, channels: *len, ..source };
+                self.places[id.index()] = Some(Place::Map(view));
+            }
+            (Op::Concat, _) if self.concat_is_aligned(&node.inputs) => {
+                let inputs = node.inputs.iter().map(|i| self.source(*i)).collect();
+                let value = self.value(id);
+                self.map_step(id, Work::Concat { inputs }, value, 0);
+            }
+            (Op::Binary(Binary::Mul), _) if self.multiplies_channels(&node.inputs) => {
+                let work = Work::Multiply { input: self.source(node.inputs[0]), factors: node.inputs[1] };
+                let value = self.value(id);
+                self.map_step(id, work, value, 0);
+            }
+            _ => {
+                let inputs = node.inputs.iter().map(|i| self.place(*i)).collect();
+                let value = self.value(id);
+                self.map_step(id, Work::Reference { node: id, inputs }, value, 0);
+            }
+        }
+    }
+
+    fn conv(&mut self, id: NodeId, weight: ParamId, bias: Option<ParamId>) {
+        let node = self.network.node(id);
+        let (input, kernel) = (self.source(node.inputs[0]), &self.weights[weight]);
+        let [outputs, inputs, side] = [0, 1, 2].map(|i| kernel.shape()[i]);
+        let bias = bias.map_or_else(|| vec![0.0; outputs], |b| self.weights[b].data().to_vec());
+        let (last, fused, shuffle) = self.follow(id, Fused::NOTHING, true);
+        let conv = Conv::new(kernel.data(), &bias, inputs, side, shuffle);
+        self.pad = self.pad.max(side / 2);
+        let value = self.value(last);
+        let cost = kernel.data().len() * self.values[input.value].scale.pow(2);
+        self.map_step(last, Work::Conv { conv: Box::new(conv), input, fused }, value, cost);
+    }
+
+    /// A mask step and a convolution step.
+    fn dcm(&mut self, id: NodeId, dcm: &Dcm) {
+        let index = self.dcms;
+        self.dcms += 1;
+        let input = self.source(self.network.node(id).inputs[0]);
+        let scale = self.values[input.value].scale;
+        let [.., inputs, side, _] = *self.weights[dcm.kernel.0].shape() else {
+            unreachable!("a kernel has at least three dimensions");
+        };
+        // Unfolded, the mask kernel appends the mask too; the convolution does not read it.
+        let masked = if dcm.is_deployed() || dcm.zeta.is_none() { inputs } else { inputs + 1 };
+        self.pad = self.pad.max(side / 2);
+        self.values.push(Value { channels: masked, scale });
+        let z = self.values.len() - 1;
+        let cost = if dcm.zeta.is_some() { dcm.features * inputs } else { 0 } * scale.pow(2);
+        self.steps.push(Step { work: Work::Mask { dcm: index, input }, out: Some(z), frees: Vec::new(), cost });
+        let (last, fused) = match dcm.options.residual {
+            true => (id, Fused { add: Some(input), ..Fused::NOTHING }),
+            false => {
+                let (last, fused, _) = self.follow(id, Fused::NOTHING, false);
+                (last, fused)
+            }
+        };
+        let input = Source { value: z, first_block: 0, channels: inputs };
+        let value = self.value(last);
+        let cost = dcm.features * inputs * side * side * scale.pow(2);
+        self.map_step(last, Work::MixedConv { dcm: index, input, fused }, value, cost);
+    }
+
+    /// Takes in what follows a convolution while nothing else reads what lies between: gives the node whose result is
+    /// stored, what happens at the store, and the factor of the pixel shuffle.
+    fn follow(&mut self, id: NodeId, mut fused: Fused, may_shuffle: bool) -> (NodeId, Fused, usize) {
+        let (mut last, mut shuffle) = (id, 1);
+        let network = self.network;
+        while let [next] = self.users[last.index()][..]
+            && last != network.output
+            && fused.add.is_none()
+        {
+            let node = network.node(next);
+            match node.op {
+                Op::Act(Act::Relu) if plain(&fused) => fused.activation = Activation::Relu { slope: 0.0 },
+                Op::Act(Act::LeakyRelu(slope)) if plain(&fused) => {
+                    fused.activation = Activation::Relu { slope: slope as f32 };
+                }
+                Op::Scale(factor) => fused.scale *= factor as f32,
+                Op::PixelShuffle(r) if may_shuffle && shuffle == 1 && self.can_shuffle(last, r) => shuffle = r,
+                Op::Binary(Binary::Add) if shuffle == 1 => {
+                    let other = if node.inputs[0] == last { node.inputs[1] } else { node.inputs[0] };
+                    match self.places[other.index()] {
+                        Some(Place::Map(add)) if other != last && self.same_shape(other, last) => fused.add = Some(add),
+                        _ => break,
+                    }
+                }
+                _ => break,
+            }
+            // What lies between is never stored, and nothing else reads it: mark it with the place of the step.
+            last = next;
+        }
+        self.mark_between(id, last);
+        (last, fused, shuffle)
+    }
+
+    /// Marks the nodes from `first` up to but without `last` as done.
+    fn mark_between(&mut self, first: NodeId, last: NodeId) {
+        let mut at = first;
+        while at != last {
+            self.places[at.index()] = Some(Place::Vector(at));
+            at = self.users[at.index()][0];
+        }
+    }
+
+    fn can_shuffle(&self, id: NodeId, r: usize) -> bool {
+        self.network.node(id).shape.channels.is_multiple_of(r * r * LANES)
+    }
+
+    fn same_shape(&self, a: NodeId, b: NodeId) -> bool {
+        self.network.node(a).shape == self.network.node(b).shape
+    }
+
+    fn concat_is_aligned(&self, inputs: &[NodeId]) -> bool {
+        let channels = |id: &NodeId| self.network.node(*id).shape.channels;
+        inputs.iter().rev().skip(1).all(|id| channels(id).is_multiple_of(LANES))
+    }
+
+    fn multiplies_channels(&self, inputs: &[NodeId]) -> bool {
+        let [map, factors] = [0, 1].map(|i| self.network.node(inputs[i]).shape);
+        factors.extent == Extent::One && factors.channels == map.channels
+    }
+
+    /// A new value of a node's shape.
+    fn value(&mut self, id: NodeId) -> usize {
+        let shape = self.network.node(id).shape;
+        let Extent::Picture(scale) = shape.extent else { unreachable!("only maps are values") };
+        self.values.push(Value { channels: shape.channels, scale });
+        self.values.len() - 1
+    }
+
+    fn place(&self, id: NodeId) -> Place {
+        self.places[id.index()].expect("nodes come after those they read")
+    }
+
+    fn source(&self, id: NodeId) -> Source {
+        match self.place(id) {
+            Place::Map(source) => source,
+            Place::Vector(_) => unreachable!("a map was expected, and shapes were checked"),
+        }
+    }
+
+    fn map_step(&mut self, id: NodeId, work: Work, value: usize, cost: usize) {
+        let channels = self.values[value].channels;
+        self.places[id.index()] = Some(Place::Map(Source { value, first_block: 0, channels }));
+        self.steps.push(Step { work, out: Some(value), frees: Vec::new(), cost });
+    }
+
+    fn vector_step(&mut self, id: NodeId, work: Work) {
+        self.places[id.index()] = Some(Place::Vector(id));
+        self.steps.push(Step { work, out: None, frees: Vec::new(), cost: 0 });
+    }
+}
+
+/// Whether only an activation may still follow: a factor or sum comes after it.
+fn plain(fused: &Fused) -> bool {
+    fused.activation == Activation::Identity && fused.scale == 1.0
+}
+
+/// The values that a step reads.
+fn reads(work: &Work) -> Vec<usize> {
+    let fused_add = |fused: &Fused| fused.add.map(|add| add.value);
+    match work {
+        Work::Picture | Work::Vector { .. } => Vec::new(),
+        Work::Conv { input, fused, .. } | Work::MixedConv { input, fused, .. } => {
+            [Some(input.value), fused_add(fused)].into_iter().flatten().collect()
+        }
+        Work::Mask { input, .. } | Work::Multiply { input, .. } | Work::Pool { input, .. } => vec![input.value],
+        Work::Concat { inputs } => inputs.iter().map(|input| input.value).collect(),
+        Work::Reference { inputs, .. } => inputs
+            .iter()
+            .filter_map(|place| match place {
+                Place::Map(source) => Some(source.value),
+                Place::Vector(_) => None,
+            })
+            .collect(),
+    }
+}
+
+/// Notes after which step each value is no longer read.
+fn place_frees(steps: &mut [Step], values: usize, output: usize) {
+    let mut done = vec![false; values];
+    done[output] = true;
+    for step in steps.iter_mut().rev() {
+        for value in reads(&step.work).into_iter().chain(step.out) {
+            if !done[value] {
+                done[value] = true;
+                step.frees.push(value);
+            }
+        }
+    }
+}
