@@ -16,7 +16,7 @@ pub fn unit(name: &str, index: u64) -> f32 {
     ((z ^ (z >> 31)) >> 40) as f32 / (1 << 23) as f32 - 1.0
 }
 
-/// `len` numbers of [`unit`], times `bound`.
+/// `len` numbers of [`unit()`], times `bound`.
 pub fn numbers(name: &str, len: usize, bound: f64) -> Vec<f32> {
     (0..len as u64).map(|i| (f64::from(unit(name, i)) * bound) as f32).collect()
 }
