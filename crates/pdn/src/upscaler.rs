@@ -121,9 +121,9 @@ impl Upscaler {
         }
     }
 
-    /// Enlarges a picture. Colours hidden under full transparency are replaced by their visible neighbours' first, and
-    /// transparency is enlarged as a grey picture of its own; a picture without colour stays without. `progress` is told
-    /// the part done, 0 to 1, and says whether to go on.
+    /// Enlarges a picture. Colours hidden under full transparency are replaced by their visible neighbours' first;
+    /// transparency itself is enlarged by bicubic interpolation, as networks ring around the hard edges of masks. A
+    /// picture without colour stays without. `progress` is told the part done, 0 to 1, and says whether to go on.
     ///
     /// # Errors
     /// [`Error::TooLarge`], or [`RunError`]: memory, a missing prompt, cancelled, or a result that is not finite.
@@ -134,24 +134,11 @@ impl Upscaler {
         progress: &mut dyn FnMut(f64) -> bool,
     ) -> Result<Picture, Error> {
         let (width, height) = self.output_size(picture)?;
-        let transparent = picture.has_transparency();
-        let passes = if transparent { 2.0 } else { 1.0 };
-        let colours = if transparent { bleed(picture) } else { picture.clone().with_alpha(None) };
-        let mut rgb = self.enlarge(&colours, options, &mut |done| progress(done / passes))?;
+        let mut rgb = self.enlarge(&bleed(picture).with_alpha(None), options, progress)?;
         if picture.grey {
             rgb = luma(&rgb).flat_map(|v| [v; 3]).collect();
         }
-        let alpha = match picture.alpha() {
-            Some(alpha) if transparent => {
-                let grey: Vec<u8> = alpha.iter().flat_map(|a| [*a; 3]).collect();
-                let grey = picture.with_rgb(grey);
-                let enlarged = self.enlarge(&grey, options, &mut |done| progress((1.0 + done) / passes))?;
-                Some(self.settled_alpha(picture, luma(&enlarged).collect()))
-            }
-            Some(_) => Some(vec![255; width * height]),
-            None => None,
-        };
-        let mut enlarged = Picture::from_rgb(width, height, rgb).with_alpha(alpha);
+        let mut enlarged = Picture::from_rgb(width, height, rgb).with_alpha(resize_alpha(picture, self.scale()));
         (enlarged.grey, enlarged.icc) = (picture.grey, picture.icc.clone());
         Ok(enlarged)
     }
@@ -177,29 +164,6 @@ impl Upscaler {
                 Ok(rgb)
             }
         }
-    }
-
-    /// A network need not give black for black: where bicubic interpolation is exactly clear or opaque, and so are all
-    /// the pixels around, the alpha channel is too.
-    fn settled_alpha(&self, picture: &Picture, mut enlarged: Vec<u8>) -> Vec<u8> {
-        let (Some(alpha), Some(bicubic)) = (picture.alpha(), resize_alpha(picture, self.scale())) else {
-            return enlarged;
-        };
-        let (width, height, scale) = (picture.width(), picture.height(), self.scale());
-        let flat = |x: usize, y: usize| {
-            let value = alpha[y * width + x];
-            let rows = y.saturating_sub(2)..(y + 3).min(height);
-            let columns = x.saturating_sub(2)..(x + 3).min(width);
-            rows.flat_map(|y| alpha[y * width..][columns.clone()].iter()).all(|a| *a == value)
-        };
-        for (y, row) in enlarged.chunks_exact_mut(width * scale).enumerate() {
-            for (x, out) in row.iter_mut().enumerate() {
-                if flat(x / scale, y / scale) {
-                    *out = bicubic[y * width * scale + x];
-                }
-            }
-        }
-        enlarged
     }
 }
 
