@@ -70,6 +70,11 @@ impl<'a> Compiler<'a> {
                 let value = self.value(id);
                 self.map_step(id, Work::Concat { inputs }, value, 0);
             }
+            (Op::PixelShuffle(r), _) => {
+                let work = Work::Shuffle { input: self.source(node.inputs[0]), r: *r };
+                let value = self.value(id);
+                self.map_step(id, work, value, 0);
+            }
             (Op::Binary(Binary::Mul), _) if self.multiplies_channels(&node.inputs) => {
                 let work = Work::Multiply { input: self.source(node.inputs[0]), factors: node.inputs[1] };
                 let value = self.value(id);
@@ -229,7 +234,8 @@ fn reads(work: &Work) -> Vec<usize> {
         Work::Conv { input, fused, .. } | Work::MixedConv { input, fused, .. } => {
             [Some(input.value), fused_add(fused)].into_iter().flatten().collect()
         }
-        Work::Mask { input, .. } | Work::Multiply { input, .. } | Work::Pool { input, .. } => vec![input.value],
+        Work::Mask { input, .. } | Work::Multiply { input, .. } => vec![input.value],
+        Work::Pool { input, .. } | Work::Shuffle { input, .. } => vec![input.value],
         Work::Concat { inputs } => inputs.iter().map(|input| input.value).collect(),
         Work::Reference { inputs, .. } => inputs
             .iter()

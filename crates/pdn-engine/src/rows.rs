@@ -43,16 +43,19 @@ impl Rows {
         });
     }
 
+    /// The numbers of a channel in a row.
+    pub(crate) fn channel(&self, channel: usize, y: usize) -> impl Iterator<Item = f32> + '_ {
+        let first = self.shape.at(channel / LANES, 0) + channel % LANES;
+        self.row(y)[first..].iter().step_by(LANES).take(self.shape.width).copied()
+    }
+
     /// Copies channels `first ..` out into a planar map of `channels`.
     pub(crate) fn to_map(&self, first: usize, channels: usize) -> Map<f32> {
-        let (shape, width) = (self.shape, self.shape.width);
+        let width = self.shape.width;
         let mut data = vec![0.0; channels * self.height * width];
         data.par_chunks_mut(width).enumerate().for_each(|(line, out)| {
-            let (c, y) = (first + line / self.height, line % self.height);
-            let row = self.row(y);
-            for (x, v) in out.iter_mut().enumerate() {
-                *v = row[shape.at(c / LANES, x) + c % LANES];
-            }
+            let row = self.channel(first + line / self.height, line % self.height);
+            out.iter_mut().zip(row).for_each(|(out, v)| *out = v);
         });
         Map::new(channels, self.height, width, data)
     }

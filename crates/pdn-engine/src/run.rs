@@ -21,14 +21,15 @@ struct Run<'a> {
 }
 
 impl Plan {
-    /// Runs every step on a picture in the network's value range. `progress` is told the cost of each step as it is
-    /// done, and says whether to go on.
+    /// Runs every step on a picture in the network's value range, and gives the map that holds the output; its memory goes
+    /// back to the workspace when it has been read. `progress` is told the cost of each step as it is done, and says whether
+    /// to go on.
     pub(crate) fn run_tile(
         &self,
         picture: &Map<f32>,
         space: &mut Workspace,
         progress: &mut dyn FnMut(usize) -> bool,
-    ) -> Option<Map<f32>> {
+    ) -> Option<Rows> {
         let mut run = Run {
             plan: self,
             picture,
@@ -46,11 +47,7 @@ impl Plan {
                 return None;
             }
         }
-        let output = self.program.output;
-        let rows = run.values[output.value].as_ref().expect("the last step wrote the output");
-        let map = rows.to_map(output.first_block * LANES, output.channels);
-        run.give_back(output.value, space);
-        Some(map)
+        run.values[self.program.output.value].take()
     }
 }
 
@@ -98,6 +95,7 @@ impl Run<'_> {
                     rest = after;
                 }
             }),
+            Work::Shuffle { input, r } => self.shuffle(*input, *r, out),
             Work::Reference { node, inputs } => out.fill_from(&self.reference(*node, inputs)),
             Work::Pool { .. } | Work::Vector { .. } => unreachable!("vectors are not maps"),
         }
@@ -165,6 +163,21 @@ impl Run<'_> {
                 });
             }
         }
+    }
+
+    fn shuffle(&self, input: Source, r: usize, out: &mut Rows) {
+        let (shape, out_shape, channels) = (self.shape(input), out.shape, out.channels);
+        out.par_rows(1).for_each(|(y, row)| {
+            let source = self.blocks(input, y / r);
+            row.fill(0.0);
+            for (x, dx) in (0..shape.width).flat_map(|x| (0..r).map(move |dx| (x, dx))) {
+                for c in 0..channels {
+                    let from = (c * r + y % r) * r + dx;
+                    row[out_shape.at(c / LANES, x * r + dx) + c % LANES] =
+                        source[shape.at(from / LANES, x) + from % LANES];
+                }
+            }
+        });
     }
 
     /// The statistic of each channel. Rows are summed on their own and then in order, in float64, so that the result

@@ -73,6 +73,8 @@ pub(crate) enum Work {
     Multiply { input: Source, factors: NodeId },
     /// Maps one after the other, each at whole blocks.
     Concat { inputs: Vec<Source> },
+    /// A pixel shuffle that no convolution took in.
+    Shuffle { input: Source, r: usize },
     /// A statistic over the picture, into the node's vector.
     Pool { pool: Pool, input: Source, node: NodeId },
     /// Any other operation on maps, through the reference.

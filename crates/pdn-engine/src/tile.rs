@@ -9,6 +9,10 @@ use crate::error::check_inputs;
 use crate::place::Workspace;
 use crate::plan::Plan;
 use crate::reference::Map;
+use crate::rows::Rows;
+use crate::step::Source;
+use pdn_kernels::LANES;
+use rayon::prelude::*;
 use std::ops::Range;
 use std::sync::{MutexGuard, PoisonError};
 
@@ -47,12 +51,12 @@ impl Plan {
         let (channels, height, width) = (self.program.output.channels, picture.height * scale, picture.width * scale);
         let mut out = Map::new(channels, height, width, vec![0.0; channels * height * width]);
         self.run_tiles(picture, options, progress, &mut |piece| {
-            for c in 0..channels {
-                for (y, row) in piece.rows(c).enumerate() {
-                    let to = (c * height + piece.top + y) * width + piece.left;
-                    out.data[to..to + row.len()].copy_from_slice(row);
+            out.data.par_chunks_mut(width).enumerate().for_each(|(line, out)| {
+                let (c, y) = (line / height, line % height);
+                if piece.rows().contains(&y) {
+                    out[piece.columns()].iter_mut().zip(piece.row(c, y)).for_each(|(out, v)| *out = v);
                 }
-            }
+            });
         })?;
         Ok(out)
     }
@@ -90,11 +94,13 @@ impl Plan {
                 drop(space.take());
             }
             let space = space.get_or_insert_with(|| Workspace::new(&self.program, h, w));
-            let enlarged = self.run_tile(&tile.cut(picture), space, &mut watch).ok_or(RunError::Cancelled)?;
-            if enlarged.data.iter().any(|v| !v.is_finite()) {
+            let rows = self.run_tile(&tile.cut(picture), space, &mut watch).ok_or(RunError::Cancelled)?;
+            let piece = tile.piece(&rows, self.program.output, self.network.scale);
+            if !piece.is_finite() {
                 return Err(RunError::NotFinite);
             }
-            give(tile.piece(&enlarged, self.network.scale));
+            give(piece);
+            space.put(self.program.output.value, rows.data);
         }
         *self.spare() = space;
         Ok(())
@@ -185,39 +191,44 @@ impl Tile {
     }
 
     /// What it gives of what came out of it.
-    fn piece<'a>(&self, enlarged: &'a Map<f32>, scale: usize) -> Piece<'a> {
+    fn piece<'a>(&self, map: &'a Rows, output: Source, scale: usize) -> Piece<'a> {
         let inner = |span: &Span| (span.given.start - span.seen.start) * scale;
-        Piece {
-            top: self.rows.given.start * scale,
-            left: self.columns.given.start * scale,
-            height: self.rows.given.len() * scale,
-            width: self.columns.given.len() * scale,
-            skipped: (inner(&self.rows), inner(&self.columns)),
-            map: enlarged,
-        }
+        let given = |span: &Span| span.given.start * scale..span.given.end * scale;
+        let skipped = (inner(&self.rows), inner(&self.columns));
+        Piece { rows: given(&self.rows), columns: given(&self.columns), skipped, map, output }
     }
 }
 
 /// A part of the enlarged picture, with its place in it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Piece<'a> {
-    /// Rows above it.
-    pub top: usize,
-    /// Pixels left of it.
-    pub left: usize,
-    /// Its rows.
-    pub height: usize,
-    /// Pixels in each.
-    pub width: usize,
+    rows: Range<usize>,
+    columns: Range<usize>,
     /// Rows and pixels of the map before the piece.
     skipped: (usize, usize),
-    map: &'a Map<f32>,
+    map: &'a Rows,
+    output: Source,
 }
 
-impl<'a> Piece<'a> {
-    /// The rows of a channel.
-    pub fn rows(&self, channel: usize) -> impl Iterator<Item = &'a [f32]> + use<'a> {
-        let (map, width, (skipped, left)) = (self.map, self.width, self.skipped);
-        (0..self.height).map(move |y| &map.data[(channel * map.height + skipped + y) * map.width + left..][..width])
+impl Piece<'_> {
+    /// The rows of the picture that it covers.
+    pub fn rows(&self) -> Range<usize> {
+        self.rows.clone()
+    }
+
+    /// The pixels of each that it covers.
+    pub fn columns(&self) -> Range<usize> {
+        self.columns.clone()
+    }
+
+    /// What it holds of a channel in a row of the picture, which must be one that it covers.
+    pub fn row(&self, channel: usize, y: usize) -> impl Iterator<Item = f32> + '_ {
+        let row = self.map.channel(self.output.first_block * LANES + channel, y - self.rows.start + self.skipped.0);
+        row.skip(self.skipped.1).take(self.columns.len())
+    }
+
+    fn is_finite(&self) -> bool {
+        let finite = |y: usize| (0..self.output.channels).all(|c| self.row(c, y).all(f32::is_finite));
+        self.rows().into_par_iter().all(finite)
     }
 }

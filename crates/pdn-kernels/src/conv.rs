@@ -3,6 +3,9 @@
 //! A tile of a few pixels by one or two blocks of 16 output channels stays in registers while the kernel and the input
 //! channels go by: each input number is broadcast once for every block, each kernel number loaded once for every pixel.
 //! Bias, activation, scale, sum and pixel shuffle happen as a tile is stored.
+//!
+//! A 3x3 convolution to five outputs or fewer, such as every network's last, would leave most lanes empty. Its three columns
+//! share the lanes instead: a tile sums over inputs and rows only, then each output adds three neighbouring pixels' lanes.
 
 use crate::lanes::{self, Kernel, Lanes};
 use crate::{Activation, Isa, LANES, RowShape};
@@ -17,7 +20,8 @@ pub struct Conv {
     outputs: usize,
     side: usize,
     shuffle: usize,
-    /// `[block][input block][ky][kx][input lane][16]`: the order in which a tile reads it.
+    /// `[block][input block][ky][kx][input lane][16]`: the order in which a tile reads it. Where columns share the
+    /// lanes there is one block and no kx, and lane `kx * outputs + output` holds each.
     kernel: Vec<f32>,
     /// `[block][16]`.
     bias: Vec<f32>,
@@ -58,25 +62,45 @@ impl Conv {
         );
         let blocks = outputs.div_ceil(LANES);
         let mut laid = Self { inputs, outputs, side, shuffle, kernel: Vec::new(), bias: vec![0.0; blocks * LANES] };
-        laid.kernel.reserve_exact(blocks * inputs * side * side * LANES);
         for block in 0..blocks {
             for lane in 0..LANES {
                 if let Some(output) = laid.output(block, lane) {
                     laid.bias[block * LANES + lane] = bias[output];
                 }
             }
+        }
+        laid.kernel = laid.lay_out(kernel);
+        laid
+    }
+
+    /// The kernel in the order in which a tile reads it.
+    fn lay_out(&self, kernel: &[f32]) -> Vec<f32> {
+        let (side, inputs) = (self.side, self.inputs);
+        let columns = if self.shares_lanes() { 1 } else { side };
+        let mut laid = Vec::with_capacity(self.bias.len() * inputs * side * columns);
+        for block in 0..self.bias.len() / LANES {
             for first in (0..inputs).step_by(LANES) {
-                for tap in 0..side * side {
+                for tap in 0..side * columns {
                     for input in first..inputs.min(first + LANES) {
-                        let number = |output: usize| kernel[(output * inputs + input) * side * side + tap];
-                        let lanes: [f32; LANES] =
-                            std::array::from_fn(|lane| laid.output(block, lane).map_or(0.0, number));
-                        laid.kernel.extend(lanes);
+                        let number = |output: usize, tap: usize| kernel[(output * inputs + input) * side * side + tap];
+                        let lanes: [f32; LANES] = std::array::from_fn(|lane| match self.shares_lanes() {
+                            false => self.output(block, lane).map_or(0.0, |output| number(output, tap)),
+                            true if lane < self.outputs * side => {
+                                number(lane % self.outputs, tap * side + lane / self.outputs)
+                            }
+                            true => 0.0,
+                        });
+                        laid.extend(lanes);
                     }
                 }
             }
         }
         laid
+    }
+
+    /// Whether the columns of the kernel share the lanes.
+    fn shares_lanes(&self) -> bool {
+        self.side == 3 && self.shuffle == 1 && self.outputs * self.side <= LANES
     }
 
     /// The output channel in a lane of a block, where there is one. A block of a shuffled convolution holds one phase.
@@ -172,6 +196,10 @@ struct Job<'a> {
 impl Kernel for Job<'_> {
     #[inline(always)]
     unsafe fn run<V: Lanes>(self) {
+        if self.conv.shares_lanes() {
+            // SAFETY: as below.
+            return unsafe { self.shared_row::<V>() };
+        }
         let blocks = self.conv.outputs.div_ceil(LANES);
         // Two blocks share each broadcast where the registers allow it.
         let pairs = if V::PIXELS >= 14 { blocks / 2 } else { 0 };
@@ -223,6 +251,64 @@ impl Job<'_> {
         x
     }
 
+    /// All pixels of a convolution whose columns share the lanes.
+    ///
+    /// # Safety
+    /// As [`Kernel::run`]; the convolution shares lanes.
+    #[inline(always)]
+    unsafe fn shared_row<V: Lanes>(&self) {
+        let mut x = 0;
+        // SAFETY: x plus the tile's outputs is at most the width.
+        unsafe {
+            if V::PIXELS >= 14 {
+                x = self.shared_tiles::<V, 14>(x);
+            }
+            x = self.shared_tiles::<V, 6>(x);
+            x = self.shared_tiles::<V, 3>(x);
+        }
+        debug_assert_eq!(x, self.input_shape.width);
+    }
+
+    /// As many tiles of `P` pixels as fit from `x`, each giving `P - 2` outputs; gives where the next begins.
+    ///
+    /// # Safety
+    /// As [`Self::shared_row`].
+    #[inline(always)]
+    unsafe fn shared_tiles<V: Lanes, const P: usize>(&self, mut x: usize) -> usize {
+        while x + P - 2 <= self.input_shape.width {
+            // SAFETY: the pixels from one left of `x` to one right of the last output are inside the padded row, and
+            // the outputs inside the row.
+            unsafe {
+                let sums = self.sums::<V, 1, P>(self.conv.kernel.as_ptr(), [V::splat(0.0)], x, 1);
+                self.store_shared(x, sums[0]);
+            }
+            x += P - 2;
+        }
+        x
+    }
+
+    /// Adds each output's three columns from the lanes of three neighbouring pixels, finishes and writes them.
+    ///
+    /// # Safety
+    /// As [`Self::shared_row`]; `x + P - 2` is at most the width.
+    #[inline(always)]
+    unsafe fn store_shared<V: Lanes, const P: usize>(&self, x: usize, sums: [V; P]) {
+        let outputs = self.conv.outputs;
+        let mut columns = [[0.0_f32; LANES]; P];
+        for (column, sum) in columns.iter_mut().zip(sums) {
+            // SAFETY: 16 numbers fit.
+            unsafe { sum.store(column.as_mut_ptr()) };
+        }
+        for (i, near) in columns.windows(3).enumerate() {
+            let mut pixel = [0.0_f32; LANES];
+            for (o, v) in pixel.iter_mut().enumerate().take(outputs) {
+                *v = self.conv.bias[o] + near[0][o] + near[1][outputs + o] + near[2][2 * outputs + o];
+            }
+            // SAFETY: 16 numbers are there, and pixel `x + i` is inside the row.
+            unsafe { self.store(0, x + i, [V::load(pixel.as_ptr())]) };
+        }
+    }
+
     /// One tile of `P` pixels by `B` blocks.
     ///
     /// # Safety
@@ -231,19 +317,41 @@ impl Job<'_> {
     unsafe fn tile<V: Lanes, const B: usize, const P: usize>(&self, block: usize, x: usize) {
         let conv = self.conv;
         let stride = conv.inputs * conv.side * conv.side * LANES;
-        // SAFETY: the kernel holds `stride` numbers for each block and the bias 16; the input pointers are as the
-        // struct says.
+        // SAFETY: the kernel holds `stride` numbers for each block and the bias 16.
         unsafe {
-            let mut kernel = conv.kernel.as_ptr().add(block * stride);
             let bias = conv.bias.as_ptr().add(block * LANES);
-            let mut sums: [[V; P]; B] = std::array::from_fn(|b| [V::load(bias.add(b * LANES)); P]);
-            for (input_block, first) in (0..conv.inputs).step_by(LANES).enumerate() {
-                let lanes = LANES.min(conv.inputs - first);
-                let offset = input_block * self.input_shape.block_len() + x * LANES;
-                for row in &self.rows[..conv.side] {
-                    let row = row.add(offset);
-                    for dx in 0..conv.side {
-                        let mut pixel = row.add(dx * LANES);
+            let start: [V; B] = std::array::from_fn(|b| V::load(bias.add(b * LANES)));
+            let sums = self.sums::<V, B, P>(conv.kernel.as_ptr().add(block * stride), start, x, conv.side);
+            for (b, sums) in sums.into_iter().enumerate() {
+                self.store(block + b, x, sums);
+            }
+        }
+    }
+
+    /// The sums of `P` pixels by `B` blocks over inputs, rows and `columns` columns of the kernel, from `start`. The first
+    /// pixel that is read is `x` from where the rows point.
+    ///
+    /// # Safety
+    /// `kernel` points to `B` laid out blocks; the pixels are inside the rows.
+    #[inline(always)]
+    unsafe fn sums<V: Lanes, const B: usize, const P: usize>(
+        &self,
+        mut kernel: *const f32,
+        start: [V; B],
+        x: usize,
+        columns: usize,
+    ) -> [[V; P]; B] {
+        let conv = self.conv;
+        let stride = conv.inputs * conv.side * columns * LANES;
+        let mut sums: [[V; P]; B] = start.map(|v| [v; P]);
+        for (input_block, first) in (0..conv.inputs).step_by(LANES).enumerate() {
+            let lanes = LANES.min(conv.inputs - first);
+            let offset = input_block * self.input_shape.block_len() + x * LANES;
+            for row in &self.rows[..conv.side] {
+                for dx in 0..columns {
+                    // SAFETY: the caller's: the pixels, and the kernel's numbers in the order they were laid out.
+                    unsafe {
+                        let mut pixel = row.add(offset + dx * LANES);
                         for _ in 0..lanes {
                             let weights: [V; B] = std::array::from_fn(|b| V::load(kernel.add(b * stride)));
                             for p in 0..P {
@@ -258,10 +366,8 @@ impl Job<'_> {
                     }
                 }
             }
-            for (b, sums) in sums.into_iter().enumerate() {
-                self.store(block + b, x, sums);
-            }
         }
+        sums
     }
 
     /// Finishes and writes the `P` pixels of one block.
@@ -430,7 +536,12 @@ mod tests {
 
     #[test]
     fn a_pixel_does_not_depend_on_where_it_stands() {
-        let (inputs, outputs, width) = (19, 37, 45);
+        for outputs in [3, 37] {
+            stands_anywhere(19, outputs, 45);
+        }
+    }
+
+    fn stands_anywhere(inputs: usize, outputs: usize, width: usize) {
         let (k, b) = (random(1, outputs * inputs * 9), random(2, outputs));
         let conv = Conv::new(&k, &b, inputs, 3, 1);
         let wide = RowShape::new(inputs, width, 1);

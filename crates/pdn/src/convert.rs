@@ -3,6 +3,7 @@
 use pdn_engine::{Map, Piece};
 use pdn_image::Picture;
 use pdn_network::PictureFormat;
+use rayon::prelude::*;
 
 /// `range * (v / 255 - mean)`, channel by channel.
 pub(crate) fn to_map(picture: &Picture, format: &PictureFormat) -> Map<f32> {
@@ -15,15 +16,17 @@ pub(crate) fn to_map(picture: &Picture, format: &PictureFormat) -> Map<f32> {
 
 /// Writes a piece of an enlarged picture into interleaved RGB of 8 bits, rounded and clipped.
 pub(crate) fn put(piece: &Piece, format: &PictureFormat, rgb: &mut [u8], width: usize) {
-    for (c, mean) in format.mean.into_iter().enumerate() {
-        for (y, row) in piece.rows(c).enumerate() {
-            let first = ((piece.top + y) * width + piece.left) * 3 + c;
-            for (out, v) in rgb[first..].iter_mut().step_by(3).zip(row) {
-                let level = (f64::from(*v) / format.range + mean) * 255.0;
+    let (rows, columns) = (piece.rows(), piece.columns());
+    let lines = &mut rgb[rows.start * width * 3..rows.end * width * 3];
+    lines.par_chunks_mut(width * 3).zip(rows).for_each(|(line, y)| {
+        let line = &mut line[columns.start * 3..columns.end * 3];
+        for (c, mean) in format.mean.into_iter().enumerate() {
+            for (out, v) in line.iter_mut().skip(c).step_by(3).zip(piece.row(c, y)) {
+                let level = (f64::from(v) / format.range + mean) * 255.0;
                 *out = (level + 0.5).floor().clamp(0.0, 255.0) as u8;
             }
         }
-    }
+    });
 }
 
 /// The luma of interleaved RGB, from 0 to 255.
