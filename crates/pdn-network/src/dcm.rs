@@ -57,11 +57,17 @@ impl Default for DcmOptions {
 impl DcmOptions {
     pub(crate) fn check(&self) -> Result<(), NetworkError> {
         let wrong = |why: String| Err(NetworkError::Config(format!("dcm: {why}")));
-        match self {
-            Self { dim: 0, .. } => wrong("dim 0: expected the length of the prompt's embedding".into()),
-            Self { kernels: 0, .. } => wrong("kernels 0: expected at least 1".into()),
-            Self { kernel, .. } if kernel % 2 == 0 => wrong(format!("kernel {kernel}: expected an odd side")),
-            Self { temperature, .. } if !temperature.is_finite() || *temperature <= 0.0 => {
+        match *self {
+            Self { dim, .. } if !(1..=65536).contains(&dim) => {
+                wrong(format!("dim {dim}: expected the length of the prompt's embedding, 1 to 65536"))
+            }
+            Self { kernels, .. } if !(1..=1024).contains(&kernels) => {
+                wrong(format!("kernels {kernels}: expected 1 to 1024"))
+            }
+            Self { kernel, .. } if kernel % 2 == 0 || kernel > 15 => {
+                wrong(format!("kernel {kernel}: expected an odd side of at most 15"))
+            }
+            Self { temperature, .. } if !temperature.is_finite() || temperature <= 0.0 => {
                 wrong(format!("temperature {temperature}: expected a positive number"))
             }
             _ => Ok(()),

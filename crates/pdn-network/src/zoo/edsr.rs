@@ -15,7 +15,7 @@
 //! | in the configuration (BasicSR: not stored) | `sub_mean`, `add_mean` |
 
 use super::layout::{Layout, count, kernel_shape, same, upsampler_scale};
-use super::{Architecture, DIV2K_MEAN, configuration, json};
+use super::{Architecture, DIV2K_MEAN, check_sizes, configuration, json};
 use crate::{Builder, DcmOptions, Network, NetworkError, PictureFormat, Tensors};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -65,6 +65,10 @@ impl Edsr {
     /// # Errors
     /// Where the configuration describes no network, such as no features or a scale that is not 2, 3, 4, 8 or 16.
     pub fn build(&self) -> Result<Network, NetworkError> {
+        check_sizes(&[("features", self.features, 1..=4096), ("blocks", self.blocks, 0..=4096)])?;
+        if !self.mean.iter().all(|v| (0.0..=1.0).contains(v)) {
+            return Err(NetworkError::Config(format!("mean {:?}: expected 0 to 1 for each channel", self.mean)));
+        }
         let mut b = Builder::new();
         let picture = b.picture();
         let prompt = self.dcm.map(|dcm| b.prompt(dcm.dim));

@@ -6,7 +6,7 @@
 //! this network can neither be tiled nor streamed. Pictures are RGB in 0..1.
 
 use super::layout::{Layout, count, kernel_shape, same};
-use super::{Architecture, configuration, json};
+use super::{Architecture, check_sizes, configuration, json};
 use crate::{Act, Builder, Network, NetworkError, NodeId, PictureFormat, Pool, Tensors};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -34,8 +34,9 @@ impl Imdn {
     /// # Errors
     /// Where the configuration describes no network, such as features that are not a multiple of 4.
     pub fn build(&self) -> Result<Network, NetworkError> {
+        check_sizes(&[("features", self.features, 4..=4096), ("blocks", self.blocks, 1..=4096)])?;
         let mut b = Builder::new();
-        if self.features == 0 || !self.features.is_multiple_of(4) {
+        if !self.features.is_multiple_of(4) {
             b.fail(format!("features {}: expected a multiple of 4", self.features));
         }
         if ![2, 3, 4].contains(&self.scale) {

@@ -16,6 +16,7 @@ pub use pdn::Pdn;
 
 use crate::{Network, NetworkError};
 use serde_json::Value;
+use std::ops::RangeInclusive;
 
 /// Mean colour of DIV2K, which EDSR and its heirs subtract.
 pub const DIV2K_MEAN: [f64; 3] = [0.4488, 0.4371, 0.4040];
@@ -72,6 +73,17 @@ pub fn preset(name: &str, scale: usize) -> Result<Network, NetworkError> {
     (architecture.build)(&config(scale))
 }
 
+/// Refuses sizes outside what any network of its kind has: a model file is untrusted, and its configuration alone must
+/// not be able to fill memory.
+fn check_sizes(sizes: &[(&str, usize, RangeInclusive<usize>)]) -> Result<(), NetworkError> {
+    match sizes.iter().find(|(_, value, allowed)| !allowed.contains(value)) {
+        Some((name, value, allowed)) => {
+            Err(NetworkError::Config(format!("{name} {value}: expected {} to {}", allowed.start(), allowed.end())))
+        }
+        None => Ok(()),
+    }
+}
+
 /// Reads a configuration out of JSON.
 fn configuration<C: serde::de::DeserializeOwned>(config: &Value) -> Result<C, NetworkError> {
     serde_json::from_value(config.clone()).map_err(|e| NetworkError::Config(format!("configuration: {e}")))
@@ -122,5 +134,29 @@ mod tests {
         assert!(build("vdsr", &Value::Null).unwrap_err().to_string().contains("imdn"));
         let typo = serde_json::json!({"scale": 4, "feature": 64});
         assert!(build("imdn", &typo).unwrap_err().to_string().contains("feature"));
+    }
+
+    #[test]
+    fn sizes_that_no_network_has_are_refused_by_name() {
+        let with = |name: &str, change: &[&str], value: Value| {
+            let network = preset(name, 4).unwrap();
+            let mut config = network.config.clone();
+            let field = change.iter().fold(&mut config, |at, key| &mut at[*key]);
+            *field = value;
+            build(network.architecture, &config).unwrap_err().to_string()
+        };
+        for (name, change, value) in [
+            ("edsr-baseline", &["blocks"][..], 1_000_000_000_000_u64.into()),
+            ("edsr-baseline", &["features"], 0.into()),
+            ("edsr-baseline", &["mean"], serde_json::json!([0.5, 7.0, 0.5])),
+            ("imdn", &["blocks"], 100_000.into()),
+            ("pdn", &["groups"], 1_000_000.into()),
+            ("pdn", &["dcm", "kernel"], 17.into()),
+            ("pdn", &["dcm", "dim"], 0.into()),
+            ("pdn", &["channel_attention"], 0.into()),
+        ] {
+            let said = with(name, change, value);
+            assert!(said.contains(change.last().unwrap()), "{name} {change:?}: {said}");
+        }
     }
 }

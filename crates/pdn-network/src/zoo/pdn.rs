@@ -13,7 +13,7 @@
 //! A DCM has no inner residual by default: inside a group, the group's skip is around it.
 
 use super::layout::{Layout, same};
-use super::{Architecture, DIV2K_MEAN, configuration, json};
+use super::{Architecture, DIV2K_MEAN, check_sizes, configuration, json};
 use crate::{Act, Builder, DcmOptions, Network, NetworkError, NodeId, PictureFormat, Pool};
 use serde::{Deserialize, Serialize};
 
@@ -50,6 +50,12 @@ impl Pdn {
     /// # Errors
     /// Where the configuration describes no network, such as more modules than blocks.
     pub fn build(&self) -> Result<Network, NetworkError> {
+        check_sizes(&[
+            ("features", self.features, 1..=4096),
+            ("groups", self.groups, 0..=256),
+            ("blocks", self.blocks, 1..=256),
+            ("channel_attention", self.channel_attention.unwrap_or(1), 1..=4096),
+        ])?;
         let mut b = Builder::new();
         if self.modules > self.blocks {
             b.fail(format!("modules {}: expected at most one for each of {} blocks", self.modules, self.blocks));
@@ -97,7 +103,7 @@ impl Pdn {
 
 fn channel_attention(b: &mut Builder, name: &str, x: NodeId, features: usize, reduction: usize) -> NodeId {
     let mean = b.global_pool(Pool::Mean, x);
-    let y = b.conv(&format!("{name}.0"), mean, (features / reduction.max(1)).max(1), 1);
+    let y = b.conv(&format!("{name}.0"), mean, (features / reduction).max(1), 1);
     let y = b.relu(y);
     let y = b.conv(&format!("{name}.2"), y, features, 1);
     let weight = b.act(Act::Sigmoid, y);
