@@ -1,9 +1,10 @@
-//! One row of a convolution with each instruction set: multiply-accumulates per second on one core.
+//! Convolutions with each instruction set, a row as the engine does and a group of images as training does:
+//! multiply-accumulates per second on one core.
 //!
 //!     cargo bench -p pdn-kernels
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use pdn_kernels::{Conv, Isa, RowShape, Store};
+use pdn_kernels::{Conv, Isa, PlanarConv, PlanarKernel, RowShape, Store};
 
 fn convolve(criterion: &mut Criterion) {
     // The body of EDSR-baseline, its second upsampling, its last convolution, and a 1x1.
@@ -28,5 +29,28 @@ fn convolve(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, convolve);
+fn train(criterion: &mut Criterion) {
+    // A body's convolution on one 48x48 patch, and the deep stage of a small picture tower.
+    for (channels, images, extent) in [(64, 1, 48), (192, 32, 6)] {
+        let name = format!("training, {channels} to {channels}, 3x3, {images} of {extent}x{extent}");
+        let mut group = criterion.benchmark_group(name);
+        let conv = PlanarConv { inputs: channels, outputs: channels, side: 3, images, height: extent, width: extent };
+        group.throughput(Throughput::Elements((channels * channels * 9 * images * extent * extent) as u64));
+        let x = vec![0.5; images * channels * extent * extent];
+        let mut y = x.clone();
+        let mut gradient = vec![0.01; channels * channels * 9];
+        let kernel = PlanarKernel::new(&gradient, channels, channels, 3);
+        for isa in Isa::available() {
+            group.bench_function(BenchmarkId::new("forward", isa), |b| {
+                b.iter(|| conv.forward(isa, &x, &kernel, None, &mut y));
+            });
+            group.bench_function(BenchmarkId::new("kernel gradient", isa), |b| {
+                b.iter(|| conv.kernel_gradient(isa, &x, &y, &mut gradient));
+            });
+        }
+        group.finish();
+    }
+}
+
+criterion_group!(benches, convolve, train);
 criterion_main!(benches);

@@ -5,7 +5,8 @@
 //! A map is stored row by row. A row holds its channels in blocks of [`LANES`], and each block its pixels with `pad`
 //! zero pixels on either side: `[block][pad + width + pad][16]`. Sixteen lanes are one AVX-512 register or two AVX2
 //! registers, so one layout serves every instruction set; rows are contiguous, so threads can share a map by rows; and
-//! the lanes of a pixel are its channels, so what a pixel becomes does not depend on where in a row it stands.
+//! the lanes of a pixel are its channels, so what a pixel becomes does not depend on where in a row it stands. Training
+//! keeps its maps as autodiff frameworks do: see [`PlanarConv`].
 //!
 //! # Safety
 //!
@@ -17,12 +18,14 @@ mod elementwise;
 mod isa;
 mod lanes;
 mod mask;
+mod planar;
 mod row;
 
 pub use conv::{Conv, Store};
 pub use elementwise::{multiply_channels, sum_channels};
 pub use isa::Isa;
 pub use mask::{MaskScale, mask_row};
+pub use planar::{PlanarConv, PlanarKernel};
 pub use row::{LANES, RowShape};
 
 /// An activation that is applied as a row is stored.
