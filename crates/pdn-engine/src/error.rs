@@ -37,6 +37,15 @@ pub enum RunError {
         /// Why it was not cut into smaller tiles.
         why: &'static str,
     },
+    /// The tokens cannot be read.
+    #[error("expected the tokens of a sentence, found {0}")]
+    Tokens(String),
+    /// The picture or sentence is not of an extent that the network takes.
+    #[error("{0}")]
+    Extent(String),
+    /// An encoder was to be compiled.
+    #[error("only networks that enlarge pictures are compiled, and `{0}` is an encoder: run it by the reference")]
+    Encoder(&'static str),
     /// The output holds NaN or an infinity.
     #[error("the network gave a number that is not finite: its weights do not suit this picture")]
     NotFinite,

@@ -26,6 +26,7 @@ mod plan;
 pub mod reference;
 mod rows;
 mod run;
+mod sequence;
 mod step;
 mod tile;
 

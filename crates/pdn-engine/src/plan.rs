@@ -8,7 +8,7 @@ use crate::fold::fold;
 use crate::place::{Placement, Workspace};
 use crate::step::Program;
 use pdn_kernels::Isa;
-use pdn_network::{Network, Summary, Weights};
+use pdn_network::{Extent, Network, Summary, Weights};
 use std::sync::Mutex;
 
 /// A network compiled for this machine. It keeps the memory of its last run for the next of the same size.
@@ -31,10 +31,17 @@ impl Plan {
     /// [`Plan::set_prompt`] before it runs.
     ///
     /// # Errors
-    /// [`RunError::Isa`] where the machine lacks the instruction set.
+    /// [`RunError::Isa`] where the machine lacks the instruction set, [`RunError::Encoder`] where the network gives no
+    /// picture.
     pub fn new(network: &Network, weights: &Weights, isa: Isa) -> Result<Self, RunError> {
         if !isa.is_available() {
             return Err(RunError::Isa(isa));
+        }
+        let extents = network.nodes.iter().map(|node| node.shape.extent);
+        if network.node(network.output).shape.extent == Extent::One
+            || extents.into_iter().any(|extent| matches!(extent, Extent::Reduced(_) | Extent::Sequence))
+        {
+            return Err(RunError::Encoder(network.architecture));
         }
         let (network, weights) = fold(network, weights);
         let program = compile(&network, &weights);

@@ -4,8 +4,9 @@
 
 use crate::RunError;
 use crate::error::check_inputs;
+use crate::sequence;
 use num_traits::Float;
-use pdn_network::{Act, Binary, Network, Node, Op, Pool, Tensor, Weights};
+use pdn_network::{Act, Binary, End, Network, Node, Op, Pool, Tensor, Weights};
 use rayon::prelude::*;
 
 /// A number that the reference executor computes in.
@@ -40,11 +41,11 @@ impl<T: Real> Map<T> {
         Self::new(data.len(), 1, 1, data)
     }
 
-    fn pixels(&self) -> usize {
+    pub(crate) fn pixels(&self) -> usize {
         self.height * self.width
     }
 
-    fn plane(&self, channel: usize) -> &[T] {
+    pub(crate) fn plane(&self, channel: usize) -> &[T] {
         &self.data[channel * self.pixels()..][..self.pixels()]
     }
 
@@ -68,7 +69,7 @@ impl<T: Real> Map<T> {
 /// What came out of a network.
 #[derive(Clone, Debug)]
 pub struct Outputs<T> {
-    /// The enlarged picture, in the network's value range.
+    /// The enlarged picture, in the network's value range; an encoder's vector as a map of one pixel.
     pub picture: Map<T>,
     /// Each tap by name.
     pub taps: Vec<(String, Map<T>)>,
@@ -87,20 +88,67 @@ pub fn run<T: Real>(
     prompt: Option<&[T]>,
 ) -> Result<Outputs<T>, RunError> {
     check_inputs(network, (picture.channels, picture.height, picture.width), prompt.map(<[T]>::len))?;
+    execute(network, weights, |op| match op {
+        Op::Picture { .. } => Some(Ok(picture.clone())),
+        Op::Prompt { .. } => Some(Ok(Map::vector(prompt.unwrap_or_default().to_vec()))),
+        _ => None,
+    })
+}
+
+/// Runs a tower of sentences on tokens, from the start of the sentence to its end.
+///
+/// # Errors
+/// [`RunError::Tokens`] when there are none, one that the vocabulary lacks, or more than the tower reads.
+pub fn encode<T: Real>(network: &Network, weights: &Weights, tokens: &[usize]) -> Result<Vec<T>, RunError> {
+    let words = |op: &Op| {
+        let Op::Words(table) = op else { return None };
+        let [vocabulary, channels] = *network.param(*table).shape else { unreachable!("checked as it was built") };
+        Some(match tokens.iter().find(|token| **token >= vocabulary) {
+            Some(token) => Err(RunError::Tokens(format!("token {token} of a vocabulary of {vocabulary}"))),
+            None if tokens.is_empty() => Err(RunError::Tokens("no token".into())),
+            None => Ok(sequence::rows(&numbers(&weights[*table]), channels, tokens)),
+        })
+    };
+    Ok(execute(network, weights, words)?.picture.data)
+}
+
+/// Runs every operation, those that `source` gives a map for from there.
+fn execute<T: Real>(
+    network: &Network,
+    weights: &Weights,
+    source: impl Fn(&Op) -> Option<Result<Map<T>, RunError>>,
+) -> Result<Outputs<T>, RunError> {
     let network = network.lower();
     let mut maps: Vec<Map<T>> = Vec::with_capacity(network.nodes.len());
     for node in &network.nodes {
         let inputs: Vec<&Map<T>> = node.inputs.iter().map(|i| &maps[i.index()]).collect();
-        let map = match &node.op {
-            Op::Picture { .. } => picture.clone(),
-            Op::Prompt { .. } => Map::vector(prompt.unwrap_or_default().to_vec()),
-            _ => operate(node, &inputs, weights),
+        let map = match source(&node.op) {
+            Some(map) => map?,
+            None => {
+                check_extent(node, &inputs, &network)?;
+                operate(node, &inputs, weights)
+            }
         };
         debug_assert_eq!(map.channels, node.shape.channels);
         maps.push(map);
     }
     let taps = network.taps.iter().map(|tap| (tap.name.clone(), maps[tap.node.index()].clone())).collect();
     Ok(Outputs { picture: maps.swap_remove(network.output.index()), taps })
+}
+
+/// Whether a map is as large as the operation can take.
+fn check_extent<T: Real>(node: &Node, inputs: &[&Map<T>], network: &Network) -> Result<(), RunError> {
+    match (&node.op, inputs) {
+        (Op::PixelUnshuffle(r), [x]) if x.height % r != 0 || x.width % r != 0 => Err(RunError::Extent(format!(
+            "expected a picture of a multiple of {r} pixels a side here, found {}x{}",
+            x.width, x.height
+        ))),
+        (Op::Positions(table), [x]) if x.pixels() > network.param(*table).shape[0] => {
+            let limit = network.param(*table).shape[0];
+            Err(RunError::Extent(format!("expected a sequence of at most {limit}, found {}", x.pixels())))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Runs one operation other than an input or a module.
@@ -152,7 +200,23 @@ pub(crate) fn operate<T: Real>(node: &Node, inputs: &[&Map<T>], weights: &Weight
             (squares + real::<T>(*eps).powi(2)).sqrt()
         }),
         Op::Softmax => softmax(x()),
-        Op::Picture { .. } | Op::Prompt { .. } | Op::Dcm(_) => unreachable!("inputs are given and modules lowered"),
+        Op::PixelUnshuffle(r) => sequence::pixel_unshuffle(x(), *r),
+        Op::LayerNorm { weight, bias, eps } => {
+            sequence::layer_norm(x(), &numbers(&weights[*weight]), &numbers(&weights[*bias]), *eps)
+        }
+        Op::Positions(table) => {
+            let rows: Vec<usize> = (0..x().pixels()).collect();
+            let positions = sequence::rows(&numbers::<T>(&weights[*table]), x().channels, &rows);
+            let data = x().data.iter().zip(positions.data).map(|(v, p)| *v + p).collect();
+            Map { data, ..*x() }
+        }
+        Op::Join => sequence::join(x(), inputs[1]),
+        Op::Attend { heads, causal } => sequence::attend([x(), inputs[1], inputs[2]], *heads, *causal),
+        Op::Take(end) => {
+            let pixel = if *end == End::First { 0 } else { x().pixels() - 1 };
+            Map::vector((0..x().channels).map(|c| x().plane(c)[pixel]).collect())
+        }
+        Op::Picture { .. } | Op::Prompt { .. } | Op::Words(_) | Op::Dcm(_) => unreachable!("inputs are given and modules lowered"),
     }
 }
 
@@ -207,6 +271,8 @@ fn activate<T: Real>(act: Act, v: T) -> T {
             }
         }
         Act::Sigmoid => T::one() / (T::one() + (-v).exp()),
+        Act::Gelu => sequence::gelu(v),
+        Act::QuickGelu => v / (T::one() + (v * real(-1.702)).exp()),
     }
 }
 
@@ -254,6 +320,6 @@ fn numbers<T: Real>(tensor: &Tensor) -> Vec<T> {
     tensor.data().iter().map(|v| real(f64::from(*v))).collect()
 }
 
-fn real<T: Real>(v: f64) -> T {
+pub(crate) fn real<T: Real>(v: f64) -> T {
     T::from(v).expect("every f64 is a Real, rounded")
 }

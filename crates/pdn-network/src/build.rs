@@ -5,8 +5,8 @@
 
 use crate::dcm::{Dcm, DcmOptions};
 use crate::network::Node;
-use crate::op::{Act, Binary, Op, Pool};
-use crate::param::{Param, ParamId, conv_params};
+use crate::op::{Act, Binary, End, Extent, Op, Pool};
+use crate::param::{Init, Param, ParamId, add_param, conv_params};
 use crate::{Network, NetworkError, NodeId, PictureFormat, Shape, Tap};
 
 /// Writes a [`Network`] node by node.
@@ -39,6 +39,65 @@ impl Builder {
         let channels = self.shape(x).channels;
         let (weight, bias) = self.kernel(name, &[out, channels, k, k]);
         self.push(name, Op::Conv { weight, bias: Some(bias) }, &[x])
+    }
+
+    /// A linear layer without bias: a 1x1 convolution with `name.weight` alone.
+    pub fn project(&mut self, name: &str, x: NodeId, out: usize) -> NodeId {
+        let channels = self.shape(x).channels;
+        let weight = self.param(format!("{name}.weight"), &[out, channels, 1, 1], Init::FanIn(channels));
+        self.push(name, Op::Conv { weight, bias: None }, &[x])
+    }
+
+    /// The last convolution of a residual branch, which training starts small.
+    pub fn branch_end(&mut self, name: &str, x: NodeId, out: usize, k: usize) -> NodeId {
+        let y = self.conv(name, x, out, k);
+        if let Some(Op::Conv { weight, .. }) = self.nodes.last().map(|node| &node.op) {
+            let param = &mut self.params[weight.index()];
+            param.init = Init::Branch(param.shape[1..].iter().product());
+        }
+        y
+    }
+
+    /// The tokens of a sentence out of a table `name.weight` of so many rows.
+    pub fn words(&mut self, name: &str, vocabulary: usize, channels: usize) -> NodeId {
+        let table = self.param(format!("{name}.weight"), &[vocabulary, channels], Init::Spread(0.02));
+        self.push(name, Op::Words(table), &[])
+    }
+
+    /// Adds row t of the table `name`, of so many rows, to pixel t.
+    pub fn positions(&mut self, name: &str, x: NodeId, rows: usize) -> NodeId {
+        let channels = self.shape(x).channels;
+        let table = self.param(name.to_owned(), &[rows, channels], Init::Spread(0.01));
+        self.push(name, Op::Positions(table), &[x])
+    }
+
+    /// A parameter `name` along the channels of one pixel.
+    pub fn constant(&mut self, name: &str, channels: usize) -> NodeId {
+        let id = self.param(name.to_owned(), &[channels], Init::Spread(0.02));
+        self.push(name, Op::Constant(id), &[])
+    }
+
+    /// Normalisation over channels, with `name.weight` and `name.bias`.
+    pub fn layer_norm(&mut self, name: &str, x: NodeId) -> NodeId {
+        let channels = self.shape(x).channels;
+        let weight = self.param(format!("{name}.weight"), &[channels], Init::Constant(1.0));
+        let bias = self.param(format!("{name}.bias"), &[channels], Init::Zero);
+        self.push(name, Op::LayerNorm { weight, bias, eps: 1e-5 }, &[x])
+    }
+
+    /// Attention of queries to keys and values.
+    pub fn attend(&mut self, [queries, keys, values]: [NodeId; 3], heads: usize, causal: bool) -> NodeId {
+        self.push("attention", Op::Attend { heads, causal }, &[queries, keys, values])
+    }
+
+    /// The pixels of two maps, one after the other.
+    pub fn join(&mut self, x: NodeId, y: NodeId) -> NodeId {
+        self.push("sequence", Op::Join, &[x, y])
+    }
+
+    /// One end of a sequence.
+    pub fn take(&mut self, end: End, x: NodeId) -> NodeId {
+        self.push("end", Op::Take(end), &[x])
     }
 
     /// `max(x, 0)`.
@@ -81,6 +140,11 @@ impl Builder {
         self.push("pixel shuffle", Op::PixelShuffle(r), &[x])
     }
 
+    /// `[c, h r, w r]` to `[c r², h, w]`.
+    pub fn pixel_unshuffle(&mut self, x: NodeId, r: usize) -> NodeId {
+        self.push("pixel unshuffle", Op::PixelUnshuffle(r), &[x])
+    }
+
     /// A statistic of each channel over the picture.
     pub fn global_pool(&mut self, pool: Pool, x: NodeId) -> NodeId {
         self.push("global pool", Op::GlobalPool(pool), &[x])
@@ -105,7 +169,7 @@ impl Builder {
         let channels = self.shape(x).channels;
         let y = self.conv(first, x, channels, 3);
         let y = self.relu(y);
-        self.conv(second, y, channels, 3)
+        self.branch_end(second, y, channels, 3)
     }
 
     /// EDSR's upsampler, `upsample.0`, `upsample.1`, ...: for each factor a convolution to `r²` times the channels and
@@ -136,7 +200,7 @@ impl Builder {
         self.error.get_or_insert(NetworkError::Config(why));
     }
 
-    /// The network, whose output is `output`.
+    /// The network, whose output is `output`: a map of the picture's extent, or an encoder's vector.
     ///
     /// # Errors
     /// The first error met while building.
@@ -151,8 +215,10 @@ impl Builder {
             return Err(error);
         }
         let config = serde_json::to_value(config).map_err(|e| NetworkError::Config(e.to_string()))?;
-        let crate::Extent::Picture(scale) = self.nodes[output.0].shape.extent else {
-            return Err(NetworkError::Shape("the output is one pixel".into()));
+        // An encoder gives a vector, at no scale of its own.
+        let scale = match self.nodes[output.0].shape.extent {
+            Extent::Picture(scale) => scale,
+            _ => 1,
         };
         let Self { params, nodes, taps, .. } = self;
         Ok(Network { architecture, config, scale, picture, params, nodes, output, taps })
@@ -160,6 +226,10 @@ impl Builder {
 
     fn shape(&self, x: NodeId) -> Shape {
         self.nodes.get(x.0).map_or(Shape::vector(0), |node| node.shape)
+    }
+
+    fn param(&mut self, name: String, shape: &[usize], init: Init) -> ParamId {
+        add_param(&mut self.params, name, shape, init)
     }
 
     fn kernel(&mut self, name: &str, shape: &[usize]) -> (ParamId, ParamId) {

@@ -11,6 +11,9 @@ pub struct Summary {
     pub parameters: usize,
     /// Multiply-accumulates for each pixel of the picture to enlarge.
     pub macs_per_pixel: usize,
+    /// Multiply-accumulates for each token of a sentence or sequence, without what attention adds by its length.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub macs_per_token: usize,
     /// Multiply-accumulates once for each picture or prompt, whatever its size.
     pub macs_per_picture: usize,
     /// Pixels of the picture to enlarge, on each side of a pixel or tile, that can change what comes out of it.
@@ -20,14 +23,20 @@ pub struct Summary {
     pub whole_picture: usize,
 }
 
+fn is_zero(count: &usize) -> bool {
+    *count == 0
+}
+
 impl Network {
     /// Counts and measures the network as it stands: deploy it first to know what running it costs.
     pub fn summary(&self) -> Summary {
         let lowered = self.lower();
-        let (mut macs_per_pixel, mut macs_per_picture) = (0, 0);
+        let (mut macs_per_pixel, mut macs_per_token, mut macs_per_picture) = (0, 0, 0);
         for node in &lowered.nodes {
             match node.shape.extent {
                 Extent::Picture(scale) => macs_per_pixel += lowered.macs(node) * scale * scale,
+                Extent::Reduced(by) => macs_per_pixel += lowered.macs(node) / (by * by),
+                Extent::Sequence => macs_per_token += lowered.macs(node),
                 Extent::One => macs_per_picture += lowered.macs(node),
             }
             if let Op::MixedConv { bank, .. } = node.op {
@@ -37,9 +46,10 @@ impl Network {
         Summary {
             parameters: self.params.iter().map(|p| p.len()).sum(),
             macs_per_pixel,
+            macs_per_token,
             macs_per_picture,
             receptive_radius: lowered.receptive_radius(),
-            whole_picture: lowered.nodes.iter().filter(|node| matches!(node.op, Op::GlobalPool(_))).count(),
+            whole_picture: lowered.nodes.iter().filter(|node| node.op.reads_whole_picture()).count(),
         }
     }
 
@@ -63,6 +73,7 @@ impl Network {
                 Op::MixedConv { bank, .. } => margins[i] + self.param(bank).shape[4] / 2,
                 // A tile starts at a multiple of the scale, so a margin of m pixels lies in ceil(m / r) blocks.
                 Op::PixelShuffle(r) => margins[i].div_ceil(r),
+                Op::PixelUnshuffle(r) => margins[i] * r,
                 Op::Picture { .. } => {
                     radius = radius.max(margins[i]);
                     continue;

@@ -66,7 +66,8 @@ impl Network {
 /// Visits every parameter that an operation names.
 fn each_param(op: &mut Op, visit: &mut dyn FnMut(&mut ParamId)) {
     match op {
-        Op::Constant(id) => visit(id),
+        Op::Words(id) | Op::Constant(id) | Op::Positions(id) => visit(id),
+        Op::LayerNorm { weight, bias, .. } => [weight, bias].into_iter().for_each(visit),
         Op::Conv { weight, bias } => {
             visit(weight);
             bias.iter_mut().for_each(visit);
@@ -88,7 +89,7 @@ fn each_param(op: &mut Op, visit: &mut dyn FnMut(&mut ParamId)) {
             [&mut dcm.kernel.0, &mut dcm.kernel.1].into_iter().for_each(visit);
         }
         Op::Picture { .. } | Op::Prompt { .. } | Op::Fill(_) | Op::Act(_) | Op::Binary(_) | Op::Scale(_) => {}
-        Op::Concat | Op::Slice { .. } | Op::PixelShuffle(_) | Op::GlobalPool(_) => {}
-        Op::Dot | Op::Norm { .. } | Op::Softmax => {}
+        Op::Concat | Op::Slice { .. } | Op::PixelShuffle(_) | Op::PixelUnshuffle(_) | Op::GlobalPool(_) => {}
+        Op::Dot | Op::Norm { .. } | Op::Softmax | Op::Join | Op::Attend { .. } | Op::Take(_) => {}
     }
 }

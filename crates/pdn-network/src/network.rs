@@ -58,7 +58,7 @@ pub struct Network {
     pub architecture: &'static str,
     /// The architecture's configuration, which builds this value again.
     pub config: serde_json::Value,
-    /// Pixels a side of the output for each pixel a side of the input.
+    /// Pixels a side of the output for each pixel a side of the input; 1 for an encoder, whose output is a vector.
     pub scale: usize,
     /// How pictures become numbers and back.
     pub picture: PictureFormat,
@@ -76,6 +76,11 @@ impl Network {
     /// The nodes' places, in order.
     pub fn ids(&self) -> impl Iterator<Item = NodeId> + use<> {
         (0..self.nodes.len()).map(NodeId)
+    }
+
+    /// The parameters' places, in order.
+    pub fn param_ids(&self) -> impl Iterator<Item = ParamId> + use<> {
+        (0..self.params.len()).map(ParamId)
     }
 
     /// The node.

@@ -1,7 +1,8 @@
 //! The closed list of operations, and what each makes of the shapes it is given.
 //!
 //! Every value in a network is a map of `channels` x height x width. A vector, such as a prompt or the result of a
-//! global pool, is a map of one pixel, so a linear layer is a 1x1 convolution and needs no operation of its own.
+//! global pool, is a map of one pixel, so a linear layer is a 1x1 convolution and needs no operation of its own. The
+//! tokens of a sentence are the pixels of a map of one row; what treats pixels as tokens reads any map row by row.
 
 use crate::{Dcm, NetworkError, Param, ParamId};
 
@@ -18,6 +19,8 @@ pub enum Op {
         /// Length of the embedding.
         dim: usize,
     },
+    /// The tokens of a sentence, each as its row of a table `[vocabulary, channels]`. No inputs.
+    Words(ParamId),
     /// A parameter along the channels of one pixel. No inputs.
     Constant(ParamId),
     /// One channel of this number over the extent of the input: with 1, what lies inside the picture.
@@ -55,6 +58,8 @@ pub enum Op {
     },
     /// `[c r², h, w]` to `[c, h r, w r]`, as in PyTorch: channel `c r² + i r + j` becomes pixel (i, j) of each r x r.
     PixelShuffle(usize),
+    /// The inverse of [`Op::PixelShuffle`]: `[c, h r, w r]` to `[c r², h, w]`.
+    PixelUnshuffle(usize),
     /// A statistic of each channel over the whole picture, as a map of one pixel.
     GlobalPool(Pool),
     /// At each pixel the inner product over channels of two maps; the second may have one pixel.
@@ -66,6 +71,29 @@ pub enum Op {
     },
     /// Softmax over channels.
     Softmax,
+    /// At each pixel `weight (x - mean) / sqrt(variance + ε) + bias`, the statistics over channels.
+    LayerNorm {
+        /// `[channels]`.
+        weight: ParamId,
+        /// `[channels]`.
+        bias: ParamId,
+        /// Added to the variance.
+        eps: f64,
+    },
+    /// Adds to pixel t the row t of a table `[at least as many, channels]`.
+    Positions(ParamId),
+    /// The pixels of two maps one after the other, as a sequence.
+    Join,
+    /// Multi-head attention of queries to keys and values, three maps of the same channels: in each head
+    /// `softmax(qᵀ k / sqrt(channels / heads)) v` over pixels.
+    Attend {
+        /// Among which the channels are divided evenly.
+        heads: usize,
+        /// Whether a pixel sees only itself and those before it.
+        causal: bool,
+    },
+    /// One pixel of a sequence.
+    Take(End),
     /// The Dynamic Correlation Module: inputs are the map and the prompt. [`crate::Network::lower`] turns it into the
     /// operations above.
     Dcm(Dcm),
@@ -80,6 +108,19 @@ pub enum Act {
     LeakyRelu(f64),
     /// `1 / (1 + exp(-x))`.
     Sigmoid,
+    /// `x Φ(x)` with the normal distribution's Φ, by the error function.
+    Gelu,
+    /// `x / (1 + exp(-1.702 x))`, which OpenAI's CLIP uses in the place of [`Act::Gelu`].
+    QuickGelu,
+}
+
+/// One end of a sequence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The first pixel: a picture's class token.
+    First,
+    /// The last pixel: a sentence's end token. Where sentences are padded to one length, the last of each sentence.
+    Last,
 }
 
 /// How two numbers become one.
@@ -109,6 +150,32 @@ pub enum Extent {
     One,
     /// So many pixels a side for each pixel a side of the picture.
     Picture(usize),
+    /// One pixel a side for so many pixels a side of the picture.
+    Reduced(usize),
+    /// As many pixels as a sentence has tokens, or a picture patches.
+    Sequence,
+}
+
+impl Extent {
+    /// Grown by `r` a side.
+    fn times(self, r: usize) -> Option<Self> {
+        match self {
+            Self::Picture(scale) => Some(Self::Picture(scale * r)),
+            Self::Reduced(by) if by == r => Some(Self::Picture(1)),
+            Self::Reduced(by) if by % r == 0 => Some(Self::Reduced(by / r)),
+            _ => None,
+        }
+    }
+
+    /// Shrunk by `r` a side.
+    fn over(self, r: usize) -> Option<Self> {
+        match self {
+            Self::Picture(1) => Some(Self::Reduced(r)),
+            Self::Picture(scale) if scale % r == 0 => Some(Self::Picture(scale / r)),
+            Self::Reduced(by) => Some(Self::Reduced(by * r)),
+            _ => None,
+        }
+    }
 }
 
 /// Channels and extent of a map.
@@ -148,6 +215,10 @@ impl Op {
         match self {
             Op::Picture { channels } => Ok(Shape { channels: *channels, extent: Extent::Picture(1) }),
             Op::Prompt { dim } => Ok(Shape::vector(*dim)),
+            Op::Words(table) => match param(*table) {
+                [_, channels] => Ok(Shape { channels: *channels, extent: Extent::Sequence }),
+                other => bad(format!("expected a table [vocabulary, channels], found {other:?}")),
+            },
             Op::Constant(id) => match param(*id) {
                 [n] => Ok(Shape::vector(*n)),
                 other => bad(format!("expected a constant of one dimension, found {other:?}")),
@@ -187,11 +258,15 @@ impl Op {
                 true => Ok(Shape { channels: *len, ..inputs[0] }),
                 false => bad(format!("channels {start} + {len} of {}", inputs[0].channels)),
             },
-            Op::PixelShuffle(r) => match inputs[0] {
-                Shape { channels, extent: Extent::Picture(scale) } if *r > 0 && channels % (r * r) == 0 => {
-                    Ok(Shape { channels: channels / (r * r), extent: Extent::Picture(scale * r) })
+            Op::PixelShuffle(r) => match (inputs[0].channels, inputs[0].extent.times(*r)) {
+                (channels, Some(extent)) if *r > 0 && channels % (r * r) == 0 => {
+                    Ok(Shape { channels: channels / (r * r), extent })
                 }
-                other => bad(format!("expected a map with a multiple of {r}² channels, found {other:?}")),
+                _ => bad(format!("expected a map with a multiple of {r}² channels, found {:?}", inputs[0])),
+            },
+            Op::PixelUnshuffle(r) => match inputs[0].extent.over(*r) {
+                Some(extent) => Ok(Shape { channels: inputs[0].channels * r * r, extent }),
+                None => bad(format!("{:?} is no multiple of {r} pixels a side", inputs[0])),
             },
             Op::GlobalPool(_) => Ok(Shape::vector(inputs[0].channels)),
             Op::Dot => match inputs[1].channels == inputs[0].channels && inputs[0].spreads(inputs[1]) {
@@ -199,6 +274,28 @@ impl Op {
                 false => bad(format!("{:?} does not stand beside {:?}", inputs[1], inputs[0])),
             },
             Op::Norm { .. } => Ok(Shape { channels: 1, ..inputs[0] }),
+            Op::LayerNorm { weight, bias, .. } => {
+                match [*weight, *bias].iter().all(|p| param(*p) == [inputs[0].channels]) {
+                    true => Ok(inputs[0]),
+                    false => bad(format!("expected a weight and bias of {}", inputs[0].channels)),
+                }
+            }
+            Op::Positions(table) => match param(*table) {
+                [_, channels] if *channels == inputs[0].channels => Ok(inputs[0]),
+                other => bad(format!("expected a table [pixels, {}], found {other:?}", inputs[0].channels)),
+            },
+            Op::Join => match inputs[0].channels == inputs[1].channels {
+                true => Ok(Shape { extent: Extent::Sequence, ..inputs[0] }),
+                false => bad(format!("expected as many channels, found {inputs:?}")),
+            },
+            Op::Attend { heads, .. } => {
+                let alike = inputs.iter().all(|s| *s == inputs[0]);
+                match alike && *heads > 0 && inputs[0].channels % heads == 0 {
+                    true => Ok(inputs[0]),
+                    false => bad(format!("expected three maps of a multiple of {heads} channels, found {inputs:?}")),
+                }
+            }
+            Op::Take(_) => Ok(Shape::vector(inputs[0].channels)),
             Op::Dcm(dcm) => match inputs {
                 [x, p] if x.channels == dcm.features && *p == Shape::vector(dcm.options.dim) => Ok(*x),
                 _ => bad(format!(
@@ -209,13 +306,20 @@ impl Op {
         }
     }
 
+    /// Whether each pixel, or the one that comes out, depends on all pixels of the input.
+    pub(crate) fn reads_whole_picture(&self) -> bool {
+        matches!(self, Op::GlobalPool(_) | Op::Attend { .. })
+    }
+
     /// How many inputs the operation takes; a concatenation takes as many as it is `given`, and at least one.
     fn arity(&self, given: usize) -> usize {
         match self {
-            Op::Picture { .. } | Op::Prompt { .. } | Op::Constant(_) => 0,
+            Op::Picture { .. } | Op::Prompt { .. } | Op::Words(_) | Op::Constant(_) => 0,
             Op::Fill(_) | Op::Conv { .. } | Op::Act(_) | Op::Scale(_) | Op::Slice { .. } => 1,
-            Op::PixelShuffle(_) | Op::GlobalPool(_) | Op::Norm { .. } | Op::Softmax => 1,
-            Op::MixedConv { .. } | Op::Binary(_) | Op::Dot | Op::Dcm(_) => 2,
+            Op::PixelShuffle(_) | Op::PixelUnshuffle(_) | Op::GlobalPool(_) | Op::Norm { .. } | Op::Softmax => 1,
+            Op::LayerNorm { .. } | Op::Positions(_) | Op::Take(_) => 1,
+            Op::MixedConv { .. } | Op::Binary(_) | Op::Dot | Op::Join | Op::Dcm(_) => 2,
+            Op::Attend { .. } => 3,
             Op::Concat => given.max(1),
         }
     }

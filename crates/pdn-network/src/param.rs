@@ -39,6 +39,10 @@ impl Param {
 pub enum Init {
     /// A kernel: random, scaled by the number of inputs that each output sums.
     FanIn(usize),
+    /// The last kernel of a residual branch: as [`Init::FanIn`], but small, so that training starts near the identity.
+    Branch(usize),
+    /// Random with this standard deviation: a table of embeddings.
+    Spread(f64),
     /// A bias.
     Zero,
     /// This number.

@@ -4,11 +4,13 @@
 //! it can be read from. Adding one is a file here and its line in [`ARCHITECTURES`]; `imdn.rs` is the worked example
 //! that `CONTRIBUTING.md` walks through.
 
+mod clip;
 mod edsr;
 mod imdn;
 mod layout;
 mod pdn;
 
+pub use clip::{Clip, PictureTower, TextTower, Transformer};
 pub use edsr::Edsr;
 pub use imdn::Imdn;
 pub use layout::{Layout, RecogniseError, Recognised, recognise};

@@ -1,0 +1,255 @@
+//! The burn executor: the same nodes as the reference, over a batch, with gradients.
+//!
+//! Maps are `[images, channels, height, width]`; a vector has one pixel, a sequence one row. A DCM is not lowered but run in
+//! a folded form ([`crate::dcm`]), as making its d channels would cost many times as much.
+
+use crate::convolution::convolve;
+use crate::dcm;
+use burn::tensor::{Bool, Device, Int, Tensor, activation};
+use pdn_network::{Act, Binary, End, Network, Node, Op, ParamId, Pool};
+
+/// What a network reads, over a batch.
+#[derive(Clone, Debug, Default)]
+pub struct Batch {
+    /// `[images, channels, height, width]`, in the network's value range.
+    pub picture: Option<Tensor<4>>,
+    /// `[images, dim, 1, 1]`, of unit length.
+    pub prompt: Option<Tensor<4>>,
+    /// Sentences of tokens, padded to one length.
+    pub words: Option<Words>,
+}
+
+/// Sentences of tokens, padded to one length.
+#[derive(Clone, Debug)]
+pub struct Words {
+    /// `[sentences, length]`.
+    pub tokens: Tensor<2, Int>,
+    /// The place of each sentence's last token.
+    pub last: Tensor<1, Int>,
+}
+
+/// A network's parameters as flat tensors, in the network's order.
+pub type Parameters = [Tensor<1>];
+
+/// What came out.
+#[derive(Clone, Debug)]
+pub struct Outputs {
+    /// The output of every image.
+    pub output: Tensor<4>,
+    /// What each DCM did, in order.
+    pub dcms: Vec<dcm::Trace>,
+}
+
+/// Runs a network over a batch.
+///
+/// # Panics
+/// When the batch lacks an input that the network reads, or shapes do not fit: a trainer checks its data as it loads.
+pub fn run(network: &Network, parameters: &Parameters, batch: &Batch) -> Outputs {
+    let run = Run { network, parameters, batch };
+    let mut dcms = Vec::new();
+    let mut maps: Vec<Option<Tensor<4>>> = Vec::with_capacity(network.nodes.len());
+    let mut left = users(network);
+    for node in &network.nodes {
+        // A map is handed over to its last user, which may then write where it stood.
+        let inputs: Vec<Tensor<4>> = node
+            .inputs
+            .iter()
+            .map(|input| {
+                left[input.index()] -= 1;
+                let map = &mut maps[input.index()];
+                let map = if left[input.index()] == 0 { map.take() } else { map.clone() };
+                map.expect("nodes stand after what they read")
+            })
+            .collect();
+        maps.push(Some(run.node(node, inputs, &mut dcms)));
+    }
+    let output = maps[network.output.index()].take().expect("the output has no user left");
+    Outputs { output, dcms }
+}
+
+/// How often each node is read.
+fn users(network: &Network) -> Vec<usize> {
+    let mut users = vec![0; network.nodes.len()];
+    users[network.output.index()] = 1;
+    network.nodes.iter().flat_map(|node| &node.inputs).for_each(|input| users[input.index()] += 1);
+    users
+}
+
+struct Run<'a> {
+    network: &'a Network,
+    parameters: &'a Parameters,
+    batch: &'a Batch,
+}
+
+impl Run<'_> {
+    fn node(&self, node: &Node, inputs: Vec<Tensor<4>>, dcms: &mut Vec<dcm::Trace>) -> Tensor<4> {
+        let mut inputs = inputs.into_iter();
+        let mut next = || inputs.next().expect("as many inputs as the operation takes");
+        match &node.op {
+            Op::Picture { .. } => self.batch.picture.clone().expect("a picture"),
+            Op::Prompt { .. } => self.batch.prompt.clone().expect("a prompt"),
+            Op::Words(table) => self.words(*table),
+            Op::Constant(id) => {
+                let shape = [1, self.shape(*id)[0], 1, 1];
+                self.parameter(*id).reshape(shape)
+            }
+            Op::Fill(value) => {
+                let x = next();
+                let [images, _, height, width] = x.dims();
+                Tensor::full([images, 1, height, width], *value, &x.device())
+            }
+            Op::Conv { weight, bias } => self.conv(next(), *weight, *bias),
+            Op::MixedConv { bank, bias } => {
+                let (x, mixture) = (next(), next());
+                let mixed = |id: ParamId| dcm::mix(mixture.clone(), self.parameter(id));
+                let [_, outputs, inputs, side, _] = self.dims(*bank);
+                let images = mixture.dims()[0];
+                let kernel = mixed(*bank).reshape([images, outputs, inputs, side, side]);
+                convolve(x, kernel, mixed(*bias))
+            }
+            Op::Act(act) => activate(*act, next()),
+            Op::Binary(binary) => {
+                let (x, y) = (next(), next());
+                match binary {
+                    Binary::Add => x + y,
+                    Binary::Mul => x * y,
+                    Binary::Div => x / y,
+                }
+            }
+            Op::Scale(factor) => next() * *factor,
+            Op::Concat => Tensor::cat(inputs.collect(), 1),
+            Op::Slice { start, len } => next().narrow(1, *start, *len),
+            Op::PixelShuffle(r) => pixel_shuffle(next(), *r),
+            Op::PixelUnshuffle(r) => pixel_unshuffle(next(), *r),
+            Op::GlobalPool(pool) => global_pool(*pool, next()),
+            Op::Dot => (next() * next()).sum_dim(1),
+            Op::Norm { eps } => (next().powi_scalar(2).sum_dim(1) + eps * eps).sqrt(),
+            Op::Softmax => activation::softmax(next(), 1),
+            Op::LayerNorm { weight, bias, eps } => {
+                let x = next();
+                let channels = x.dims()[1];
+                let along = |id: ParamId| self.parameter(id).reshape([1, channels, 1, 1]);
+                let centred = x.clone() - x.mean_dim(1);
+                let variance = centred.clone().powi_scalar(2).mean_dim(1);
+                centred / (variance + *eps).sqrt() * along(*weight) + along(*bias)
+            }
+            Op::Positions(table) => {
+                let x = next();
+                let [_, channels, height, width] = x.dims();
+                let rows = self.parameter(*table).narrow(0, 0, height * width * channels);
+                x + rows.reshape([height * width, channels]).swap_dims(0, 1).reshape([1, channels, height, width])
+            }
+            Op::Join => join(next(), next()),
+            Op::Attend { heads, causal } => attend([next(), next(), next()], *heads, *causal),
+            Op::Take(end) => self.take(*end, next()),
+            Op::Dcm(module) => {
+                let (x, prompt) = (next(), next());
+                let (y, trace) = dcm::run(module, self.network, self.parameters, x, prompt);
+                dcms.push(trace);
+                y
+            }
+        }
+    }
+
+    fn parameter(&self, id: ParamId) -> Tensor<1> {
+        self.parameters[id.index()].clone()
+    }
+
+    fn shape(&self, id: ParamId) -> &[usize] {
+        &self.network.param(id).shape
+    }
+
+    fn dims<const D: usize>(&self, id: ParamId) -> [usize; D] {
+        self.shape(id).try_into().expect("checked as the network was built")
+    }
+
+    fn conv(&self, x: Tensor<4>, weight: ParamId, bias: Option<ParamId>) -> Tensor<4> {
+        let [outputs, inputs, side, _] = self.dims(weight);
+        let bias = match bias {
+            Some(bias) => self.parameter(bias),
+            None => Tensor::zeros([outputs], &x.device()),
+        };
+        convolve(x, self.parameter(weight).reshape([1, outputs, inputs, side, side]), bias.reshape([1, outputs]))
+    }
+
+    fn words(&self, table: ParamId) -> Tensor<4> {
+        let Words { tokens, .. } = self.batch.words.as_ref().expect("sentences");
+        let [sentences, length] = tokens.dims();
+        let [vocabulary, channels] = self.dims(table);
+        let rows = self.parameter(table).reshape([vocabulary, channels]).select(0, tokens.clone().flatten(0, 1));
+        rows.reshape([sentences, length, channels]).swap_dims(1, 2).reshape([sentences, channels, 1, length])
+    }
+
+    fn take(&self, end: End, x: Tensor<4>) -> Tensor<4> {
+        let [images, channels, ..] = x.dims();
+        match end {
+            End::First => x.flatten::<3>(2, 3).narrow(2, 0, 1).reshape([images, channels, 1, 1]),
+            End::Last => {
+                let Words { last, .. } = self.batch.words.as_ref().expect("sentences");
+                let places = last.clone().reshape([images, 1, 1]).expand([images, channels, 1]);
+                x.flatten::<3>(2, 3).gather(2, places).reshape([images, channels, 1, 1])
+            }
+        }
+    }
+}
+
+fn activate(act: Act, x: Tensor<4>) -> Tensor<4> {
+    match act {
+        Act::Relu => activation::relu(x),
+        Act::LeakyRelu(slope) => activation::leaky_relu(x, slope),
+        Act::Sigmoid => activation::sigmoid(x),
+        Act::Gelu => activation::gelu(x),
+        Act::QuickGelu => x.clone() * activation::sigmoid(x * 1.702),
+    }
+}
+
+fn pixel_shuffle(x: Tensor<4>, r: usize) -> Tensor<4> {
+    let [images, channels, height, width] = x.dims();
+    let channels = channels / (r * r);
+    let x: Tensor<6> = x.reshape([images, channels, r, r, height, width]);
+    x.permute([0, 1, 4, 2, 5, 3]).reshape([images, channels, height * r, width * r])
+}
+
+fn pixel_unshuffle(x: Tensor<4>, r: usize) -> Tensor<4> {
+    let [images, channels, height, width] = x.dims();
+    let (height, width) = (height / r, width / r);
+    let x: Tensor<6> = x.reshape([images, channels, height, r, width, r]);
+    x.permute([0, 1, 3, 5, 2, 4]).reshape([images, channels * r * r, height, width])
+}
+
+fn global_pool(pool: Pool, x: Tensor<4>) -> Tensor<4> {
+    let mean = x.clone().mean_dim(3).mean_dim(2);
+    match pool {
+        Pool::Mean => mean,
+        Pool::Contrast => (x - mean.clone()).powi_scalar(2).mean_dim(3).mean_dim(2).sqrt() + mean,
+    }
+}
+
+fn join(x: Tensor<4>, y: Tensor<4>) -> Tensor<4> {
+    let images = x.dims()[0].max(y.dims()[0]);
+    let flat = |map: Tensor<4>| {
+        let [_, channels, height, width] = map.dims();
+        map.expand([images, channels, height, width]).reshape([images, channels, 1, height * width])
+    };
+    Tensor::cat(vec![flat(x), flat(y)], 3)
+}
+
+fn attend([q, k, v]: [Tensor<4>; 3], heads: usize, causal: bool) -> Tensor<4> {
+    let [images, channels, height, width] = q.dims();
+    let (pixels, size) = (height * width, channels / heads);
+    // [images, heads, size, pixels]
+    let split = |map: Tensor<4>| map.reshape([images, heads, size, pixels]);
+    let scale = (size as f64).sqrt().recip();
+    let mut scores = split(q).swap_dims(2, 3).matmul(split(k)) * scale;
+    if causal {
+        scores = scores.mask_fill(later(pixels, &v.device()), f32::NEG_INFINITY);
+    }
+    let weights = activation::softmax(scores, 3);
+    split(v).matmul(weights.swap_dims(2, 3)).reshape([images, channels, height, width])
+}
+
+/// Which keys stand after which queries: `[1, 1, queries, keys]`.
+fn later(pixels: usize, device: &Device) -> Tensor<4, Bool> {
+    let at = Tensor::<1, Int>::arange(0..pixels as i64, device);
+    at.clone().reshape([1, 1, 1, pixels]).expand([1, 1, pixels, pixels]).greater(at.reshape([1, 1, pixels, 1]).expand([1, 1, pixels, pixels]))
+}
