@@ -20,6 +20,8 @@ pub(crate) enum Command {
     Eval(Eval),
     Degrade(Degrade),
     Compare(Compare),
+    #[cfg(feature = "train")]
+    Train(Train),
 }
 
 /// Enlarge a picture.
@@ -142,4 +144,25 @@ pub(crate) struct Compare {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// Train a network or a prompt encoder by a recipe.
+///
+/// The run lives in its own folder: its state, from which it goes on after any stop, and its result.
+#[cfg(feature = "train")]
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example: pdn train recipes/encoder.toml --out ../runs/encoder")]
+pub(crate) struct Train {
+    /// A recipe, in TOML
+    #[arg(value_name = "RECIPE")]
+    pub(crate) recipe: PathBuf,
+    /// The run's folder
+    #[arg(short, long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
+    /// The folder that the recipe's folders are in
+    #[arg(long, value_name = "DIR", env = "PDN_DATA", default_value = "../shared/data")]
+    pub(crate) data: PathBuf,
+    /// Go on with the run that the folder holds
+    #[arg(long)]
+    pub(crate) resume: bool,
 }

@@ -13,6 +13,8 @@ mod info;
 mod progress;
 mod scores;
 mod table;
+#[cfg(feature = "train")]
+mod train;
 mod upscale;
 
 use args::{Args, Command};
@@ -29,6 +31,8 @@ fn main() -> ExitCode {
         Command::Eval(args) => eval::run(args),
         Command::Degrade(args) => degrade::run(args),
         Command::Compare(args) => compare::run(args),
+        #[cfg(feature = "train")]
+        Command::Train(args) => train::run(args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

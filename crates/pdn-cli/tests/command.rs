@@ -65,7 +65,7 @@ impl Desk {
         let network = zoo::build(architecture, &config).unwrap();
         let weights = hashed::weights(&network);
         let model = Model { network, weights, card: Default::default(), source: None };
-        std::fs::write(self.at(name), model.to_bytes()).unwrap();
+        std::fs::write(self.at(name), model.to_bytes(pdn::Precision::F32)).unwrap();
     }
 
     fn edsr(&self, name: &str) {

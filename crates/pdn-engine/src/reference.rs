@@ -216,7 +216,9 @@ pub(crate) fn operate<T: Real>(node: &Node, inputs: &[&Map<T>], weights: &Weight
             let pixel = if *end == End::First { 0 } else { x().pixels() - 1 };
             Map::vector((0..x().channels).map(|c| x().plane(c)[pixel]).collect())
         }
-        Op::Picture { .. } | Op::Prompt { .. } | Op::Words(_) | Op::Dcm(_) => unreachable!("inputs are given and modules lowered"),
+        Op::Picture { .. } | Op::Prompt { .. } | Op::Words(_) | Op::Dcm(_) => {
+            unreachable!("inputs are given and modules lowered")
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 //! visible. So the colours of visible pixels are first spread over the transparent ones, the colours are enlarged on
 //! their own, and the alpha channel is enlarged beside them.
 
-use crate::resize::resize_samples;
+use crate::resize::resize_plane;
 use crate::{Picture, Scale};
 
 /// The picture with the colours of fully transparent pixels replaced by those of the nearest visible ones: from the
@@ -48,7 +48,7 @@ pub fn bleed(picture: &Picture) -> Picture {
 /// The alpha channel of a picture enlarged by MATLAB's bicubic rule: 0 and 255 stay exact away from edges.
 pub fn resize_alpha(picture: &Picture, scale: usize) -> Option<Vec<u8>> {
     let alpha = picture.alpha()?;
-    Some(resize_samples::<1>(alpha, picture.width(), picture.height(), Scale::Up(scale)))
+    Some(resize_plane(alpha, picture.width(), picture.height(), Scale::Up(scale)))
 }
 
 #[cfg(test)]

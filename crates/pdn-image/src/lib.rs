@@ -29,5 +29,5 @@ pub use degrade::{Degradation, TooSmall};
 pub use error::{Error, Fault};
 pub use picture::Picture;
 pub use read::{Limits, read, read_bytes};
-pub use resize::{Scale, resize};
+pub use resize::{Scale, resize, resize_to};
 pub use write::{Format, WriteOptions, check_target, write, write_atomically};

@@ -85,6 +85,16 @@ impl Picture {
         Self { width, height, rgb: cut(&self.rgb, 3), alpha, ..self.clone() }
     }
 
+    /// The picture as a mirror shows it: left and right exchanged.
+    pub fn mirrored(&self) -> Self {
+        let turn = |data: &[u8], samples: usize| {
+            let rows = data.chunks_exact((self.width * samples).max(1));
+            rows.flat_map(|row| row.chunks_exact(samples).rev().flatten()).copied().collect::<Vec<u8>>()
+        };
+        let alpha = self.alpha.as_ref().map(|alpha| turn(alpha, 1));
+        Self { rgb: turn(&self.rgb, 3), alpha, ..self.clone() }
+    }
+
     /// MATLAB's `modcrop`: the rightmost columns and lowest rows dropped, so that both sides are multiples of `scale`.
     pub fn modcrop(&self, scale: usize) -> Self {
         self.cropped(self.width - self.width % scale, self.height - self.height % scale)

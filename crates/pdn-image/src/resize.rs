@@ -37,21 +37,53 @@ impl Scale {
 
 /// The picture resized; alpha, where there is any, by the same rule.
 pub fn resize(picture: &Picture, scale: Scale) -> Picture {
-    let (width, height) = (picture.width(), picture.height());
-    let rgb = resize_samples::<3>(picture.rgb(), width, height, scale);
-    let alpha = picture.alpha().map(|alpha| resize_samples::<1>(alpha, width, height, scale));
-    let mut resized = Picture::from_rgb(scale.of(width), scale.of(height), rgb).with_alpha(alpha);
+    resize_sides(picture, [picture.width(), picture.height()].map(|length| Side::scaled(length, scale)))
+}
+
+/// The picture squeezed or stretched to a width and height, as `imresize` does when it is given a size.
+///
+/// # Panics
+/// When the width, the height or the picture is empty.
+pub fn resize_to(picture: &Picture, width: usize, height: usize) -> Picture {
+    assert!(width * height * picture.width() * picture.height() > 0, "an empty picture");
+    let side = |from: usize, to: usize| Side { from, to, factor: to as f64 / from as f64 };
+    resize_sides(picture, [side(picture.width(), width), side(picture.height(), height)])
+}
+
+/// How one side is resized.
+#[derive(Clone, Copy)]
+struct Side {
+    from: usize,
+    to: usize,
+    factor: f64,
+}
+
+impl Side {
+    fn scaled(from: usize, scale: Scale) -> Self {
+        Self { from, to: scale.of(from), factor: scale.factor() }
+    }
+}
+
+fn resize_sides(picture: &Picture, [width, height]: [Side; 2]) -> Picture {
+    let rgb = resize_samples::<3>(picture.rgb(), width, height);
+    let alpha = picture.alpha().map(|alpha| resize_samples::<1>(alpha, width, height));
+    let mut resized = Picture::from_rgb(width.to, height.to, rgb).with_alpha(alpha);
     (resized.grey, resized.icc, resized.lost) = (picture.grey, picture.icc.clone(), picture.lost.clone());
     resized
 }
 
+/// One plane of samples, resized.
+pub(crate) fn resize_plane(data: &[u8], width: usize, height: usize, scale: Scale) -> Vec<u8> {
+    resize_samples::<1>(data, Side::scaled(width, scale), Side::scaled(height, scale))
+}
+
 /// Interleaved samples of `N` channels, resized.
-pub(crate) fn resize_samples<const N: usize>(data: &[u8], width: usize, height: usize, scale: Scale) -> Vec<u8> {
+fn resize_samples<const N: usize>(data: &[u8], width: Side, height: Side) -> Vec<u8> {
     if data.is_empty() {
         return Vec::new();
     }
-    let (out_width, stride) = (scale.of(width), width * N);
-    let rows = contributions(height, scale);
+    let (out_width, stride) = (width.to, width.from * N);
+    let rows = contributions(height);
     let mut tall = vec![0; rows.len() * stride];
     tall.par_chunks_mut(stride).zip(&rows).for_each(|(out, taps)| {
         let mut sums = vec![0.0; stride];
@@ -60,7 +92,7 @@ pub(crate) fn resize_samples<const N: usize>(data: &[u8], width: usize, height: 
         }
         out.iter_mut().zip(sums).for_each(|(out, sum)| *out = rounded(sum));
     });
-    let columns = contributions(width, scale);
+    let columns = contributions(width);
     let mut out = vec![0; rows.len() * out_width * N];
     out.par_chunks_mut(out_width * N).zip(tall.par_chunks(stride)).for_each(|(out, row)| {
         for (pixel, taps) in out.chunks_exact_mut(N).zip(&columns) {
@@ -76,8 +108,7 @@ pub(crate) fn resize_samples<const N: usize>(data: &[u8], width: usize, height: 
 }
 
 /// For each sample of a resized side, the samples that make it with their weights.
-fn contributions(length: usize, scale: Scale) -> Vec<Vec<(usize, f64)>> {
-    let factor = scale.factor();
+fn contributions(Side { from: length, to, factor }: Side) -> Vec<Vec<(usize, f64)>> {
     let stretch = factor.min(1.0);
     let reach = 4.0 / stretch;
     let count = reach.ceil() as isize + 2;
@@ -92,7 +123,7 @@ fn contributions(length: usize, scale: Scale) -> Vec<Vec<(usize, f64)>> {
         let total: f64 = raw.iter().map(|(_, w)| w).sum();
         raw.into_iter().map(|(i, w)| (i.clamp(0, length as isize - 1) as usize, w / total)).collect()
     };
-    (0..scale.of(length)).map(taps).collect()
+    (0..to).map(taps).collect()
 }
 
 /// Keys' cubic, a = -0.5.
@@ -147,6 +178,13 @@ mod tests {
                 prop_assert_eq!(resized.width(), scale.of(width));
                 prop_assert!(resized.rgb().iter().all(|v| *v == level));
             }
+        }
+
+        #[test]
+        fn a_size_is_a_scale_where_it_is_a_multiple(width in 1_usize..9, height in 1_usize..9, s in 1_usize..4) {
+            let rgb = (0..width * height * s * s * 3).map(|i| (i * 37 % 256) as u8).collect();
+            let picture = Picture::from_rgb(width * s, height * s, rgb);
+            prop_assert_eq!(resize_to(&picture, width, height), resize(&picture, Scale::Down(s)));
         }
 
         #[test]

@@ -49,6 +49,18 @@ impl Network {
         Network { nodes, params, ..self.clone() }
     }
 
+    /// The same network with another temperature of the softmax over kernels in every DCM. The configuration keeps the one
+    /// that training ends with.
+    pub fn at_temperature(&self, temperature: f64) -> Network {
+        let mut nodes = self.nodes.clone();
+        for node in &mut nodes {
+            if let Op::Dcm(dcm) = &mut node.op {
+                dcm.options.temperature = temperature;
+            }
+        }
+        Network { nodes, ..self.clone() }
+    }
+
     /// Whether any DCM is in the deploy form.
     pub fn is_deployed(&self) -> bool {
         self.dcms().any(Dcm::is_deployed)

@@ -34,7 +34,7 @@ pub use build::Builder;
 pub use check::Summary;
 pub use dcm::{Dcm, DcmForm, DcmOptions, DeployedMask, NORM_EPS};
 pub use error::NetworkError;
-pub use model::{Card, Model, ModelError, Source};
+pub use model::{Card, Model, ModelError, Source, fingerprint};
 pub use network::{Network, Node, NodeId, PictureFormat, Tap, WeightFaults, Weights};
 pub use op::{Act, Binary, End, Extent, Op, Pool, Shape};
 pub use param::{Init, Param, ParamId};

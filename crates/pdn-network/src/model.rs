@@ -4,10 +4,9 @@
 //! configuration build the network again, so that reading a file needs nothing else. Other projects' checkpoints have no
 //! card; they are recognised by their keys and shapes ([`crate::zoo::recognise`]).
 
-use crate::checkpoint::{self, Checkpoint, Kind};
+use crate::checkpoint::{self, Checkpoint, Kind, Precision};
 use crate::zoo::{self, RecogniseError};
 use crate::{Network, NetworkError, Tensors, Weights};
-use safetensors::tensor::{Dtype, TensorView};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
@@ -120,7 +119,19 @@ impl Model {
     /// # Errors
     /// [`ModelError`]; every message names the file.
     pub fn open(path: &Path) -> Result<Self, ModelError> {
-        let checkpoint = checkpoint::read(path)?;
+        Self::from_checkpoint(path, checkpoint::read(path)?)
+    }
+
+    /// Reads a model file from memory; messages name `path`.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn from_bytes(path: &Path, bytes: &[u8]) -> Result<Self, ModelError> {
+        let read = checkpoint::parse(bytes).map_err(|why| checkpoint::Error { path: path.to_owned(), why })?;
+        Self::from_checkpoint(path, read)
+    }
+
+    fn from_checkpoint(path: &Path, checkpoint: Checkpoint) -> Result<Self, ModelError> {
         let (network, weights, card, layout) = match checkpoint.metadata.get(CARD) {
             Some(card) => {
                 let (network, weights, card) = from_card(path, card, checkpoint.tensors)?;
@@ -144,27 +155,18 @@ impl Model {
     }
 
     /// The bytes of a model file.
-    pub fn to_bytes(&self) -> Vec<u8> {
-        let tensors = self.network.name_weights(self.weights.clone());
+    pub fn to_bytes(&self, precision: Precision) -> Vec<u8> {
+        let tensors = precision.round(&self.network.name_weights(self.weights.clone()));
         let card = FileCard {
             architecture: self.network.architecture.to_owned(),
             config: self.network.config.clone(),
             form: if self.network.is_deployed() { Form::Deploy } else { Form::Train },
             scale: self.network.scale,
-            sha256: sha256(&tensors),
+            sha256: fingerprint(&tensors),
             card: self.card.clone(),
         };
         let card = serde_json::to_string(&card).expect("a card is JSON");
-        let bytes: Vec<(&String, &[usize], Vec<u8>)> = tensors
-            .iter()
-            .map(|(name, t)| (name, t.shape(), t.data().iter().flat_map(|v| v.to_le_bytes()).collect()))
-            .collect();
-        let views = bytes.iter().map(|(name, shape, data)| {
-            let view = TensorView::new(Dtype::F32, shape.to_vec(), data);
-            (*name, view.expect("a tensor holds as many numbers as its shape says"))
-        });
-        let metadata = HashMap::from([(CARD.to_owned(), card)]);
-        safetensors::serialize(views, Some(metadata)).expect("named tensors are safetensors")
+        checkpoint::write(&tensors, HashMap::from([(CARD.to_owned(), card)]), precision)
     }
 }
 
@@ -180,15 +182,15 @@ fn from_card(path: &Path, card: &str, tensors: Tensors) -> Result<(Network, Weig
     if network.scale != card.scale {
         return Err(wrong(format!("says scale {}, its configuration {}", card.scale, network.scale)));
     }
-    if sha256(&tensors) != card.sha256 {
+    if fingerprint(&tensors) != card.sha256 {
         return Err(wrong("holds another sha256 than the weights have: the file is damaged".into()));
     }
     let weights = network.bind(tensors).map_err(|error| ModelError::Network { path: path.to_owned(), error })?;
     Ok((network, weights, card.card))
 }
 
-/// SHA-256 over every tensor's name, shape and numbers, in the order of the names.
-fn sha256(tensors: &Tensors) -> String {
+/// SHA-256 over every tensor's name, shape and numbers, in the order of the names, in hexadecimal.
+pub fn fingerprint(tensors: &Tensors) -> String {
     let mut hash = Sha256::new();
     for (name, tensor) in tensors {
         hash.update(format!("{name} {:?}\n", tensor.shape()));
@@ -222,18 +224,21 @@ mod tests {
     fn both_forms_are_written_and_read_again() {
         let plus = Edsr { features: 16, blocks: 2, ..Edsr::baseline(2) }.plus(DcmOptions::default()).build().unwrap();
         let pdn = Pdn { features: 16, groups: 1, blocks: 2, modules: 1, ..Pdn::medium(3) }.build().unwrap();
-        for network in [plus.deployed(), plus, pdn] {
+        for network in [plus.deployed(), plus.clone(), pdn] {
             let written = model(network);
-            let read = reopened(&written.to_bytes()).unwrap();
+            let read = reopened(&written.to_bytes(Precision::F32)).unwrap();
             assert_eq!((&read.network, &read.weights, &read.card), (&written.network, &written.weights, &written.card));
             assert_eq!(read.source.unwrap().kind, "safetensors");
         }
+        let written = model(plus);
+        let half = reopened(&written.to_bytes(Precision::F16)).unwrap();
+        assert!(half.weights != written.weights && half.to_bytes(Precision::F16) == written.to_bytes(Precision::F16));
     }
 
     #[test]
     fn a_card_that_does_not_fit_is_said() {
         let network = Edsr { features: 16, blocks: 1, ..Edsr::baseline(2) }.build().unwrap();
-        let bytes = model(network).to_bytes();
+        let bytes = model(network).to_bytes(Precision::F32);
         let with = |from: &str, to: &str| {
             assert_eq!(from.len(), to.len());
             let at = bytes.windows(from.len()).position(|w| w == from.as_bytes()).unwrap();

@@ -3,10 +3,10 @@
 //! Maps are `[images, channels, height, width]`, kernels `[sets, out, in, side, side]` and biases `[sets, out]`: one set for
 //! all images, or one for each, as a prompt mixes them. burn's own convolution took twice as long where it was measured.
 
+use burn::backend::autodiff::NodeId;
 use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
-use burn::backend::autodiff::NodeId;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, Dispatch, Flex, TensorMetadata, backend_extension};
 use burn::tensor::{DType, Shape, Tensor};
@@ -49,7 +49,8 @@ impl Batch {
         let [sets, outputs, kernel_inputs, side, _] = kernel.dims();
         assert_eq!(kernel_inputs, inputs, "channels of a convolution");
         assert!(sets == 1 || sets == images, "{sets} kernels for {images} images");
-        let together = if sets == 1 { (POSITIONS / (height * width)).clamp(1, images) } else { 1 };
+        // At least eight tasks where there are as many images, so that threads end together.
+        let together = if sets == 1 { (POSITIONS / (height * width)).clamp(1, images.div_ceil(8)) } else { 1 };
         Self { conv: PlanarConv { inputs, outputs, side, images: together, height, width }, sets, images }
     }
 

@@ -36,8 +36,7 @@ pub fn run(
     };
     let module = Module { dcm, network, parameters };
     let (c, d) = (dcm.features, dcm.options.dim);
-    let projection =
-        Tensor::cat(vec![module.get(weight).reshape([d, c]), module.get(bias).reshape([d, 1])], 1);
+    let projection = Tensor::cat(vec![module.get(weight).reshape([d, c]), module.get(bias).reshape([d, 1])], 1);
     let [images, _, height, width] = x.dims();
     let mask = dcm.zeta.map(|zeta| module.mask(projection.clone(), module.get(zeta), x.clone(), prompt.clone()));
     let z = match &mask {

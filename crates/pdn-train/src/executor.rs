@@ -251,5 +251,8 @@ fn attend([q, k, v]: [Tensor<4>; 3], heads: usize, causal: bool) -> Tensor<4> {
 /// Which keys stand after which queries: `[1, 1, queries, keys]`.
 fn later(pixels: usize, device: &Device) -> Tensor<4, Bool> {
     let at = Tensor::<1, Int>::arange(0..pixels as i64, device);
-    at.clone().reshape([1, 1, 1, pixels]).expand([1, 1, pixels, pixels]).greater(at.reshape([1, 1, pixels, 1]).expand([1, 1, pixels, pixels]))
+    at.clone()
+        .reshape([1, 1, 1, pixels])
+        .expand([1, 1, pixels, pixels])
+        .greater(at.reshape([1, 1, pixels, 1]).expand([1, 1, pixels, pixels]))
 }

@@ -44,7 +44,7 @@ pub fn tensors(parameters: &[Vec<f32>], device: &Device) -> Vec<Tensor<1>> {
 pub fn gradients(loss: &Tensor<1>, parameters: &[Tensor<1>]) -> Vec<Vec<f32>> {
     let all = loss.backward();
     let gradient = |p: &Tensor<1>| match p.grad(&all) {
-        Some(gradient) => gradient.into_data().into_vec().expect("gradients are f32"),
+        Some(gradient) => gradient.into_data().try_into_vec().expect("gradients are f32"),
         None => vec![0.0; p.dims()[0]],
     };
     parameters.iter().map(gradient).collect()

@@ -20,7 +20,7 @@ fn tensor<const D: usize>(data: Vec<f32>, shape: [usize; D], device: &Device) ->
 }
 
 fn numbers<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    tensor.into_data().into_vec().unwrap()
+    tensor.into_data().try_into_vec().unwrap()
 }
 
 /// Two pictures, each with its prompt where the network takes one.
@@ -129,7 +129,8 @@ fn the_folded_module_has_the_direct_one_s_gradients() {
             let loss = (run(network, &parameters, &batch).output * probe.clone()).mean();
             gradients(&loss, &parameters)
         };
-        for ((folded, direct), param) in backward(&network).iter().zip(backward(&network.lower())).zip(&network.params) {
+        for ((folded, direct), param) in backward(&network).iter().zip(backward(&network.lower())).zip(&network.params)
+        {
             let difference = difference(folded, &direct);
             assert!(difference < 2e-3, "{} with {dcm:?}: {difference:e}", param.name);
         }

@@ -14,14 +14,19 @@
 #![forbid(unsafe_code)]
 
 mod convert;
+mod encoder;
+mod tokenizer;
 mod upscaler;
 
+pub use encoder::{Embedding, Encoder, EncoderError, EncoderFile};
 pub use pdn_engine::{Isa, RunError, RunOptions as Options};
 pub use pdn_image::{
     ColourSpace, CompareError, Degradation, Error as FileError, Fault as FileFault, Limits, Picture, Protocol, Scale,
     WriteOptions, check_target, psnr, read, ssim, write, write_atomically,
 };
+pub use pdn_network::checkpoint::Precision;
 pub use pdn_network::{Model, ModelError, Summary, hashed, zoo};
+pub use tokenizer::Tokenizer;
 pub use upscaler::{Error, Upscaler};
 
 /// The README's examples, compiled.

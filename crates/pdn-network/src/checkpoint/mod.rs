@@ -6,6 +6,9 @@ mod pickle;
 mod safe;
 mod torch;
 mod unwrap;
+mod write;
+
+pub use write::{Precision, write};
 
 use crate::Tensors;
 use sha2::{Digest, Sha256};

@@ -14,7 +14,7 @@ pub use clip::{Clip, PictureTower, TextTower, Transformer};
 pub use edsr::Edsr;
 pub use imdn::Imdn;
 pub use layout::{Layout, RecogniseError, Recognised, recognise};
-pub use pdn::Pdn;
+pub use pdn::{Pdn, Tail};
 
 use crate::{Network, NetworkError};
 use serde_json::Value;

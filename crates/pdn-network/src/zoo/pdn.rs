@@ -33,16 +33,37 @@ pub struct Pdn {
     pub modules: usize,
     /// What each DCM is.
     pub dcm: DcmOptions,
+    /// How the picture is enlarged at the end.
+    #[serde(default, skip_serializing_if = "Tail::is_staged")]
+    pub tail: Tail,
     /// RCAN's channel attention in each block, its squeezed width the features over this number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub channel_attention: Option<usize>,
+}
+
+/// How a body's features become the enlarged picture.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Tail {
+    /// EDSR's: features are enlarged in stages, and a last convolution works at the full size. At x4 these few layers cost
+    /// as much as twenty of the body.
+    #[default]
+    Staged,
+    /// One convolution to the pixels of each block, and a pixel shuffle: all work is done at the small size.
+    Direct,
+}
+
+impl Tail {
+    fn is_staged(&self) -> bool {
+        *self == Self::Staged
+    }
 }
 
 impl Pdn {
     /// Four groups of six blocks of 64 features, two modules a group.
     pub fn medium(scale: usize) -> Self {
         let dcm = DcmOptions::default();
-        Self { scale, features: 64, groups: 4, blocks: 6, modules: 2, dcm, channel_attention: None }
+        Self { scale, features: 64, groups: 4, blocks: 6, modules: 2, dcm, tail: Tail::Staged, channel_attention: None }
     }
 
     /// The network.
@@ -52,6 +73,7 @@ impl Pdn {
     pub fn build(&self) -> Result<Network, NetworkError> {
         check_sizes(&[
             ("features", self.features, 1..=4096),
+            ("scale", self.scale, 1..=16),
             ("groups", self.groups, 0..=256),
             ("blocks", self.blocks, 1..=256),
             ("channel_attention", self.channel_attention.unwrap_or(1), 1..=4096),
@@ -69,8 +91,16 @@ impl Pdn {
         }
         let x = b.conv("conv_after_body", x, self.features, 3);
         let x = b.add(x, head);
-        let x = b.upsample(x, self.scale);
-        let x = b.conv("conv_last", x, 3, 3);
+        let x = match self.tail {
+            Tail::Staged => {
+                let x = b.upsample(x, self.scale);
+                b.conv("conv_last", x, 3, 3)
+            }
+            Tail::Direct => {
+                let x = b.conv("conv_last", x, 3 * self.scale * self.scale, 3);
+                b.pixel_shuffle(x, self.scale)
+            }
+        };
         b.finish(ARCHITECTURE.id, self, PictureFormat { range: 1.0, mean: DIV2K_MEAN }, x)
     }
 

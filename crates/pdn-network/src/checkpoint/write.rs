@@ -1,0 +1,53 @@
+//! Writing safetensors.
+
+use crate::{Tensor, Tensors};
+use safetensors::Dtype;
+use safetensors::tensor::TensorView;
+use std::collections::HashMap;
+
+/// In what type a file keeps its numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Precision {
+    /// As they are.
+    #[default]
+    F32,
+    /// Half as large: 11 bits of significand.
+    F16,
+}
+
+impl Precision {
+    /// The numbers as a file of this precision gives them back.
+    pub fn round(self, tensors: &Tensors) -> Tensors {
+        let round = |v: &f32| match self {
+            Self::F32 => *v,
+            Self::F16 => half::f16::from_f32(*v).to_f32(),
+        };
+        let rounded = |t: &Tensor| Tensor::new(t.shape().to_vec(), t.data().iter().map(round).collect());
+        tensors.iter().map(|(name, tensor)| (name.clone(), rounded(tensor))).collect()
+    }
+
+    fn dtype(self) -> Dtype {
+        match self {
+            Self::F32 => Dtype::F32,
+            Self::F16 => Dtype::F16,
+        }
+    }
+
+    fn bytes(self, numbers: &[f32]) -> Vec<u8> {
+        match self {
+            Self::F32 => numbers.iter().flat_map(|v| v.to_le_bytes()).collect(),
+            Self::F16 => numbers.iter().flat_map(|v| half::f16::from_f32(*v).to_le_bytes()).collect(),
+        }
+    }
+}
+
+/// The bytes of a safetensors file. The same tensors and metadata always give the same bytes.
+pub fn write(tensors: &Tensors, metadata: HashMap<String, String>, precision: Precision) -> Vec<u8> {
+    let bytes: Vec<(&String, &[usize], Vec<u8>)> =
+        tensors.iter().map(|(name, t)| (name, t.shape(), precision.bytes(t.data()))).collect();
+    let views = bytes.iter().map(|(name, shape, data)| {
+        let view = TensorView::new(precision.dtype(), shape.to_vec(), data);
+        (*name, view.expect("a tensor holds as many numbers as its shape says"))
+    });
+    safetensors::serialize(views, Some(metadata)).expect("named tensors are safetensors")
+}

@@ -1,0 +1,21 @@
+//! Reading training data.
+
+use pdn_image::{Limits, Picture};
+use std::path::{Path, PathBuf};
+
+/// Why data could not be read.
+#[derive(Debug, thiserror::Error)]
+#[error("{path}: {why}")]
+pub struct DataError {
+    /// The file or folder.
+    pub path: PathBuf,
+    /// What is wrong with it.
+    pub why: String,
+}
+
+/// Reads a picture without its transparency.
+pub(crate) fn read_picture(path: &Path) -> Result<Picture, DataError> {
+    let picture = pdn_image::read(path, &Limits::default());
+    let picture = picture.map_err(|e| DataError { path: path.to_owned(), why: e.why.to_string() })?;
+    Ok(picture.with_alpha(None))
+}

@@ -1,0 +1,157 @@
+//! CLIP's tokenizer: byte pairs, merged in the order in which they were learned.
+//!
+//! With CLIP's vocabulary of 49,408 it is the `instant-clip-tokenizer` crate, which is what OpenAI's is. A smaller
+//! vocabulary keeps the first of CLIP's merges. The crate does not give out the merges, only the piece that each made, so
+//! neighbours are merged wherever together they are such a piece, the earliest first. Pieces that are no whole characters
+//! are left out: rare letters are spelled in bytes.
+
+use instant_clip_tokenizer::{Token, Tokenizer as Clip};
+use regex::Regex;
+use std::collections::HashMap;
+
+/// CLIP's own vocabulary.
+const CLIP_VOCABULARY: usize = 49408;
+
+/// Tokens that stand for single bytes: each once within a word and once at its end.
+const BYTES: usize = 256;
+
+/// Turns sentences into tokens.
+pub struct Tokenizer {
+    kind: Kind,
+    vocabulary: usize,
+}
+
+enum Kind {
+    Clip(Box<Clip>),
+    First(First),
+}
+
+/// The first merges of CLIP's.
+struct First {
+    words: Regex,
+    /// For each byte its token within a word.
+    bytes: [usize; BYTES],
+    /// Whole pieces; one that ends a word has a blank after it.
+    pieces: HashMap<String, usize>,
+}
+
+impl std::fmt::Debug for Tokenizer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tokenizer").field("vocabulary", &self.vocabulary).finish_non_exhaustive()
+    }
+}
+
+impl Tokenizer {
+    /// A tokenizer of so many tokens, the start and end of a sentence the last two; `None` where that is more than CLIP
+    /// has or fewer than the bytes.
+    pub fn new(vocabulary: usize) -> Option<Self> {
+        let kind = match vocabulary {
+            CLIP_VOCABULARY => Kind::Clip(Box::new(Clip::new())),
+            _ if (2 * BYTES + 2..CLIP_VOCABULARY).contains(&vocabulary) => Kind::First(First::new(vocabulary - 2)),
+            _ => return None,
+        };
+        Some(Self { kind, vocabulary })
+    }
+
+    /// The tokens of a sentence between its start and its end.
+    pub fn encode(&self, text: &str) -> Vec<usize> {
+        let mut tokens = vec![self.vocabulary - 2];
+        match &self.kind {
+            Kind::Clip(clip) => {
+                let mut found = Vec::new();
+                clip.encode(text, &mut found);
+                tokens.extend(found.into_iter().map(|token| usize::from(token.to_u16())));
+            }
+            Kind::First(first) => first.encode(text, &mut tokens),
+        }
+        tokens.push(self.vocabulary - 1);
+        tokens
+    }
+}
+
+impl First {
+    fn new(limit: usize) -> Self {
+        let clip = Clip::new();
+        let piece = |id: usize| Some((clip.decode([Token::from_u16(u16::try_from(id).ok()?, &clip)?]), id));
+        let whole = |(piece, _): &(String, usize)| !piece.contains(char::REPLACEMENT_CHARACTER);
+        let pieces = (2 * BYTES..limit).filter_map(piece).filter(whole).collect();
+        // CLIP's order of bytes: those that can be printed first, as in GPT-2.
+        let printed = |b: u8| matches!(b, b'!'..=b'~' | 0xa1..=0xac | 0xae..=0xff);
+        let (first, rest): (Vec<u8>, Vec<u8>) = (0..=u8::MAX).partition(|b| printed(*b));
+        let mut bytes = [0; BYTES];
+        first.into_iter().chain(rest).enumerate().for_each(|(token, byte)| bytes[usize::from(byte)] = token);
+        let words = Regex::new(r"'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+").expect("a fixed expression");
+        Self { words, bytes, pieces }
+    }
+
+    fn encode(&self, text: &str, tokens: &mut Vec<usize>) {
+        for word in self.words.find_iter(&text.to_lowercase()) {
+            // A blank ends the word's last part, as it does in the pieces.
+            let word = format!("{} ", word.as_str());
+            for part in self.parts(&word) {
+                match self.pieces.get(part) {
+                    Some(token) => tokens.push(*token),
+                    None => tokens.extend(self.spelled(part)),
+                }
+            }
+        }
+    }
+
+    /// The parts that a word falls into, merged from its characters.
+    fn parts<'a>(&self, word: &'a str) -> Vec<&'a str> {
+        let characters = word.trim_end_matches(' ').char_indices().map(|(at, _)| at);
+        let mut starts: Vec<usize> = characters.chain([word.len()]).collect();
+        while let Some((_, at)) = (1..starts.len().saturating_sub(1))
+            .filter_map(|at| Some((*self.pieces.get(&word[starts[at - 1]..starts[at + 1]])?, at)))
+            .min()
+        {
+            starts.remove(at);
+        }
+        starts.windows(2).map(|pair| &word[pair[0]..pair[1]]).collect()
+    }
+
+    /// A part by its bytes.
+    fn spelled<'a>(&'a self, part: &'a str) -> impl Iterator<Item = usize> + 'a {
+        let bytes = part.trim_end_matches(' ').as_bytes();
+        let last = if part.ends_with(' ') { bytes.len() } else { 0 };
+        bytes.iter().enumerate().map(move |(i, b)| {
+            let end = if i + 1 == last { BYTES } else { 0 };
+            self.bytes[usize::from(*b)] + end
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clip_s_vocabulary_is_openai_s() {
+        let tokens = Tokenizer::new(CLIP_VOCABULARY).unwrap().encode("A person riding a motorcycle");
+        assert_eq!(tokens, [49406, 320, 2533, 6765, 320, 10297, 49407]);
+    }
+
+    #[test]
+    fn a_smaller_vocabulary_agrees_where_it_has_the_words() {
+        let (small, clip) = (Tokenizer::new(49000).unwrap(), Tokenizer::new(CLIP_VOCABULARY).unwrap());
+        for text in ["A person riding a motorcycle", "two dogs' toys, 3 of them!!", "It's a small-town café"] {
+            let (small, clip) = (small.encode(text), clip.encode(text));
+            assert_eq!(small[1..small.len() - 1], clip[1..clip.len() - 1], "{text}");
+        }
+    }
+
+    #[test]
+    fn rare_words_fall_into_known_pieces() {
+        let tokenizer = Tokenizer::new(8192).unwrap();
+        let long = tokenizer.encode("xylophonist 犬 🐕 \u{7}");
+        assert!(long.len() > 8 && long.iter().all(|t| *t < 8192), "{long:?}");
+        assert_eq!(tokenizer.encode("  "), [8190, 8191]);
+        assert_eq!(tokenizer.encode("A  DOG"), tokenizer.encode("a dog"));
+        assert_ne!(tokenizer.encode("a dog"), tokenizer.encode("a cat"));
+    }
+
+    #[test]
+    fn no_vocabulary_is_too_small_or_too_large_to_be_refused() {
+        assert!(Tokenizer::new(513).is_none() && Tokenizer::new(49409).is_none());
+    }
+}
