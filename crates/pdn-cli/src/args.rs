@@ -20,6 +20,7 @@ pub(crate) enum Command {
     Eval(Eval),
     Degrade(Degrade),
     Compare(Compare),
+    Embed(Embed),
     #[cfg(feature = "train")]
     Train(Train),
 }
@@ -38,6 +39,8 @@ pub(crate) struct Upscale {
     #[arg(short, long, value_name = "OUT")]
     pub(crate) output: PathBuf,
     #[command(flatten)]
+    pub(crate) prompt: PromptChoice,
+    #[command(flatten)]
     pub(crate) model: ModelChoice,
     #[command(flatten)]
     pub(crate) engine: EngineChoice,
@@ -47,6 +50,22 @@ pub(crate) struct Upscale {
     /// Refuse pictures of more pixels than this
     #[arg(long, value_name = "PIXELS", default_value_t = 100_000_000)]
     pub(crate) max_pixels: u64,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct PromptChoice {
+    /// What the picture shows, in a sentence [default: the picture itself, in a mirror]
+    #[arg(short, long, value_name = "TEXT", group = "prompts")]
+    pub(crate) prompt: Option<String>,
+    /// Another picture, of the like
+    #[arg(long, value_name = "FILE", group = "prompts")]
+    pub(crate) prompt_image: Option<PathBuf>,
+    /// An embedding that `pdn embed` made
+    #[arg(long, value_name = "FILE", group = "prompts")]
+    pub(crate) prompt_embedding: Option<PathBuf>,
+    /// A prompt encoder's file [default: the one that comes with pdn]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) encoder: Option<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -102,6 +121,8 @@ pub(crate) struct Eval {
     #[arg(long, value_name = "NAME", default_value_t = Degradation::BlurBicubic)]
     pub(crate) degradation: Degradation,
     #[command(flatten)]
+    pub(crate) prompt: PromptChoice,
+    #[command(flatten)]
     pub(crate) engine: EngineChoice,
     /// Print JSON
     #[arg(long)]
@@ -144,6 +165,26 @@ pub(crate) struct Compare {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// Turn sentences and pictures into embeddings, to look at or to give as prompts.
+///
+/// OUT is safetensors: one tensor `embeddings` [n, length] of unit vectors, their names in the metadata in the same order.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example: pdn embed --text 'a brown dog' photo.jpg -o prompts.safetensors")]
+pub(crate) struct Embed {
+    /// Pictures
+    #[arg(value_name = "PICTURE")]
+    pub(crate) pictures: Vec<PathBuf>,
+    /// A sentence; may be given more than once
+    #[arg(short, long, value_name = "TEXT")]
+    pub(crate) text: Vec<String>,
+    /// Where the embeddings go
+    #[arg(short, long, value_name = "OUT")]
+    pub(crate) output: PathBuf,
+    /// A prompt encoder's file [default: the one that comes with pdn]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) encoder: Option<PathBuf>,
 }
 
 /// Train a network or a prompt encoder by a recipe.

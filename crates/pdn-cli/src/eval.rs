@@ -4,6 +4,7 @@ use crate::args::Eval;
 use crate::failure::Failure;
 use crate::folder::{pictures, report};
 use crate::progress::Progress;
+use crate::prompt::PromptSetter;
 use crate::scores::{Scores, heads, protocol};
 use crate::table::table;
 use crate::upscale::{enlarge, failure, open, options};
@@ -12,12 +13,13 @@ use serde_json::{Value, json};
 use std::path::Path;
 
 pub(crate) fn run(args: &Eval) -> Result<(), Failure> {
-    let upscaler = open(&args.model, &args.engine)?;
+    let mut upscaler = open(&args.model, &args.engine)?;
+    let prompt = PromptSetter::new(&args.prompt, &upscaler)?;
     let paths = pictures(&args.data)?;
     let progress = Progress::new(paths.len());
     let (mut scored, mut failed) = (Vec::new(), Vec::new());
     for (i, path) in paths.iter().enumerate() {
-        match score(args, &upscaler, path, &mut |done| progress.show(i, done)) {
+        match score(args, &mut upscaler, &prompt, path, &mut |done| progress.show(i, done)) {
             Ok(scores) => scored.push((name(path), scores)),
             Err(interrupted) if interrupted.code == 130 => return Err(interrupted),
             Err(error) => failed.push(error),
@@ -27,8 +29,8 @@ pub(crate) fn run(args: &Eval) -> Result<(), Failure> {
     if !scored.is_empty() {
         let mean = Scores::mean(scored.iter().map(|(_, scores)| scores));
         match args.json {
-            true => println!("{:#}", as_json(args, &upscaler, &scored, &mean)),
-            false => print_table(args, &upscaler, &scored, &mean),
+            true => println!("{:#}", as_json(args, &upscaler, &prompt, &scored, &mean)),
+            false => print_table(args, &upscaler, &prompt, &scored, &mean),
         }
     }
     report(&failed, paths.len())
@@ -36,7 +38,8 @@ pub(crate) fn run(args: &Eval) -> Result<(), Failure> {
 
 fn score(
     args: &Eval,
-    upscaler: &Upscaler,
+    upscaler: &mut Upscaler,
+    prompt: &PromptSetter,
     path: &Path,
     progress: &mut (dyn FnMut(f64) -> bool + Send),
 ) -> Result<Scores, Failure> {
@@ -44,6 +47,7 @@ fn score(
     let picture = pdn::read(path, &Limits::default())?;
     let hr = Picture::with_alpha(picture, None).modcrop(scale);
     let small = args.degradation.apply(&hr, scale).map_err(|error| Failure::at(path, error))?;
+    prompt.set(upscaler, &small).map_err(|error| failure(path, error))?;
     let enlarged = enlarge(&args.engine, || upscaler.upscale(&small, &options(&args.engine), progress))
         .map_err(|error| failure(path, error))?;
     Scores::of(&hr, &enlarged, scale).map_err(|error| Failure::at(path, error))
@@ -53,9 +57,10 @@ fn name(path: &Path) -> String {
     path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-fn print_table(args: &Eval, upscaler: &Upscaler, scored: &[(String, Scores)], mean: &Scores) {
+fn print_table(args: &Eval, upscaler: &Upscaler, prompt: &PromptSetter, scored: &[(String, Scores)], mean: &Scores) {
     let scale = upscaler.scale();
     println!("model        {} x{scale}", args.model.model.display());
+    println!("prompt       {}", prompt.words());
     println!("pictures     {} of {}, cut to multiples of {scale}", scored.len(), args.data.display());
     println!("degradation  {}", degradation(args));
     println!("compared     8-bit pictures, {scale} pixels shaved a side; PSNR in dB and SSIM, mean over pictures\n");
@@ -74,12 +79,19 @@ fn degradation(args: &Eval) -> String {
     format!("{}: {how}", args.degradation)
 }
 
-fn as_json(args: &Eval, upscaler: &Upscaler, scored: &[(String, Scores)], mean: &Scores) -> Value {
+fn as_json(
+    args: &Eval,
+    upscaler: &Upscaler,
+    prompt: &PromptSetter,
+    scored: &[(String, Scores)],
+    mean: &Scores,
+) -> Value {
     let pictures: Vec<Value> =
         scored.iter().map(|(name, found)| json!({"picture": name, "scores": found.as_json()})).collect();
     json!({
         "model": args.model.model.display().to_string(),
         "scale": upscaler.scale(),
+        "prompt": prompt.words(),
         "data": args.data.display().to_string(),
         "cut_to_multiples_of": upscaler.scale(),
         "degradation": args.degradation.to_string(),

@@ -5,12 +5,16 @@
 
 mod args;
 mod compare;
+#[cfg(feature = "train")]
+mod dashboard;
 mod degrade;
+mod embed;
 mod eval;
 mod failure;
 mod folder;
 mod info;
 mod progress;
+mod prompt;
 mod scores;
 mod table;
 #[cfg(feature = "train")]
@@ -22,6 +26,11 @@ use clap::Parser;
 use failure::Failure;
 use std::process::ExitCode;
 
+/// Training makes and drops maps of megabytes thousands of times a second; this allocator keeps their pages.
+#[cfg(feature = "train")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let args = Args::parse();
     progress::watch_for_interrupt();
@@ -31,6 +40,7 @@ fn main() -> ExitCode {
         Command::Eval(args) => eval::run(args),
         Command::Degrade(args) => degrade::run(args),
         Command::Compare(args) => compare::run(args),
+        Command::Embed(args) => embed::run(args),
         #[cfg(feature = "train")]
         Command::Train(args) => train::run(args),
     };

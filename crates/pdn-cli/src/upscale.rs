@@ -3,6 +3,7 @@
 use crate::args::{EngineChoice, ModelChoice, Upscale};
 use crate::failure::Failure;
 use crate::progress::Progress;
+use crate::prompt::PromptSetter;
 use pdn::{Error, FileError, Isa, Limits, Model, Options, RunError, Upscaler, WriteOptions, check_target};
 use std::path::Path;
 use std::time::Instant;
@@ -15,13 +16,15 @@ pub(crate) fn run(args: &Upscale) -> Result<(), Failure> {
         return Err(Failure::usage(format_args!("{}: is the input, expected another OUT", args.output.display())));
     }
     let picture = pdn::read(&args.input, &Limits { pixels: args.max_pixels })?;
-    let upscaler = open(&args.model, &args.engine)?;
+    let mut upscaler = open(&args.model, &args.engine)?;
+    let prompt = PromptSetter::new(&args.prompt, &upscaler)?;
     let (width, height) = upscaler.output_size(&picture).map_err(|error| failure(&args.input, error))?;
     check_target(&args.output, width, height, picture.has_transparency())?;
     for lost in &picture.lost {
         eprintln!("pdn: {}: {lost}", args.input.display());
     }
     let start = Instant::now();
+    prompt.set(&mut upscaler, &picture).map_err(|error| failure(&args.input, error))?;
     let progress = Progress::new(1);
     let enlarged = enlarge(&args.engine, || {
         upscaler.upscale(&picture, &options(&args.engine), &mut |done| progress.show(0, done))
@@ -30,7 +33,7 @@ pub(crate) fn run(args: &Upscale) -> Result<(), Failure> {
     drop(progress);
     pdn::write(&args.output, &enlarged, &WriteOptions { jpeg_quality: args.quality })?;
     println!(
-        "{}: {}x{} to {width}x{height} by {} x{} in {:.2} s",
+        "{}: {}x{} to {width}x{height} by {} x{} in {:.2} s{prompt}",
         args.output.display(),
         picture.width(),
         picture.height(),

@@ -373,3 +373,59 @@ fn help_is_worth_reading() {
         }
     }
 }
+
+/// A desk with a small network that takes prompts of the bundled encoder; its card names the encoder that is given.
+fn prompted(encoder: Option<&str>) -> Desk {
+    let desk = Desk::new();
+    let dcm = serde_json::json!({"dim": 256, "kernels": 2});
+    let config = serde_json::json!({"scale": 2, "features": 8, "groups": 1, "blocks": 1, "modules": 1, "dcm": dcm});
+    let network = zoo::build("pdn", &config).unwrap();
+    let weights = hashed::weights(&network);
+    let mut card = pdn::Card::default();
+    if let Some(id) = encoder {
+        card.more.insert("encoder".into(), id.into());
+    }
+    let model = Model { network, weights, card, source: None };
+    std::fs::write(desk.at("pdn.safetensors"), model.to_bytes(pdn::Precision::F32)).unwrap();
+    desk
+}
+
+#[test]
+fn a_prompt_steers_and_is_printed() {
+    let desk = prompted(None);
+    let run = |more: &[&str], words: &str| {
+        let arguments = [&["upscale", "small.png", "-m", "pdn.safetensors", "-o", "out.png"], more].concat();
+        let said = desk.run(&arguments);
+        assert_eq!(said.code, Some(0), "{more:?}: {}", said.err);
+        assert!(said.out.contains(words), "{more:?}: {}", said.out);
+        desk.picture("out.png")
+    };
+    let dog = run(&["--prompt", "a brown dog on the beach"], "prompt \"a brown dog on the beach\"");
+    assert_ne!(dog, run(&["--prompt", "a red bus in the street"], "red bus"));
+    let none = run(&[], "the picture itself, in a mirror");
+    assert_ne!(none, dog);
+    assert_ne!(none, run(&["--prompt-image", "small.png"], "a picture of 20x16"));
+    let said = desk.run(&["embed", "--text", "a brown dog on the beach", "-o", "dog.safetensors"]);
+    assert!(said.out.contains("1 embeddings of 256 by pdn-clip@"), "{}{}", said.out, said.err);
+    assert_eq!(dog, run(&["--prompt-embedding", "dog.safetensors"], "an embedding by pdn-clip@"));
+}
+
+#[test]
+fn a_prompt_that_cannot_be_used_is_said() {
+    let desk = prompted(Some("other-clip@0123456789ab"));
+    let with =
+        |more: &[&'static str]| [&["upscale", "small.png", "-m", "pdn.safetensors", "-o", "out.png"], more].concat();
+    desk.fails(&with(&["--prompt", "a dog"]), 1, &["small.png", "pdn-clip@", "other-clip@0123456789ab"]);
+    let desk = prompted(None);
+    desk.fails(&with(&["--prompt", " "]), 2, &["the prompt is empty"]);
+    let long: &'static str = Box::leak("dog ".repeat(90).into_boxed_str());
+    desk.fails(&with(&["--prompt", long]), 2, &["92 tokens", "77"]);
+    desk.fails(&with(&["--prompt-image", "none.png"]), 1, &["none.png", "no such file"]);
+    desk.fails(&with(&["--prompt-embedding", "pdn.safetensors"]), 1, &["pdn.safetensors", "encoder"]);
+    desk.fails(&with(&["--encoder", "pdn.safetensors"]), 1, &["pdn.safetensors", "is no encoder"]);
+    desk.fails(&["upscale", "small.png", "-o", "out.png", "--prompt", "a dog"], 2, &["takes no prompt"]);
+    desk.fails(&["embed", "-o", "none.safetensors"], 2, &["nothing to embed"]);
+    let said = desk.run(&["embed", "--text", "a", "--text", "b", "-o", "two.safetensors"]);
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    desk.fails(&with(&["--prompt-embedding", "two.safetensors"]), 1, &["two.safetensors", "2 embeddings"]);
+}

@@ -4,7 +4,7 @@
 //!     cargo bench -p pdn-kernels
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use pdn_kernels::{Conv, Isa, PlanarConv, PlanarKernel, RowShape, Store};
+use pdn_kernels::{Conv, Isa, PlanarConv, PlanarKernel, PlanarStore, RowShape, Store};
 
 fn convolve(criterion: &mut Criterion) {
     // The body of EDSR-baseline, its second upsampling, its last convolution, and a 1x1.
@@ -42,7 +42,7 @@ fn train(criterion: &mut Criterion) {
         let kernel = PlanarKernel::new(&gradient, channels, channels, 3);
         for isa in Isa::available() {
             group.bench_function(BenchmarkId::new("forward", isa), |b| {
-                b.iter(|| conv.forward(isa, &x, &kernel, None, &mut y));
+                b.iter(|| conv.forward(isa, &x, &kernel, PlanarStore::default(), &mut y));
             });
             group.bench_function(BenchmarkId::new("kernel gradient", isa), |b| {
                 b.iter(|| conv.kernel_gradient(isa, &x, &y, &mut gradient));

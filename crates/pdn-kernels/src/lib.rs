@@ -25,7 +25,7 @@ pub use conv::{Conv, Store};
 pub use elementwise::{multiply_channels, sum_channels};
 pub use isa::Isa;
 pub use mask::{MaskScale, mask_row};
-pub use planar::{PlanarConv, PlanarKernel};
+pub use planar::{PlanarConv, PlanarKernel, PlanarStore};
 pub use row::{LANES, RowShape};
 
 /// An activation that is applied as a row is stored.

@@ -83,16 +83,29 @@ impl PlanarKernel {
     }
 }
 
+/// What happens to a convolution's sums as they are stored: `max(sum + bias, 0) + add`, each part if it is asked for.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PlanarStore<'a> {
+    /// Added first, one number for each output.
+    pub bias: Option<&'a [f32]>,
+    /// Whether negative numbers become zero.
+    pub relu: bool,
+    /// Added last: a map of the output's shape.
+    pub add: Option<&'a [f32]>,
+}
+
 impl PlanarConv {
-    /// Convolves the group: `x` is `[images, inputs, height, width]`, `bias` `[outputs]`, `y` what comes out.
+    /// Convolves the group: `x` is `[images, inputs, height, width]`, `y` what comes out.
     ///
     /// # Panics
     /// When a slice is not of its length, the kernel is another convolution's, or the machine lacks the instruction set.
-    pub fn forward(&self, isa: Isa, x: &[f32], kernel: &PlanarKernel, bias: Option<&[f32]>, y: &mut [f32]) {
+    pub fn forward(&self, isa: Isa, x: &[f32], kernel: &PlanarKernel, store: PlanarStore, y: &mut [f32]) {
+        let PlanarStore { bias, relu, add } = store;
         let pixels = self.height * self.width;
         assert_eq!((kernel.inputs, kernel.outputs, kernel.side), (self.inputs, self.outputs, self.side));
         assert_eq!(y.len(), self.images * self.outputs * pixels, "an output of {self:?}");
         assert!(bias.is_none_or(|bias| bias.len() == self.outputs), "a bias of {self:?}");
+        assert!(add.is_none_or(|add| add.len() == y.len()), "what is added to {self:?}");
         let planes = self.planes(x, self.inputs);
         let (run, stride) = (self.run(), self.run() + SLACK);
         let mut block = vec![0.0; OUTPUTS * stride];
@@ -105,10 +118,21 @@ impl PlanarConv {
             unsafe { lanes::run(isa, job) };
             for (o, plane) in block.chunks_exact(stride).take(count).enumerate() {
                 for image in 0..self.images {
-                    let out = &mut y[(image * self.outputs + first + o) * pixels..][..pixels];
+                    let place = (image * self.outputs + first + o) * pixels;
+                    let out = &mut y[place..][..pixels];
                     let from = &plane[image * self.image_stride()..run];
-                    for (out, row) in out.chunks_exact_mut(self.width).zip(from.chunks(self.row_stride())) {
-                        out.copy_from_slice(&row[..self.width]);
+                    for (row, (out, from)) in
+                        out.chunks_exact_mut(self.width).zip(from.chunks(self.row_stride())).enumerate()
+                    {
+                        let from = &from[..self.width];
+                        match relu {
+                            true => out.iter_mut().zip(from).for_each(|(out, v)| *out = v.max(0.0)),
+                            false => out.copy_from_slice(from),
+                        }
+                        if let Some(add) = add {
+                            let add = &add[place + row * self.width..][..self.width];
+                            out.iter_mut().zip(add).for_each(|(out, v)| *out += v);
+                        }
                     }
                 }
             }
@@ -423,11 +447,17 @@ mod tests {
             });
             for isa in Isa::available() {
                 let mut found = vec![0.0; dy.len()];
-                conv.forward(isa, &x, &PlanarKernel::new(&kernel, outputs, inputs, side), Some(&bias), &mut found);
+                let laid = PlanarKernel::new(&kernel, outputs, inputs, side);
+                conv.forward(isa, &x, &laid, PlanarStore { bias: Some(&bias), ..PlanarStore::default() }, &mut found);
                 prop_assert!(difference(&found, &y) < 1e-5, "forward, {}", isa);
+                let store = PlanarStore { bias: Some(&bias), relu: true, add: Some(&dy) };
+                conv.forward(isa, &x, &laid, store, &mut found);
+                let stored: Vec<f64> = y.iter().zip(&dy).map(|(y, add)| y.max(0.0) + f64::from(*add)).collect();
+                prop_assert!(difference(&found, &stored) < 1e-5, "stored, {}", isa);
                 let mut found = vec![0.0; x.len()];
                 let back = PlanarConv { inputs: outputs, outputs: inputs, ..conv };
-                back.forward(isa, &dy, &PlanarKernel::transposed(&kernel, outputs, inputs, side), None, &mut found);
+                let laid = PlanarKernel::transposed(&kernel, outputs, inputs, side);
+                back.forward(isa, &dy, &laid, PlanarStore::default(), &mut found);
                 prop_assert!(difference(&found, &dx) < 1e-5, "input, {}", isa);
                 let mut found = vec![0.0; kernel.len()];
                 conv.kernel_gradient(isa, &x, &dy, &mut found);

@@ -290,7 +290,7 @@ impl Op {
             },
             Op::Attend { heads, .. } => {
                 let alike = inputs.iter().all(|s| *s == inputs[0]);
-                match alike && *heads > 0 && inputs[0].channels % heads == 0 {
+                match alike && *heads > 0 && inputs[0].channels.is_multiple_of(*heads) {
                     true => Ok(inputs[0]),
                     false => bad(format!("expected three maps of a multiple of {heads} channels, found {inputs:?}")),
                 }

@@ -1,6 +1,7 @@
 //! Flickr8k: pictures with five captions each, for the prompt encoder.
 
 use crate::data::{DataError, read_picture};
+use crate::teacher::{FEATURES, Teacher};
 use pdn::Tokenizer;
 use pdn_image::{Picture, resize_to};
 use rayon::prelude::*;
@@ -14,6 +15,8 @@ pub struct Pair {
     pub picture: Picture,
     /// Each with its start and end.
     pub captions: Vec<Vec<usize>>,
+    /// What a teacher sees in the picture, and in its mirror image; of unit length, less the mean over all pictures.
+    pub taught: Option<[Vec<f32>; 2]>,
 }
 
 /// Captioned pictures.
@@ -46,12 +49,33 @@ impl Captions {
             .into_par_iter()
             .map(|(image, (train, captions))| {
                 let picture = resize_to(&read_picture(&folder.join(image))?, side, side);
-                Ok((train, Pair { picture, captions }))
+                Ok((train, Pair { picture, captions, taught: None }))
             })
             .collect::<Result<_, DataError>>()?;
         let (train, held_back): (Vec<_>, Vec<_>) = pairs.into_iter().partition(|(train, _)| *train);
         let only = |pairs: Vec<(bool, Pair)>| pairs.into_iter().map(|(_, pair)| pair).collect();
         Ok(Self { side, train: only(train), held_back: only(held_back) })
+    }
+}
+
+impl Captions {
+    /// Asks a teacher about every picture that is learned from.
+    pub fn ask(&mut self, teacher: &Teacher) {
+        let mirrors: Vec<Picture> = self.train.par_iter().map(|pair| pair.picture.mirrored()).collect();
+        let plain = teacher.features(&self.train.iter().map(|pair| &pair.picture).collect::<Vec<_>>());
+        let mirrored = teacher.features(&mirrors.iter().collect::<Vec<_>>());
+        let mut mean = vec![0.0_f32; FEATURES];
+        for features in plain.iter().chain(&mirrored) {
+            mean.iter_mut().zip(features).for_each(|(m, v)| *m += v / (2 * plain.len()) as f32);
+        }
+        let centred = |features: Vec<f32>| {
+            let raw: Vec<f32> = features.iter().zip(&mean).map(|(v, m)| v - m).collect();
+            let norm = raw.iter().map(|v| v * v).sum::<f32>().sqrt().max(1e-12);
+            raw.into_iter().map(|v| v / norm).collect()
+        };
+        for (pair, both) in self.train.iter_mut().zip(plain.into_iter().zip(mirrored)) {
+            pair.taught = Some([both.0, both.1].map(centred));
+        }
     }
 }
 

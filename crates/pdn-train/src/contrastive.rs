@@ -4,13 +4,14 @@
 use crate::captions::{Captions, Pair};
 use crate::executor::{self, Batch, Words};
 use crate::run::{Record, Step, Task};
+use crate::teacher::FEATURES;
 use crate::weights::{initial, tensors};
 use burn::tensor::{Device, Int, Tensor, TensorData, activation};
 use pdn::EncoderFile;
 use pdn_image::Picture;
 use pdn_network::checkpoint::Precision;
 use pdn_network::zoo::Clip;
-use pdn_network::{Card, Network, NetworkError, Tensor as Stored};
+use pdn_network::{Card, Network, NetworkError, Tensor as Stored, hashed};
 use rand::Rng;
 use rand::rngs::StdRng;
 use rand::seq::index::sample;
@@ -29,7 +30,12 @@ pub struct Contrastive {
     data: Captions,
     batch: usize,
     card: Card,
+    /// Whether a teacher was asked about the pictures.
+    taught: bool,
 }
+
+/// The parameter that brings what the teacher sees into the embeddings' space. It is no part of the encoder.
+const TEACHER: &str = "teacher.weight";
 
 impl Contrastive {
     /// A CLIP to be trained on captioned pictures somewhat larger than it looks at, of which a part is looked at.
@@ -39,7 +45,8 @@ impl Contrastive {
     pub fn new(clip: Clip, data: Captions, batch: usize, card: Card) -> Result<Self, NetworkError> {
         let (text, picture) = (clip.text_network()?, clip.picture_network()?);
         let batch = batch.min(data.train.len());
-        Ok(Self { clip, text, picture, data, batch, card })
+        let taught = data.train.iter().all(|pair| pair.taught.is_some());
+        Ok(Self { clip, text, picture, data, batch, card, taught })
     }
 
     /// Unit vectors of a batch of sentences, `[sentences, dim]`.
@@ -57,6 +64,18 @@ impl Contrastive {
         let first = self.text.params.len();
         unit(executor::run(&self.picture, &parameters[first..first + self.picture.params.len()], &batch).output)
     }
+}
+
+/// Weight of the picture tower's cosine to its teacher.
+const AGREEMENT: f64 = 4.0;
+
+/// CLIP's loss: among all of the batch, each text is to find its picture and each picture its text.
+fn cross_entropy(texts: Tensor<2>, pictures: Tensor<2>, scale: Tensor<2>) -> Tensor<1> {
+    let [batch, _] = texts.dims();
+    let logits = texts.matmul(pictures.transpose()) * scale;
+    let pairs = Tensor::<2>::eye(batch, &logits.device());
+    let right = |logits: Tensor<2>| (activation::log_softmax(logits, 1) * pairs.clone()).sum();
+    -(right(logits.clone()) + right(logits.transpose())) / (2.0 * batch as f64)
 }
 
 /// Sentences as a padded batch.
@@ -102,6 +121,9 @@ impl Task for Contrastive {
     fn parameters(&self) -> Vec<(String, Vec<usize>)> {
         let towers = self.text.params.iter().chain(&self.picture.params);
         let mut all: Vec<(String, Vec<usize>)> = towers.map(|p| (p.name.clone(), p.shape.clone())).collect();
+        if self.taught {
+            all.push((TEACHER.to_owned(), vec![self.clip.dim, FEATURES]));
+        }
         all.push(("logit_scale".to_owned(), vec![1]));
         all
     }
@@ -109,6 +131,10 @@ impl Task for Contrastive {
     fn initial(&self, seed: u64) -> Vec<Vec<f32>> {
         let mut all = initial(&self.text, 1.0, seed);
         all.extend(initial(&self.picture, 1.0, seed.wrapping_add(1)));
+        if self.taught {
+            let bound = (3.0 / FEATURES as f64).sqrt();
+            all.push(hashed::numbers(TEACHER, self.clip.dim * FEATURES, bound));
+        }
         // CLIP's: a temperature of 0.07.
         all.push(vec![(1.0_f32 / 0.07).ln()]);
         all
@@ -137,10 +163,23 @@ impl Task for Contrastive {
         let texts = self.embed_text(parameters, &sentences, &device);
         // Beyond 100 CLIP does not let the scale grow.
         let scale = parameters[parameters.len() - 1].clone().clamp_max(100.0_f32.ln()).exp().reshape([1, 1]);
-        let logits = texts.matmul(pictures.transpose()) * scale;
-        let pairs = Tensor::<2>::eye(self.batch, &device);
-        let right = |logits: Tensor<2>| (activation::log_softmax(logits, 1) * pairs.clone()).sum();
-        -(right(logits.clone()) + right(logits.transpose())) / (2.0 * self.batch as f64)
+        let loss = cross_entropy(texts.clone(), pictures.clone(), scale.clone());
+        if !self.taught {
+            return loss;
+        }
+        // The teacher as a second picture tower, of one layer: sentences learn from it fast, and the first is to agree.
+        let seen: Vec<f32> = (chosen.iter().zip(&draws))
+            .filter_map(|(pair, draw)| pair.taught.as_ref().map(|taught| &taught[(draw[2] & 1) as usize]))
+            .flatten()
+            .copied()
+            .collect();
+        let seen = Tensor::<2>::from_data(TensorData::new(seen, [self.batch, FEATURES]), &device);
+        let project = parameters[parameters.len() - 2].clone().reshape([self.clip.dim, FEATURES]).transpose();
+        let seen = seen.matmul(project);
+        let norm = (seen.clone().powi_scalar(2).sum_dim(1) + 1e-12).sqrt();
+        let seen = seen / norm;
+        let apart = (pictures * seen.clone().detach()).sum() / self.batch as f64;
+        loss + cross_entropy(texts, seen, scale) - apart * AGREEMENT
     }
 
     fn evaluate(&self, parameters: &[Vec<f32>], _step: &Step) -> Vec<(String, f64)> {
@@ -177,7 +216,7 @@ impl Task for Contrastive {
             }));
         }
         let tensors = (self.parameters().into_iter().zip(parameters))
-            .filter(|((name, _), _)| name != "logit_scale")
+            .filter(|((name, _), _)| name != "logit_scale" && name != TEACHER)
             .map(|((name, shape), data)| (name, Stored::new(shape, data.clone())));
         let file =
             EncoderFile { clip: self.clip.clone(), mean: MEAN, deviation: DEVIATION, card, tensors: tensors.collect() };

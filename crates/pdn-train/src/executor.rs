@@ -3,10 +3,11 @@
 //! Maps are `[images, channels, height, width]`; a vector has one pixel, a sequence one row. A DCM is not lowered but run in
 //! a folded form ([`crate::dcm`]), as making its d channels would cost many times as much.
 
-use crate::convolution::convolve;
+use crate::convolution::{Then, convolve, convolve_then};
 use crate::dcm;
+use crate::layer_norm::layer_norm;
 use burn::tensor::{Bool, Device, Int, Tensor, activation};
-use pdn_network::{Act, Binary, End, Network, Node, Op, ParamId, Pool};
+use pdn_network::{Act, Binary, End, Extent, Network, Node, NodeId, Op, ParamId, Pool};
 
 /// What a network reads, over a batch.
 #[derive(Clone, Debug, Default)]
@@ -49,22 +50,68 @@ pub fn run(network: &Network, parameters: &Parameters, batch: &Batch) -> Outputs
     let mut dcms = Vec::new();
     let mut maps: Vec<Option<Tensor<4>>> = Vec::with_capacity(network.nodes.len());
     let mut left = users(network);
-    for node in &network.nodes {
+    let fused = fused(network, &left);
+    for (id, node) in network.ids().zip(&network.nodes) {
         // A map is handed over to its last user, which may then write where it stood.
-        let inputs: Vec<Tensor<4>> = node
-            .inputs
-            .iter()
-            .map(|input| {
-                left[input.index()] -= 1;
-                let map = &mut maps[input.index()];
-                let map = if left[input.index()] == 0 { map.take() } else { map.clone() };
-                map.expect("nodes stand after what they read")
-            })
-            .collect();
-        maps.push(Some(run.node(node, inputs, &mut dcms)));
+        let mut take = |input: &NodeId| {
+            left[input.index()] -= 1;
+            let map = &mut maps[input.index()];
+            let map = if left[input.index()] == 0 { map.take() } else { map.clone() };
+            map.expect("nodes stand after what they read")
+        };
+        let map = match fused[id.index()] {
+            Fusion::None => {
+                let inputs = node.inputs.iter().map(take).collect();
+                Some(run.node(node, inputs, &mut dcms))
+            }
+            // Its user runs it.
+            Fusion::Left => None,
+            Fusion::With(conv) => {
+                let Op::Conv { weight, bias } = network.node(conv).op else { unreachable!("only these are fused") };
+                let x = take(&network.node(conv).inputs[0]);
+                let other = node.inputs.iter().find(|input| **input != conv).map(take);
+                Some(run.conv(x, weight, bias, other.map_or(Then::Relu, |other| Then::Add(Box::new(other)))))
+            }
+        };
+        maps.push(map);
     }
     let output = maps[network.output.index()].take().expect("the output has no user left");
     Outputs { output, dcms }
+}
+
+/// How a node runs.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Fusion {
+    /// By itself.
+    None,
+    /// A convolution that its one user runs.
+    Left,
+    /// With the convolution it reads.
+    With(NodeId),
+}
+
+/// Which convolutions are run by the ReLU or the sum that alone reads them.
+fn fused(network: &Network, users: &[usize]) -> Vec<Fusion> {
+    let mut fusions = vec![Fusion::None; network.nodes.len()];
+    for (id, node) in network.ids().zip(&network.nodes) {
+        let alone = |input: &&NodeId| {
+            users[input.index()] == 1
+                && matches!(network.node(**input).op, Op::Conv { .. })
+                && network.node(**input).shape == node.shape
+        };
+        let conv = match node.op {
+            Op::Act(Act::Relu) => node.inputs.first().filter(alone),
+            Op::Binary(Binary::Add) if network.node(node.inputs[0]).shape == network.node(node.inputs[1]).shape => {
+                node.inputs.iter().find(alone)
+            }
+            _ => None,
+        };
+        if let Some(conv) = conv {
+            fusions[conv.index()] = Fusion::Left;
+            fusions[id.index()] = Fusion::With(*conv);
+        }
+    }
+    fusions
 }
 
 /// How often each node is read.
@@ -98,7 +145,7 @@ impl Run<'_> {
                 let [images, _, height, width] = x.dims();
                 Tensor::full([images, 1, height, width], *value, &x.device())
             }
-            Op::Conv { weight, bias } => self.conv(next(), *weight, *bias),
+            Op::Conv { weight, bias } => self.conv(next(), *weight, *bias, Then::Nothing),
             Op::MixedConv { bank, bias } => {
                 let (x, mixture) = (next(), next());
                 let mixed = |id: ParamId| dcm::mix(mixture.clone(), self.parameter(id));
@@ -121,17 +168,15 @@ impl Run<'_> {
             Op::Slice { start, len } => next().narrow(1, *start, *len),
             Op::PixelShuffle(r) => pixel_shuffle(next(), *r),
             Op::PixelUnshuffle(r) => pixel_unshuffle(next(), *r),
+            Op::GlobalPool(Pool::Mean) if self.network.node(node.inputs[0]).shape.extent == Extent::Sequence => {
+                self.mean_of_words(next())
+            }
             Op::GlobalPool(pool) => global_pool(*pool, next()),
             Op::Dot => (next() * next()).sum_dim(1),
             Op::Norm { eps } => (next().powi_scalar(2).sum_dim(1) + eps * eps).sqrt(),
             Op::Softmax => activation::softmax(next(), 1),
             Op::LayerNorm { weight, bias, eps } => {
-                let x = next();
-                let channels = x.dims()[1];
-                let along = |id: ParamId| self.parameter(id).reshape([1, channels, 1, 1]);
-                let centred = x.clone() - x.mean_dim(1);
-                let variance = centred.clone().powi_scalar(2).mean_dim(1);
-                centred / (variance + *eps).sqrt() * along(*weight) + along(*bias)
+                layer_norm(next(), self.parameter(*weight), self.parameter(*bias), *eps)
             }
             Op::Positions(table) => {
                 let x = next();
@@ -163,13 +208,14 @@ impl Run<'_> {
         self.shape(id).try_into().expect("checked as the network was built")
     }
 
-    fn conv(&self, x: Tensor<4>, weight: ParamId, bias: Option<ParamId>) -> Tensor<4> {
+    fn conv(&self, x: Tensor<4>, weight: ParamId, bias: Option<ParamId>, then: Then) -> Tensor<4> {
         let [outputs, inputs, side, _] = self.dims(weight);
         let bias = match bias {
             Some(bias) => self.parameter(bias),
             None => Tensor::zeros([outputs], &x.device()),
         };
-        convolve(x, self.parameter(weight).reshape([1, outputs, inputs, side, side]), bias.reshape([1, outputs]))
+        let kernel = self.parameter(weight).reshape([1, outputs, inputs, side, side]);
+        convolve_then(x, kernel, bias.reshape([1, outputs]), then)
     }
 
     fn words(&self, table: ParamId) -> Tensor<4> {
@@ -178,6 +224,16 @@ impl Run<'_> {
         let [vocabulary, channels] = self.dims(table);
         let rows = self.parameter(table).reshape([vocabulary, channels]).select(0, tokens.clone().flatten(0, 1));
         rows.reshape([sentences, length, channels]).swap_dims(1, 2).reshape([sentences, channels, 1, length])
+    }
+
+    /// The mean over each sentence's own tokens, without its padding.
+    fn mean_of_words(&self, x: Tensor<4>) -> Tensor<4> {
+        let Some(Words { last, .. }) = &self.batch.words else { return global_pool(Pool::Mean, x) };
+        let [sentences, _, _, length] = x.dims();
+        let at = Tensor::<1, Int>::arange(0..length as i64, &x.device()).reshape([1, 1, 1, length]);
+        let last = last.clone().reshape([sentences, 1, 1, 1]);
+        let own = at.expand([sentences, 1, 1, length]).lower_equal(last.clone().expand([sentences, 1, 1, length]));
+        (x * own.float()).sum_dim(3) / (last.float() + 1.0)
     }
 
     fn take(&self, end: End, x: Tensor<4>) -> Tensor<4> {

@@ -3,10 +3,15 @@
 use crate::captions::Captions;
 use crate::contrastive::Contrastive;
 use crate::data::DataError;
+use crate::embed::BatchEncoder;
+use crate::restore::{PromptMix, Restore};
 use crate::run::{Schedule, Task};
+use crate::scenes::{self, Source};
+use crate::teacher::Teacher;
 use pdn::Tokenizer;
+use pdn_image::Degradation;
 use pdn_network::zoo::Clip;
-use pdn_network::{Card, NetworkError};
+use pdn_network::{Card, NetworkError, zoo};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -16,6 +21,38 @@ use std::path::{Path, PathBuf};
 pub enum Recipe {
     /// A prompt encoder.
     Encoder(EncoderRecipe),
+    /// A super-resolution network.
+    Restore(RestoreRecipe),
+}
+
+/// How a super-resolution network is trained.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RestoreRecipe {
+    /// Its name.
+    pub name: String,
+    /// What it is for.
+    pub description: String,
+    /// The licence of its weights, with the terms of the data.
+    pub license: String,
+    /// The prompt encoder's file, beside the recipe.
+    pub encoder: PathBuf,
+    /// What makes small pictures of large ones.
+    pub degradation: String,
+    /// Pixels a side of a small patch.
+    pub patch: usize,
+    /// Patches in a step.
+    pub batch: usize,
+    /// The architecture's key.
+    pub architecture: String,
+    /// The architecture's configuration.
+    pub config: serde_json::Value,
+    /// How often each kind of prompt goes with a patch.
+    pub prompts: PromptMix,
+    /// Where pictures come from.
+    pub sources: Vec<Source>,
+    /// How long and how fast.
+    pub schedule: Schedule,
 }
 
 /// How a prompt encoder is trained.
@@ -30,6 +67,9 @@ pub struct EncoderRecipe {
     pub license: String,
     /// Flickr8k's folder, below the data folder.
     pub flickr8k: PathBuf,
+    /// The folder of SqueezeNet 1.1, below the data folder, where it is to teach.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub teacher: Option<PathBuf>,
     /// Pixels a side of the pictures that are kept; the tower looks at a part of them.
     pub side: usize,
     /// Pairs in a step.
@@ -71,6 +111,7 @@ impl Recipe {
     pub fn schedule(&self) -> &Schedule {
         match self {
             Self::Encoder(recipe) => &recipe.schedule,
+            Self::Restore(recipe) => &recipe.schedule,
         }
     }
 
@@ -81,6 +122,7 @@ impl Recipe {
     pub fn prepare(&self, path: &Path, data: &Path) -> Result<Box<dyn Task>, RecipeError> {
         match self {
             Self::Encoder(recipe) => recipe.prepare(path, data),
+            Self::Restore(recipe) => recipe.prepare(path, data),
         }
     }
 }
@@ -94,7 +136,11 @@ impl EncoderRecipe {
         }
         let tokenizer = Tokenizer::new(self.clip.text.vocabulary)
             .ok_or_else(|| wrong(format!("vocabulary {}: expected 514 to 49408", self.clip.text.vocabulary)))?;
-        let captions = Captions::flickr8k(&data.join(&self.flickr8k), self.side, &tokenizer, self.clip.text.context)?;
+        let folder = data.join(&self.flickr8k);
+        let mut captions = Captions::flickr8k(&folder, self.side, &tokenizer, self.clip.text.context)?;
+        if let Some(teacher) = &self.teacher {
+            captions.ask(&Teacher::open(&data.join(teacher))?);
+        }
         let mut card = Card {
             name: self.name.clone(),
             description: self.description.clone(),
@@ -104,5 +150,49 @@ impl EncoderRecipe {
         card.more.insert("recipe".into(), serde_json::to_value(self).map_err(|e| wrong(e.to_string()))?);
         let task = Contrastive::new(self.clip.clone(), captions, self.batch, card).map_err(network)?;
         Ok(Box::new(task))
+    }
+}
+
+impl RestoreRecipe {
+    fn prepare(&self, path: &Path, data: &Path) -> Result<Box<dyn Task>, RecipeError> {
+        let wrong = |why: String| RecipeError::Recipe { path: path.to_owned(), why };
+        let network = zoo::build(&self.architecture, &self.config).map_err(|e| wrong(e.to_string()))?;
+        let degradation: Degradation = self.degradation.parse().map_err(wrong)?;
+        let encoder = BatchEncoder::open(&path.parent().unwrap_or(Path::new(".")).join(&self.encoder))?;
+        if let Some(dim) = network.prompt_dim().filter(|dim| *dim != encoder.dim) {
+            return Err(wrong(format!("the network takes a prompt of {dim}, the encoder gives {}", encoder.dim)));
+        }
+        let (mut sources, mut held_back) = (Vec::new(), Vec::new());
+        for source in &self.sources {
+            let (scenes, held) = scenes::read(data, source, network.scale, degradation, &encoder)?;
+            let small = scenes.iter().find(|s| s.low.width().min(s.low.height()) < self.patch);
+            if let Some(small) = small {
+                let why = format!("{}: smaller than a patch of {} pixels", small.name, self.patch);
+                return Err(DataError { path: data.join(&source.folder), why }.into());
+            }
+            sources.push((source.weight, scenes));
+            held_back.extend(held);
+        }
+        if sources.is_empty() || held_back.is_empty() {
+            return Err(wrong("expected at least one source, and pictures held back to measure on".into()));
+        }
+        let mut card = Card {
+            name: self.name.clone(),
+            description: self.description.clone(),
+            license: self.license.clone(),
+            ..Card::default()
+        };
+        card.more.insert("encoder".into(), encoder.id.clone().into());
+        card.more.insert("recipe".into(), serde_json::to_value(self).map_err(|e| wrong(e.to_string()))?);
+        Ok(Box::new(Restore {
+            network,
+            sources,
+            held_back,
+            prompts: self.prompts,
+            patch: self.patch,
+            batch: self.batch,
+            card,
+            start: None,
+        }))
     }
 }

@@ -9,16 +9,16 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use rayon::prelude::*;
 
-/// How a network's parameters start: kernels uniform with `gain` / fan-in as their variance, the last of a residual branch
-/// a tenth of that in size, biases zero.
-pub fn initial(network: &Network, gain: f64, seed: u64) -> Vec<Vec<f32>> {
+/// How a network's parameters start: kernels uniform with 1 / fan-in as their variance, the last of a residual branch
+/// `branch` times that in size, biases zero.
+pub fn initial(network: &Network, branch: f64, seed: u64) -> Vec<Vec<f32>> {
     let mut random = StdRng::seed_from_u64(seed);
     let draw = |bound: f64, len: usize, random: &mut StdRng| {
         (0..len).map(|_| (random.random_range(-1.0..1.0) * bound) as f32).collect::<Vec<f32>>()
     };
     let parameters = network.params.iter().map(|param| match param.init {
-        Init::FanIn(n) => draw((3.0 * gain / n as f64).sqrt(), param.len(), &mut random),
-        Init::Branch(n) => draw(0.1 * (3.0 * gain / n as f64).sqrt(), param.len(), &mut random),
+        Init::FanIn(n) => draw((3.0 / n as f64).sqrt(), param.len(), &mut random),
+        Init::Branch(n) => draw(branch * (3.0 / n as f64).sqrt(), param.len(), &mut random),
         Init::Spread(deviation) => draw(3.0_f64.sqrt() * deviation, param.len(), &mut random),
         Init::Zero => vec![0.0; param.len()],
         Init::Constant(value) => vec![value as f32; param.len()],

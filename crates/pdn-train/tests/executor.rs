@@ -2,7 +2,7 @@
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use pdn_engine::{Map, reference};
-use pdn_network::zoo::{Clip, Edsr, Imdn, Pdn, PictureTower, TextTower, Transformer};
+use pdn_network::zoo::{Clip, Edsr, Imdn, Pdn, PictureTower, Reading, TextTower, Transformer};
 use pdn_network::{DcmOptions, Network, hashed};
 use pdn_train::executor::{Batch, Words, run};
 use pdn_train::weights::{flat, gradients, tensors};
@@ -78,7 +78,7 @@ fn values_are_the_reference_s() {
 
 fn small_clip(picture: PictureTower) -> Clip {
     let blocks = Transformer { width: 32, heads: 4, layers: 2, quick_gelu: false };
-    Clip { dim: 24, text: TextTower { vocabulary: 100, context: 16, blocks }, picture }
+    Clip { dim: 24, text: TextTower { vocabulary: 100, context: 16, blocks, reading: Reading::End }, picture }
 }
 
 #[test]
@@ -95,20 +95,61 @@ fn towers_are_the_reference_s() {
 #[test]
 fn sentences_are_padded_without_a_trace() {
     let device = Device::flex();
-    let network = small_clip(PictureTower::Convolutions { side: 8, stages: vec![(8, 0)] }).text_network().unwrap();
-    let weights = hashed::weights(&network);
+    for reading in [Reading::End, Reading::Mean] {
+        let mut clip = small_clip(PictureTower::Convolutions { side: 8, stages: vec![(8, 0)] });
+        clip.text.reading = reading;
+        check_sentences(&clip.text_network().unwrap(), &device);
+    }
+}
+
+fn check_sentences(network: &Network, device: &Device) {
+    let weights = hashed::weights(network);
     let sentences: [&[usize]; 2] = [&[98, 5, 7, 11, 2, 99], &[98, 40, 99]];
     let padded: Vec<i32> = sentences.iter().flat_map(|s| (0..6).map(|i| *s.get(i).unwrap_or(&0) as i32)).collect();
     let last: Vec<i32> = sentences.iter().map(|s| s.len() as i32 - 1).collect();
     let words = Words {
-        tokens: Tensor::<2, Int>::from_data(TensorData::new(padded, [2, 6]), &device),
-        last: Tensor::<1, Int>::from_data(TensorData::new(last, [2]), &device),
+        tokens: Tensor::<2, Int>::from_data(TensorData::new(padded, [2, 6]), device),
+        last: Tensor::<1, Int>::from_data(TensorData::new(last, [2]), device),
     };
     let batch = Batch { words: Some(words), ..Batch::default() };
-    let found = numbers(run(&network, &tensors(&flat(&network, &weights), &device), &batch).output);
+    let found = numbers(run(network, &tensors(&flat(network, &weights), device), &batch).output);
     for (found, sentence) in found.chunks(24).zip(sentences) {
-        let expected: Vec<f32> = reference::encode(&network, &weights, sentence).unwrap();
+        let expected: Vec<f32> = reference::encode(network, &weights, sentence).unwrap();
         assert!(difference(found, &expected) < 1e-5);
+    }
+}
+
+/// Against finite differences of the reference in float64.
+#[test]
+fn gradients_of_a_tower_are_the_reference_s() {
+    let device = Device::flex().autodiff();
+    let network =
+        small_clip(PictureTower::Convolutions { side: 16, stages: vec![(8, 1), (12, 1)] }).picture_network().unwrap();
+    let weights = hashed::weights(&network);
+    let parameters = flat(&network, &weights);
+    let (picture, probe) = (hashed::numbers("x", 3 * 256, 1.0), hashed::numbers("probe", 24, 1.0));
+    let batch = Batch { picture: Some(tensor(picture.clone(), [1, 3, 16, 16], &device)), ..Batch::default() };
+    let at = tensors(&parameters, &device);
+    let loss = (run(&network, &at, &batch).output * tensor(probe.clone(), [1, 24, 1, 1], &device)).sum();
+    let found = gradients(&loss, &at);
+    let picture = Map::new(3, 16, 16, picture.iter().map(|v| f64::from(*v)).collect());
+    let value = |parameters: &[Vec<f32>]| -> f64 {
+        let named = network.params.iter().zip(parameters);
+        let named = named.map(|(p, data)| (p.name.clone(), pdn_network::Tensor::new(p.shape.clone(), data.clone())));
+        let weights = network.bind(named.collect()).unwrap();
+        let out = reference::run(&network, &weights, &picture, None).unwrap().picture.data;
+        out.iter().zip(&probe).map(|(v, p)| v * f64::from(*p)).sum()
+    };
+    for (i, param) in network.params.iter().enumerate() {
+        let place = param.len() / 2;
+        let shifted = |by: f32| {
+            let mut parameters = parameters.clone();
+            parameters[i][place] += by;
+            (value(&parameters), f64::from(parameters[i][place]))
+        };
+        let ((up, a), (down, b)) = (shifted(1e-3), shifted(-1e-3));
+        let (slope, found) = ((up - down) / (a - b), f64::from(found[i][place]));
+        assert!((slope - found).abs() < 1e-3 * (1.0 + slope.abs()), "{}: {found} {slope}", param.name);
     }
 }
 

@@ -13,11 +13,16 @@
 //! [`Upscaler::open`] takes a model file instead: one of this project's, or a checkpoint of another that is recognised.
 #![forbid(unsafe_code)]
 
+mod bundled;
 mod convert;
+mod embedding_file;
 mod encoder;
+mod prompt;
 mod tokenizer;
 mod upscaler;
 
+pub use bundled::bundled_encoder;
+pub use embedding_file::{EmbeddingError, embeddings_to_bytes, read_embeddings};
 pub use encoder::{Embedding, Encoder, EncoderError, EncoderFile};
 pub use pdn_engine::{Isa, RunError, RunOptions as Options};
 pub use pdn_image::{
@@ -25,7 +30,8 @@ pub use pdn_image::{
     WriteOptions, check_target, psnr, read, ssim, write, write_atomically,
 };
 pub use pdn_network::checkpoint::Precision;
-pub use pdn_network::{Model, ModelError, Summary, hashed, zoo};
+pub use pdn_network::{Card, Model, ModelError, Summary, hashed, zoo};
+pub use prompt::Prompt;
 pub use tokenizer::Tokenizer;
 pub use upscaler::{Error, Upscaler};
 

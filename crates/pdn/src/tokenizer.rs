@@ -23,7 +23,7 @@ pub struct Tokenizer {
 
 enum Kind {
     Clip(Box<Clip>),
-    First(First),
+    First(Box<First>),
 }
 
 /// The first merges of CLIP's.
@@ -47,7 +47,9 @@ impl Tokenizer {
     pub fn new(vocabulary: usize) -> Option<Self> {
         let kind = match vocabulary {
             CLIP_VOCABULARY => Kind::Clip(Box::new(Clip::new())),
-            _ if (2 * BYTES + 2..CLIP_VOCABULARY).contains(&vocabulary) => Kind::First(First::new(vocabulary - 2)),
+            _ if (2 * BYTES + 2..CLIP_VOCABULARY).contains(&vocabulary) => {
+                Kind::First(Box::new(First::new(vocabulary - 2)))
+            }
             _ => return None,
         };
         Some(Self { kind, vocabulary })

@@ -1,6 +1,8 @@
 //! The one thing most users want: a picture, enlarged.
 
 use crate::convert::{luma, put, to_map};
+use crate::encoder::{Encoder, EncoderError};
+use crate::prompt::Prompt;
 use pdn_engine::{Isa, Piece, Plan, RunError, RunOptions};
 use pdn_image::{Picture, Scale, bleed, resize, resize_alpha};
 use pdn_network::{Model, ModelError, NetworkError};
@@ -10,6 +12,8 @@ use std::path::Path;
 #[derive(Debug)]
 pub struct Upscaler {
     engine: Engine,
+    /// Id of the encoder that the model was trained with, where its card names one.
+    encoder: Option<String>,
 }
 
 #[derive(Debug)]
@@ -30,6 +34,17 @@ pub enum Error {
     /// The model's network.
     #[error(transparent)]
     Network(#[from] NetworkError),
+    /// The prompt's encoder.
+    #[error(transparent)]
+    Encoder(#[from] EncoderError),
+    /// The prompt is another encoder's.
+    #[error("the prompt is by the encoder {found}, and the model was trained with {expected}: embed it anew")]
+    EncoderMismatch {
+        /// The model's encoder.
+        expected: String,
+        /// The embedding's.
+        found: String,
+    },
     /// A factor that bicubic interpolation is not asked for.
     #[error("bicubic enlarges by 1 to 64, not by {0}")]
     Scale(usize),
@@ -53,7 +68,7 @@ impl Upscaler {
     /// [`Error::Scale`] for a factor of 0 or above 64.
     pub fn bicubic(scale: usize) -> Result<Self, Error> {
         match scale {
-            1..=64 => Ok(Self { engine: Engine::Bicubic(scale) }),
+            1..=64 => Ok(Self { engine: Engine::Bicubic(scale), encoder: None }),
             _ => Err(Error::Scale(scale)),
         }
     }
@@ -72,7 +87,31 @@ impl Upscaler {
     /// [`RunError::Isa`] where the machine lacks it.
     pub fn new(model: &Model, isa: Isa) -> Result<Self, Error> {
         let plan = Plan::new(&model.network, &model.weights, isa)?;
-        Ok(Self { engine: Engine::Network(Box::new(plan)) })
+        let encoder = model.card.more.get("encoder").and_then(|id| id.as_str()).map(str::to_owned);
+        Ok(Self { engine: Engine::Network(Box::new(plan)), encoder })
+    }
+
+    /// Whether the model takes a prompt.
+    pub fn takes_prompt(&self) -> bool {
+        self.plan().is_some_and(|plan| plan.network().prompt_dim().is_some())
+    }
+
+    /// Sets the prompt for a picture. A model that takes none is content with [`Prompt::None`].
+    ///
+    /// # Errors
+    /// [`Error::Encoder`] where the prompt cannot be read, [`Error::EncoderMismatch`] where it is another encoder's than
+    /// the model's, [`RunError::Prompt`] where the model takes none.
+    pub fn prompt(&mut self, prompt: &Prompt, encoder: &Encoder, picture: &Picture) -> Result<(), Error> {
+        if *prompt == Prompt::None && !self.takes_prompt() {
+            return Ok(());
+        }
+        let embedding = prompt.embed(encoder, picture)?;
+        match &self.encoder {
+            Some(expected) if *expected != embedding.encoder => {
+                Err(Error::EncoderMismatch { expected: expected.clone(), found: embedding.encoder })
+            }
+            _ => self.set_prompt(&embedding.values),
+        }
     }
 
     /// Sets the prompt by its embedding, which is brought to unit length.

@@ -41,6 +41,26 @@ pub struct TextTower {
     pub context: usize,
     /// Its blocks.
     pub blocks: Transformer,
+    /// What of its tokens becomes the sentence's vector.
+    #[serde(default, skip_serializing_if = "Reading::is_end")]
+    pub reading: Reading,
+}
+
+/// What of a sentence's tokens becomes its vector.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Reading {
+    /// The end token, as CLIP does: it must learn first to gather what the others hold.
+    #[default]
+    End,
+    /// The mean of all, which is a bag of words from the first step: better where captions are few.
+    Mean,
+}
+
+impl Reading {
+    fn is_end(&self) -> bool {
+        *self == Self::End
+    }
 }
 
 /// A stack of transformer blocks.
@@ -84,7 +104,7 @@ impl Clip {
         let blocks = |width, heads| Transformer { width, heads, layers: 12, quick_gelu: true };
         Self {
             dim: 512,
-            text: TextTower { vocabulary: 49408, context: 77, blocks: blocks(512, 8) },
+            text: TextTower { vocabulary: 49408, context: 77, blocks: blocks(512, 8), reading: Reading::End },
             picture: PictureTower::Vit { side: 224, patch: 32, blocks: blocks(768, 12) },
         }
     }
@@ -101,7 +121,7 @@ impl Clip {
     /// # Errors
     /// Where the configuration describes no network.
     pub fn text_network(&self) -> Result<Network, NetworkError> {
-        let TextTower { vocabulary, context, blocks } = &self.text;
+        let TextTower { vocabulary, context, blocks, reading } = &self.text;
         check_sizes(&[
             ("vocabulary", *vocabulary, 3..=1 << 16),
             ("context", *context, 3..=4096),
@@ -113,7 +133,10 @@ impl Clip {
         let x = b.positions("positional_embedding", x, *context);
         let x = blocks.build(&mut b, "transformer", x, true);
         let x = b.layer_norm("ln_final", x);
-        let x = b.take(End::Last, x);
+        let x = match reading {
+            Reading::End => b.take(End::Last, x),
+            Reading::Mean => b.global_pool(Pool::Mean, x),
+        };
         let x = b.project("text_projection", x, self.dim);
         b.finish("clip-text", &json(self), PictureFormat::UNIT, x)
     }
@@ -201,11 +224,10 @@ fn convolutions(b: &mut Builder, picture: NodeId, stages: &[(usize, usize)]) -> 
         let name = format!("visual.stages.{s}");
         x = b.pixel_unshuffle(x, if s == 0 { 4 } else { 2 });
         x = b.conv(&format!("{name}.down"), x, *width, if s == 0 { 3 } else { 1 });
-        x = b.layer_norm(&format!("{name}.norm"), x);
         for i in 0..*blocks {
-            let y = b.conv_relu_conv([&format!("{name}.{i}.conv1"), &format!("{name}.{i}.conv2")], x);
-            let y = b.add(x, y);
-            x = b.relu(y);
+            let y = b.layer_norm(&format!("{name}.{i}.norm"), x);
+            let y = b.conv_relu_conv([&format!("{name}.{i}.conv1"), &format!("{name}.{i}.conv2")], y);
+            x = b.add(x, y);
         }
     }
     let x = b.global_pool(Pool::Mean, x);

@@ -10,7 +10,7 @@ mod imdn;
 mod layout;
 mod pdn;
 
-pub use clip::{Clip, PictureTower, TextTower, Transformer};
+pub use clip::{Clip, PictureTower, Reading, TextTower, Transformer};
 pub use edsr::Edsr;
 pub use imdn::Imdn;
 pub use layout::{Layout, RecogniseError, Recognised, recognise};

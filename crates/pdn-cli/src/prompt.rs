@@ -1,0 +1,71 @@
+//! The prompt that was asked for, set for each picture.
+
+use crate::args::PromptChoice;
+use crate::failure::Failure;
+use pdn::{Encoder, EncoderError, Error, Limits, Picture, Prompt, Upscaler, read_embeddings};
+use std::fmt;
+use std::path::Path;
+
+/// A prompt and its encoder; nothing for a model that takes none.
+pub(crate) struct PromptSetter(Option<(Prompt, Encoder)>);
+
+impl PromptSetter {
+    pub(crate) fn new(choice: &PromptChoice, upscaler: &Upscaler) -> Result<Self, Failure> {
+        let prompt = read(choice)?;
+        if !upscaler.takes_prompt() {
+            return match prompt {
+                Prompt::None => Ok(Self(None)),
+                _ => Err(Failure::usage("the model takes no prompt: leave it out, or choose another --model")),
+            };
+        }
+        let encoder = encoder(choice.encoder.as_deref())?;
+        // What is wrong with a sentence is said before any work.
+        if let Prompt::Text(text) = &prompt {
+            encoder.tokens(text).map_err(Failure::usage)?;
+        }
+        Ok(Self(Some((prompt, encoder))))
+    }
+
+    /// Sets the prompt for a picture.
+    pub(crate) fn set(&self, upscaler: &mut Upscaler, picture: &Picture) -> Result<(), Error> {
+        match &self.0 {
+            Some((prompt, encoder)) => upscaler.prompt(prompt, encoder, picture),
+            None => Ok(()),
+        }
+    }
+
+    /// What was used, in words.
+    pub(crate) fn words(&self) -> String {
+        self.0.as_ref().map_or_else(|| "the model takes none".into(), |(prompt, _)| prompt.to_string())
+    }
+}
+
+/// What is added to a line about a picture.
+impl fmt::Display for PromptSetter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Some((prompt, _)) => write!(f, "; prompt {prompt}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The encoder of a file, or the one that comes with the library.
+pub(crate) fn encoder(path: Option<&Path>) -> Result<Encoder, Failure> {
+    let opened: Result<Encoder, EncoderError> = path.map_or_else(pdn::bundled_encoder, Encoder::open);
+    opened.map_err(Failure::failed)
+}
+
+fn read(choice: &PromptChoice) -> Result<Prompt, Failure> {
+    if let Some(text) = &choice.prompt {
+        return Ok(Prompt::Text(text.clone()));
+    }
+    if let Some(path) = &choice.prompt_image {
+        return Ok(Prompt::Picture(Box::new(pdn::read(path, &Limits::default())?)));
+    }
+    let Some(path) = &choice.prompt_embedding else { return Ok(Prompt::None) };
+    match <[_; 1]>::try_from(read_embeddings(path).map_err(Failure::failed)?) {
+        Ok([(_, embedding)]) => Ok(Prompt::Embedding(embedding)),
+        Err(many) => Err(Failure::at(path, format_args!("holds {} embeddings, expected one", many.len()))),
+    }
+}

@@ -1,0 +1,223 @@
+//! Training a super-resolution network: patches of degraded pictures are enlarged and compared with what they were.
+
+use crate::executor::{self, Batch};
+use crate::run::{Record, Step, Task};
+use crate::scenes::Scene;
+use crate::weights::{flat, initial};
+use burn::tensor::{Device, Tensor, TensorData};
+use pdn::Upscaler;
+use pdn_engine::{Isa, RunOptions, fold};
+use pdn_image::{ColourSpace, Picture, Protocol, psnr};
+use pdn_network::checkpoint::Precision;
+use pdn_network::{Card, Model, Network, PictureFormat, Tensor as Stored, Weights};
+use rand::rngs::StdRng;
+use rand::{Rng, RngExt};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+/// How often each kind of prompt goes with a patch. A picture without captions shares their part between the views.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PromptMix {
+    /// One of the picture's captions.
+    pub caption: f64,
+    /// The degraded picture itself.
+    pub view: f64,
+    /// The degraded picture in a mirror.
+    pub mirrored: f64,
+}
+
+/// Residual branches start a tenth as large as they might: the network starts near the identity.
+const BRANCH: f64 = 0.1;
+
+/// Training of a super-resolution network.
+#[derive(Debug)]
+pub struct Restore {
+    /// What is trained, in the train form.
+    pub network: Network,
+    /// Scenes of each source, and how often it is drawn from.
+    pub sources: Vec<(f64, Vec<Scene>)>,
+    /// Scenes to measure on.
+    pub held_back: Vec<Scene>,
+    /// Prompts.
+    pub prompts: PromptMix,
+    /// Pixels a side of a degraded patch.
+    pub patch: usize,
+    /// Patches in a step.
+    pub batch: usize,
+    /// What the result is.
+    pub card: Card,
+    /// Weights that the run starts from, where not from random ones.
+    pub start: Option<Vec<Vec<f32>>>,
+}
+
+/// One patch with its prompt.
+struct Sample {
+    low: Vec<f32>,
+    high: Vec<f32>,
+    prompt: Vec<f32>,
+}
+
+/// The paper's section 4.1: 34, and 3 less with every tenth of the run.
+fn temperature(step: &Step) -> f64 {
+    34.0 - 3.0 * (10 * step.done.min(step.of.saturating_sub(1)) / step.of.max(1)) as f64
+}
+
+impl Restore {
+    fn sample(&self, seed: u64) -> Sample {
+        use rand::SeedableRng;
+        let random = &mut StdRng::seed_from_u64(seed);
+        let total: f64 = self.sources.iter().map(|(weight, _)| weight).sum();
+        let mut left = random.random_range(0.0..total);
+        let (_, scenes) = (self.sources.iter())
+            .find(|(weight, _)| {
+                left -= weight;
+                left < 0.0
+            })
+            .unwrap_or(&self.sources[0]);
+        let scene = &scenes[random.random_range(0..scenes.len())];
+        let x = random.random_range(0..=scene.low.width() - self.patch);
+        let y = random.random_range(0..=scene.low.height() - self.patch);
+        let turn = random.random_range(0..8_u8);
+        let scale = self.network.scale;
+        Sample {
+            low: patch(&scene.low, x, y, self.patch, turn, &self.network.picture),
+            high: patch(&scene.high, x * scale, y * scale, self.patch * scale, turn, &self.network.picture),
+            prompt: self.prompt(scene, random).to_vec(),
+        }
+    }
+
+    fn prompt<'a>(&self, scene: &'a Scene, random: &mut StdRng) -> &'a [f32] {
+        let PromptMix { caption, view, mirrored } = self.prompts;
+        let caption = if scene.captions.is_empty() { 0.0 } else { caption };
+        let draw = random.random_range(0.0..(caption + view + mirrored).max(f64::MIN_POSITIVE));
+        match draw {
+            _ if draw < caption => &scene.captions[random.random_range(0..scene.captions.len())],
+            _ if draw < caption + view => &scene.view,
+            _ => &scene.mirrored,
+        }
+    }
+
+    /// The network with these weights, as it is shipped.
+    fn deployed(&self, parameters: &[Vec<f32>]) -> (Network, Weights) {
+        fold::fold(&self.network, &self.bound(parameters))
+    }
+
+    fn bound(&self, parameters: &[Vec<f32>]) -> Weights {
+        let tensors = self.network.params.iter().zip(parameters);
+        let tensors = tensors.map(|(p, data)| (p.name.clone(), Stored::new(p.shape.clone(), data.clone())));
+        self.network.bind(tensors.collect()).expect("the trainer's own parameters, which it keeps finite")
+    }
+}
+
+/// A square of a picture in a network's range, turned and mirrored: three bits, of which one exchanges the axes.
+fn patch(picture: &Picture, left: usize, top: usize, side: usize, turn: u8, format: &PictureFormat) -> Vec<f32> {
+    let mut out = Vec::with_capacity(3 * side * side);
+    for (c, mean) in format.mean.into_iter().enumerate() {
+        let table: [f32; 256] = std::array::from_fn(|v| (format.range * (v as f64 / 255.0 - mean)) as f32);
+        for y in 0..side {
+            for x in 0..side {
+                let (mut sx, mut sy) = if turn & 4 == 0 { (x, y) } else { (y, x) };
+                sx = if turn & 1 == 0 { sx } else { side - 1 - sx };
+                sy = if turn & 2 == 0 { sy } else { side - 1 - sy };
+                let at = ((top + sy) * picture.width() + left + sx) * 3 + c;
+                out.push(table[usize::from(picture.rgb()[at])]);
+            }
+        }
+    }
+    out
+}
+
+impl Task for Restore {
+    fn parameters(&self) -> Vec<(String, Vec<usize>)> {
+        self.network.params.iter().map(|p| (p.name.clone(), p.shape.clone())).collect()
+    }
+
+    fn initial(&self, seed: u64) -> Vec<Vec<f32>> {
+        self.start.clone().unwrap_or_else(|| initial(&self.network, BRANCH, seed))
+    }
+
+    fn loss(&self, parameters: &[Tensor<1>], step: &Step, random: &mut StdRng) -> Tensor<1> {
+        let device = parameters[0].device();
+        let seeds: Vec<u64> = (0..self.batch).map(|_| random.next_u64()).collect();
+        let samples: Vec<Sample> = seeds.par_iter().map(|seed| self.sample(*seed)).collect();
+        let gather = |part: fn(&Sample) -> &[f32], shape: [usize; 4], device: &Device| {
+            let data: Vec<f32> = samples.iter().flat_map(part).copied().collect();
+            Tensor::<4>::from_data(TensorData::new(data, shape), device)
+        };
+        let (low, high) = (self.patch, self.patch * self.network.scale);
+        let picture = gather(|s| &s.low, [self.batch, 3, low, low], &device);
+        let target = gather(|s| &s.high, [self.batch, 3, high, high], &device);
+        let dim = self.network.prompt_dim();
+        let prompt = dim.map(|dim| gather(|s| &s.prompt, [self.batch, dim, 1, 1], &device));
+        let network = self.network.at_temperature(temperature(step));
+        let batch = Batch { picture: Some(picture), prompt, words: None };
+        let output = executor::run(&network, parameters, &batch).output;
+        // Of white, whatever the network's range.
+        (output - target).abs().mean() / self.network.picture.range
+    }
+
+    fn evaluate(&self, parameters: &[Vec<f32>], step: &Step) -> Vec<(String, f64)> {
+        let network = self.network.at_temperature(temperature(step));
+        let (network, weights) = fold::fold(&network, &self.bound(parameters));
+        let model = Model { network, weights, card: Card::default(), source: None };
+        let Ok(mut upscaler) = Upscaler::new(&model, Isa::best()) else { return Vec::new() };
+        let protocol = Protocol { space: ColourSpace::YMatlab, shave: self.network.scale };
+        let mut total = 0.0;
+        for scene in &self.held_back {
+            let prompted = match self.network.prompt_dim() {
+                Some(_) => upscaler.set_prompt(&scene.mirrored),
+                None => Ok(()),
+            };
+            let enlarged = prompted.and_then(|()| upscaler.upscale(&scene.low, &RunOptions::default(), &mut |_| true));
+            let score = enlarged.ok().and_then(|enlarged| psnr(&enlarged, &scene.high, protocol).ok());
+            total += score.unwrap_or(f64::NAN);
+        }
+        vec![("PSNR".to_owned(), total / self.held_back.len() as f64)]
+    }
+
+    fn export(&self, parameters: &[Vec<f32>], progress: &[Record]) -> Vec<u8> {
+        let (network, weights) = self.deployed(parameters);
+        let mut card = self.card.clone();
+        if let Some(last) = progress.last() {
+            card.more.insert("steps".into(), last.step.into());
+            card.more.insert("training_seconds".into(), last.seconds.round().into());
+            card.more.insert(
+                "held_back".into(),
+                serde_json::json!({
+                    "protocol": "MATLAB Y, shave as the scale, no prompt given, training pictures held back",
+                    "pictures": self.held_back.len(),
+                    "figures": last.figures,
+                }),
+            );
+        }
+        Model { network, weights, card, source: None }.to_bytes(Precision::F16)
+    }
+}
+
+/// The weights of a model file in the train form, to start from.
+pub fn start(model: &Model) -> Vec<Vec<f32>> {
+    flat(&model.network, &model.weights)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn temperature_falls_by_three_with_every_tenth() {
+        let at = |done| temperature(&Step { done, of: 1000 });
+        assert_eq!([0, 99, 100, 500, 999, 1000].map(at), [34.0, 34.0, 31.0, 19.0, 7.0, 7.0]);
+    }
+
+    #[test]
+    fn a_patch_turns_as_its_picture_does() {
+        let picture = Picture::from_rgb(3, 3, (0..27).map(|i| i * 9).collect());
+        let red = |turn| patch(&picture, 0, 0, 3, turn, &PictureFormat { range: 255.0, mean: [0.0; 3] })[..9].to_vec();
+        let seen: std::collections::BTreeSet<Vec<i32>> =
+            (0..8).map(|turn| red(turn).iter().map(|v| v.round() as i32).collect()).collect();
+        assert_eq!(seen.len(), 8, "eight ways to turn and mirror a square");
+        assert_eq!(red(0)[..3], [0.0, 27.0, 54.0]);
+        assert_eq!(red(1)[..3], [54.0, 27.0, 0.0]);
+    }
+}

@@ -1,0 +1,138 @@
+//! SqueezeNet 1.1 (Iandola et al. 2016) as a teacher: what it sees in a picture, as 512 numbers.
+//!
+//! It saw ImageNet's million pictures; a tower that learns from thousands is helped by what it says of each. It is used in
+//! training only, from the OpenVINO form of the published Caffe weights: BGR in 0..255 less a mean, features of the last
+//! fire module, averaged over the picture.
+
+use crate::convolution::{Then, convolve_then};
+use crate::data::DataError;
+use burn::tensor::module::{conv2d, max_pool2d};
+use burn::tensor::ops::{ConvOptions, MaxPoolOptions};
+use burn::tensor::{Device, Tensor, TensorData, activation};
+use pdn_image::{Picture, resize_to};
+use rayon::prelude::*;
+use regex::Regex;
+use std::path::Path;
+
+/// Length of the features.
+pub const FEATURES: usize = 512;
+
+/// Pixels a side at which pictures are looked at: less than the published 227, at half the cost.
+const SIDE: usize = 159;
+
+/// Pictures at once.
+const BATCH: usize = 64;
+
+/// Its pools: 3x3, every second pixel, the last window cut at the edge.
+const POOL: MaxPoolOptions<2> = MaxPoolOptions {
+    kernel_size: [3, 3],
+    stride: [2, 2],
+    padding: [(0, 0), (0, 0)],
+    dilation: [1, 1],
+    ceil_mode: true,
+};
+
+/// SqueezeNet 1.1 without its classifier.
+#[derive(Debug)]
+pub struct Teacher {
+    mean: [f32; 3],
+    first: (Tensor<4>, Tensor<1>),
+    /// For each fire module: squeeze, expand 1x1, expand 3x3.
+    fires: Vec<[(Tensor<5>, Tensor<2>); 3]>,
+    device: Device,
+}
+
+impl Teacher {
+    /// Reads `squeezenet1.1.xml` and `squeezenet1.1.bin` in a folder.
+    ///
+    /// # Errors
+    /// [`DataError`] names the file and what was expected.
+    pub fn open(folder: &Path) -> Result<Self, DataError> {
+        let (xml, bin) = (folder.join("squeezenet1.1.xml"), folder.join("squeezenet1.1.bin"));
+        let wrong = |path: &Path, why: String| DataError { path: path.to_owned(), why };
+        let text = std::fs::read_to_string(&xml).map_err(|e| wrong(&xml, format!("cannot be read: {e}")))?;
+        let bytes = std::fs::read(&bin).map_err(|e| wrong(&bin, format!("cannot be read: {e}")))?;
+        let constants = constants(&text, &bytes).ok_or_else(|| wrong(&xml, "is no SqueezeNet 1.1 in f16".into()))?;
+        // The mean, then a kernel and a bias for each convolution: the first, eight fire modules of three, the classifier.
+        if constants.len() < 1 + 2 * 25 {
+            return Err(wrong(&xml, format!("holds {} constants, expected 51 or more", constants.len())));
+        }
+        let device = Device::flex();
+        let mut rest = constants.into_iter();
+        let mut next = || rest.next().expect("counted above");
+        let (_, mean) = next();
+        let mean = <[f32; 3]>::try_from(mean).map_err(|_| wrong(&xml, "its mean is no colour".into()))?;
+        let flat = |data: Vec<f32>| {
+            let len = data.len();
+            Tensor::<1>::from_data(TensorData::new(data, [len]), &device)
+        };
+        let (kernel, bias) = (next(), next());
+        let shape: [usize; 4] = kernel.0.try_into().map_err(|_| wrong(&xml, "its first kernel".into()))?;
+        let first = (flat(kernel.1).reshape(shape), flat(bias.1));
+        let mut fires = Vec::new();
+        for _ in 0..8 {
+            let mut layer = || {
+                let ((shape, kernel), (_, bias)) = (next(), next());
+                let [o, i, k, _] = <[usize; 4]>::try_from(shape).map_err(|_| wrong(&xml, "a kernel".into()))?;
+                Ok((flat(kernel).reshape([1, o, i, k, k]), flat(bias).reshape([1, o])))
+            };
+            fires.push([layer()?, layer()?, layer()?]);
+        }
+        Ok(Self { mean, first, fires, device })
+    }
+
+    /// The features of pictures.
+    pub fn features(&self, pictures: &[&Picture]) -> Vec<Vec<f32>> {
+        let mut all = Vec::with_capacity(pictures.len());
+        for pictures in pictures.chunks(BATCH) {
+            let pixels: Vec<Vec<f32>> = pictures.par_iter().map(|picture| self.look(picture)).collect();
+            let shape = [pictures.len(), 3, SIDE, SIDE];
+            let features = self.run(Tensor::from_data(TensorData::new(pixels.concat(), shape), &self.device));
+            let data: Vec<f32> = features.into_data().try_into_vec().expect("features are f32");
+            all.extend(data.chunks(FEATURES).map(<[f32]>::to_vec));
+        }
+        all
+    }
+
+    fn look(&self, picture: &Picture) -> Vec<f32> {
+        let square = resize_to(picture, SIDE, SIDE);
+        let channel = |c: usize| square.plane(2 - c).map(move |v| f32::from(v) + self.mean[c]);
+        (0..3).flat_map(|c| channel(c).collect::<Vec<f32>>()).collect()
+    }
+
+    fn run(&self, x: Tensor<4>) -> Tensor<4> {
+        let (kernel, bias) = &self.first;
+        let options = ConvOptions::new([2, 2], [0, 0], [1, 1], 1);
+        let mut x = activation::relu(conv2d(x, kernel.clone(), Some(bias.clone()), options));
+        for (i, fire) in self.fires.iter().enumerate() {
+            if matches!(i, 0 | 2 | 4) {
+                x = max_pool2d(x, POOL);
+            }
+            let layer = |x: Tensor<4>, (kernel, bias): &(Tensor<5>, Tensor<2>)| {
+                convolve_then(x, kernel.clone(), bias.clone(), Then::Relu)
+            };
+            let squeezed = layer(x, &fire[0]);
+            x = Tensor::cat(vec![layer(squeezed.clone(), &fire[1]), layer(squeezed, &fire[2])], 1);
+        }
+        x.mean_dim(3).mean_dim(2)
+    }
+}
+
+/// A constant's shape and numbers.
+type Constant = (Vec<usize>, Vec<f32>);
+
+/// The constants of an OpenVINO network, in their order; `None` where one is not f16 or lies outside the file.
+fn constants(xml: &str, bytes: &[u8]) -> Option<Vec<Constant>> {
+    let constant =
+        Regex::new(r#"type="Const"[^>]*>\s*<data offset="(\d+)" size="(\d+)" shape="([\d,]*)" element_type="(\w+)""#)
+            .expect("a fixed expression");
+    let numbers = constant.captures_iter(xml).filter(|found| &found[4] == "f16");
+    let read = numbers.map(|found| {
+        let (offset, size): (usize, usize) = (found[1].parse().ok()?, found[2].parse().ok()?);
+        let shape = found[3].split(',').map(|n| n.parse().ok()).collect::<Option<Vec<usize>>>()?;
+        let data = bytes.get(offset..offset.checked_add(size)?)?;
+        let data: Vec<f32> = data.chunks_exact(2).map(|b| half::f16::from_le_bytes([b[0], b[1]]).to_f32()).collect();
+        (shape.iter().product::<usize>() == data.len()).then_some((shape, data))
+    });
+    read.collect()
+}
