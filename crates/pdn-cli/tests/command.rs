@@ -235,13 +235,13 @@ fn memory_is_a_limit() {
 }
 
 #[test]
-fn a_model_that_wants_a_prompt_says_so() {
+fn a_model_whose_prompts_are_of_another_length_says_so() {
     let desk = Desk::new();
     let dcm = serde_json::json!({"dim": 24});
     let config = serde_json::json!({"scale": 2, "features": 8, "groups": 1, "blocks": 2, "modules": 1, "dcm": dcm});
     desk.model("pdn.safetensors", "pdn", config);
     let arguments = ["upscale", "small.png", "-o", "out.png", "--model", "pdn.safetensors"];
-    desk.fails(&arguments, 1, &["a prompt embedding of 24 numbers", "no prompt"]);
+    desk.fails(&arguments, 1, &["a prompt embedding of 24 numbers", "a prompt embedding of 256 numbers"]);
     let said = desk.run(&["info", "pdn.safetensors"]);
     assert!(said.out.contains("24 numbers, read by 1 modules"), "{}", said.out);
 }
