@@ -3,7 +3,7 @@
 use crate::executor::{self, Batch};
 use crate::run::{Record, Step, Task};
 use crate::scenes::Scene;
-use crate::weights::{flat, initial};
+use crate::weights::initial;
 use burn::tensor::{Device, Tensor, TensorData};
 use pdn::Upscaler;
 use pdn_engine::{Isa, RunOptions, fold};
@@ -193,11 +193,6 @@ impl Task for Restore {
         }
         Model { network, weights, card, source: None }.to_bytes(Precision::F16)
     }
-}
-
-/// The weights of a model file in the train form, to start from.
-pub fn start(model: &Model) -> Vec<Vec<f32>> {
-    flat(&model.network, &model.weights)
 }
 
 #[cfg(test)]
