@@ -48,6 +48,7 @@ fn what_is_wrong_with_a_recipe_is_said() {
     fails(RECIPE, 1, &["captions.csv"]);
     fails(&RECIPE.replace("batch", "bacth"), 2, &["recipe.toml", "bacth"]);
     fails(&RECIPE.replace("side = 16\nbatch", "side = 8\nbatch"), 2, &["recipe.toml", "at least the tower's 16"]);
+    fails(&RECIPE.replace("batch = 2", "batch = 0"), 2, &["recipe.toml", "batch 0"]);
     fails(&RECIPE.replace("encoder", "decoder"), 2, &["recipe.toml", "decoder"]);
     fails(&RECIPE.replace("rate = 1e-3", "rate = fast"), 2, &["recipe.toml"]);
 }

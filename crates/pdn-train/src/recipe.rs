@@ -131,6 +131,9 @@ impl EncoderRecipe {
     fn prepare(&self, path: &Path, data: &Path) -> Result<Box<dyn Task>, RecipeError> {
         let wrong = |why: String| RecipeError::Recipe { path: path.to_owned(), why };
         let network = |error: NetworkError| wrong(error.to_string());
+        if self.batch < 2 {
+            return Err(wrong(format!("batch {}: expected at least 2, to tell pairs apart", self.batch)));
+        }
         if self.side < self.clip.side() {
             return Err(wrong(format!("side {}: expected at least the tower's {}", self.side, self.clip.side())));
         }
@@ -138,6 +141,10 @@ impl EncoderRecipe {
             .ok_or_else(|| wrong(format!("vocabulary {}: expected 514 to 49408", self.clip.text.vocabulary)))?;
         let folder = data.join(&self.flickr8k);
         let mut captions = Captions::flickr8k(&folder, self.side, &tokenizer, self.clip.text.context)?;
+        if captions.train.len() < 2 || captions.held_back.is_empty() {
+            let why = "expected at least two pictures of the split `train`, and one that is held back".into();
+            return Err(DataError { path: folder.join("captions.csv"), why }.into());
+        }
         if let Some(teacher) = &self.teacher {
             captions.ask(&Teacher::open(&data.join(teacher))?);
         }
@@ -156,6 +163,17 @@ impl EncoderRecipe {
 impl RestoreRecipe {
     fn prepare(&self, path: &Path, data: &Path) -> Result<Box<dyn Task>, RecipeError> {
         let wrong = |why: String| RecipeError::Recipe { path: path.to_owned(), why };
+        if self.patch == 0 || self.batch == 0 {
+            return Err(wrong(format!("patch {}, batch {}: expected at least 1", self.patch, self.batch)));
+        }
+        let PromptMix { caption, view, mirrored } = self.prompts;
+        let parts = [caption, view, mirrored].into_iter().chain(self.sources.iter().map(|source| source.weight));
+        if let Some(part) = parts.into_iter().find(|part| !part.is_finite() || *part < 0.0) {
+            return Err(wrong(format!("weight {part}: expected a number that is not negative")));
+        }
+        if !self.sources.iter().any(|source| source.weight > 0.0) {
+            return Err(wrong("sources: expected at least one with a weight above 0".into()));
+        }
         let network = zoo::build(&self.architecture, &self.config).map_err(|e| wrong(e.to_string()))?;
         let degradation: Degradation = self.degradation.parse().map_err(wrong)?;
         let encoder = BatchEncoder::open(&path.parent().unwrap_or(Path::new(".")).join(&self.encoder))?;
@@ -170,11 +188,15 @@ impl RestoreRecipe {
                 let why = format!("{}: smaller than a patch of {} pixels", small.name, self.patch);
                 return Err(DataError { path: data.join(&source.folder), why }.into());
             }
+            if scenes.is_empty() {
+                let why = format!("has no pictures left to learn from, {} being held back", held.len());
+                return Err(DataError { path: data.join(&source.folder), why }.into());
+            }
             sources.push((source.weight, scenes));
             held_back.extend(held);
         }
-        if sources.is_empty() || held_back.is_empty() {
-            return Err(wrong("expected at least one source, and pictures held back to measure on".into()));
+        if held_back.is_empty() {
+            return Err(wrong("held_back: expected pictures of some source, to measure on".into()));
         }
         let mut card = Card {
             name: self.name.clone(),

@@ -152,6 +152,9 @@ impl Clip {
         let x = match &self.picture {
             PictureTower::Vit { side, patch, blocks } => {
                 check_sizes(&[("patch", *patch, 1..=*side)])?;
+                if !side.is_multiple_of(*patch) {
+                    return Err(NetworkError::Config(format!("side {side}: expected a multiple of patch {patch}")));
+                }
                 blocks.check()?;
                 vit(&mut b, picture, side / patch, *patch, blocks)
             }
