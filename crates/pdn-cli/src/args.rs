@@ -20,6 +20,7 @@ pub(crate) enum Command {
     Eval(Eval),
     Degrade(Degrade),
     Compare(Compare),
+    Controls(Controls),
     Embed(Embed),
     #[cfg(feature = "train")]
     Train(Train),
@@ -162,6 +163,31 @@ pub(crate) struct Compare {
     /// Pixels left out on each side: the literature leaves out as many as the scale
     #[arg(long, value_name = "PIXELS", default_value_t = 0)]
     pub(crate) shave: usize,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Measure what prompts do for a model, on pictures with captions.
+///
+/// Each picture is enlarged with its own captions, with another picture's, with one sentence for all, with itself as the
+/// prompt and with none; differences come with their bootstrap intervals.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example: pdn controls --data coco_val")]
+pub(crate) struct Controls {
+    #[command(flatten)]
+    pub(crate) model: ModelChoice,
+    /// A folder with a captions.json (COCO) or captions.csv (image,split,caption; the split `train` is left out)
+    #[arg(short, long, value_name = "DIR")]
+    pub(crate) data: PathBuf,
+    /// blur-bicubic (Gaussian of 1.3 pixels, then bicubic: the paper's) or bicubic
+    #[arg(long, value_name = "NAME", default_value_t = Degradation::BlurBicubic)]
+    pub(crate) degradation: Degradation,
+    /// A prompt encoder's file [default: the one that comes with pdn]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) encoder: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) engine: EngineChoice,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,

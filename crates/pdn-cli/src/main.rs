@@ -4,7 +4,9 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod bootstrap;
 mod compare;
+mod controls;
 #[cfg(feature = "train")]
 mod dashboard;
 mod degrade;
@@ -40,6 +42,7 @@ fn main() -> ExitCode {
         Command::Eval(args) => eval::run(args),
         Command::Degrade(args) => degrade::run(args),
         Command::Compare(args) => compare::run(args),
+        Command::Controls(args) => controls::run(args),
         Command::Embed(args) => embed::run(args),
         #[cfg(feature = "train")]
         Command::Train(args) => train::run(args),

@@ -148,10 +148,10 @@ impl Dcm {
         let zeta = options.attention.then(|| add_param(params, format!("{name}.zeta"), &[1], Init::Constant(50.0)));
         let hidden = (dim / 4).max(1);
         let mlp = options.dynamic.then(|| {
-            [
-                conv_params(params, &format!("{name}.mlp.0"), &[hidden, dim, 1, 1]),
-                conv_params(params, &format!("{name}.mlp.2"), &[kernels, hidden, 1, 1]),
-            ]
+            let first = conv_params(params, &format!("{name}.mlp.0"), &[hidden, dim, 1, 1]);
+            let second = conv_params(params, &format!("{name}.mlp.2"), &[kernels, hidden, 1, 1]);
+            params[second.0.index()].init = Init::Logits(hidden);
+            [first, second]
         });
         let kernel = match options.dynamic {
             true => conv_params(params, &format!("{name}.bank"), &[kernels, features, inputs, k, k]),

@@ -26,7 +26,7 @@ pub fn numbers(name: &str, len: usize, bound: f64) -> Vec<f32> {
 pub fn weights(network: &Network) -> Weights {
     let tensors = network.params.iter().map(|param| {
         let data = match param.init {
-            Init::FanIn(n) | Init::Branch(n) => numbers(&param.name, param.len(), (3.0 / n as f64).sqrt()),
+            Init::FanIn(n) | Init::Branch(n) | Init::Logits(n) => numbers(&param.name, param.len(), (3.0 / n as f64).sqrt()),
             Init::Spread(deviation) => numbers(&param.name, param.len(), 3.0_f64.sqrt() * deviation),
             Init::Zero => numbers(&param.name, param.len(), 0.1),
             Init::Constant(value) => vec![value as f32; param.len()],

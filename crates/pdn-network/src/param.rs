@@ -41,6 +41,9 @@ pub enum Init {
     FanIn(usize),
     /// The last kernel of a residual branch: as [`Init::FanIn`], but small, so that training starts near the identity.
     Branch(usize),
+    /// The last kernel before a softmax over a bank: as [`Init::FanIn`], but large, so that prompts differ from the start
+    /// although the softmax divides by a temperature.
+    Logits(usize),
     /// Random with this standard deviation: a table of embeddings.
     Spread(f64),
     /// A bias.

@@ -2,10 +2,9 @@
 
 use crate::data::{DataError, read_picture};
 use crate::teacher::{FEATURES, Teacher};
-use pdn::Tokenizer;
+use pdn::{Captioned, Tokenizer};
 use pdn_image::{Picture, resize_to};
 use rayon::prelude::*;
-use std::collections::BTreeMap;
 use std::path::Path;
 
 /// A picture as small as it is looked at, and its captions as tokens.
@@ -37,19 +36,23 @@ impl Captions {
     /// # Errors
     /// [`DataError`] names the file and what was expected.
     pub fn flickr8k(folder: &Path, side: usize, tokenizer: &Tokenizer, context: usize) -> Result<Self, DataError> {
-        let mut found: BTreeMap<String, (bool, Vec<Vec<usize>>)> = BTreeMap::new();
-        for (image, train, caption) in read_csv(&folder.join("captions.csv"))? {
-            let mut tokens = tokenizer.encode(&caption);
+        let captioned = pdn::read_captions(folder)?.ok_or_else(|| DataError {
+            path: folder.join("captions.csv"),
+            why: "no such file: expected the captions of the folder's pictures".into(),
+        })?;
+        let encode = |caption: &String| {
+            let mut tokens = tokenizer.encode(caption);
             if tokens.len() > context {
                 tokens.drain(context - 1..tokens.len() - 1);
             }
-            found.entry(image).or_insert((train, Vec::new())).1.push(tokens);
-        }
-        let pairs: Vec<(bool, Pair)> = found
+            tokens
+        };
+        let pairs: Vec<(bool, Pair)> = captioned
             .into_par_iter()
-            .map(|(image, (train, captions))| {
-                let picture = resize_to(&read_picture(&folder.join(image))?, side, side);
-                Ok((train, Pair { picture, captions, taught: None }))
+            .map(|Captioned { path, held_back, captions }| {
+                let picture = resize_to(&read_picture(&path)?, side, side);
+                let captions = captions.iter().map(encode).collect();
+                Ok((!held_back, Pair { picture, captions, taught: None }))
             })
             .collect::<Result<_, DataError>>()?;
         let (train, held_back): (Vec<_>, Vec<_>) = pairs.into_iter().partition(|(train, _)| *train);
@@ -77,21 +80,4 @@ impl Captions {
             pair.taught = Some([both.0, both.1].map(centred));
         }
     }
-}
-
-/// The lines of a caption file: picture, whether it is for training, caption.
-///
-/// # Errors
-/// [`DataError`] names the file, and the line that is not as expected.
-pub fn read_csv(path: &Path) -> Result<Vec<(String, bool, String)>, DataError> {
-    let wrong = |why: String| DataError { path: path.to_owned(), why };
-    let mut reader = csv::Reader::from_path(path).map_err(|e| wrong(e.to_string()))?;
-    let records = reader.records().enumerate().map(|(line, record)| {
-        let record = record.map_err(|e| wrong(e.to_string()))?;
-        match (record.get(0), record.get(1), record.get(2)) {
-            (Some(image), Some(split), Some(caption)) => Ok((image.to_owned(), split == "train", caption.to_owned())),
-            _ => Err(wrong(format!("line {}: expected image,split,caption", line + 2))),
-        }
-    });
-    records.collect()
 }

@@ -13,6 +13,12 @@ pub struct DataError {
     pub why: String,
 }
 
+impl From<pdn::CaptionError> for DataError {
+    fn from(error: pdn::CaptionError) -> Self {
+        Self { path: error.path, why: error.why }
+    }
+}
+
 /// Reads a picture without its transparency.
 pub(crate) fn read_picture(path: &Path) -> Result<Picture, DataError> {
     let picture = pdn_image::read(path, &Limits::default());

@@ -1,5 +1,6 @@
 //! Training: the burn executor over the same networks, data, losses, recipes and checkpoints.
 
+pub mod activity;
 pub mod captions;
 pub mod contrastive;
 pub mod convolution;

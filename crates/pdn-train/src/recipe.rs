@@ -183,7 +183,7 @@ impl RestoreRecipe {
         let (mut sources, mut held_back) = (Vec::new(), Vec::new());
         for source in &self.sources {
             let (scenes, held) = scenes::read(data, source, network.scale, degradation, &encoder)?;
-            let small = scenes.iter().find(|s| s.low.width().min(s.low.height()) < self.patch);
+            let small = scenes.iter().chain(&held).find(|s| s.low.width().min(s.low.height()) < self.patch);
             if let Some(small) = small {
                 let why = format!("{}: smaller than a patch of {} pixels", small.name, self.patch);
                 return Err(DataError { path: data.join(&source.folder), why }.into());

@@ -1,5 +1,6 @@
 //! Training a super-resolution network: patches of degraded pictures are enlarged and compared with what they were.
 
+use crate::activity::{self, Activity};
 use crate::executor::{self, Batch};
 use crate::run::{Record, Step, Task};
 use crate::scenes::Scene;
@@ -51,6 +52,10 @@ pub struct Restore {
     pub start: Option<Vec<Vec<f32>>>,
 }
 
+/// Prompts and pictures over which prompt activity is measured.
+const PROMPTS: usize = 300;
+const PICTURES: usize = 4;
+
 /// One patch with its prompt.
 struct Sample {
     low: Vec<f32>,
@@ -101,6 +106,24 @@ impl Restore {
     /// The network with these weights, as it is shipped.
     fn deployed(&self, parameters: &[Vec<f32>]) -> (Network, Weights) {
         fold::fold(&self.network, &self.bound(parameters))
+    }
+
+    /// Prompt activity over [`PROMPTS`] captions, or where there are none the views, in the middle of held-back pictures.
+    fn activity(&self, weights: &Weights) -> Vec<Activity> {
+        let scenes = || self.sources.iter().flat_map(|(_, scenes)| scenes);
+        let mut prompts: Vec<&[f32]> = scenes().flat_map(|scene| &scene.captions).map(Vec::as_slice).collect();
+        if prompts.is_empty() {
+            prompts = scenes().map(|scene| scene.view.as_slice()).collect();
+        }
+        let every = prompts.len().div_ceil(PROMPTS).max(1);
+        let prompts: Vec<&[f32]> = prompts.into_iter().step_by(every).collect();
+        let side = self.patch.div_ceil(2);
+        let middle = |scene: &Scene| {
+            let (x, y) = ((scene.low.width() - side) / 2, (scene.low.height() - side) / 2);
+            patch(&scene.low, x, y, side, 0, &self.network.picture)
+        };
+        let pictures: Vec<Vec<f32>> = self.held_back.iter().take(PICTURES).map(middle).collect();
+        activity::measure(&self.network, weights, &prompts, &pictures, side)
     }
 
     fn bound(&self, parameters: &[Vec<f32>]) -> Weights {
@@ -190,6 +213,9 @@ impl Task for Restore {
                     "figures": last.figures,
                 }),
             );
+        }
+        if self.network.prompt_dim().is_some() {
+            card.more.insert("prompt_activity".into(), serde_json::json!(self.activity(&self.bound(parameters))));
         }
         Model { network, weights, card, source: None }.to_bytes(Precision::F16)
     }

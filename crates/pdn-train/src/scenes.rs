@@ -1,12 +1,10 @@
 //! Pictures to learn super-resolution from, with the prompts that go with each.
 
-use crate::captions::read_csv;
 use crate::data::{DataError, read_picture};
 use crate::embed::BatchEncoder;
 use pdn_image::{Degradation, Picture};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Where pictures come from.
@@ -42,42 +40,27 @@ pub struct Scene {
 /// A picture's file and its captions.
 type Entry = (PathBuf, Vec<String>);
 
-/// One entry of a COCO-style `captions.json`.
-#[derive(Deserialize)]
-struct Captioned {
-    file: String,
-    captions: Vec<String>,
-}
-
 /// The pictures of a source that are for training, with their captions, by name.
 ///
 /// # Errors
 /// [`DataError`] names the file or folder and what was expected.
 fn entries(folder: &Path) -> Result<Vec<Entry>, DataError> {
     let wrong = |path: &Path, why: String| DataError { path: path.to_owned(), why };
-    let (json, csv) = (folder.join("captions.json"), folder.join("captions.csv"));
-    let mut found: BTreeMap<PathBuf, Vec<String>> = BTreeMap::new();
-    if json.exists() {
-        let text = std::fs::read_to_string(&json).map_err(|e| wrong(&json, e.to_string()))?;
-        let list: Vec<Captioned> = serde_json::from_str(&text).map_err(|e| wrong(&json, e.to_string()))?;
-        found.extend(list.into_iter().map(|c| (folder.join("images").join(c.file), c.captions)));
-    } else if csv.exists() {
-        // `small` holds pictures of 112 pixels, too few for patches.
-        for (image, train, caption) in read_csv(&csv)? {
-            if train && !image.starts_with("small/") {
-                found.entry(folder.join(image)).or_default().push(caption);
-            }
-        }
-    } else {
-        let files = std::fs::read_dir(folder).map_err(|e| wrong(folder, format!("cannot be read: {e}")))?;
-        for file in files {
-            let path = file.map_err(|e| wrong(folder, e.to_string()))?.path();
-            found.insert(path, Vec::new());
-        }
-    }
+    let mut found: Vec<Entry> = match pdn::read_captions(folder)? {
+        // Flickr8k's `small` holds pictures of 112 pixels, too few for patches.
+        Some(captioned) => (captioned.into_iter())
+            .filter(|c| !c.held_back && !c.path.starts_with(folder.join("small")))
+            .map(|c| (c.path, c.captions))
+            .collect(),
+        None => std::fs::read_dir(folder)
+            .map_err(|e| wrong(folder, format!("cannot be read: {e}")))?
+            .map(|file| Ok((file.map_err(|e| wrong(folder, e.to_string()))?.path(), Vec::new())))
+            .collect::<Result<_, DataError>>()?,
+    };
+    found.sort();
     match found.is_empty() {
         true => Err(wrong(folder, "holds no pictures".into())),
-        false => Ok(found.into_iter().collect()),
+        false => Ok(found),
     }
 }
 

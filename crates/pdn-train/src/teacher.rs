@@ -71,7 +71,7 @@ impl Teacher {
         let first = (flat(kernel.1).reshape(shape), flat(bias.1));
         let mut fires = Vec::new();
         for _ in 0..8 {
-            let mut layer = || {
+            let mut layer = || -> Result<_, DataError> {
                 let ((shape, kernel), (_, bias)) = (next(), next());
                 let [o, i, k, _] = <[usize; 4]>::try_from(shape).map_err(|_| wrong(&xml, "a kernel".into()))?;
                 Ok((flat(kernel).reshape([1, o, i, k, k]), flat(bias).reshape([1, o])))

@@ -14,6 +14,7 @@
 #![forbid(unsafe_code)]
 
 mod bundled;
+mod captions;
 mod convert;
 mod embedding_file;
 mod encoder;
@@ -22,6 +23,7 @@ mod tokenizer;
 mod upscaler;
 
 pub use bundled::bundled_encoder;
+pub use captions::{CaptionError, Captioned, read_captions};
 pub use embedding_file::{EmbeddingError, embeddings_to_bytes, read_embeddings};
 pub use encoder::{Embedding, Encoder, EncoderError, EncoderFile};
 pub use pdn_engine::{Isa, RunError, RunOptions as Options};

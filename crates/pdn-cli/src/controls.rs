@@ -1,0 +1,143 @@
+//! `pdn controls`: what a prompt does for a model, against the controls that show it: another picture's sentences, one
+//! sentence for all pictures, the picture itself, and none. The paper reports none of these.
+
+use crate::args::Controls;
+use crate::bootstrap::{DRAWS, mean_with_interval};
+use crate::failure::Failure;
+use crate::folder::report;
+use crate::progress::Progress;
+use crate::prompt::encoder;
+use crate::table::table;
+use crate::upscale::{enlarge, failure, open, options};
+use pdn::{Captioned, ColourSpace, Encoder, Limits, Picture, Prompt, Protocol, Upscaler, psnr, read_captions};
+use serde_json::json;
+use std::path::Path;
+
+/// The sentence that says nothing of any picture.
+const FIXED: &str = "a photo";
+
+/// What a picture is told, the first being what the others are compared with.
+const CONDITIONS: [&str; 5] =
+    ["its own captions", "another picture's captions", "\"a photo\" for all", "the small picture itself", "none"];
+
+pub(crate) fn run(args: &Controls) -> Result<(), Failure> {
+    let mut upscaler = open(&args.model, &args.engine)?;
+    if !upscaler.takes_prompt() {
+        return Err(Failure::usage("the model takes no prompt: choose another --model"));
+    }
+    let encoder = encoder(args.encoder.as_deref())?;
+    let pictures = captioned(&args.data)?;
+    let (mut scored, mut failed) = (Vec::new(), Vec::new());
+    let progress = Progress::new(pictures.len());
+    for (i, picture) in pictures.iter().enumerate() {
+        let other = &pictures[(i + 1) % pictures.len()];
+        match score(args, &mut upscaler, &encoder, picture, other, &mut |done| progress.show(i, done)) {
+            Ok(scores) => scored.push(scores),
+            Err(interrupted) if interrupted.code == 130 => return Err(interrupted),
+            Err(error) => failed.push(error),
+        }
+    }
+    drop(progress);
+    if !scored.is_empty() {
+        print(args, &upscaler, &encoder, &scored);
+    }
+    report(&failed, pictures.len())
+}
+
+/// Pictures with captions that no network of ours learned from where the folder tells them apart.
+fn captioned(folder: &Path) -> Result<Vec<Captioned>, Failure> {
+    let Some(mut all) = read_captions(folder).map_err(Failure::failed)? else {
+        return Err(Failure::at(folder, "expected a folder with a captions.json or captions.csv"));
+    };
+    if all.iter().any(|picture| picture.held_back) {
+        all.retain(|picture| picture.held_back);
+    }
+    all.retain(|picture| !picture.captions.is_empty());
+    match all.len() {
+        0 | 1 => Err(Failure::at(folder, "expected at least two captioned pictures")),
+        _ => Ok(all),
+    }
+}
+
+/// A picture's PSNR under each condition, the mean over its prompts.
+fn score(
+    args: &Controls,
+    upscaler: &mut Upscaler,
+    encoder: &Encoder,
+    picture: &Captioned,
+    other: &Captioned,
+    progress: &mut (dyn FnMut(f64) -> bool + Send),
+) -> Result<[f64; CONDITIONS.len()], Failure> {
+    let path = &picture.path;
+    let scale = upscaler.scale();
+    let high = pdn::read(path, &Limits::default())?.with_alpha(None).modcrop(scale);
+    let low = args.degradation.apply(&high, scale).map_err(|error| Failure::at(path, error))?;
+    let sentences = |of: &[String]| of.iter().cloned().map(Prompt::Text).collect();
+    let prompts: [Vec<Prompt>; CONDITIONS.len()] = [
+        sentences(&picture.captions),
+        sentences(&other.captions),
+        sentences(&[FIXED.to_owned()]),
+        vec![Prompt::Picture(Box::new(low.clone()))],
+        vec![Prompt::None],
+    ];
+    let runs = prompts.iter().map(Vec::len).sum::<usize>() as f64;
+    let (mut done, mut scores) = (0.0, [0.0; CONDITIONS.len()]);
+    for (prompts, score) in prompts.iter().zip(&mut scores) {
+        for prompt in prompts {
+            upscaler.prompt(prompt, encoder, &low).map_err(|error| failure(path, error))?;
+            let mut part = |part: f64| progress((done + part) / runs);
+            let large = enlarge(&args.engine, || upscaler.upscale(&low, &options(&args.engine), &mut part))
+                .map_err(|error| failure(path, error))?;
+            *score += decibels(&high, &large, scale).map_err(|error| Failure::at(path, error))? / prompts.len() as f64;
+            done += 1.0;
+        }
+    }
+    Ok(scores)
+}
+
+fn decibels(high: &Picture, large: &Picture, shave: usize) -> Result<f64, pdn::CompareError> {
+    psnr(large, high, Protocol { space: ColourSpace::YMatlab, shave })
+}
+
+fn print(args: &Controls, upscaler: &Upscaler, encoder: &Encoder, scored: &[[f64; CONDITIONS.len()]]) {
+    let scale = upscaler.scale();
+    let figures = (0..CONDITIONS.len()).map(|at| {
+        let (mean, _) = mean_with_interval(&scored.iter().map(|scores| scores[at]).collect::<Vec<_>>());
+        let differences: Vec<f64> = scored.iter().map(|scores| scores[at] - scores[0]).collect();
+        (CONDITIONS[at], mean, mean_with_interval(&differences))
+    });
+    let protocol = format!(
+        "PSNR in dB, MATLAB's Y, {scale} pixels shaved a side, 8-bit pictures, mean over a picture's prompts, then over \
+         pictures; differences from its own captions with their 95 % intervals, {DRAWS} draws of the pictures"
+    );
+    if args.json {
+        let conditions: Vec<_> = figures
+            .map(|(name, mean, (difference, interval))| {
+                json!({"prompt": name, "psnr": mean, "difference": difference, "interval": interval})
+            })
+            .collect();
+        let facts = json!({
+            "model": args.model.model.display().to_string(),
+            "encoder": encoder.id(),
+            "data": args.data.display().to_string(),
+            "pictures": scored.len(),
+            "degradation": args.degradation.to_string(),
+            "protocol": protocol,
+            "conditions": conditions,
+        });
+        println!("{facts:#}");
+        return;
+    }
+    println!("model        {} x{scale}, prompts by {}", args.model.model.display(), encoder.id());
+    println!("pictures     {} of {}, degraded by {}", scored.len(), args.data.display(), args.degradation);
+    println!("compared     {protocol}\n");
+    let mut rows = vec![["prompt", "PSNR", "difference", "interval"].map(str::to_owned).to_vec()];
+    rows.extend(figures.enumerate().map(|(at, (name, mean, (difference, [low, high])))| {
+        let mut row = vec![name.to_owned(), format!("{mean:.3}")];
+        if at > 0 {
+            row.extend([format!("{difference:+.4}"), format!("{low:+.4} to {high:+.4}")]);
+        }
+        row
+    }));
+    println!("{}", table(&rows));
+}
