@@ -20,6 +20,7 @@ mod lanes;
 mod mask;
 mod planar;
 mod row;
+mod winograd;
 
 pub use conv::{Conv, Store};
 pub use elementwise::{multiply_channels, sum_channels};

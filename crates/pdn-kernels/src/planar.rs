@@ -8,6 +8,7 @@
 //! The kernel's gradient is a sum over positions. There lanes are outputs, so that nothing is added across lanes.
 
 use crate::lanes::{self, Kernel, Lanes};
+use crate::winograd::{self, WinogradKernel};
 use crate::{Isa, LANES};
 
 /// The positions that a tile may read beyond the last one: the widest tile, rounded up.
@@ -30,13 +31,21 @@ pub struct PlanarConv {
     pub width: usize,
 }
 
-/// A kernel laid out for [`PlanarConv::forward`]: `[output block][input][tap][output of the block]`.
+/// A kernel laid out for [`PlanarConv::forward`].
 #[derive(Clone, Debug)]
 pub struct PlanarKernel {
     inputs: usize,
     outputs: usize,
     side: usize,
-    numbers: Vec<f32>,
+    laid: Laid,
+}
+
+#[derive(Clone, Debug)]
+enum Laid {
+    /// `[output block][input][tap][output of the block]`.
+    Direct(Vec<f32>),
+    /// Transformed.
+    Winograd(WinogradKernel),
 }
 
 /// Outputs of a tile: those of the widest instruction set.
@@ -70,6 +79,10 @@ impl PlanarKernel {
     ) -> Self {
         assert!(side % 2 == 1, "a kernel of side {side}");
         assert_eq!(kernel.len(), outputs * inputs * side * side, "a kernel of {outputs}x{inputs}x{side}x{side}");
+        if WinogradKernel::pays(outputs, inputs, side) {
+            let laid = Laid::Winograd(WinogradKernel::new(kernel, outputs, inputs, place));
+            return Self { inputs, outputs, side, laid };
+        }
         let mut numbers = vec![0.0; outputs.div_ceil(OUTPUTS) * OUTPUTS * inputs * side * side];
         for (block, numbers) in numbers.chunks_exact_mut(OUTPUTS * inputs * side * side).enumerate() {
             for (at, lanes) in numbers.chunks_exact_mut(OUTPUTS).enumerate() {
@@ -79,7 +92,7 @@ impl PlanarKernel {
                 }
             }
         }
-        Self { inputs, outputs, side, numbers }
+        Self { inputs, outputs, side, laid: Laid::Direct(numbers) }
     }
 }
 
@@ -106,13 +119,20 @@ impl PlanarConv {
         assert_eq!(y.len(), self.images * self.outputs * pixels, "an output of {self:?}");
         assert!(bias.is_none_or(|bias| bias.len() == self.outputs), "a bias of {self:?}");
         assert!(add.is_none_or(|add| add.len() == y.len()), "what is added to {self:?}");
+        let kernel = match &kernel.laid {
+            Laid::Direct(numbers) => numbers,
+            Laid::Winograd(kernel) => {
+                assert_eq!(x.len(), self.images * self.inputs * pixels, "an input of {self:?}");
+                return winograd::forward(self, isa, x, kernel, store, y);
+            }
+        };
         let planes = self.planes(x, self.inputs);
         let (run, stride) = (self.run(), self.run() + SLACK);
         let mut block = vec![0.0; OUTPUTS * stride];
         for first in (0..self.outputs).step_by(OUTPUTS) {
             let count = OUTPUTS.min(self.outputs - first);
             let start = std::array::from_fn(|o| bias.and_then(|b| b.get(first + o)).copied().unwrap_or(0.0));
-            let numbers = &kernel.numbers[first * self.inputs * self.side * self.side..];
+            let numbers = &kernel[first * self.inputs * self.side * self.side..];
             let job = Forward { conv: self, planes: &planes, kernel: numbers, start, stride, out: block.as_mut_ptr() };
             // SAFETY: the planes, the kernel's block and the output have the lengths that `Forward` names.
             unsafe { lanes::run(isa, job) };
@@ -149,6 +169,10 @@ impl PlanarConv {
         let taps = self.inputs * self.side * self.side;
         assert_eq!(gradient.len(), self.outputs * taps, "a kernel of {self:?}");
         assert_eq!(dy.len(), self.images * self.outputs * self.height * self.width, "an output of {self:?}");
+        if WinogradKernel::pays(self.outputs, self.inputs, self.side) {
+            assert_eq!(x.len(), self.images * self.inputs * self.height * self.width, "an input of {self:?}");
+            return winograd::kernel_gradient(self, isa, x, dy, gradient);
+        }
         let planes = self.planes(x, self.inputs);
         let lanes = self.outputs.next_multiple_of(LANES);
         // Position by position, the outputs side by side; the zero positions between rows and images stay zero.
@@ -426,43 +450,68 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(48))]
 
         #[test]
-        fn forward_and_both_gradients_are_the_definition_s(
+        fn direct_sums_are_the_definition_s(
             inputs in 1_usize..12, outputs in 1_usize..20, radius in 0_usize..3, images in 1_usize..4,
             height in 1_usize..9, width in 1_usize..37,
         ) {
-            let side = 2 * radius + 1;
-            let conv = PlanarConv { inputs, outputs, side, images, height, width };
-            let x = numbers(1, images * inputs * height * width);
-            let dy = numbers(2, images * outputs * height * width);
-            let kernel = numbers(3, outputs * inputs * side * side);
-            let bias = numbers(4, outputs);
-            let (mut y, mut dx, mut dk) = (vec![0.0; dy.len()], vec![0.0; x.len()], vec![0.0; kernel.len()]);
-            for (i, v) in y.iter_mut().enumerate() {
-                *v = f64::from(bias[i / (height * width) % outputs]);
-            }
-            products(conv, |to, from, weight| {
-                y[to] += f64::from(x[from]) * f64::from(kernel[weight]);
-                dx[from] += f64::from(dy[to]) * f64::from(kernel[weight]);
-                dk[weight] += f64::from(dy[to]) * f64::from(x[from]);
-            });
-            for isa in Isa::available() {
-                let mut found = vec![0.0; dy.len()];
-                let laid = PlanarKernel::new(&kernel, outputs, inputs, side);
-                conv.forward(isa, &x, &laid, PlanarStore { bias: Some(&bias), ..PlanarStore::default() }, &mut found);
-                prop_assert!(difference(&found, &y) < 1e-5, "forward, {}", isa);
-                let store = PlanarStore { bias: Some(&bias), relu: true, add: Some(&dy) };
-                conv.forward(isa, &x, &laid, store, &mut found);
-                let stored: Vec<f64> = y.iter().zip(&dy).map(|(y, add)| y.max(0.0) + f64::from(*add)).collect();
-                prop_assert!(difference(&found, &stored) < 1e-5, "stored, {}", isa);
-                let mut found = vec![0.0; x.len()];
-                let back = PlanarConv { inputs: outputs, outputs: inputs, ..conv };
-                let laid = PlanarKernel::transposed(&kernel, outputs, inputs, side);
-                back.forward(isa, &dy, &laid, PlanarStore::default(), &mut found);
-                prop_assert!(difference(&found, &dx) < 1e-5, "input, {}", isa);
-                let mut found = vec![0.0; kernel.len()];
-                conv.kernel_gradient(isa, &x, &dy, &mut found);
-                prop_assert!(difference(&found, &dk) < 1e-5, "kernel, {}", isa);
-            }
+            check(inputs, outputs, radius, images, height, width, 1e-5)?;
         }
+
+        #[test]
+        fn transformed_sums_are_the_definition_s(
+            inputs in 16_usize..36, outputs in 16_usize..50, images in 1_usize..4, height in 1_usize..13, width in 1_usize..37,
+        ) {
+            check(inputs, outputs, 1, images, height, width, 4e-5)?;
+        }
+    }
+
+    /// Forward and both gradients against the definition, on every instruction set.
+    fn check(
+        inputs: usize,
+        outputs: usize,
+        radius: usize,
+        images: usize,
+        height: usize,
+        width: usize,
+        bound: f64,
+    ) -> Result<(), TestCaseError> {
+        let side = 2 * radius + 1;
+        let conv = PlanarConv { inputs, outputs, side, images, height, width };
+        let x = numbers(1, images * inputs * height * width);
+        let dy = numbers(2, images * outputs * height * width);
+        let kernel = numbers(3, outputs * inputs * side * side);
+        let bias = numbers(4, outputs);
+        let (mut y, mut dx, mut dk) = (vec![0.0; dy.len()], vec![0.0; x.len()], vec![0.0; kernel.len()]);
+        for (i, v) in y.iter_mut().enumerate() {
+            *v = f64::from(bias[i / (height * width) % outputs]);
+        }
+        products(conv, |to, from, weight| {
+            y[to] += f64::from(x[from]) * f64::from(kernel[weight]);
+            dx[from] += f64::from(dy[to]) * f64::from(kernel[weight]);
+            dk[weight] += f64::from(dy[to]) * f64::from(x[from]);
+        });
+        for isa in Isa::available() {
+            let mut found = vec![0.0; dy.len()];
+            let laid = PlanarKernel::new(&kernel, outputs, inputs, side);
+            conv.forward(isa, &x, &laid, PlanarStore { bias: Some(&bias), ..PlanarStore::default() }, &mut found);
+            let apart = difference(&found, &y);
+            prop_assert!(apart < bound, "forward, {isa}: {apart:e}");
+            let store = PlanarStore { bias: Some(&bias), relu: true, add: Some(&dy) };
+            conv.forward(isa, &x, &laid, store, &mut found);
+            let stored: Vec<f64> = y.iter().zip(&dy).map(|(y, add)| y.max(0.0) + f64::from(*add)).collect();
+            let apart = difference(&found, &stored);
+            prop_assert!(apart < bound, "stored, {isa}: {apart:e}");
+            let mut found = vec![0.0; x.len()];
+            let back = PlanarConv { inputs: outputs, outputs: inputs, ..conv };
+            let laid = PlanarKernel::transposed(&kernel, outputs, inputs, side);
+            back.forward(isa, &dy, &laid, PlanarStore::default(), &mut found);
+            let apart = difference(&found, &dx);
+            prop_assert!(apart < bound, "input, {isa}: {apart:e}");
+            let mut found = vec![0.0; kernel.len()];
+            conv.kernel_gradient(isa, &x, &dy, &mut found);
+            let apart = difference(&found, &dk);
+            prop_assert!(apart < bound, "kernel, {isa}: {apart:e}");
+        }
+        Ok(())
     }
 }

@@ -51,6 +51,42 @@ impl Lanes for Avx2 {
     }
 
     #[inline(always)]
+    unsafe fn plus(self, other: Self) -> Self {
+        // SAFETY: above.
+        unsafe { Self(_mm256_add_ps(self.0, other.0), _mm256_add_ps(self.1, other.1)) }
+    }
+
+    #[inline(always)]
+    unsafe fn minus(self, other: Self) -> Self {
+        // SAFETY: above.
+        unsafe { Self(_mm256_sub_ps(self.0, other.0), _mm256_sub_ps(self.1, other.1)) }
+    }
+
+    #[inline(always)]
+    unsafe fn transpose(rows: [Self; 16]) -> [Self; 16] {
+        // SAFETY: above.
+        unsafe {
+            // Four squares of eight; those beside the diagonal change places.
+            let mut columns = rows;
+            for half in [0, 8] {
+                let (mut left, mut right) = ([rows[0].0; 8], [rows[0].0; 8]);
+                for i in 0..8 {
+                    (left[i], right[i]) = (rows[half + i].0, rows[half + i].1);
+                }
+                let (left, right) = (eight(left), eight(right));
+                for i in 0..8 {
+                    if half == 0 {
+                        (columns[i].0, columns[8 + i].0) = (left[i], right[i]);
+                    } else {
+                        (columns[i].1, columns[8 + i].1) = (left[i], right[i]);
+                    }
+                }
+            }
+            columns
+        }
+    }
+
+    #[inline(always)]
     unsafe fn times(self, other: Self) -> Self {
         // SAFETY: above.
         unsafe { Self(_mm256_mul_ps(self.0, other.0), _mm256_mul_ps(self.1, other.1)) }
@@ -66,5 +102,35 @@ impl Lanes for Avx2 {
     unsafe fn min(self, other: Self) -> Self {
         // SAFETY: above.
         unsafe { Self(_mm256_min_ps(self.0, other.0), _mm256_min_ps(self.1, other.1)) }
+    }
+}
+
+/// Eight rows of a square, exchanged with its columns.
+///
+/// # Safety
+/// The machine has AVX2.
+#[inline(always)]
+unsafe fn eight(r: [__m256; 8]) -> [__m256; 8] {
+    // SAFETY: this function's contract.
+    unsafe {
+        // Loops and no closures, which would be compiled without the instruction set.
+        let (mut pairs, mut fours, mut columns) = (r, r, r);
+        for i in 0..4 {
+            let (a, b) = (r[2 * i], r[2 * i + 1]);
+            (pairs[2 * i], pairs[2 * i + 1]) = (_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
+        }
+        // `fours[4 h + c]` has rows 4 h to 4 h + 3 of column c, and of column 4 + c in its upper half.
+        for i in 0..4 {
+            let at = i / 2 * 4 + i % 2;
+            let (a, b) = (pairs[at], pairs[at + 2]);
+            let to = i / 2 * 4 + i % 2 * 2;
+            (fours[to], fours[to + 1]) = (_mm256_shuffle_ps(a, b, 0x44), _mm256_shuffle_ps(a, b, 0xee));
+        }
+        for c in 0..4 {
+            let (a, b) = (fours[c], fours[4 + c]);
+            columns[c] = _mm256_permute2f128_ps(a, b, 0x20);
+            columns[4 + c] = _mm256_permute2f128_ps(a, b, 0x31);
+        }
+        columns
     }
 }

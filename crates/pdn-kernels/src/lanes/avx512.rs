@@ -47,6 +47,51 @@ impl Lanes for Avx512 {
     }
 
     #[inline(always)]
+    unsafe fn plus(self, other: Self) -> Self {
+        // SAFETY: above.
+        Self(unsafe { _mm512_add_ps(self.0, other.0) })
+    }
+
+    #[inline(always)]
+    unsafe fn minus(self, other: Self) -> Self {
+        // SAFETY: above.
+        Self(unsafe { _mm512_sub_ps(self.0, other.0) })
+    }
+
+    #[inline(always)]
+    unsafe fn transpose(rows: [Self; 16]) -> [Self; 16] {
+        // SAFETY: above.
+        unsafe {
+            // Loops and no closures, which would be compiled without the instruction set.
+            let (mut pairs, mut fours, mut eights, mut columns) =
+                ([rows[0].0; 16], [rows[0].0; 16], [rows[0].0; 16], rows);
+            for i in 0..8 {
+                let (a, b) = (rows[2 * i].0, rows[2 * i + 1].0);
+                (pairs[2 * i], pairs[2 * i + 1]) = (_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
+            }
+            // `fours[4 g + c]` has rows 4 g to 4 g + 3 of columns c, 4 + c, 8 + c and 12 + c, one in each quarter.
+            for i in 0..8 {
+                let at = i / 2 * 4 + i % 2;
+                let (a, b) = (pairs[at], pairs[at + 2]);
+                let to = i / 2 * 4 + i % 2 * 2;
+                (fours[to], fours[to + 1]) = (_mm512_shuffle_ps(a, b, 0x44), _mm512_shuffle_ps(a, b, 0xee));
+            }
+            // `eights[8 h + c]` has rows 8 h to 8 h + 7 of columns c and 8 + c, `eights[8 h + 4 + c]` of 4 + c and 12 + c.
+            for i in 0..8 {
+                let (a, b) = (fours[i / 4 * 8 + i % 4], fours[i / 4 * 8 + 4 + i % 4]);
+                let to = i / 4 * 8 + i % 4;
+                (eights[to], eights[to + 4]) = (_mm512_shuffle_f32x4(a, b, 0x88), _mm512_shuffle_f32x4(a, b, 0xdd));
+            }
+            for i in 0..8 {
+                let (a, b) = (eights[i], eights[8 + i]);
+                columns[i].0 = _mm512_shuffle_f32x4(a, b, 0x88);
+                columns[8 + i].0 = _mm512_shuffle_f32x4(a, b, 0xdd);
+            }
+            columns
+        }
+    }
+
+    #[inline(always)]
     unsafe fn times(self, other: Self) -> Self {
         // SAFETY: above.
         Self(unsafe { _mm512_mul_ps(self.0, other.0) })

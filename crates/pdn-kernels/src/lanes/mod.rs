@@ -9,7 +9,7 @@ mod avx2;
 mod avx512;
 mod portable;
 
-use crate::Isa;
+use crate::{Isa, LANES};
 
 /// Sixteen numbers.
 pub(crate) trait Lanes: Copy {
@@ -40,11 +40,29 @@ pub(crate) trait Lanes: Copy {
     /// The machine has the instruction set.
     unsafe fn plus_product(self, a: Self, b: Self) -> Self;
 
+    /// `self + other`.
+    ///
+    /// # Safety
+    /// The machine has the instruction set.
+    unsafe fn plus(self, other: Self) -> Self;
+
+    /// `self - other`.
+    ///
+    /// # Safety
+    /// The machine has the instruction set.
+    unsafe fn minus(self, other: Self) -> Self;
+
     /// `self * other`.
     ///
     /// # Safety
     /// The machine has the instruction set.
     unsafe fn times(self, other: Self) -> Self;
+
+    /// Sixteen vectors as the rows of a square, exchanged with its columns.
+    ///
+    /// # Safety
+    /// The machine has the instruction set.
+    unsafe fn transpose(rows: [Self; LANES]) -> [Self; LANES];
 
     /// The greater of each pair.
     ///
