@@ -145,7 +145,6 @@ fn what_a_pickle_claims_is_not_believed() {
 fn what_is_no_checkpoint_is_said() {
     assert!(matches!(parse(b""), Err(Fault::Empty)));
     assert!(matches!(parse(b"not a model"), Err(Fault::Unknown)));
-    assert!(matches!(parse(&file("script.pt")), Err(Fault::TorchScript)));
     assert!(matches!(parse(&legacy(b"}.")), Err(Fault::NoTensors)));
     let folder = pdn_testing::root();
     assert!(read(&folder).unwrap_err().to_string().contains("is a folder"));
