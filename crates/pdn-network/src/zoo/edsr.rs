@@ -214,6 +214,6 @@ mod tests {
         assert_eq!(candidates.len(), 1);
         assert_eq!((candidates[0].architecture, candidates[0].layout), ("edsr", "EDSR-PyTorch"));
         let said = error.to_string();
-        assert!(said.contains("body.1.conv2.bias") && said.contains("body.1.attention"), "{said}");
+        assert!(said.contains("1 missing: body.1.body.2.bias") && said.contains("body.1.attention"), "{said}");
     }
 }

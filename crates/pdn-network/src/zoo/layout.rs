@@ -83,7 +83,7 @@ pub fn recognise(tensors: &Tensors) -> Result<Recognised, RecogniseError> {
         for layout in architecture.layouts {
             let Some(config) = (layout.infer)(tensors) else { continue };
             let bound = (architecture.build)(&config).and_then(|network| {
-                let weights = network.bind(renamed(tensors, &network, layout))?;
+                let weights = bind(tensors, &network, layout)?;
                 Ok(Recognised { network, weights, layout: layout.name })
             });
             match bound {
@@ -107,23 +107,16 @@ pub fn recognise(tensors: &Tensors) -> Result<Recognised, RecogniseError> {
     }
 }
 
-/// The tensors under our names; those that no parameter asks for keep theirs, so that binding reports them. A leftover
-/// that happens to have one of our names must not stand in for the tensor that was meant.
-fn renamed(tensors: &Tensors, network: &Network, layout: &Layout) -> Tensors {
-    let mut rest = tensors.clone();
-    (layout.prepare)(&mut rest);
-    rest.retain(|key, _| !layout.ignored.iter().any(|prefix| key.starts_with(prefix)));
-    let mut ours = Tensors::new();
-    for param in &network.params {
-        if let Some(tensor) = rest.remove(&(layout.key)(&param.name, &network.config)) {
-            ours.insert(param.name.clone(), tensor);
-        }
+/// Binds tensors by the layout's names, so that a fault is told in the file's own.
+fn bind(tensors: &Tensors, network: &Network, layout: &Layout) -> Result<Weights, NetworkError> {
+    let mut stored = tensors.clone();
+    (layout.prepare)(&mut stored);
+    stored.retain(|key, _| !layout.ignored.iter().any(|prefix| key.starts_with(prefix)));
+    let mut theirs = network.clone();
+    for param in &mut theirs.params {
+        param.name = (layout.key)(&param.name, &network.config);
     }
-    for (key, tensor) in rest {
-        let name = if ours.contains_key(&key) { format!("{key} (as stored)") } else { key };
-        ours.insert(name, tensor);
-    }
-    ours
+    theirs.bind(stored)
 }
 
 fn unknown(tensors: &Tensors) -> RecogniseError {

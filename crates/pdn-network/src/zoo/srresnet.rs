@@ -168,11 +168,22 @@ fn fold(tensors: &mut Tensors) {
             tensors.insert(format!("{conv}.bias"), bias);
         }
     }
-    let channels =
-        tensors.get("conv1.0.bias").or(tensors.get("conv_block1.0.bias")).map_or(1, |bias| bias.data().len());
-    for slope in tensors.values_mut().filter(|tensor| tensor.shape() == [1]) {
-        *slope = Tensor::new(vec![channels], vec![slope.data()[0]; channels]);
+    let shared: Vec<String> = tensors.iter().filter(|(_, t)| t.shape() == [1]).map(|(key, _)| key.clone()).collect();
+    for key in shared {
+        if let Some(slopes) = repeated(tensors, &key) {
+            tensors.insert(key, slopes);
+        }
     }
+}
+
+/// A PReLU's one slope for each channel that the first convolution of its sequence gives, or that a pixel shuffle after
+/// that leaves.
+fn repeated(tensors: &Tensors, key: &str) -> Option<Tensor> {
+    let sequence = key.strip_suffix(".1.weight").or(key.strip_suffix(".2.weight"))?;
+    let outputs = *tensors.get(&format!("{sequence}.0.weight"))?.shape().first()?;
+    let head = tensors.get("conv1.0.bias").or(tensors.get("conv_block1.0.bias"))?;
+    let channels = head.data().len().min(outputs);
+    Some(Tensor::new(vec![channels], vec![tensors[key].data()[0]; channels]))
 }
 
 /// The convolution before a normalisation, and its weight and bias with the normalisation in them; `None` where the
