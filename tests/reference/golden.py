@@ -3,11 +3,14 @@ prompt, with its masks. The configuration is in the file's metadata, so a test n
 have too is compared with them.
 
     python -m venv venv && venv/bin/pip install -r requirements.txt && venv/bin/python golden.py
+
+Beginnings of names, if any are given, say which files to make.
 """
 
 import itertools
 import json
 import re
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +29,8 @@ BRANCH_ENDS = r"(conv2|\.conv|conv_after_body)\.weight$"
 
 
 def make(name: str, architecture: str, config: dict, height: int, width: int, amplitude: float, branch=1.0) -> None:
+    if not name.startswith(tuple(sys.argv[1:]) or ""):
+        return
     torch.set_default_dtype(torch.float64)
     arguments = {k: v for k, v in config.items() if v is not None}
     network = ARCHITECTURES[architecture](**arguments)
@@ -54,8 +59,9 @@ def make(name: str, architecture: str, config: dict, height: int, width: int, am
         "config": json.dumps(config),
         "picture": json.dumps([3, height, width]),
         "amplitude": str(amplitude),
-        "branch": str(branch),
     }
+    if branch != 1.0:
+        metadata["branch"] = str(branch)
     path = HERE / "golden" / f"{name}.safetensors"
     path.parent.mkdir(exist_ok=True)
     save_file(tensors, path, metadata)

@@ -95,7 +95,8 @@ def implementations(architecture: str, config: dict, tensors: dict):
         if scale == 4 or config["unshuffle"] > 1:
             network = basicsr("rrdbnet_arch", "RRDBNet")(3, 3, scale, features, config["blocks"], config["growth"])
             yield "basicsr", loaded(network, tensors)
-        yield "spandrel", with_spandrel(esrgan_first(tensors, config))
+        if scale != 3:  # which spandrel, too, takes for x2
+            yield "spandrel", with_spandrel(esrgan_first(tensors, config))
     if architecture == "msrresnet" and scale <= 4:
         yield "basicsr", loaded(basicsr("srresnet_arch", "MSRResNet")(3, 3, features, config["blocks"], scale), tensors)
     if architecture == "srvgg":

@@ -135,23 +135,21 @@ fn a_picture_without_whole_blocks_is_continued_by_its_reflection() {
 #[test]
 fn every_architecture_gives_the_same_pixels_in_tiles() {
     let networks = [
-        Rdn { features: 32, blocks: 2, layers: 3, ..Rdn::a(3) }.build().unwrap(),
-        Rrdb { features: 32, ..Rrdb::published(1, 1) }.build().unwrap(),
-        Rrdb { features: 32, ..Rrdb::published(1, 2) }.build().unwrap(),
-        Rrdb { features: 32, ..Rrdb::published(1, 4) }.build().unwrap(),
-        SrResNet { features: 32, blocks: 1, ..SrResNet::published(2) }.build().unwrap(),
-        MsrResNet { features: 32, blocks: 1, ..MsrResNet::published(3) }.build().unwrap(),
-        Srvgg { features: 32, convs: 2, ..Srvgg::compact(3) }.build().unwrap(),
+        Rdn { features: 16, growth: 16, blocks: 2, layers: 3, ..Rdn::a(3) }.build().unwrap(),
+        Rrdb { features: 16, growth: 16, ..Rrdb::published(1, 1) }.build().unwrap(),
+        Rrdb { features: 16, growth: 16, ..Rrdb::published(1, 2) }.build().unwrap(),
+        Rrdb { features: 16, growth: 16, ..Rrdb::published(1, 4) }.build().unwrap(),
+        SrResNet { features: 16, blocks: 1, ..SrResNet::published(2) }.build().unwrap(),
+        MsrResNet { features: 16, blocks: 1, ..MsrResNet::published(3) }.build().unwrap(),
+        Srvgg { features: 16, convs: 2, ..Srvgg::compact(3) }.build().unwrap(),
     ];
     for network in networks {
         for isa in Isa::available() {
             let plan = plan(&network, isa);
-            let picture = picture(21, 34);
+            let picture = picture(19, 30);
             let whole = run(&plan, &picture, RunOptions::default());
-            for tile in [7, 16] {
-                let tiled = run(&plan, &picture, RunOptions { tile: Some(tile), ..RunOptions::default() });
-                assert!(tiled == whole, "{} {} on {isa} in tiles of {tile}", network.architecture, network.config);
-            }
+            let tiled = run(&plan, &picture, RunOptions { tile: Some(11), ..RunOptions::default() });
+            assert!(tiled == whole, "{} {} on {isa}", network.architecture, network.config);
         }
     }
 }
