@@ -173,7 +173,188 @@ class Imdn(nn.Module):
         return self.upsampler(self.LR_conv(self.c(torch.cat(outputs, 1))) + head)
 
 
-ARCHITECTURES = {"edsr": Edsr, "pdn": Pdn, "imdn": Imdn}
+class Rcan(Trunk):
+    def __init__(self, scale, features, groups, blocks, squeezed, mean=None, plus=None):
+        super().__init__(scale, features)
+        modules, dcm = (plus["modules"], plus["dcm"]) if plus else (0, {})
+        self.body = nn.ModuleList(Group(features, blocks, modules, dcm, features // squeezed) for _ in range(groups))
+
+    def trunk(self, x, p):
+        for group in self.body:
+            x = group(x, p)
+        return x
+
+
+class DenseBlock(nn.Module):
+    """RDN's block: in EDSR-PyTorch's src/model/rdn.py."""
+
+    def __init__(self, features, growth, layers):
+        super().__init__()
+        self.convs = nn.ModuleList()
+        for c in range(layers):
+            layer = nn.Module()
+            layer.conv = nn.Sequential(conv(features + c * growth, growth, 3), nn.ReLU())
+            self.convs.append(layer)
+        self.LFF = conv(features + layers * growth, features, 1)
+
+    def forward(self, x):
+        maps = x
+        for layer in self.convs:
+            maps = torch.cat([maps, layer.conv(maps)], 1)
+        return x + self.LFF(maps)
+
+
+class Rdn(nn.Module):
+    def __init__(self, scale, features, growth, blocks, layers, range=255.0, dcm=None):
+        super().__init__()
+        self.SFENet1, self.SFENet2 = conv(3, features, 3), conv(features, features, 3)
+        self.RDBs = nn.ModuleList(DenseBlock(features, growth, layers) for _ in [None] * blocks)
+        for block in self.RDBs if dcm is not None else []:
+            block.dcm = Dcm(features, **dcm)
+        self.GFF = nn.Sequential(conv(blocks * features, features, 1), conv(features, features, 3))
+        stages, channels = [], features
+        for r in [3] if scale == 3 else [2] * (scale.bit_length() - 1):
+            stages += [conv(channels, growth * r * r, 3), nn.PixelShuffle(r)]
+            channels = growth
+        self.UPNet = nn.Sequential(*stages, conv(channels, 3, 3))
+
+    def forward(self, x, p=None):
+        head = self.SFENet1(x)
+        x, outputs = self.SFENet2(head), []
+        for block in self.RDBs:
+            x = block(x)
+            x = block.dcm(x, p) if hasattr(block, "dcm") else x
+            outputs.append(x)
+        return self.UPNet(self.GFF(torch.cat(outputs, 1)) + head)
+
+
+class RrdbDenseBlock(nn.Module):
+    """ESRGAN's dense block: BasicSR's rrdbnet_arch.py."""
+
+    def __init__(self, features, growth):
+        super().__init__()
+        for i in range(5):
+            self.add_module(f"conv{i + 1}", conv(features + i * growth, growth if i < 4 else features, 3))
+
+    def forward(self, x):
+        maps = x
+        for i in range(1, 5):
+            maps = torch.cat([maps, F.leaky_relu(getattr(self, f"conv{i}")(maps), 0.2)], 1)
+        return self.conv5(maps) * 0.2 + x
+
+
+class Rrdb(nn.Module):
+    def __init__(self, scale, features, growth, blocks, unshuffle=1, dcm=None):
+        super().__init__()
+        self.unshuffle = unshuffle
+        self.conv_first = conv(3 * unshuffle**2, features, 3)
+        self.body = nn.ModuleList(nn.Module() for _ in range(blocks))
+        for block in self.body:
+            for r in (1, 2, 3):
+                block.add_module(f"rdb{r}", RrdbDenseBlock(features, growth))
+            if dcm is not None:
+                block.dcm = Dcm(features, **dcm)
+        self.conv_body = conv(features, features, 3)
+        factor = scale * unshuffle
+        self.factors = [3] if factor == 3 else [2] * (factor.bit_length() - 1)
+        for s in range(len(self.factors)):
+            self.add_module(f"conv_up{s + 1}", conv(features, features, 3))
+        self.conv_hr, self.conv_last = conv(features, features, 3), conv(features, 3, 3)
+
+    def forward(self, x, p=None):
+        head = x = self.conv_first(F.pixel_unshuffle(x, self.unshuffle))
+        for block in self.body:
+            x = block.rdb3(block.rdb2(block.rdb1(x))) * 0.2 + x
+            x = block.dcm(x, p) if hasattr(block, "dcm") else x
+        x = self.conv_body(x) + head
+        for s, r in enumerate(self.factors):
+            x = F.interpolate(x, scale_factor=r, mode="nearest")
+            x = F.leaky_relu(getattr(self, f"conv_up{s + 1}")(x), 0.2)
+        return self.conv_last(F.leaky_relu(self.conv_hr(x), 0.2))
+
+
+class SrResNet(nn.Module):
+    """SRResNet with its normalisation folded into the convolutions, which `pickles.py` has as published."""
+
+    def __init__(self, scale, features, blocks, dcm=None):
+        super().__init__()
+        self.conv_first, self.act_first = conv(3, features, 9), nn.PReLU(features)
+        self.body = nn.ModuleList(nn.Module() for _ in range(blocks))
+        for block in self.body:
+            block.conv1, block.act, block.conv2 = conv(features, features, 3), nn.PReLU(features), conv(features, features, 3)
+            if dcm is not None:
+                block.dcm = Dcm(features, **dcm)
+        self.conv_after_body = conv(features, features, 3)
+        stages, self.factors = upsampler(features, scale)
+        self.upsample = nn.ModuleList(nn.Module() for _ in stages)
+        for stage, layer in zip(self.upsample, stages):
+            stage.conv, stage.act = layer, nn.PReLU(features)
+        self.conv_last = conv(features, 3, 9)
+
+    def forward(self, x, p=None):
+        head = x = self.act_first(self.conv_first(x))
+        for block in self.body:
+            x = x + block.conv2(block.act(block.conv1(x)))
+            x = block.dcm(x, p) if hasattr(block, "dcm") else x
+        x = self.conv_after_body(x) + head
+        for stage, r in zip(self.upsample, self.factors):
+            x = stage.act(F.pixel_shuffle(stage.conv(x), r))
+        return self.conv_last(x)
+
+
+class MsrResNet(nn.Module):
+    """BasicSR's srresnet_arch.py."""
+
+    def __init__(self, scale, features, blocks, dcm=None):
+        super().__init__()
+        self.scale = scale
+        self.conv_first = conv(3, features, 3)
+        self.body = nn.ModuleList(Block(features) for _ in range(blocks))
+        for block in self.body if dcm is not None else []:
+            block.dcm = Dcm(features, **dcm)
+        stages, self.factors = upsampler(features, scale)
+        for s, layer in enumerate(stages):
+            self.add_module(f"upconv{s + 1}", layer)
+        self.conv_hr, self.conv_last = conv(features, features, 3), conv(features, 3, 3)
+
+    def forward(self, x, p=None):
+        base = F.interpolate(x, scale_factor=self.scale, mode="bilinear", align_corners=False)
+        x = F.leaky_relu(self.conv_first(x), 0.1)
+        for block in self.body:
+            x = block(x)
+            x = block.dcm(x, p) if hasattr(block, "dcm") else x
+        for s, r in enumerate(self.factors):
+            x = F.leaky_relu(F.pixel_shuffle(getattr(self, f"upconv{s + 1}")(x), r), 0.1)
+        return self.conv_last(F.leaky_relu(self.conv_hr(x), 0.1)) + base
+
+
+class Srvgg(nn.Module):
+    """BasicSR's srvgg_arch.py."""
+
+    def __init__(self, scale, features, convs):
+        super().__init__()
+        self.scale = scale
+        layers = [conv(3, features, 3), nn.PReLU(features)]
+        for _ in range(convs):
+            layers += [conv(features, features, 3), nn.PReLU(features)]
+        self.body = nn.Sequential(*layers, conv(features, 3 * scale * scale, 3))
+
+    def forward(self, x, p=None):
+        base = F.interpolate(x, scale_factor=self.scale, mode="nearest")
+        return F.pixel_shuffle(self.body(x), self.scale) + base
+
+
+ARCHITECTURES = {
+    "edsr": Edsr,
+    "pdn": Pdn,
+    "imdn": Imdn,
+    "rcan": Rcan,
+    "rdn": Rdn,
+    "rrdb": Rrdb,
+    "srresnet": SrResNet,
+    "msrresnet": MsrResNet,
+    "srvgg": Srvgg,
+}
 
 
 def our_name(name: str) -> str:

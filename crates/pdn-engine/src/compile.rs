@@ -6,7 +6,7 @@
 
 use crate::step::{Fused, Place, Program, Source, Step, Value, Work};
 use pdn_kernels::{Activation, Conv, LANES};
-use pdn_network::{Act, Binary, Dcm, Extent, Network, NodeId, Op, ParamId, Weights};
+use pdn_network::{Act, Binary, Dcm, Extent, Network, NodeId, Op, ParamId, Shape, Weights};
 
 /// The steps that run a network, its modules already folded.
 pub(crate) fn compile(network: &Network, weights: &Weights) -> Program {
@@ -75,6 +75,17 @@ impl<'a> Compiler<'a> {
                 let value = self.value(id);
                 self.map_step(id, work, value, 0);
             }
+            (Op::Enlarge(interpolation, r), _) => {
+                let work = Work::Enlarge { input: self.source(node.inputs[0]), interpolation: *interpolation, r: *r };
+                let value = self.value(id);
+                self.map_step(id, work, value, 0);
+            }
+            (Op::Act(Act::PRelu(slopes)), _) => {
+                let slopes = self.weights[*slopes].data().to_vec();
+                let value = self.value(id);
+                self.map_step(id, Work::PRelu { input: self.source(node.inputs[0]), slopes }, value, 0);
+            }
+            (Op::Scale(_) | Op::Binary(Binary::Add), _) if self.sums_maps(&node.inputs) => self.sum(id),
             (Op::Binary(Binary::Mul), _) if self.multiplies_channels(&node.inputs) => {
                 let work = Work::Multiply { input: self.source(node.inputs[0]), factors: node.inputs[1] };
                 let value = self.value(id);
@@ -97,8 +108,23 @@ impl<'a> Compiler<'a> {
         let conv = Conv::new(kernel.data(), &bias, inputs, side, shuffle);
         self.pad = self.pad.max(side / 2);
         let value = self.value(last);
-        let cost = kernel.data().len() * self.values[input.value].scale.pow(2);
+        let cost = self.values[input.value].extent.per_picture_pixel(kernel.data().len());
         self.map_step(last, Work::Conv { conv: Box::new(conv), input, fused }, value, cost);
+    }
+
+    /// A sum of two maps, or a factor and the sum after it where nothing else reads what lies between.
+    fn sum(&mut self, id: NodeId) {
+        let node = self.network.node(id);
+        let input = self.source(node.inputs[0]);
+        let (last, scale, add) = match node.op {
+            Op::Scale(factor) => {
+                let (last, fused, _) = self.follow(id, Fused { scale: factor as f32, ..Fused::NOTHING }, false);
+                (last, fused.scale, fused.add)
+            }
+            _ => (id, 1.0, Some(self.source(node.inputs[1]))),
+        };
+        let value = self.value(last);
+        self.map_step(last, Work::Sum { input, scale, add }, value, 0);
     }
 
     /// A mask step and a convolution step.
@@ -106,16 +132,16 @@ impl<'a> Compiler<'a> {
         let index = self.dcms;
         self.dcms += 1;
         let input = self.source(self.network.node(id).inputs[0]);
-        let scale = self.values[input.value].scale;
+        let extent = self.values[input.value].extent;
         let [.., inputs, side, _] = *self.weights[dcm.kernel.0].shape() else {
             unreachable!("a kernel has at least three dimensions");
         };
         // Unfolded, the mask kernel appends the mask too; the convolution does not read it.
         let masked = if dcm.is_deployed() || dcm.zeta.is_none() { inputs } else { inputs + 1 };
         self.pad = self.pad.max(side / 2);
-        self.values.push(Value { channels: masked, scale });
+        self.values.push(Value { channels: masked, extent });
         let z = self.values.len() - 1;
-        let cost = if dcm.zeta.is_some() { dcm.features * inputs } else { 0 } * scale.pow(2);
+        let cost = extent.per_picture_pixel(if dcm.zeta.is_some() { dcm.features * inputs } else { 0 });
         self.steps.push(Step { work: Work::Mask { dcm: index, input }, out: Some(z), frees: Vec::new(), cost });
         let (last, fused) = match dcm.options.residual {
             true => (id, Fused { add: Some(input), ..Fused::NOTHING }),
@@ -126,7 +152,7 @@ impl<'a> Compiler<'a> {
         };
         let input = Source { value: z, first_block: 0, channels: inputs };
         let value = self.value(last);
-        let cost = dcm.features * inputs * side * side * scale.pow(2);
+        let cost = extent.per_picture_pixel(dcm.features * inputs * side * side);
         self.map_step(last, Work::MixedConv { dcm: index, input, fused }, value, cost);
     }
 
@@ -185,6 +211,11 @@ impl<'a> Compiler<'a> {
         inputs.iter().rev().skip(1).all(|id| channels(id).is_multiple_of(LANES))
     }
 
+    /// Whether all are maps of one shape.
+    fn sums_maps(&self, inputs: &[NodeId]) -> bool {
+        inputs.iter().all(|id| self.same_shape(*id, inputs[0]) && matches!(self.place(*id), Place::Map(_)))
+    }
+
     fn multiplies_channels(&self, inputs: &[NodeId]) -> bool {
         let [map, factors] = [0, 1].map(|i| self.network.node(inputs[i]).shape);
         factors.extent == Extent::One && factors.channels == map.channels
@@ -192,9 +223,8 @@ impl<'a> Compiler<'a> {
 
     /// A new value of a node's shape.
     fn value(&mut self, id: NodeId) -> usize {
-        let shape = self.network.node(id).shape;
-        let Extent::Picture(scale) = shape.extent else { unreachable!("only maps are values") };
-        self.values.push(Value { channels: shape.channels, scale });
+        let Shape { channels, extent } = self.network.node(id).shape;
+        self.values.push(Value { channels, extent });
         self.values.len() - 1
     }
 
@@ -236,6 +266,8 @@ fn reads(work: &Work) -> Vec<usize> {
         }
         Work::Mask { input, .. } | Work::Multiply { input, .. } => vec![input.value],
         Work::Pool { input, .. } | Work::Shuffle { input, .. } => vec![input.value],
+        Work::PRelu { input, .. } | Work::Enlarge { input, .. } => vec![input.value],
+        Work::Sum { input, add, .. } => [Some(input.value), add.map(|add| add.value)].into_iter().flatten().collect(),
         Work::Concat { inputs } => inputs.iter().map(|input| input.value).collect(),
         Work::Reference { inputs, .. } => inputs
             .iter()

@@ -37,10 +37,7 @@ impl Plan {
         if !isa.is_available() {
             return Err(RunError::Isa(isa));
         }
-        let extents = network.nodes.iter().map(|node| node.shape.extent);
-        if network.node(network.output).shape.extent == Extent::One
-            || extents.into_iter().any(|extent| matches!(extent, Extent::Reduced(_) | Extent::Sequence))
-        {
+        if !matches!(network.node(network.output).shape.extent, Extent::Picture(_)) {
             return Err(RunError::Encoder(network.architecture));
         }
         let (network, weights) = fold(network, weights);
@@ -78,6 +75,7 @@ impl Plan {
 
     /// Bytes that running on a whole picture takes, beside the weights, the picture and the output.
     pub fn memory(&self, height: usize, width: usize) -> usize {
-        Placement::new(&self.program, height, width).bytes()
+        let multiple = self.network.multiple();
+        Placement::new(&self.program, height.next_multiple_of(multiple), width.next_multiple_of(multiple)).bytes()
     }
 }

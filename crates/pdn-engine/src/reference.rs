@@ -6,7 +6,7 @@ use crate::RunError;
 use crate::error::check_inputs;
 use crate::sequence;
 use num_traits::Float;
-use pdn_network::{Act, Binary, End, Network, Node, Op, Pool, Tensor, Weights};
+use pdn_network::{Act, Binary, End, Interpolation, Network, Node, Op, Pool, Tensor, Weights};
 use rayon::prelude::*;
 
 /// A number that the reference executor computes in.
@@ -167,6 +167,13 @@ pub(crate) fn operate<T: Real>(node: &Node, inputs: &[&Map<T>], weights: &Weight
             let kernel = mixed(mixture, &weights[*bank]);
             convolve(x(), &kernel, &mixed(mixture, &weights[*bias]), weights[*bank].shape()[4])
         }
+        Op::Act(Act::PRelu(slopes)) => {
+            let (mut out, pixels) = (x().clone(), x().pixels());
+            for (plane, slope) in out.data.chunks_mut(pixels).zip(numbers::<T>(&weights[*slopes])) {
+                plane.iter_mut().filter(|v| **v < T::zero()).for_each(|v| *v = *v * slope);
+            }
+            out
+        }
         Op::Act(act) => x().map(|v| activate(*act, v)),
         Op::Binary(binary) => {
             let mut out = x().clone();
@@ -191,6 +198,7 @@ pub(crate) fn operate<T: Real>(node: &Node, inputs: &[&Map<T>], weights: &Weight
             Map::new(*len, x().height, x().width, x().data[start * pixels..(start + len) * pixels].to_vec())
         }
         Op::PixelShuffle(r) => pixel_shuffle(x(), *r),
+        Op::Enlarge(interpolation, r) => enlarge(x(), *interpolation, *r),
         Op::GlobalPool(pool) => {
             Map::vector((0..x().channels).map(|channel| statistic(*pool, x().plane(channel))).collect())
         }
@@ -275,6 +283,7 @@ fn activate<T: Real>(act: Act, v: T) -> T {
         Act::Sigmoid => T::one() / (T::one() + (-v).exp()),
         Act::Gelu => sequence::gelu(v),
         Act::QuickGelu => v / (T::one() + (v * real(-1.702)).exp()),
+        Act::PRelu(_) => unreachable!("it is run with its slopes"),
     }
 }
 
@@ -290,6 +299,23 @@ fn pixel_shuffle<T: Real>(x: &Map<T>, r: usize) -> Map<T> {
         }
     }
     Map::new(channels, height, width, data)
+}
+
+fn enlarge<T: Real>(x: &Map<T>, interpolation: Interpolation, r: usize) -> Map<T> {
+    let (height, width) = (x.height * r, x.width * r);
+    let mut data = Vec::with_capacity(x.channels * height * width);
+    for c in 0..x.channels {
+        let plane = x.plane(c);
+        for y in 0..height {
+            let rows = interpolation.taps(y, r, x.height);
+            for col in 0..width {
+                let columns = interpolation.taps(col, r, x.width);
+                let pairs = rows.iter().flat_map(|(y, wy)| columns.iter().map(move |(x, wx)| (y, x, wy * wx)));
+                data.push(pairs.map(|(row, col, weight)| plane[row * x.width + col] * real(weight)).sum());
+            }
+        }
+    }
+    Map::new(x.channels, height, width, data)
 }
 
 fn statistic<T: Real>(pool: Pool, plane: &[T]) -> T {

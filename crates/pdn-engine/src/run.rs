@@ -6,8 +6,10 @@ use crate::plan::Plan;
 use crate::reference::{self, Map};
 use crate::rows::Rows;
 use crate::step::{Fused, Place, Source, Step, Work};
-use pdn_kernels::{Conv, LANES, RowShape, Store, mask_row, multiply_channels, sum_channels};
-use pdn_network::{NodeId, Op, Pool};
+use pdn_kernels::{
+    Conv, LANES, RowShape, Store, add_scaled, mask_row, multiply_channels, prelu_channels, scale_and_add, sum_channels,
+};
+use pdn_network::{Interpolation, NodeId, Op, Pool};
 use rayon::prelude::*;
 
 /// One tile on its way through a plan.
@@ -96,6 +98,17 @@ impl Run<'_> {
                 }
             }),
             Work::Shuffle { input, r } => self.shuffle(*input, *r, out),
+            Work::PRelu { input, slopes } => {
+                let mut slopes = slopes.clone();
+                slopes.resize(out.shape.blocks * LANES, 0.0);
+                let shape = out.shape;
+                out.par_rows(1).for_each(|(y, row)| prelu_channels(self.blocks(*input, y), shape, &slopes, row));
+            }
+            Work::Sum { input, scale, add } => out.par_rows(1).for_each(|(y, row)| match add {
+                Some(add) => scale_and_add(self.blocks(*input, y), *scale, self.blocks(*add, y), row),
+                None => row.iter_mut().zip(self.blocks(*input, y)).for_each(|(out, v)| *out = v * scale),
+            }),
+            Work::Enlarge { input, interpolation, r } => self.enlarge(*input, *interpolation, *r, out),
             Work::Reference { node, inputs } => out.fill_from(&self.reference(*node, inputs)),
             Work::Pool { .. } | Work::Vector { .. } => unreachable!("vectors are not maps"),
         }
@@ -175,6 +188,23 @@ impl Run<'_> {
                     let from = (c * r + y % r) * r + dx;
                     row[out_shape.at(c / LANES, x * r + dx) + c % LANES] =
                         source[shape.at(from / LANES, x) + from % LANES];
+                }
+            }
+        });
+    }
+
+    fn enlarge(&self, input: Source, interpolation: Interpolation, r: usize, out: &mut Rows) {
+        let (shape, out_shape) = (self.shape(input), out.shape);
+        let height = self.rows(input).height;
+        out.par_rows(1).for_each(|(y, row)| {
+            let lines = interpolation.taps(y, r, height).map(|(y, weight)| (self.blocks(input, y), weight as f32));
+            row.fill(0.0);
+            for (block, x) in (0..shape.blocks).flat_map(|block| (0..out_shape.width).map(move |x| (block, x))) {
+                let out = &mut row[out_shape.at(block, x)..][..LANES];
+                for (at, weight) in interpolation.taps(x, r, shape.width) {
+                    for (line, line_weight) in lines.iter().filter(|(_, line_weight)| *line_weight != 0.0) {
+                        add_scaled(&line[shape.at(block, at)..][..LANES], line_weight * weight as f32, out);
+                    }
                 }
             }
         });

@@ -1,7 +1,7 @@
 //! What a compiled network is made of: maps kept as rows, and steps that write them.
 
 use pdn_kernels::{Activation, Conv, RowShape};
-use pdn_network::{NodeId, Pool};
+use pdn_network::{Extent, Interpolation, NodeId, Pool};
 
 /// The steps of a network, in order, and the maps they write.
 #[derive(Debug)]
@@ -16,8 +16,8 @@ pub(crate) struct Program {
 impl Program {
     /// Row shape and height of a value for a picture.
     pub(crate) fn rows_of(&self, value: usize, height: usize, width: usize) -> (RowShape, usize) {
-        let Value { channels, scale } = self.values[value];
-        (RowShape::new(channels, width * scale, self.pad), height * scale)
+        let Value { channels, extent } = self.values[value];
+        (RowShape::new(channels, extent.side(width), self.pad), extent.side(height))
     }
 }
 
@@ -25,7 +25,7 @@ impl Program {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Value {
     pub(crate) channels: usize,
-    pub(crate) scale: usize,
+    pub(crate) extent: Extent,
 }
 
 /// Channels of a value: a run of whole blocks, or of its start.
@@ -75,6 +75,12 @@ pub(crate) enum Work {
     Concat { inputs: Vec<Source> },
     /// A pixel shuffle that no convolution took in.
     Shuffle { input: Source, r: usize },
+    /// A leaky ReLU with a slope for each channel, that no convolution took in.
+    PRelu { input: Source, slopes: Vec<f32> },
+    /// A map times a factor, plus another where there is one.
+    Sum { input: Source, scale: f32, add: Option<Source> },
+    /// An enlargement without weights.
+    Enlarge { input: Source, interpolation: Interpolation, r: usize },
     /// A statistic over the picture, into the node's vector.
     Pool { pool: Pool, input: Source, node: NodeId },
     /// Any other operation on maps, through the reference.

@@ -3,6 +3,9 @@
 //! A tile is run with exactly the pixels around it that can change it (the network's receptive radius), cut off at the
 //! picture's edge, where every layer pads with zeros as it does without tiles. So the pixels do not depend on how a
 //! picture is tiled: they are equal to the last bit.
+//!
+//! A network that works on a reduced picture reads whole blocks of pixels: tiles see whole blocks, and a picture that does
+//! not end with one is continued by its reflection, as Real-ESRGAN does.
 
 use crate::RunError;
 use crate::error::check_inputs;
@@ -13,6 +16,7 @@ use crate::rows::Rows;
 use crate::step::Source;
 use pdn_kernels::LANES;
 use rayon::prelude::*;
+use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::{MutexGuard, PoisonError};
 
@@ -78,7 +82,9 @@ impl Plan {
         let (height, width) = (picture.height, picture.width);
         check_inputs(&self.network, (picture.channels, height, width), self.prompt.as_ref().map(Vec::len))?;
         let side = self.tile_side(height, width, options)?;
-        let tiles: Vec<Tile> = tiles(height, width, side, self.summary.receptive_radius).collect();
+        let block = self.network.multiple();
+        let continued = reflected(picture, block);
+        let tiles: Vec<Tile> = tiles(height, width, side, self.summary.receptive_radius, block).collect();
         let cost: usize = self.program.steps.iter().map(|step| step.cost).sum();
         let total: usize = tiles.iter().map(|tile| cost * tile.pixels()).sum();
         // Memory of the last run serves this one: fresh pages cost a tenth of the time of a small picture.
@@ -94,7 +100,7 @@ impl Plan {
                 drop(space.take());
             }
             let space = space.get_or_insert_with(|| Workspace::new(&self.program, h, w));
-            let rows = self.run_tile(&tile.cut(picture), space, &mut watch).ok_or(RunError::Cancelled)?;
+            let rows = self.run_tile(&tile.cut(&continued), space, &mut watch).ok_or(RunError::Cancelled)?;
             let piece = tile.piece(&rows, self.program.output, self.network.scale);
             if !piece.is_finite() {
                 return Err(RunError::NotFinite);
@@ -130,7 +136,7 @@ impl Plan {
         }
         let mut side = whole;
         loop {
-            let seen = side + 2 * self.summary.receptive_radius;
+            let seen = side + 2 * (self.summary.receptive_radius + self.network.multiple() - 1);
             let needed = self.memory(seen.min(height), seen.min(width));
             if needed <= options.memory {
                 return Ok(side);
@@ -157,17 +163,36 @@ struct Tile {
     columns: Span,
 }
 
-/// Cuts a length into spans of at most `side`, each seeing `halo` further, within the length.
-fn spans(length: usize, side: usize, halo: usize) -> impl Iterator<Item = Span> + Clone {
+/// Cuts a length into spans of at most `side`, each seeing `halo` further in whole blocks, within the length's blocks.
+fn spans(length: usize, side: usize, halo: usize, block: usize) -> impl Iterator<Item = Span> + Clone {
     (0..length).step_by(side).map(move |start| {
         let end = (start + side).min(length);
-        Span { given: start..end, seen: start.saturating_sub(halo)..(end + halo).min(length) }
+        let first = start.saturating_sub(halo) / block * block;
+        Span { given: start..end, seen: first..(end + halo).min(length).next_multiple_of(block) }
     })
 }
 
-fn tiles(height: usize, width: usize, side: usize, halo: usize) -> impl Iterator<Item = Tile> {
-    let columns = spans(width, side, halo);
-    spans(height, side, halo)
+/// A picture continued by its reflection, without the edge itself, to whole blocks of pixels.
+fn reflected(picture: &Map<f32>, block: usize) -> Cow<'_, Map<f32>> {
+    let (height, width) = (picture.height.next_multiple_of(block), picture.width.next_multiple_of(block));
+    if (height, width) == (picture.height, picture.width) {
+        return Cow::Borrowed(picture);
+    }
+    let mirror = |at: usize, length: usize| match at.checked_sub(length) {
+        None => at,
+        Some(beyond) => length.saturating_sub(2 + beyond),
+    };
+    let mut data = Vec::with_capacity(picture.channels * height * width);
+    for (c, y) in (0..picture.channels).flat_map(|c| (0..height).map(move |y| (c, mirror(y, picture.height)))) {
+        let row = &picture.plane(c)[y * picture.width..][..picture.width];
+        data.extend((0..width).map(|x| row[mirror(x, picture.width)]));
+    }
+    Cow::Owned(Map::new(picture.channels, height, width, data))
+}
+
+fn tiles(height: usize, width: usize, side: usize, halo: usize, block: usize) -> impl Iterator<Item = Tile> {
+    let columns = spans(width, side, halo, block);
+    spans(height, side, halo, block)
         .flat_map(move |rows| columns.clone().map(move |columns| Tile { rows: rows.clone(), columns }))
 }
 

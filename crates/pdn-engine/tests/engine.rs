@@ -1,7 +1,7 @@
 //! The engine against the reference executor, and against itself: tiles, threads and memory.
 
 use pdn_engine::{Isa, Map, Plan, RunError, RunOptions, reference};
-use pdn_network::zoo::{Edsr, Imdn, Pdn};
+use pdn_network::zoo::{Edsr, Imdn, MsrResNet, Pdn, Rdn, Rrdb, SrResNet, Srvgg};
 use pdn_network::{Act, Builder, DcmOptions, Network, PictureFormat, Pool, hashed};
 use proptest::prelude::*;
 
@@ -107,6 +107,49 @@ fn pixels_do_not_depend_on_tiles_or_threads() {
                 let again = pool.install(|| run(&plan, &picture, RunOptions::default()));
                 assert!(again == whole, "{} on {isa} with {threads} threads", network.architecture);
             }
+        }
+    }
+}
+
+#[test]
+fn a_picture_without_whole_blocks_is_continued_by_its_reflection() {
+    for (scale, height, width) in [(2, 5, 8), (2, 6, 7), (1, 5, 7), (1, 1, 3), (1, 2, 4)] {
+        let network = Rrdb { features: 16, growth: 16, ..Rrdb::published(1, scale) }.build().unwrap();
+        let block = network.multiple();
+        let small = picture(height, width);
+        let mirror = |at: usize, length: usize| if at < length { at } else { (2 * length).saturating_sub(2 + at) };
+        let (h, w) = (height.next_multiple_of(block), width.next_multiple_of(block));
+        let at = |i: usize| (i / (h * w), mirror(i / w % h, height), mirror(i % w, width));
+        let data = (0..3 * h * w).map(at).map(|(c, y, x)| small.data[(c * height + y) * width + x]).collect();
+        let plan = plan(&network, Isa::best());
+        let whole = run(&plan, &Map::new(3, h, w, data), RunOptions::default());
+        let found = run(&plan, &small, RunOptions::default());
+        assert_eq!((found.height, found.width), (height * scale, width * scale));
+        for (i, v) in found.data.iter().enumerate() {
+            let (c, y, x) = (i / (found.height * found.width), i / found.width % found.height, i % found.width);
+            assert_eq!(*v, whole.data[(c * whole.height + y) * whole.width + x], "x{scale} {height}x{width}");
+        }
+    }
+}
+
+#[test]
+fn every_architecture_gives_the_same_pixels_in_tiles() {
+    let networks = [
+        Rdn { features: 16, growth: 16, blocks: 2, layers: 3, ..Rdn::a(3) }.build().unwrap(),
+        Rrdb { features: 16, growth: 16, ..Rrdb::published(1, 1) }.build().unwrap(),
+        Rrdb { features: 16, growth: 16, ..Rrdb::published(1, 2) }.build().unwrap(),
+        Rrdb { features: 16, growth: 16, ..Rrdb::published(1, 4) }.build().unwrap(),
+        SrResNet { features: 16, blocks: 1, ..SrResNet::published(2) }.build().unwrap(),
+        MsrResNet { features: 16, blocks: 1, ..MsrResNet::published(3) }.build().unwrap(),
+        Srvgg { features: 16, convs: 2, ..Srvgg::compact(3) }.build().unwrap(),
+    ];
+    for network in networks {
+        for isa in Isa::available() {
+            let plan = plan(&network, isa);
+            let picture = picture(19, 30);
+            let whole = run(&plan, &picture, RunOptions::default());
+            let tiled = run(&plan, &picture, RunOptions { tile: Some(11), ..RunOptions::default() });
+            assert!(tiled == whole, "{} {} on {isa}", network.architecture, network.config);
         }
     }
 }

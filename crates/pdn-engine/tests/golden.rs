@@ -3,19 +3,31 @@
 
 use pdn_engine::reference;
 use pdn_engine::{Isa, Map, Plan, RunOptions};
-use pdn_network::{Network, hashed, zoo};
+use pdn_network::{Init, Network, Tensor, Weights, hashed, zoo};
 use safetensors::SafeTensors;
 use std::collections::BTreeMap;
 
 struct Golden {
     name: String,
     network: Network,
+    /// Factor on the last kernels of residual branches.
+    branch: f32,
     picture: Vec<f32>,
     size: [usize; 3],
     tensors: BTreeMap<String, Vec<f32>>,
 }
 
 impl Golden {
+    /// Hashed weights, made anew each time: all networks' together would fill gigabytes.
+    fn weights(&self) -> Weights {
+        let mut tensors = self.network.name_weights(hashed::weights(&self.network));
+        for param in self.network.params.iter().filter(|param| matches!(param.init, Init::Branch(_))) {
+            let data = tensors[&param.name].data().iter().map(|v| v * self.branch).collect();
+            tensors.insert(param.name.clone(), Tensor::new(param.shape.clone(), data));
+        }
+        self.network.bind(tensors).unwrap()
+    }
+
     fn prompt(&self) -> Option<Vec<f32>> {
         self.network.prompt_dim().map(|dim| hashed::prompt("prompt", dim))
     }
@@ -25,7 +37,7 @@ fn goldens() -> Vec<Golden> {
     let folder = pdn_testing::root().join("tests/reference/golden");
     let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
-    assert!(files.len() >= 28, "the golden files are part of the repository");
+    assert!(files.len() >= 63, "the golden files are part of the repository");
     files.iter().map(|path| golden(path)).collect()
 }
 
@@ -41,6 +53,7 @@ fn golden(path: &std::path::Path) -> Golden {
     Golden {
         name: path.file_stem().unwrap().to_string_lossy().into_owned(),
         network: zoo::build(&metadata["architecture"], &config).unwrap(),
+        branch: metadata.get("branch").map_or(1.0, |factor| factor.parse().unwrap()),
         picture: hashed::numbers("picture", size.iter().product(), amplitude),
         size,
         tensors: read.tensors().into_iter().map(|(name, view)| (name, numbers(view.data()))).collect(),
@@ -64,8 +77,7 @@ fn run_reference<T: reference::Real>(golden: &Golden) -> BTreeMap<String, Vec<f6
     let [channels, height, width] = golden.size;
     let picture = Map::new(channels, height, width, golden.picture.iter().map(number).collect());
     let prompt: Option<Vec<T>> = golden.prompt().map(|p| p.iter().map(number).collect());
-    let weights = hashed::weights(&golden.network);
-    let out = reference::run(&golden.network, &weights, &picture, prompt.as_deref()).unwrap();
+    let out = reference::run(&golden.network, &golden.weights(), &picture, prompt.as_deref()).unwrap();
     let mut maps = vec![("output".to_owned(), out.picture)];
     maps.extend(out.taps);
     maps.into_iter().map(|(name, map)| (name, map.data.iter().map(|v| v.to_f64().unwrap()).collect())).collect()
@@ -105,7 +117,7 @@ fn the_engine_gives_what_pytorch_gives_with_every_instruction_set() {
         check(&format!("engine {isa}"), 5e-6, |golden| {
             let [channels, height, width] = golden.size;
             let picture = Map::new(channels, height, width, golden.picture.clone());
-            let mut plan = Plan::new(&golden.network, &hashed::weights(&golden.network), isa).unwrap();
+            let mut plan = Plan::new(&golden.network, &golden.weights(), isa).unwrap();
             if let Some(prompt) = golden.prompt() {
                 plan.set_prompt(&prompt).unwrap();
             }

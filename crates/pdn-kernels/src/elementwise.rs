@@ -7,13 +7,46 @@ use crate::{LANES, RowShape};
 /// # Panics
 /// When a slice is not of the shape's length or there are fewer factors than lanes.
 pub fn multiply_channels(row: &[f32], shape: RowShape, factors: &[f32], out: &mut [f32]) {
+    each_with_its_channel(row, shape, factors, out, |v, factor| v * factor);
+}
+
+/// Multiplies what is negative by its channel's slope.
+///
+/// # Panics
+/// When a slice is not of the shape's length or there are fewer slopes than lanes.
+pub fn prelu_channels(row: &[f32], shape: RowShape, slopes: &[f32], out: &mut [f32]) {
+    each_with_its_channel(row, shape, slopes, out, |v, slope| if v < 0.0 { v * slope } else { v });
+}
+
+/// `out = row * scale + add`.
+///
+/// # Panics
+/// When the slices are not of one length.
+pub fn scale_and_add(row: &[f32], scale: f32, add: &[f32], out: &mut [f32]) {
+    assert!(row.len() == out.len() && add.len() == out.len(), "rows of one length");
+    for ((out, v), add) in out.iter_mut().zip(row).zip(add) {
+        *out = v * scale + add;
+    }
+}
+
+/// `out += row * scale`.
+///
+/// # Panics
+/// When the slices are not of one length.
+pub fn add_scaled(row: &[f32], scale: f32, out: &mut [f32]) {
+    assert_eq!(row.len(), out.len(), "rows of one length");
+    out.iter_mut().zip(row).for_each(|(out, v)| *out += v * scale);
+}
+
+/// A function of each number of a row and the number of its channel.
+fn each_with_its_channel(row: &[f32], shape: RowShape, channels: &[f32], out: &mut [f32], f: impl Fn(f32, f32) -> f32) {
     assert!(row.len() == shape.len() && out.len() == shape.len(), "rows of {shape:?}");
-    assert_eq!(factors.len(), shape.blocks * LANES, "a factor for each lane");
+    assert_eq!(channels.len(), shape.blocks * LANES, "a number for each lane");
     let blocks = row.chunks_exact(shape.block_len()).zip(out.chunks_exact_mut(shape.block_len()));
-    for ((block, out), factors) in blocks.zip(factors.chunks_exact(LANES)) {
+    for ((block, out), channels) in blocks.zip(channels.chunks_exact(LANES)) {
         for (pixel, out) in block.chunks_exact(LANES).zip(out.chunks_exact_mut(LANES)) {
-            for ((out, v), factor) in out.iter_mut().zip(pixel).zip(factors) {
-                *out = v * factor;
+            for ((out, v), channel) in out.iter_mut().zip(pixel).zip(channels) {
+                *out = f(*v, *channel);
             }
         }
     }

@@ -23,7 +23,7 @@ mod row;
 mod winograd;
 
 pub use conv::{Conv, Store};
-pub use elementwise::{multiply_channels, sum_channels};
+pub use elementwise::{add_scaled, multiply_channels, prelu_channels, scale_and_add, sum_channels};
 pub use isa::Isa;
 pub use mask::{MaskScale, mask_row};
 pub use planar::{PlanarConv, PlanarKernel, PlanarStore};

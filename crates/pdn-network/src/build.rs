@@ -5,7 +5,7 @@
 
 use crate::dcm::{Dcm, DcmOptions};
 use crate::network::Node;
-use crate::op::{Act, Binary, End, Extent, Op, Pool};
+use crate::op::{Act, Binary, End, Extent, Interpolation, Op, Pool};
 use crate::param::{Init, Param, ParamId, add_param, conv_params};
 use crate::{Network, NetworkError, NodeId, PictureFormat, Shape, Tap};
 
@@ -110,6 +110,13 @@ impl Builder {
         self.push("activation", Op::Act(act), &[x])
     }
 
+    /// A leaky ReLU with a learned slope for each channel, `name.weight`.
+    pub fn prelu(&mut self, name: &str, x: NodeId) -> NodeId {
+        let channels = self.shape(x).channels;
+        let slope = self.param(format!("{name}.weight"), &[channels], Init::Slope);
+        self.push(name, Op::Act(Act::PRelu(slope)), &[x])
+    }
+
     /// `x * factor`; nothing where the factor is 1.
     pub fn scale(&mut self, x: NodeId, factor: f64) -> NodeId {
         if factor == 1.0 { x } else { self.push("scale", Op::Scale(factor), &[x]) }
@@ -145,6 +152,11 @@ impl Builder {
         self.push("pixel unshuffle", Op::PixelUnshuffle(r), &[x])
     }
 
+    /// Enlarged by `r` a side, without weights; nothing where `r` is 1.
+    pub fn enlarge(&mut self, x: NodeId, interpolation: Interpolation, r: usize) -> NodeId {
+        if r == 1 { x } else { self.push("enlargement", Op::Enlarge(interpolation, r), &[x]) }
+    }
+
     /// A statistic of each channel over the picture.
     pub fn global_pool(&mut self, pool: Pool, x: NodeId) -> NodeId {
         self.push("global pool", Op::GlobalPool(pool), &[x])
@@ -172,6 +184,18 @@ impl Builder {
         self.branch_end(second, y, channels, 3)
     }
 
+    /// Channels weighed by a statistic of each: squeezed to so many and back by 1x1 convolutions of these names, through a
+    /// sigmoid.
+    pub fn channel_attention(&mut self, [down, up]: [&str; 2], pool: Pool, x: NodeId, squeezed: usize) -> NodeId {
+        let channels = self.shape(x).channels;
+        let statistic = self.global_pool(pool, x);
+        let y = self.conv(down, statistic, squeezed, 1);
+        let y = self.relu(y);
+        let y = self.conv(up, y, channels, 1);
+        let weight = self.act(Act::Sigmoid, y);
+        self.mul(x, weight)
+    }
+
     /// EDSR's upsampler, `upsample.0`, `upsample.1`, ...: for each factor a convolution to `r²` times the channels and
     /// a pixel shuffle.
     pub fn upsample(&mut self, x: NodeId, scale: usize) -> NodeId {
@@ -184,7 +208,8 @@ impl Builder {
         y
     }
 
-    fn upsampling_stages(&mut self, scale: usize) -> Vec<usize> {
+    /// The factors of stages that together enlarge by `scale`: twos, or a three.
+    pub fn upsampling_stages(&mut self, scale: usize) -> Vec<usize> {
         match scale {
             2 | 4 | 8 | 16 => vec![2; scale.ilog2() as usize],
             3 => vec![3],

@@ -2,7 +2,7 @@
 
 use crate::Network;
 use crate::network::Node;
-use crate::op::{Extent, Op};
+use crate::op::{Extent, Interpolation, Op};
 
 /// Cost and reach of a network.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
@@ -34,8 +34,9 @@ impl Network {
         let (mut macs_per_pixel, mut macs_per_token, mut macs_per_picture) = (0, 0, 0);
         for node in &lowered.nodes {
             match node.shape.extent {
-                Extent::Picture(scale) => macs_per_pixel += lowered.macs(node) * scale * scale,
-                Extent::Reduced(by) => macs_per_pixel += lowered.macs(node) / (by * by),
+                extent @ (Extent::Picture(_) | Extent::Reduced(_)) => {
+                    macs_per_pixel += extent.per_picture_pixel(lowered.macs(node));
+                }
                 Extent::Sequence => macs_per_token += lowered.macs(node),
                 Extent::One => macs_per_picture += lowered.macs(node),
             }
@@ -74,6 +75,8 @@ impl Network {
                 // A tile starts at a multiple of the scale, so a margin of m pixels lies in ceil(m / r) blocks.
                 Op::PixelShuffle(r) => margins[i].div_ceil(r),
                 Op::PixelUnshuffle(r) => margins[i] * r,
+                Op::Enlarge(Interpolation::Nearest, r) => margins[i].div_ceil(r),
+                Op::Enlarge(Interpolation::Bilinear, r) => margins[i].div_ceil(r) + 1,
                 Op::Picture { .. } => {
                     radius = radius.max(margins[i]);
                     continue;

@@ -1,7 +1,7 @@
 //! A network in other forms: its modules lowered to primitive operations, or deployed.
 
 use crate::network::Node;
-use crate::{Dcm, DcmForm, Network, NodeId, Op, ParamId, Shape, Tap};
+use crate::{Act, Dcm, DcmForm, Network, NodeId, Op, ParamId, Shape, Tap};
 
 impl Network {
     /// The same network with every module written in primitive operations, which is what the reference executor, the
@@ -78,7 +78,7 @@ impl Network {
 /// Visits every parameter that an operation names.
 fn each_param(op: &mut Op, visit: &mut dyn FnMut(&mut ParamId)) {
     match op {
-        Op::Words(id) | Op::Constant(id) | Op::Positions(id) => visit(id),
+        Op::Words(id) | Op::Constant(id) | Op::Positions(id) | Op::Act(Act::PRelu(id)) => visit(id),
         Op::LayerNorm { weight, bias, .. } => [weight, bias].into_iter().for_each(visit),
         Op::Conv { weight, bias } => {
             visit(weight);
@@ -101,7 +101,7 @@ fn each_param(op: &mut Op, visit: &mut dyn FnMut(&mut ParamId)) {
             [&mut dcm.kernel.0, &mut dcm.kernel.1].into_iter().for_each(visit);
         }
         Op::Picture { .. } | Op::Prompt { .. } | Op::Fill(_) | Op::Act(_) | Op::Binary(_) | Op::Scale(_) => {}
-        Op::Concat | Op::Slice { .. } | Op::PixelShuffle(_) | Op::PixelUnshuffle(_) | Op::GlobalPool(_) => {}
-        Op::Dot | Op::Norm { .. } | Op::Softmax | Op::Join | Op::Attend { .. } | Op::Take(_) => {}
+        Op::Concat | Op::Slice { .. } | Op::PixelShuffle(_) | Op::PixelUnshuffle(_) | Op::Enlarge(..) => {}
+        Op::GlobalPool(_) | Op::Dot | Op::Norm { .. } | Op::Softmax | Op::Join | Op::Attend { .. } | Op::Take(_) => {}
     }
 }

@@ -22,13 +22,15 @@ pub fn numbers(name: &str, len: usize, bound: f64) -> Vec<f32> {
 }
 
 /// Weights for every parameter of a network: kernels uniform with variance 1 / fan-in, so that magnitudes survive any
-/// depth; biases uniform within 0.1; constants as they start.
+/// depth; biases and slopes uniform within 0.1; constants as they start.
 pub fn weights(network: &Network) -> Weights {
     let tensors = network.params.iter().map(|param| {
         let data = match param.init {
-            Init::FanIn(n) | Init::Branch(n) | Init::Logits(n) => numbers(&param.name, param.len(), (3.0 / n as f64).sqrt()),
+            Init::FanIn(n) | Init::Branch(n) | Init::Logits(n) => {
+                numbers(&param.name, param.len(), (3.0 / n as f64).sqrt())
+            }
             Init::Spread(deviation) => numbers(&param.name, param.len(), 3.0_f64.sqrt() * deviation),
-            Init::Zero => numbers(&param.name, param.len(), 0.1),
+            Init::Zero | Init::Slope => numbers(&param.name, param.len(), 0.1),
             Init::Constant(value) => vec![value as f32; param.len()],
         };
         Tensor::new(param.shape.clone(), data)

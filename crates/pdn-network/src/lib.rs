@@ -36,6 +36,6 @@ pub use dcm::{Dcm, DcmForm, DcmOptions, DeployedMask, NORM_EPS};
 pub use error::NetworkError;
 pub use model::{Card, Model, ModelError, Source, fingerprint};
 pub use network::{Network, Node, NodeId, PictureFormat, Tap, WeightFaults, Weights};
-pub use op::{Act, Binary, End, Extent, Op, Pool, Shape};
+pub use op::{Act, Binary, End, Extent, Interpolation, Op, Pool, Shape};
 pub use param::{Init, Param, ParamId};
 pub use tensor::{Tensor, Tensors};

@@ -147,6 +147,7 @@ impl Model {
         let kind = match checkpoint.kind {
             Kind::Safetensors => "safetensors",
             Kind::TorchZip => "PyTorch",
+            Kind::TorchScript => "TorchScript",
             Kind::TorchLegacy => "legacy PyTorch",
         };
         let Checkpoint { unwrapped, skipped, sha256, .. } = checkpoint;

@@ -1,6 +1,6 @@
 //! The value: nodes, parameters, inputs, output and taps. Plain data that every reader walks.
 
-use crate::{NetworkError, Op, Param, ParamId, Shape, Tensor, Tensors};
+use crate::{Extent, NetworkError, Op, Param, ParamId, Shape, Tensor, Tensors};
 use std::ops::Index;
 
 /// The place of a node in [`Network::nodes`].
@@ -101,6 +101,15 @@ impl Network {
         })
     }
 
+    /// What the sides of a picture must be a multiple of: more than 1 where the network works on a reduced picture.
+    pub fn multiple(&self) -> usize {
+        let reductions = self.nodes.iter().map(|node| match node.shape.extent {
+            Extent::Reduced(by) => by,
+            _ => 1,
+        });
+        reductions.max().unwrap_or(1)
+    }
+
     /// Takes each parameter out of `tensors` by name.
     ///
     /// # Errors
@@ -120,9 +129,9 @@ impl Network {
             }
         }
         faults.unexpected = tensors.into_keys().collect();
-        match faults.is_empty() {
-            true => Ok(Weights(bound)),
-            false => Err(NetworkError::Weights(Box::new(faults))),
+        match faults.count() {
+            0 => Ok(Weights(bound)),
+            _ => Err(NetworkError::Weights(Box::new(faults))),
         }
     }
 
@@ -146,8 +155,9 @@ pub struct WeightFaults {
 }
 
 impl WeightFaults {
-    fn is_empty(&self) -> bool {
-        [&self.missing, &self.unexpected, &self.misshapen, &self.not_finite].iter().all(|list| list.is_empty())
+    /// How many tensors and parameters are at fault.
+    pub fn count(&self) -> usize {
+        [&self.missing, &self.unexpected, &self.misshapen, &self.not_finite].iter().map(|list| list.len()).sum()
     }
 }
 

@@ -60,6 +60,8 @@ pub enum Op {
     PixelShuffle(usize),
     /// The inverse of [`Op::PixelShuffle`]: `[c, h r, w r]` to `[c r², h, w]`.
     PixelUnshuffle(usize),
+    /// Enlarged by so many times a side, without weights.
+    Enlarge(Interpolation, usize),
     /// A statistic of each channel over the whole picture, as a map of one pixel.
     GlobalPool(Pool),
     /// At each pixel the inner product over channels of two maps; the second may have one pixel.
@@ -112,6 +114,37 @@ pub enum Act {
     Gelu,
     /// `x / (1 + exp(-1.702 x))`, which OpenAI's CLIP uses in the place of [`Act::Gelu`].
     QuickGelu,
+    /// `x` where positive, else `x` times the slope that is learned for its channel, `[channels]`.
+    PRelu(ParamId),
+}
+
+/// How pixels between pixels are made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interpolation {
+    /// Each pixel repeated.
+    Nearest,
+    /// From the nearest two along each axis, pixels being areas (PyTorch's `align_corners=False`).
+    Bilinear,
+}
+
+impl Interpolation {
+    /// The two pixels of a line of `length` that pixel `at` of the line enlarged by `r` is made from, with their
+    /// weights. The weights depend on `at % r` alone, so that they are the same to the last bit wherever the line is cut.
+    pub fn taps(self, at: usize, r: usize, length: usize) -> [(usize, f64); 2] {
+        let (pixel, phase) = (at / r, 2 * (at % r) + 1);
+        match self {
+            Self::Nearest => [(pixel, 1.0), (pixel, 0.0)],
+            // The centre lies (phase - r) / 2r of a pixel after that of the pixel it falls in.
+            Self::Bilinear if phase < r => {
+                let other = (r - phase) as f64 / (2 * r) as f64;
+                [(pixel.saturating_sub(1), other), (pixel, 1.0 - other)]
+            }
+            Self::Bilinear => {
+                let other = (phase - r) as f64 / (2 * r) as f64;
+                [(pixel, 1.0 - other), ((pixel + 1).min(length - 1), other)]
+            }
+        }
+    }
 }
 
 /// One end of a sequence.
@@ -157,6 +190,24 @@ pub enum Extent {
 }
 
 impl Extent {
+    /// Pixels a side, for a picture of so many.
+    pub fn side(self, picture: usize) -> usize {
+        match self {
+            Self::Picture(scale) => picture * scale,
+            Self::Reduced(by) => picture / by,
+            Self::One | Self::Sequence => 1,
+        }
+    }
+
+    /// What `count` for each pixel of a map comes to for each pixel of the picture.
+    pub fn per_picture_pixel(self, count: usize) -> usize {
+        match self {
+            Self::Picture(scale) => count * scale * scale,
+            Self::Reduced(by) => count / (by * by),
+            Self::One | Self::Sequence => 0,
+        }
+    }
+
     /// Grown by `r` a side.
     fn times(self, r: usize) -> Option<Self> {
         match self {
@@ -245,6 +296,10 @@ impl Op {
                 }
                 convolved(inputs[0], [o, i, kh, kw])
             }
+            Op::Act(Act::PRelu(slope)) => match param(*slope) {
+                [channels] if *channels == inputs[0].channels => Ok(inputs[0]),
+                other => bad(format!("expected {} slopes, found {other:?}", inputs[0].channels)),
+            },
             Op::Act(_) | Op::Scale(_) | Op::Softmax => Ok(inputs[0]),
             Op::Binary(_) => match inputs[0].spreads(inputs[1]) {
                 true => Ok(inputs[0]),
@@ -267,6 +322,10 @@ impl Op {
             Op::PixelUnshuffle(r) => match inputs[0].extent.over(*r) {
                 Some(extent) => Ok(Shape { channels: inputs[0].channels * r * r, extent }),
                 None => bad(format!("{:?} is no multiple of {r} pixels a side", inputs[0])),
+            },
+            Op::Enlarge(_, r) => match inputs[0].extent.times(*r) {
+                Some(extent) if *r > 0 => Ok(Shape { extent, ..inputs[0] }),
+                _ => bad(format!("{:?} cannot be enlarged by {r}", inputs[0])),
             },
             Op::GlobalPool(_) => Ok(Shape::vector(inputs[0].channels)),
             Op::Dot => match inputs[1].channels == inputs[0].channels && inputs[0].spreads(inputs[1]) {
@@ -316,7 +375,8 @@ impl Op {
         match self {
             Op::Picture { .. } | Op::Prompt { .. } | Op::Words(_) | Op::Constant(_) => 0,
             Op::Fill(_) | Op::Conv { .. } | Op::Act(_) | Op::Scale(_) | Op::Slice { .. } => 1,
-            Op::PixelShuffle(_) | Op::PixelUnshuffle(_) | Op::GlobalPool(_) | Op::Norm { .. } | Op::Softmax => 1,
+            Op::PixelShuffle(_) | Op::PixelUnshuffle(_) | Op::Enlarge(..) | Op::GlobalPool(_) => 1,
+            Op::Norm { .. } | Op::Softmax => 1,
             Op::LayerNorm { .. } | Op::Positions(_) | Op::Take(_) => 1,
             Op::MixedConv { .. } | Op::Binary(_) | Op::Dot | Op::Join | Op::Dcm(_) => 2,
             Op::Attend { .. } => 3,

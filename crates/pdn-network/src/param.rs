@@ -46,6 +46,8 @@ pub enum Init {
     Logits(usize),
     /// Random with this standard deviation: a table of embeddings.
     Spread(f64),
+    /// The slopes of [`crate::Act::PRelu`]: 0.25, as PyTorch starts them.
+    Slope,
     /// A bias.
     Zero,
     /// This number.

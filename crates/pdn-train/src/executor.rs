@@ -6,8 +6,8 @@
 use crate::convolution::{Then, convolve, convolve_then};
 use crate::dcm;
 use crate::layer_norm::layer_norm;
-use burn::tensor::{Bool, Device, Int, Tensor, activation};
-use pdn_network::{Act, Binary, End, Extent, Network, Node, NodeId, Op, ParamId, Pool};
+use burn::tensor::{Bool, Device, Int, Tensor, TensorData, activation};
+use pdn_network::{Act, Binary, End, Extent, Interpolation, Network, Node, NodeId, Op, ParamId, Pool};
 
 /// What a network reads, over a batch.
 #[derive(Clone, Debug, Default)]
@@ -154,6 +154,10 @@ impl Run<'_> {
                 let kernel = mixed(*bank).reshape([images, outputs, inputs, side, side]);
                 convolve(x, kernel, mixed(*bias))
             }
+            Op::Act(Act::PRelu(slopes)) => {
+                let (x, shape) = (next(), [1, self.shape(*slopes)[0], 1, 1]);
+                activation::relu(x.clone()) - activation::relu(-x) * self.parameter(*slopes).reshape(shape)
+            }
             Op::Act(act) => activate(*act, next()),
             Op::Binary(binary) => {
                 let (x, y) = (next(), next());
@@ -168,6 +172,7 @@ impl Run<'_> {
             Op::Slice { start, len } => next().narrow(1, *start, *len),
             Op::PixelShuffle(r) => pixel_shuffle(next(), *r),
             Op::PixelUnshuffle(r) => pixel_unshuffle(next(), *r),
+            Op::Enlarge(interpolation, r) => enlarge(next(), *interpolation, *r),
             Op::GlobalPool(Pool::Mean) if self.network.node(node.inputs[0]).shape.extent == Extent::Sequence => {
                 self.mean_of_words(next())
             }
@@ -256,6 +261,7 @@ fn activate(act: Act, x: Tensor<4>) -> Tensor<4> {
         Act::Sigmoid => activation::sigmoid(x),
         Act::Gelu => activation::gelu(x),
         Act::QuickGelu => x.clone() * activation::sigmoid(x * 1.702),
+        Act::PRelu(_) => unreachable!("it is run with its slopes"),
     }
 }
 
@@ -271,6 +277,23 @@ fn pixel_unshuffle(x: Tensor<4>, r: usize) -> Tensor<4> {
     let (height, width) = (height / r, width / r);
     let x: Tensor<6> = x.reshape([images, channels, height, r, width, r]);
     x.permute([0, 1, 3, 5, 2, 4]).reshape([images, channels * r * r, height, width])
+}
+
+/// Rows and columns are each multiplied by the matrix that enlarges a line.
+fn enlarge(x: Tensor<4>, interpolation: Interpolation, r: usize) -> Tensor<4> {
+    let [images, channels, height, width] = x.dims();
+    let matrix = |length: usize| {
+        let mut rows = vec![0.0_f32; length * r * length];
+        for at in 0..length * r {
+            for (from, weight) in interpolation.taps(at, r, length) {
+                rows[at * length + from] += weight as f32;
+            }
+        }
+        let rows = Tensor::<4>::from_data(TensorData::new(rows, [1, 1, length * r, length]), &x.device());
+        rows.expand([images, channels, length * r, length])
+    };
+    let (rows, columns) = (matrix(height), matrix(width));
+    rows.matmul(x).matmul(columns.swap_dims(2, 3))
 }
 
 fn global_pool(pool: Pool, x: Tensor<4>) -> Tensor<4> {

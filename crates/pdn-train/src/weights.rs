@@ -25,6 +25,7 @@ pub fn initial(network: &Network, branch: f64, seed: u64) -> Vec<Vec<f32>> {
         Init::Branch(n) => draw(branch * (3.0 / n as f64).sqrt(), param.len(), &mut random),
         Init::Logits(n) => draw(LOGITS * (3.0 / n as f64).sqrt(), param.len(), &mut random),
         Init::Spread(deviation) => draw(3.0_f64.sqrt() * deviation, param.len(), &mut random),
+        Init::Slope => vec![0.25; param.len()],
         Init::Zero => vec![0.0; param.len()],
         Init::Constant(value) => vec![value as f32; param.len()],
     });

@@ -52,8 +52,7 @@ fn read_json(folder: &Path, path: &Path) -> Result<Vec<Captioned>, CaptionError>
     let text = std::fs::read_to_string(path).map_err(|e| wrong(e.to_string()))?;
     let entries: Vec<JsonEntry> = serde_json::from_str(&text).map_err(|e| wrong(e.to_string()))?;
     let images = folder.join("images");
-    let captioned =
-        |e: JsonEntry| Captioned { path: images.join(e.file), held_back: false, captions: e.captions };
+    let captioned = |e: JsonEntry| Captioned { path: images.join(e.file), held_back: false, captions: e.captions };
     let mut all: Vec<Captioned> = entries.into_iter().map(captioned).collect();
     all.sort_by(|a, b| a.path.cmp(&b.path));
     match all.windows(2).find(|pair| pair[0].path == pair[1].path) {

@@ -42,6 +42,8 @@ pub enum Kind {
     Safetensors,
     /// PyTorch's zip archive.
     TorchZip,
+    /// TorchScript's zip archive, of which the tensors are read and the code is left alone.
+    TorchScript,
     /// PyTorch's pickles from before 1.6.
     TorchLegacy,
 }
@@ -82,9 +84,6 @@ pub enum Fault {
     /// No kind that is read.
     #[error("is not a model file: expected safetensors, or a PyTorch .pth or .pt")]
     Unknown,
-    /// A TorchScript archive.
-    #[error("is a TorchScript archive, whose weights are not read: save its state_dict instead")]
-    TorchScript,
     /// Cut short or overwritten.
     #[error("is damaged or cut short: {0}")]
     Damaged(String),

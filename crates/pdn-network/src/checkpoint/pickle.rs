@@ -25,6 +25,8 @@ pub(super) enum Object<'a> {
     Persistent(Id),
     /// `torch._utils._rebuild_tensor_v2(*arguments)`.
     Tensor(Id),
+    /// A module of a TorchScript archive, with the dictionary of its attributes once that was set.
+    Module(Option<Id>),
     /// Where a run of arguments begins.
     Mark,
 }
@@ -36,6 +38,8 @@ pub(super) enum Global {
     RebuildTensor,
     RebuildParameter,
     Storage(Dtype),
+    /// A class that a TorchScript archive brings along.
+    Module,
     /// Occurs in training checkpoints; what it makes is of no interest.
     Inert,
 }
@@ -57,6 +61,8 @@ impl Global {
                 "CharStorage" | "ByteStorage" | "BoolStorage" => Dtype::Integer(1),
                 _ => return None,
             }),
+            (module, _) if module == "__torch__" || module.starts_with("__torch__.") => Self::Module,
+            ("torch.jit._pickle", _) => Self::Inert,
             ("collections", "defaultdict" | "Counter") | ("argparse", "Namespace") => Self::Inert,
             ("torch", "Size" | "device" | "float32" | "float16" | "bfloat16" | "float64" | "int64") => Self::Inert,
             ("__builtin__" | "builtins", "set" | "dict" | "list") | ("_codecs", "encode") => Self::Inert,
@@ -110,6 +116,14 @@ impl<'a> Pickle<'a> {
     pub(super) fn dict(&self, id: Id) -> Option<&[(Id, Id)]> {
         match self.object(id) {
             Object::Dict(entries) => Some(entries),
+            _ => None,
+        }
+    }
+
+    /// The attributes of a TorchScript module, none where they were never set.
+    pub(super) fn module(&self, id: Id) -> Option<&[(Id, Id)]> {
+        match self.object(id) {
+            Object::Module(state) => Some(state.and_then(|state| self.dict(state)).unwrap_or_default()),
             _ => None,
         }
     }
@@ -400,6 +414,7 @@ impl<'a> Machine<'a> {
                 self.stack.push(data);
                 return Ok(());
             }
+            (Global::Module, _) => Object::Module(None),
             (Global::OrderedDict, None) => Object::Dict(Vec::new()),
             (Global::OrderedDict, Some(list)) => Object::Dict(self.pairs_of(list)?),
             _ => Object::Inert,
@@ -421,10 +436,13 @@ impl<'a> Machine<'a> {
         items.iter().map(pair).collect()
     }
 
-    /// State that is set on an object: of no interest, as weights have none.
+    /// State that is set on an object: the attributes of a module; of no interest on anything else.
     fn build(&mut self) -> Result<(), Fault> {
-        self.pop()?;
-        self.top().map(drop)
+        let (state, object) = (self.pop()?, self.top()?);
+        if let Object::Module(attributes) = &mut self.objects[object] {
+            *attributes = Some(state);
+        }
+        Ok(())
     }
 }
 

@@ -1,4 +1,5 @@
-//! PyTorch's files (`torch/serialization.py`): the zip archive of 1.6 and later, and the run of pickles before it.
+//! PyTorch's files (`torch/serialization.py`): the zip archive of 1.6 and later, TorchScript's (the same, with code that is
+//! left alone), and the run of pickles before it.
 
 use super::pickle::{Global, Id, Object, Pickle};
 use super::unwrap::{named_tensors, state_dict};
@@ -22,9 +23,10 @@ pub(super) fn read_zip(bytes: &[u8]) -> Result<Contents, Fault> {
         (0..archive.len()).filter_map(|i| archive.name_for_index(i)?.ok().map(|name| name.into_owned())).collect();
     let root = names.iter().find_map(|name| name.strip_suffix("data.pkl"));
     let root = root.ok_or(Fault::Unknown)?.to_owned();
-    if names.iter().any(|name| *name == format!("{root}constants.pkl")) {
-        return Err(Fault::TorchScript);
-    }
+    let kind = match names.contains(&format!("{root}constants.pkl")) {
+        true => Kind::TorchScript,
+        false => Kind::TorchZip,
+    };
     refuse_overlap(&mut archive, bytes.len())?;
     let byteorder = format!("{root}byteorder");
     if names.contains(&byteorder) && entry(&mut archive, &byteorder, bytes.len())? != b"little" {
@@ -39,15 +41,15 @@ pub(super) fn read_zip(bytes: &[u8]) -> Result<Contents, Fault> {
             storages.insert(key, entry(&mut archive, name, bytes.len())?);
         }
     }
-    contents(&pickle, Kind::TorchZip, bytes.len(), |key| storages.get(key).map(Vec::as_slice))
+    contents(&pickle, kind, bytes.len(), |key| storages.get(key).map(Vec::as_slice))
 }
 
-/// Entries that together are larger than the file share its bytes: a zip bomb.
+/// Entries that together take more than the file share its bytes: a zip bomb. Compressed ones are never expanded.
 fn refuse_overlap(archive: &mut ZipArchive<Cursor<&[u8]>>, file: usize) -> Result<(), Fault> {
     let mut total = 0_u64;
     for i in 0..archive.len() {
         let entry = archive.by_index_raw(i).map_err(|e| Fault::Damaged(e.to_string()))?;
-        total = total.saturating_add(entry.size());
+        total = total.saturating_add(entry.compressed_size());
     }
     match total <= file as u64 {
         true => Ok(()),
@@ -118,10 +120,10 @@ fn contents<'s>(
     let (dict, unwrapped) = state_dict(pickle, pickle.root).ok_or(Fault::NoTensors)?;
     let (mut tensors, mut skipped) = (Tensors::new(), Vec::new());
     let mut budget = file.saturating_mul(EXPANSION);
-    for (name, object) in named_tensors(pickle, dict) {
+    for (name, object) in named_tensors(pickle, dict)? {
         let view = View::new(pickle, object)?;
         if let Dtype::Integer(_) = view.storage.dtype {
-            skipped.push(name.to_owned());
+            skipped.push(name);
             continue;
         }
         let wanted = view.count()?.checked_mul(size_of::<f32>());
@@ -130,7 +132,8 @@ fn contents<'s>(
         })?;
         let data = storage(view.storage.key);
         let data = data.ok_or_else(|| Fault::Damaged(format!("storage {} is missing", view.storage.key)))?;
-        tensors.insert(name.to_owned(), view.gather(name, data)?);
+        let tensor = view.gather(&name, data)?;
+        tensors.insert(name, tensor);
     }
     Ok(Contents { tensors, skipped, metadata: Default::default(), kind, unwrapped })
 }

@@ -2,6 +2,7 @@
 //!
 //! The order is spandrel's (`ModelLoader`): exponential averages before plain parameters, then a single nested dictionary.
 
+use super::Fault;
 use super::pickle::{Id, Object, Pickle};
 use crate::Tensors;
 use std::collections::HashSet;
@@ -13,8 +14,14 @@ const WRAPPERS: [&str; 8] =
 /// What whole files of weights begin with when a module was wrapped.
 const PREFIXES: [&str; 2] = ["module.", "netG."];
 
-/// The dictionary of weights in a pickle, and the entry that it stood under.
+/// How deep modules may lie in each other: what is deeper means harm.
+const DEPTH: usize = 64;
+
+/// The dictionary of weights in a pickle, or its module, and the entry that it stood under.
 pub(super) fn state_dict(pickle: &Pickle, root: Id) -> Option<(Id, Option<String>)> {
+    if pickle.module(root).is_some() {
+        return Some((root, None));
+    }
     let entries = pickle.dict(root)?;
     let nested = |id: Id| pickle.dict(id).is_some_and(|entries| entries.iter().any(|(_, v)| pickle.is_tensor(*v)));
     let named = |name: &str| entries.iter().find(|(k, _)| pickle.text(*k) == Some(name));
@@ -36,10 +43,25 @@ pub(super) fn state_dict(pickle: &Pickle, root: Id) -> Option<(Id, Option<String
     }
 }
 
-/// Every tensor of a dictionary by name.
-pub(super) fn named_tensors<'p>(pickle: &'p Pickle, dict: Id) -> impl Iterator<Item = (&'p str, &'p Object<'p>)> {
-    let entries = pickle.dict(dict).unwrap_or_default();
-    entries.iter().filter_map(|(k, v)| Some((pickle.text(*k)?, pickle.tensor(*v)?)))
+/// Every tensor of a dictionary by name; of a module, those of the modules in it under dotted names.
+pub(super) fn named_tensors<'p>(pickle: &'p Pickle, weights: Id) -> Result<Vec<(String, &'p Object<'p>)>, Fault> {
+    let mut found = Vec::new();
+    let (mut seen, mut left) = (HashSet::from([weights]), vec![(weights, String::new(), 0)]);
+    while let Some((id, prefix, depth)) = left.pop() {
+        let entries = pickle.module(id).or(pickle.dict(id)).unwrap_or_default();
+        for (key, value) in entries {
+            let Some(key) = pickle.text(*key) else { continue };
+            if let Some(tensor) = pickle.tensor(*value) {
+                found.push((format!("{prefix}{key}"), tensor));
+            } else if pickle.module(*value).is_some() && seen.insert(*value) {
+                if depth == DEPTH {
+                    return Err(Fault::Unsupported(format!("modules in each other, more than {DEPTH} deep")));
+                }
+                left.push((*value, format!("{prefix}{key}."), depth + 1));
+            }
+        }
+    }
+    Ok(found)
 }
 
 /// The tensors without a prefix that all of them have.

@@ -14,8 +14,8 @@
 //! | `conv_last` | `tail.1` |
 //! | in the configuration (BasicSR: not stored) | `sub_mean`, `add_mean` |
 
-use super::layout::{Layout, count, kernel_shape, same, upsampler_scale};
-use super::{Architecture, DIV2K_MEAN, check_sizes, configuration, json};
+use super::layout::{Layout, as_stored, count, kernel_shape, mean_shift, same, upsampler_scale};
+use super::{Architecture, DIV2K_MEAN, check_mean, check_sizes, configuration, json};
 use crate::{Builder, DcmOptions, Network, NetworkError, PictureFormat, Tensors};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -66,9 +66,7 @@ impl Edsr {
     /// Where the configuration describes no network, such as no features or a scale that is not 2, 3, 4, 8 or 16.
     pub fn build(&self) -> Result<Network, NetworkError> {
         check_sizes(&[("features", self.features, 1..=4096), ("blocks", self.blocks, 0..=4096)])?;
-        if !self.mean.iter().all(|v| (0.0..=1.0).contains(v)) {
-            return Err(NetworkError::Config(format!("mean {:?}: expected 0 to 1 for each channel", self.mean)));
-        }
+        check_mean(self.mean)?;
         let mut b = Builder::new();
         let picture = b.picture();
         let prompt = self.dcm.map(|dcm| b.prompt(dcm.dim));
@@ -101,9 +99,15 @@ pub(super) const ARCHITECTURE: Architecture = Architecture {
         ("edsr+", |scale| json(Edsr::full(scale).plus(DcmOptions::default()))),
     ],
     layouts: &[
-        Layout { name: "pdn", infer: infer_own, key: same, ignored: &[] },
-        Layout { name: "BasicSR", infer: infer_basicsr, key: basicsr_key, ignored: &[] },
-        Layout { name: "EDSR-PyTorch", infer: infer_official, key: official_key, ignored: &["sub_mean.", "add_mean."] },
+        Layout { name: "pdn", infer: infer_own, key: same, prepare: as_stored, ignored: &[] },
+        Layout { name: "BasicSR", infer: infer_basicsr, key: basicsr_key, prepare: as_stored, ignored: &[] },
+        Layout {
+            name: "EDSR-PyTorch",
+            infer: infer_official,
+            key: official_key,
+            prepare: as_stored,
+            ignored: &["sub_mean.", "add_mean."],
+        },
     ],
 };
 
@@ -121,7 +125,7 @@ fn infer_named(tensors: &Tensors, stride: usize) -> Option<Value> {
         return None;
     }
     let [features, 3, 3, 3] = kernel_shape(tensors, "conv_first.weight")? else { return None };
-    tensors.get("conv_after_body.weight")?;
+    tensors.get("conv_after_body.weight").and(tensors.get("body.0.conv1.weight"))?;
     infer(
         features,
         count(tensors, |i| format!("body.{i}.conv1.weight")),
@@ -133,16 +137,11 @@ fn infer_named(tensors: &Tensors, stride: usize) -> Option<Value> {
 fn infer_official(tensors: &Tensors) -> Option<Value> {
     let [features, 3, 3, 3] = kernel_shape(tensors, "head.0.weight")? else { return None };
     tensors.get("body.0.body.0.weight")?;
-    // The stored shift is `-255 mean`; in files without it the mean is DIV2K's.
-    let mean = match tensors.get("sub_mean.bias").map(|t| t.data()) {
-        Some(&[r, g, b]) => [r, g, b].map(|v| f64::from(v) / -255.0),
-        _ => DIV2K_MEAN,
-    };
     infer(
         features,
         count(tensors, |i| format!("body.{i}.body.0.weight")),
         upsampler_scale(tensors, |s| format!("tail.0.{}.weight", 2 * s))?,
-        mean,
+        mean_shift(tensors, 255.0),
     )
 }
 
@@ -176,15 +175,10 @@ fn official_key(ours: &str, config: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::layout::tests::{named, recognised_again};
     use super::super::{RecogniseError, recognise};
     use super::*;
-    use crate::{Tensor, hashed};
-
-    /// A network's hashed weights under a layout's names.
-    fn tensors(network: &Network, key: fn(&str, &Value) -> String) -> Tensors {
-        let named = network.name_weights(hashed::weights(network));
-        named.into_iter().map(|(name, tensor)| (key(&name, &network.config), tensor)).collect()
-    }
+    use crate::Tensor;
 
     #[test]
     fn every_layout_is_recognised_with_its_sizes() {
@@ -192,11 +186,10 @@ mod tests {
             for features in [8, 256] {
                 let residual_scale = if features == 256 { 0.1 } else { 1.0 };
                 let network = Edsr { features, blocks: 3, residual_scale, ..Edsr::baseline(scale) }.build().unwrap();
-                for key in [same, basicsr_key, official_key] {
-                    let recognised = recognise(&tensors(&network, key)).unwrap();
-                    assert_eq!(recognised.network, network, "x{scale}, {}", recognised.layout);
-                    assert_eq!(recognised.weights, hashed::weights(&network));
-                }
+                recognised_again(&network, same, "pdn");
+                // With one stage the names are the same.
+                recognised_again(&network, basicsr_key, if scale > 3 { "BasicSR" } else { "pdn" });
+                recognised_again(&network, official_key, "EDSR-PyTorch");
             }
         }
     }
@@ -204,7 +197,7 @@ mod tests {
     #[test]
     fn the_stored_mean_is_read() {
         let network = Edsr { features: 8, blocks: 1, ..Edsr::baseline(2) }.build().unwrap();
-        let mut file = tensors(&network, official_key);
+        let mut file = named(&network, official_key);
         file.insert("sub_mean.weight".into(), Tensor::new(vec![3, 3, 1, 1], vec![0.0; 9]));
         file.insert("sub_mean.bias".into(), Tensor::new(vec![3], vec![-127.5, -51.0, 0.0]));
         assert_eq!(recognise(&file).unwrap().network.picture.mean, [0.5, 0.2, 0.0]);
@@ -213,12 +206,14 @@ mod tests {
     #[test]
     fn a_missing_or_foreign_tensor_is_named() {
         let network = Edsr { features: 8, blocks: 2, ..Edsr::baseline(4) }.build().unwrap();
-        let mut file = tensors(&network, official_key);
+        let mut file = named(&network, official_key);
         file.remove("body.1.body.2.bias");
         file.insert("body.1.attention".into(), Tensor::new(vec![1], vec![0.0]));
         let error = recognise(&file).unwrap_err();
-        assert!(matches!(error, RecogniseError::Misfit { architecture: "edsr", layout: "EDSR-PyTorch", .. }));
+        let RecogniseError::Misfit(candidates) = &error else { panic!("{error}") };
+        assert_eq!(candidates.len(), 1);
+        assert_eq!((candidates[0].architecture, candidates[0].layout), ("edsr", "EDSR-PyTorch"));
         let said = error.to_string();
-        assert!(said.contains("body.1.conv2.bias") && said.contains("body.1.attention"), "{said}");
+        assert!(said.contains("1 missing: body.1.body.2.bias") && said.contains("body.1.attention"), "{said}");
     }
 }

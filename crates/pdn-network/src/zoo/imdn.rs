@@ -5,7 +5,7 @@
 //! weighed by contrast attention, whose statistic is the standard deviation plus the mean over the whole picture. So
 //! this network can neither be tiled nor streamed. Pictures are RGB in 0..1.
 
-use super::layout::{Layout, count, kernel_shape, same};
+use super::layout::{Layout, as_stored, count, kernel_shape, same};
 use super::{Architecture, check_sizes, configuration, json};
 use crate::{Act, Builder, Network, NetworkError, NodeId, PictureFormat, Pool, Tensors};
 use serde::{Deserialize, Serialize};
@@ -73,18 +73,10 @@ fn distillation_block(b: &mut Builder, name: &str, input: NodeId, features: usiz
     }
     distilled.push(b.conv(&format!("{name}.c4"), x, kept, 3));
     let x = b.concat(&distilled);
-    let x = contrast_attention(b, &format!("{name}.cca.conv_du"), x, features);
+    let [down, up] = [0, 2].map(|layer| format!("{name}.cca.conv_du.{layer}"));
+    let x = b.channel_attention([&down, &up], Pool::Contrast, x, (features / 16).max(1));
     let x = b.conv(&format!("{name}.c5"), x, features, 1);
     b.add(x, input)
-}
-
-fn contrast_attention(b: &mut Builder, name: &str, x: NodeId, features: usize) -> NodeId {
-    let statistic = b.global_pool(Pool::Contrast, x);
-    let y = b.conv(&format!("{name}.0"), statistic, (features / 16).max(1), 1);
-    let y = b.relu(y);
-    let y = b.conv(&format!("{name}.2"), y, features, 1);
-    let weight = b.act(Act::Sigmoid, y);
-    b.mul(x, weight)
 }
 
 fn leaky(b: &mut Builder, x: NodeId) -> NodeId {
@@ -96,7 +88,7 @@ pub(super) const ARCHITECTURE: Architecture = Architecture {
     about: "IMDN (Hui et al. 2019), lightweight, with contrast attention",
     build: |config| configuration::<Imdn>(config)?.build(),
     presets: &[("imdn", |scale| json(Imdn::published(scale)))],
-    layouts: &[Layout { name: "IMDN", infer, key: same, ignored: &[] }],
+    layouts: &[Layout { name: "IMDN", infer, key: same, prepare: as_stored, ignored: &[] }],
 };
 
 fn infer(tensors: &Tensors) -> Option<Value> {
@@ -109,16 +101,14 @@ fn infer(tensors: &Tensors) -> Option<Value> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::recognise;
+    use super::super::layout::tests::recognised_again;
     use super::*;
-    use crate::hashed;
 
     #[test]
     fn is_recognised_with_its_sizes() {
         for scale in [2, 3, 4] {
             let network = Imdn { features: 32, blocks: 4, ..Imdn::published(scale) }.build().unwrap();
-            let tensors = network.name_weights(hashed::weights(&network));
-            assert_eq!(recognise(&tensors).unwrap().network, network);
+            recognised_again(&network, same, "IMDN");
         }
     }
 

@@ -1,6 +1,6 @@
 //! Which architecture a checkpoint holds, from its keys and shapes.
 
-use super::ARCHITECTURES;
+use super::{ARCHITECTURES, DIV2K_MEAN};
 use crate::{Network, NetworkError, Tensors, Weights};
 use serde_json::Value;
 
@@ -13,6 +13,8 @@ pub struct Layout {
     pub infer: fn(&Tensors) -> Option<Value>,
     /// The layout's key for one of our parameters.
     pub key: fn(ours: &str, config: &Value) -> String,
+    /// What is done to the tensors first, such as folding normalisation into the convolutions before it.
+    pub prepare: fn(&mut Tensors),
     /// Prefixes of keys that are not parameters of ours, such as a mean shift that the configuration already holds.
     pub ignored: &'static [&'static str],
 }
@@ -41,19 +43,34 @@ pub enum RecogniseError {
         /// The first few names.
         first: String,
     },
-    /// One layout's marks are there, but the tensors do not fit it.
-    #[error("looks like {architecture} in the layout of {layout}, but {error}")]
-    Misfit {
-        /// The architecture it looks like.
-        architecture: &'static str,
-        /// The layout it looks like.
-        layout: &'static str,
-        /// What does not fit.
-        error: NetworkError,
-    },
+    /// The marks of a layout are there, but the tensors do not fit it. The closest is the first.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; or "))]
+    Misfit(Vec<Candidate>),
     /// Several layouts fit, and nothing tells which is meant.
     #[error("fits more than one network: {0}")]
     Ambiguous(String),
+}
+
+/// A network that a checkpoint looks like without being it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("looks like {architecture} in the layout of {layout}, but {error}")]
+pub struct Candidate {
+    /// The architecture.
+    pub architecture: &'static str,
+    /// The layout.
+    pub layout: &'static str,
+    /// What does not fit.
+    pub error: NetworkError,
+}
+
+impl Candidate {
+    /// How many tensors do not fit.
+    fn faults(&self) -> usize {
+        match &self.error {
+            NetworkError::Weights(faults) => faults.count(),
+            _ => usize::MAX,
+        }
+    }
 }
 
 /// Finds the one architecture and layout that tensors fit, and binds them to it.
@@ -61,28 +78,28 @@ pub enum RecogniseError {
 /// # Errors
 /// [`RecogniseError`]: nothing is guessed, so an unsure match is refused.
 pub fn recognise(tensors: &Tensors) -> Result<Recognised, RecogniseError> {
-    let (mut found, mut misfit) = (Vec::new(), None);
+    let (mut found, mut misfits) = (Vec::new(), Vec::new());
     for architecture in ARCHITECTURES {
         for layout in architecture.layouts {
             let Some(config) = (layout.infer)(tensors) else { continue };
             let bound = (architecture.build)(&config).and_then(|network| {
-                let weights = network.bind(renamed(tensors, &network, layout))?;
+                let weights = bind(tensors, &network, layout)?;
                 Ok(Recognised { network, weights, layout: layout.name })
             });
             match bound {
                 Ok(recognised) => found.push(recognised),
                 Err(error) => {
-                    misfit.get_or_insert(RecogniseError::Misfit {
-                        architecture: architecture.id,
-                        layout: layout.name,
-                        error,
-                    });
+                    misfits.push(Candidate { architecture: architecture.id, layout: layout.name, error });
                 }
             }
         }
     }
     match found.len() {
-        0 => Err(misfit.unwrap_or_else(|| unknown(tensors))),
+        0 if misfits.is_empty() => Err(unknown(tensors)),
+        0 => {
+            misfits.sort_by_key(Candidate::faults);
+            Err(RecogniseError::Misfit(misfits))
+        }
         1 => Ok(found.remove(0)),
         _ => Err(RecogniseError::Ambiguous(
             found.iter().map(|r| format!("{} ({})", r.network.architecture, r.layout)).collect::<Vec<_>>().join(", "),
@@ -90,22 +107,16 @@ pub fn recognise(tensors: &Tensors) -> Result<Recognised, RecogniseError> {
     }
 }
 
-/// The tensors under our names; those that no parameter asks for keep theirs, so that binding reports them. A leftover
-/// that happens to have one of our names must not stand in for the tensor that was meant.
-fn renamed(tensors: &Tensors, network: &Network, layout: &Layout) -> Tensors {
-    let mut rest = tensors.clone();
-    rest.retain(|key, _| !layout.ignored.iter().any(|prefix| key.starts_with(prefix)));
-    let mut ours = Tensors::new();
-    for param in &network.params {
-        if let Some(tensor) = rest.remove(&(layout.key)(&param.name, &network.config)) {
-            ours.insert(param.name.clone(), tensor);
-        }
+/// Binds tensors by the layout's names, so that a fault is told in the file's own.
+fn bind(tensors: &Tensors, network: &Network, layout: &Layout) -> Result<Weights, NetworkError> {
+    let mut stored = tensors.clone();
+    (layout.prepare)(&mut stored);
+    stored.retain(|key, _| !layout.ignored.iter().any(|prefix| key.starts_with(prefix)));
+    let mut theirs = network.clone();
+    for param in &mut theirs.params {
+        param.name = (layout.key)(&param.name, &network.config);
     }
-    for (key, tensor) in rest {
-        let name = if ours.contains_key(&key) { format!("{key} (as stored)") } else { key };
-        ours.insert(name, tensor);
-    }
-    ours
+    theirs.bind(stored)
 }
 
 fn unknown(tensors: &Tensors) -> RecogniseError {
@@ -126,6 +137,9 @@ pub(super) fn same(ours: &str, _config: &Value) -> String {
     ours.to_owned()
 }
 
+/// The tensors are used as they are stored.
+pub(super) fn as_stored(_tensors: &mut Tensors) {}
+
 /// The shape of a tensor as four numbers, where it has four.
 pub(super) fn kernel_shape(tensors: &Tensors, key: &str) -> Option<[usize; 4]> {
     tensors.get(key)?.shape().try_into().ok()
@@ -134,6 +148,15 @@ pub(super) fn kernel_shape(tensors: &Tensors, key: &str) -> Option<[usize; 4]> {
 /// How many of `key(0)`, `key(1)`, ... there are before the first gap.
 pub(super) fn count(tensors: &Tensors, key: impl Fn(usize) -> String) -> usize {
     (0..).take_while(|i| tensors.contains_key(&key(*i))).count()
+}
+
+/// The mean colour that EDSR-PyTorch's first layer takes off: its bias is `-range mean`; in files without it the mean is
+/// DIV2K's.
+pub(super) fn mean_shift(tensors: &Tensors, range: f64) -> [f64; 3] {
+    match tensors.get("sub_mean.bias").map(|t| t.data()) {
+        Some(&[r, g, b]) => [r, g, b].map(|v| f64::from(v) / -range),
+        _ => DIV2K_MEAN,
+    }
 }
 
 /// The scale that EDSR's upsampler makes, from the shapes of its convolutions: x3 is one of 9 times the channels,
@@ -145,5 +168,25 @@ pub(super) fn upsampler_scale(tensors: &Tensors, key: impl Fn(usize) -> String) 
         9 if stages == 1 => Some(3),
         4 => 1_usize.checked_shl(stages.try_into().ok()?),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::hashed;
+
+    /// A network's hashed weights under a layout's names.
+    pub(in super::super) fn named(network: &Network, key: fn(&str, &Value) -> String) -> Tensors {
+        let named = network.name_weights(hashed::weights(network));
+        named.into_iter().map(|(name, tensor)| (key(&name, &network.config), tensor)).collect()
+    }
+
+    /// Checks that a network is recognised by its weights under a layout's names.
+    #[track_caller]
+    pub(in super::super) fn recognised_again(network: &Network, key: fn(&str, &Value) -> String, layout: &str) {
+        let recognised = recognise(&named(network, key)).unwrap();
+        assert_eq!((&recognised.network, recognised.layout), (network, layout));
+        assert_eq!(recognised.weights, hashed::weights(network));
     }
 }

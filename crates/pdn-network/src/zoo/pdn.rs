@@ -12,9 +12,9 @@
 //!
 //! A DCM has no inner residual by default: inside a group, the group's skip is around it.
 
-use super::layout::{Layout, same};
-use super::{Architecture, DIV2K_MEAN, check_sizes, configuration, json};
-use crate::{Act, Builder, DcmOptions, Network, NetworkError, NodeId, PictureFormat, Pool};
+use super::layout::{Layout, as_stored, same};
+use super::{Architecture, DIV2K_MEAN, check_sizes, configuration, json, module_after};
+use crate::{Builder, DcmOptions, Network, NetworkError, NodeId, PictureFormat, Pool};
 use serde::{Deserialize, Serialize};
 
 /// Configuration of PDN.
@@ -108,7 +108,7 @@ impl Pdn {
         let mut x = input;
         for i in 0..self.blocks {
             x = self.block(b, &format!("{name}.blocks.{i}"), x);
-            if let Some(module) = self.module_after(i) {
+            if let Some(module) = module_after(i, self.blocks, self.modules) {
                 x = b.dcm(&format!("{name}.modules.{module}"), x, prompt, &self.dcm);
             }
         }
@@ -119,25 +119,11 @@ impl Pdn {
     fn block(&self, b: &mut Builder, name: &str, input: NodeId) -> NodeId {
         let mut x = b.conv_relu_conv([&format!("{name}.conv1"), &format!("{name}.conv2")], input);
         if let Some(reduction) = self.channel_attention {
-            x = channel_attention(b, &format!("{name}.attention"), x, self.features, reduction);
+            let [down, up] = [0, 2].map(|layer| format!("{name}.attention.{layer}"));
+            x = b.channel_attention([&down, &up], Pool::Mean, x, (self.features / reduction).max(1));
         }
         b.add(x, input)
     }
-
-    /// Which module follows block `i` of a group, so that `modules` of them stand at equal intervals.
-    fn module_after(&self, i: usize) -> Option<usize> {
-        let done = |blocks: usize| blocks * self.modules / self.blocks;
-        (done(i + 1) > done(i)).then(|| done(i))
-    }
-}
-
-fn channel_attention(b: &mut Builder, name: &str, x: NodeId, features: usize, reduction: usize) -> NodeId {
-    let mean = b.global_pool(Pool::Mean, x);
-    let y = b.conv(&format!("{name}.0"), mean, (features / reduction).max(1), 1);
-    let y = b.relu(y);
-    let y = b.conv(&format!("{name}.2"), y, features, 1);
-    let weight = b.act(Act::Sigmoid, y);
-    b.mul(x, weight)
 }
 
 pub(super) const ARCHITECTURE: Architecture = Architecture {
@@ -146,27 +132,12 @@ pub(super) const ARCHITECTURE: Architecture = Architecture {
     build: |config| configuration::<Pdn>(config)?.build(),
     presets: &[("pdn", |scale| json(Pdn::medium(scale)))],
     // Its files are written here and carry their card; no other project's layout exists.
-    layouts: &[Layout { name: "pdn", infer: |_| None, key: same, ignored: &[] }],
+    layouts: &[Layout { name: "pdn", infer: |_| None, key: same, prepare: as_stored, ignored: &[] }],
 };
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn modules(blocks: usize, modules: usize) -> Vec<usize> {
-        let pdn = Pdn { blocks, modules, ..Pdn::medium(4) };
-        (0..blocks).filter(|i| pdn.module_after(*i).is_some()).collect()
-    }
-
-    #[test]
-    fn modules_stand_at_equal_intervals() {
-        assert_eq!(modules(6, 0), [0; 0]);
-        assert_eq!(modules(6, 1), [5]);
-        assert_eq!(modules(6, 2), [2, 5]);
-        assert_eq!(modules(6, 3), [1, 3, 5]);
-        assert_eq!(modules(5, 2), [2, 4]);
-        assert_eq!(modules(4, 4), [0, 1, 2, 3]);
-    }
 
     #[test]
     fn only_channel_attention_needs_the_whole_picture() {
