@@ -13,6 +13,8 @@ pub enum Precision {
     F32,
     /// Half as large: 11 bits of significand.
     F16,
+    /// Half as large: 8 bits of significand, and the range of `f32`.
+    Bf16,
 }
 
 impl Precision {
@@ -21,6 +23,7 @@ impl Precision {
         let round = |v: &f32| match self {
             Self::F32 => *v,
             Self::F16 => half::f16::from_f32(*v).to_f32(),
+            Self::Bf16 => half::bf16::from_f32(*v).to_f32(),
         };
         let rounded = |t: &Tensor| Tensor::new(t.shape().to_vec(), t.data().iter().map(round).collect());
         tensors.iter().map(|(name, tensor)| (name.clone(), rounded(tensor))).collect()
@@ -30,6 +33,7 @@ impl Precision {
         match self {
             Self::F32 => Dtype::F32,
             Self::F16 => Dtype::F16,
+            Self::Bf16 => Dtype::BF16,
         }
     }
 
@@ -37,6 +41,7 @@ impl Precision {
         match self {
             Self::F32 => numbers.iter().flat_map(|v| v.to_le_bytes()).collect(),
             Self::F16 => numbers.iter().flat_map(|v| half::f16::from_f32(*v).to_le_bytes()).collect(),
+            Self::Bf16 => numbers.iter().flat_map(|v| half::bf16::from_f32(*v).to_le_bytes()).collect(),
         }
     }
 }
