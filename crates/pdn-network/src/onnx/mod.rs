@@ -138,7 +138,12 @@ fn finish(graph: &mut Graph, network: &Network, x: &Value, batch: &Length) -> Va
             let [black, white] = [0.0, 1.0].map(|v| graph.number(v));
             graph.op_as("enlarged", "Clip", &[&rgb, &black, &white], vec![]);
             let shape = [batch.clone(), number, height, width];
-            value_info("enlarged", DataType::Float, &shape, &format!("RGB from 0 to 1, {} times the side", network.scale))
+            value_info(
+                "enlarged",
+                DataType::Float,
+                &shape,
+                &format!("RGB from 0 to 1, {} times the side", network.scale),
+            )
         }
         Shape { extent: Extent::One, .. } => {
             let shape = [batch.clone(), number];

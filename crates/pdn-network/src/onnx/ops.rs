@@ -191,9 +191,8 @@ impl Graph<'_> {
 
     /// ONNX's own LayerNormalization is over the last dimensions, and channels are not.
     fn layer_norm(&mut self, x: &str, weight: ParamId, bias: ParamId, eps: f64) -> String {
-        let mean = |graph: &mut Self, x: &str| {
-            graph.op("ReduceMean", &[x], vec![ints("axes", &[1]), int("keepdims", 1)])
-        };
+        let mean =
+            |graph: &mut Self, x: &str| graph.op("ReduceMean", &[x], vec![ints("axes", &[1]), int("keepdims", 1)]);
         let middle = mean(self, x);
         let apart = self.op("Sub", &[x, &middle], vec![]);
         let square = self.op("Mul", &[&apart, &apart], vec![]);

@@ -201,7 +201,9 @@ fn every_operation_is_written() {
     let edsr = Edsr { features: 16, blocks: 1, ..Edsr::full(2) };
     let mut networks = vec![
         Imdn { features: 16, blocks: 1, ..Imdn::published(2) }.build().unwrap(),
-        Pdn { features: 16, groups: 1, blocks: 1, modules: 1, channel_attention: Some(4), ..Pdn::medium(2) }.build().unwrap(),
+        Pdn { features: 16, groups: 1, blocks: 1, modules: 1, channel_attention: Some(4), ..Pdn::medium(2) }
+            .build()
+            .unwrap(),
         edsr.clone().plus(without).build().unwrap().deployed(),
         edsr.plus(DcmOptions::default()).build().unwrap().deployed(),
     ];
