@@ -266,7 +266,7 @@ pub(crate) struct Convert {
     #[arg(long, value_name = "FILE", group = "prompts")]
     pub(crate) prompt_embedding: Option<PathBuf>,
     /// A prompt encoder's file [default: the one that comes with pdn]
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", requires = "prompt")]
     pub(crate) encoder: Option<PathBuf>,
 }
 

@@ -3,6 +3,7 @@
 use crate::args::{Convert, Form};
 use crate::failure::Failure;
 use crate::named::open;
+use crate::progress::interrupted;
 use crate::prompt::{embedding, encoder};
 use crate::table::count;
 use crate::upscale::{failure, same_file};
@@ -25,6 +26,9 @@ pub(crate) fn run(args: &Convert) -> Result<(), Failure> {
         return Err(Failure::usage(format_args!("{}: is the input, expected another OUT", args.output.display())));
     }
     let (bytes, said) = write(args, open(&args.input, args.scale)?)?;
+    if interrupted() {
+        return Err(Failure::interrupted());
+    }
     write_atomically(&args.output, &bytes)?;
     println!("{}: {said}, {} bytes", args.output.display(), count(bytes.len()));
     Ok(())

@@ -20,7 +20,8 @@ impl Desk {
         let desk = Self(TempDir::new().unwrap());
         let rgb = (0..14 * 11 * 3).map(|i| (i * 7 % 251) as u8).collect();
         pdn::write(&desk.at("small.png"), &Picture::from_rgb(14, 11, rgb), &Default::default()).unwrap();
-        let config = serde_json::json!({"scale": 2, "features": 16, "blocks": 1, "residual_scale": 1.0, "dcm": {}});
+        let config =
+            serde_json::json!({"scale": 2, "features": 16, "blocks": 1, "residual_scale": 1.0, "dcm": {"dim": 256}});
         let network = pdn::zoo::build("edsr", &config).unwrap();
         let weights = pdn::hashed::weights(&network);
         let trained = pdn::Model { network, weights, card: Default::default(), source: None };
@@ -123,9 +124,9 @@ fn onnx_takes_the_prompt_or_holds_it() {
     desk.does(&["embed", "--text", "a dog", "-o", "dog.safetensors"]);
     let mut sizes = Vec::new();
     for (options, words) in [
-        (&[][..], "`prompt` of 512"),
-        (&["--prompt", "input"], "`prompt` of 512"),
-        (&["--form", "train"], "`prompt` of 512"),
+        (&[][..], "`prompt` of 256"),
+        (&["--prompt", "input"], "`prompt` of 256"),
+        (&["--form", "train"], "`prompt` of 256"),
         (&["--prompt", "a dog"], "folded in"),
         (&["--prompt-embedding", "dog.safetensors"], "folded in"),
     ] {

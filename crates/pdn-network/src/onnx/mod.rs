@@ -21,8 +21,8 @@ use ops::Value;
 use prost::Message;
 use proto::{DataType, Length, ModelProto, OperatorSetIdProto, StringStringEntryProto, ValueInfoProto};
 
-/// The operator set. 17 is read by every runtime since 2022 (onnxruntime 1.12, OpenVINO 2022.3, TensorRT 8.6); nothing
-/// newer is needed: `Shape` with a start and an end is of 15, and from 18 on reductions are written in another way.
+/// The operator set. 17 is of 2022 and widely read (onnxruntime from 1.12, TensorRT from 8.6, OpenVINO), and nothing newer is
+/// needed: `Shape` with a start and an end is of 15, and from 18 on reductions are written in another way.
 pub const OPSET: i64 = 17;
 
 /// The version of the file format that came with the operator set.
