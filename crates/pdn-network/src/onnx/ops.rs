@@ -153,14 +153,15 @@ impl Graph<'_> {
         }
     }
 
-    /// ONNX puts the pixels of a block before the channels, PyTorch after them.
+    /// ONNX puts the pixels of a block before the channels, PyTorch after them. They are transposed and not gathered in
+    /// another order: OpenVINO 2026.4 moves a Gather into the kernel of the next convolution, the wrong way around.
     fn pixel_unshuffle(&mut self, x: &str, r: usize, channels: i64) -> String {
-        let blocks = (r * r) as i64;
+        let block = (r * r) as i64;
         let y = self.op("SpaceToDepth", &[x], vec![int("blocksize", r as i64)]);
-        let maps = channels / blocks;
-        let order: Vec<i64> = (0..channels).map(|i| i % blocks * maps + i / blocks).collect();
-        let order = self.list(&order);
-        self.op("Gather", &[&y, &order], vec![int("axis", 1)])
+        let shape = self.op("Shape", &[&y], vec![]);
+        let y = self.reshape(&y, &[0, block, channels / block, -1]);
+        let y = self.op("Transpose", &[&y], vec![ints("perm", &[0, 2, 1, 3])]);
+        self.op("Reshape", &[&y, &shape], vec![])
     }
 
     fn global_pool(&mut self, pool: Pool, x: &str) -> String {
