@@ -20,6 +20,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import openvino
+from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 import hashed
@@ -100,23 +101,22 @@ def check_preset(pdn: Path, name: str, folder: Path) -> list[tuple[str, dict[str
     expected = np.fromfile(folder / "out", "<f4").reshape(1, 3, HEIGHT * times, WIDTH * times)
     path, rows = folder / "network.onnx", []
 
-    def compare(label: str, *options: object) -> None:
+    def compare(label: str, *options: object) -> bool:
+        """Adds a row for the network so converted, and one for its golden file; whether it takes a prompt."""
         command(pdn, "convert", name, path, *options)
         runtimes = Runtimes(path)
         given = {"prompt": hashed.prompt("prompt", 512)[None]} if "prompt" in runtimes.inputs else {}
         rows.append((f"{name}{label}", check(runtimes, picture, expected, look, given)))
         if (golden := HERE / "golden" / f"{GOLDEN.get(name)}.safetensors").exists():
-            from safetensors import safe_open
-
             with safe_open(golden, "np") as file:
                 about, output = file.metadata(), file.get_tensor("output")
             size = tuple(json.loads(about["picture"]))
             small = hashed.numbers("picture", (1, *size), float(about["amplitude"]))
             truth = output.reshape(1, 3, size[1] * times, size[2] * times)
             rows.append((f"{name}{label}, PyTorch", check(runtimes, small, truth, look, given)))
+        return bool(given)
 
-    compare("")
-    if "prompt" in Runtimes(path).inputs:
+    if compare(""):
         compare(", train form", "--form", "train")
         embedding = folder / "prompt.safetensors"
         names = {"encoder": "hashed", "names": json.dumps(["prompt"])}
@@ -135,6 +135,7 @@ def check_towers(folder: Path) -> list[tuple[str, dict[str, float]]]:
         found = {}
         for name, run in Runtimes(path).run.items():
             found[name] = apart(run(given)[0], expected)
+            assert found[name] < TOLERANCE, f"{path.stem}: {name}: off by {found[name]:.1e}"
             twice = run({key: np.concatenate([value] * 2) for key, value in given.items()})[0]
             assert apart(twice, np.concatenate([expected] * 2)) < TOLERANCE, f"{path.stem}: {name}: a batch differs"
         rows.append((path.stem, found))
