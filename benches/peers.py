@@ -1,6 +1,6 @@
 """Times a network here and in the engines people use, side by side on the same machine, weights and picture.
 
-    cargo build --release -p pdn-engine --example time
+    cargo build --release
     python -m venv venv && venv/bin/pip install -r ../tests/reference/requirements.txt -r requirements.txt
     venv/bin/python peers.py [--network edsr-baseline] [--scale 4] [--side 256] [--runs 7] [--rounds 3] [--isa avx512]
 
@@ -156,10 +156,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         a.onnx = f"{folder}/network.onnx"
         export(a, a.onnx)
-        ours = HERE.parent / "target/release/examples/time"
-        commands = {
-            f"pdn {isa}": [ours, a.network, a.scale, a.side, a.side, a.runs, isa, f"{folder}/pdn {isa}"] for isa in a.isa
-        }
+        ours = [HERE.parent / "target/release/pdn", "bench", a.network, "--json"]
+        ours += ["--scale", a.scale, "--size", a.side, "--runs", a.runs, "--threads", a.threads]
+        commands = {f"pdn {isa}": ours + ["--isa", isa, "--output", f"{folder}/pdn {isa}"] for isa in a.isa}
         for engine in engines:
             commands[engine] = [sys.executable, __file__, "--peer", engine, "--onnx", a.onnx, "--output", f"{folder}/{engine}"]
             for name in ("network", "scale", "side", "runs", "threads"):
@@ -167,7 +166,7 @@ def main() -> None:
         found: dict[str, list[dict]] = {name: [] for name in commands}
         for _ in range(a.rounds):
             for name, command in commands.items():
-                environment = os.environ | {"RAYON_NUM_THREADS": str(a.threads)} | (KEPT if name == "torch" else {})
+                environment = os.environ | (KEPT if name == "torch" else {})
                 done = subprocess.run([str(c) for c in command], env=environment, check=True, capture_output=True, text=True)
                 found[name].append(json.loads(done.stdout.splitlines()[-1]))
         truth = np.fromfile(f"{folder}/torch", "<f4")

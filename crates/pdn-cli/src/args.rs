@@ -1,7 +1,7 @@
 //! What can be typed.
 
 use clap::{Parser, Subcommand};
-use pdn::{Degradation, Isa};
+use pdn::{Degradation, Isa, Precision};
 use std::path::PathBuf;
 
 /// Super-resolution: a small picture in, a large one out.
@@ -24,6 +24,8 @@ pub(crate) enum Command {
     Embed(Embed),
     #[cfg(feature = "train")]
     Train(Train),
+    Convert(Convert),
+    Bench(Bench),
 }
 
 /// Enlarge a picture.
@@ -232,4 +234,82 @@ pub(crate) struct Train {
     /// Go on with the run that the folder holds
     #[arg(long)]
     pub(crate) resume: bool,
+}
+
+/// Convert a model to safetensors, or to ONNX for other runtimes.
+///
+/// An ONNX file takes and gives pictures as float32 [batch, 3, height, width], RGB from 0 to 1, of any size. OUT is written
+/// aside and renamed: it is whole or not there.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example: pdn convert IMDN_x4.pth imdn_x4.onnx")]
+pub(crate) struct Convert {
+    /// A model file (.safetensors, .pth, .pt), or the name of a network, such as edsr-baseline, whose weights are then hashed
+    /// from their names: for timing and comparison
+    #[arg(value_name = "IN")]
+    pub(crate) input: PathBuf,
+    /// .safetensors or .onnx
+    #[arg(value_name = "OUT")]
+    pub(crate) output: PathBuf,
+    /// How many times larger a side, for the name of a network [default: 4]
+    #[arg(short, long, value_name = "N")]
+    pub(crate) scale: Option<usize>,
+    /// Whether modules are written as trained or folded [default: as they are in .safetensors, deploy in .onnx]
+    #[arg(long)]
+    pub(crate) form: Option<Form>,
+    /// In what type .safetensors keeps its numbers: f32, f16 or bf16 [default: f32]
+    #[arg(long, value_name = "TYPE")]
+    pub(crate) precision: Option<Precision>,
+    /// For .onnx: a sentence to fold in, or `input` for an input `prompt` [default: input]
+    #[arg(short, long, value_name = "TEXT", group = "prompts")]
+    pub(crate) prompt: Option<String>,
+    /// For .onnx: an embedding to fold in, that `pdn embed` made
+    #[arg(long, value_name = "FILE", group = "prompts")]
+    pub(crate) prompt_embedding: Option<PathBuf>,
+    /// A prompt encoder's file [default: the one that comes with pdn]
+    #[arg(long, value_name = "FILE", requires = "prompt")]
+    pub(crate) encoder: Option<PathBuf>,
+}
+
+/// In what form a model's modules are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Form {
+    /// As trained
+    Train,
+    /// Folded: smaller and faster, with the same pixels; cannot be trained on
+    Deploy,
+}
+
+/// Time a model on a made-up picture.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example: pdn bench edsr-baseline --size 256 --threads 2")]
+pub(crate) struct Bench {
+    /// A model file, or the name of a network, whose weights are then hashed from their names
+    #[arg(value_name = "MODEL")]
+    pub(crate) model: PathBuf,
+    /// How many times larger a side, for the name of a network [default: 4]
+    #[arg(short, long, value_name = "N")]
+    pub(crate) scale: Option<usize>,
+    /// Sides of the picture in pixels: one number, or WIDTHxHEIGHT
+    #[arg(long, value_name = "SIZE", default_value = "256", value_parser = size)]
+    pub(crate) size: (usize, usize),
+    /// How many times it is run, after once to warm up
+    #[arg(long, value_name = "N", default_value_t = 7, value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) runs: u16,
+    #[command(flatten)]
+    pub(crate) engine: EngineChoice,
+    /// Where the result goes, to compare: raw little-endian float32, channels first, in the network's value range
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `256` or `320x200`.
+fn size(text: &str) -> Result<(usize, usize), String> {
+    let (width, height) = text.split_once('x').unwrap_or((text, text));
+    match [width, height].map(str::parse) {
+        [Ok(width @ 1..=65536), Ok(height @ 1..=65536)] => Ok((width, height)),
+        _ => Err("expected pixels a side, 1 to 65536, or WIDTHxHEIGHT".into()),
+    }
 }

@@ -23,6 +23,10 @@ mod table;
 mod train;
 mod upscale;
 
+mod bench;
+mod convert;
+mod named;
+
 use args::{Args, Command};
 use clap::Parser;
 use failure::Failure;
@@ -46,6 +50,8 @@ fn main() -> ExitCode {
         Command::Embed(args) => embed::run(args),
         #[cfg(feature = "train")]
         Command::Train(args) => train::run(args),
+        Command::Convert(args) => convert::run(args),
+        Command::Bench(args) => bench::run(args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -2,7 +2,7 @@
 
 use crate::args::PromptChoice;
 use crate::failure::Failure;
-use pdn::{Encoder, EncoderError, Error, Limits, Picture, Prompt, Upscaler, read_embeddings};
+use pdn::{Embedding, Encoder, EncoderError, Error, Limits, Picture, Prompt, Upscaler, read_embeddings};
 use std::fmt;
 use std::path::Path;
 
@@ -63,9 +63,13 @@ fn read(choice: &PromptChoice) -> Result<Prompt, Failure> {
     if let Some(path) = &choice.prompt_image {
         return Ok(Prompt::Picture(Box::new(pdn::read(path, &Limits::default())?)));
     }
-    let Some(path) = &choice.prompt_embedding else { return Ok(Prompt::None) };
+    choice.prompt_embedding.as_deref().map_or(Ok(Prompt::None), |path| Ok(Prompt::Embedding(embedding(path)?)))
+}
+
+/// The one embedding of a file.
+pub(crate) fn embedding(path: &Path) -> Result<Embedding, Failure> {
     match <[_; 1]>::try_from(read_embeddings(path).map_err(Failure::failed)?) {
-        Ok([(_, embedding)]) => Ok(Prompt::Embedding(embedding)),
+        Ok([(_, embedding)]) => Ok(embedding),
         Err(many) => Err(Failure::at(path, format_args!("holds {} embeddings, expected one", many.len()))),
     }
 }

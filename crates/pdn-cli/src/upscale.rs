@@ -88,7 +88,7 @@ pub(crate) fn failure(path: &Path, error: Error) -> Failure {
 }
 
 /// Whether both names are one file that is there.
-fn same_file(a: &Path, b: &Path) -> bool {
+pub(crate) fn same_file(a: &Path, b: &Path) -> bool {
     matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
 }
 

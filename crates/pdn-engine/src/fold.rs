@@ -10,6 +10,12 @@
 //! - a kernel `W` over y becomes `W∘Q` over `[m x; m]`, which zero padding leaves exact: outside the picture both are 0.
 //!
 //! Everything is computed in float64 and stored in float32.
+//!
+//! A network for one prompt alone ([`fold_prompt`]) has its mixed kernels as constants.
+
+mod prompt;
+
+pub use prompt::fold_prompt;
 
 use pdn_network::{Dcm, DcmForm, Network, Op, Tensor, Weights};
 use rayon::prelude::*;

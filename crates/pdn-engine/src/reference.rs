@@ -259,7 +259,7 @@ fn convolve<T: Real>(x: &Map<T>, kernel: &[T], bias: &[T], k: usize) -> Map<T> {
 }
 
 /// `Σ π_k bank_k`.
-fn mixed<T: Real>(mixture: &[T], bank: &Tensor) -> Vec<T> {
+pub(crate) fn mixed<T: Real>(mixture: &[T], bank: &Tensor) -> Vec<T> {
     let size = bank.data().len() / mixture.len();
     let mut out = vec![T::zero(); size];
     for (pi, kernel) in mixture.iter().zip(bank.data().chunks(size)) {

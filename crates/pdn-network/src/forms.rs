@@ -1,7 +1,8 @@
 //! A network in other forms: its modules lowered to primitive operations, or deployed.
 
 use crate::network::Node;
-use crate::{Act, Dcm, DcmForm, Network, NodeId, Op, ParamId, Shape, Tap};
+use crate::{Act, Dcm, DcmForm, Network, NodeId, Op, ParamId, Shape, Tap, Weights};
+use std::collections::BTreeMap;
 
 impl Network {
     /// The same network with every module written in primitive operations, which is what the reference executor, the
@@ -47,6 +48,37 @@ impl Network {
             }
         }
         Network { nodes, params, ..self.clone() }
+    }
+
+    /// The same network without the nodes that neither its output nor a tap reads, nor the parameters that no node names,
+    /// and its weights.
+    pub fn pruned(&self, weights: &Weights) -> (Network, Weights) {
+        let mut read = vec![false; self.nodes.len()];
+        for id in self.taps.iter().map(|tap| tap.node).chain([self.output]) {
+            read[id.index()] = true;
+        }
+        for (i, node) in self.nodes.iter().enumerate().rev() {
+            if read[i] {
+                node.inputs.iter().for_each(|input| read[input.index()] = true);
+            }
+        }
+        let (mut nodes, mut params, mut tensors) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut places, mut param_places) = (BTreeMap::new(), BTreeMap::new());
+        for (id, node) in self.ids().zip(&self.nodes).filter(|(id, _)| read[id.index()]) {
+            let mut node = node.clone();
+            node.inputs.iter_mut().for_each(|input| *input = places[input]);
+            each_param(&mut node.op, &mut |param| {
+                *param = *param_places.entry(*param).or_insert_with_key(|old| {
+                    params.push(self.param(*old).clone());
+                    tensors.push(weights[*old].clone());
+                    ParamId(params.len() - 1)
+                });
+            });
+            places.insert(id, NodeId(nodes.len()));
+            nodes.push(node);
+        }
+        let taps = self.taps.iter().map(|tap| Tap { name: tap.name.clone(), node: places[&tap.node] }).collect();
+        (Network { nodes, params, taps, output: places[&self.output], ..self.clone() }, Weights(tensors))
     }
 
     /// The same network with another temperature of the softmax over kernels in every DCM. The configuration keeps the one

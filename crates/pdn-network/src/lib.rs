@@ -25,6 +25,7 @@ mod forms;
 pub mod hashed;
 mod model;
 mod network;
+pub mod onnx;
 mod op;
 mod param;
 mod tensor;

@@ -158,16 +158,26 @@ impl Model {
     /// The bytes of a model file.
     pub fn to_bytes(&self, precision: Precision) -> Vec<u8> {
         let tensors = precision.round(&self.network.name_weights(self.weights.clone()));
+        let card = self.file_card(&tensors);
+        checkpoint::write(&tensors, HashMap::from([(CARD.to_owned(), card)]), precision)
+    }
+
+    /// The card as files carry it: the key of their metadata, and JSON with what builds the network and the fingerprint of
+    /// its weights.
+    pub fn card_entry(&self) -> (&'static str, String) {
+        (CARD, self.file_card(&self.network.name_weights(self.weights.clone())))
+    }
+
+    fn file_card(&self, tensors: &Tensors) -> String {
         let card = FileCard {
             architecture: self.network.architecture.to_owned(),
             config: self.network.config.clone(),
             form: if self.network.is_deployed() { Form::Deploy } else { Form::Train },
             scale: self.network.scale,
-            sha256: fingerprint(&tensors),
+            sha256: fingerprint(tensors),
             card: self.card.clone(),
         };
-        let card = serde_json::to_string(&card).expect("a card is JSON");
-        checkpoint::write(&tensors, HashMap::from([(CARD.to_owned(), card)]), precision)
+        serde_json::to_string(&card).expect("a card is JSON")
     }
 }
 

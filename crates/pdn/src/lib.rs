@@ -18,6 +18,7 @@ mod captions;
 mod convert;
 mod embedding_file;
 mod encoder;
+mod export;
 mod prompt;
 mod tokenizer;
 mod upscaler;
@@ -26,13 +27,14 @@ pub use bundled::bundled_encoder;
 pub use captions::{CaptionError, Captioned, read_captions};
 pub use embedding_file::{EmbeddingError, embeddings_to_bytes, read_embeddings};
 pub use encoder::{Embedding, Encoder, EncoderError, EncoderFile};
-pub use pdn_engine::{Isa, RunError, RunOptions as Options};
+pub use export::{deployed, onnx};
+pub use pdn_engine::{Isa, Map, Plan, RunError, RunOptions as Options};
 pub use pdn_image::{
     ColourSpace, CompareError, Degradation, Error as FileError, Fault as FileFault, Limits, Picture, Protocol, Scale,
     WriteOptions, check_target, psnr, read, ssim, write, write_atomically,
 };
 pub use pdn_network::checkpoint::Precision;
-pub use pdn_network::{Card, Model, ModelError, Summary, hashed, zoo};
+pub use pdn_network::{Card, Model, ModelError, Summary, Tensor, hashed, zoo};
 pub use prompt::Prompt;
 pub use tokenizer::Tokenizer;
 pub use upscaler::{Error, Upscaler};

@@ -1,10 +1,11 @@
 //! The one thing most users want: a picture, enlarged.
 
 use crate::convert::{luma, put, to_map};
-use crate::encoder::{Encoder, EncoderError};
+use crate::encoder::{Embedding, Encoder, EncoderError};
 use crate::prompt::Prompt;
 use pdn_engine::{Isa, Piece, Plan, RunError, RunOptions};
 use pdn_image::{Picture, Scale, bleed, resize, resize_alpha};
+use pdn_network::onnx::OnnxError;
 use pdn_network::{Model, ModelError, NetworkError};
 use std::path::Path;
 
@@ -45,6 +46,9 @@ pub enum Error {
         /// The embedding's.
         found: String,
     },
+    /// The ONNX file.
+    #[error(transparent)]
+    Onnx(#[from] OnnxError),
     /// A factor that bicubic interpolation is not asked for.
     #[error("bicubic enlarges by 1 to 64, not by {0}")]
     Scale(usize),
@@ -87,8 +91,7 @@ impl Upscaler {
     /// [`RunError::Isa`] where the machine lacks it.
     pub fn new(model: &Model, isa: Isa) -> Result<Self, Error> {
         let plan = Plan::new(&model.network, &model.weights, isa)?;
-        let encoder = model.card.more.get("encoder").and_then(|id| id.as_str()).map(str::to_owned);
-        Ok(Self { engine: Engine::Network(Box::new(plan)), encoder })
+        Ok(Self { engine: Engine::Network(Box::new(plan)), encoder: encoder_of(model) })
     }
 
     /// Whether the model takes a prompt.
@@ -106,12 +109,8 @@ impl Upscaler {
             return Ok(());
         }
         let embedding = prompt.embed(encoder, picture)?;
-        match &self.encoder {
-            Some(expected) if *expected != embedding.encoder => {
-                Err(Error::EncoderMismatch { expected: expected.clone(), found: embedding.encoder })
-            }
-            _ => self.set_prompt(&embedding.values),
-        }
+        check_encoder(self.encoder.as_deref(), &embedding)?;
+        self.set_prompt(&embedding.values)
     }
 
     /// Sets the prompt by its embedding, which is brought to unit length.
@@ -123,13 +122,7 @@ impl Upscaler {
             let found = format!("a prompt embedding of {} numbers", embedding.len());
             return Err(RunError::Prompt { expected: "no prompt: bicubic takes none".into(), found }.into());
         };
-        let norm = embedding.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt();
-        if !norm.is_finite() || norm == 0.0 {
-            let expected = "a prompt embedding of finite numbers, not all zero".into();
-            return Err(RunError::Prompt { expected, found: format!("one of length {norm}") }.into());
-        }
-        let unit: Vec<f32> = embedding.iter().map(|v| (f64::from(*v) / norm) as f32).collect();
-        Ok(plan.set_prompt(&unit)?)
+        Ok(plan.set_prompt(&unit(embedding)?)?)
     }
 
     /// How many times larger a side becomes.
@@ -204,6 +197,31 @@ impl Upscaler {
             }
         }
     }
+}
+
+/// Id of the encoder that a model was trained with, where its card names one.
+pub(crate) fn encoder_of(model: &Model) -> Option<String> {
+    model.card.more.get("encoder").and_then(|id| id.as_str()).map(str::to_owned)
+}
+
+/// Whether an embedding is by the model's encoder.
+pub(crate) fn check_encoder(expected: Option<&str>, embedding: &Embedding) -> Result<(), Error> {
+    match expected {
+        Some(expected) if expected != embedding.encoder => {
+            Err(Error::EncoderMismatch { expected: expected.to_owned(), found: embedding.encoder.clone() })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// An embedding brought to unit length.
+pub(crate) fn unit(embedding: &[f32]) -> Result<Vec<f32>, RunError> {
+    let norm = embedding.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt();
+    if !norm.is_finite() || norm == 0.0 {
+        let expected = "a prompt embedding of finite numbers, not all zero".into();
+        return Err(RunError::Prompt { expected, found: format!("one of length {norm}") });
+    }
+    Ok(embedding.iter().map(|v| (f64::from(*v) / norm) as f32).collect())
 }
 
 #[cfg(test)]

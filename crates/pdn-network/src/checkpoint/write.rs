@@ -4,6 +4,7 @@ use crate::{Tensor, Tensors};
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 use std::collections::HashMap;
+use std::str::FromStr;
 
 /// In what type a file keeps its numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -13,6 +14,8 @@ pub enum Precision {
     F32,
     /// Half as large: 11 bits of significand.
     F16,
+    /// Half as large: 8 bits of significand, and the range of `f32`.
+    Bf16,
 }
 
 impl Precision {
@@ -21,6 +24,7 @@ impl Precision {
         let round = |v: &f32| match self {
             Self::F32 => *v,
             Self::F16 => half::f16::from_f32(*v).to_f32(),
+            Self::Bf16 => half::bf16::from_f32(*v).to_f32(),
         };
         let rounded = |t: &Tensor| Tensor::new(t.shape().to_vec(), t.data().iter().map(round).collect());
         tensors.iter().map(|(name, tensor)| (name.clone(), rounded(tensor))).collect()
@@ -30,6 +34,7 @@ impl Precision {
         match self {
             Self::F32 => Dtype::F32,
             Self::F16 => Dtype::F16,
+            Self::Bf16 => Dtype::BF16,
         }
     }
 
@@ -37,7 +42,31 @@ impl Precision {
         match self {
             Self::F32 => numbers.iter().flat_map(|v| v.to_le_bytes()).collect(),
             Self::F16 => numbers.iter().flat_map(|v| half::f16::from_f32(*v).to_le_bytes()).collect(),
+            Self::Bf16 => numbers.iter().flat_map(|v| half::bf16::from_f32(*v).to_le_bytes()).collect(),
         }
+    }
+}
+
+impl FromStr for Precision {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        match name {
+            "f32" => Ok(Self::F32),
+            "f16" => Ok(Self::F16),
+            "bf16" => Ok(Self::Bf16),
+            _ => Err(format!("precision `{name}` is not known: expected f32, f16 or bf16")),
+        }
+    }
+}
+
+impl std::fmt::Display for Precision {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::F32 => "f32",
+            Self::F16 => "f16",
+            Self::Bf16 => "bf16",
+        })
     }
 }
 

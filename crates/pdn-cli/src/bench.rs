@@ -1,0 +1,108 @@
+//! `pdn bench`: how long a model takes, and how much memory.
+
+use crate::args::Bench;
+use crate::failure::Failure;
+use crate::named::open;
+use crate::progress::interrupted;
+use crate::table::table;
+use crate::upscale::{enlarge, failure, options};
+use pdn::{Isa, Map, Model, Plan, hashed};
+use serde_json::{Value, json};
+use std::time::Instant;
+
+pub(crate) fn run(args: &Bench) -> Result<(), Failure> {
+    let model = open(&args.model, args.scale)?;
+    let (facts, result) = enlarge(&args.engine, || time(args, &model)).map_err(|error| failure(&args.model, error))?;
+    if let Some(path) = &args.output {
+        let bytes: Vec<u8> = result.data.iter().flat_map(|v| v.to_le_bytes()).collect();
+        pdn::write_atomically(path, &bytes)?;
+    }
+    if args.json {
+        println!("{facts}");
+        return Ok(());
+    }
+    let text = |key: &str| facts[key].as_str().unwrap_or_default().to_owned();
+    println!(
+        "{} x{}, {}x{} pixels, {}, {} threads, {} runs\n",
+        text("network"),
+        facts["scale"],
+        facts["width"],
+        facts["height"],
+        text("isa"),
+        facts["threads"],
+        facts["runs"]
+    );
+    let cell = |key: &str| facts[key].as_f64().map_or("-".to_owned(), |v| format!("{v:.1}"));
+    let columns = [
+        ("median, ms", "ms"),
+        ("min, ms", "min_ms"),
+        ("max, ms", "max_ms"),
+        ("GFLOP/s", "gflops"),
+        ("peak memory, MiB", "peak_mib"),
+    ];
+    let heads = columns.map(|(head, _)| head.to_owned()).to_vec();
+    println!("{}", table(&[heads, columns.map(|(_, key)| cell(key)).to_vec()]));
+    Ok(())
+}
+
+/// Runs the model; gives the figures and the last result.
+fn time(args: &Bench, model: &Model) -> Result<(Value, Map<f32>), pdn::Error> {
+    let isa = args.engine.isa.unwrap_or_else(Isa::best);
+    let mut plan = Plan::new(&model.network, &model.weights, isa)?;
+    let start = Instant::now();
+    if let Some(dim) = model.network.prompt_dim() {
+        plan.set_prompt(&hashed::prompt("prompt", dim))?;
+    }
+    let prompt_ms = milliseconds(start);
+    let (width, height) = args.size;
+    let amplitude = model.network.picture.range / 2.0;
+    let picture = Map::new(3, height, width, hashed::numbers("picture", 3 * height * width, amplitude));
+    let before = peak_memory();
+    let once = || {
+        let start = Instant::now();
+        let result = plan.run(&picture, &options(&args.engine), &mut |_| !interrupted())?;
+        Ok::<_, pdn::Error>((milliseconds(start), result))
+    };
+    // The first run warms up.
+    let (_, mut result) = once()?;
+    let mut times = Vec::new();
+    for _ in 0..args.runs {
+        drop(result);
+        let (ms, map) = once()?;
+        times.push(ms);
+        result = map;
+    }
+    times.sort_by(f64::total_cmp);
+    let ms = times[times.len() / 2];
+    let flops = 2.0 * (model.network.deployed().summary().macs_per_pixel * width * height) as f64;
+    let facts = json!({
+        "network": args.model.display().to_string(),
+        "scale": model.network.scale,
+        "picture": {"range": model.network.picture.range, "mean": model.network.picture.mean},
+        "width": width,
+        "height": height,
+        "isa": isa.to_string(),
+        "threads": rayon::current_num_threads(),
+        "runs": args.runs,
+        "ms": ms,
+        "min_ms": times[0],
+        "max_ms": times[times.len() - 1],
+        "prompt_ms": prompt_ms,
+        "gflops": flops / ms / 1e6,
+        "peak_mib": peak_memory(),
+        "before_mib": before,
+        "planned_mib": plan.memory(height, width) >> 20,
+    });
+    Ok((facts, result))
+}
+
+fn milliseconds(start: Instant) -> f64 {
+    start.elapsed().as_secs_f64() * 1e3
+}
+
+/// The largest memory of this process so far, in MiB, where the system says it.
+fn peak_memory() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    Some(line.split_whitespace().next()?.parse::<u64>().ok()? >> 10)
+}

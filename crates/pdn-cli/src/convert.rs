@@ -1,0 +1,100 @@
+//! `pdn convert`: a model as safetensors in either form, or as ONNX.
+
+use crate::args::{Convert, Form};
+use crate::failure::Failure;
+use crate::named::open;
+use crate::progress::interrupted;
+use crate::prompt::{embedding, encoder};
+use crate::table::count;
+use crate::upscale::{failure, same_file};
+use pdn::{Embedding, Model, write_atomically};
+
+/// The word that asks for an input instead of a sentence.
+const INPUT: &str = "input";
+
+pub(crate) fn run(args: &Convert) -> Result<(), Failure> {
+    let ending = args.output.extension().map(|e| e.to_string_lossy().to_ascii_lowercase()).unwrap_or_default();
+    let write = match ending.as_str() {
+        "safetensors" => safetensors,
+        "onnx" => onnx,
+        _ => {
+            let message = format_args!("{}: expected a name that ends in .safetensors or .onnx", args.output.display());
+            return Err(Failure::usage(message));
+        }
+    };
+    if same_file(&args.input, &args.output) {
+        return Err(Failure::usage(format_args!("{}: is the input, expected another OUT", args.output.display())));
+    }
+    let (bytes, said) = write(args, open(&args.input, args.scale)?)?;
+    if interrupted() {
+        return Err(Failure::interrupted());
+    }
+    write_atomically(&args.output, &bytes)?;
+    println!("{}: {said}, {} bytes", args.output.display(), count(bytes.len()));
+    Ok(())
+}
+
+/// The bytes of a model file, and what is in it.
+fn safetensors(args: &Convert, model: Model) -> Result<(Vec<u8>, String), Failure> {
+    if args.prompt.is_some() || args.prompt_embedding.is_some() {
+        return Err(Failure::usage("a prompt is folded into .onnx only: leave it out"));
+    }
+    let model = formed(args, model, Form::Train)?;
+    let precision = args.precision.unwrap_or_default();
+    let rounded = precision.round(&model.network.name_weights(model.weights.clone()));
+    if let Some((name, _)) = rounded.iter().find(|(_, tensor)| tensor.data().iter().any(|v| !v.is_finite())) {
+        return Err(Failure::at(
+            &args.input,
+            format_args!("{name} holds a number beyond {precision}: expected f32 or bf16"),
+        ));
+    }
+    let form = if model.network.is_deployed() { "modules folded" } else { "as trained" };
+    Ok((model.to_bytes(precision), format!("{}, {form}, {precision}", about(&model))))
+}
+
+/// The bytes of an ONNX file, and what is in it.
+fn onnx(args: &Convert, model: Model) -> Result<(Vec<u8>, String), Failure> {
+    if args.precision.is_some() {
+        return Err(Failure::usage("ONNX files keep their numbers in f32: --precision is for .safetensors"));
+    }
+    let prompt = prompt(args, &model)?;
+    let model = formed(args, model, Form::Deploy)?;
+    let bytes = pdn::onnx(&model, prompt.as_ref()).map_err(|error| failure(&args.input, error))?;
+    let inputs = match (model.network.prompt_dim(), prompt) {
+        (None, _) => "takes `picture`".to_owned(),
+        (Some(dim), None) => format!("takes `picture` and `prompt` of {dim} numbers"),
+        (Some(_), Some(embedding)) => format!("takes `picture`, a prompt by {} folded in", embedding.encoder),
+    };
+    Ok((bytes, format!("{}, {inputs}", about(&model))))
+}
+
+/// The model in the form that was asked for, or else in `default`; what is folded stays so.
+fn formed(args: &Convert, model: Model, default: Form) -> Result<Model, Failure> {
+    match args.form.unwrap_or(default) {
+        Form::Deploy => Ok(pdn::deployed(&model)),
+        Form::Train if args.form.is_some() && model.network.is_deployed() => Err(Failure::at(
+            &args.input,
+            "its modules are folded, which cannot be undone: expected the file as trained",
+        )),
+        Form::Train => Ok(model),
+    }
+}
+
+/// The prompt to fold in.
+fn prompt(args: &Convert, model: &Model) -> Result<Option<Embedding>, Failure> {
+    let given = args.prompt.is_some() || args.prompt_embedding.is_some();
+    if given && model.network.prompt_dim().is_none() {
+        return Err(Failure::usage(format_args!("{}: takes no prompt: leave it out", args.input.display())));
+    }
+    match (&args.prompt, &args.prompt_embedding) {
+        (Some(text), _) if text == INPUT => Ok(None),
+        (Some(text), _) => encoder(args.encoder.as_deref())?.embed_text(text).map(Some).map_err(Failure::usage),
+        (None, Some(path)) => embedding(path).map(Some),
+        (None, None) => Ok(None),
+    }
+}
+
+fn about(model: &Model) -> String {
+    let parameters: usize = model.network.params.iter().map(|param| param.len()).sum();
+    format!("{} x{}, {} parameters", model.network.architecture, model.network.scale, count(parameters))
+}

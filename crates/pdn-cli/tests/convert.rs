@@ -1,0 +1,208 @@
+//! `pdn convert` and `pdn bench`, run end to end.
+
+use assert_cmd::Command;
+use pdn::{Limits, Picture};
+use std::path::PathBuf;
+use tempfile::TempDir;
+
+/// A folder to work in, with a small picture, and two models of one small network: as trained, and deployed.
+struct Desk(TempDir);
+
+/// What a command said.
+struct Said {
+    code: Option<i32>,
+    out: String,
+    err: String,
+}
+
+impl Desk {
+    fn new() -> Self {
+        let desk = Self(TempDir::new().unwrap());
+        let rgb = (0..14 * 11 * 3).map(|i| (i * 7 % 251) as u8).collect();
+        pdn::write(&desk.at("small.png"), &Picture::from_rgb(14, 11, rgb), &Default::default()).unwrap();
+        let config =
+            serde_json::json!({"scale": 2, "features": 16, "blocks": 1, "residual_scale": 1.0, "dcm": {"dim": 256}});
+        let network = pdn::zoo::build("edsr", &config).unwrap();
+        let weights = pdn::hashed::weights(&network);
+        let trained = pdn::Model { network, weights, card: Default::default(), source: None };
+        for (name, model) in [("deployed.safetensors", pdn::deployed(&trained)), ("trained.safetensors", trained)] {
+            std::fs::write(desk.at(name), model.to_bytes(pdn::Precision::F32)).unwrap();
+        }
+        desk
+    }
+
+    fn at(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn run(&self, arguments: &[&str]) -> Said {
+        let output = Command::cargo_bin("pdn").unwrap().current_dir(&self.0).args(arguments).output().unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        Said { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+    }
+
+    #[track_caller]
+    fn does(&self, arguments: &[&str]) -> String {
+        let said = self.run(arguments);
+        assert_eq!(said.code, Some(0), "{arguments:?}: {}", said.err);
+        said.out
+    }
+
+    /// Runs what must fail with a code: one line that holds all of `words`, and no output left behind.
+    #[track_caller]
+    fn fails(&self, arguments: &[&str], code: i32, words: &[&str]) {
+        let before = self.names();
+        let said = self.run(arguments);
+        assert_eq!((said.code, said.err.lines().count()), (Some(code), 1), "{arguments:?}: {}", said.err);
+        for word in words {
+            assert!(said.err.contains(word), "{arguments:?} should say `{word}`: {}", said.err);
+        }
+        assert!(said.out.is_empty() && self.names() == before, "{arguments:?} left something behind");
+    }
+
+    fn names(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(&self.0).unwrap();
+        let mut names: Vec<String> = entries.map(|e| e.unwrap().file_name().to_string_lossy().into_owned()).collect();
+        names.sort();
+        names
+    }
+
+    fn info(&self, name: &str) -> serde_json::Value {
+        serde_json::from_str(&self.does(&["info", name, "--json"])).unwrap()
+    }
+
+    fn enlarged(&self, model: &str) -> Picture {
+        self.does(&["upscale", "small.png", "-o", "large.png", "--model", model, "--prompt", "a dog"]);
+        pdn::read(&self.at("large.png"), &Limits::default()).unwrap()
+    }
+}
+
+/// The largest difference of two pictures, in levels of 255.
+fn apart(a: &Picture, b: &Picture) -> u8 {
+    assert_eq!((a.width(), a.height()), (b.width(), b.height()));
+    a.rgb().iter().zip(b.rgb()).map(|(a, b)| a.abs_diff(*b)).max().unwrap()
+}
+
+#[test]
+fn a_model_keeps_its_pixels_in_every_form_and_type() {
+    let desk = Desk::new();
+    let plain = desk.enlarged("trained.safetensors");
+    for (options, form, levels) in [
+        (&[][..], "train", 0),
+        (&["--form", "train"], "train", 0),
+        // The engine folds what it runs, so the deployed file is what it ran.
+        (&["--form", "deploy"], "deploy", 0),
+        (&["--precision", "f16"], "train", 2),
+        (&["--precision", "bf16", "--form", "deploy"], "deploy", 12),
+    ] {
+        let said = desk.does(&[&["convert", "trained.safetensors", "out.safetensors"], options].concat());
+        assert!(said.contains("edsr x2"), "{said}");
+        assert_eq!(desk.info("out.safetensors")["form"], form, "{options:?}");
+        let found = apart(&desk.enlarged("out.safetensors"), &plain);
+        assert!(found <= levels, "{options:?}: {found} levels apart");
+    }
+    assert_eq!(desk.info("out.safetensors")["card"], desk.info("trained.safetensors")["card"]);
+    let size = |name: &str| std::fs::metadata(desk.at(name)).unwrap().len();
+    assert!(size("out.safetensors") * 3 < size("deployed.safetensors") * 2);
+}
+
+#[test]
+fn the_name_of_a_network_is_a_model_of_hashed_weights() {
+    let desk = Desk::new();
+    for (options, scale) in [(&[][..], 4), (&["--scale", "2"], 2)] {
+        desk.does(&[&["convert", "imdn", "imdn.safetensors"], options].concat());
+        let info = desk.info("imdn.safetensors");
+        assert_eq!((info["scale"].as_u64(), info["card"]["name"].as_str()), (Some(scale), Some("imdn")));
+        assert!(info["card"]["description"].as_str().unwrap().contains("hashed"));
+    }
+    desk.does(&["upscale", "small.png", "-o", "large.png", "--model", "imdn.safetensors"]);
+}
+
+#[test]
+fn onnx_takes_the_prompt_or_holds_it() {
+    let desk = Desk::new();
+    desk.does(&["embed", "--text", "a dog", "-o", "dog.safetensors"]);
+    let mut sizes = Vec::new();
+    for (options, words) in [
+        (&[][..], "`prompt` of 256"),
+        (&["--prompt", "input"], "`prompt` of 256"),
+        (&["--form", "train"], "`prompt` of 256"),
+        (&["--prompt", "a dog"], "folded in"),
+        (&["--prompt-embedding", "dog.safetensors"], "folded in"),
+    ] {
+        let said = desk.does(&[&["convert", "trained.safetensors", "out.onnx"], options].concat());
+        assert!(said.contains(words), "{options:?}: {said}");
+        let bytes = std::fs::read(desk.at("out.onnx")).unwrap();
+        let holds = |word: &[u8]| bytes.windows(word.len()).any(|w| w == word);
+        assert!(holds(b"pdn.card") && holds(b"\"architecture\":\"edsr\"") && holds(b"enlarged"));
+        sizes.push(bytes);
+    }
+    assert!(sizes[0] == sizes[1] && sizes[3] == sizes[4], "the same question has the same bytes for its answer");
+    assert!(sizes[0].len() < sizes[2].len() && sizes[3].len() < sizes[0].len());
+    desk.does(&["convert", "deployed.safetensors", "other.onnx"]);
+    let said = desk.does(&["convert", "imdn", "imdn.onnx"]);
+    assert!(said.contains("takes `picture`,") && !said.contains("prompt"), "{said}");
+}
+
+#[test]
+fn wrong_uses_of_convert() {
+    let desk = Desk::new();
+    desk.does(&["convert", "imdn", "imdn.safetensors"]);
+    std::fs::write(desk.at("broken.safetensors"), b"no model").unwrap();
+    let (input, out) = ("trained.safetensors", "out.safetensors");
+    for (arguments, code, words) in [
+        (&[input, "out.pth"][..], 2, &["out.pth", ".safetensors or .onnx"][..]),
+        (&[input, "out"], 2, &["out:", ".safetensors or .onnx"]),
+        (&[input, input], 2, &["is the input"]),
+        (&["missing.pth", out], 1, &["missing.pth", "no such file", "edsr-baseline", "imdn", "pdn"]),
+        (&["edsr-huge", out], 1, &["edsr-huge", "no network of that name", "edsr-baseline+"]),
+        (&["broken.safetensors", out], 1, &["broken.safetensors"]),
+        (&["imdn", out, "--scale", "5"], 2, &["imdn", "scale 5"]),
+        (&[input, out, "--scale", "2"], 2, &[input, "x2", "--scale is for the name of a network"]),
+        (&["deployed.safetensors", out, "--form", "train"], 1, &["deployed.safetensors", "cannot be undone"]),
+        (&["deployed.safetensors", "out.onnx", "--form", "train"], 1, &["cannot be undone"]),
+        (&["imdn.safetensors", "out.onnx", "--prompt", "a dog"], 2, &["imdn.safetensors", "takes no prompt"]),
+        (&["imdn", "out.onnx", "--prompt", "input"], 2, &["takes no prompt"]),
+        (&[input, out, "--prompt", "a dog"], 2, &["into .onnx only"]),
+        (&[input, "out.onnx", "--precision", "f16"], 2, &["--precision is for .safetensors"]),
+        (&[input, "out.onnx", "--prompt-embedding", "small.png"], 1, &["small.png"]),
+        (&[input, "no/folder/out.onnx"], 1, &["no/folder"]),
+    ] {
+        desk.fails(&[&["convert"], arguments].concat(), code, words);
+    }
+}
+
+#[test]
+fn a_number_beyond_half_precision_is_said() {
+    let desk = Desk::new();
+    let mut model = pdn::Model::open(&desk.at("trained.safetensors")).unwrap();
+    let mut tensors = model.network.name_weights(model.weights);
+    let bias = tensors.get_mut("conv_last.bias").unwrap();
+    *bias = pdn::Tensor::new(vec![3], vec![1e6; 3]);
+    model.weights = model.network.bind(tensors).unwrap();
+    std::fs::write(desk.at("large.safetensors"), model.to_bytes(pdn::Precision::F32)).unwrap();
+    let convert = |precision| ["convert", "large.safetensors", "out.safetensors", "--precision", precision];
+    desk.fails(&convert("f16"), 1, &["large.safetensors", "conv_last.bias", "bf16"]);
+    desk.does(&convert("bf16"));
+}
+
+#[test]
+fn bench_times_what_runs() {
+    let desk = Desk::new();
+    let run = |more: &[&str]| {
+        desk.does(&[&["bench", "trained.safetensors", "--size", "14x11", "--runs", "2"], more].concat())
+    };
+    let facts: serde_json::Value =
+        serde_json::from_str(&run(&["--json", "--output", "out.f32", "--threads", "1"])).unwrap();
+    assert_eq!(
+        (facts["width"].as_u64(), facts["height"].as_u64(), facts["threads"].as_u64()),
+        (Some(14), Some(11), Some(1))
+    );
+    let [low, middle, high] = ["min_ms", "ms", "max_ms"].map(|key| facts[key].as_f64().unwrap());
+    assert!(0.0 < low && low <= middle && middle <= high && facts["gflops"].as_f64().unwrap() > 0.0);
+    assert_eq!(facts["peak_mib"].as_u64().is_some(), cfg!(target_os = "linux"));
+    assert_eq!(std::fs::metadata(desk.at("out.f32")).unwrap().len(), 4 * 3 * 28 * 22);
+    let said = run(&["--isa", "portable"]);
+    assert!(said.contains("14x11 pixels, portable") && said.contains("GFLOP/s"), "{said}");
+    desk.fails(&["bench", "edsr-huge"], 1, &["no network of that name", "imdn"]);
+}

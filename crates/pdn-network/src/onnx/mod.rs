@@ -1,0 +1,203 @@
+//! ONNX, written from the value: every operation of the list, so every network.
+//!
+//! The graph takes pictures as `picture` `[batch, 3, height, width]`, float32, RGB from 0 to 1, and gives `enlarged` alike,
+//! clipped to 0 to 1: the network's value range and mean ([`crate::PictureFormat`]) are in the graph, before the zero
+//! padding of the first convolution. A network that takes a prompt has a second input, `prompt` `[1, dim]`, of unit length.
+//! Towers of sentences take `tokens` `[batch, length]`, int64; encoders give `embedding` `[batch, dim]`; what is neither
+//! a picture nor a vector is `features`. Parameters keep their names, taps name their values.
+//!
+//! Modules are lowered to primitive operations first. A kernel mixed by a prompt is mixed in the graph; `pdn_engine::fold`
+//! has the network of one prompt, where it is a constant.
+
+mod graph;
+mod ops;
+mod proto;
+#[cfg(test)]
+mod tests;
+
+use crate::{Extent, Network, Node, Op, PictureFormat, Shape, Weights};
+use graph::{Graph, value_info};
+use ops::Value;
+use prost::Message;
+use proto::{DataType, Length, ModelProto, OperatorSetIdProto, StringStringEntryProto, ValueInfoProto};
+
+/// The operator set. 17 is of 2022 and widely read (onnxruntime from 1.12, TensorRT from 8.6, OpenVINO), and nothing newer is
+/// needed: `Shape` with a start and an end is of 15, and from 18 on reductions are written in another way.
+pub const OPSET: i64 = 17;
+
+/// The version of the file format that came with the operator set.
+const IR_VERSION: i64 = 8;
+
+/// What a protobuf message may hold.
+const MAX_BYTES: usize = i32::MAX as usize;
+
+/// Why a network cannot be written as ONNX.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OnnxError {
+    /// More than one file can hold.
+    #[error("would be {found} bytes, more than the {MAX_BYTES} that an ONNX file can hold")]
+    TooLarge {
+        /// What it would be.
+        found: usize,
+    },
+}
+
+/// The bytes of an ONNX file, with `metadata` beside what the network itself says. The same network, weights and metadata
+/// always give the same bytes.
+///
+/// Pictures may come in batches, of any size, unless kernels are mixed by what the picture itself holds: then one by one.
+///
+/// # Errors
+/// [`OnnxError::TooLarge`] beyond 2 GB, which is protobuf's limit.
+pub fn write(network: &Network, weights: &Weights, metadata: &[(&str, String)]) -> Result<Vec<u8>, OnnxError> {
+    check_size(4 * network.params.iter().map(|param| param.len()).sum::<usize>())?;
+    let network = network.lower();
+    let mut graph = Graph::new(&network, weights);
+    let mut values: Vec<Value> = Vec::with_capacity(network.nodes.len());
+    for (id, node) in network.ids().zip(&network.nodes) {
+        let inputs: Vec<Value> = node.inputs.iter().map(|i| values[i.index()].clone()).collect();
+        let batched = matches!(node.op, Op::Picture { .. } | Op::Words(_)) || inputs.iter().any(|x| x.batched);
+        let mut name = match &node.op {
+            Op::Picture { .. } => from_rgb(&mut graph, &network.picture),
+            Op::Prompt { dim } => graph.reshape("prompt", &[1, *dim as i64, 1, 1]),
+            Op::Words(table) => graph.words("tokens", *table),
+            _ => graph.write(node, &inputs),
+        };
+        if let Some(tap) = network.taps.iter().find(|tap| tap.node == id) {
+            graph.rename_last(&mut name, &tap.name);
+        }
+        values.push(Value { name, batched, shape: node.shape });
+    }
+    let batch = match network.nodes.iter().any(|node| mixed_by_picture(node, &values)) {
+        true => Length::DimValue(1),
+        false => Length::DimParam("batch".into()),
+    };
+    let output = finish(&mut graph, &network, &values[network.output.index()], &batch);
+    let graph = graph.finish(network.architecture, inputs(&network, &batch), output);
+    let model = ModelProto {
+        ir_version: IR_VERSION,
+        opset_import: vec![OperatorSetIdProto { domain: String::new(), version: OPSET }],
+        producer_name: "pdn".into(),
+        producer_version: env!("CARGO_PKG_VERSION").into(),
+        graph: Some(graph),
+        metadata_props: facts(&network).into_iter().chain(metadata.iter().cloned()).map(entry).collect(),
+    };
+    check_size(model.encoded_len())?;
+    Ok(model.encode_to_vec())
+}
+
+fn check_size(found: usize) -> Result<(), OnnxError> {
+    if found > MAX_BYTES { Err(OnnxError::TooLarge { found }) } else { Ok(()) }
+}
+
+/// Whether its kernel differs from picture to picture, which ONNX's convolution cannot do.
+fn mixed_by_picture(node: &Node, values: &[Value]) -> bool {
+    matches!(node.op, Op::MixedConv { .. }) && values[node.inputs[1].index()].batched
+}
+
+/// `range * (rgb - mean)`.
+fn from_rgb(graph: &mut Graph, format: &PictureFormat) -> String {
+    let mut x = "picture".to_owned();
+    if format.mean != [0.0; 3] {
+        let mean = mean(graph, format);
+        x = graph.op("Sub", &[&x, &mean], vec![]);
+    }
+    if format.range != 1.0 {
+        let range = graph.number(format.range);
+        x = graph.op("Mul", &[&x, &range], vec![]);
+    }
+    x
+}
+
+/// The inverse of [`from_rgb`], before it is clipped to 0 to 1.
+fn to_rgb(graph: &mut Graph, format: &PictureFormat, x: &str) -> String {
+    let mut x = x.to_owned();
+    if format.range != 1.0 {
+        let range = graph.number(format.range);
+        x = graph.op("Div", &[&x, &range], vec![]);
+    }
+    if format.mean != [0.0; 3] {
+        let mean = mean(graph, format);
+        x = graph.op("Add", &[&x, &mean], vec![]);
+    }
+    x
+}
+
+fn mean(graph: &mut Graph, format: &PictureFormat) -> String {
+    graph.floats("mean", &[1, 3, 1, 1], &format.mean.map(|v| v as f32))
+}
+
+/// Writes what the graph gives, and says what it is.
+fn finish(graph: &mut Graph, network: &Network, x: &Value, batch: &Length) -> ValueInfoProto {
+    let number = Length::DimValue(x.shape.channels as i64);
+    let side = |name: &str| Length::DimParam(format!("{name}_out"));
+    let [height, width] = ["height", "width"].map(side);
+    match x.shape {
+        Shape { channels: 3, extent: Extent::Picture(_) } => {
+            let rgb = to_rgb(graph, &network.picture, &x.name);
+            let [black, white] = [0.0, 1.0].map(|v| graph.number(v));
+            graph.op_as("enlarged", "Clip", &[&rgb, &black, &white], vec![]);
+            let shape = [batch.clone(), number, height, width];
+            value_info(
+                "enlarged",
+                DataType::Float,
+                &shape,
+                &format!("RGB from 0 to 1, {} times the side", network.scale),
+            )
+        }
+        Shape { extent: Extent::One, .. } => {
+            let shape = [batch.clone(), number];
+            graph.op_as("embedding", "Flatten", &[&x.name], vec![graph::int("axis", 1)]);
+            value_info("embedding", DataType::Float, &shape, "one vector for each, not brought to unit length")
+        }
+        _ => {
+            graph.op_as("features", "Identity", &[&x.name], vec![]);
+            value_info("features", DataType::Float, &[batch.clone(), number, height, width], "maps of features")
+        }
+    }
+}
+
+/// What the graph takes.
+fn inputs(network: &Network, batch: &Length) -> Vec<ValueInfoProto> {
+    let named = |name: &str| Length::DimParam(name.into());
+    let mut inputs: Vec<ValueInfoProto> = Vec::new();
+    for node in &network.nodes {
+        let input = match node.op {
+            Op::Picture { channels } => {
+                let shape = [batch.clone(), Length::DimValue(channels as i64), named("height"), named("width")];
+                value_info("picture", DataType::Float, &shape, "RGB from 0 to 1")
+            }
+            Op::Prompt { dim } => {
+                let shape = [Length::DimValue(1), Length::DimValue(dim as i64)];
+                value_info("prompt", DataType::Float, &shape, "the prompt's embedding, of unit length")
+            }
+            Op::Words(_) => {
+                let about = "a sentence's tokens from its start to its end, without padding";
+                value_info("tokens", DataType::Int64, &[batch.clone(), named("length")], about)
+            }
+            _ => continue,
+        };
+        if inputs.iter().all(|known| known.name != input.name) {
+            inputs.push(input);
+        }
+    }
+    inputs
+}
+
+/// What a network says of itself.
+fn facts(network: &Network) -> Vec<(&'static str, String)> {
+    let mut facts = vec![
+        ("architecture", network.architecture.to_owned()),
+        ("config", network.config.to_string()),
+        ("scale", network.scale.to_string()),
+        ("colours", "RGB from 0 to 1 in and out, float32, [batch, channels, height, width]".to_owned()),
+    ];
+    if let Some(dim) = network.prompt_dim() {
+        facts.push(("prompt", format!("input of {dim} numbers, of unit length")));
+    }
+    facts
+}
+
+fn entry((key, value): (&str, String)) -> StringStringEntryProto {
+    StringStringEntryProto { key: key.to_owned(), value }
+}

@@ -1,0 +1,29 @@
+//! A model in other forms: deployed, or as ONNX for other runtimes.
+
+use crate::encoder::Embedding;
+use crate::upscaler::{Error, check_encoder, encoder_of, unit};
+use pdn_engine::fold::{fold, fold_prompt};
+use pdn_network::{Model, onnx};
+
+/// The model with its modules folded, where that pays: smaller and faster, with the same pixels up to rounding. The engine
+/// folds what it runs by itself.
+pub fn deployed(model: &Model) -> Model {
+    let (network, weights) = fold(&model.network, &model.weights);
+    Model { network, weights, ..model.clone() }
+}
+
+/// The bytes of an ONNX file ([`pdn_network::onnx`] says what it takes and gives), its modules in the form they are in.
+/// With an embedding, the network of that prompt alone, kernels mixed and constants computed; without, a network that takes
+/// a prompt has an input for it.
+///
+/// # Errors
+/// [`Error::EncoderMismatch`] where the embedding is another encoder's than the model's, [`pdn_engine::RunError::Prompt`]
+/// where the model takes none, [`Error::Onnx`] beyond 2 GB.
+pub fn onnx(model: &Model, prompt: Option<&Embedding>) -> Result<Vec<u8>, Error> {
+    let mut metadata = vec![model.card_entry()];
+    let Some(embedding) = prompt else { return Ok(onnx::write(&model.network, &model.weights, &metadata)?) };
+    check_encoder(encoder_of(model).as_deref(), embedding)?;
+    let (network, weights) = fold_prompt(&model.network, &model.weights, &unit(&embedding.values)?)?;
+    metadata.push(("prompt", format!("folded in, an embedding by {}", embedding.encoder)));
+    Ok(onnx::write(&network, &weights, &metadata)?)
+}
