@@ -1,5 +1,5 @@
-"""Makes `gradients/*.safetensors`: the gradient of every parameter of two small networks, by PyTorch in float64, of the
-mean of the output times a hashed probe.
+"""Makes `gradients/*.safetensors`: the gradient of every parameter of small networks, by PyTorch in float64, of the mean of
+the output times a hashed probe.
 
     venv/bin/python gradients.py
 """
@@ -25,7 +25,8 @@ def make(name: str, architecture: str, config: dict, height: int, width: int, am
         for key, value in network.named_parameters():
             value.copy_(torch.from_numpy(hashed.weight(our_name(key), tuple(value.shape))))
     picture = torch.from_numpy(hashed.numbers("picture", (1, 3, height, width), amplitude)).double()
-    prompt = torch.from_numpy(hashed.prompt("prompt", config["dcm"]["dim"])).double()
+    options = config.get("dcm") or config.get("plus", {}).get("dcm")
+    prompt = torch.from_numpy(hashed.prompt("prompt", options["dim"])).double() if options else None
     output = network(picture, prompt)
     probe = torch.from_numpy(hashed.numbers("probe", tuple(output.shape), 1.0)).double()
     (output * probe).mean().backward()
@@ -49,6 +50,17 @@ def main() -> None:
     make("edsr_plus_x2", "edsr", edsr, 7, 9, 128.0)
     pdn = dict(scale=3, features=6, groups=1, blocks=2, modules=1, dcm=small | dict(residual=True))
     make("pdn_x3", "pdn", pdn, 7, 9, 1.0)
+    # As many features as it takes for convolutions to be transformed.
+    wide = dict(scale=2, features=16, blocks=1, residual_scale=1.0, mean=MEAN)
+    make("edsr_wide_x2", "edsr", wide, 7, 9, 128.0)
+    plus = dict(modules=2, dcm=small)
+    rcan = dict(scale=2, features=6, groups=1, blocks=2, squeezed=2, mean=MEAN, plus=plus)
+    make("rcan_plus_x2", "rcan", rcan, 7, 9, 8.0)
+    make("rdn_plus_x2", "rdn", dict(scale=2, features=6, growth=4, blocks=2, layers=2, dcm=small), 7, 9, 128.0)
+    make("srresnet_plus_x2", "srresnet", dict(scale=2, features=6, blocks=1, dcm=small), 7, 9, 1.0)
+    make("msrresnet_plus_x4", "msrresnet", dict(scale=4, features=6, blocks=1, dcm=small), 7, 9, 1.0)
+    make("rrdb_plus_x2", "rrdb", dict(scale=2, features=6, growth=4, blocks=1, unshuffle=2, dcm=small), 8, 10, 1.0)
+    make("srvgg_x2", "srvgg", dict(scale=2, features=6, convs=2), 7, 9, 1.0)
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ pub(crate) enum Command {
 /// The format is told by the content of IN and by the ending of OUT. EXIF orientation is applied, an ICC profile is
 /// carried over, transparency is enlarged without halos. OUT is written aside and renamed: it is whole or not there.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example: pdn upscale photo.jpg --model bicubic -o photo_x4.png")]
+#[command(after_help = "Example: pdn upscale photo.jpg --prompt 'a brown dog on the beach' -o photo_x4.png")]
 pub(crate) struct Upscale {
     /// PNG, JPEG, WebP or BMP
     #[arg(value_name = "IN")]
@@ -73,10 +73,10 @@ pub(crate) struct PromptChoice {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct ModelChoice {
-    /// `bicubic` (MATLAB's imresize, the baseline), or a model file: .safetensors, .pth, .pt
-    #[arg(short, long, value_name = "MODEL", default_value = "bicubic")]
+    /// `pdn-x4`, which comes with pdn, `bicubic` (MATLAB's imresize, the baseline), or a file: .safetensors, .pth, .pt
+    #[arg(short, long, value_name = "MODEL", default_value = pdn::DEFAULT_MODEL)]
     pub(crate) model: PathBuf,
-    /// How many times larger a side; a model file has its own, bicubic takes 4 if nothing is said
+    /// How many times larger a side; a network has its own, bicubic takes 4 if nothing is said
     #[arg(short, long, value_name = "N")]
     pub(crate) scale: Option<usize>,
 }
@@ -100,7 +100,7 @@ pub(crate) struct EngineChoice {
 /// Say what a model file is: its network, its size, what it costs to run.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Info {
-    /// .safetensors, .pth or .pt
+    /// .safetensors, .pth or .pt, or the name of a network that comes with pdn
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
     /// Print JSON
@@ -179,7 +179,8 @@ pub(crate) struct Compare {
 pub(crate) struct Controls {
     #[command(flatten)]
     pub(crate) model: ModelChoice,
-    /// A folder with a captions.json (COCO) or captions.csv (image,split,caption; the split `train` is left out)
+    /// A folder with a captions.csv (image,split,caption, without the split `train`) or a captions.json, a list of
+    /// {"file", "captions"} with the files in its folder `images`
     #[arg(short, long, value_name = "DIR")]
     pub(crate) data: PathBuf,
     /// blur-bicubic (Gaussian of 1.3 pixels, then bicubic: the paper's) or bicubic

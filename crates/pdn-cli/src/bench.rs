@@ -2,7 +2,7 @@
 
 use crate::args::Bench;
 use crate::failure::Failure;
-use crate::named::open;
+use crate::model::open_or_make;
 use crate::progress::interrupted;
 use crate::table::table;
 use crate::upscale::{enlarge, failure, options};
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use std::time::Instant;
 
 pub(crate) fn run(args: &Bench) -> Result<(), Failure> {
-    let model = open(&args.model, args.scale)?;
+    let model = open_or_make(&args.model, args.scale)?;
     let (facts, result) = enlarge(&args.engine, || time(args, &model)).map_err(|error| failure(&args.model, error))?;
     if let Some(path) = &args.output {
         let bytes: Vec<u8> = result.data.iter().flat_map(|v| v.to_le_bytes()).collect();

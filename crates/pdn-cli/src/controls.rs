@@ -17,8 +17,13 @@ use std::path::Path;
 const FIXED: &str = "a photo";
 
 /// What a picture is told, the first being what the others are compared with.
-const CONDITIONS: [&str; 5] =
-    ["its own captions", "another picture's captions", "\"a photo\" for all", "the small picture itself", "none"];
+const CONDITIONS: [&str; 5] = [
+    "its own captions",
+    "another picture's captions",
+    "\"a photo\" for all",
+    "the small picture",
+    "none: its mirror image",
+];
 
 pub(crate) fn run(args: &Controls) -> Result<(), Failure> {
     let mut upscaler = open(&args.model, &args.engine)?;
@@ -26,7 +31,7 @@ pub(crate) fn run(args: &Controls) -> Result<(), Failure> {
         return Err(Failure::usage("the model takes no prompt: choose another --model"));
     }
     let encoder = encoder(args.encoder.as_deref())?;
-    let pictures = captioned(&args.data)?;
+    let pictures = captioned(&args.data, &encoder)?;
     let (mut scored, mut failed) = (Vec::new(), Vec::new());
     let progress = Progress::new(pictures.len());
     for (i, picture) in pictures.iter().enumerate() {
@@ -38,25 +43,31 @@ pub(crate) fn run(args: &Controls) -> Result<(), Failure> {
         }
     }
     drop(progress);
-    if !scored.is_empty() {
+    // Of one picture there is no interval.
+    if scored.len() > 1 {
         print(args, &upscaler, &encoder, &scored);
     }
     report(&failed, pictures.len())
 }
 
-/// Pictures with captions that no network of ours learned from where the folder tells them apart.
-fn captioned(folder: &Path) -> Result<Vec<Captioned>, Failure> {
+/// The pictures with captions, without those of the split `train`. What is wrong with a caption is said before any work.
+fn captioned(folder: &Path, encoder: &Encoder) -> Result<Vec<Captioned>, Failure> {
     let Some(mut all) = read_captions(folder).map_err(Failure::failed)? else {
         return Err(Failure::at(folder, "expected a folder with a captions.json or captions.csv"));
     };
-    if all.iter().any(|picture| picture.held_back) {
-        all.retain(|picture| picture.held_back);
+    all.retain(|picture| picture.split.as_deref() != Some("train") && !picture.captions.is_empty());
+    if all.len() < 2 {
+        let why = format_args!("has {} captioned pictures outside the split `train`, expected at least two", all.len());
+        return Err(Failure::at(folder, why));
     }
-    all.retain(|picture| !picture.captions.is_empty());
-    match all.len() {
-        0 | 1 => Err(Failure::at(folder, "expected at least two captioned pictures")),
-        _ => Ok(all),
+    for picture in &all {
+        for caption in &picture.captions {
+            encoder
+                .tokens(caption)
+                .map_err(|error| Failure::at(&picture.path, format_args!("\"{caption}\": {error}")))?;
+        }
     }
+    Ok(all)
 }
 
 /// A picture's PSNR under each condition, the mean over its prompts.
@@ -64,17 +75,18 @@ fn score(
     args: &Controls,
     upscaler: &mut Upscaler,
     encoder: &Encoder,
-    picture: &Captioned,
+    captioned: &Captioned,
     other: &Captioned,
     progress: &mut (dyn FnMut(f64) -> bool + Send),
 ) -> Result<[f64; CONDITIONS.len()], Failure> {
-    let path = &picture.path;
+    let path = &captioned.path;
     let scale = upscaler.scale();
-    let high = pdn::read(path, &Limits::default())?.with_alpha(None).modcrop(scale);
-    let low = args.degradation.apply(&high, scale).map_err(|error| Failure::at(path, error))?;
+    let picture = pdn::read(path, &Limits::default())?.with_alpha(None);
+    let low = args.degradation.apply(&picture, scale).map_err(|error| Failure::at(path, error))?;
+    let high = picture.modcrop(scale);
     let sentences = |of: &[String]| of.iter().cloned().map(Prompt::Text).collect();
     let prompts: [Vec<Prompt>; CONDITIONS.len()] = [
-        sentences(&picture.captions),
+        sentences(&captioned.captions),
         sentences(&other.captions),
         sentences(&[FIXED.to_owned()]),
         vec![Prompt::Picture(Box::new(low.clone()))],
@@ -102,9 +114,9 @@ fn decibels(high: &Picture, large: &Picture, shave: usize) -> Result<f64, pdn::C
 fn print(args: &Controls, upscaler: &Upscaler, encoder: &Encoder, scored: &[[f64; CONDITIONS.len()]]) {
     let scale = upscaler.scale();
     let figures = (0..CONDITIONS.len()).map(|at| {
-        let (mean, _) = mean_with_interval(&scored.iter().map(|scores| scores[at]).collect::<Vec<_>>());
+        let psnr = scored.iter().map(|scores| scores[at]).sum::<f64>() / scored.len() as f64;
         let differences: Vec<f64> = scored.iter().map(|scores| scores[at] - scores[0]).collect();
-        (CONDITIONS[at], mean, mean_with_interval(&differences))
+        (CONDITIONS[at], psnr, mean_with_interval(&differences))
     });
     let protocol = format!(
         "PSNR in dB, MATLAB's Y, {scale} pixels shaved a side, 8-bit pictures, mean over a picture's prompts, then over \
@@ -112,8 +124,8 @@ fn print(args: &Controls, upscaler: &Upscaler, encoder: &Encoder, scored: &[[f64
     );
     if args.json {
         let conditions: Vec<_> = figures
-            .map(|(name, mean, (difference, interval))| {
-                json!({"prompt": name, "psnr": mean, "difference": difference, "interval": interval})
+            .map(|(name, psnr, (difference, interval))| {
+                json!({"prompt": name, "psnr": psnr, "difference": difference, "interval": interval})
             })
             .collect();
         let facts = json!({
@@ -132,8 +144,8 @@ fn print(args: &Controls, upscaler: &Upscaler, encoder: &Encoder, scored: &[[f64
     println!("pictures     {} of {}, degraded by {}", scored.len(), args.data.display(), args.degradation);
     println!("compared     {protocol}\n");
     let mut rows = vec![["prompt", "PSNR", "difference", "interval"].map(str::to_owned).to_vec()];
-    rows.extend(figures.enumerate().map(|(at, (name, mean, (difference, [low, high])))| {
-        let mut row = vec![name.to_owned(), format!("{mean:.3}")];
+    rows.extend(figures.enumerate().map(|(at, (name, psnr, (difference, [low, high])))| {
+        let mut row = vec![name.to_owned(), format!("{psnr:.3}")];
         if at > 0 {
             row.extend([format!("{difference:+.4}"), format!("{low:+.4} to {high:+.4}")]);
         }

@@ -2,7 +2,7 @@
 
 use crate::args::{Convert, Form};
 use crate::failure::Failure;
-use crate::named::open;
+use crate::model::open_or_make;
 use crate::progress::interrupted;
 use crate::prompt::{embedding, encoder};
 use crate::table::count;
@@ -25,7 +25,7 @@ pub(crate) fn run(args: &Convert) -> Result<(), Failure> {
     if same_file(&args.input, &args.output) {
         return Err(Failure::usage(format_args!("{}: is the input, expected another OUT", args.output.display())));
     }
-    let (bytes, said) = write(args, open(&args.input, args.scale)?)?;
+    let (bytes, said) = write(args, open_or_make(&args.input, args.scale)?)?;
     if interrupted() {
         return Err(Failure::interrupted());
     }

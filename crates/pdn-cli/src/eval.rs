@@ -8,7 +8,7 @@ use crate::prompt::PromptSetter;
 use crate::scores::{Scores, heads, protocol};
 use crate::table::table;
 use crate::upscale::{enlarge, failure, open, options};
-use pdn::{Limits, Picture, Upscaler};
+use pdn::{Limits, Upscaler};
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -45,8 +45,9 @@ fn score(
 ) -> Result<Scores, Failure> {
     let scale = upscaler.scale();
     let picture = pdn::read(path, &Limits::default())?;
-    let hr = Picture::with_alpha(picture, None).modcrop(scale);
-    let small = args.degradation.apply(&hr, scale).map_err(|error| Failure::at(path, error))?;
+    let picture = picture.with_alpha(None);
+    let small = args.degradation.apply(&picture, scale).map_err(|error| Failure::at(path, error))?;
+    let hr = picture.modcrop(scale);
     prompt.set(upscaler, &small).map_err(|error| failure(path, error))?;
     let enlarged = enlarge(&args.engine, || upscaler.upscale(&small, &options(&args.engine), progress))
         .map_err(|error| failure(path, error))?;

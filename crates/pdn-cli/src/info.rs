@@ -2,22 +2,40 @@
 
 use crate::args::Info;
 use crate::failure::Failure;
+use crate::model::open_model;
 use crate::table::count;
-use pdn::{Model, zoo};
+use pdn::{Activity, Model, zoo};
 use serde_json::{Value, json};
 
 pub(crate) fn run(args: &Info) -> Result<(), Failure> {
-    let model = Model::open(&args.file).map_err(Failure::failed)?;
+    let model = open_model(&args.file)?;
     let facts = facts(&model);
     if args.json {
         println!("{facts:#}");
         return Ok(());
     }
     println!("{}", args.file.display());
-    for (name, value) in lines(&facts) {
+    for (name, value) in lines(&facts).into_iter().chain(activity(&model)) {
         println!("  {name:<14}{value}");
     }
     Ok(())
+}
+
+/// What prompts do in each module, and which of its branches do nothing.
+fn activity(model: &Model) -> Vec<(&'static str, String)> {
+    let Some(measured) = model.card.activity() else { return Vec::new() };
+    let figure = |value: Option<f64>| value.map_or("none".into(), |value| format!("{value:.3}"));
+    let line = |a: &Activity| {
+        let parts = [("kernels' mixture", a.mixture), ("mask", a.mask), ("distance of kernels", a.bank)];
+        let parts: Vec<String> = parts.into_iter().map(|(name, value)| format!("{name} {}", figure(value))).collect();
+        let inactive = match a.inactive()[..] {
+            [] => String::new(),
+            ref branches => format!(" - INACTIVE: {}", branches.join(", ")),
+        };
+        ("", format!("{}: {}{inactive}", a.module, parts.join(", ")))
+    };
+    let over = format!("over {} prompts on {} pictures, standard deviations", measured.prompts, measured.pictures);
+    [("prompts move", over)].into_iter().chain(measured.modules.iter().map(line)).collect()
 }
 
 /// Everything that is known, for programs.

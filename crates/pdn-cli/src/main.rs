@@ -15,6 +15,7 @@ mod eval;
 mod failure;
 mod folder;
 mod info;
+mod model;
 mod progress;
 mod prompt;
 mod scores;
@@ -25,7 +26,6 @@ mod upscale;
 
 mod bench;
 mod convert;
-mod named;
 
 use args::{Args, Command};
 use clap::Parser;

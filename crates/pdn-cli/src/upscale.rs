@@ -2,9 +2,10 @@
 
 use crate::args::{EngineChoice, ModelChoice, Upscale};
 use crate::failure::Failure;
+use crate::model::open_model;
 use crate::progress::Progress;
 use crate::prompt::PromptSetter;
-use pdn::{Error, FileError, Isa, Limits, Model, Options, RunError, Upscaler, WriteOptions, check_target};
+use pdn::{Error, FileError, Isa, Limits, Options, RunError, Upscaler, WriteOptions, check_target};
 use std::path::Path;
 use std::time::Instant;
 
@@ -50,7 +51,7 @@ pub(crate) fn open(choice: &ModelChoice, engine: &EngineChoice) -> Result<Upscal
         let scale = choice.scale.unwrap_or(BICUBIC_SCALE);
         return Upscaler::bicubic(scale).map_err(Failure::usage);
     }
-    let model = Model::open(&choice.model).map_err(Failure::failed)?;
+    let model = open_model(&choice.model)?;
     let isa = engine.isa.unwrap_or_else(Isa::best);
     let upscaler = Upscaler::new(&model, isa).map_err(|error| match error {
         Error::Run(RunError::Isa(_)) => Failure::usage(error),

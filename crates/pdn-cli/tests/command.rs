@@ -80,7 +80,7 @@ fn a_picture_becomes_larger() {
     desk.edsr("edsr.safetensors");
     for (arguments, size) in [
         (&["upscale", "small.png", "-o", "large.png"][..], (80, 64)),
-        (&["upscale", "small.png", "-o", "large.png", "--scale", "3"], (60, 48)),
+        (&["upscale", "small.png", "-o", "large.png", "--scale", "3", "--model", "bicubic"], (60, 48)),
         (&["upscale", "small.png", "-o", "large.png", "--model", "edsr.safetensors"], (40, 32)),
         (&["upscale", "small.png", "-o", "large.webp", "--model", "edsr.safetensors", "--scale", "2"], (40, 32)),
         (&["upscale", "small.png", "-o", "large.jpg", "--quality", "80"], (80, 64)),
@@ -150,10 +150,13 @@ fn outputs_that_cannot_be() {
     }
     let wide = Picture::from_rgb(300, 1, vec![9; 900]);
     pdn::write(&desk.at("wide.png"), &wide, &Default::default()).unwrap();
-    desk.fails(&["upscale", "wide.png", "-o", "out.webp", "--scale", "64"], 1, &["out.webp", "16383"]);
+    let bicubic = ["--model", "bicubic", "--scale", "64"];
+    let wide = [&["upscale", "wide.png", "-o", "out.webp"][..], &bicubic].concat();
+    desk.fails(&wide, 1, &["out.webp", "16383"]);
     let large = Picture::from_rgb(2000, 500, vec![9; 3_000_000]);
     pdn::write(&desk.at("large.png"), &large, &Default::default()).unwrap();
-    desk.fails(&["upscale", "large.png", "-o", "out.png", "--scale", "64"], 1, &["large.png", "128000x32000", "limit"]);
+    let large = [&["upscale", "large.png", "-o", "out.png"][..], &bicubic].concat();
+    desk.fails(&large, 1, &["large.png", "128000x32000", "limit"]);
     let clear = Picture::from_rgb(2, 1, vec![9; 6]).with_alpha(Some(vec![0, 255]));
     pdn::write(&desk.at("clear.png"), &clear, &Default::default()).unwrap();
     desk.fails(&["upscale", "clear.png", "-o", "out.jpg"], 1, &["out.jpg", "transparency"]);
@@ -206,7 +209,13 @@ fn wrong_use() {
     desk.edsr("edsr.safetensors");
     let model = ["upscale", "small.png", "-o", "out.png", "--model", "edsr.safetensors"];
     desk.fails(&[&model[..], &["--scale", "4"]].concat(), 2, &["edsr.safetensors", "x2, not x4"]);
-    desk.fails(&["upscale", "small.png", "-o", "out.png", "--scale", "0"], 2, &["1 to 64"]);
+    desk.fails(&["upscale", "small.png", "-o", "out.png", "--model", "bicubic", "--scale", "0"], 2, &["1 to 64"]);
+    desk.fails(&["upscale", "small.png", "-o", "out.png", "--scale", "3"], 2, &["pdn-x4", "x4, not x3"]);
+    desk.fails(
+        &["upscale", "small.png", "-o", "out.png", "--model", "pdn-x9"],
+        1,
+        &["pdn-x9", "comes with pdn: pdn-x4"],
+    );
     desk.fails(&["degrade", "small.png", "-o", "out.png", "--scale", "0"], 2, &["--scale 0"]);
     for arguments in [
         &["upscale", "small.png"][..],
@@ -324,7 +333,7 @@ fn an_evaluation_names_what_failed() {
     pdn::write(&folder.join("good.png"), &Picture::from_rgb(48, 48, rgb), &Default::default()).unwrap();
     std::fs::write(folder.join("bad.png"), b"no").unwrap();
     std::fs::write(folder.join("notes.txt"), b"not looked at").unwrap();
-    let said = desk.run(&["eval", "--data", "set", "--scale", "2"]);
+    let said = desk.run(&["eval", "--data", "set", "--model", "bicubic", "--scale", "2"]);
     assert_eq!(said.code, Some(1));
     assert!(said.out.contains("good") && said.err.contains("bad.png"), "{}{}", said.out, said.err);
     assert!(said.err.contains("1 of 2 pictures failed"), "{}", said.err);
@@ -362,8 +371,8 @@ fn an_interrupt_leaves_nothing_behind() {
 fn help_is_worth_reading() {
     let desk = Desk::new();
     for (arguments, words) in [
-        (&["--help"][..], &["upscale", "info", "eval", "degrade", "Exit codes"][..]),
-        (&["upscale", "--help"], &["bicubic", "--output", "Example", "transparency"]),
+        (&["--help"][..], &["upscale", "info", "eval", "degrade", "controls", "Exit codes"][..]),
+        (&["upscale", "--help"], &["pdn-x4", "bicubic", "--output", "Example", "transparency"]),
         (&["eval", "--help"], &["MATLAB", "blur-bicubic", "Example"]),
     ] {
         let said = desk.run(arguments);
@@ -423,9 +432,64 @@ fn a_prompt_that_cannot_be_used_is_said() {
     desk.fails(&with(&["--prompt-image", "none.png"]), 1, &["none.png", "no such file"]);
     desk.fails(&with(&["--prompt-embedding", "pdn.safetensors"]), 1, &["pdn.safetensors", "encoder"]);
     desk.fails(&with(&["--encoder", "pdn.safetensors"]), 1, &["pdn.safetensors", "is no encoder"]);
-    desk.fails(&["upscale", "small.png", "-o", "out.png", "--prompt", "a dog"], 2, &["takes no prompt"]);
+    let bicubic = ["upscale", "small.png", "-o", "out.png", "--model", "bicubic", "--prompt", "a dog"];
+    desk.fails(&bicubic, 2, &["takes no prompt"]);
     desk.fails(&["embed", "-o", "none.safetensors"], 2, &["nothing to embed"]);
     let said = desk.run(&["embed", "--text", "a", "--text", "b", "-o", "two.safetensors"]);
     assert_eq!(said.code, Some(0), "{}", said.err);
     desk.fails(&with(&["--prompt-embedding", "two.safetensors"]), 1, &["two.safetensors", "2 embeddings"]);
+}
+
+#[test]
+fn the_network_that_comes_with_it_is_steered_by_a_sentence() {
+    let desk = Desk::new();
+    let run = |prompt: &str| {
+        let said = desk.run(&["upscale", "small.png", "-o", "out.png", "--prompt", prompt]);
+        assert_eq!(said.code, Some(0), "{}", said.err);
+        assert!(said.out.contains("by pdn-x4 x4") && said.out.contains(&format!("\"{prompt}\"")), "{}", said.out);
+        desk.picture("out.png")
+    };
+    assert_ne!(run("a brown dog running on the beach"), run("a tall building of glass"));
+    let said = desk.run(&["info", "pdn-x4"]);
+    assert!(said.out.contains("read by 4 modules") && said.out.contains("prompts move"), "{}{}", said.out, said.err);
+}
+
+#[test]
+fn controls_are_measured_on_captioned_pictures() {
+    let desk = Desk::new();
+    desk.fails(&["controls", "--data", "."], 1, &["captions.json"]);
+    std::fs::create_dir(desk.at("images")).unwrap();
+    let mut entries = Vec::new();
+    for i in 0..3_usize {
+        let rgb = (0..48 * 48 * 3).map(|j| (j * (i + 3) % 253) as u8).collect();
+        pdn::write(&desk.at(&format!("images/{i}.png")), &Picture::from_rgb(48, 48, rgb), &Default::default()).unwrap();
+        entries.push(serde_json::json!({"file": format!("{i}.png"), "captions": [format!("pattern {i}"), "lines"]}));
+    }
+    std::fs::write(desk.at("captions.json"), serde_json::json!(entries).to_string()).unwrap();
+    desk.fails(&["controls", "--data", ".", "--model", "bicubic"], 2, &["takes no prompt"]);
+    let said = desk.run(&["controls", "--data", ".", "--json"]);
+    let found: serde_json::Value = serde_json::from_str(&said.out).expect(&said.err);
+    assert_eq!(found["pictures"], 3);
+    let psnr: Vec<f64> = (0..5).map(|i| found["conditions"][i]["psnr"].as_f64().unwrap()).collect();
+    for (i, a) in psnr.iter().enumerate() {
+        assert!(psnr[..i].iter().all(|b| a != b), "every condition is another prompt: {psnr:?}");
+    }
+    let said = desk.run(&["eval", "--data", "images", "--json"]);
+    let evaluated: serde_json::Value = serde_json::from_str(&said.out).unwrap();
+    let none = evaluated["mean"]["y_matlab"]["psnr"].as_f64().unwrap();
+    assert!((psnr[4] - none).abs() < 1e-9, "no prompt is what `eval` gives: {psnr:?} {none}");
+    let said = desk.run(&["controls", "--data", "."]);
+    for word in ["its own captions", "another picture's", "none", "10000 draws", "blur-bicubic"] {
+        assert!(said.out.contains(word), "{word}: {}", said.out);
+    }
+    let csv = |rows: &str| std::fs::write(desk.at("captions.csv"), format!("image,split,caption\n{rows}")).unwrap();
+    std::fs::rename(desk.at("captions.json"), desk.at("away")).unwrap();
+    csv("images/0.png,train,one\nimages/1.png,val,two\n");
+    desk.fails(&["controls", "--data", "."], 1, &["1 captioned pictures", "`train`"]);
+    csv("images/0.png,test,one\nimages/1.png,val, \n");
+    desk.fails(&["controls", "--data", "."], 1, &["1.png", "the prompt is empty"]);
+    std::fs::rename(desk.at("away"), desk.at("captions.json")).unwrap();
+    std::fs::remove_file(desk.at("images/1.png")).unwrap();
+    let said = desk.run(&["controls", "--data", "."]);
+    assert!(said.code == Some(1) && said.err.contains("1.png") && said.err.contains("1 of 3"), "{}", said.err);
 }

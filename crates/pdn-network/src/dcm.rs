@@ -157,6 +157,12 @@ impl Dcm {
             true => conv_params(params, &format!("{name}.bank"), &[kernels, features, inputs, k, k]),
             false => conv_params(params, &format!("{name}.kernel"), &[features, inputs, k, k]),
         };
+        // With a residual the module is a branch, which starts small.
+        if options.residual
+            && let Init::FanIn(n) = params[kernel.0.index()].init
+        {
+            params[kernel.0.index()].init = Init::Branch(n);
+        }
         Self { name: name.to_owned(), features, options, form, kernel, mlp, zeta }
     }
 

@@ -16,6 +16,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+pub mod activity;
 mod build;
 mod check;
 pub mod checkpoint;
@@ -31,6 +32,7 @@ mod param;
 mod tensor;
 pub mod zoo;
 
+pub use activity::{Activity, PromptActivity};
 pub use build::Builder;
 pub use check::Summary;
 pub use dcm::{Dcm, DcmForm, DcmOptions, DeployedMask, NORM_EPS};

@@ -4,6 +4,8 @@
 //! absent the test prints `skipped: why` and passes, unless `PDN_TEST_REQUIRE` names it (a comma-separated list),
 //! which makes its absence a failure; continuous integration sets that.
 
+pub mod golden;
+
 use std::path::{Path, PathBuf};
 
 /// The repository's root.

@@ -49,10 +49,10 @@ impl Captions {
         };
         let pairs: Vec<(bool, Pair)> = captioned
             .into_par_iter()
-            .map(|Captioned { path, held_back, captions }| {
+            .map(|Captioned { path, split, captions }| {
                 let picture = resize_to(&read_picture(&path)?, side, side);
                 let captions = captions.iter().map(encode).collect();
-                Ok((!held_back, Pair { picture, captions, taught: None }))
+                Ok((split.as_deref() == Some("train"), Pair { picture, captions, taught: None }))
             })
             .collect::<Result<_, DataError>>()?;
         let (train, held_back): (Vec<_>, Vec<_>) = pairs.into_iter().partition(|(train, _)| *train);

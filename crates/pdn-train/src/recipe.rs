@@ -4,7 +4,7 @@ use crate::captions::Captions;
 use crate::contrastive::Contrastive;
 use crate::data::DataError;
 use crate::embed::BatchEncoder;
-use crate::restore::{PromptMix, Restore};
+use crate::restore::{LAST_TEMPERATURE, PromptMix, Restore};
 use crate::run::{Schedule, Task};
 use crate::scenes::{self, Source};
 use crate::teacher::Teacher;
@@ -175,6 +175,10 @@ impl RestoreRecipe {
             return Err(wrong("sources: expected at least one with a weight above 0".into()));
         }
         let network = zoo::build(&self.architecture, &self.config).map_err(|e| wrong(e.to_string()))?;
+        if let Some(dcm) = network.dcms().find(|dcm| dcm.options.temperature != LAST_TEMPERATURE) {
+            let found = dcm.options.temperature;
+            return Err(wrong(format!("temperature {found}: training ends at {LAST_TEMPERATURE}, leave it out")));
+        }
         let degradation: Degradation = self.degradation.parse().map_err(wrong)?;
         let encoder = BatchEncoder::open(&path.parent().unwrap_or(Path::new(".")).join(&self.encoder))?;
         if let Some(dim) = network.prompt_dim().filter(|dim| *dim != encoder.dim) {
@@ -183,10 +187,13 @@ impl RestoreRecipe {
         let (mut sources, mut held_back) = (Vec::new(), Vec::new());
         for source in &self.sources {
             let (scenes, held) = scenes::read(data, source, network.scale, degradation, &encoder)?;
-            let small = scenes.iter().chain(&held).find(|s| s.low.width().min(s.low.height()) < self.patch);
-            if let Some(small) = small {
-                let why = format!("{}: smaller than a patch of {} pixels", small.name, self.patch);
-                return Err(DataError { path: data.join(&source.folder), why }.into());
+            // Prompt activity is measured on the middle of the pictures held back, half a patch a side.
+            let sides = [(&scenes, self.patch), (&held, self.patch.div_ceil(2))];
+            for (scenes, side) in sides {
+                if let Some(small) = scenes.iter().find(|s| s.low.width().min(s.low.height()) < side) {
+                    let why = format!("{}: degraded, it is smaller than {side} pixels a side", small.name);
+                    return Err(DataError { path: data.join(&source.folder), why }.into());
+                }
             }
             if scenes.is_empty() {
                 let why = format!("has no pictures left to learn from, {} being held back", held.len());
@@ -205,7 +212,10 @@ impl RestoreRecipe {
             ..Card::default()
         };
         card.more.insert("encoder".into(), encoder.id.clone().into());
-        card.more.insert("recipe".into(), serde_json::to_value(self).map_err(|e| wrong(e.to_string()))?);
+        // Where the encoder's file lay is nobody's business but this machine's.
+        let encoder = self.encoder.file_name().map(PathBuf::from).unwrap_or_default();
+        let recipe = Self { encoder, ..self.clone() };
+        card.more.insert("recipe".into(), serde_json::to_value(recipe).map_err(|e| wrong(e.to_string()))?);
         Ok(Box::new(Restore {
             network,
             sources,

@@ -1,6 +1,6 @@
 //! Training a super-resolution network: patches of degraded pictures are enlarged and compared with what they were.
 
-use crate::activity::{self, Activity};
+use crate::activity;
 use crate::executor::{self, Batch};
 use crate::run::{Record, Step, Task};
 use crate::scenes::Scene;
@@ -10,7 +10,7 @@ use pdn::Upscaler;
 use pdn_engine::{Isa, RunOptions, fold};
 use pdn_image::{ColourSpace, Picture, Protocol, psnr};
 use pdn_network::checkpoint::Precision;
-use pdn_network::{Card, Model, Network, PictureFormat, Tensor as Stored, Weights};
+use pdn_network::{Card, Model, Network, PictureFormat, PromptActivity, Tensor as Stored, Weights};
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt};
 use rayon::prelude::*;
@@ -63,6 +63,9 @@ struct Sample {
     prompt: Vec<f32>,
 }
 
+/// The temperature of the last tenth of a run, which the network keeps.
+pub const LAST_TEMPERATURE: f64 = 7.0;
+
 /// The paper's section 4.1: 34, and 3 less with every tenth of the run.
 fn temperature(step: &Step) -> f64 {
     34.0 - 3.0 * (10 * step.done.min(step.of.saturating_sub(1)) / step.of.max(1)) as f64
@@ -108,22 +111,24 @@ impl Restore {
         fold::fold(&self.network, &self.bound(parameters))
     }
 
-    /// Prompt activity over [`PROMPTS`] captions, or where there are none the views, in the middle of held-back pictures.
-    fn activity(&self, weights: &Weights) -> Vec<Activity> {
+    /// Prompt activity over [`PROMPTS`] captions of the pictures learned from, or where there are none their views, in the
+    /// middle of pictures held back.
+    fn activity(&self, weights: &Weights) -> PromptActivity {
         let scenes = || self.sources.iter().flat_map(|(_, scenes)| scenes);
         let mut prompts: Vec<&[f32]> = scenes().flat_map(|scene| &scene.captions).map(Vec::as_slice).collect();
         if prompts.is_empty() {
             prompts = scenes().map(|scene| scene.view.as_slice()).collect();
         }
-        let every = prompts.len().div_ceil(PROMPTS).max(1);
-        let prompts: Vec<&[f32]> = prompts.into_iter().step_by(every).collect();
+        let count = PROMPTS.min(prompts.len());
+        let prompts: Vec<&[f32]> = (0..count).map(|i| prompts[i * prompts.len() / count]).collect();
         let side = self.patch.div_ceil(2);
         let middle = |scene: &Scene| {
             let (x, y) = ((scene.low.width() - side) / 2, (scene.low.height() - side) / 2);
             patch(&scene.low, x, y, side, 0, &self.network.picture)
         };
         let pictures: Vec<Vec<f32>> = self.held_back.iter().take(PICTURES).map(middle).collect();
-        activity::measure(&self.network, weights, &prompts, &pictures, side)
+        let modules = activity::measure(&self.network, weights, &prompts, &pictures, side);
+        PromptActivity { prompts: prompts.len(), pictures: pictures.len(), modules }
     }
 
     fn bound(&self, parameters: &[Vec<f32>]) -> Weights {
@@ -180,9 +185,9 @@ impl Task for Restore {
         (output - target).abs().mean() / self.network.picture.range
     }
 
-    fn evaluate(&self, parameters: &[Vec<f32>], step: &Step) -> Vec<(String, f64)> {
-        let network = self.network.at_temperature(temperature(step));
-        let (network, weights) = fold::fold(&network, &self.bound(parameters));
+    fn evaluate(&self, parameters: &[Vec<f32>], _step: &Step) -> Vec<(String, f64)> {
+        // As it is exported: at the temperature that training ends with.
+        let (network, weights) = self.deployed(parameters);
         let model = Model { network, weights, card: Card::default(), source: None };
         let Ok(mut upscaler) = Upscaler::new(&model, Isa::best()) else { return Vec::new() };
         let protocol = Protocol { space: ColourSpace::YMatlab, shave: self.network.scale };
@@ -215,7 +220,7 @@ impl Task for Restore {
             );
         }
         if self.network.prompt_dim().is_some() {
-            card.more.insert("prompt_activity".into(), serde_json::json!(self.activity(&self.bound(parameters))));
+            card.set_activity(&self.activity(&self.bound(parameters)));
         }
         Model { network, weights, card, source: None }.to_bytes(Precision::F16)
     }

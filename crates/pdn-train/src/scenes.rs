@@ -49,7 +49,9 @@ fn entries(folder: &Path) -> Result<Vec<Entry>, DataError> {
     let mut found: Vec<Entry> = match pdn::read_captions(folder)? {
         // Flickr8k's `small` holds pictures of 112 pixels, too few for patches.
         Some(captioned) => (captioned.into_iter())
-            .filter(|c| !c.held_back && !c.path.starts_with(folder.join("small")))
+            .filter(|c| {
+                c.split.as_deref().is_none_or(|split| split == "train") && !c.path.starts_with(folder.join("small"))
+            })
             .map(|c| (c.path, c.captions))
             .collect(),
         None => std::fs::read_dir(folder)

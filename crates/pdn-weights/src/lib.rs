@@ -3,3 +3,6 @@
 
 /// The prompt encoder `pdn-clip`.
 pub const ENCODER: &[u8] = include_bytes!("../pdn-clip.safetensors");
+
+/// The networks, by name.
+pub const MODELS: [(&str, &[u8]); 1] = [("pdn-x4", include_bytes!("../pdn-x4.safetensors"))];

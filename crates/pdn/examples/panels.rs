@@ -1,9 +1,10 @@
-//! Draws the picture of the README: a drawn scene made four times smaller as the paper does, enlarged again, and as it
-//! was, side by side.
+//! Draws the picture of the README: a drawn scene made four times smaller as the paper does, enlarged again in two ways,
+//! and as it was, side by side.
 //!
-//!     cargo run --release -p pdn --example panels -- docs/panels.png [MODEL]
+//!     cargo run --release -p pdn --example panels -- docs/panels.png
 
-use pdn::{Degradation, Options, Picture, Upscaler, WriteOptions};
+use pdn::{DEFAULT_MODEL, Degradation, Isa, Options, Picture, Prompt, Upscaler, WriteOptions};
+use pdn::{bundled_encoder, bundled_model};
 use std::error::Error;
 use std::path::Path;
 
@@ -14,14 +15,18 @@ const SAMPLES: usize = 4;
 /// Between panels.
 const GAP: usize = 8;
 
+/// What the scene shows.
+const PROMPT: &str = "the sun goes down behind green hills and a white fence";
+
 fn main() -> Result<(), Box<dyn Error>> {
-    let mut arguments = std::env::args().skip(1);
-    let out = arguments.next().ok_or("expected: OUT.png [MODEL]")?;
-    let upscaler = arguments.next().map_or_else(|| Upscaler::bicubic(4), |model| Upscaler::open(Path::new(&model)))?;
+    let out = std::env::args().nth(1).ok_or("expected: OUT.png")?;
     let scene = draw();
     let small = Degradation::BlurBicubic.apply(&scene, 4)?;
-    let large = upscaler.upscale(&small, &Options::default(), &mut |_| true)?;
-    let panels = [&enlarged_blocks(&small), &large, &scene];
+    let model = bundled_model(DEFAULT_MODEL).ok_or("no model comes with pdn")??;
+    let mut steered = Upscaler::new(&model, Isa::best())?;
+    steered.prompt(&Prompt::Text(PROMPT.into()), &bundled_encoder()?, &small)?;
+    let enlarge = |upscaler: &Upscaler| upscaler.upscale(&small, &Options::default(), &mut |_| true);
+    let panels = [enlarged_blocks(&small), enlarge(&Upscaler::bicubic(4)?)?, enlarge(&steered)?, scene];
     pdn::write(Path::new(&out), &side_by_side(&panels), &WriteOptions::default())?;
     Ok(())
 }
@@ -71,7 +76,7 @@ fn enlarged_blocks(small: &Picture) -> Picture {
     Picture::from_rgb(width, height, pixels.flat_map(|at| small.rgb()[at..at + 3].to_vec()).collect())
 }
 
-fn side_by_side(panels: &[&Picture]) -> Picture {
+fn side_by_side(panels: &[Picture]) -> Picture {
     let width = panels.len() * (SIDE + GAP) - GAP;
     let mut rgb = vec![255; width * SIDE * 3];
     for (i, panel) in panels.iter().enumerate() {

@@ -1,7 +1,25 @@
-//! What comes with the library: a prompt encoder, trained by this project.
+//! What comes with the library: networks and a prompt encoder, trained by this project.
 
 use crate::encoder::{Encoder, EncoderError, EncoderFile};
+use pdn_network::{Model, ModelError};
 use std::path::Path;
+
+/// The network that is used where no other is named.
+pub const DEFAULT_MODEL: &str = "pdn-x4";
+
+/// The names of the networks.
+pub fn bundled_models() -> impl Iterator<Item = &'static str> {
+    pdn_weights::MODELS.iter().map(|(name, _)| *name)
+}
+
+/// A network by its name; `None` where none has it.
+///
+/// # Errors
+/// None with the weights that come with the library, which its tests open.
+pub fn bundled_model(name: &str) -> Option<Result<Model, ModelError>> {
+    let (_, bytes) = pdn_weights::MODELS.iter().find(|(known, _)| *known == name)?;
+    Some(Model::from_bytes(&Path::new("(bundled)").join(name), bytes))
+}
 
 /// The prompt encoder.
 ///
@@ -16,6 +34,36 @@ pub fn bundled_encoder() -> Result<Encoder, EncoderError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_network_opens_and_names_the_encoder() {
+        assert!(bundled_models().any(|name| name == DEFAULT_MODEL) && bundled_model("other").is_none());
+        let encoder = bundled_encoder().unwrap();
+        for name in bundled_models() {
+            let model = bundled_model(name).unwrap().unwrap();
+            assert!(model.card.name == name && !model.card.license.is_empty(), "{name}");
+            assert_eq!(model.network.prompt_dim(), Some(encoder.dim()), "{name}");
+            assert_eq!(model.card.more["encoder"], encoder.id(), "{name}");
+            let recipe = &model.card.more["recipe"];
+            assert_eq!(model.card.more["steps"], recipe["schedule"]["steps"], "{name}: trained to its end");
+            assert!(Path::new(recipe["encoder"].as_str().unwrap()).is_relative(), "{name}");
+        }
+    }
+
+    #[test]
+    fn no_module_of_a_network_is_without_effect() {
+        for name in bundled_models() {
+            let model = bundled_model(name).unwrap().unwrap();
+            let activity = model.card.activity().unwrap();
+            assert!(activity.prompts >= 300 && activity.modules.len() == model.network.dcms().count(), "{name}");
+            for (module, dcm) in activity.modules.iter().zip(model.network.dcms()) {
+                let measured = [module.mixture, module.mask, module.bank].map(|figure| figure.is_some());
+                let (mixes, masks) = (dcm.mlp.is_some(), dcm.zeta.is_some());
+                assert_eq!(measured, [mixes, masks, mixes], "{name}: {module:?}");
+                assert!(module.inactive().is_empty(), "{name}: {module:?}");
+            }
+        }
+    }
 
     #[test]
     fn the_encoder_opens_and_tells_sentences_apart() {

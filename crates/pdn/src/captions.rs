@@ -1,4 +1,4 @@
-//! Captions of a folder's pictures: COCO's, a `captions.json`, or Flickr8k's, a `captions.csv`.
+//! Captions of a folder's pictures: its `captions.json` or `captions.csv`.
 //!
 //! `captions.json` is a list of `{"file": name, "captions": [sentence, ...]}`, the files being in the folder `images` beside
 //! it. `captions.csv` has the columns `image,split,caption`, a caption a line, the images' paths beginning at the folder.
@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 pub struct Captioned {
     /// The file.
     pub path: PathBuf,
-    /// Whether it is of a split other than `train`; in `captions.json`, which names none, it is not.
-    pub held_back: bool,
+    /// Its split, such as `train` or `val`; `captions.json` names none.
+    pub split: Option<String>,
     /// Its captions, in the file's order.
     pub captions: Vec<String>,
 }
@@ -50,9 +50,10 @@ pub fn read_captions(folder: &Path) -> Result<Option<Vec<Captioned>>, CaptionErr
 fn read_json(folder: &Path, path: &Path) -> Result<Vec<Captioned>, CaptionError> {
     let wrong = |why: String| CaptionError { path: path.to_owned(), why };
     let text = std::fs::read_to_string(path).map_err(|e| wrong(e.to_string()))?;
-    let entries: Vec<JsonEntry> = serde_json::from_str(&text).map_err(|e| wrong(e.to_string()))?;
+    let entries: Vec<JsonEntry> = serde_json::from_str(&text)
+        .map_err(|e| wrong(format!("{e}: expected [{{\"file\": name, \"captions\": [sentence, ...]}}, ...]")))?;
     let images = folder.join("images");
-    let captioned = |e: JsonEntry| Captioned { path: images.join(e.file), held_back: false, captions: e.captions };
+    let captioned = |e: JsonEntry| Captioned { path: images.join(e.file), split: None, captions: e.captions };
     let mut all: Vec<Captioned> = entries.into_iter().map(captioned).collect();
     all.sort_by(|a, b| a.path.cmp(&b.path));
     match all.windows(2).find(|pair| pair[0].path == pair[1].path) {
@@ -64,18 +65,23 @@ fn read_json(folder: &Path, path: &Path) -> Result<Vec<Captioned>, CaptionError>
 fn read_csv(folder: &Path, path: &Path) -> Result<Vec<Captioned>, CaptionError> {
     let wrong = |why: String| CaptionError { path: path.to_owned(), why };
     let mut reader = csv::Reader::from_path(path).map_err(|e| wrong(e.to_string()))?;
+    let columns = reader.headers().map_err(|e| wrong(e.to_string()))?;
+    if columns != ["image", "split", "caption"].as_slice() {
+        let found: Vec<&str> = columns.iter().collect();
+        return Err(wrong(format!("begins with {}, expected image,split,caption", found.join(","))));
+    }
     let mut found: BTreeMap<PathBuf, Captioned> = BTreeMap::new();
-    for (line, record) in reader.records().enumerate() {
-        let record = record.map_err(|e| wrong(e.to_string()))?;
-        let (Some(image), Some(split), Some(caption)) = (record.get(0), record.get(1), record.get(2)) else {
-            return Err(wrong(format!("line {}: expected image,split,caption", line + 2)));
-        };
-        let (path, held_back) = (folder.join(image), split != "train");
-        let entry = found.entry(path.clone()).or_insert(Captioned { path, held_back, captions: Vec::new() });
-        if entry.held_back != held_back {
-            return Err(wrong(format!("line {}: {image} is of two splits", line + 2)));
+    for record in reader.deserialize() {
+        // Errors name the line.
+        let (image, split, caption): (PathBuf, String, String) = record.map_err(|e| wrong(e.to_string()))?;
+        let path = folder.join(&image);
+        let new = Captioned { path: path.clone(), split: Some(split.clone()), captions: Vec::new() };
+        let entry = found.entry(path).or_insert(new);
+        if entry.split.as_ref() != Some(&split) {
+            let other = entry.split.as_deref().unwrap_or_default();
+            return Err(wrong(format!("has {} in two splits, {other} and {split}", image.display())));
         }
-        entry.captions.push(caption.to_owned());
+        entry.captions.push(caption);
     }
     Ok(found.into_values().collect())
 }
@@ -93,19 +99,20 @@ mod tests {
         read
     }
 
-    fn names(read: Vec<Captioned>) -> Vec<(String, bool, usize)> {
+    fn names(read: &[Captioned]) -> Vec<(String, Option<&str>, usize)> {
         let name = |c: &Captioned| c.path.file_name().unwrap().to_string_lossy().into_owned();
-        read.iter().map(|c| (name(c), c.held_back, c.captions.len())).collect()
+        read.iter().map(|c| (name(c), c.split.as_deref(), c.captions.len())).collect()
     }
 
     #[test]
     fn both_kinds_of_file_are_read() {
         let json = r#"[{"file": "b.jpg", "captions": ["one", "two"], "width": 9}, {"file": "a.jpg", "captions": []}]"#;
-        let read_json = names(read("captions.json", json).unwrap().unwrap());
-        assert_eq!(read_json, [("a.jpg".into(), false, 0), ("b.jpg".into(), false, 2)]);
+        let read_json = read("captions.json", json).unwrap().unwrap();
+        assert_eq!(names(&read_json), [("a.jpg".into(), None, 0), ("b.jpg".into(), None, 2)]);
         let csv = "image,split,caption\nx/b.png,val,\"one, two\"\nx/a.png,train,three\nx/b.png,val,four\n";
-        let read_csv = names(read("captions.csv", csv).unwrap().unwrap());
-        assert_eq!(read_csv, [("a.png".into(), false, 1), ("b.png".into(), true, 2)]);
+        let read_csv = read("captions.csv", csv).unwrap().unwrap();
+        assert_eq!(names(&read_csv), [("a.png".into(), Some("train"), 1), ("b.png".into(), Some("val"), 2)]);
+        assert_eq!(read_csv[1].captions, ["one, two", "four"]);
         assert_eq!(read("notes.txt", "a.png: a dog").unwrap(), None);
     }
 
@@ -114,8 +121,11 @@ mod tests {
         for (name, text, word) in [
             ("captions.json", r#"[{"file": "a.jpg"}]"#, "captions"),
             ("captions.json", r#"[{"file": "a", "captions": []}, {"file": "a", "captions": []}]"#, "twice"),
-            ("captions.csv", "image,split,caption\na.png,train\n", "captions.csv"),
-            ("captions.csv", "image,split,caption\na.png,train,one\na.png,val,two\n", "line 3"),
+            ("captions.json", r#"{"images": [], "annotations": []}"#, "expected [{"),
+            ("captions.csv", "image,split,caption\na.png,train\n", "line: 2"),
+            ("captions.csv", "image,split,caption\na.png,train,one\na.png,val,two\n", "two splits"),
+            ("captions.csv", "image,caption,split\na.png,one,train\n", "image,caption,split, expected"),
+            ("captions.csv", "a.png,train,one\n", "expected image,split,caption"),
         ] {
             let error = read(name, text).unwrap_err().to_string();
             assert!(error.contains(word) && error.contains(name), "{error}");

@@ -23,7 +23,7 @@ mod prompt;
 mod tokenizer;
 mod upscaler;
 
-pub use bundled::bundled_encoder;
+pub use bundled::{DEFAULT_MODEL, bundled_encoder, bundled_model, bundled_models};
 pub use captions::{CaptionError, Captioned, read_captions};
 pub use embedding_file::{EmbeddingError, embeddings_to_bytes, read_embeddings};
 pub use encoder::{Embedding, Encoder, EncoderError, EncoderFile};
@@ -34,7 +34,7 @@ pub use pdn_image::{
     WriteOptions, check_target, psnr, read, ssim, write, write_atomically,
 };
 pub use pdn_network::checkpoint::Precision;
-pub use pdn_network::{Card, Model, ModelError, Summary, Tensor, hashed, zoo};
+pub use pdn_network::{Activity, Card, Model, ModelError, PromptActivity, Summary, Tensor, hashed, zoo};
 pub use prompt::Prompt;
 pub use tokenizer::Tokenizer;
 pub use upscaler::{Error, Upscaler};

@@ -4,7 +4,7 @@
 //! pictures (a prompt, a constant) has a batch of one, which ONNX spreads over the others as it spreads one pixel.
 
 use super::graph::{Graph, float, int, ints, string};
-use crate::{Act, Binary, End, Extent, Node, Op, ParamId, Pool};
+use crate::{Act, Binary, End, Extent, Interpolation, Node, Op, ParamId, Pool};
 
 /// A map in the graph.
 #[derive(Clone, Debug)]
@@ -62,6 +62,7 @@ impl Graph<'_> {
                 self.op("DepthToSpace", &[x()], vec![int("blocksize", *r as i64), string("mode", "CRD")])
             }
             Op::PixelUnshuffle(r) => self.pixel_unshuffle(x(), *r, channels),
+            Op::Enlarge(by, r) => self.enlarge(x(), *by, *r),
             Op::GlobalPool(pool) => self.global_pool(*pool, x()),
             Op::Dot => {
                 let product = self.op("Mul", &[x(), &inputs[1].name], vec![]);
@@ -134,6 +135,10 @@ impl Graph<'_> {
         match act {
             Act::Relu => self.op("Relu", &[x], vec![]),
             Act::LeakyRelu(slope) => self.op("LeakyRelu", &[x], vec![float("alpha", slope)]),
+            Act::PRelu(slopes) => {
+                let slopes = self.param(slopes, &[self.length(slopes, 0), 1, 1]);
+                self.op("PRelu", &[x, &slopes], vec![])
+            }
             Act::Sigmoid => self.op("Sigmoid", &[x], vec![]),
             // ONNX has a Gelu of its own from opset 20 on.
             Act::Gelu => {
@@ -151,6 +156,21 @@ impl Graph<'_> {
                 self.op("Mul", &[x, &y], vec![])
             }
         }
+    }
+
+    fn enlarge(&mut self, x: &str, by: Interpolation, r: usize) -> String {
+        let scales = self.floats(&format!("enlarged_{r}"), &[4], &[1.0, 1.0, r as f32, r as f32]);
+        let attributes = match by {
+            Interpolation::Nearest => vec![
+                string("mode", "nearest"),
+                string("coordinate_transformation_mode", "asymmetric"),
+                string("nearest_mode", "floor"),
+            ],
+            Interpolation::Bilinear => {
+                vec![string("mode", "linear"), string("coordinate_transformation_mode", "half_pixel")]
+            }
+        };
+        self.op("Resize", &[x, "", &scales], attributes)
     }
 
     /// ONNX puts the pixels of a block before the channels, PyTorch after them. They are transposed and not gathered in

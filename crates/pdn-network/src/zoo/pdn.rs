@@ -112,7 +112,7 @@ impl Pdn {
                 x = b.dcm(&format!("{name}.modules.{module}"), x, prompt, &self.dcm);
             }
         }
-        let x = b.conv(&format!("{name}.conv"), x, self.features, 3);
+        let x = b.branch_end(&format!("{name}.conv"), x, self.features, 3);
         b.add(x, input)
     }
 

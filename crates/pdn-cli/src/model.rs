@@ -1,0 +1,50 @@
+//! The model that is meant by a name: one that comes with the command, a file, or a network with hashed weights.
+
+use crate::failure::Failure;
+use pdn::{Card, Model, bundled_model, bundled_models, hashed, zoo};
+use std::path::Path;
+
+/// What a network with hashed weights enlarges by when nothing is said.
+const SCALE: usize = 4;
+
+/// A model that comes with the command, by its name, or else a file's.
+pub(crate) fn open_model(name: &Path) -> Result<Model, Failure> {
+    let bundled = name.to_str().and_then(bundled_model);
+    if bundled.is_none() && name.extension().is_none() && !name.exists() {
+        let known: Vec<&str> = bundled_models().collect();
+        let why = format_args!("no such file, and no network that comes with pdn: {}", known.join(", "));
+        return Err(Failure::at(name, why));
+    }
+    bundled.unwrap_or_else(|| Model::open(name)).map_err(Failure::failed)
+}
+
+/// As [`open_model`], or the network of that name with weights hashed from their names, for which alone `scale` is. A file
+/// of the same name is opened as `./name`.
+pub(crate) fn open_or_make(name: &Path, scale: Option<usize>) -> Result<Model, Failure> {
+    let presets: Vec<&str> = zoo::ARCHITECTURES.iter().flat_map(|a| a.presets).map(|(name, _)| *name).collect();
+    if let Some(name) = presets.iter().copied().find(|preset| name == Path::new(preset)) {
+        return make(name, scale.unwrap_or(SCALE));
+    }
+    if !name.exists() && !bundled_models().any(|bundled| name == Path::new(bundled)) {
+        let known: Vec<&str> = bundled_models().chain(presets).collect();
+        let why =
+            format_args!("no such file, and no network of that name: expected a file or one of {}", known.join(", "));
+        return Err(Failure::at(name, why));
+    }
+    let opened = open_model(name)?;
+    match scale {
+        Some(_) => Err(Failure::usage(format_args!(
+            "{}: enlarges x{}: --scale is for networks with hashed weights",
+            name.display(),
+            opened.network.scale
+        ))),
+        None => Ok(opened),
+    }
+}
+
+fn make(name: &str, scale: usize) -> Result<Model, Failure> {
+    let network = zoo::preset(name, scale).map_err(|error| Failure::usage(format_args!("{name}: {error}")))?;
+    let weights = hashed::weights(&network);
+    let description = "Weights hashed from their names, for timing and comparison: it enlarges nothing well.".into();
+    Ok(Model { network, weights, card: Card { name: name.into(), description, ..Card::default() }, source: None })
+}

@@ -1,0 +1,76 @@
+//! Times steps of training a network on pictures made here, as `pdn train` takes them: patches, forward, L1, back, Adam.
+//!
+//!     cargo run --release -p pdn-train --example step -- edsr-baseline 4 12
+//!
+//! Network, scale, steps. The median of the steps after the first two is printed in milliseconds, and the peak of memory in
+//! MiB where the system tells it. `benches/training.py` sets PyTorch beside it.
+
+use pdn_image::{Degradation, Picture};
+use pdn_network::{Card, hashed, zoo};
+use pdn_train::restore::{PromptMix, Restore};
+use pdn_train::run::{Schedule, train};
+use pdn_train::scenes::Scene;
+use std::time::Instant;
+
+/// As the trainer's command: pages that are given back would be faulted in again at every step.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [network, scale, steps] = &arguments[..] else {
+        return Err("expected a network's name, a scale and a number of steps".into());
+    };
+    let (scale, steps): (usize, u64) = (scale.parse()?, steps.parse()?);
+    if steps < 3 {
+        return Err("expected at least three steps, of which two are not counted".into());
+    }
+    let network = zoo::preset(network, scale)?;
+    let dim = network.prompt_dim().unwrap_or(1);
+    let scene = |name: &str| {
+        let side = 64 * scale;
+        let rgb = hashed::numbers(name, side * side * 3, 127.0).into_iter().map(|v| (v + 128.0) as u8).collect();
+        let high = Picture::from_rgb(side, side, rgb);
+        let low = Degradation::BlurBicubic.apply(&high, scale)?;
+        let (view, mirrored) = (hashed::prompt("view", dim), hashed::prompt("mirrored", dim));
+        Ok::<Scene, Box<dyn std::error::Error>>(Scene {
+            name: name.into(),
+            high,
+            low,
+            captions: vec![],
+            view,
+            mirrored,
+        })
+    };
+    let task = Restore {
+        network,
+        sources: vec![(1.0, vec![scene("one")?, scene("two")?])],
+        held_back: vec![scene("three")?],
+        prompts: PromptMix { caption: 0.0, view: 0.5, mirrored: 0.5 },
+        patch: 48,
+        batch: 16,
+        card: Card::default(),
+        start: None,
+    };
+    let schedule =
+        Schedule { steps: steps + 1, rate: 1e-4, warmup: 0, decay: 0.0, clip: 0.0, seed: 1, evaluate: steps + 2 };
+    let folder = tempfile::tempdir()?;
+    let (mut last, mut times) = (Instant::now(), Vec::new());
+    train(&task, &schedule, folder.path(), false, &mut |progress| {
+        times.push(last.elapsed().as_secs_f64() * 1e3);
+        last = Instant::now();
+        // A schedule's last step ends with an evaluation, which is not to be timed.
+        progress.step.done < steps
+    })?;
+    let mut times = times.split_off(2);
+    times.sort_by(f64::total_cmp);
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let peak =
+        status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.split_whitespace().next()?.parse::<u64>().ok());
+    let ms = times[times.len() / 2];
+    println!(
+        "{}",
+        serde_json::json!({"ms": ms, "min": times[0], "max": times[times.len() - 1], "peak_mib": peak.map(|kib| kib / 1024)})
+    );
+    Ok(())
+}
