@@ -109,6 +109,8 @@ def main() -> None:
     for scale in (2, 3, 4):
         make(f"edsr_baseline_x{scale}", "edsr", edsr(scale), 8, 9, 128.0)
         make(f"imdn_x{scale}", "imdn", dict(scale=scale, features=64, blocks=6), 8, 9, 1.0)
+    for scale in (2, 4):
+        make(f"carn_x{scale}", "carn", dict(scale=scale, features=64, mean=MEAN), 6, 7, 0.5)
     make("edsr_x4", "edsr", edsr(4, 256, 32, 0.1), 6, 7, 128.0)
     make("edsr_baseline_plus_x4", "edsr", edsr(4, dcm=dcm()), 8, 9, 128.0)
     make("pdn_x2", "pdn", pdn(2), 8, 9, 1.0)

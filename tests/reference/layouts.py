@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 import hashed
-from networks import Rdn, conv
+from networks import Carn, Rdn, conv
 from published import MEAN, basicsr, esrgan_first, loaded, renamed, with_spandrel
 
 HERE = Path(__file__).parent / "layouts"
@@ -126,7 +126,18 @@ def main() -> None:
         network = loaded(Rdn(2, 8, 8, 2, 2), dict(zip(rdn.state_dict(), tensors.values())))
         return lambda x: network(range * x) / range
 
+    carn = Carn(4, 4)
+    shift = {"sub_mean.shifter.weight": eye["sub_mean.weight"], "sub_mean.shifter.bias": -MEAN.flatten(),
+             "add_mean.shifter.weight": eye["add_mean.weight"], "add_mean.shifter.bias": MEAN.flatten()}
+
+    # torchsr's has 64 features, at which `golden.py` compares it: too many for a small file.
+    def run_carn(tensors):
+        tensors = {key: value for key, value in tensors.items() if key not in shift}
+        network = loaded(Carn(4, 4), renamed(tensors, (r"upsample\.up4\.", "upsample.up.")))
+        return lambda x: network(x - MEAN) + MEAN
+
     expected = dict([
+        make("carn_x4", shift | shapes(carn, (r"upsample\.up\.", "upsample.up4.")), run_carn),
         make("rcan_official", eye | official, with_spandrel, prefixed("module.")),
         make("rcan_basicsr", shapes(rcan(3, 3, 8, 2, 2, 4, 4)),
              lambda t: loaded(rcan(3, 3, 8, 2, 2, 4, 4), t), under("params")),

@@ -173,6 +173,46 @@ class Imdn(nn.Module):
         return self.upsampler(self.LR_conv(self.c(torch.cat(outputs, 1))) + head)
 
 
+class Cascade(nn.Module):
+    """CARN's cascade of three layers: nmhkahn/CARN-pytorch, model/carn.py."""
+
+    def __init__(self, c, layer):
+        super().__init__()
+        for i in (1, 2, 3):
+            self.add_module(f"b{i}", layer())
+            self.add_module(f"c{i}", nn.Module())
+            self.get_submodule(f"c{i}").body = nn.Sequential(conv((i + 1) * c, c, 1), nn.ReLU())
+
+    def forward(self, x):
+        maps = x
+        for b, c in ((self.b1, self.c1), (self.b2, self.c2), (self.b3, self.c3)):
+            maps = torch.cat([maps, b(x)], 1)
+            x = c.body(maps)
+        return x
+
+
+class CarnResidual(nn.Module):
+    def __init__(self, c):
+        super().__init__()
+        self.body = nn.Sequential(conv(c, c, 3), nn.ReLU(), conv(c, c, 3))
+
+    def forward(self, x):
+        return F.relu(self.body(x) + x)
+
+
+class Carn(Cascade):
+    def __init__(self, scale, features, mean=None):
+        super().__init__(features, lambda: Cascade(features, lambda: CarnResidual(features)))
+        self.entry, self.exit = conv(3, features, 3), conv(features, 3, 3)
+        stages = [[up, nn.ReLU(), nn.PixelShuffle(r)] for up, r in zip(*upsampler(features, scale))]
+        self.upsample = nn.Module()
+        self.upsample.up = nn.Module()
+        self.upsample.up.body = nn.Sequential(*sum(stages, []))
+
+    def forward(self, x, p=None):
+        return self.exit(self.upsample.up.body(super().forward(self.entry(x))))
+
+
 class Rcan(Trunk):
     def __init__(self, scale, features, groups, blocks, squeezed, mean=None, plus=None):
         super().__init__(scale, features)
@@ -348,6 +388,7 @@ ARCHITECTURES = {
     "edsr": Edsr,
     "pdn": Pdn,
     "imdn": Imdn,
+    "carn": Carn,
     "rcan": Rcan,
     "rdn": Rdn,
     "rrdb": Rrdb,

@@ -39,6 +39,11 @@ def from_255(network):
     return lambda x: (network(x / 255 + MEAN) - MEAN) * 255
 
 
+def from_1(network):
+    """The same, as a function of `rgb - mean`."""
+    return lambda x: network(x + MEAN) - MEAN
+
+
 def loaded(network, tensors):
     network.load_state_dict(tensors)
     return network.double().eval()
@@ -67,6 +72,10 @@ def implementations(architecture: str, config: dict, tensors: dict):
     if config.get("dcm") or config.get("plus"):
         return
     scale, features = config["scale"], config["features"]
+    if architecture == "carn" and scale <= 4:
+        network = importlib.import_module("torchsr.models.carn").CARN(scale)
+        scales = network.state_dict()  # It has the upsamplers of all scales, of which it uses one.
+        yield "torchsr", from_1(loaded(network, scales | renamed(tensors, (r"upsample\.up\.", f"upsample.up{scale}."))))
     if architecture == "rdn" and scale <= 4:
         network = importlib.import_module("torchsr.models.rdn").RDN(scale, features, config["blocks"], config["layers"], config["growth"])
         last = 2 if scale < 4 else 4

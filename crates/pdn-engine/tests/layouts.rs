@@ -21,6 +21,7 @@ fn files_of_every_layout_give_what_their_projects_give() {
     let bytes = std::fs::read(folder.join("expected.safetensors")).unwrap();
     let expected = SafeTensors::deserialize(&bytes).unwrap();
     let layouts = [
+        ("carn_x4", "carn", "CARN-pytorch for many scales, x4", "PyTorch", None),
         ("rcan_official", "rcan", "EDSR-PyTorch", "PyTorch", None),
         ("rcan_basicsr", "rcan", "BasicSR", "PyTorch", Some("params")),
         ("rdn_official", "rdn", "EDSR-PyTorch", "legacy PyTorch", Some("model")),

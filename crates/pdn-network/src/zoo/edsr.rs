@@ -141,7 +141,7 @@ fn infer_official(tensors: &Tensors) -> Option<Value> {
         features,
         count(tensors, |i| format!("body.{i}.body.0.weight")),
         upsampler_scale(tensors, |s| format!("tail.0.{}.weight", 2 * s))?,
-        mean_shift(tensors, 255.0),
+        mean_shift(tensors, "sub_mean.bias", 255.0),
     )
 }
 

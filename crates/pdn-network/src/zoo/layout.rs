@@ -47,7 +47,7 @@ pub enum RecogniseError {
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; or "))]
     Misfit(Vec<Candidate>),
     /// Several layouts fit, and nothing tells which is meant.
-    #[error("fits more than one network: {0}")]
+    #[error("fits more than one network: {0}: keep only the tensors of the one that is meant")]
     Ambiguous(String),
 }
 
@@ -150,10 +150,10 @@ pub(super) fn count(tensors: &Tensors, key: impl Fn(usize) -> String) -> usize {
     (0..).take_while(|i| tensors.contains_key(&key(*i))).count()
 }
 
-/// The mean colour that EDSR-PyTorch's first layer takes off: its bias is `-range mean`; in files without it the mean is
-/// DIV2K's.
-pub(super) fn mean_shift(tensors: &Tensors, range: f64) -> [f64; 3] {
-    match tensors.get("sub_mean.bias").map(|t| t.data()) {
+/// The mean colour that a first layer takes off, as EDSR-PyTorch's `sub_mean` does: its bias is `-range mean`; in files
+/// without it the mean is DIV2K's.
+pub(super) fn mean_shift(tensors: &Tensors, bias: &str, range: f64) -> [f64; 3] {
+    match tensors.get(bias).map(|t| t.data()) {
         Some(&[r, g, b]) => [r, g, b].map(|v| f64::from(v) / -range),
         _ => DIV2K_MEAN,
     }

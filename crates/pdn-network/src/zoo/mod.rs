@@ -4,6 +4,7 @@
 //! it can be read from. Adding one is a file here and its line in [`ARCHITECTURES`]; `imdn.rs` is the worked example
 //! that `CONTRIBUTING.md` walks through.
 
+mod carn;
 mod clip;
 mod edsr;
 mod imdn;
@@ -16,6 +17,7 @@ mod rrdb;
 mod srresnet;
 mod srvgg;
 
+pub use carn::Carn;
 pub use clip::{Clip, PictureTower, Reading, TextTower, Transformer};
 pub use edsr::Edsr;
 pub use imdn::Imdn;
@@ -55,6 +57,7 @@ pub type Preset = (&'static str, fn(scale: usize) -> Value);
 
 /// Every architecture.
 pub const ARCHITECTURES: &[&Architecture] = &[
+    &carn::ARCHITECTURE,
     &edsr::ARCHITECTURE,
     &imdn::ARCHITECTURE,
     &msrresnet::ARCHITECTURE,
@@ -175,7 +178,11 @@ mod tests {
     #[test]
     fn published_sizes() {
         // Millions of parameters and of multiply-accumulates per pixel of the input, as published.
+        // CARN's parameters are published as 1.59 with the upsamplers of all three scales; here is one.
         for (name, scale, parameters, macs) in [
+            ("carn", 2, 0.96, 0.97),
+            ("carn", 3, 1.15, 1.16),
+            ("carn", 4, 1.11, 1.58),
             ("edsr-baseline", 2, 1.37, 1.37),
             ("edsr-baseline", 4, 1.52, 1.98),
             ("edsr-baseline", 8, 1.67, 4.43),

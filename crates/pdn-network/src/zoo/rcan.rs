@@ -147,7 +147,7 @@ fn infer_own(tensors: &Tensors) -> Option<Value> {
 }
 
 fn infer_official(tensors: &Tensors) -> Option<Value> {
-    infer(tensors, official_key, mean_shift(tensors, 255.0))
+    infer(tensors, official_key, mean_shift(tensors, "sub_mean.bias", 255.0))
 }
 
 fn infer_basicsr(tensors: &Tensors) -> Option<Value> {
