@@ -158,7 +158,7 @@ fn wrong_uses_of_convert() {
         (&["edsr-huge", out], 1, &["edsr-huge", "no network of that name", "edsr-baseline+"]),
         (&["broken.safetensors", out], 1, &["broken.safetensors"]),
         (&["imdn", out, "--scale", "5"], 2, &["imdn", "scale 5"]),
-        (&[input, out, "--scale", "2"], 2, &[input, "x2", "--scale is for the name of a network"]),
+        (&[input, out, "--scale", "2"], 2, &[input, "x2", "--scale is for networks with hashed weights"]),
         (&["deployed.safetensors", out, "--form", "train"], 1, &["deployed.safetensors", "cannot be undone"]),
         (&["deployed.safetensors", "out.onnx", "--form", "train"], 1, &["cannot be undone"]),
         (&["imdn.safetensors", "out.onnx", "--prompt", "a dog"], 2, &["imdn.safetensors", "takes no prompt"]),

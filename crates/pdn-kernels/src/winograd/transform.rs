@@ -37,9 +37,9 @@ impl WinogradKernel {
                 }
                 // Rows, then columns, of every lane at once.
                 let row = |row: usize| kernel_side([taps[3 * row], taps[3 * row + 1], taps[3 * row + 2]]);
-                let rows = [row(0), row(1), row(2)];
-                for column in 0..SIDE {
-                    let places = kernel_side([rows[0][column], rows[1][column], rows[2][column]]);
+                let [top, middle, bottom] = [row(0), row(1), row(2)];
+                for (column, top) in top.into_iter().enumerate() {
+                    let places = kernel_side([top, middle[column], bottom[column]]);
                     for (row, place) in places.iter().enumerate() {
                         let to = ((row * SIDE + column) * inputs + input) * lanes + block;
                         numbers[to..to + LANES].copy_from_slice(place);

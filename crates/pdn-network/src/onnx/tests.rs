@@ -26,7 +26,11 @@ fn check(network: &Network, model: &ModelProto) {
     for node in &graph.node {
         for input in &node.input {
             // An input that is left out has no name.
-            assert!(input.is_empty() || known.contains(input.as_str()), "{name}: {} reads {input}, which is not made", node.name);
+            assert!(
+                input.is_empty() || known.contains(input.as_str()),
+                "{name}: {} reads {input}, which is not made",
+                node.name
+            );
         }
         for output in &node.output {
             assert!(known.insert(output), "{name}: two values {output}");
