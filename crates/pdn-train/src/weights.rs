@@ -14,7 +14,7 @@ use rayon::prelude::*;
 const LOGITS: f64 = 4.0;
 
 /// How a network's parameters start: kernels uniform with 1 / fan-in as their variance, the last of a residual branch
-/// `branch` times that in size, those before a softmax [`LOGITS`] times, biases zero.
+/// `branch` times that in size, those before a softmax four times, biases zero.
 pub fn initial(network: &Network, branch: f64, seed: u64) -> Vec<Vec<f32>> {
     let mut random = StdRng::seed_from_u64(seed);
     let draw = |bound: f64, len: usize, random: &mut StdRng| {
