@@ -513,7 +513,7 @@ mod tests {
             let case = Case { inputs, outputs, side, shuffle: 1, height, width, slope, add };
             for isa in Isa::available() {
                 let error = case.error(isa, seed >> 8);
-                prop_assert!(error < 2e-5, "{isa}: {error:.1e}");
+                prop_assert!(error < 4e-5, "{isa}: {error:.1e}");
             }
         }
 
