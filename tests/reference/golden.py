@@ -9,7 +9,6 @@ Beginnings of names, if any are given, say which files to make.
 
 import itertools
 import json
-import re
 import sys
 from pathlib import Path
 
@@ -23,9 +22,6 @@ from published import implementations
 
 HERE = Path(__file__).parent
 MEAN = [0.4488, 0.4371, 0.4040]
-# The last kernels of RCAN's branches. As they are, numbers grow by ten powers of ten over its groups, every attention is
-# all or nothing, and rounding alone changes the result: smaller branches make a network that can be compared.
-BRANCH_ENDS = r"(conv2|\.conv|conv_after_body)\.weight$"
 
 
 def make(name: str, architecture: str, config: dict, height: int, width: int, amplitude: float, branch=1.0) -> None:
@@ -36,8 +32,8 @@ def make(name: str, architecture: str, config: dict, height: int, width: int, am
     network = ARCHITECTURES[architecture](**arguments)
     with torch.no_grad():
         for key, value in network.named_parameters():
-            factor = branch if re.search(BRANCH_ENDS, key) else 1.0
-            value.copy_(torch.from_numpy(hashed.weight(our_name(key), tuple(value.shape)) * np.float32(factor)))
+            weight = hashed.weight(our_name(key), tuple(value.shape))
+            value.copy_(torch.from_numpy(hashed.damped(key, weight, branch)))
         picture = torch.from_numpy(hashed.numbers("picture", (1, 3, height, width), amplitude)).double()
         prompt = None
         if dcm := config.get("dcm") or (config.get("plus") or {}).get("dcm"):

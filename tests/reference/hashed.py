@@ -1,5 +1,7 @@
 """Weights and pictures as a function of a name and an index: the other half of `pdn_network::hashed`."""
 
+import re
+
 import numpy as np
 
 
@@ -33,3 +35,13 @@ def weight(name: str, shape: tuple[int, ...]) -> np.ndarray:
 def prompt(name: str, dim: int) -> np.ndarray:
     raw = numbers(name, (dim,), 1.0).astype(np.float64)
     return (raw / np.sqrt(np.sum(raw**2))).astype(np.float32)
+
+
+# The last kernels of RCAN's branches. As they are, numbers grow by ten powers of ten over its groups, every attention is
+# all or nothing, and rounding alone changes the result: smaller branches make a network that can be compared.
+BRANCH_ENDS = r"(conv2|\.conv|conv_after_body)\.weight$"
+
+
+def damped(name: str, value: np.ndarray, factor: float) -> np.ndarray:
+    """A parameter, times a factor where it is the last kernel of a branch."""
+    return value * np.float32(factor if re.search(BRANCH_ENDS, name) else 1.0)

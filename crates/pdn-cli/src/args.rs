@@ -251,7 +251,7 @@ pub(crate) struct Convert {
     /// .safetensors or .onnx
     #[arg(value_name = "OUT")]
     pub(crate) output: PathBuf,
-    /// How many times larger a side, for the name of a network [default: 4]
+    /// How many times larger a side, for the name of a network [default: 4] and for a file for many scales
     #[arg(short, long, value_name = "N")]
     pub(crate) scale: Option<usize>,
     /// Whether modules are written as trained or folded [default: as they are in .safetensors, deploy in .onnx]
@@ -287,7 +287,7 @@ pub(crate) struct Bench {
     /// A model file, or the name of a network, whose weights are then hashed from their names
     #[arg(value_name = "MODEL")]
     pub(crate) model: PathBuf,
-    /// How many times larger a side, for the name of a network [default: 4]
+    /// How many times larger a side, for the name of a network [default: 4] and for a file for many scales
     #[arg(short, long, value_name = "N")]
     pub(crate) scale: Option<usize>,
     /// Sides of the picture in pixels: one number, or WIDTHxHEIGHT

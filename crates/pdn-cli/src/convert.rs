@@ -71,7 +71,7 @@ fn onnx(args: &Convert, model: Model) -> Result<(Vec<u8>, String), Failure> {
 /// The model in the form that was asked for, or else in `default`; what is folded stays so.
 fn formed(args: &Convert, model: Model, default: Form) -> Result<Model, Failure> {
     match args.form.unwrap_or(default) {
-        Form::Deploy => Ok(pdn::deployed(&model)),
+        Form::Deploy => pdn::deployed(&model).map_err(|error| failure(&args.input, error)),
         Form::Train if args.form.is_some() && model.network.is_deployed() => Err(Failure::at(
             &args.input,
             "its modules are folded, which cannot be undone: expected the file as trained",

@@ -18,8 +18,8 @@ pub(crate) fn open_model(name: &Path) -> Result<Model, Failure> {
     bundled.unwrap_or_else(|| Model::open(name)).map_err(Failure::failed)
 }
 
-/// As [`open_model`], or the network of that name with weights hashed from their names, for which alone `scale` is. A file
-/// of the same name is opened as `./name`.
+/// As [`open_model`], or the network of that name with weights hashed from their names, at `scale`. Of a file for
+/// many scales, `scale` says which is meant. A file of the same name as a network is opened as `./name`.
 pub(crate) fn open_or_make(name: &Path, scale: Option<usize>) -> Result<Model, Failure> {
     let presets: Vec<&str> = zoo::ARCHITECTURES.iter().flat_map(|a| a.presets).map(|(name, _)| *name).collect();
     if let Some(name) = presets.iter().copied().find(|preset| name == Path::new(preset)) {
@@ -31,14 +31,10 @@ pub(crate) fn open_or_make(name: &Path, scale: Option<usize>) -> Result<Model, F
             format_args!("no such file, and no network of that name: expected a file or one of {}", known.join(", "));
         return Err(Failure::at(name, why));
     }
-    let opened = open_model(name)?;
     match scale {
-        Some(_) => Err(Failure::usage(format_args!(
-            "{}: enlarges x{}: --scale is for networks with hashed weights",
-            name.display(),
-            opened.network.scale
-        ))),
-        None => Ok(opened),
+        Some(scale) if name.exists() => Model::open_at(name, scale).map_err(Failure::failed),
+        Some(_) => Err(Failure::usage(format_args!("{}: comes at one scale: leave --scale out", name.display()))),
+        None => open_model(name),
     }
 }
 

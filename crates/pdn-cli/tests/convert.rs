@@ -25,7 +25,9 @@ impl Desk {
         let network = pdn::zoo::build("edsr", &config).unwrap();
         let weights = pdn::hashed::weights(&network);
         let trained = pdn::Model { network, weights, card: Default::default(), source: None };
-        for (name, model) in [("deployed.safetensors", pdn::deployed(&trained)), ("trained.safetensors", trained)] {
+        for (name, model) in
+            [("deployed.safetensors", pdn::deployed(&trained).unwrap()), ("trained.safetensors", trained)]
+        {
             std::fs::write(desk.at(name), model.to_bytes(pdn::Precision::F32)).unwrap();
         }
         desk
@@ -119,6 +121,26 @@ fn the_name_of_a_network_is_a_model_of_hashed_weights() {
 }
 
 #[test]
+fn of_a_file_for_many_scales_one_is_said() {
+    let desk = Desk::new();
+    let mut all = std::collections::BTreeMap::new();
+    for scale in [2, 3, 4] {
+        let network =
+            pdn::zoo::build("carn", &serde_json::json!({"scale": scale, "features": 8, "mean": [0, 0, 0]})).unwrap();
+        let tensors = network.name_weights(pdn::hashed::weights(&network));
+        all.extend(tensors.into_iter().map(|(name, tensor)| (name.replace(".up.", &format!(".up{scale}.")), tensor)));
+    }
+    let bytes = pdn_network::checkpoint::write(&all, Default::default(), pdn::Precision::F32);
+    std::fs::write(desk.at("carn.safetensors"), bytes).unwrap();
+    let one = ["convert", "carn.safetensors", "one.safetensors"];
+    desk.fails(&one, 1, &["carn x2", "carn x3", "carn x4", "say the scale"]);
+    desk.fails(&[&one[..], &["--scale", "8"]].concat(), 1, &["x2, x3, x4, expected x8"]);
+    desk.does(&[&one[..], &["--scale", "3"]].concat());
+    assert_eq!(desk.info("one.safetensors")["scale"], 3);
+    desk.does(&["bench", "carn.safetensors", "--scale", "4", "--size", "8", "--runs", "1"]);
+}
+
+#[test]
 fn onnx_takes_the_prompt_or_holds_it() {
     let desk = Desk::new();
     desk.does(&["embed", "--text", "a dog", "-o", "dog.safetensors"]);
@@ -158,7 +180,7 @@ fn wrong_uses_of_convert() {
         (&["edsr-huge", out], 1, &["edsr-huge", "no network of that name", "edsr-baseline+"]),
         (&["broken.safetensors", out], 1, &["broken.safetensors"]),
         (&["imdn", out, "--scale", "5"], 2, &["imdn", "scale 5"]),
-        (&[input, out, "--scale", "2"], 2, &[input, "x2", "--scale is for networks with hashed weights"]),
+        (&[input, out, "--scale", "3"], 1, &[input, "enlarges x2, expected x3"]),
         (&["deployed.safetensors", out, "--form", "train"], 1, &["deployed.safetensors", "cannot be undone"]),
         (&["deployed.safetensors", "out.onnx", "--form", "train"], 1, &["cannot be undone"]),
         (&["imdn.safetensors", "out.onnx", "--prompt", "a dog"], 2, &["imdn.safetensors", "takes no prompt"]),
@@ -184,6 +206,22 @@ fn a_number_beyond_half_precision_is_said() {
     let convert = |precision| ["convert", "large.safetensors", "out.safetensors", "--precision", precision];
     desk.fails(&convert("f16"), 1, &["large.safetensors", "conv_last.bias", "bf16"]);
     desk.does(&convert("bf16"));
+}
+
+#[test]
+fn weights_that_overflow_as_they_are_folded_are_said() {
+    let desk = Desk::new();
+    let mut model = pdn::Model::open(&desk.at("trained.safetensors")).unwrap();
+    let mut tensors = model.network.name_weights(model.weights);
+    for (_, tensor) in tensors.iter_mut().filter(|(name, _)| name.contains("dcm") && name.ends_with("weight")) {
+        *tensor = pdn::Tensor::new(tensor.shape().to_vec(), vec![1e30; tensor.data().len()]);
+    }
+    model.weights = model.network.bind(tensors).unwrap();
+    std::fs::write(desk.at("huge.safetensors"), model.to_bytes(pdn::Precision::F32)).unwrap();
+    let words = &["huge.safetensors", "cannot be folded", "dcm"];
+    desk.fails(&["convert", "huge.safetensors", "out.safetensors", "--form", "deploy"], 1, words);
+    desk.fails(&["convert", "huge.safetensors", "out.onnx"], 1, words);
+    desk.fails(&["upscale", "small.png", "-o", "out.png", "--model", "huge.safetensors"], 1, words);
 }
 
 #[test]

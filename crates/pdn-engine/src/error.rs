@@ -1,6 +1,6 @@
 //! Why a network could not be run.
 
-use pdn_network::Network;
+use pdn_network::{Network, NetworkError};
 
 /// Why a network could not be run on a picture.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -49,6 +49,9 @@ pub enum RunError {
     /// The output holds NaN or an infinity.
     #[error("the network gave a number that is not finite: its weights do not suit this picture")]
     NotFinite,
+    /// Folding a module gave a number beyond float32.
+    #[error("its modules cannot be folded: {0}")]
+    Fold(NetworkError),
     /// The caller asked to stop.
     #[error("cancelled")]
     Cancelled,

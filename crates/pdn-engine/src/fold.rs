@@ -17,13 +17,17 @@ mod prompt;
 
 pub use prompt::fold_prompt;
 
+use crate::RunError;
 use pdn_network::{Dcm, DcmForm, Network, Op, Tensor, Weights};
 use rayon::prelude::*;
 use std::collections::BTreeMap;
 
 /// The network with each trained DCM in the deploy form, where that pays, and its weights; the same network when there
 /// is nothing to fold.
-pub fn fold(network: &Network, weights: &Weights) -> (Network, Weights) {
+///
+/// # Errors
+/// [`RunError::Fold`] where folding gives a number beyond float32.
+pub fn fold(network: &Network, weights: &Weights) -> Result<(Network, Weights), RunError> {
     let deployed = network.deployed();
     let mut composed: BTreeMap<String, Tensor> = BTreeMap::new();
     for (before, after) in network.nodes.iter().zip(&deployed.nodes) {
@@ -44,8 +48,8 @@ pub fn fold(network: &Network, weights: &Weights) -> (Network, Weights) {
     let mut named = network.name_weights(weights.clone());
     let tensors = deployed.params.iter().map(|p| composed.remove(&p.name).or_else(|| named.remove(&p.name)));
     let tensors = tensors.map(|t| t.expect("a parameter is folded or kept")).collect();
-    let weights = Weights::in_order(&deployed, tensors).expect("folding finite weights gives weights that fit");
-    (deployed, weights)
+    let weights = Weights::in_order(&deployed, tensors).map_err(RunError::Fold)?;
+    Ok((deployed, weights))
 }
 
 /// `[P b]` in float64, d rows of c + 1.
@@ -161,7 +165,7 @@ mod tests {
             maps
         };
         let direct = run(network, &weights);
-        let (deployed, composed) = fold(network, &weights);
+        let (deployed, composed) = fold(network, &weights).unwrap();
         assert_eq!(deployed.is_deployed(), folded);
         let pairs = direct.into_iter().zip(run(&deployed, &composed));
         pairs.map(|(a, b)| relative(&a.data, &b.data)).fold(0.0, f64::max)
@@ -196,14 +200,14 @@ mod tests {
         let network = Edsr { features: 24, blocks: 2, ..Edsr::baseline(2) }.plus(dcm).build().unwrap();
         assert_eq!(difference::<f32>(&network, false), 0.0);
         let plain = Edsr { features: 24, blocks: 2, ..Edsr::baseline(2) }.build().unwrap();
-        assert_eq!(fold(&plain, &hashed::weights(&plain)).0, plain);
+        assert_eq!(fold(&plain, &hashed::weights(&plain)).unwrap().0, plain);
     }
 
     #[test]
     fn folding_twice_changes_nothing_more() {
         let network =
             Edsr { features: 16, blocks: 2, ..Edsr::baseline(2) }.plus(DcmOptions::default()).build().unwrap();
-        let once = fold(&network, &hashed::weights(&network));
-        assert_eq!(fold(&once.0, &once.1), once);
+        let once = fold(&network, &hashed::weights(&network)).unwrap();
+        assert_eq!(fold(&once.0, &once.1).unwrap(), once);
     }
 }

@@ -40,7 +40,7 @@ impl Plan {
         if !matches!(network.node(network.output).shape.extent, Extent::Picture(_)) {
             return Err(RunError::Encoder(network.architecture));
         }
-        let (network, weights) = fold(network, weights);
+        let (network, weights) = fold(network, weights)?;
         let program = compile(&network, &weights);
         let summary = network.summary();
         let (prompt, dcms, spare) = (None, Vec::new(), Mutex::default());

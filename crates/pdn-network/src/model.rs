@@ -119,7 +119,15 @@ impl Model {
     /// # Errors
     /// [`ModelError`]; every message names the file.
     pub fn open(path: &Path) -> Result<Self, ModelError> {
-        Self::from_checkpoint(path, checkpoint::read(path)?)
+        Self::from_checkpoint(path, checkpoint::read(path)?, None)
+    }
+
+    /// As [`Self::open`], of a file that may hold networks for several scales, as CARN's do.
+    ///
+    /// # Errors
+    /// As [`Self::open`], and where the file holds no network of that scale.
+    pub fn open_at(path: &Path, scale: usize) -> Result<Self, ModelError> {
+        Self::from_checkpoint(path, checkpoint::read(path)?, Some(scale))
     }
 
     /// Reads a model file from memory; messages name `path`.
@@ -128,18 +136,21 @@ impl Model {
     /// As [`Self::open`].
     pub fn from_bytes(path: &Path, bytes: &[u8]) -> Result<Self, ModelError> {
         let read = checkpoint::parse(bytes).map_err(|why| checkpoint::Error { path: path.to_owned(), why })?;
-        Self::from_checkpoint(path, read)
+        Self::from_checkpoint(path, read, None)
     }
 
-    fn from_checkpoint(path: &Path, checkpoint: Checkpoint) -> Result<Self, ModelError> {
+    fn from_checkpoint(path: &Path, checkpoint: Checkpoint, scale: Option<usize>) -> Result<Self, ModelError> {
+        let unrecognised = |error| ModelError::Unrecognised { path: path.to_owned(), error };
         let (network, weights, card, layout) = match checkpoint.metadata.get(CARD) {
             Some(card) => {
                 let (network, weights, card) = from_card(path, card, checkpoint.tensors)?;
+                if let Some(wanted) = scale.filter(|wanted| *wanted != network.scale) {
+                    return Err(unrecognised(RecogniseError::Scale { wanted, scales: vec![network.scale] }));
+                }
                 (network, weights, card, "pdn, with its card")
             }
             None => {
-                let recognised = zoo::recognise(&checkpoint.tensors)
-                    .map_err(|error| ModelError::Unrecognised { path: path.to_owned(), error })?;
+                let recognised = zoo::recognise(&checkpoint.tensors, scale).map_err(unrecognised)?;
                 let name = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
                 (recognised.network, recognised.weights, Card { name, ..Card::default() }, recognised.layout)
             }

@@ -48,7 +48,8 @@ pub fn measure(
         let mean = variances.iter().sum::<f64>() / variances.len() as f64;
         (!variances.is_empty()).then(|| mean.sqrt())
     };
-    let (deployed, weights) = fold::fold(network, weights);
+    let (deployed, weights) =
+        fold::fold(network, weights).expect("a loss that stays finite keeps weights far from overflow");
     let modules = deployed.dcms().zip(variances);
     modules
         .map(|(dcm, [mixture, mask])| Activity {

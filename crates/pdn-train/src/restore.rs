@@ -109,6 +109,7 @@ impl Restore {
     /// The network with these weights, as it is shipped.
     fn deployed(&self, parameters: &[Vec<f32>]) -> (Network, Weights) {
         fold::fold(&self.network, &self.bound(parameters))
+            .expect("a loss that stays finite keeps weights far from overflow")
     }
 
     /// Prompt activity over [`PROMPTS`] captions of the pictures learned from, or where there are none their views, in the

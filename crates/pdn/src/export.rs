@@ -7,9 +7,12 @@ use pdn_network::{Model, onnx};
 
 /// The model with its modules folded, where that pays: smaller and faster, with the same pixels up to rounding. The engine
 /// folds what it runs by itself.
-pub fn deployed(model: &Model) -> Model {
-    let (network, weights) = fold(&model.network, &model.weights);
-    Model { network, weights, ..model.clone() }
+///
+/// # Errors
+/// [`pdn_engine::RunError::Fold`] where folding gives a number beyond float32.
+pub fn deployed(model: &Model) -> Result<Model, Error> {
+    let (network, weights) = fold(&model.network, &model.weights)?;
+    Ok(Model { network, weights, ..model.clone() })
 }
 
 /// The bytes of an ONNX file ([`pdn_network::onnx`] says what it takes and gives), its modules in the form they are in.

@@ -10,7 +10,8 @@ use pdn_network::{Extent, Init, Network, Node, Op, Param, ParamId, Tensor, Weigh
 /// The network that gives what `network` gives with this prompt, of unit length, and takes none: lowered, without modules.
 ///
 /// # Errors
-/// [`RunError::Prompt`] when the network takes no prompt or one of another length.
+/// [`RunError::Prompt`] when the network takes no prompt or one of another length, [`RunError::Fold`] where folding gives a
+/// number beyond float32.
 pub fn fold_prompt(network: &Network, weights: &Weights, prompt: &[f32]) -> Result<(Network, Weights), RunError> {
     check_prompt(network.prompt_dim(), Some(prompt.len()))?;
     let mut folding = Folding::new(network.lower(), weights);
@@ -31,7 +32,7 @@ pub fn fold_prompt(network: &Network, weights: &Weights, prompt: &[f32]) -> Resu
         };
         known.push(value);
     }
-    Ok(folding.finish())
+    folding.finish()
 }
 
 /// A network whose nodes are being replaced in their places.
@@ -78,9 +79,9 @@ impl Folding {
     }
 
     /// Without what was only read by what is known now.
-    fn finish(self) -> (Network, Weights) {
-        let weights = Weights::in_order(&self.network, self.tensors).expect("finite weights fold to finite ones");
-        self.network.pruned(&weights)
+    fn finish(self) -> Result<(Network, Weights), RunError> {
+        let weights = Weights::in_order(&self.network, self.tensors).map_err(RunError::Fold)?;
+        Ok(self.network.pruned(&weights))
     }
 }
 
@@ -114,7 +115,7 @@ mod tests {
             let dcm = DcmOptions { dim: 64, attention, dynamic, residual, ..DcmOptions::default() };
             let network = Edsr { features: 16, blocks: 2, ..Edsr::baseline(2) }.plus(dcm).build().unwrap();
             let weights = hashed::weights(&network);
-            let deployed = fold(&network, &weights);
+            let deployed = fold(&network, &weights).unwrap();
             assert!(deployed.0.is_deployed());
             for (network, weights) in [(&network, &weights), (&deployed.0, &deployed.1)] {
                 // Mixed kernels are stored in float32.

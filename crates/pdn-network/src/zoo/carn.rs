@@ -7,7 +7,7 @@
 //! them.
 //!
 //! Weights are published in one file for all scales, with `upsample.up2`, `.up3` and `.up4` for `upsample.up` here. Such a
-//! file is three networks and is refused as that; with the upsampler of one scale alone it is read.
+//! file is three networks, and which one is meant must be said.
 
 use super::layout::{Layout, as_stored, kernel_shape, mean_shift, same, upsampler_scale};
 use super::{Architecture, DIV2K_MEAN, check_mean, check_sizes, configuration, json};
@@ -156,16 +156,20 @@ mod tests {
     }
 
     #[test]
-    fn a_file_for_many_scales_is_refused_with_their_names() {
+    fn of_a_file_for_many_scales_one_must_be_said() {
         let file = [2, 3, 4].into_iter().flat_map(|scale| named(&small(scale), key_of_many)).collect();
-        let said = recognise(&file).unwrap_err().to_string();
+        let said = recognise(&file, None).unwrap_err().to_string();
         assert!(["more than one", "x2", "x3", "x4"].iter().all(|part| said.contains(part)), "{said}");
+        for scale in [2, 3, 4] {
+            assert_eq!(recognise(&file, Some(scale)).unwrap().network, small(scale));
+        }
+        assert!(recognise(&file, Some(8)).unwrap_err().to_string().contains("enlarges x2, x3, x4, expected x8"));
     }
 
     #[test]
     fn the_stored_mean_is_read() {
         let mut file = named(&small(2), same);
         file.insert("sub_mean.shifter.bias".into(), Tensor::new(vec![3], vec![-0.5, -0.25, 0.0]));
-        assert_eq!(recognise(&file).unwrap().network.picture.mean, [0.5, 0.25, 0.0]);
+        assert_eq!(recognise(&file, None).unwrap().network.picture.mean, [0.5, 0.25, 0.0]);
     }
 }

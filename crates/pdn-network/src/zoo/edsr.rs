@@ -200,7 +200,7 @@ mod tests {
         let mut file = named(&network, official_key);
         file.insert("sub_mean.weight".into(), Tensor::new(vec![3, 3, 1, 1], vec![0.0; 9]));
         file.insert("sub_mean.bias".into(), Tensor::new(vec![3], vec![-127.5, -51.0, 0.0]));
-        assert_eq!(recognise(&file).unwrap().network.picture.mean, [0.5, 0.2, 0.0]);
+        assert_eq!(recognise(&file, None).unwrap().network.picture.mean, [0.5, 0.2, 0.0]);
     }
 
     #[test]
@@ -209,7 +209,7 @@ mod tests {
         let mut file = named(&network, official_key);
         file.remove("body.1.body.2.bias");
         file.insert("body.1.attention".into(), Tensor::new(vec![1], vec![0.0]));
-        let error = recognise(&file).unwrap_err();
+        let error = recognise(&file, None).unwrap_err();
         let RecogniseError::Misfit(candidates) = &error else { panic!("{error}") };
         assert_eq!(candidates.len(), 1);
         assert_eq!((candidates[0].architecture, candidates[0].layout), ("edsr", "EDSR-PyTorch"));

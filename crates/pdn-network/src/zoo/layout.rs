@@ -47,8 +47,16 @@ pub enum RecogniseError {
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; or "))]
     Misfit(Vec<Candidate>),
     /// Several layouts fit, and nothing tells which is meant.
-    #[error("fits more than one network: {0}: keep only the tensors of the one that is meant")]
+    #[error("fits more than one network: {0}: say the scale that is meant, or keep only its tensors")]
     Ambiguous(String),
+    /// The file holds no network of the scale that was asked for.
+    #[error("enlarges x{}, expected x{wanted}", .scales.iter().map(ToString::to_string).collect::<Vec<_>>().join(", x"))]
+    Scale {
+        /// What was asked for.
+        wanted: usize,
+        /// What there is.
+        scales: Vec<usize>,
+    },
 }
 
 /// A network that a checkpoint looks like without being it.
@@ -73,11 +81,12 @@ impl Candidate {
     }
 }
 
-/// Finds the one architecture and layout that tensors fit, and binds them to it.
+/// Finds the one architecture and layout that tensors fit, and binds them to it. Of a file for many scales, as CARN's are,
+/// `scale` says which is meant.
 ///
 /// # Errors
 /// [`RecogniseError`]: nothing is guessed, so an unsure match is refused.
-pub fn recognise(tensors: &Tensors) -> Result<Recognised, RecogniseError> {
+pub fn recognise(tensors: &Tensors, scale: Option<usize>) -> Result<Recognised, RecogniseError> {
     let (mut found, mut misfits) = (Vec::new(), Vec::new());
     for architecture in ARCHITECTURES {
         for layout in architecture.layouts {
@@ -94,6 +103,11 @@ pub fn recognise(tensors: &Tensors) -> Result<Recognised, RecogniseError> {
             }
         }
     }
+    let scales: Vec<usize> = found.iter().map(|r| r.network.scale).collect();
+    if let Some(wanted) = scale.filter(|wanted| !scales.is_empty() && !scales.contains(wanted)) {
+        return Err(RecogniseError::Scale { wanted, scales });
+    }
+    found.retain(|r| scale.is_none_or(|wanted| wanted == r.network.scale));
     match found.len() {
         0 if misfits.is_empty() => Err(unknown(tensors)),
         0 => {
@@ -102,7 +116,11 @@ pub fn recognise(tensors: &Tensors) -> Result<Recognised, RecogniseError> {
         }
         1 => Ok(found.remove(0)),
         _ => Err(RecogniseError::Ambiguous(
-            found.iter().map(|r| format!("{} ({})", r.network.architecture, r.layout)).collect::<Vec<_>>().join(", "),
+            found
+                .iter()
+                .map(|r| format!("{} x{} ({})", r.network.architecture, r.network.scale, r.layout))
+                .collect::<Vec<_>>()
+                .join(", "),
         )),
     }
 }
@@ -185,7 +203,7 @@ pub(super) mod tests {
     /// Checks that a network is recognised by its weights under a layout's names.
     #[track_caller]
     pub(in super::super) fn recognised_again(network: &Network, key: fn(&str, &Value) -> String, layout: &str) {
-        let recognised = recognise(&named(network, key)).unwrap();
+        let recognised = recognise(&named(network, key), None).unwrap();
         assert_eq!((&recognised.network, recognised.layout), (network, layout));
         assert_eq!(recognised.weights, hashed::weights(network));
     }

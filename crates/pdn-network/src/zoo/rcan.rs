@@ -221,14 +221,14 @@ mod tests {
     fn it_is_not_taken_for_edsr_nor_half_of_it_for_anything() {
         let mut file = named(&small(4).build().unwrap(), official_key);
         file.insert("sub_mean.bias".into(), Tensor::new(vec![3], vec![-127.5, -51.0, 0.0]));
-        let recognised = recognise(&file).unwrap();
+        let recognised = recognise(&file, None).unwrap();
         assert_eq!((recognised.network.architecture, recognised.network.picture.mean), ("rcan", [0.5, 0.2, 0.0]));
         file.remove("body.1.body.2.body.3.conv_du.0.bias");
         file.insert("body.1.body.0.body.2.weight".into(), Tensor::new(vec![2], vec![0.0; 2]));
         file.insert("body.0.body.3.bias".into(), Tensor::new(vec![16], vec![f32::NAN; 16]));
         file.insert("gamma".into(), Tensor::new(vec![1], vec![0.0]));
         assert_eq!(
-            recognise(&file).unwrap_err().to_string(),
+            recognise(&file, None).unwrap_err().to_string(),
             "looks like rcan in the layout of EDSR-PyTorch, but the weights do not fit the network: \
              1 missing: body.1.body.2.body.3.conv_du.0.bias; 1 unexpected: gamma; \
              1 of another shape: body.1.body.0.body.2.weight is [2], expected [16, 16, 3, 3]; \

@@ -202,6 +202,6 @@ mod tests {
         let network = Rdn { features: 8, growth: 8, blocks: 2, layers: 2, ..Rdn::b(2) }.build().unwrap();
         let mut file = named(&network, yjn870_key);
         file.remove("rdbs.1.lff.bias");
-        assert!(recognise(&file).unwrap_err().to_string().contains("1 missing: rdbs.1.lff.bias"));
+        assert!(recognise(&file, None).unwrap_err().to_string().contains("1 missing: rdbs.1.lff.bias"));
     }
 }

@@ -242,7 +242,7 @@ mod tests {
     fn esrgan_plus_is_refused_by_its_own_layers() {
         let mut file = named(&small(4).build().unwrap(), first_key);
         file.insert("model.1.sub.0.RDB1.conv1x1.weight".into(), Tensor::new(vec![8, 16, 1, 1], vec![0.0; 128]));
-        let said = recognise(&file).unwrap_err().to_string();
+        let said = recognise(&file, None).unwrap_err().to_string();
         assert!(said.contains("rrdb") && said.contains("1 unexpected: model.1.sub.0.RDB1.conv1x1.weight"), "{said}");
     }
 

@@ -253,6 +253,6 @@ mod tests {
     fn normalisation_that_does_not_fit_is_named() {
         let mut file = named(&small(4), official_key);
         file.insert("conv2.1.running_mean".into(), Tensor::new(vec![3], vec![0.0; 3]));
-        assert!(recognise(&file).unwrap_err().to_string().contains("conv2.1.running_mean"));
+        assert!(recognise(&file, None).unwrap_err().to_string().contains("conv2.1.running_mean"));
     }
 }
