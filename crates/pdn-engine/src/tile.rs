@@ -132,8 +132,8 @@ impl Plan {
         picture: &Map<f32>,
         options: &RunOptions,
         progress: &mut dyn FnMut(f64) -> bool,
-        masks: &mut Option<Vec<Map<f32>>>,
-        read: &mut dyn FnMut(&Tile, &Rows, &mut Option<Vec<Map<f32>>>) -> Result<(), RunError>,
+        masks: &mut Masks,
+        read: &mut dyn FnMut(&Tile, &Rows, &mut Masks) -> Result<(), RunError>,
     ) -> Result<(), RunError> {
         self.check(picture)?;
         let (height, width) = (picture.height, picture.width);
@@ -217,6 +217,9 @@ impl Plan {
         }
     }
 }
+
+/// The masks of a tile, where they are asked for.
+type Masks = Option<Vec<Map<f32>>>;
 
 /// A tile along one axis: what it gives, and what it must see for that.
 #[derive(Clone, Debug)]
