@@ -221,7 +221,7 @@ pub(crate) struct Embed {
 /// The run lives in its own folder: its state, from which it goes on after any stop, and its result.
 #[cfg(feature = "train")]
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example: pdn train recipes/encoder.toml --out ../runs/encoder")]
+#[command(after_help = "Example: pdn train recipes/sentences.toml --out ../runs/sentences")]
 pub(crate) struct Train {
     /// A recipe, in TOML
     #[arg(value_name = "RECIPE")]
