@@ -8,9 +8,9 @@ use crate::step::{Fused, Place, Program, Source, Step, Value, Work};
 use pdn_kernels::{Activation, Conv, LANES};
 use pdn_network::{Act, Binary, Dcm, Extent, Network, NodeId, Op, ParamId, Shape, Weights};
 
-/// The steps that run a network, its modules already folded.
-pub(crate) fn compile(network: &Network, weights: &Weights) -> Program {
-    let mut compiler = Compiler::new(network, weights);
+/// The steps that run a network, its modules already folded; under one prompt, or under `regional` ones.
+pub(crate) fn compile(network: &Network, weights: &Weights, regional: bool) -> Program {
+    let mut compiler = Compiler::new(network, weights, regional);
     network.ids().for_each(|id| compiler.node(id));
     let Place::Map(output) = compiler.place(network.output) else {
         unreachable!("a network's output is a map");
@@ -29,16 +29,18 @@ struct Compiler<'a> {
     values: Vec<Value>,
     dcms: usize,
     pad: usize,
+    regional: bool,
 }
 
 impl<'a> Compiler<'a> {
-    fn new(network: &'a Network, weights: &'a Weights) -> Self {
+    fn new(network: &'a Network, weights: &'a Weights, regional: bool) -> Self {
         let mut users = vec![Vec::new(); network.nodes.len()];
         for (id, node) in network.ids().zip(&network.nodes) {
             node.inputs.iter().for_each(|input| users[input.index()].push(id));
         }
         let places = vec![None; network.nodes.len()];
-        Self { network, weights, users, places, steps: Vec::new(), values: Vec::new(), dcms: 0, pad: 0 }
+        let (steps, values) = (Vec::new(), Vec::new());
+        Self { network, weights, users, places, steps, values, dcms: 0, pad: 0, regional }
     }
 
     /// Compiles one node, unless a convolution before it took it in.
@@ -139,10 +141,20 @@ impl<'a> Compiler<'a> {
         // Unfolded, the mask kernel appends the mask too; the convolution does not read it.
         let masked = if dcm.is_deployed() || dcm.zeta.is_none() { inputs } else { inputs + 1 };
         self.pad = self.pad.max(side / 2);
+        let mask_cost = extent.per_picture_pixel(if dcm.zeta.is_some() { dcm.features * inputs } else { 0 });
+        let cost = extent.per_picture_pixel(dcm.features * inputs * side * side);
+        if self.regional {
+            let value = self.value(id);
+            return self.map_step(id, Work::Regional { dcm: index, input }, value, mask_cost + cost);
+        }
         self.values.push(Value { channels: masked, extent });
         let z = self.values.len() - 1;
-        let cost = extent.per_picture_pixel(if dcm.zeta.is_some() { dcm.features * inputs } else { 0 });
-        self.steps.push(Step { work: Work::Mask { dcm: index, input }, out: Some(z), frees: Vec::new(), cost });
+        self.steps.push(Step {
+            work: Work::Mask { dcm: index, input },
+            out: Some(z),
+            frees: Vec::new(),
+            cost: mask_cost,
+        });
         let (last, fused) = match dcm.options.residual {
             true => (id, Fused { add: Some(input), ..Fused::NOTHING }),
             false => {
@@ -152,7 +164,6 @@ impl<'a> Compiler<'a> {
         };
         let input = Source { value: z, first_block: 0, channels: inputs };
         let value = self.value(last);
-        let cost = extent.per_picture_pixel(dcm.features * inputs * side * side);
         self.map_step(last, Work::MixedConv { dcm: index, input, fused }, value, cost);
     }
 
@@ -265,7 +276,7 @@ fn reads(work: &Work) -> Vec<usize> {
             [Some(input.value), fused_add(fused)].into_iter().flatten().collect()
         }
         Work::Mask { input, .. } | Work::Multiply { input, .. } => vec![input.value],
-        Work::Pool { input, .. } | Work::Shuffle { input, .. } => vec![input.value],
+        Work::Regional { input, .. } | Work::Pool { input, .. } | Work::Shuffle { input, .. } => vec![input.value],
         Work::PRelu { input, .. } | Work::Enlarge { input, .. } => vec![input.value],
         Work::Sum { input, add, .. } => [Some(input.value), add.map(|add| add.value)].into_iter().flatten().collect(),
         Work::Concat { inputs } => inputs.iter().map(|input| input.value).collect(),

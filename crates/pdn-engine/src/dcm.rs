@@ -1,6 +1,6 @@
 //! What a prompt makes of a DCM: the convolution that gives the mask its numbers, and the mixed kernel.
 
-use pdn_kernels::{Conv, LANES, MaskScale};
+use pdn_kernels::{Conv, Isa, LANES, MaskScale, RowShape, Store, mask_row};
 use pdn_network::{Dcm, DcmForm, NORM_EPS, ParamId, Weights};
 
 /// A DCM ready to run under one prompt.
@@ -34,6 +34,49 @@ impl PromptedDcm {
         let inputs = if dcm.is_deployed() { dcm.features + 1 } else { dcm.options.dim };
         let kernel = Conv::new(&kernel, &bias, inputs, dcm.options.kernel, 1);
         Self { enhance: enhance(dcm, weights, prompt), kernel }
+    }
+
+    /// Channels that enhancing gives: unfolded, the mask's own is appended, which the kernel does not read.
+    pub(crate) fn enhanced(&self) -> usize {
+        self.kernel.inputs() + usize::from(matches!(self.enhance, Enhance::Projected(..)))
+    }
+}
+
+impl Enhance {
+    /// Whether the last of its channels is a mask.
+    pub(crate) fn has_mask(&self) -> bool {
+        matches!(self, Self::Masked(..) | Self::Projected(..))
+    }
+
+    /// The `channels` enhanced channels of a row of x. `scratch` is memory that a thread may keep.
+    pub(crate) fn row(
+        &self,
+        isa: Isa,
+        (x, shape): (&[f32], RowShape),
+        scratch: &mut Vec<f32>,
+        (row, out_shape, channels): (&mut [f32], RowShape, usize),
+    ) {
+        match self {
+            Self::Plain(conv) => conv.row(isa, &[x], shape, &Store::default(), row, out_shape),
+            Self::Ones => {
+                row.fill(0.0);
+                row[..x.len()].copy_from_slice(x);
+                let last = channels - 1;
+                (0..shape.width).for_each(|x| row[out_shape.at(last / LANES, x) + last % LANES] = 1.0);
+            }
+            Self::Masked(conv, scale) | Self::Projected(conv, scale) => {
+                let projected_shape = RowShape::new(conv.outputs(), shape.width, 0);
+                scratch.resize(projected_shape.len(), 0.0);
+                conv.row(isa, &[x], shape, &Store::default(), scratch, projected_shape);
+                let kept = RowShape { blocks: projected_shape.blocks - 1, ..projected_shape };
+                let features = match self {
+                    Self::Masked(..) => (x, shape),
+                    _ => (&scratch[..kept.len()], kept),
+                };
+                let projected = (scratch.as_slice(), projected_shape);
+                mask_row(isa, channels - 1, features, projected, *scale, (row, out_shape));
+            }
+        }
     }
 }
 

@@ -49,6 +49,9 @@ pub enum RunError {
     /// The output holds NaN or an infinity.
     #[error("the network gave a number that is not finite: its weights do not suit this picture")]
     NotFinite,
+    /// Regions that are none, or not of the picture.
+    #[error("regions: {0}")]
+    Regions(String),
     /// Folding a module gave a number beyond float32.
     #[error("its modules cannot be folded: {0}")]
     Fold(NetworkError),

@@ -6,6 +6,7 @@ use crate::dcm::PromptedDcm;
 use crate::error::check_prompt;
 use crate::fold::fold;
 use crate::place::{Placement, Workspace};
+use crate::regions::PromptedRegion;
 use crate::step::Program;
 use pdn_kernels::Isa;
 use pdn_network::{Extent, Network, Summary, Weights};
@@ -22,6 +23,8 @@ pub struct Plan {
     pub(crate) prompt: Option<Vec<f32>>,
     /// Each DCM under the prompt.
     pub(crate) dcms: Vec<PromptedDcm>,
+    /// In the place of the prompt, several and where each holds.
+    pub(crate) regions: Vec<PromptedRegion>,
     /// The memory of the last run, kept for the next.
     pub(crate) spare: Mutex<Option<Workspace>>,
 }
@@ -41,10 +44,10 @@ impl Plan {
             return Err(RunError::Encoder(network.architecture));
         }
         let (network, weights) = fold(network, weights)?;
-        let program = compile(&network, &weights);
+        let program = compile(&network, &weights, false);
         let summary = network.summary();
-        let (prompt, dcms, spare) = (None, Vec::new(), Mutex::default());
-        Ok(Self { network, weights, summary, isa, program, prompt, dcms, spare })
+        let (prompt, dcms, regions, spare) = (None, Vec::new(), Vec::new(), Mutex::default());
+        Ok(Self { network, weights, summary, isa, program, prompt, dcms, regions, spare })
     }
 
     /// Sets the prompt: a unit vector of the network's prompt length.
@@ -55,6 +58,10 @@ impl Plan {
         check_prompt(self.network.prompt_dim(), Some(prompt.len()))?;
         self.dcms = self.network.dcms().map(|dcm| PromptedDcm::new(dcm, &self.weights, prompt)).collect();
         self.prompt = Some(prompt.to_vec());
+        if !std::mem::take(&mut self.regions).is_empty() {
+            self.program = compile(&self.network, &self.weights, false);
+            self.spare = Mutex::default();
+        }
         Ok(())
     }
 

@@ -7,15 +7,19 @@ use crate::reference::{self, Map};
 use crate::rows::Rows;
 use crate::step::{Fused, Place, Source, Step, Work};
 use pdn_kernels::{
-    Conv, LANES, RowShape, Store, add_scaled, mask_row, multiply_channels, prelu_channels, scale_and_add, sum_channels,
+    Conv, LANES, RowShape, Store, add_scaled, multiply_channels, prelu_channels, scale_and_add, sum_channels,
 };
 use pdn_network::{Interpolation, NodeId, Op, Pool};
 use rayon::prelude::*;
 
 /// One tile on its way through a plan.
-struct Run<'a> {
-    plan: &'a Plan,
+pub(crate) struct Run<'a> {
+    pub(crate) plan: &'a Plan,
     picture: &'a Map<f32>,
+    /// Row and column of the picture at which the tile begins.
+    pub(crate) origin: (usize, usize),
+    /// The mask of each module that has one, where masks are asked for.
+    masks: Option<&'a mut Vec<Map<f32>>>,
     /// The maps that are alive, by value.
     values: Vec<Option<Rows>>,
     /// The vectors so far, by node.
@@ -23,18 +27,21 @@ struct Run<'a> {
 }
 
 impl Plan {
-    /// Runs every step on a picture in the network's value range, and gives the map that holds the output; its memory goes
-    /// back to the workspace when it has been read. `progress` is told the cost of each step as it is done, and says whether
+    /// Runs every step on a tile in the network's value range, which begins at `origin` of the picture, and gives the map that holds the output; its memory goes
+    /// back to the workspace when it has been read. Masks, where asked for, are added to a list. `progress` is told the cost of each step as it is done, and says whether
     /// to go on.
     pub(crate) fn run_tile(
         &self,
-        picture: &Map<f32>,
+        (picture, origin): (&Map<f32>, (usize, usize)),
         space: &mut Workspace,
+        masks: Option<&mut Vec<Map<f32>>>,
         progress: &mut dyn FnMut(usize) -> bool,
     ) -> Option<Rows> {
         let mut run = Run {
             plan: self,
             picture,
+            origin,
+            masks,
             values: self.program.values.iter().map(|_| None).collect(),
             vectors: self.network.nodes.iter().map(|_| None).collect(),
         };
@@ -61,6 +68,11 @@ impl Run<'_> {
                 let channels = self.plan.program.values[value].channels;
                 let mut rows = Rows { shape, channels, height, data: space.take(value) };
                 self.map_work(&step.work, &mut rows);
+                if let (Work::Mask { dcm, .. }, Some(masks)) = (&step.work, &mut self.masks)
+                    && self.plan.dcms[*dcm].enhance.has_mask()
+                {
+                    masks.push(rows.to_map(channels - 1, 1));
+                }
                 self.values[value] = Some(rows);
             }
             None => self.vector_work(&step.work),
@@ -82,6 +94,7 @@ impl Run<'_> {
             Work::Conv { conv, input, fused } => self.convolve(conv, *input, fused, out),
             Work::Mask { dcm, input } => self.enhance(&self.plan.dcms[*dcm].enhance, *input, out),
             Work::MixedConv { dcm, input, fused } => self.convolve(&self.plan.dcms[*dcm].kernel, *input, fused, out),
+            Work::Regional { dcm, input } => self.regional(*dcm, *input, out),
             Work::Multiply { input, factors } => {
                 let mut factors = self.vector(*factors).data.clone();
                 factors.resize(out.shape.blocks * LANES, 0.0);
@@ -147,35 +160,9 @@ impl Run<'_> {
 
     fn enhance(&self, enhance: &Enhance, input: Source, out: &mut Rows) {
         let (shape, out_shape, channels) = (self.shape(input), out.shape, out.channels);
-        let isa = self.plan.isa;
-        let project = |conv: &Conv, y: usize, row: &mut [f32], row_shape: RowShape| {
-            conv.row(isa, &[self.blocks(input, y)], shape, &Store::default(), row, row_shape);
-        };
-        match enhance {
-            Enhance::Plain(conv) => out.par_rows(1).for_each(|(y, row)| project(conv, y, row, out_shape)),
-            Enhance::Ones => out.par_rows(1).for_each(|(y, row)| {
-                let x = self.blocks(input, y);
-                row.fill(0.0);
-                row[..x.len()].copy_from_slice(x);
-                let last = channels - 1;
-                (0..shape.width).for_each(|x| row[out_shape.at(last / LANES, x) + last % LANES] = 1.0);
-            }),
-            Enhance::Masked(conv, scale) | Enhance::Projected(conv, scale) => {
-                let folded = matches!(enhance, Enhance::Masked(..));
-                let projected_shape = RowShape::new(conv.outputs(), shape.width, 0);
-                let scratch = || vec![0.0; projected_shape.len()];
-                out.par_rows(1).for_each_init(scratch, |projected, (y, row)| {
-                    project(conv, y, projected, projected_shape);
-                    let kept = RowShape { blocks: projected_shape.blocks - 1, ..projected_shape };
-                    let features = match folded {
-                        true => (self.blocks(input, y), shape),
-                        false => (&projected[..kept.len()], kept),
-                    };
-                    let projected = (projected.as_slice(), projected_shape);
-                    mask_row(isa, channels - 1, features, projected, *scale, (row, out_shape));
-                });
-            }
-        }
+        out.par_rows(1).for_each_init(Vec::new, |scratch, (y, row)| {
+            enhance.row(self.plan.isa, (self.blocks(input, y), shape), scratch, (row, out_shape, channels));
+        });
     }
 
     fn shuffle(&self, input: Source, r: usize, out: &mut Rows) {
@@ -255,12 +242,12 @@ impl Run<'_> {
     }
 
     /// The shape of a source's rows.
-    fn shape(&self, source: Source) -> RowShape {
+    pub(crate) fn shape(&self, source: Source) -> RowShape {
         RowShape { blocks: source.channels.div_ceil(LANES), ..self.rows(source).shape }
     }
 
     /// A source's blocks in a row.
-    fn blocks(&self, source: Source, y: usize) -> &[f32] {
+    pub(crate) fn blocks(&self, source: Source, y: usize) -> &[f32] {
         let shape = self.shape(source);
         &self.rows(source).row(y)[source.first_block * shape.block_len()..][..shape.len()]
     }

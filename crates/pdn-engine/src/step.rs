@@ -69,6 +69,8 @@ pub(crate) enum Work {
     Mask { dcm: usize, input: Source },
     /// A DCM's convolution of its masked channels.
     MixedConv { dcm: usize, input: Source, fused: Fused },
+    /// A whole DCM under several prompts, each for its share of every pixel.
+    Regional { dcm: usize, input: Source },
     /// A map's channels, each by its number in a vector.
     Multiply { input: Source, factors: NodeId },
     /// Maps one after the other, each at whole blocks.

@@ -12,9 +12,11 @@ use crate::error::check_inputs;
 use crate::place::Workspace;
 use crate::plan::Plan;
 use crate::reference::Map;
+use crate::regions::PromptedRegion;
 use crate::rows::Rows;
 use crate::step::Source;
 use pdn_kernels::LANES;
+use pdn_network::{Extent, Op};
 use rayon::prelude::*;
 use std::borrow::Cow;
 use std::ops::Range;
@@ -79,8 +81,62 @@ impl Plan {
         progress: &mut dyn FnMut(f64) -> bool,
         give: &mut dyn FnMut(Piece),
     ) -> Result<(), RunError> {
+        self.each_tile(picture, options, progress, &mut None, &mut |tile, rows, _| {
+            let piece = tile.piece(rows, self.program.output, self.network.scale);
+            if !piece.is_finite() {
+                return Err(RunError::NotFinite);
+            }
+            give(piece);
+            Ok(())
+        })
+    }
+
+    /// The attention mask of every DCM that has one, under the prompt: by the name of its tap, one channel of 0 to 1, of the
+    /// extent at which the module works. Options and progress are as in [`Plan::run`].
+    ///
+    /// # Errors
+    /// As [`Plan::run_tiles`], and [`RunError::Regions`] where regions have prompts of their own: a mask is one prompt's.
+    pub fn masks(
+        &self,
+        picture: &Map<f32>,
+        options: &RunOptions,
+        progress: &mut dyn FnMut(f64) -> bool,
+    ) -> Result<Vec<(String, Map<f32>)>, RunError> {
+        if !self.regions.is_empty() {
+            return Err(RunError::Regions("a mask is one prompt's: set one prompt".into()));
+        }
+        let with_mask =
+            || self.network.nodes.iter().filter(|node| matches!(&node.op, Op::Dcm(dcm) if dcm.zeta.is_some()));
+        let mut whole: Vec<(String, Map<f32>)> = with_mask()
+            .map(|node| {
+                let (extent, Op::Dcm(dcm)) = (node.shape.extent, &node.op) else { unreachable!("filtered above") };
+                let (height, width) = (extent.side(picture.height), extent.side(picture.width));
+                (format!("{}.mask", dcm.name), Map::new(1, height, width, vec![0.0; height * width]))
+            })
+            .collect();
+        let extents: Vec<Extent> = with_mask().map(|node| node.shape.extent).collect();
+        self.each_tile(picture, options, progress, &mut Some(Vec::new()), &mut |tile, _, masks| {
+            let masks = masks.iter_mut().flat_map(|masks| masks.drain(..));
+            for ((mask, extent), (_, whole)) in masks.zip(&extents).zip(&mut whole) {
+                tile.put(&mask, *extent, whole);
+            }
+            Ok(())
+        })?;
+        Ok(whole)
+    }
+
+    /// Runs the network on each tile of a picture; what it gives is read before the next. `masks`, where there is a list, are
+    /// gathered anew for each tile.
+    fn each_tile(
+        &self,
+        picture: &Map<f32>,
+        options: &RunOptions,
+        progress: &mut dyn FnMut(f64) -> bool,
+        masks: &mut Masks,
+        read: &mut dyn FnMut(&Tile, &Rows, &mut Masks) -> Result<(), RunError>,
+    ) -> Result<(), RunError> {
+        self.check(picture)?;
         let (height, width) = (picture.height, picture.width);
-        check_inputs(&self.network, (picture.channels, height, width), self.prompt.as_ref().map(Vec::len))?;
         let side = self.tile_side(height, width, options)?;
         let block = self.network.multiple();
         let continued = reflected(picture, block);
@@ -100,16 +156,29 @@ impl Plan {
                 drop(space.take());
             }
             let space = space.get_or_insert_with(|| Workspace::new(&self.program, h, w));
-            let rows = self.run_tile(&tile.cut(&continued), space, &mut watch).ok_or(RunError::Cancelled)?;
-            let piece = tile.piece(&rows, self.program.output, self.network.scale);
-            if !piece.is_finite() {
-                return Err(RunError::NotFinite);
-            }
-            give(piece);
+            let rows = self
+                .run_tile((&tile.cut(&continued), tile.origin()), space, masks.as_mut(), &mut watch)
+                .ok_or(RunError::Cancelled)?;
+            read(tile, &rows, masks)?;
             space.put(self.program.output.value, rows.data);
         }
         *self.spare() = space;
         Ok(())
+    }
+
+    fn check(&self, picture: &Map<f32>) -> Result<(), RunError> {
+        let Map { channels, height, width, .. } = *picture;
+        let prompt = match self.regions.first() {
+            Some(PromptedRegion { share, .. }) if (share.height, share.width) != (height, width) => {
+                let (h, w) = (share.height, share.width);
+                return Err(RunError::Regions(format!(
+                    "they are of a picture of {w}x{h}, found one of {width}x{height}"
+                )));
+            }
+            Some(_) => self.network.prompt_dim(),
+            None => self.prompt.as_ref().map(Vec::len),
+        };
+        check_inputs(&self.network, (channels, height, width), prompt)
     }
 
     /// The memory of the last run, where no other run has taken it.
@@ -148,6 +217,9 @@ impl Plan {
         }
     }
 }
+
+/// The masks of a tile, where they are asked for.
+type Masks = Option<Vec<Map<f32>>>;
 
 /// A tile along one axis: what it gives, and what it must see for that.
 #[derive(Clone, Debug)]
@@ -202,6 +274,11 @@ impl Tile {
         self.rows.seen.len() * self.columns.seen.len()
     }
 
+    /// Row and column of the picture at which what it sees begins.
+    fn origin(&self) -> (usize, usize) {
+        (self.rows.seen.start, self.columns.seen.start)
+    }
+
     /// What it sees of a picture.
     fn cut(&self, picture: &Map<f32>) -> Map<f32> {
         let (height, width) = (self.rows.seen.len(), self.columns.seen.len());
@@ -213,6 +290,17 @@ impl Tile {
             }
         }
         Map::new(picture.channels, height, width, data)
+    }
+
+    /// Puts what it gives of a map of one channel and some extent where it belongs in the whole.
+    fn put(&self, map: &Map<f32>, extent: Extent, whole: &mut Map<f32>) {
+        let given = |span: &Span| extent.side(span.given.start)..extent.side(span.given.end);
+        let (rows, columns) = (given(&self.rows), given(&self.columns));
+        let (top, left) = (extent.side(self.rows.seen.start), extent.side(self.columns.seen.start));
+        for y in rows {
+            let from = &map.data[(y - top) * map.width + columns.start - left..][..columns.len()];
+            whole.data[y * whole.width..][columns.clone()].copy_from_slice(from);
+        }
     }
 
     /// What it gives of what came out of it.

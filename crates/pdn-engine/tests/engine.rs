@@ -203,3 +203,30 @@ fn a_run_can_be_watched_and_stopped() {
     .unwrap();
     assert_eq!(last, 1.0);
 }
+
+#[test]
+fn masks_are_the_reference_s_however_the_picture_is_cut() {
+    let deployed = DcmOptions { dim: 64, ..DcmOptions::default() };
+    let unfolded = DcmOptions { dim: 16, ..DcmOptions::default() };
+    let plain = DcmOptions { attention: false, ..deployed };
+    for (dcm, count) in [(deployed, 2), (unfolded, 2), (plain, 0)] {
+        let edsr = Edsr { features: 16, blocks: 2, ..Edsr::baseline(2) }.plus(dcm).build().unwrap();
+        let rrdb = Rrdb { features: 16, growth: 16, ..Rrdb::published(2, 2) }.plus(dcm).build().unwrap();
+        for network in [edsr, rrdb] {
+            let picture = picture(22, 16);
+            let prompt = hashed::prompt("prompt", network.prompt_dim().unwrap());
+            let taps = reference::run(&network, &hashed::weights(&network), &picture, Some(&prompt)).unwrap().taps;
+            let plan = plan(&network, Isa::best());
+            let masks =
+                |tile| plan.masks(&picture, &RunOptions { tile, ..RunOptions::default() }, &mut |_| true).unwrap();
+            let whole = masks(None);
+            assert_eq!(whole.len(), count);
+            for (name, mask) in &whole {
+                let (_, expected) = taps.iter().find(|(tap, _)| tap == name).unwrap();
+                assert_eq!((mask.height, mask.width), (expected.height, expected.width));
+                assert!(mask.data.iter().zip(&expected.data).all(|(a, b)| (a - b).abs() < 1e-4), "{name}");
+            }
+            assert_eq!(masks(Some(7)), whole);
+        }
+    }
+}
