@@ -1,5 +1,6 @@
 //! What can be typed.
 
+use crate::given::Given;
 use clap::{Parser, Subcommand};
 use pdn::{Degradation, Isa, Precision};
 use std::path::PathBuf;
@@ -31,7 +32,8 @@ pub(crate) enum Command {
 /// Enlarge a picture.
 ///
 /// The format is told by the content of IN and by the ending of OUT. EXIF orientation is applied, an ICC profile is
-/// carried over, transparency is enlarged without halos. OUT is written aside and renamed: it is whole or not there.
+/// carried over, transparency is enlarged without halos. OUT is written aside and renamed: it is whole or not there. The model and
+/// the prompt are stored in its metadata (XMP).
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: pdn upscale photo.jpg --prompt 'a brown dog on the beach' -o photo_x4.png")]
 pub(crate) struct Upscale {
@@ -47,6 +49,9 @@ pub(crate) struct Upscale {
     pub(crate) model: ModelChoice,
     #[command(flatten)]
     pub(crate) engine: EngineChoice,
+    /// Store nothing of how it was made: no model, no prompt
+    #[arg(long)]
+    pub(crate) strip: bool,
     /// JPEG quality, 1 to 100
     #[arg(long, default_value_t = 95, value_parser = clap::value_parser!(u8).range(1..=100))]
     pub(crate) quality: u8,
@@ -57,18 +62,36 @@ pub(crate) struct Upscale {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct PromptChoice {
-    /// What the picture shows, in a sentence [default: the picture itself, in a mirror]
-    #[arg(short, long, value_name = "TEXT", group = "prompts")]
-    pub(crate) prompt: Option<String>,
-    /// Another picture, of the like
-    #[arg(long, value_name = "FILE", group = "prompts")]
-    pub(crate) prompt_image: Option<PathBuf>,
-    /// An embedding that `pdn embed` made
-    #[arg(long, value_name = "FILE", group = "prompts")]
-    pub(crate) prompt_embedding: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) given: Given,
+    /// Each picture's first caption, from a file (.csv of image,caption or image,split,caption, or .json, a list of
+    /// {"file", "captions"}; found by the picture's name), or `sidecar`: the first line of photo.txt beside photo.jpg
+    #[arg(long, value_name = "FILE", conflicts_with_all = PROMPTS)]
+    pub(crate) captions: Option<PathBuf>,
     /// A prompt encoder's file [default: the one that comes with pdn]
     #[arg(long, value_name = "FILE")]
     pub(crate) encoder: Option<PathBuf>,
+}
+
+/// The options that give a prompt.
+pub(crate) const PROMPTS: [&str; 3] = ["prompt", "prompt_image", "prompt_embedding"];
+
+/// Prompts as they are typed; [`Given`] has them in their order.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Typed {
+    /// What the picture shows, in a sentence; given several times, or with the next two, the prompts are mixed [default: the
+    /// picture itself, in a mirror]
+    #[arg(short, long, value_name = "TEXT")]
+    pub(crate) prompt: Vec<String>,
+    /// Another picture, of the like
+    #[arg(long, value_name = "FILE")]
+    pub(crate) prompt_image: Vec<PathBuf>,
+    /// An embedding that `pdn embed` made
+    #[arg(long, value_name = "FILE")]
+    pub(crate) prompt_embedding: Vec<PathBuf>,
+    /// Weights of the prompts in the order in which they are given, such as 0.7,0.3; a negative one steers away [default: equal]
+    #[arg(long, value_name = "W,W", value_delimiter = ',', allow_hyphen_values = true)]
+    pub(crate) prompt_weights: Vec<f32>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -198,19 +221,27 @@ pub(crate) struct Controls {
 
 /// Turn sentences and pictures into embeddings, to look at or to give as prompts.
 ///
-/// OUT is safetensors: one tensor `embeddings` [n, length] of unit vectors, their names in the metadata in the same order.
+/// OUT is safetensors: one tensor `embeddings` [n, length] of unit vectors, their names in the metadata in the same order:
+/// sentences as they stand, pictures by their paths. Embeddings are kept in the cache folder (PDN_CACHE, or the user's), so
+/// that a run that was stopped goes on where it was.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: pdn embed --text 'a brown dog' photo.jpg -o prompts.safetensors")]
 pub(crate) struct Embed {
-    /// Pictures
+    /// Pictures, and folders of them
     #[arg(value_name = "PICTURE")]
     pub(crate) pictures: Vec<PathBuf>,
     /// A sentence; may be given more than once
     #[arg(short, long, value_name = "TEXT")]
     pub(crate) text: Vec<String>,
+    /// A file of sentences: .txt, one a line, or a file of captions, .csv or .json
+    #[arg(long, value_name = "FILE")]
+    pub(crate) texts: Option<PathBuf>,
     /// Where the embeddings go
     #[arg(short, long, value_name = "OUT")]
     pub(crate) output: PathBuf,
+    /// Neither read nor fill the cache
+    #[arg(long)]
+    pub(crate) no_cache: bool,
     /// A prompt encoder's file [default: the one that comes with pdn]
     #[arg(long, value_name = "FILE")]
     pub(crate) encoder: Option<PathBuf>,

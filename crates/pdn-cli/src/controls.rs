@@ -89,7 +89,7 @@ fn score(
         sentences(&captioned.captions),
         sentences(&other.captions),
         sentences(&[FIXED.to_owned()]),
-        vec![Prompt::Picture(Box::new(low.clone()))],
+        vec![low.clone().into()],
         vec![Prompt::None],
     ];
     let runs = prompts.iter().map(Vec::len).sum::<usize>() as f64;

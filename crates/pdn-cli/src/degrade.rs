@@ -13,7 +13,7 @@ pub(crate) fn run(args: &Degrade) -> Result<(), Failure> {
         return Err(Failure::usage("--scale 0: expected 1 or more"));
     }
     if !args.input.is_dir() {
-        check_target(&args.output, 1, 1, false)?;
+        check_target(&args.output, 1, 1, false, &Default::default())?;
         return degrade(args, &args.input, &args.output);
     }
     let inputs = pictures(&args.input)?;

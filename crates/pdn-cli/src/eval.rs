@@ -17,17 +17,17 @@ pub(crate) fn run(args: &Eval) -> Result<(), Failure> {
     let prompt = PromptSetter::new(&args.prompt, &upscaler)?;
     let paths = pictures(&args.data)?;
     let progress = Progress::new(paths.len());
-    let (mut scored, mut failed) = (Vec::new(), Vec::new());
+    let (mut scored, mut failed) = (Vec::<Scored>::new(), Vec::new());
     for (i, path) in paths.iter().enumerate() {
         match score(args, &mut upscaler, &prompt, path, &mut |done| progress.show(i, done)) {
-            Ok(scores) => scored.push((name(path), scores)),
+            Ok(one) => scored.push(one),
             Err(interrupted) if interrupted.code == 130 => return Err(interrupted),
             Err(error) => failed.push(error),
         }
     }
     drop(progress);
     if !scored.is_empty() {
-        let mean = Scores::mean(scored.iter().map(|(_, scores)| scores));
+        let mean = Scores::mean(scored.iter().map(|one| &one.scores));
         match args.json {
             true => println!("{:#}", as_json(args, &upscaler, &prompt, &scored, &mean)),
             false => print_table(args, &upscaler, &prompt, &scored, &mean),
@@ -36,29 +36,38 @@ pub(crate) fn run(args: &Eval) -> Result<(), Failure> {
     report(&failed, paths.len())
 }
 
+/// A picture, its prompt in words, and how well it was enlarged.
+struct Scored {
+    name: String,
+    prompt: Option<String>,
+    scores: Scores,
+}
+
 fn score(
     args: &Eval,
     upscaler: &mut Upscaler,
     prompt: &PromptSetter,
     path: &Path,
     progress: &mut (dyn FnMut(f64) -> bool + Send),
-) -> Result<Scores, Failure> {
+) -> Result<Scored, Failure> {
     let scale = upscaler.scale();
     let picture = pdn::read(path, &Limits::default())?;
     let picture = picture.with_alpha(None);
     let small = args.degradation.apply(&picture, scale).map_err(|error| Failure::at(path, error))?;
     let hr = picture.modcrop(scale);
-    prompt.set(upscaler, &small).map_err(|error| failure(path, error))?;
+    let used = prompt.of(path)?;
+    prompt.set(upscaler, used.as_ref(), path, &small)?;
     let enlarged = enlarge(&args.engine, || upscaler.upscale(&small, &options(&args.engine), progress))
         .map_err(|error| failure(path, error))?;
-    Scores::of(&hr, &enlarged, scale).map_err(|error| Failure::at(path, error))
+    let scores = Scores::of(&hr, &enlarged, scale).map_err(|error| Failure::at(path, error))?;
+    Ok(Scored { name: name(path), prompt: used.map(|prompt| prompt.to_string()), scores })
 }
 
 fn name(path: &Path) -> String {
     path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-fn print_table(args: &Eval, upscaler: &Upscaler, prompt: &PromptSetter, scored: &[(String, Scores)], mean: &Scores) {
+fn print_table(args: &Eval, upscaler: &Upscaler, prompt: &PromptSetter, scored: &[Scored], mean: &Scores) {
     let scale = upscaler.scale();
     println!("model        {} x{scale}", args.model.model.display());
     println!("prompt       {}", prompt.words());
@@ -67,7 +76,7 @@ fn print_table(args: &Eval, upscaler: &Upscaler, prompt: &PromptSetter, scored: 
     println!("compared     8-bit pictures, {scale} pixels shaved a side; PSNR in dB and SSIM, mean over pictures\n");
     let row = |name: &str, cells: [String; 3]| std::iter::once(name.to_owned()).chain(cells).collect::<Vec<_>>();
     let mut rows = vec![row("picture", heads())];
-    rows.extend(scored.iter().map(|(name, scores)| row(name, scores.cells())));
+    rows.extend(scored.iter().map(|one| row(&one.name, one.scores.cells())));
     rows.push(row("mean", mean.cells()));
     println!("{}", table(&rows));
 }
@@ -80,15 +89,15 @@ fn degradation(args: &Eval) -> String {
     format!("{}: {how}", args.degradation)
 }
 
-fn as_json(
-    args: &Eval,
-    upscaler: &Upscaler,
-    prompt: &PromptSetter,
-    scored: &[(String, Scores)],
-    mean: &Scores,
-) -> Value {
-    let pictures: Vec<Value> =
-        scored.iter().map(|(name, found)| json!({"picture": name, "scores": found.as_json()})).collect();
+fn as_json(args: &Eval, upscaler: &Upscaler, prompt: &PromptSetter, scored: &[Scored], mean: &Scores) -> Value {
+    let entry = |one: &Scored| {
+        let mut entry = json!({"picture": one.name, "scores": one.scores.as_json()});
+        if prompt.differs() {
+            entry["prompt"] = json!(one.prompt);
+        }
+        entry
+    };
+    let pictures: Vec<Value> = scored.iter().map(entry).collect();
     json!({
         "model": args.model.model.display().to_string(),
         "scale": upscaler.scale(),

@@ -30,13 +30,30 @@ pub(crate) fn pictures(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
     }
 }
 
+/// Pictures as they are named, and those in the folders that are.
+pub(crate) fn expanded(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
+    let mut found = Vec::new();
+    for path in paths {
+        match path.is_dir() {
+            true => found.extend(pictures(path)?),
+            false => found.push(path.clone()),
+        }
+    }
+    Ok(found)
+}
+
 /// What of several pictures failed, at the end.
 pub(crate) fn report(failed: &[Failure], of: usize) -> Result<(), Failure> {
+    report_of(failed, of, "pictures")
+}
+
+/// What of several things of a kind failed, at the end.
+pub(crate) fn report_of(failed: &[Failure], of: usize, kind: &str) -> Result<(), Failure> {
     for Failure { message, .. } in failed {
         eprintln!("pdn: {message}");
     }
     match failed.len() {
         0 => Ok(()),
-        n => Err(Failure::failed(format_args!("{n} of {of} pictures failed"))),
+        n => Err(Failure::failed(format_args!("{n} of {of} {kind} failed"))),
     }
 }

@@ -14,6 +14,7 @@ mod embed;
 mod eval;
 mod failure;
 mod folder;
+mod given;
 mod info;
 mod model;
 mod progress;

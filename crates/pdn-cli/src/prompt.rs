@@ -2,52 +2,125 @@
 
 use crate::args::PromptChoice;
 use crate::failure::Failure;
-use pdn::{Embedding, Encoder, EncoderError, Error, Limits, Picture, Prompt, Upscaler, read_embeddings};
-use std::fmt;
+use crate::given::{Given, Source};
+use crate::upscale::failure;
+use pdn::{
+    CaptionError, Captions, Embedding, Encoder, EncoderError, Limits, Picture, Prompt, Upscaler, read_embeddings,
+    sidecar,
+};
 use std::path::Path;
 
-/// A prompt and its encoder; nothing for a model that takes none.
-pub(crate) struct PromptSetter(Option<(Prompt, Encoder)>);
+/// What steers a model that takes prompts, and the encoder; nothing for one that takes none.
+pub(crate) struct PromptSetter(Option<(Choice, Encoder)>);
+
+/// Where each picture's prompt comes from.
+enum Choice {
+    /// One for all.
+    Same(Prompt),
+    /// Its entry in a file.
+    File(Captions, String),
+    /// The text beside it.
+    Sidecar,
+}
 
 impl PromptSetter {
     pub(crate) fn new(choice: &PromptChoice, upscaler: &Upscaler) -> Result<Self, Failure> {
-        let prompt = read(choice)?;
+        let chosen = choose(choice)?;
         if !upscaler.takes_prompt() {
-            return match prompt {
-                Prompt::None => Ok(Self(None)),
+            return match chosen {
+                Choice::Same(Prompt::None) => Ok(Self(None)),
                 _ => Err(Failure::usage("the model takes no prompt: leave it out, or choose another --model")),
             };
         }
         let encoder = encoder(choice.encoder.as_deref())?;
         // What is wrong with a sentence is said before any work.
-        if let Prompt::Text(text) = &prompt {
-            encoder.tokens(text).map_err(Failure::usage)?;
+        for source in &choice.given.prompts {
+            if let Source::Text(text) = source {
+                encoder.tokens(text).map_err(Failure::usage)?;
+            }
         }
-        Ok(Self(Some((prompt, encoder))))
+        Ok(Self(Some((chosen, encoder))))
     }
 
-    /// Sets the prompt for a picture.
-    pub(crate) fn set(&self, upscaler: &mut Upscaler, picture: &Picture) -> Result<(), Error> {
-        match &self.0 {
-            Some((prompt, encoder)) => upscaler.prompt(prompt, encoder, picture),
-            None => Ok(()),
+    /// The prompt of a picture, by its file; none for a model that takes none.
+    pub(crate) fn of(&self, path: &Path) -> Result<Option<Prompt>, Failure> {
+        let Some((choice, encoder)) = &self.0 else { return Ok(None) };
+        let caption = match choice {
+            Choice::Same(prompt) => return Ok(Some(prompt.clone())),
+            Choice::File(captions, _) => captions.first(path).map(str::to_owned),
+            Choice::Sidecar => sidecar(path),
+        };
+        let caption = caption.map_err(|error: CaptionError| Failure::failed(error))?;
+        encoder.tokens(&caption).map_err(|error| Failure::at(path, format_args!("\"{caption}\": {error}")))?;
+        Ok(Some(Prompt::Text(caption)))
+    }
+
+    /// Sets the prompt of a picture.
+    pub(crate) fn set(
+        &self,
+        upscaler: &mut Upscaler,
+        prompt: Option<&Prompt>,
+        path: &Path,
+        picture: &Picture,
+    ) -> Result<(), Failure> {
+        match (&self.0, prompt) {
+            (Some((_, encoder)), Some(prompt)) => {
+                upscaler.prompt(prompt, encoder, picture).map_err(|error| failure(path, error))
+            }
+            _ => Ok(()),
         }
     }
 
     /// What was used, in words.
     pub(crate) fn words(&self) -> String {
-        self.0.as_ref().map_or_else(|| "the model takes none".into(), |(prompt, _)| prompt.to_string())
+        match &self.0 {
+            None => "the model takes none".into(),
+            Some((Choice::Same(prompt), _)) => prompt.to_string(),
+            Some((Choice::File(_, name), _)) => format!("each picture's first caption in {name}"),
+            Some((Choice::Sidecar, _)) => "the first line of the text beside each picture".into(),
+        }
+    }
+
+    /// Whether each picture has another.
+    pub(crate) fn differs(&self) -> bool {
+        matches!(self.0, Some((Choice::File(..) | Choice::Sidecar, _)))
+    }
+
+    /// Id of the encoder that reads it.
+    pub(crate) fn encoder(&self) -> Option<&str> {
+        self.0.as_ref().map(|(_, encoder)| encoder.id())
     }
 }
 
-/// What is added to a line about a picture.
-impl fmt::Display for PromptSetter {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
-            Some((prompt, _)) => write!(f, "; prompt {prompt}"),
-            None => Ok(()),
+fn choose(choice: &PromptChoice) -> Result<Choice, Failure> {
+    match choice.captions.as_deref() {
+        None => Ok(Choice::Same(mixed(&choice.given)?)),
+        Some(_) if !choice.given.weights.is_empty() => Err(Failure::usage("--prompt-weights: captions are not mixed")),
+        Some(path) if path == Path::new("sidecar") => Ok(Choice::Sidecar),
+        Some(path) => {
+            let captions = Captions::read(path).map_err(Failure::failed)?;
+            Ok(Choice::File(captions, path.display().to_string()))
         }
     }
+}
+
+/// The prompts that were given, as one.
+fn mixed(given: &Given) -> Result<Prompt, Failure> {
+    let Given { prompts, weights } = given;
+    if !weights.is_empty() && weights.len() != prompts.len() {
+        let (weights, prompts) = (weights.len(), prompts.len());
+        return Err(Failure::usage(format_args!("--prompt-weights gives {weights} weights for {prompts} prompts")));
+    }
+    if let Some(weight) = weights.iter().find(|weight| !weight.is_finite()) {
+        return Err(Failure::usage(format_args!("--prompt-weights has {weight}, expected finite numbers")));
+    }
+    let mut read = prompts.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+    // One prompt of a positive weight is that prompt.
+    if read.len() < 2 && weights.iter().all(|weight| *weight > 0.0) {
+        return Ok(read.pop().unwrap_or_default());
+    }
+    let weights = weights.iter().copied().chain(std::iter::repeat(1.0));
+    Ok(Prompt::Mix(weights.zip(read).collect()))
 }
 
 /// The encoder of a file, or the one that comes with the library.
@@ -56,14 +129,16 @@ pub(crate) fn encoder(path: Option<&Path>) -> Result<Encoder, Failure> {
     opened.map_err(Failure::failed)
 }
 
-fn read(choice: &PromptChoice) -> Result<Prompt, Failure> {
-    if let Some(text) = &choice.prompt {
-        return Ok(Prompt::Text(text.clone()));
+fn read(source: &Source) -> Result<Prompt, Failure> {
+    // Folders are nobody's business: words are stored with the picture.
+    let name = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned());
+    match source {
+        Source::Text(text) => Ok(Prompt::Text(text.clone())),
+        Source::Picture(path) => {
+            Ok(Prompt::Picture { picture: Box::new(pdn::read(path, &Limits::default())?), file: name(path) })
+        }
+        Source::Embedding(path) => Ok(Prompt::Embedding { embedding: embedding(path)?, file: name(path) }),
     }
-    if let Some(path) = &choice.prompt_image {
-        return Ok(Prompt::Picture(Box::new(pdn::read(path, &Limits::default())?)));
-    }
-    choice.prompt_embedding.as_deref().map_or(Ok(Prompt::None), |path| Ok(Prompt::Embedding(embedding(path)?)))
 }
 
 /// The one embedding of a file.

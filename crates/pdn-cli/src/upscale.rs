@@ -5,7 +5,7 @@ use crate::failure::Failure;
 use crate::model::open_model;
 use crate::progress::Progress;
 use crate::prompt::PromptSetter;
-use pdn::{Error, FileError, Isa, Limits, Options, RunError, Upscaler, WriteOptions, check_target};
+use pdn::{Error, FileError, Isa, Limits, Options, Prompt, Provenance, RunError, Upscaler, WriteOptions, check_target};
 use std::path::Path;
 use std::time::Instant;
 
@@ -18,31 +18,44 @@ pub(crate) fn run(args: &Upscale) -> Result<(), Failure> {
     }
     let picture = pdn::read(&args.input, &Limits { pixels: args.max_pixels })?;
     let mut upscaler = open(&args.model, &args.engine)?;
-    let prompt = PromptSetter::new(&args.prompt, &upscaler)?;
+    let setter = PromptSetter::new(&args.prompt, &upscaler)?;
+    let prompt = setter.of(&args.input)?;
     let (width, height) = upscaler.output_size(&picture).map_err(|error| failure(&args.input, error))?;
-    check_target(&args.output, width, height, picture.has_transparency())?;
+    let provenance = (!args.strip).then(|| provenance(&args.model, &upscaler, prompt.as_ref(), setter.encoder()));
+    let written = WriteOptions { jpeg_quality: args.quality, provenance };
+    check_target(&args.output, width, height, picture.has_transparency(), &written)?;
     for lost in &picture.lost {
         eprintln!("pdn: {}: {lost}", args.input.display());
     }
     let start = Instant::now();
-    prompt.set(&mut upscaler, &picture).map_err(|error| failure(&args.input, error))?;
+    setter.set(&mut upscaler, prompt.as_ref(), &args.input, &picture)?;
     let progress = Progress::new(1);
     let enlarged = enlarge(&args.engine, || {
         upscaler.upscale(&picture, &options(&args.engine), &mut |done| progress.show(0, done))
     })
     .map_err(|error| failure(&args.input, error))?;
     drop(progress);
-    pdn::write(&args.output, &enlarged, &WriteOptions { jpeg_quality: args.quality })?;
+    pdn::write(&args.output, &enlarged, &written)?;
     println!(
-        "{}: {}x{} to {width}x{height} by {} x{} in {:.2} s{prompt}",
+        "{}: {}x{} to {width}x{height} by {} x{} in {:.2} s{}",
         args.output.display(),
         picture.width(),
         picture.height(),
         args.model.model.display(),
         upscaler.scale(),
-        start.elapsed().as_secs_f64()
+        start.elapsed().as_secs_f64(),
+        prompt.map_or(String::new(), |prompt| format!("; prompt {prompt}"))
     );
     Ok(())
+}
+
+/// How a picture was made, for its metadata. Of a model's path only the name: folders are nobody's business.
+fn provenance(model: &ModelChoice, upscaler: &Upscaler, prompt: Option<&Prompt>, encoder: Option<&str>) -> Provenance {
+    let name = model.model.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let mut facts = vec![("Model", name), ("Scale", upscaler.scale().to_string())];
+    facts.extend(prompt.map(|prompt| ("Prompt", prompt.to_string())));
+    facts.extend(encoder.map(|id| ("Encoder", id.to_owned())));
+    Provenance { software: concat!("pdn ", env!("CARGO_PKG_VERSION")).into(), facts }
 }
 
 /// The model that was chosen.

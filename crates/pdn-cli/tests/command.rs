@@ -28,7 +28,9 @@ impl Desk {
     }
 
     fn run(&self, arguments: &[&str]) -> Said {
-        let output = Command::cargo_bin("pdn").unwrap().current_dir(&self.0).args(arguments).output().unwrap();
+        let mut command = Command::cargo_bin("pdn").unwrap();
+        command.current_dir(&self.0).env("PDN_CACHE", self.at("cache"));
+        let output = command.args(arguments).output().unwrap();
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
         Said { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
     }
@@ -413,10 +415,10 @@ fn a_prompt_steers_and_is_printed() {
     assert_ne!(dog, run(&["--prompt", "a red bus in the street"], "red bus"));
     let none = run(&[], "the picture itself, in a mirror");
     assert_ne!(none, dog);
-    assert_ne!(none, run(&["--prompt-image", "small.png"], "a picture of 20x16"));
+    assert_ne!(none, run(&["--prompt-image", "small.png"], "the picture small.png of 20x16"));
     let said = desk.run(&["embed", "--text", "a brown dog on the beach", "-o", "dog.safetensors"]);
     assert!(said.out.contains("1 embeddings of 256 by pdn-clip@"), "{}{}", said.out, said.err);
-    assert_eq!(dog, run(&["--prompt-embedding", "dog.safetensors"], "an embedding by pdn-clip@"));
+    assert_eq!(dog, run(&["--prompt-embedding", "dog.safetensors"], "the embedding dog.safetensors by pdn-clip@"));
 }
 
 #[test]
@@ -487,7 +489,7 @@ fn controls_are_measured_on_captioned_pictures() {
     csv("images/0.png,train,one\nimages/1.png,val,two\n");
     desk.fails(&["controls", "--data", "."], 1, &["1 captioned pictures", "`train`"]);
     csv("images/0.png,test,one\nimages/1.png,val, \n");
-    desk.fails(&["controls", "--data", "."], 1, &["1.png", "the prompt is empty"]);
+    desk.fails(&["controls", "--data", "."], 1, &["captions.csv", "line 3", "1.png", "empty caption"]);
     std::fs::rename(desk.at("away"), desk.at("captions.json")).unwrap();
     std::fs::remove_file(desk.at("images/1.png")).unwrap();
     let said = desk.run(&["controls", "--data", "."]);

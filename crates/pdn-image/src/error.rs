@@ -74,6 +74,16 @@ pub enum Fault {
     /// Transparency in a format that has none.
     #[error("cannot hold transparency: JPEG has none, write .png or .webp")]
     NoAlpha,
+    /// More said of a picture than its format has a place for.
+    #[error(
+        "cannot hold how it was made: {found} bytes, JPEG has a place for {limit}; leave it out, or write .png or .webp"
+    )]
+    LongProvenance {
+        /// Bytes to write.
+        found: usize,
+        /// The most.
+        limit: usize,
+    },
     /// The folder to write in is not there.
     #[error("cannot be written: the folder {0} does not exist")]
     NoFolder(PathBuf),

@@ -1,11 +1,12 @@
 //! Writing pictures: the format is told by the name, and a file is written aside and renamed, so that no half-written
 //! one is ever in its place.
 
-use crate::{Error, Fault, Picture};
+use crate::{Error, Fault, Picture, Provenance};
 use image::codecs::jpeg::JpegEncoder;
 use image::codecs::png::PngEncoder;
-use image::codecs::webp::WebPEncoder;
 use image::{ExtendedColorType, ImageEncoder, ImageError};
+use image_webp::{ColorType, WebPEncoder};
+use std::fmt::Display;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -21,16 +22,18 @@ pub enum Format {
 }
 
 /// How a picture is written.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct WriteOptions {
     /// JPEG's quality, 1 to 100.
     pub jpeg_quality: u8,
+    /// How the picture was made, to be stored with it.
+    pub provenance: Option<Provenance>,
 }
 
 impl Default for WriteOptions {
-    /// JPEG at 95.
+    /// JPEG at 95, and no word of how it was made.
     fn default() -> Self {
-        Self { jpeg_quality: 95 }
+        Self { jpeg_quality: 95, provenance: None }
     }
 }
 
@@ -69,18 +72,33 @@ impl Format {
 /// Checks, before any work, that a picture of this size can be written to this name.
 ///
 /// # Errors
-/// [`Error`] names the file: its format is not known, cannot hold the size or the transparency, or its folder does not
-/// exist or cannot be written in.
-pub fn check_target(path: &Path, width: usize, height: usize, transparent: bool) -> Result<(), Error> {
+/// [`Error`] names the file: its format is not known, cannot hold the size, the transparency or the provenance, or its
+/// folder does not exist or cannot be written in.
+pub fn check_target(
+    path: &Path,
+    width: usize,
+    height: usize,
+    transparent: bool,
+    options: &WriteOptions,
+) -> Result<(), Error> {
     let format = Format::from_path(path)?;
     let check = || {
         format.check_size(width, height)?;
         if transparent && format == Format::Jpeg {
             return Err(Fault::NoAlpha);
         }
+        options.provenance.as_ref().map_or(Ok(()), |provenance| provenance.check(format))?;
         temporary(path).map(drop)
     };
     check().map_err(Error::at(path))
+}
+
+/// Checks, before any work, that a file of any kind can be written to this name.
+///
+/// # Errors
+/// [`Error`] names the file: it is a folder, or its folder does not exist or cannot be written in.
+pub fn check_writable(path: &Path) -> Result<(), Error> {
+    temporary(path).map(drop).map_err(Error::at(path))
 }
 
 /// Writes a picture in the format that its name ends in, with its ICC profile; a picture without colour as grey.
@@ -106,16 +124,48 @@ fn encode(picture: &Picture, format: Format, options: &WriteOptions) -> Result<V
         (false, None) => (ExtendedColorType::Rgb8, colours),
         (false, Some(alpha)) => (ExtendedColorType::Rgba8, interleaved::<3>(&colours, alpha)),
     };
+    let provenance = options.provenance.as_ref();
+    provenance.map_or(Ok(()), |provenance| provenance.check(format))?;
     let mut bytes = Vec::new();
+    let failed = |e: &dyn Display| Fault::Io { doing: "written", error: std::io::Error::other(e.to_string()) };
     match format {
         Format::Png => finish(PngEncoder::new(&mut bytes), &data, color, picture),
         Format::Jpeg => {
             let quality = options.jpeg_quality.clamp(1, 100);
             finish(JpegEncoder::new_with_quality(&mut bytes, quality), &data, color, picture)
         }
-        Format::WebP => finish(WebPEncoder::new_lossless(&mut bytes), &data, color, picture),
+        Format::WebP => return webp(&data, color, picture, provenance).map_err(|e| failed(&e)),
     }
-    .map_err(|e| Fault::Io { doing: "written", error: std::io::Error::other(e.to_string()) })?;
+    .map_err(|e| failed(&e))?;
+    match provenance {
+        None => Ok(bytes),
+        Some(provenance) if format == Format::Png => provenance.in_png(bytes).map_err(|e| failed(&e)),
+        Some(provenance) => provenance.in_jpeg(bytes).map_err(|e| failed(&e)),
+    }
+}
+
+/// The bytes of a WebP, by the encoder that `image` has, which alone takes XMP.
+fn webp(
+    data: &[u8],
+    color: ExtendedColorType,
+    picture: &Picture,
+    provenance: Option<&Provenance>,
+) -> Result<Vec<u8>, image_webp::EncodingError> {
+    let color = match color {
+        ExtendedColorType::L8 => ColorType::L8,
+        ExtendedColorType::La8 => ColorType::La8,
+        ExtendedColorType::Rgb8 => ColorType::Rgb8,
+        _ => ColorType::Rgba8,
+    };
+    let mut bytes = Vec::new();
+    let mut encoder = WebPEncoder::new(&mut bytes);
+    if let Some(icc) = &picture.icc {
+        encoder.set_icc_profile(icc.clone());
+    }
+    if let Some(provenance) = provenance {
+        encoder.set_xmp_metadata(provenance.packet().into_bytes());
+    }
+    encoder.encode(data, picture.width() as u32, picture.height() as u32, color)?;
     Ok(bytes)
 }
 

@@ -1,7 +1,7 @@
 //! Files of every kind in, files of every kind out, and files that are not what they should be.
 
 use image::{DynamicImage, ExtendedColorType, ImageBuffer, ImageEncoder, ImageFormat};
-use pdn_image::{Fault, Limits, Picture, WriteOptions, check_target, read, read_bytes, write};
+use pdn_image::{Fault, Limits, Picture, Provenance, WriteOptions, check_target, read, read_bytes, write};
 use std::io::Cursor;
 use std::path::Path;
 
@@ -39,7 +39,7 @@ fn every_format_is_written_and_read_again() {
     }
     let path = folder.path().join("photo.JPG");
     let smooth = Picture::from_rgb(32, 32, (0..32 * 32 * 3).map(|i| (i / 96 * 7) as u8).collect());
-    write(&path, &smooth, &WriteOptions { jpeg_quality: 100 }).unwrap();
+    write(&path, &smooth, &WriteOptions { jpeg_quality: 100, ..WriteOptions::default() }).unwrap();
     let again = read(&path, &Limits::default()).unwrap();
     assert!(again.rgb().iter().zip(smooth.rgb()).all(|(a, b)| a.abs_diff(*b) <= 4));
     let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
@@ -116,6 +116,79 @@ fn an_icc_profile_is_carried_where_it_fits() {
     }
 }
 
+/// The packet that the decoders find, and the text of one of its elements.
+fn packet(path: &Path) -> Option<String> {
+    let reader = image::ImageReader::open(path).unwrap().with_guessed_format().unwrap();
+    let packet = image::ImageDecoder::xmp_metadata(&mut reader.into_decoder().unwrap()).unwrap();
+    packet.map(|bytes| String::from_utf8(bytes).unwrap())
+}
+
+fn element(packet: &str, namespace: &str, name: &str) -> String {
+    let document = roxmltree::Document::parse(packet).unwrap();
+    let node = document.descendants().find(|node| node.has_tag_name((namespace, name))).expect(name);
+    node.text().unwrap_or_default().to_owned()
+}
+
+fn made(prompt: &str) -> WriteOptions {
+    let provenance = Provenance { software: "pdn <1>".into(), facts: vec![("Prompt", prompt.into())] };
+    WriteOptions { provenance: Some(provenance), ..WriteOptions::default() }
+}
+
+#[test]
+fn how_it_was_made_is_stored() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut profiled = sample();
+    profiled.icc = Some([&[0; 16][..], b"RGB ", &[0; 108]].concat());
+    let prompts = [
+        "a brown dog",
+        "\"quotes\" & 'more' <b>&amp;</b> ]]> -- ?>",
+        "two\nlines\tand a tab ",
+        "ein Hündchen, 犬, 🐕, \u{301}\u{202e}\u{10ffff}",
+        "",
+    ];
+    for (picture, ending) in [
+        (&sample(), "png"),
+        (&sample(), "jpg"),
+        (&sample(), "webp"),
+        (&profiled, "png"),
+        (&profiled, "jpg"),
+        (&profiled, "webp"),
+    ] {
+        for prompt in prompts {
+            let path = folder.path().join(format!("made.{ending}"));
+            write(&path, picture, &WriteOptions::default()).unwrap();
+            let plain = read(&path, &Limits::default()).unwrap();
+            assert_eq!(packet(&path), None);
+            write(&path, picture, &made(prompt)).unwrap();
+            assert_eq!(read(&path, &Limits::default()).unwrap(), plain, "{ending}: pixels and profile stay");
+            let packet = packet(&path).expect(ending);
+            assert_eq!(element(&packet, "urn:pdn:xmp:1.0/", "Prompt"), prompt, "{ending}");
+            assert_eq!(element(&packet, "http://ns.adobe.com/xap/1.0/", "CreatorTool"), "pdn <1>");
+        }
+    }
+    let path = folder.path().join("made.png");
+    write(&path, &sample(), &made("a\r\nb\rc\0d\u{1b}e\u{ffff}")).unwrap();
+    assert_eq!(element(&packet(&path).unwrap(), "urn:pdn:xmp:1.0/", "Prompt"), "a\nb\nc\u{fffd}d\u{fffd}e\u{fffd}");
+}
+
+#[test]
+fn what_a_jpeg_has_no_place_for_is_said_before_any_work() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let long = made(&"é".repeat(32_700));
+    for path in [at("long.png"), at("long.webp")] {
+        check_target(&path, 6, 4, false, &long).unwrap();
+        write(&path, &sample(), &long).unwrap();
+        assert_eq!(element(&packet(&path).unwrap(), "urn:pdn:xmp:1.0/", "Prompt").chars().count(), 32_700);
+    }
+    for said in [check_target(&at("long.jpg"), 6, 4, false, &long), write(&at("long.jpg"), &sample(), &long)] {
+        let said = said.unwrap_err().to_string();
+        assert!(said.contains("long.jpg") && said.contains("65504"), "{said}");
+    }
+    write(&at("fits.jpg"), &sample(), &made(&"é".repeat(32_000))).unwrap();
+    assert_eq!(element(&packet(&at("fits.jpg")).unwrap(), "urn:pdn:xmp:1.0/", "Prompt").chars().count(), 32_000);
+}
+
 #[test]
 fn what_is_no_picture_is_said_with_its_name() {
     let folder = tempfile::tempdir().unwrap();
@@ -181,9 +254,9 @@ fn a_target_that_cannot_be_written_is_said_before_any_work() {
         (at("file/a.png"), 10, false, "does not exist"),
         (at("taken.png"), 10, false, "is a folder"),
     ] {
-        let said = check_target(&path, width, 10, transparent).unwrap_err().to_string();
+        let said = check_target(&path, width, 10, transparent, &WriteOptions::default()).unwrap_err().to_string();
         assert!(said.contains(expected) && said.contains(&*path.to_string_lossy()), "{said}");
     }
-    check_target(&at("fine.jpg"), 65_535, 10, false).unwrap();
+    check_target(&at("fine.jpg"), 65_535, 10, false, &WriteOptions::default()).unwrap();
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2, "checking leaves nothing behind");
 }

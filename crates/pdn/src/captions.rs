@@ -1,7 +1,8 @@
-//! Captions of a folder's pictures: its `captions.json` or `captions.csv`.
+//! Captions of pictures: a folder's `captions.json` or `captions.csv`, such a file by any name, or a sidecar beside a picture.
 //!
-//! `captions.json` is a list of `{"file": name, "captions": [sentence, ...]}`, the files being in the folder `images` beside
-//! it. `captions.csv` has the columns `image,split,caption`, a caption a line, the images' paths beginning at the folder.
+//! JSON is a list of `{"file": name, "captions": [sentence, ...]}`, the files being in the folder `images` beside it. CSV has the
+//! columns `image,split,caption` or `image,caption`, a caption a line, the images' paths beginning at its folder. A sidecar is
+//! `photo.txt` beside `photo.jpg`, a caption a line.
 
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -12,7 +13,7 @@ use std::path::{Path, PathBuf};
 pub struct Captioned {
     /// The file.
     pub path: PathBuf,
-    /// Its split, such as `train` or `val`; `captions.json` names none.
+    /// Its split, such as `train` or `val`, where the file names one.
     pub split: Option<String>,
     /// Its captions, in the file's order.
     pub captions: Vec<String>,
@@ -28,6 +29,110 @@ pub struct CaptionError {
     pub why: String,
 }
 
+/// A file of captions.
+#[derive(Clone, Debug)]
+pub struct Captions {
+    path: PathBuf,
+    entries: Vec<Captioned>,
+}
+
+impl Captions {
+    /// Reads a file of captions, whose kind its ending tells: `.csv` or `.json`.
+    ///
+    /// # Errors
+    /// [`CaptionError`] names the file, and the line that is not as expected.
+    pub fn read(path: &Path) -> Result<Self, CaptionError> {
+        let ending = path.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+        let entries = match ending.as_str() {
+            "csv" => read_csv(path)?,
+            "json" => read_json(path)?,
+            _ => return Err(at(path)("is no file of captions: expected .csv or .json".into())),
+        };
+        Ok(Self { path: path.to_owned(), entries })
+    }
+
+    /// All of its pictures, by path.
+    pub fn entries(&self) -> &[Captioned] {
+        &self.entries
+    }
+
+    /// The first caption of a picture, which is found by its name; of several of one name it is the entry whose path is
+    /// the picture's.
+    ///
+    /// # Errors
+    /// [`CaptionError`] where it has none, or several entries of its name say different things.
+    pub fn first(&self, picture: &Path) -> Result<&str, CaptionError> {
+        let wrong = |why: String| Err(at(&self.path)(format!("{why} {}", picture.display())));
+        let mut named: Vec<&Captioned> =
+            self.entries.iter().filter(|entry| entry.path.file_name() == picture.file_name()).collect();
+        if let Some(exact) = named.iter().find(|entry| same_file(&entry.path, picture)) {
+            named = vec![exact];
+        }
+        match named.first().map(|entry| entry.captions.first()) {
+            None => wrong("has no entry for".into()),
+            Some(None) => wrong("has no captions for".into()),
+            Some(Some(caption)) => match named.iter().find(|entry| entry.captions.first() != Some(caption)) {
+                None => Ok(caption),
+                Some(other) => {
+                    let (one, other) = (named[0].path.display(), other.path.display());
+                    wrong(format!("names {one} and {other} with different captions, and neither is"))
+                }
+            },
+        }
+    }
+}
+
+/// The first caption of the sidecar of a picture: the first line of `photo.txt` beside `photo.jpg` that is not blank.
+///
+/// # Errors
+/// [`CaptionError`] where there is none, it is empty, or it is not UTF-8.
+pub fn sidecar(picture: &Path) -> Result<String, CaptionError> {
+    let path = picture.with_extension("txt");
+    if !path.exists() {
+        return Err(at(&path)(format!("no such file: expected the caption of {}", picture.display())));
+    }
+    let mut lines = read_lines(&path)?;
+    match lines.is_empty() {
+        true => Err(at(&path)(format!("is empty: expected the caption of {}", picture.display()))),
+        false => Ok(lines.swap_remove(0).1),
+    }
+}
+
+/// The lines of a text file that are not blank, without the blanks around them, each with its number, from 1.
+///
+/// # Errors
+/// [`CaptionError`] names the file, and the line that is not UTF-8.
+pub fn read_lines(path: &Path) -> Result<Vec<(usize, String)>, CaptionError> {
+    let text = read_text(path)?;
+    let lines = text.lines().enumerate().map(|(i, line)| (i + 1, line.trim().to_owned()));
+    Ok(lines.filter(|(_, line)| !line.is_empty()).collect())
+}
+
+/// A file's text, without the mark that some editors begin it with.
+fn read_text(path: &Path) -> Result<String, CaptionError> {
+    let bytes = std::fs::read(path).map_err(|e| {
+        at(path)(match e.kind() {
+            std::io::ErrorKind::NotFound => "no such file".into(),
+            std::io::ErrorKind::IsADirectory => "is a folder, expected a file of captions".into(),
+            _ => e.to_string(),
+        })
+    })?;
+    let text = String::from_utf8(bytes).map_err(|e| {
+        let line = e.as_bytes()[..e.utf8_error().valid_up_to()].iter().filter(|b| **b == b'\n').count() + 1;
+        at(path)(format!("line {line} is not UTF-8"))
+    })?;
+    Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
+}
+
+fn at(path: &Path) -> impl Fn(String) -> CaptionError + '_ {
+    |why| CaptionError { path: path.to_owned(), why }
+}
+
+/// Whether both names are one file that is there.
+fn same_file(a: &Path, b: &Path) -> bool {
+    matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
+}
+
 #[derive(Deserialize)]
 struct JsonEntry {
     file: String,
@@ -41,18 +146,20 @@ struct JsonEntry {
 pub fn read_captions(folder: &Path) -> Result<Option<Vec<Captioned>>, CaptionError> {
     let (json, csv) = (folder.join("captions.json"), folder.join("captions.csv"));
     match (json.exists(), csv.exists()) {
-        (true, _) => read_json(folder, &json).map(Some),
-        (_, true) => read_csv(folder, &csv).map(Some),
+        (true, _) => read_json(&json).map(Some),
+        (_, true) => read_csv(&csv).map(Some),
         _ => Ok(None),
     }
 }
 
-fn read_json(folder: &Path, path: &Path) -> Result<Vec<Captioned>, CaptionError> {
-    let wrong = |why: String| CaptionError { path: path.to_owned(), why };
-    let text = std::fs::read_to_string(path).map_err(|e| wrong(e.to_string()))?;
-    let entries: Vec<JsonEntry> = serde_json::from_str(&text)
+fn read_json(path: &Path) -> Result<Vec<Captioned>, CaptionError> {
+    let wrong = at(path);
+    let entries: Vec<JsonEntry> = serde_json::from_str(&read_text(path)?)
         .map_err(|e| wrong(format!("{e}: expected [{{\"file\": name, \"captions\": [sentence, ...]}}, ...]")))?;
-    let images = folder.join("images");
+    let images = path.with_file_name("images");
+    if let Some(entry) = entries.iter().find(|e| e.captions.iter().any(|caption| caption.trim().is_empty())) {
+        return Err(wrong(format!("has an empty caption for {}", entry.file)));
+    }
     let captioned = |e: JsonEntry| Captioned { path: images.join(e.file), split: None, captions: e.captions };
     let mut all: Vec<Captioned> = entries.into_iter().map(captioned).collect();
     all.sort_by(|a, b| a.path.cmp(&b.path));
@@ -62,26 +169,34 @@ fn read_json(folder: &Path, path: &Path) -> Result<Vec<Captioned>, CaptionError>
     }
 }
 
-fn read_csv(folder: &Path, path: &Path) -> Result<Vec<Captioned>, CaptionError> {
-    let wrong = |why: String| CaptionError { path: path.to_owned(), why };
-    let mut reader = csv::Reader::from_path(path).map_err(|e| wrong(e.to_string()))?;
+fn read_csv(path: &Path) -> Result<Vec<Captioned>, CaptionError> {
+    let wrong = at(path);
+    let text = read_text(path)?;
+    let mut reader = csv::Reader::from_reader(text.as_bytes());
     let columns = reader.headers().map_err(|e| wrong(e.to_string()))?;
-    if columns != ["image", "split", "caption"].as_slice() {
+    let has_split = columns == ["image", "split", "caption"].as_slice();
+    if !has_split && columns != ["image", "caption"].as_slice() {
         let found: Vec<&str> = columns.iter().collect();
-        return Err(wrong(format!("begins with {}, expected image,split,caption", found.join(","))));
+        return Err(wrong(format!("begins with {}, expected image,split,caption or image,caption", found.join(","))));
     }
     let mut found: BTreeMap<PathBuf, Captioned> = BTreeMap::new();
-    for record in reader.deserialize() {
+    for record in reader.records() {
         // Errors name the line.
-        let (image, split, caption): (PathBuf, String, String) = record.map_err(|e| wrong(e.to_string()))?;
-        let path = folder.join(&image);
-        let new = Captioned { path: path.clone(), split: Some(split.clone()), captions: Vec::new() };
-        let entry = found.entry(path).or_insert(new);
-        if entry.split.as_ref() != Some(&split) {
-            let other = entry.split.as_deref().unwrap_or_default();
-            return Err(wrong(format!("has {} in two splits, {other} and {split}", image.display())));
+        let record = record.map_err(|e| wrong(e.to_string()))?;
+        let (image, caption) = (&record[0], &record[record.len() - 1]);
+        let split = has_split.then(|| record[1].to_owned());
+        if caption.trim().is_empty() {
+            let line = record.position().map_or(0, |position| position.line());
+            return Err(wrong(format!("line {line} has an empty caption for {image}")));
         }
-        entry.captions.push(caption);
+        let path = path.with_file_name(image);
+        let new = Captioned { path: path.clone(), split: split.clone(), captions: Vec::new() };
+        let entry = found.entry(path).or_insert(new);
+        if entry.split != split {
+            let [one, other] = [&entry.split, &split].map(|split| split.as_deref().unwrap_or_default());
+            return Err(wrong(format!("has {image} in two splits, {one} and {other}")));
+        }
+        entry.captions.push(caption.to_owned());
     }
     Ok(found.into_values().collect())
 }
@@ -126,9 +241,60 @@ mod tests {
             ("captions.csv", "image,split,caption\na.png,train,one\na.png,val,two\n", "two splits"),
             ("captions.csv", "image,caption,split\na.png,one,train\n", "image,caption,split, expected"),
             ("captions.csv", "a.png,train,one\n", "expected image,split,caption"),
+            ("captions.csv", "image,caption\na.png,one\nb.png, \n", "line 3 has an empty caption for b.png"),
+            ("captions.json", r#"[{"file": "a.jpg", "captions": ["one", ""]}]"#, "empty caption for a.jpg"),
         ] {
             let error = read(name, text).unwrap_err().to_string();
             assert!(error.contains(word) && error.contains(name), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_picture_is_found_by_its_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        std::fs::create_dir(at("x")).unwrap();
+        std::fs::write(at("x/b.png"), b"").unwrap();
+        let csv = "image,caption\na.png,\"one, \"\"two\"\"\"\na.png,second\nx/b.png,three\ny/b.png,four\nx/c.png,same\ny/c.png,same\n";
+        std::fs::write(at("any name.CSV"), format!("\u{feff}{csv}")).unwrap();
+        let captions = Captions::read(&at("any name.CSV")).unwrap();
+        let first = |picture: &str| captions.first(&at(picture)).map_err(|e| e.to_string());
+        assert_eq!(first("elsewhere/a.png").unwrap(), "one, \"two\"");
+        assert_eq!(first("x/b.png").unwrap(), "three");
+        assert_eq!(first("c.png").unwrap(), "same");
+        for (picture, word) in [("z/b.png", "different captions"), ("d.png", "no entry for")] {
+            let said = first(picture).unwrap_err();
+            assert!(said.contains(word) && said.contains(picture) && said.contains("any name.CSV"), "{said}");
+        }
+        std::fs::write(at("c.json"), r#"[{"file": "a.png", "captions": []}]"#).unwrap();
+        let said = Captions::read(&at("c.json")).unwrap().first(&at("a.png")).unwrap_err().to_string();
+        assert!(said.contains("no captions for"), "{said}");
+        for (name, word) in
+            [("captions.txt", "expected .csv or .json"), ("none.csv", "no such file"), ("x", "is no file")]
+        {
+            let said = Captions::read(&at(name)).unwrap_err().to_string();
+            assert!(said.contains(word) && said.contains(name), "{said}");
+        }
+    }
+
+    #[test]
+    fn a_sidecar_is_beside_its_picture() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        for (bytes, expected) in [
+            (&b"a brown dog"[..], "a brown dog"),
+            ("\u{feff}\r\n  \r\n ein Hündchen \r\nsecond\r\n".as_bytes(), "ein Hündchen"),
+        ] {
+            std::fs::write(at("photo.x.txt"), bytes).unwrap();
+            assert_eq!(sidecar(&at("photo.x.jpg")).unwrap(), expected);
+        }
+        std::fs::write(at("empty.txt"), b" \n\n").unwrap();
+        std::fs::write(at("latin.txt"), b"one\ntwo\nH\xfcndchen\n").unwrap();
+        for (picture, word) in
+            [("none.jpg", "no such file"), ("empty.jpg", "is empty"), ("latin.jpg", "line 3 is not UTF-8")]
+        {
+            let said = sidecar(&at(picture)).unwrap_err().to_string();
+            assert!(said.contains(word) && said.contains(&picture.replace("jpg", "txt")), "{said}");
         }
     }
 }

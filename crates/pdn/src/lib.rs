@@ -14,6 +14,7 @@
 #![forbid(unsafe_code)]
 
 mod bundled;
+mod cache;
 mod captions;
 mod convert;
 mod embedding_file;
@@ -25,18 +26,20 @@ mod tokenizer;
 mod upscaler;
 
 pub use bundled::{DEFAULT_MODEL, bundled_encoder, bundled_model, bundled_models};
-pub use captions::{CaptionError, Captioned, read_captions};
+pub use cache::{Content, EmbeddingCache};
+pub use captions::{CaptionError, Captioned, Captions, read_captions, read_lines, sidecar};
 pub use embedding_file::{EmbeddingError, embeddings_to_bytes, read_embeddings};
 pub use encoder::{Embedding, Encoder, EncoderError, EncoderFile};
 pub use export::{deployed, onnx};
 pub use pdn_engine::{Isa, Map, Plan, RunError, RunOptions as Options};
 pub use pdn_image::{
-    ColourSpace, CompareError, Degradation, Error as FileError, Fault as FileFault, Limits, Picture, Protocol, Scale,
-    WriteOptions, check_target, psnr, read, ssim, write, write_atomically,
+    ColourSpace, CompareError, Degradation, Error as FileError, Fault as FileFault, Limits, Picture, Protocol,
+    Provenance, Scale, WriteOptions, check_target, check_writable, psnr, read, read_bytes, ssim, write,
+    write_atomically,
 };
 pub use pdn_network::checkpoint::Precision;
 pub use pdn_network::{Activity, Card, Model, ModelError, PromptActivity, Summary, Tensor, hashed, zoo};
-pub use prompt::Prompt;
+pub use prompt::{Prompt, PromptError};
 pub use regions::{Rectangle, RegionError};
 pub use tokenizer::Tokenizer;
 pub use upscaler::{Error, Upscaler};
@@ -45,3 +48,8 @@ pub use upscaler::{Error, Upscaler};
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]
 struct Readme;
+
+/// The how-to of prompts, its example compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/prompts.md")]
+struct Prompts;

@@ -2,6 +2,7 @@
 
 use crate::encoder::{Embedding, Encoder, EncoderError};
 use pdn_image::Picture;
+use std::fmt;
 
 /// What steers a network. Absence is a kind of its own, never an empty sentence.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -12,33 +13,231 @@ pub enum Prompt {
     /// A sentence that says what the picture shows.
     Text(String),
     /// Another picture, of the like.
-    Picture(Box<Picture>),
+    Picture {
+        /// The picture.
+        picture: Box<Picture>,
+        /// Its file's name, where it has one: what it is called in words.
+        file: Option<String>,
+    },
     /// An embedding made before.
-    Embedding(Embedding),
+    Embedding {
+        /// The embedding.
+        embedding: Embedding,
+        /// Its file's name, where it has one: what it is called in words.
+        file: Option<String>,
+    },
+    /// Several, each with its weight: the weighted sum of their embeddings, brought to unit length. A negative weight
+    /// steers away.
+    Mix(Vec<(f32, Prompt)>),
 }
+
+/// Why a prompt has no embedding.
+#[derive(Debug, thiserror::Error)]
+pub enum PromptError {
+    /// The encoder cannot read it.
+    #[error(transparent)]
+    Encoder(#[from] EncoderError),
+    /// A mix of nothing.
+    #[error("a mix of no prompts: expected at least one")]
+    Empty,
+    /// A weight that is no number.
+    #[error("a prompt of weight {0}: expected a finite number")]
+    Weight(f32),
+    /// Embeddings that cannot be added.
+    #[error("prompts by the encoders {0} and {1} cannot be mixed: embed them anew by one")]
+    Encoders(String, String),
+    /// A sum that leaves nothing.
+    #[error("the prompts, weighted, cancel each other out: their sum has no direction; choose other weights")]
+    NoDirection,
+}
+
+/// Below this part of the weights, what is left of a sum is rounding.
+const ROUNDING: f64 = 1e-6;
 
 impl Prompt {
     /// The embedding of the prompt, for the picture that is to be enlarged.
     ///
     /// # Errors
-    /// [`EncoderError`] where the encoder cannot read the prompt.
-    pub fn embed(&self, encoder: &Encoder, picture: &Picture) -> Result<Embedding, EncoderError> {
+    /// [`PromptError`] where the encoder cannot read the prompt, or prompts cannot be mixed.
+    pub fn embed(&self, encoder: &Encoder, picture: &Picture) -> Result<Embedding, PromptError> {
         match self {
-            Self::None => encoder.embed_mirrored(picture),
-            Self::Text(text) => encoder.embed_text(text),
-            Self::Picture(other) => encoder.embed_picture(other),
-            Self::Embedding(embedding) => Ok(embedding.clone()),
+            Self::None => Ok(encoder.embed_mirrored(picture)?),
+            Self::Text(text) => Ok(encoder.embed_text(text)?),
+            Self::Picture { picture: other, .. } => Ok(encoder.embed_picture(other)?),
+            Self::Embedding { embedding, .. } => Ok(embedding.clone()),
+            Self::Mix(prompts) => {
+                let embedded = prompts.iter().map(|(weight, prompt)| Ok((*weight, prompt.embed(encoder, picture)?)));
+                mix(&embedded.collect::<Result<Vec<_>, PromptError>>()?)
+            }
         }
     }
 }
 
-impl std::fmt::Display for Prompt {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+/// The weighted sum of unit vectors, brought to unit length.
+fn mix(embedded: &[(f32, Embedding)]) -> Result<Embedding, PromptError> {
+    let (_, first) = embedded.first().ok_or(PromptError::Empty)?;
+    if let Some((weight, _)) = embedded.iter().find(|(weight, _)| !weight.is_finite()) {
+        return Err(PromptError::Weight(*weight));
+    }
+    let same = |other: &Embedding| other.encoder == first.encoder && other.values.len() == first.values.len();
+    if let Some((_, other)) = embedded.iter().find(|(_, other)| !same(other)) {
+        return Err(PromptError::Encoders(first.encoder.clone(), other.encoder.clone()));
+    }
+    let mut sum = vec![0.0; first.values.len()];
+    for (weight, embedding) in embedded {
+        let part = f64::from(*weight) / length(embedding.values.iter().map(|v| f64::from(*v)));
+        for (sum, value) in sum.iter_mut().zip(&embedding.values) {
+            *sum += part * f64::from(*value);
+        }
+    }
+    let (norm, weights) = (length(sum.iter().copied()), embedded.iter().map(|(w, _)| f64::from(w.abs())).sum::<f64>());
+    // Not a number, where one of them has no length, is refused as well.
+    if !(norm > ROUNDING * weights) {
+        return Err(PromptError::NoDirection);
+    }
+    let values = sum.iter().map(|v| (v / norm) as f32).collect();
+    Ok(Embedding { encoder: first.encoder.clone(), values })
+}
+
+fn length(values: impl Iterator<Item = f64>) -> f64 {
+    values.map(|v| v * v).sum::<f64>().sqrt()
+}
+
+impl From<Picture> for Prompt {
+    fn from(picture: Picture) -> Self {
+        Self::Picture { picture: Box::new(picture), file: None }
+    }
+}
+
+impl From<Embedding> for Prompt {
+    fn from(embedding: Embedding) -> Self {
+        Self::Embedding { embedding, file: None }
+    }
+}
+
+/// In words: what is printed and stored with a picture.
+impl fmt::Display for Prompt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::None => f.write_str("none given: the picture itself, in a mirror"),
             Self::Text(text) => write!(f, "\"{text}\""),
-            Self::Picture(picture) => write!(f, "a picture of {}x{}", picture.width(), picture.height()),
-            Self::Embedding(embedding) => write!(f, "an embedding by {}", embedding.encoder),
+            Self::Picture { picture, file } => {
+                let (width, height) = (picture.width(), picture.height());
+                match file {
+                    Some(file) => write!(f, "the picture {file} of {width}x{height}"),
+                    None => write!(f, "a picture of {width}x{height}"),
+                }
+            }
+            Self::Embedding { embedding, file: Some(file) } => {
+                write!(f, "the embedding {file} by {}", embedding.encoder)
+            }
+            Self::Embedding { embedding, file: None } => write!(f, "an embedding by {}", embedding.encoder),
+            Self::Mix(prompts) => write_mix(prompts, f),
+        }
+    }
+}
+
+fn write_mix(prompts: &[(f32, Prompt)], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let equal =
+        prompts.windows(2).all(|pair| pair[0].0 == pair[1].0) && prompts.iter().all(|(weight, _)| *weight > 0.0);
+    f.write_str(if equal { "equal parts of " } else { "" })?;
+    for (i, (weight, prompt)) in prompts.iter().enumerate() {
+        f.write_str(if i > 0 { " and " } else { "" })?;
+        match equal {
+            true => write!(f, "{prompt}")?,
+            false => write!(f, "{weight} of {prompt}")?,
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn embedding(encoder: &str, values: &[f32]) -> Prompt {
+        Embedding { encoder: encoder.into(), values: values.to_vec() }.into()
+    }
+
+    fn mixed(prompts: &[(f32, Prompt)]) -> Result<Embedding, PromptError> {
+        let encoder = crate::bundled_encoder().unwrap();
+        Prompt::Mix(prompts.to_vec()).embed(&encoder, &Picture::from_rgb(1, 1, vec![0; 3]))
+    }
+
+    #[test]
+    fn a_mix_is_of_directions() {
+        let (x, y) = (embedding("e", &[1.0, 0.0]), embedding("e", &[0.0, 5.0]));
+        for (weights, expected) in [
+            ([1.0, 1.0], [0.5_f32.sqrt(), 0.5_f32.sqrt()]),
+            ([3.0, 4.0], [0.6, 0.8]),
+            ([0.003, 0.004], [0.6, 0.8]),
+            ([3e38, 3e38], [0.5_f32.sqrt(), 0.5_f32.sqrt()]),
+            ([0.0, 0.2], [0.0, 1.0]),
+            ([3.0, -4.0], [0.6, -0.8]),
+        ] {
+            let found = mixed(&[(weights[0], x.clone()), (weights[1], y.clone())]).unwrap();
+            let apart = found.values.iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            assert!(apart < 1e-6 && found.encoder == "e", "{weights:?}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn every_kind_can_be_mixed() {
+        let encoder = crate::bundled_encoder().unwrap();
+        let picture = Picture::from_rgb(8, 8, (0..192).collect());
+        let other = Picture::from_rgb(8, 8, (0..192).map(|i| i / 8 * 8).collect());
+        let embed = |prompt: &Prompt| prompt.embed(&encoder, &picture).unwrap().values;
+        let text = Prompt::Text("a brown dog".into());
+        let parts = [(0.5, Prompt::None), (2.0, text), (-0.25, other.into())];
+        let mut expected = vec![0.0; encoder.dim()];
+        for (weight, part) in &parts {
+            expected.iter_mut().zip(embed(part)).for_each(|(sum, v)| *sum += weight * v);
+        }
+        let norm = expected.iter().map(|v| v * v).sum::<f32>().sqrt();
+        for (found, expected) in embed(&Prompt::Mix(parts.to_vec())).iter().zip(expected) {
+            assert!((found - expected / norm).abs() < 1e-6);
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_mixed_is_said() {
+        let x = embedding("e", &[0.6, 0.8]);
+        for (prompts, word) in [
+            (vec![], "no prompts"),
+            (vec![(1.0, x.clone()), (f32::NAN, x.clone())], "weight NaN"),
+            (vec![(1.0, x.clone()), (f32::INFINITY, x.clone())], "weight inf"),
+            (vec![(1.0, x.clone()), (-1.0, x.clone())], "no direction"),
+            (vec![(1.0, x.clone()), (-1.0, embedding("e", &[3.0, 4.0]))], "no direction"),
+            (vec![(0.0, x.clone())], "no direction"),
+            (vec![(1.0, x.clone()), (1.0, embedding("e", &[0.0, 0.0]))], "no direction"),
+            (vec![(1.0, x.clone()), (1.0, embedding("other", &[1.0, 0.0]))], "e and other"),
+            (vec![(1.0, x), (1.0, Prompt::Text(" ".into()))], "the prompt is empty"),
+        ] {
+            let error = mixed(&prompts).unwrap_err().to_string();
+            assert!(error.contains(word), "{error}");
+        }
+    }
+
+    #[test]
+    fn prompts_are_said_in_words() {
+        let text = |text: &str| Prompt::Text(text.into());
+        let picture =
+            Prompt::Picture { picture: Picture::from_rgb(2, 1, vec![0; 6]).into(), file: Some("a.png".into()) };
+        let Prompt::Embedding { embedding, .. } = embedding("e@1", &[1.0]) else { unreachable!() };
+        let embedding = Prompt::Embedding { embedding, file: Some("b.safetensors".into()) };
+        for (prompt, words) in [
+            (text("a dog"), "\"a dog\""),
+            (
+                Prompt::Mix(vec![(0.5, text("a dog")), (0.5, picture.clone())]),
+                "equal parts of \"a dog\" and the picture a.png of 2x1",
+            ),
+            (
+                Prompt::Mix(vec![(0.7, embedding), (-0.3, text("fog"))]),
+                "0.7 of the embedding b.safetensors by e@1 and -0.3 of \"fog\"",
+            ),
+            (Prompt::Mix(vec![(-1.0, text("a")), (-1.0, text("b"))]), "-1 of \"a\" and -1 of \"b\""),
+        ] {
+            assert_eq!(prompt.to_string(), words);
         }
     }
 }

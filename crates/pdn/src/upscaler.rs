@@ -1,8 +1,8 @@
 //! The one thing most users want: a picture, enlarged.
 
 use crate::convert::{luma, put, to_map};
-use crate::encoder::{Embedding, Encoder, EncoderError};
-use crate::prompt::Prompt;
+use crate::encoder::{Embedding, Encoder};
+use crate::prompt::{Prompt, PromptError};
 use pdn_engine::{Isa, Piece, Plan, RunError, RunOptions};
 use pdn_image::{Picture, Scale, bleed, resize, resize_alpha};
 use pdn_network::onnx::OnnxError;
@@ -35,9 +35,9 @@ pub enum Error {
     /// The model's network.
     #[error(transparent)]
     Network(#[from] NetworkError),
-    /// The prompt's encoder.
+    /// The prompt.
     #[error(transparent)]
-    Encoder(#[from] EncoderError),
+    Prompt(#[from] PromptError),
     /// The prompt is another encoder's.
     #[error("the prompt is by the encoder {found}, and the model was trained with {expected}: embed it anew")]
     EncoderMismatch {
@@ -102,7 +102,7 @@ impl Upscaler {
     /// Sets the prompt for a picture. A model that takes none is content with [`Prompt::None`].
     ///
     /// # Errors
-    /// [`Error::Encoder`] where the prompt cannot be read, [`Error::EncoderMismatch`] where it is another encoder's than
+    /// [`Error::Prompt`] where the prompt cannot be read, [`Error::EncoderMismatch`] where it is another encoder's than
     /// the model's, [`RunError::Prompt`] where the model takes none.
     pub fn prompt(&mut self, prompt: &Prompt, encoder: &Encoder, picture: &Picture) -> Result<(), Error> {
         if *prompt == Prompt::None && !self.takes_prompt() {

@@ -1,0 +1,358 @@
+//! Prompts of every kind by the built command: mixed, from captions, stored with the picture, embedded in bulk.
+
+use assert_cmd::Command;
+use pdn::{Limits, Picture, hashed, read_embeddings, zoo};
+use std::path::PathBuf;
+use tempfile::TempDir;
+
+/// A folder to work in, with a small picture and a small model that takes prompts; and a cache.
+struct Desk(TempDir, TempDir);
+
+struct Said {
+    code: Option<i32>,
+    out: String,
+    err: String,
+}
+
+const UPSCALE: [&str; 6] = ["upscale", "small.png", "-m", "pdn.safetensors", "-o", "out.png"];
+
+impl Desk {
+    fn new() -> Self {
+        let desk = Self(TempDir::new().unwrap(), TempDir::new().unwrap());
+        desk.draw("small.png", 7);
+        let dcm = serde_json::json!({"dim": 256, "kernels": 2});
+        let config = serde_json::json!({"scale": 2, "features": 8, "groups": 1, "blocks": 1, "modules": 1, "dcm": dcm});
+        let network = zoo::build("pdn", &config).unwrap();
+        let weights = hashed::weights(&network);
+        let model = pdn::Model { network, weights, card: pdn::Card::default(), source: None };
+        desk.write("pdn.safetensors", model.to_bytes(pdn::Precision::F32));
+        desk
+    }
+
+    fn draw(&self, name: &str, seed: usize) {
+        let rgb = (0..20 * 16 * 3).map(|i| (i * seed % 251) as u8).collect();
+        pdn::write(&self.at(name), &Picture::from_rgb(20, 16, rgb), &Default::default()).unwrap();
+    }
+
+    fn at(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn write(&self, name: &str, bytes: impl AsRef<[u8]>) {
+        std::fs::write(self.at(name), bytes).unwrap();
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::cargo_bin("pdn").unwrap();
+        command.current_dir(&self.0).env("PDN_CACHE", self.1.path()).args(arguments);
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Said {
+        let output = self.command(arguments).output().unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        Said { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+    }
+
+    #[track_caller]
+    fn works(&self, arguments: &[&str]) -> String {
+        let said = self.run(arguments);
+        assert_eq!(said.code, Some(0), "{arguments:?}: {}", said.err);
+        said.out
+    }
+
+    /// Runs what must fail with a code, saying all of `words`, and leave no output.
+    #[track_caller]
+    fn fails(&self, arguments: &[&str], code: i32, words: &[&str]) {
+        let said = self.run(arguments);
+        assert_eq!(said.code, Some(code), "{arguments:?}: {}{}", said.out, said.err);
+        for word in words {
+            assert!(said.err.contains(word), "{arguments:?} should say `{word}`: {}", said.err);
+        }
+        assert!(!self.at("out.png").exists(), "{arguments:?} left an output");
+    }
+
+    /// Enlarges by more arguments; the picture, and what was printed.
+    #[track_caller]
+    fn upscale(&self, more: &[&str]) -> (Picture, String) {
+        let said = self.works(&[&UPSCALE[..], more].concat());
+        let picture = pdn::read(&self.at("out.png"), &Limits::default()).unwrap();
+        std::fs::remove_file(self.at("out.png")).unwrap();
+        (picture, said)
+    }
+}
+
+#[test]
+fn prompts_are_mixed_in_their_order() {
+    let desk = Desk::new();
+    desk.draw("other.png", 11);
+    desk.works(&["embed", "-t", "a red bus", "-o", "bus.safetensors"]);
+    let (dog, _) = desk.upscale(&["-p", "a brown dog"]);
+    let (bus, _) = desk.upscale(&["-p", "a red bus"]);
+    let (both, said) = desk.upscale(&["-p", "a brown dog", "-p", "a red bus"]);
+    assert!(said.contains("prompt equal parts of \"a brown dog\" and \"a red bus\""), "{said}");
+    assert!(both != dog && both != bus);
+    assert_eq!(desk.upscale(&["-p", "a red bus", "-p", "a brown dog"]).0, both);
+    let (weighed, said) = desk.upscale(&["-p", "a brown dog", "--prompt-weights", "3,1", "-p", "a red bus"]);
+    assert!(said.contains("3 of \"a brown dog\" and 1 of \"a red bus\""), "{said}");
+    assert_ne!(weighed, both);
+    // The embedding of the sentence is the sentence, wherever it stands.
+    let mixed = ["--prompt-embedding", "bus.safetensors", "-p", "a brown dog", "--prompt-weights", "0.25,0.75"];
+    let (same, said) = desk.upscale(&mixed);
+    assert!(said.contains("0.25 of the embedding bus.safetensors by pdn-clip@"), "{said}");
+    assert_eq!(same, weighed);
+    let kinds = ["--prompt-image", "other.png", "-p", "a brown dog", "--prompt-weights", "-0.5,1"];
+    let (away, said) = desk.upscale(&kinds);
+    assert!(said.contains("-0.5 of the picture other.png of 20x16 and 1 of \"a brown dog\""), "{said}");
+    assert_ne!(away, dog);
+    let (one, said) = desk.upscale(&["-p", "a brown dog", "--prompt-weights", "0.2"]);
+    assert!(one == dog && said.contains("prompt \"a brown dog\""), "{said}");
+}
+
+#[test]
+fn mixes_that_cannot_be_are_said() {
+    let desk = Desk::new();
+    let dog = ["-p", "a brown dog"];
+    desk.works(&["embed", "-t", "a red bus", "-o", "bus.safetensors"]);
+    let mut bytes = std::fs::read(desk.at("bus.safetensors")).unwrap();
+    let at = bytes.windows(9).position(|word| word == b"pdn-clip@").unwrap();
+    bytes[at..at + 3].copy_from_slice(b"tex");
+    desk.write("other.safetensors", bytes);
+    for (more, code, words) in [
+        (&["--prompt-weights", "1,2"][..], 2, &["2 weights for 1 prompts"][..]),
+        (&["--prompt-weights", "nan"], 2, &["NaN", "finite"]),
+        (&["--prompt-weights", "one"], 2, &["one"]),
+        (&["-p", "a brown dog", "--prompt-weights", "1,-1"], 1, &["small.png", "no direction"]),
+        (&["--prompt-weights", "0"], 1, &["no direction"]),
+        (&["--prompt-embedding", "other.safetensors"], 1, &["pdn-clip@", "tex-clip@", "cannot be mixed"]),
+        (&["-p", " "], 2, &["the prompt is empty"]),
+        (&["--captions", "sidecar"], 2, &["--captions", "cannot be used with"]),
+    ] {
+        desk.fails(&[&UPSCALE[..], &dog, more].concat(), code, words);
+    }
+    desk.fails(&[&UPSCALE[..], &["--prompt-weights", "1"]].concat(), 2, &["1 weights for 0 prompts"]);
+}
+
+#[test]
+fn captions_steer_where_they_are_asked_for() {
+    let desk = Desk::new();
+    let (dog, _) = desk.upscale(&["-p", "a brown dog"]);
+    desk.write("small.txt", "\n a brown dog \na second caption\n");
+    let (none, said) = desk.upscale(&[]);
+    assert!(none != dog && said.contains("in a mirror"), "a sidecar alone steers nothing: {said}");
+    let (sidecar, said) = desk.upscale(&["--captions", "sidecar"]);
+    assert!(sidecar == dog && said.contains("prompt \"a brown dog\""), "{said}");
+    desk.write("words.csv", "image,caption\nother.png,a bus\nphotos/small.png,a brown dog\nphotos/small.png,second\n");
+    desk.write("words.json", r#"[{"file": "small.png", "captions": ["a brown dog", "second"]}]"#);
+    for file in ["words.csv", "words.json"] {
+        assert_eq!(desk.upscale(&["--captions", file]).0, dog, "{file}");
+    }
+    for (file, content, words) in [
+        ("small.txt", &b"  \n"[..], &["small.txt", "is empty"][..]),
+        ("small.txt", b"a\nb\nH\xfcndchen", &["small.txt", "line 3", "UTF-8"]),
+        ("none.csv", b"image,caption\nother.png,a bus\n", &["none.csv", "no entry for small.png"]),
+        (
+            "two.csv",
+            b"image,caption\na/small.png,one\nb/small.png,two\n",
+            &["two.csv", "a/small.png", "b/small.png", "different"],
+        ),
+        ("blank.csv", b"image,caption\nother.png,a bus\nsmall.png,\n", &["blank.csv", "line 3", "small.png"]),
+        ("head.csv", b"file,words\nsmall.png,one\n", &["head.csv", "file,words", "expected image,"]),
+        ("latin.csv", b"image,caption\nsmall.png,H\xfcndchen\n", &["latin.csv", "line 2", "UTF-8"]),
+        ("bad.json", b"[{\"file\": \"small.png\",\n \"caption\": 1}]", &["bad.json", "line 2", "captions"]),
+        ("words.yaml", b"small.png: a dog", &["words.yaml", ".csv or .json"]),
+    ] {
+        desk.write(file, content);
+        let from = if file == "small.txt" { "sidecar" } else { file };
+        desk.fails(&[&UPSCALE[..], &["--captions", from]].concat(), 1, words);
+    }
+    std::fs::remove_file(desk.at("small.txt")).unwrap();
+    desk.fails(&[&UPSCALE[..], &["--captions", "sidecar"]].concat(), 1, &["small.txt", "no such file"]);
+    desk.fails(&[&UPSCALE[..], &["--captions", "none"]].concat(), 1, &["none", ".csv or .json"]);
+    let bicubic = ["upscale", "small.png", "-m", "bicubic", "-o", "out.png", "--captions", "words.csv"];
+    desk.fails(&bicubic, 2, &["takes no prompt"]);
+}
+
+#[test]
+fn a_folder_is_measured_with_its_captions() {
+    let desk = Desk::new();
+    std::fs::create_dir(desk.at("set")).unwrap();
+    for (name, seed) in [("a.png", 3), ("b.png", 5), ("c.png", 11)] {
+        desk.draw(&format!("set/{name}"), seed);
+    }
+    desk.write("set/a.txt", "a brown dog");
+    desk.write("set/b.txt", "a red bus");
+    let eval = ["eval", "--data", "set", "-m", "pdn.safetensors", "--json"];
+    let said = desk.run(&[&eval[..], &["--captions", "sidecar"]].concat());
+    assert!(said.code == Some(1) && said.err.contains("c.txt") && said.err.contains("1 of 3"), "{}", said.err);
+    desk.write("captions.csv", "image,caption\na.png,a brown dog\nb.png,a red bus\nc.png,a brown dog\n");
+    let out = desk.works(&[&eval[..], &["--captions", "captions.csv"]].concat());
+    let found: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(found["prompt"], "each picture's first caption in captions.csv");
+    for (picture, prompt) in [(0, "a brown dog"), (1, "a red bus"), (2, "a brown dog")] {
+        let alone = desk.works(&[&eval[..], &["--prompt", prompt]].concat());
+        let alone: serde_json::Value = serde_json::from_str(&alone).unwrap();
+        assert_eq!(found["pictures"][picture]["prompt"], format!("\"{prompt}\""));
+        assert_eq!(found["pictures"][picture]["scores"], alone["pictures"][picture]["scores"]);
+    }
+}
+
+/// The text of an element of the XMP packet that a picture's file holds.
+fn fact(desk: &Desk, file: &str, name: &str) -> Option<String> {
+    let bytes = std::fs::read(desk.at(file)).unwrap();
+    let text = String::from_utf8_lossy(&bytes);
+    let packet = &text[text.find("<x:xmpmeta")?..text.find("</x:xmpmeta>")? + 12];
+    let document = roxmltree::Document::parse(packet).unwrap();
+    let node = document.descendants().find(|node| node.tag_name().name() == name);
+    node.and_then(|node| node.text()).map(str::to_owned)
+}
+
+#[test]
+fn how_a_picture_was_made_is_stored_with_it() {
+    let desk = Desk::new();
+    let prompt = "a <brown> \"dog\" & ein Hündchen,\n犬";
+    let upscale = |out: &'static str, more: &[&str]| {
+        desk.works(&[&["upscale", "small.png", "-m", "./pdn.safetensors", "-o", out][..], more].concat());
+    };
+    for out in ["out.png", "out.jpg", "out.webp"] {
+        upscale(out, &["--prompt", prompt]);
+        let fact = |name| fact(&desk, out, name).expect(name);
+        assert_eq!(fact("Prompt"), format!("\"{prompt}\""));
+        assert_eq!((fact("Model"), fact("Scale")), ("pdn.safetensors".into(), "2".into()));
+        assert!(fact("Encoder").starts_with("pdn-clip@") && fact("CreatorTool").starts_with("pdn "));
+        upscale(out, &["--prompt", prompt, "--strip"]);
+        let bytes = std::fs::read(desk.at(out)).unwrap();
+        assert!(!bytes.windows(5).any(|word| word == b"brown"), "{out}: --strip leaves no word");
+    }
+    std::fs::create_dir(desk.at("private")).unwrap();
+    desk.works(&["embed", "-t", "a red bus", "-o", "private/bus.safetensors"]);
+    upscale("out.png", &["--prompt-embedding", "private/bus.safetensors", "-p", "fog", "--prompt-weights", "1,-0.5"]);
+    let prompt = fact(&desk, "out.png", "Prompt").unwrap();
+    assert!(
+        prompt.starts_with("1 of the embedding bus.safetensors by pdn-clip@") && prompt.ends_with("-0.5 of \"fog\""),
+        "{prompt}"
+    );
+    upscale("out.png", &[]);
+    assert_eq!(fact(&desk, "out.png", "Prompt").unwrap(), "none given: the picture itself, in a mirror");
+    desk.works(&["upscale", "small.png", "-m", "bicubic", "-o", "out.png"]);
+    assert_eq!(fact(&desk, "out.png", "Model").unwrap(), "bicubic");
+    assert_eq!((fact(&desk, "out.png", "Prompt"), fact(&desk, "out.png", "Encoder")), (None, None));
+}
+
+/// The names in a file of embeddings, of which every one is of unit length.
+fn names(desk: &Desk, file: &str) -> Vec<String> {
+    let named = read_embeddings(&desk.at(file)).unwrap();
+    for (name, embedding) in &named {
+        let norm = embedding.values.iter().map(|v| v * v).sum::<f32>().sqrt();
+        assert!((norm - 1.0).abs() < 1e-5, "{name}");
+    }
+    named.into_iter().map(|(name, _)| name).collect()
+}
+
+#[test]
+fn a_folder_and_files_of_sentences_are_embedded() {
+    let desk = Desk::new();
+    std::fs::create_dir(desk.at("set")).unwrap();
+    for (name, seed) in [("b.png", 3), ("a.jpg", 5), ("c.webp", 11)] {
+        desk.draw(&format!("set/{name}"), seed);
+    }
+    desk.write("set/notes.md", "no picture");
+    let out = desk.works(&["embed", "set", "small.png", "-o", "pictures.safetensors"]);
+    assert!(out.contains("4 embeddings of 256 by pdn-clip@") && !out.contains("cache"), "{out}");
+    assert_eq!(names(&desk, "pictures.safetensors"), ["set/a.jpg", "set/b.png", "set/c.webp", "small.png"]);
+    let read = |name: &str| read_embeddings(&desk.at(name)).unwrap();
+    let first = read("pictures.safetensors");
+    let out = desk.works(&["embed", "set", "small.png", "-o", "pictures.safetensors"]);
+    assert!(out.contains("4 of them from the cache"), "{out}");
+    let out = desk.works(&["embed", "set", "small.png", "-o", "fresh.safetensors", "--no-cache"]);
+    assert!(!out.contains("cache"), "{out}");
+    assert!(first == read("pictures.safetensors") && first == read("fresh.safetensors"));
+
+    desk.write("texts.txt", "a red bus\r\n\r\n  ein Hündchen\n");
+    desk.write("captions.csv", "image,caption\nb.png,two\na.png,\"one, one\"\nb.png,three\n");
+    desk.write(
+        "captions.json",
+        r#"[{"file": "b.png", "captions": ["two", "three"]}, {"file": "a.png", "captions": ["one"]}]"#,
+    );
+    for (file, expected) in [
+        ("texts.txt", &["a dog", "a red bus", "ein Hündchen", "small.png"][..]),
+        ("captions.csv", &["a dog", "one, one", "two", "three", "small.png"]),
+        ("captions.json", &["a dog", "one", "two", "three", "small.png"]),
+    ] {
+        desk.works(&["embed", "small.png", "--texts", file, "-t", "a dog", "-o", "texts.safetensors"]);
+        assert_eq!(names(&desk, "texts.safetensors"), expected);
+    }
+    let cached = std::fs::read_dir(desk.1.path().join("embeddings")).unwrap().map(|e| e.unwrap().path());
+    cached.for_each(|path| std::fs::write(path, b"damaged").unwrap());
+    desk.works(&["embed", "set", "small.png", "-o", "mended.safetensors"]);
+    assert_eq!(first, read("mended.safetensors"));
+}
+
+#[test]
+fn what_cannot_be_embedded_is_named_and_the_rest_is_written() {
+    let desk = Desk::new();
+    std::fs::create_dir_all(desk.at("set/empty")).unwrap();
+    desk.draw("set/a.png", 3);
+    desk.draw("set/z.png", 5);
+    desk.write("set/bad.png", "these are words");
+    desk.write("texts.txt", format!("a red bus\n{}\n", "dog ".repeat(90)));
+    let said = desk.run(&["embed", "set", "none.png", "--texts", "texts.txt", "-o", "out.safetensors"]);
+    assert_eq!(said.code, Some(1), "{}", said.err);
+    for word in [
+        "set/bad.png",
+        "expected PNG",
+        "none.png: no such file",
+        "texts.txt: line 2",
+        "92 tokens",
+        "3 of 6 inputs failed",
+    ] {
+        assert!(said.err.contains(word), "{word}: {}", said.err);
+    }
+    assert_eq!(names(&desk, "out.safetensors"), ["a red bus", "set/a.png", "set/z.png"]);
+    desk.write("blank.txt", "\n \n");
+    desk.write("latin.txt", b"one\nH\xfcndchen\n");
+    for (more, code, words) in [
+        (&["set/empty"][..], 1, &["set/empty", "holds no pictures"][..]),
+        (&["--texts", "blank.txt"], 1, &["blank.txt", "holds no sentences"]),
+        (&["--texts", "latin.txt"], 1, &["latin.txt", "line 2", "UTF-8"]),
+        (&["--texts", "none.txt"], 1, &["none.txt", "no such file"]),
+        (&["--text", " "], 2, &["the prompt is empty"]),
+        (&[], 2, &["nothing to embed"]),
+    ] {
+        desk.fails(&[&["embed", "-o", "out.png"][..], more].concat(), code, words);
+    }
+    desk.fails(&["embed", "-t", "a", "-o", "none/out.png"], 1, &["none", "does not exist"]);
+}
+
+#[test]
+fn two_programs_share_a_cache() {
+    let desk = Desk::new();
+    let texts: String = (0..60).map(|i| format!("a photo of {i} dogs\n")).collect();
+    desk.write("texts.txt", texts);
+    std::thread::scope(|scope| {
+        for out in ["1.safetensors", "2.safetensors", "3.safetensors"] {
+            let desk = &desk;
+            scope.spawn(move || desk.works(&["embed", "--texts", "texts.txt", "-o", out]));
+        }
+    });
+    let read = |name: &str| read_embeddings(&desk.at(name)).unwrap();
+    assert!(read("1.safetensors") == read("2.safetensors") && read("2.safetensors") == read("3.safetensors"));
+    let kept = std::fs::read_dir(desk.1.path().join("embeddings")).unwrap().count();
+    assert_eq!(kept, 60, "an entry each, and nothing left aside");
+    assert!(
+        desk.works(&["embed", "--texts", "texts.txt", "-o", "4.safetensors"]).contains("60 of them from the cache")
+    );
+}
+
+#[test]
+fn a_cache_that_cannot_be_is_said_and_done_without() {
+    let desk = Desk::new();
+    desk.write("file", "");
+    let output = desk
+        .command(&["embed", "-t", "a", "-o", "out.safetensors"])
+        .env("PDN_CACHE", desk.at("file"))
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success() && said.contains("no cache can be kept there"), "{said}");
+}

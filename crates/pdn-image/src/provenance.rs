@@ -1,0 +1,82 @@
+//! How a picture was made, in its file: an XMP packet (ISO 16684-1), which PNG, JPEG and WebP each have a place for.
+//!
+//! XMP, and not EXIF: its text is Unicode in every format, and what is ours stands under names of our own, so that a
+//! photographer's title and description stay theirs.
+
+use crate::Fault;
+use crate::write::Format;
+use img_parts::jpeg::{Jpeg, JpegSegment, markers};
+use img_parts::png::{Png, PngChunk};
+use xmp_writer::{CustomNamespace, Namespace, XmpWriter};
+
+/// What made a picture, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Provenance {
+    /// The program and its version: `xmp:CreatorTool`.
+    pub software: String,
+    /// Facts by name, such as `Prompt`, in the namespace `pdn`. Line ends are stored as line feeds, and control characters
+    /// that XML has no place for as U+FFFD.
+    pub facts: Vec<(&'static str, String)>,
+}
+
+/// The namespace of the facts.
+const NAMESPACE: &str = "urn:pdn:xmp:1.0/";
+
+/// What a JPEG's segment holds beside its own length and the packet's name.
+const JPEG_LIMIT: usize = 65_533 - JPEG_NAME.len();
+const JPEG_NAME: &[u8] = b"http://ns.adobe.com/xap/1.0/\0";
+
+/// An iTXt chunk up to its text: keyword, not compressed, no language, no translated keyword.
+const PNG_NAME: &[u8] = b"XML:com.adobe.xmp\0\0\0\0\0";
+
+impl Provenance {
+    /// Whether a format can hold it.
+    ///
+    /// # Errors
+    /// [`Fault::LongProvenance`] for a JPEG of more than 65,504 bytes of it.
+    pub fn check(&self, format: Format) -> Result<(), Fault> {
+        match self.packet().len() {
+            found if format == Format::Jpeg && found > JPEG_LIMIT => {
+                Err(Fault::LongProvenance { found, limit: JPEG_LIMIT })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The packet.
+    pub(crate) fn packet(&self) -> String {
+        let mut xmp = XmpWriter::new();
+        xmp.creator_tool(&storable(&self.software));
+        let ours = Namespace::Custom(Box::new(CustomNamespace::new("pdn", "pdn", NAMESPACE)));
+        for (name, value) in &self.facts {
+            xmp.element(name, ours.clone()).value(storable(value).as_str());
+        }
+        xmp.finish(None)
+    }
+
+    /// The bytes of a PNG with the packet.
+    pub(crate) fn in_png(&self, bytes: Vec<u8>) -> Result<Vec<u8>, img_parts::Error> {
+        let mut png = Png::from_bytes(bytes.into())?;
+        let text = [PNG_NAME, self.packet().as_bytes()].concat();
+        // After the header.
+        png.chunks_mut().insert(1, PngChunk::new(*b"iTXt", text.into()));
+        Ok(png.encoder().bytes().into())
+    }
+
+    /// The bytes of a JPEG with the packet, which [`Self::check`] found to fit.
+    pub(crate) fn in_jpeg(&self, bytes: Vec<u8>) -> Result<Vec<u8>, img_parts::Error> {
+        let mut jpeg = Jpeg::from_bytes(bytes.into())?;
+        let segments = jpeg.segments_mut();
+        // JFIF's own segment is the first.
+        let at = segments.iter().take_while(|segment| segment.marker() == markers::APP0).count();
+        let packet = [JPEG_NAME, self.packet().as_bytes()].concat();
+        segments.insert(at, JpegSegment::new_with_contents(markers::APP1, packet.into()));
+        Ok(jpeg.encoder().bytes().into())
+    }
+}
+
+/// Text of characters that XML 1.0 has, with the line ends that its readers give.
+fn storable(text: &str) -> String {
+    let allowed = |c: char| matches!(c, '\t' | '\n' | '\u{20}'..='\u{fffd}' | '\u{10000}'..);
+    text.replace("\r\n", "\n").replace('\r', "\n").chars().map(|c| if allowed(c) { c } else { '\u{fffd}' }).collect()
+}
