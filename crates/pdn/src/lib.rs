@@ -39,7 +39,7 @@ pub use pdn_image::{
 };
 pub use pdn_network::checkpoint::Precision;
 pub use pdn_network::{Activity, Card, Model, ModelError, PromptActivity, Summary, Tensor, hashed, zoo};
-pub use prompt::{Prompt, PromptError};
+pub use prompt::{Prompt, PromptError, Regions};
 pub use regions::{Rectangle, RegionError};
 pub use tokenizer::Tokenizer;
 pub use upscaler::{Error, Upscaler};
