@@ -6,7 +6,7 @@ use crate::embed::BatchEncoder;
 use crate::nouns::Nouns;
 use crate::pictures::Pictures;
 use crate::restore::{LAST_TEMPERATURE, PromptMix, Restore};
-use crate::run::{Schedule, Task};
+use crate::run::{self, Schedule, Task};
 use crate::scenes::{self, Source};
 use crate::sentences::{self, Sentences};
 use crate::teacher::Teacher;
@@ -41,6 +41,10 @@ pub struct RestoreRecipe {
     pub license: String,
     /// The prompt encoder's file, beside the recipe.
     pub encoder: PathBuf,
+    /// A run's state, beside the recipe, whose weights this run starts from; kernels are then mixed at the last temperature
+    /// throughout.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start: Option<PathBuf>,
     /// What makes small pictures of large ones.
     pub degradation: String,
     /// Pixels a side of a small patch.
@@ -255,6 +259,10 @@ impl RestoreRecipe {
         if let Some(dim) = network.prompt_dim().filter(|dim| *dim != encoder.dim) {
             return Err(wrong(format!("the network takes a prompt of {dim}, the encoder gives {}", encoder.dim)));
         }
+        let start = match &self.start {
+            Some(start) => Some(run::parameters(&path.parent().unwrap_or(Path::new(".")).join(start), &network)?),
+            None => None,
+        };
         let (mut sources, mut held_back) = (Vec::new(), Vec::new());
         for source in &self.sources {
             let (scenes, held) = scenes::read(data, source, network.scale, degradation, &encoder)?;
@@ -283,9 +291,10 @@ impl RestoreRecipe {
             ..Card::default()
         };
         card.more.insert("encoder".into(), encoder.id.clone().into());
-        // Where the encoder's file lay is nobody's business but this machine's.
+        // Where files lay is nobody's business but this machine's: of a run's state, its folder's name is kept.
         let encoder = self.encoder.file_name().map(PathBuf::from).unwrap_or_default();
-        let recipe = Self { encoder, ..self.clone() };
+        let of_run = |start: &PathBuf| Some(PathBuf::from(start.parent()?.file_name()?));
+        let recipe = Self { encoder, start: self.start.as_ref().and_then(of_run), ..self.clone() };
         card.more.insert("recipe".into(), serde_json::to_value(recipe).map_err(|e| wrong(e.to_string()))?);
         Ok(Box::new(Restore {
             network,
@@ -295,7 +304,7 @@ impl RestoreRecipe {
             patch: self.patch,
             batch: self.batch,
             card,
-            start: None,
+            start,
         }))
     }
 }

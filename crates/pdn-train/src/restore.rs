@@ -179,7 +179,9 @@ impl Task for Restore {
         let target = gather(|s| &s.high, [self.batch, 3, high, high], &device);
         let dim = self.network.prompt_dim();
         let prompt = dim.map(|dim| gather(|s| &s.prompt, [self.batch, dim, 1, 1], &device));
-        let network = self.network.at_temperature(temperature(step));
+        // What was trained before has its mixtures already.
+        let temperature = if self.start.is_some() { LAST_TEMPERATURE } else { temperature(step) };
+        let network = self.network.at_temperature(temperature);
         let batch = Batch { picture: Some(picture), prompt, words: None };
         let output = executor::run(&network, parameters, &batch).output;
         // Of white, whatever the network's range.

@@ -4,10 +4,11 @@
 //! run that was stopped and resumed gives the same numbers, to the last bit, as one that was not, at one thread count and
 //! on one instruction set.
 
+use crate::data::DataError;
 use crate::weights::{Adam, cosine, gradients, tensors};
 use burn::tensor::{Device, Tensor};
-use pdn_network::Tensors;
 use pdn_network::checkpoint::{self, Precision};
+use pdn_network::{Network, Param, Tensors};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use serde::{Deserialize, Serialize};
@@ -273,4 +274,21 @@ impl State {
         }
         Ok(state)
     }
+}
+
+/// The weights of a run's state, for a network to start from.
+///
+/// # Errors
+/// [`DataError`] names the file and what of the network it lacks.
+pub fn parameters(path: &Path, network: &Network) -> Result<Vec<Vec<f32>>, DataError> {
+    let wrong = |why: String| DataError { path: path.to_owned(), why };
+    let mut read = checkpoint::read(path).map_err(|e| wrong(e.why.to_string()))?;
+    let parameter = |param: &Param| match read.tensors.remove(&format!("parameters/{}", param.name)) {
+        Some(tensor) if tensor.shape() == param.shape => Ok(tensor.into_data()),
+        found => {
+            let found = found.map_or("none".to_owned(), |tensor| format!("{:?}", tensor.shape()));
+            Err(wrong(format!("expected {} of {:?} to start from, found {found}", param.name, param.shape)))
+        }
+    };
+    network.params.iter().map(parameter).collect()
 }

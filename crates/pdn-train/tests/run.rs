@@ -4,7 +4,7 @@ use pdn_image::{Degradation, Picture};
 use pdn_network::zoo::{Edsr, Pdn, Tail};
 use pdn_network::{Card, DcmOptions, Model, Network, hashed};
 use pdn_train::restore::{PromptMix, Restore};
-use pdn_train::run::{Progress, RESULT, RunError, STATE, Schedule, Task, train};
+use pdn_train::run::{Progress, RESULT, RunError, STATE, Schedule, Task, parameters, train};
 use pdn_train::scenes::Scene;
 use std::path::Path;
 
@@ -103,6 +103,23 @@ fn another_recipe_s_run_is_refused() {
     std::fs::write(folder.path().join(STATE), "damaged").unwrap();
     let error = train(&task(pdn()), &schedule(2), folder.path(), true, &mut go_on).unwrap_err().to_string();
     assert!(error.contains("not a model file"), "{error}");
+}
+
+#[test]
+fn a_run_starts_from_another_s_weights() {
+    let (before, after) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut task = task(pdn());
+    let first = train(&task, &schedule(20), before.path(), false, &mut go_on).unwrap();
+    let state = before.path().join(STATE);
+    let start = parameters(&state, &task.network).unwrap();
+    assert_ne!(start, task.initial(7));
+    task.start = Some(start);
+    let second = train(&task, &Schedule { rate: 1e-9, ..schedule(1) }, after.path(), false, &mut go_on).unwrap();
+    let figure = |records: &[pdn_train::run::Record]| records.last().unwrap().figures[0].1;
+    assert!((figure(&first) - figure(&second)).abs() < 1e-3, "{first:?} {second:?}");
+    let other = Edsr { features: 6, blocks: 1, ..Edsr::baseline(2) }.build().unwrap();
+    let error = parameters(&state, &other).unwrap_err().to_string();
+    assert!(error.contains("state.safetensors") && error.contains("body.0.conv1"), "{error}");
 }
 
 #[test]
