@@ -163,7 +163,7 @@ mod tests {
         let sheet = sheet(&picture, &["one".into(), "two".into()], &columns, 64);
         assert_eq!(
             (sheet.width(), sheet.height()),
-            (2 * 64 + 3 * MARGIN, 3 * LINE + 2 * (32 + MARGIN) + 2 * MARGIN + LINE + BAR - LINE)
+            (2 * 64 + 3 * MARGIN, 4 * LINE + 2 * (32 + MARGIN) + 2 * MARGIN + BAR)
         );
         let pixel = |x: usize, y: usize| &sheet.rgb()[(y * sheet.width() + x) * 3..][..3];
         let (left, first, second) =
@@ -178,14 +178,15 @@ mod tests {
 
     #[test]
     fn any_words_and_any_size_are_drawn() {
-        for (width, height, words) in
-            [(1, 300, "犬 \u{1f415}\n\"long\" ".repeat(50)), (300, 1, String::new()), (1, 1, "é".into())]
+        let long = "犬 \u{1f415}\n\"long\" ".repeat(50);
+        for (width, height, words, panel) in
+            [(1, 300, long.as_str(), 1), (300, 1, "", 64), (64, 64, &long, 64), (1, 1, "é", 64)]
         {
             let picture = Picture::from_rgb(width, height, vec![9; width * height * 3]);
-            let columns =
-                [Column { title: words.clone(), maps: vec![Map::new(1, height, width, vec![0.5; width * height])] }];
-            let drawn = sheet(&picture, &[words], &columns, 64);
-            assert!(drawn.rgb().contains(&0) || width * height == 300, "{width}x{height}");
+            let map = Map::new(1, height, width, vec![0.5; width * height]);
+            let column = Column { title: words.into(), maps: vec![map] };
+            let drawn = sheet(&picture, &[words.into()], &[column], 64);
+            assert_eq!(drawn.width(), panel + 2 * MARGIN, "{width}x{height}");
         }
     }
 }

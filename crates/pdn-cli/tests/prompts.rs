@@ -345,6 +345,24 @@ fn two_programs_share_a_cache() {
 }
 
 #[test]
+fn a_run_that_was_killed_goes_on() {
+    let desk = Desk::new();
+    desk.write("texts.txt", (0..200).map(|i| format!("a photo of {i} dogs\n")).collect::<String>());
+    let arguments = ["embed", "--texts", "texts.txt", "-o", "out.safetensors"];
+    let mut child = std::process::Command::new(assert_cmd::cargo::cargo_bin!("pdn"));
+    let mut child = child.current_dir(&desk.0).env("PDN_CACHE", desk.1.path()).args(arguments).spawn().unwrap();
+    let kept = || std::fs::read_dir(desk.1.path().join("embeddings")).map_or(0, Iterator::count);
+    while kept() < 5 && child.try_wait().unwrap().is_none() {
+        std::thread::yield_now();
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(!desk.at("out.safetensors").exists(), "nothing is half-written");
+    let said = desk.works(&arguments);
+    assert!(said.contains("200 embeddings") && said.contains("of them from the cache"), "{said}");
+}
+
+#[test]
 fn a_cache_that_cannot_be_is_said_and_done_without() {
     let desk = Desk::new();
     desk.write("file", "");
