@@ -2,7 +2,7 @@
 
 use crate::given::Given;
 use clap::{Parser, Subcommand};
-use pdn::{Degradation, Isa, Precision};
+use pdn::{Degradation, Isa, Precision, Rectangle};
 use std::path::PathBuf;
 
 /// Super-resolution: a small picture in, a large one out.
@@ -46,6 +46,13 @@ pub(crate) struct Upscale {
     pub(crate) output: PathBuf,
     #[command(flatten)]
     pub(crate) prompt: PromptChoice,
+    /// A sentence for a part of the picture: left, top, width and height in its pixels, such as 0,0,80,60="a brick wall"; may be
+    /// given several times, those given later lie above, and the other prompts are for the rest
+    #[arg(long, value_name = "X,Y,W,H=TEXT", value_parser = region)]
+    pub(crate) region: Vec<(Rectangle, String)>,
+    /// Pixels over which the prompt of a region passes into the next
+    #[arg(long, value_name = "PIXELS", default_value_t = 8, requires = "region")]
+    pub(crate) feather: usize,
     #[command(flatten)]
     pub(crate) model: ModelChoice,
     #[command(flatten)]
@@ -278,7 +285,7 @@ pub(crate) struct Masks {
 /// The run lives in its own folder: its state, from which it goes on after any stop, and its result.
 #[cfg(feature = "train")]
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example: pdn train recipes/encoder.toml --out ../runs/encoder")]
+#[command(after_help = "Example: pdn train recipes/sentences.toml --out ../runs/sentences")]
 pub(crate) struct Train {
     /// A recipe, in TOML
     #[arg(value_name = "RECIPE")]
@@ -370,4 +377,10 @@ fn size(text: &str) -> Result<(usize, usize), String> {
         [Ok(width @ 1..=65536), Ok(height @ 1..=65536)] => Ok((width, height)),
         _ => Err("expected pixels a side, 1 to 65536, or WIDTHxHEIGHT".into()),
     }
+}
+
+/// A part of a picture and its sentence.
+fn region(text: &str) -> Result<(Rectangle, String), String> {
+    let (rectangle, sentence) = text.split_once('=').ok_or("expected X,Y,W,H=TEXT")?;
+    Ok((rectangle.parse().map_err(|error: pdn::RegionError| error.to_string())?, sentence.to_owned()))
 }

@@ -5,8 +5,8 @@ use crate::failure::Failure;
 use crate::given::{Given, Source};
 use crate::upscale::failure;
 use pdn::{
-    CaptionError, Captions, Embedding, Encoder, EncoderError, Limits, Picture, Prompt, Upscaler, read_embeddings,
-    sidecar,
+    CaptionError, Captions, Embedding, Encoder, EncoderError, Limits, Picture, Prompt, Rectangle, Regions, Upscaler,
+    read_embeddings, sidecar,
 };
 use std::path::Path;
 
@@ -53,6 +53,23 @@ impl PromptSetter {
         let caption = caption.map_err(|error: CaptionError| Failure::failed(error))?;
         encoder.tokens(&caption).map_err(|error| Failure::at(path, format_args!("\"{caption}\": {error}")))?;
         Ok(Some(Prompt::Text(caption)))
+    }
+
+    /// The prompt of a picture that has others in some of its parts.
+    pub(crate) fn within(
+        &self,
+        rest: Option<Prompt>,
+        parts: &[(Rectangle, String)],
+        feather: usize,
+    ) -> Result<Option<Prompt>, Failure> {
+        let (Some((_, encoder)), Some(rest)) = (&self.0, rest) else {
+            return Err(Failure::usage("the model takes no prompt: leave --region out, or choose another --model"));
+        };
+        for (_, sentence) in parts {
+            encoder.tokens(sentence).map_err(Failure::usage)?;
+        }
+        let parts = parts.iter().map(|(rectangle, text)| (*rectangle, Prompt::Text(text.clone()))).collect();
+        Ok(Some(Prompt::Regions(Box::new(Regions { parts, rest, feather }))))
     }
 
     /// Sets the prompt of a picture.

@@ -19,7 +19,10 @@ pub(crate) fn run(args: &Upscale) -> Result<(), Failure> {
     let picture = pdn::read(&args.input, &Limits { pixels: args.max_pixels })?;
     let mut upscaler = open(&args.model, &args.engine)?;
     let setter = PromptSetter::new(&args.prompt, &upscaler)?;
-    let prompt = setter.of(&args.input)?;
+    let prompt = match args.region.as_slice() {
+        [] => setter.of(&args.input)?,
+        parts => setter.within(setter.of(&args.input)?, parts, args.feather)?,
+    };
     let (width, height) = upscaler.output_size(&picture).map_err(|error| failure(&args.input, error))?;
     let provenance =
         (!args.strip).then(|| provenance(&args.model, &upscaler, prompt.as_ref(), setter.encoder(prompt.as_ref())));

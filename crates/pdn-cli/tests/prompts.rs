@@ -398,3 +398,26 @@ fn masks_of_several_prompts_are_compared() {
     desk.fails(&["masks", "none.png", "-o", "out.png"], 1, &["none.png", "no such file"]);
     desk.fails(&["masks", "small.png", "-o", "small.png"], 1, &["small.png"]);
 }
+
+#[test]
+fn parts_of_a_picture_have_prompts_of_their_own() {
+    let desk = Desk::new();
+    let (plain, _) = desk.upscale(&["--prompt", "a red cat"]);
+    let (whole, said) = desk.upscale(&["--region", "0,0,20,16=a red cat"]);
+    assert!(whole == plain && said.contains("in 0,0,20,16 \"a red cat\", elsewhere none given"), "{said}");
+    let part = ["--prompt", "a red cat", "--region", "10,0,10,16=snow on a hill", "--feather", "4"];
+    let (both, _) = desk.upscale(&part);
+    assert!(both.rgb() != plain.rgb() && both.rgb() != desk.upscale(&["--prompt", "snow on a hill"]).0.rgb());
+    assert_eq!(desk.upscale(&[&part[..], &["--tile", "7"]].concat()).0, both);
+    let (hidden, _) =
+        desk.upscale(&["--prompt", "fog", "--region", "0,0,20,16=snow", "--region", "0,0,20,16=a red cat"]);
+    assert_eq!(hidden.rgb(), plain.rgb());
+    let fails = |more: &[&str], code, words: &[&str]| desk.fails(&[&UPSCALE[..], more].concat(), code, words);
+    fails(&["--region", "10,0,11,16=snow"], 1, &["small.png", "10,0,11,16", "20x16"]);
+    fails(&["--region", "10,0,16=snow"], 2, &["10,0,16", "left, top"]);
+    fails(&["--region", "10,0,5,5"], 2, &["X,Y,W,H=TEXT"]);
+    fails(&["--region", "10,0,5,5= "], 2, &["empty"]);
+    fails(&["--feather", "3"], 2, &["--region"]);
+    let bicubic = ["upscale", "small.png", "-o", "out.png", "-m", "bicubic", "--region", "0,0,5,5=snow"];
+    desk.fails(&bicubic, 2, &["takes no prompt"]);
+}

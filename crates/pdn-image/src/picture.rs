@@ -76,10 +76,16 @@ impl Picture {
 
     /// The top left `width` x `height`, or all where that is less.
     pub fn cropped(&self, width: usize, height: usize) -> Self {
-        let (width, height) = (width.min(self.width), height.min(self.height));
+        self.part((0, 0), width, height)
+    }
+
+    /// The `width` x `height` from column `left` and row `top`, or what there is of that.
+    pub fn part(&self, (left, top): (usize, usize), width: usize, height: usize) -> Self {
+        let (left, top) = (left.min(self.width), top.min(self.height));
+        let (width, height) = (width.min(self.width - left), height.min(self.height - top));
         let cut = |data: &[u8], samples: usize| {
-            let rows = data.chunks_exact((self.width * samples).max(1)).take(height);
-            rows.flat_map(|row| &row[..width * samples]).copied().collect::<Vec<u8>>()
+            let rows = data.chunks_exact((self.width * samples).max(1)).skip(top).take(height);
+            rows.flat_map(|row| &row[left * samples..(left + width) * samples]).copied().collect::<Vec<u8>>()
         };
         let alpha = self.alpha.as_ref().map(|alpha| cut(alpha, 1));
         Self { width, height, rgb: cut(&self.rgb, 3), alpha, ..self.clone() }

@@ -162,6 +162,11 @@ impl Builder {
         self.push("global pool", Op::GlobalPool(pool), &[x])
     }
 
+    /// Names a map, so that it can be read beside the output.
+    pub fn tap(&mut self, name: &str, node: NodeId) {
+        self.taps.push(Tap { name: name.to_owned(), node });
+    }
+
     /// A Dynamic Correlation Module, its parameters under `name` and its mask tapped as `name.mask`.
     pub fn dcm(&mut self, name: &str, x: NodeId, prompt: NodeId, options: &DcmOptions) -> NodeId {
         if let Err(error) = options.check() {

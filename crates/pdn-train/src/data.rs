@@ -25,3 +25,8 @@ pub(crate) fn read_picture(path: &Path) -> Result<Picture, DataError> {
     let picture = picture.map_err(|e| DataError { path: path.to_owned(), why: e.why.to_string() })?;
     Ok(picture.with_alpha(None))
 }
+
+/// Bytes in hexadecimal.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,8 +1,8 @@
 //! Embeddings of many sentences and pictures at once, by burn: the same numbers as `pdn::Encoder`, in batches.
 
-use crate::contrastive::words;
 use crate::data::DataError;
 use crate::executor::{self, Batch};
+use crate::retrieval::words;
 use crate::weights::{flat, tensors};
 use burn::tensor::{Device, Tensor, TensorData};
 use pdn::{EncoderFile, Tokenizer};

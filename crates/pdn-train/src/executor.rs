@@ -39,6 +39,8 @@ pub struct Outputs {
     pub output: Tensor<4>,
     /// What each DCM did, in order.
     pub dcms: Vec<dcm::Trace>,
+    /// Each tapped map that is not a DCM's mask, in order.
+    pub taps: Vec<Tensor<4>>,
 }
 
 /// Runs a network over a batch.
@@ -76,7 +78,8 @@ pub fn run(network: &Network, parameters: &Parameters, batch: &Batch) -> Outputs
         maps.push(map);
     }
     let output = maps[network.output.index()].take().expect("the output has no user left");
-    Outputs { output, dcms }
+    let taps = tapped(network).filter_map(|tap| maps[tap.index()].clone()).collect();
+    Outputs { output, dcms, taps }
 }
 
 /// How a node runs.
@@ -114,10 +117,16 @@ fn fused(network: &Network, users: &[usize]) -> Vec<Fusion> {
     fusions
 }
 
-/// How often each node is read.
+/// The nodes of taps, but for masks.
+fn tapped(network: &Network) -> impl Iterator<Item = NodeId> {
+    network.taps.iter().map(|tap| tap.node).filter(|tap| !matches!(network.node(*tap).op, Op::Dcm(_)))
+}
+
+/// How often each node is read, taps included.
 fn users(network: &Network) -> Vec<usize> {
     let mut users = vec![0; network.nodes.len()];
     users[network.output.index()] = 1;
+    tapped(network).for_each(|tap| users[tap.index()] += 1);
     network.nodes.iter().flat_map(|node| &node.inputs).for_each(|input| users[input.index()] += 1);
     users
 }

@@ -2,16 +2,19 @@
 
 pub mod activity;
 pub mod captions;
-pub mod contrastive;
 pub mod convolution;
 pub mod data;
 pub mod dcm;
 pub mod embed;
 pub mod executor;
 pub mod layer_norm;
+pub mod nouns;
+pub mod pictures;
 pub mod recipe;
 pub mod restore;
+mod retrieval;
 pub mod run;
 pub mod scenes;
+pub mod sentences;
 pub mod teacher;
 pub mod weights;

@@ -1,17 +1,19 @@
 //! Recipes: what is trained, on what, for how long. TOML, every field checked.
 
-use crate::captions::Captions;
-use crate::contrastive::Contrastive;
+use crate::captions::{Answers, Captions};
 use crate::data::DataError;
 use crate::embed::BatchEncoder;
+use crate::nouns::Nouns;
+use crate::pictures::Pictures;
 use crate::restore::{LAST_TEMPERATURE, PromptMix, Restore};
 use crate::run::{Schedule, Task};
 use crate::scenes::{self, Source};
+use crate::sentences::{self, Sentences};
 use crate::teacher::Teacher;
 use pdn::Tokenizer;
 use pdn_image::Degradation;
-use pdn_network::zoo::Clip;
-use pdn_network::{Card, NetworkError, zoo};
+use pdn_network::zoo::{Clip, PictureTower};
+use pdn_network::{Card, checkpoint, zoo};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -19,8 +21,10 @@ use std::path::{Path, PathBuf};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "task", rename_all = "lowercase")]
 pub enum Recipe {
-    /// A prompt encoder.
-    Encoder(EncoderRecipe),
+    /// A prompt encoder's tower of sentences.
+    Sentences(SentencesRecipe),
+    /// A prompt encoder's tower of pictures.
+    Pictures(PicturesRecipe),
     /// A super-resolution network.
     Restore(RestoreRecipe),
 }
@@ -55,29 +59,60 @@ pub struct RestoreRecipe {
     pub schedule: Schedule,
 }
 
-/// How a prompt encoder is trained.
+/// How a prompt encoder's tower of sentences is trained.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct EncoderRecipe {
-    /// Its name.
+pub struct SentencesRecipe {
+    /// Its pictures and their teacher.
+    pub data: CaptionedData,
+    /// The folder of real CLIP's embeddings of nouns, below the data folder, where they are to be anchors.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nouns: Option<PathBuf>,
+    /// Pictures in a step.
+    pub batch: usize,
+    /// How often a word is left out, and a number that the teacher says: 0 to 1.
+    pub dropped: f64,
+    /// Both towers.
+    pub clip: Clip,
+    /// How long and how fast.
+    pub schedule: Schedule,
+}
+
+/// How a prompt encoder's tower of pictures is trained, and with it the encoder finished.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PicturesRecipe {
+    /// The encoder's name.
     pub name: String,
     /// What it is.
     pub description: String,
     /// The licence of its weights, with the terms of the data.
     pub license: String,
-    /// Flickr8k's folder, below the data folder.
-    pub flickr8k: PathBuf,
-    /// The folder of SqueezeNet 1.1, below the data folder, where it is to teach.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub teacher: Option<PathBuf>,
-    /// Pixels a side of the pictures that are kept; the tower looks at a part of them.
-    pub side: usize,
-    /// Pairs in a step.
+    /// The trained tower of sentences, beside the recipe.
+    pub sentences: PathBuf,
+    /// Its pictures and their teacher.
+    pub data: CaptionedData,
+    /// Pictures in a step.
     pub batch: usize,
     /// Both towers.
     pub clip: Clip,
     /// How long and how fast.
     pub schedule: Schedule,
+}
+
+/// Captioned pictures, and the teacher that sees them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CaptionedData {
+    /// Flickr8k's folder, below the data folder.
+    pub flickr8k: PathBuf,
+    /// The folder of SqueezeNet 1.1, below the data folder.
+    pub teacher: PathBuf,
+    /// Views of each picture: the whole, and parts of it.
+    pub views: usize,
+    /// A file beside the recipe in which the teacher's answers are kept, so that they are asked for once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache: Option<PathBuf>,
 }
 
 /// Why a recipe cannot be followed.
@@ -110,7 +145,8 @@ impl Recipe {
     /// How long and how fast.
     pub fn schedule(&self) -> &Schedule {
         match self {
-            Self::Encoder(recipe) => &recipe.schedule,
+            Self::Sentences(recipe) => &recipe.schedule,
+            Self::Pictures(recipe) => &recipe.schedule,
             Self::Restore(recipe) => &recipe.schedule,
         }
     }
@@ -121,42 +157,77 @@ impl Recipe {
     /// [`RecipeError`].
     pub fn prepare(&self, path: &Path, data: &Path) -> Result<Box<dyn Task>, RecipeError> {
         match self {
-            Self::Encoder(recipe) => recipe.prepare(path, data),
+            Self::Sentences(recipe) => recipe.prepare(path, data),
+            Self::Pictures(recipe) => recipe.prepare(path, data),
             Self::Restore(recipe) => recipe.prepare(path, data),
         }
     }
 }
 
-impl EncoderRecipe {
-    fn prepare(&self, path: &Path, data: &Path) -> Result<Box<dyn Task>, RecipeError> {
+impl CaptionedData {
+    fn read(&self, clip: &Clip, path: &Path, data: &Path) -> Result<(Captions, Tokenizer), RecipeError> {
         let wrong = |why: String| RecipeError::Recipe { path: path.to_owned(), why };
-        let network = |error: NetworkError| wrong(error.to_string());
-        if self.batch < 2 {
-            return Err(wrong(format!("batch {}: expected at least 2, to tell pairs apart", self.batch)));
+        if self.views == 0 {
+            return Err(wrong("views 0: expected at least 1, the whole picture".into()));
         }
-        if self.side < self.clip.side() {
-            return Err(wrong(format!("side {}: expected at least the tower's {}", self.side, self.clip.side())));
-        }
-        let tokenizer = Tokenizer::new(self.clip.text.vocabulary)
-            .ok_or_else(|| wrong(format!("vocabulary {}: expected 514 to 49408", self.clip.text.vocabulary)))?;
+        let tokenizer = Tokenizer::new(clip.text.vocabulary)
+            .ok_or_else(|| wrong(format!("vocabulary {}: expected 514 to 49408", clip.text.vocabulary)))?;
         let folder = data.join(&self.flickr8k);
-        let mut captions = Captions::flickr8k(&folder, self.side, &tokenizer, self.clip.text.context)?;
+        let teacher = Teacher::open(&data.join(&self.teacher))?;
+        let cache = self.cache.as_ref().map(|cache| path.parent().unwrap_or(Path::new(".")).join(cache));
+        let answers = Answers { teacher: &teacher, cache, views: self.views };
+        let captions = Captions::flickr8k(&folder, clip.side(), (&tokenizer, clip.text.context), &answers)?;
         if captions.train.len() < 2 || captions.held_back.is_empty() {
             let why = "expected at least two pictures of the split `train`, and one that is held back".into();
             return Err(DataError { path: folder.join("captions.csv"), why }.into());
         }
-        if let Some(teacher) = &self.teacher {
-            captions.ask(&Teacher::open(&data.join(teacher))?);
+        Ok((captions, tokenizer))
+    }
+}
+
+impl SentencesRecipe {
+    fn prepare(&self, path: &Path, data: &Path) -> Result<Box<dyn Task>, RecipeError> {
+        let wrong = |why: String| RecipeError::Recipe { path: path.to_owned(), why };
+        if self.batch < 2 {
+            return Err(wrong(format!("batch {}: expected at least 2, to tell pairs apart", self.batch)));
         }
+        if !(0.0..1.0).contains(&self.dropped) {
+            return Err(wrong(format!("dropped {}: expected 0 or more, less than 1", self.dropped)));
+        }
+        let (captions, tokenizer) = self.data.read(&self.clip, path, data)?;
+        let nouns = self.nouns.as_ref().map(|folder| Nouns::open(&data.join(folder), &tokenizer)).transpose()?;
+        let task = Sentences::new(self.clip.clone(), captions, nouns, self.batch, self.dropped);
+        Ok(Box::new(task.map_err(|e| wrong(e.to_string()))?))
+    }
+}
+
+impl PicturesRecipe {
+    fn prepare(&self, path: &Path, data: &Path) -> Result<Box<dyn Task>, RecipeError> {
+        let wrong = |why: String| RecipeError::Recipe { path: path.to_owned(), why };
+        if self.batch == 0 {
+            return Err(wrong("batch 0: expected at least 1".into()));
+        }
+        if !matches!(self.clip.picture, PictureTower::Convolutions { .. }) {
+            return Err(wrong("clip.picture: expected convolutions, of which a map is taught".into()));
+        }
+        let beside = path.parent().unwrap_or(Path::new(".")).join(&self.sentences);
+        let sentences =
+            checkpoint::read(&beside).map_err(|e| DataError { path: e.path.clone(), why: e.why.to_string() })?;
+        let (captions, _) = self.data.read(&self.clip, path, data)?;
         let mut card = Card {
             name: self.name.clone(),
             description: self.description.clone(),
             license: self.license.clone(),
             ..Card::default()
         };
-        card.more.insert("recipe".into(), serde_json::to_value(self).map_err(|e| wrong(e.to_string()))?);
-        let task = Contrastive::new(self.clip.clone(), captions, self.batch, card).map_err(network)?;
-        Ok(Box::new(task))
+        // Where the file lay is nobody's business but this machine's.
+        let file = self.sentences.file_name().map(PathBuf::from).unwrap_or_default();
+        let recipe = Self { sentences: file, ..self.clone() };
+        card.more.insert("recipe".into(), serde_json::to_value(recipe).map_err(|e| wrong(e.to_string()))?);
+        let about = sentences.metadata.get(sentences::KEY).and_then(|about| serde_json::from_str(about).ok());
+        card.more.insert("sentences".into(), about.unwrap_or_default());
+        let task = Pictures::new(self.clip.clone(), sentences.tensors, captions, self.batch, card);
+        Ok(Box::new(task.map_err(|e| DataError { path: beside, why: e.to_string() })?))
     }
 }
 

@@ -1,21 +1,35 @@
-//! SqueezeNet 1.1 (Iandola et al. 2016) as a teacher: what it sees in a picture, as 512 numbers.
+//! SqueezeNet 1.1 (Iandola et al. 2016) as a teacher: what it sees in a picture.
 //!
 //! It saw ImageNet's million pictures; a tower that learns from thousands is helped by what it says of each. It is used in
-//! training only, from the OpenVINO form of the published Caffe weights: BGR in 0..255 less a mean, features of the last
-//! fire module, averaged over the picture.
+//! training only, from the OpenVINO form of the published Caffe weights: BGR in 0..255 less a mean. What it sees are the
+//! features of its last fire module, averaged over the picture and over each quarter of it, and its thousand classes before
+//! the softmax.
 
 use crate::convolution::{Then, convolve_then};
-use crate::data::DataError;
-use burn::tensor::module::{conv2d, max_pool2d};
+use crate::data::{DataError, hex};
+use burn::tensor::module::{adaptive_avg_pool2d, conv2d, max_pool2d};
 use burn::tensor::ops::{ConvOptions, MaxPoolOptions};
 use burn::tensor::{Device, Tensor, TensorData, activation};
 use pdn_image::{Picture, resize_to};
 use rayon::prelude::*;
 use regex::Regex;
+use sha2::{Digest, Sha256};
 use std::path::Path;
 
-/// Length of the features.
+/// Channels of its features.
 pub const FEATURES: usize = 512;
+
+/// Numbers that it says of a whole picture: its features and its classes.
+pub const WHOLE: usize = FEATURES + 1000;
+
+/// What the teacher sees in a picture.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Seen {
+    /// [`WHOLE`] numbers.
+    pub whole: Vec<f32>,
+    /// [`FEATURES`] numbers for each quarter: left and right above, left and right below.
+    pub quarters: [Vec<f32>; 4],
+}
 
 /// Pixels a side at which pictures are looked at: less than the published 227, at half the cost.
 const SIDE: usize = 159;
@@ -32,17 +46,24 @@ const POOL: MaxPoolOptions<2> = MaxPoolOptions {
     ceil_mode: true,
 };
 
-/// SqueezeNet 1.1 without its classifier.
+/// SqueezeNet 1.1.
 #[derive(Debug)]
 pub struct Teacher {
     mean: [f32; 3],
     first: (Tensor<4>, Tensor<1>),
     /// For each fire module: squeeze, expand 1x1, expand 3x3.
     fires: Vec<[(Tensor<5>, Tensor<2>); 3]>,
+    classes: (Tensor<5>, Tensor<2>),
     device: Device,
+    id: String,
 }
 
 impl Teacher {
+    /// The beginning of its weights' sha256.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
     /// Reads `squeezenet1.1.xml` and `squeezenet1.1.bin` in a folder.
     ///
     /// # Errors
@@ -54,8 +75,8 @@ impl Teacher {
         let bytes = std::fs::read(&bin).map_err(|e| wrong(&bin, format!("cannot be read: {e}")))?;
         let constants = constants(&text, &bytes).ok_or_else(|| wrong(&xml, "is no SqueezeNet 1.1 in f16".into()))?;
         // The mean, then a kernel and a bias for each convolution: the first, eight fire modules of three, the classifier.
-        if constants.len() < 1 + 2 * 25 {
-            return Err(wrong(&xml, format!("holds {} constants, expected 51 or more", constants.len())));
+        if constants.len() < 1 + 2 * 26 {
+            return Err(wrong(&xml, format!("holds {} constants, expected 53 or more", constants.len())));
         }
         let device = Device::flex();
         let mut rest = constants.into_iter();
@@ -69,27 +90,37 @@ impl Teacher {
         let (kernel, bias) = (next(), next());
         let shape: [usize; 4] = kernel.0.try_into().map_err(|_| wrong(&xml, "its first kernel".into()))?;
         let first = (flat(kernel.1).reshape(shape), flat(bias.1));
+        let mut layer = || -> Result<_, DataError> {
+            let ((shape, kernel), (_, bias)) = (next(), next());
+            let [o, i, k, _] = <[usize; 4]>::try_from(shape).map_err(|_| wrong(&xml, "a kernel".into()))?;
+            Ok((flat(kernel).reshape([1, o, i, k, k]), flat(bias).reshape([1, o])))
+        };
         let mut fires = Vec::new();
         for _ in 0..8 {
-            let mut layer = || -> Result<_, DataError> {
-                let ((shape, kernel), (_, bias)) = (next(), next());
-                let [o, i, k, _] = <[usize; 4]>::try_from(shape).map_err(|_| wrong(&xml, "a kernel".into()))?;
-                Ok((flat(kernel).reshape([1, o, i, k, k]), flat(bias).reshape([1, o])))
-            };
             fires.push([layer()?, layer()?, layer()?]);
         }
-        Ok(Self { mean, first, fires, device })
+        let classes = layer()?;
+        Ok(Self { mean, first, fires, classes, device, id: hex(&Sha256::digest(&bytes)[..6]) })
     }
 
-    /// The features of pictures.
-    pub fn features(&self, pictures: &[&Picture]) -> Vec<Vec<f32>> {
+    /// What it sees in pictures.
+    pub fn see(&self, pictures: &[Picture]) -> Vec<Seen> {
         let mut all = Vec::with_capacity(pictures.len());
         for pictures in pictures.chunks(BATCH) {
             let pixels: Vec<Vec<f32>> = pictures.par_iter().map(|picture| self.look(picture)).collect();
             let shape = [pictures.len(), 3, SIDE, SIDE];
-            let features = self.run(Tensor::from_data(TensorData::new(pixels.concat(), shape), &self.device));
-            let data: Vec<f32> = features.into_data().try_into_vec().expect("features are f32");
-            all.extend(data.chunks(FEATURES).map(<[f32]>::to_vec));
+            let map = self.run(Tensor::from_data(TensorData::new(pixels.concat(), shape), &self.device));
+            let (kernel, bias) = self.classes.clone();
+            let classes = convolve_then(map.clone(), kernel, bias, Then::Relu);
+            let mean = |map: Tensor<4>| numbers(map.mean_dim(3).mean_dim(2));
+            let (features, classes) = (mean(map.clone()), mean(classes));
+            let quarters = numbers(adaptive_avg_pool2d(map, [2, 2]));
+            for ((features, classes), quarters) in
+                features.chunks(FEATURES).zip(classes.chunks(WHOLE - FEATURES)).zip(quarters.chunks(4 * FEATURES))
+            {
+                let quarter = |q: usize| quarters.iter().skip(q).step_by(4).copied().collect();
+                all.push(Seen { whole: [features, classes].concat(), quarters: [0, 1, 2, 3].map(quarter) });
+            }
         }
         all
     }
@@ -114,8 +145,12 @@ impl Teacher {
             let squeezed = layer(x, &fire[0]);
             x = Tensor::cat(vec![layer(squeezed.clone(), &fire[1]), layer(squeezed, &fire[2])], 1);
         }
-        x.mean_dim(3).mean_dim(2)
+        x
     }
+}
+
+fn numbers(tensor: Tensor<4>) -> Vec<f32> {
+    tensor.into_data().try_into_vec().expect("features are f32")
 }
 
 /// A constant's shape and numbers.

@@ -21,6 +21,7 @@ mod embedding_file;
 mod encoder;
 mod export;
 mod prompt;
+mod regions;
 mod tokenizer;
 mod upscaler;
 
@@ -38,7 +39,8 @@ pub use pdn_image::{
 };
 pub use pdn_network::checkpoint::Precision;
 pub use pdn_network::{Activity, Card, Model, ModelError, PromptActivity, Summary, Tensor, hashed, zoo};
-pub use prompt::{Prompt, PromptError};
+pub use prompt::{Prompt, PromptError, Regions};
+pub use regions::{Rectangle, RegionError};
 pub use tokenizer::Tokenizer;
 pub use upscaler::{Error, Upscaler};
 

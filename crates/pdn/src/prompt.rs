@@ -1,6 +1,7 @@
 //! Prompts: what steers a network, and where its embedding comes from.
 
 use crate::encoder::{Embedding, Encoder, EncoderError};
+use crate::regions::{Rectangle, RegionError};
 use pdn_image::Picture;
 use std::fmt;
 
@@ -29,6 +30,19 @@ pub enum Prompt {
     /// Several, each with its weight: the weighted sum of their embeddings, brought to unit length. A negative weight
     /// steers away.
     Mix(Vec<(f32, Prompt)>),
+    /// Parts of the picture with prompts of their own, none of them regions again.
+    Regions(Box<Regions>),
+}
+
+/// Prompts of parts of a picture. Those named later lie over those before.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Regions {
+    /// Rectangles of the picture to enlarge, and what each shows.
+    pub parts: Vec<(Rectangle, Prompt)>,
+    /// The prompt of what they leave.
+    pub rest: Prompt,
+    /// Pixels over which a prompt passes into the next, half of them outside its rectangle.
+    pub feather: usize,
 }
 
 /// Why a prompt has no embedding.
@@ -37,6 +51,12 @@ pub enum PromptError {
     /// The encoder cannot read it.
     #[error(transparent)]
     Encoder(#[from] EncoderError),
+    /// A part of the picture.
+    #[error(transparent)]
+    Region(#[from] RegionError),
+    /// Regions where one embedding is wanted.
+    #[error("regions have an embedding each: expected one prompt")]
+    Regions,
     /// A mix of nothing.
     #[error("a mix of no prompts: expected at least one")]
     Empty,
@@ -65,6 +85,7 @@ impl Prompt {
             Self::Text(text) => Ok(encoder.embed_text(text)?),
             Self::Picture { picture: other, .. } => Ok(encoder.embed_picture(other)?),
             Self::Embedding { embedding, .. } => Ok(embedding.clone()),
+            Self::Regions(_) => Err(PromptError::Regions),
             Self::Mix(prompts) => {
                 let embedded = prompts.iter().map(|(weight, prompt)| Ok((*weight, prompt.embed(encoder, picture)?)));
                 mix(&embedded.collect::<Result<Vec<_>, PromptError>>()?)
@@ -76,8 +97,9 @@ impl Prompt {
     pub fn encoder<'a>(&'a self, encoder: &'a Encoder) -> &'a str {
         match self {
             Self::Embedding { embedding, .. } => &embedding.encoder,
-            // All of a mix are by one.
+            // All of a mix are by one, and all regions.
             Self::Mix(prompts) => prompts.first().map_or(encoder.id(), |(_, prompt)| prompt.encoder(encoder)),
+            Self::Regions(regions) => regions.rest.encoder(encoder),
             Self::None | Self::Text(_) | Self::Picture { .. } => encoder.id(),
         }
     }
@@ -143,6 +165,10 @@ impl fmt::Display for Prompt {
             }
             Self::Embedding { embedding, file: None } => write!(f, "an embedding by {}", embedding.encoder),
             Self::Mix(prompts) => write_mix(prompts, f),
+            Self::Regions(regions) => {
+                regions.parts.iter().try_for_each(|(rectangle, prompt)| write!(f, "in {rectangle} {prompt}, "))?;
+                write!(f, "elsewhere {}", regions.rest)
+            }
         }
     }
 }
@@ -214,6 +240,10 @@ mod tests {
         let x = embedding("e", &[0.6, 0.8]);
         for (prompts, word) in [
             (vec![], "no prompts"),
+            (
+                vec![(1.0, Prompt::Regions(Box::new(Regions { parts: vec![], rest: x.clone(), feather: 0 })))],
+                "an embedding each",
+            ),
             (vec![(1.0, x.clone()), (f32::NAN, x.clone())], "weight NaN"),
             (vec![(1.0, x.clone()), (f32::INFINITY, x.clone())], "weight inf"),
             (vec![(1.0, x.clone()), (-1.0, x.clone())], "no direction"),
@@ -247,6 +277,14 @@ mod tests {
             (
                 Prompt::Mix(vec![(0.7, embedding), (-0.3, text("fog"))]),
                 "0.7 of the embedding b.safetensors by e@1 and -0.3 of \"fog\"",
+            ),
+            (
+                Prompt::Regions(Box::new(Regions {
+                    parts: vec![("1,2,3,4".parse().unwrap(), text("a wall"))],
+                    rest: Prompt::None,
+                    feather: 8,
+                })),
+                "in 1,2,3,4 \"a wall\", elsewhere none given: the picture itself, in a mirror",
             ),
             (Prompt::Mix(vec![(-1.0, text("a")), (-1.0, text("b"))]), "-1 of \"a\" and -1 of \"b\""),
         ] {

@@ -2,8 +2,9 @@
 
 use crate::convert::{luma, put, to_map};
 use crate::encoder::{Embedding, Encoder};
-use crate::prompt::{Prompt, PromptError};
-use pdn_engine::{Isa, Map, Piece, Plan, RunError, RunOptions};
+use crate::prompt::{Prompt, PromptError, Regions};
+use crate::regions::{Rectangle, shares};
+use pdn_engine::{Isa, Map, Piece, Plan, Region, RunError, RunOptions};
 use pdn_image::{Picture, Scale, bleed, resize, resize_alpha};
 use pdn_network::onnx::OnnxError;
 use pdn_network::{Model, ModelError, NetworkError};
@@ -108,9 +109,33 @@ impl Upscaler {
         if *prompt == Prompt::None && !self.takes_prompt() {
             return Ok(());
         }
+        match prompt {
+            Prompt::Regions(regions) => self.regions(regions, encoder, picture),
+            prompt => {
+                let embedding = self.embedding(prompt, encoder, picture)?;
+                self.set_prompt(&embedding)
+            }
+        }
+    }
+
+    /// The numbers of a prompt's embedding, by the model's encoder.
+    fn embedding(&self, prompt: &Prompt, encoder: &Encoder, picture: &Picture) -> Result<Vec<f32>, Error> {
         let embedding = prompt.embed(encoder, picture)?;
         check_encoder(self.encoder.as_deref(), &embedding)?;
-        self.set_prompt(&embedding.values)
+        Ok(embedding.values)
+    }
+
+    fn regions(&mut self, regions: &Regions, encoder: &Encoder, picture: &Picture) -> Result<(), Error> {
+        let rectangles: Vec<Rectangle> = regions.parts.iter().map(|(rectangle, _)| *rectangle).collect();
+        let shares =
+            shares(&rectangles, (picture.width(), picture.height()), regions.feather).map_err(PromptError::Region)?;
+        let prompts = regions.parts.iter().map(|(_, prompt)| prompt).chain([&regions.rest]);
+        let region = |(prompt, share)| Ok(Region { prompt: unit(&self.embedding(prompt, encoder, picture)?)?, share });
+        let regions = prompts.zip(shares).map(region).collect::<Result<Vec<_>, Error>>()?;
+        match &mut self.engine {
+            Engine::Network(plan) => Ok(plan.set_regions(regions)?),
+            Engine::Bicubic(_) => self.set_prompt(&[]),
+        }
     }
 
     /// Sets the prompt by its embedding, which is brought to unit length.

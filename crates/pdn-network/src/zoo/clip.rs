@@ -13,7 +13,8 @@
 //! pictures of `side` x `side`, whose preprocessing is the encoder's, give vectors of `dim` numbers, not normalised.
 //!
 //! Beside the transformer there is a small convolutional picture tower, which learns from thousands of pictures where a
-//! transformer wants millions: residual blocks at a quarter, an eighth and so on of the picture, averaged at the end.
+//! transformer wants millions: residual blocks at a quarter, an eighth and so on of the picture, averaged at the end. The map
+//! before that is tapped as `visual.map`.
 
 use super::{check_sizes, json};
 use crate::{Act, Builder, End, Network, NetworkError, NodeId, PictureFormat, Pool};
@@ -233,6 +234,7 @@ fn convolutions(b: &mut Builder, picture: NodeId, stages: &[(usize, usize)]) -> 
             x = b.add(x, y);
         }
     }
+    b.tap("visual.map", x);
     let x = b.global_pool(Pool::Mean, x);
     b.layer_norm("visual.ln_post", x)
 }
