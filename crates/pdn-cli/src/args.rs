@@ -23,6 +23,7 @@ pub(crate) enum Command {
     Compare(Compare),
     Controls(Controls),
     Embed(Embed),
+    Masks(Masks),
     #[cfg(feature = "train")]
     Train(Train),
     Convert(Convert),
@@ -32,8 +33,8 @@ pub(crate) enum Command {
 /// Enlarge a picture.
 ///
 /// The format is told by the content of IN and by the ending of OUT. EXIF orientation is applied, an ICC profile is
-/// carried over, transparency is enlarged without halos. OUT is written aside and renamed: it is whole or not there. The model and
-/// the prompt are stored in its metadata (XMP).
+/// carried over, transparency is enlarged without halos. OUT is written aside and renamed: it is whole or not there. The
+/// model and the prompt are stored in its metadata (XMP).
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: pdn upscale photo.jpg --prompt 'a brown dog on the beach' -o photo_x4.png")]
 pub(crate) struct Upscale {
@@ -86,8 +87,8 @@ pub(crate) const PROMPTS: [&str; 3] = ["prompt", "prompt_image", "prompt_embeddi
 /// Prompts as they are typed; [`Given`] has them in their order.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Typed {
-    /// What the picture shows, in a sentence; given several times, or with the next two, the prompts are mixed [default: the
-    /// picture itself, in a mirror]
+    /// What the picture shows, in a sentence; several prompts, of any kind, are mixed [default: the picture itself, in a
+    /// mirror]
     #[arg(short, long, value_name = "TEXT")]
     pub(crate) prompt: Vec<String>,
     /// Another picture, of the like
@@ -96,7 +97,8 @@ pub(crate) struct Typed {
     /// An embedding that `pdn embed` made
     #[arg(long, value_name = "FILE")]
     pub(crate) prompt_embedding: Vec<PathBuf>,
-    /// Weights of the prompts in the order in which they are given, such as 0.7,0.3; a negative one steers away [default: equal]
+    /// Weights of the prompts in the order in which they are given, such as 0.7,0.3; a negative one steers away [default:
+    /// equal]
     #[arg(long, value_name = "W,W", value_delimiter = ',', allow_hyphen_values = true)]
     pub(crate) prompt_weights: Vec<f32>,
 }
@@ -252,6 +254,30 @@ pub(crate) struct Embed {
     /// A prompt encoder's file [default: the one that comes with pdn]
     #[arg(long, value_name = "FILE")]
     pub(crate) encoder: Option<PathBuf>,
+}
+
+/// Show what a prompt makes a network look at: the attention mask of each of its modules, as a heat map over the picture.
+///
+/// Several prompts are compared, a row each, in `sheet.png`, where each column has one scale of colours, from its least value
+/// to its largest. Each mask is also a file of its own, by the prompt's number and the module, with colours of its own.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example: pdn masks photo.jpg -p 'a brown dog' -p 'a red bus' -o masks")]
+pub(crate) struct Masks {
+    /// PNG, JPEG, WebP or BMP
+    #[arg(value_name = "PICTURE")]
+    pub(crate) input: PathBuf,
+    /// The folder of the heat maps, which is made
+    #[arg(short, long, value_name = "DIR")]
+    pub(crate) output: PathBuf,
+    #[command(flatten)]
+    pub(crate) given: Given,
+    /// A prompt encoder's file [default: the one that comes with pdn]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) encoder: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) model: ModelChoice,
+    #[command(flatten)]
+    pub(crate) engine: EngineChoice,
 }
 
 /// Train a network or a prompt encoder by a recipe.

@@ -15,7 +15,9 @@ mod eval;
 mod failure;
 mod folder;
 mod given;
+mod heat;
 mod info;
+mod masks;
 mod model;
 mod progress;
 mod prompt;
@@ -49,6 +51,7 @@ fn main() -> ExitCode {
         Command::Compare(args) => compare::run(args),
         Command::Controls(args) => controls::run(args),
         Command::Embed(args) => embed::run(args),
+        Command::Masks(args) => masks::run(args),
         #[cfg(feature = "train")]
         Command::Train(args) => train::run(args),
         Command::Convert(args) => convert::run(args),

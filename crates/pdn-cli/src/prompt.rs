@@ -103,9 +103,10 @@ impl PromptSetter {
         matches!(self.0, Some((Choice::File(..) | Choice::Sidecar, _)))
     }
 
-    /// Id of the encoder that reads it.
-    pub(crate) fn encoder(&self) -> Option<&str> {
-        self.0.as_ref().map(|(_, encoder)| encoder.id())
+    /// Id of the encoder that a prompt's embedding is by.
+    pub(crate) fn encoder<'a>(&'a self, prompt: Option<&'a Prompt>) -> Option<&'a str> {
+        let (_, encoder) = self.0.as_ref()?;
+        Some(prompt?.encoder(encoder))
     }
 }
 
@@ -131,7 +132,7 @@ fn mixed(given: &Given) -> Result<Prompt, Failure> {
     if let Some(weight) = weights.iter().find(|weight| !weight.is_finite()) {
         return Err(Failure::usage(format_args!("--prompt-weights has {weight}, expected finite numbers")));
     }
-    let mut read = prompts.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+    let mut read = prompts.iter().map(read_source).collect::<Result<Vec<_>, _>>()?;
     // One prompt of a positive weight is that prompt.
     if read.len() < 2 && weights.iter().all(|weight| *weight > 0.0) {
         return Ok(read.pop().unwrap_or_default());
@@ -146,7 +147,8 @@ pub(crate) fn encoder(path: Option<&Path>) -> Result<Encoder, Failure> {
     opened.map_err(Failure::failed)
 }
 
-fn read(source: &Source) -> Result<Prompt, Failure> {
+/// The prompt that an option gives.
+pub(crate) fn read_source(source: &Source) -> Result<Prompt, Failure> {
     // Folders are nobody's business: words are stored with the picture.
     let name = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned());
     match source {

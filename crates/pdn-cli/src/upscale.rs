@@ -24,7 +24,8 @@ pub(crate) fn run(args: &Upscale) -> Result<(), Failure> {
         parts => setter.within(setter.of(&args.input)?, parts, args.feather)?,
     };
     let (width, height) = upscaler.output_size(&picture).map_err(|error| failure(&args.input, error))?;
-    let provenance = (!args.strip).then(|| provenance(&args.model, &upscaler, prompt.as_ref(), setter.encoder()));
+    let provenance =
+        (!args.strip).then(|| provenance(&args.model, &upscaler, prompt.as_ref(), setter.encoder(prompt.as_ref())));
     let written = WriteOptions { jpeg_quality: args.quality, provenance };
     check_target(&args.output, width, height, picture.has_transparency(), &written)?;
     for lost in &picture.lost {

@@ -345,6 +345,24 @@ fn two_programs_share_a_cache() {
 }
 
 #[test]
+fn a_run_that_was_killed_goes_on() {
+    let desk = Desk::new();
+    desk.write("texts.txt", (0..200).map(|i| format!("a photo of {i} dogs\n")).collect::<String>());
+    let arguments = ["embed", "--texts", "texts.txt", "-o", "out.safetensors"];
+    let mut child = std::process::Command::new(assert_cmd::cargo::cargo_bin!("pdn"));
+    let mut child = child.current_dir(&desk.0).env("PDN_CACHE", desk.1.path()).args(arguments).spawn().unwrap();
+    let kept = || std::fs::read_dir(desk.1.path().join("embeddings")).map_or(0, Iterator::count);
+    while kept() < 5 && child.try_wait().unwrap().is_none() {
+        std::thread::yield_now();
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(!desk.at("out.safetensors").exists(), "nothing is half-written");
+    let said = desk.works(&arguments);
+    assert!(said.contains("200 embeddings") && said.contains("of them from the cache"), "{said}");
+}
+
+#[test]
 fn a_cache_that_cannot_be_is_said_and_done_without() {
     let desk = Desk::new();
     desk.write("file", "");
@@ -355,6 +373,30 @@ fn a_cache_that_cannot_be_is_said_and_done_without() {
         .unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.success() && said.contains("no cache can be kept there"), "{said}");
+}
+
+#[test]
+fn masks_of_several_prompts_are_compared() {
+    let desk = Desk::new();
+    let out = desk.works(&["masks", "small.png", "-p", "a brown dog", "--prompt-image", "small.png", "-o", "masks"]);
+    assert!(out.contains("masks of 4 modules and their mean, for \"a brown dog\" and the picture small.png"), "{out}");
+    let mut names: Vec<String> = std::fs::read_dir(desk.at("masks"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    assert_eq!(names.len(), 2 * 5 + 1, "{names:?}");
+    let read = |name: &str| pdn::read(&desk.at("masks").join(name), &Limits::default()).unwrap();
+    let (sheet, mean) = (read("sheet.png"), read("1-mean.png"));
+    assert!(sheet.width() > 6 * 256 && mean.width() > 512 && mean.height() > 512 * 4 / 5);
+    assert_ne!(read("1-mean.png"), read("2-mean.png"));
+    desk.works(&["masks", "small.png", "-o", "none"]);
+    assert_ne!(read("sheet.png"), pdn::read(&desk.at("none/sheet.png"), &Limits::default()).unwrap());
+    let masks = ["masks", "small.png", "-o", "out.png"];
+    desk.fails(&[&masks[..], &["-m", "bicubic"]].concat(), 2, &["takes no prompt"]);
+    desk.fails(&[&masks[..], &["-p", "a", "--prompt-weights", "1"]].concat(), 2, &["compared, not mixed"]);
+    desk.fails(&["masks", "none.png", "-o", "out.png"], 1, &["none.png", "no such file"]);
+    desk.fails(&["masks", "small.png", "-o", "small.png"], 1, &["small.png"]);
 }
 
 #[test]

@@ -34,7 +34,7 @@ pub use export::{deployed, onnx};
 pub use pdn_engine::{Isa, Map, Plan, RunError, RunOptions as Options};
 pub use pdn_image::{
     ColourSpace, CompareError, Degradation, Error as FileError, Fault as FileFault, Limits, Picture, Protocol,
-    Provenance, Scale, WriteOptions, check_target, check_writable, psnr, read, read_bytes, ssim, write,
+    Provenance, Scale, WriteOptions, check_target, check_writable, psnr, read, read_bytes, resize_to, ssim, write,
     write_atomically,
 };
 pub use pdn_network::checkpoint::Precision;

@@ -92,6 +92,17 @@ impl Prompt {
             }
         }
     }
+
+    /// Id of the encoder that its embedding is by, where `encoder` embeds what is not embedded yet.
+    pub fn encoder<'a>(&'a self, encoder: &'a Encoder) -> &'a str {
+        match self {
+            Self::Embedding { embedding, .. } => &embedding.encoder,
+            // All of a mix are by one, and all regions.
+            Self::Mix(prompts) => prompts.first().map_or(encoder.id(), |(_, prompt)| prompt.encoder(encoder)),
+            Self::Regions(regions) => regions.rest.encoder(encoder),
+            Self::None | Self::Text(_) | Self::Picture { .. } => encoder.id(),
+        }
+    }
 }
 
 /// The weighted sum of unit vectors, brought to unit length.
@@ -113,7 +124,7 @@ fn mix(embedded: &[(f32, Embedding)]) -> Result<Embedding, PromptError> {
     }
     let (norm, weights) = (length(sum.iter().copied()), embedded.iter().map(|(w, _)| f64::from(w.abs())).sum::<f64>());
     // Not a number, where one of them has no length, is refused as well.
-    if !(norm > ROUNDING * weights) {
+    if norm.is_nan() || norm <= ROUNDING * weights {
         return Err(PromptError::NoDirection);
     }
     let values = sum.iter().map(|v| (v / norm) as f32).collect();
@@ -254,6 +265,9 @@ mod tests {
             Prompt::Picture { picture: Picture::from_rgb(2, 1, vec![0; 6]).into(), file: Some("a.png".into()) };
         let Prompt::Embedding { embedding, .. } = embedding("e@1", &[1.0]) else { unreachable!() };
         let embedding = Prompt::Embedding { embedding, file: Some("b.safetensors".into()) };
+        let encoder = crate::bundled_encoder().unwrap();
+        let mixed = Prompt::Mix(vec![(1.0, embedding.clone()), (1.0, embedding.clone())]);
+        assert_eq!([mixed.encoder(&encoder), text("a").encoder(&encoder)], ["e@1", encoder.id()]);
         for (prompt, words) in [
             (text("a dog"), "\"a dog\""),
             (

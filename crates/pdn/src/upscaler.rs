@@ -4,7 +4,7 @@ use crate::convert::{luma, put, to_map};
 use crate::encoder::{Embedding, Encoder};
 use crate::prompt::{Prompt, PromptError, Regions};
 use crate::regions::{Rectangle, shares};
-use pdn_engine::{Isa, Piece, Plan, Region, RunError, RunOptions};
+use pdn_engine::{Isa, Map, Piece, Plan, Region, RunError, RunOptions};
 use pdn_image::{Picture, Scale, bleed, resize, resize_alpha};
 use pdn_network::onnx::OnnxError;
 use pdn_network::{Model, ModelError, NetworkError};
@@ -198,6 +198,22 @@ impl Upscaler {
         let mut enlarged = Picture::from_rgb(width, height, rgb).with_alpha(resize_alpha(picture, self.scale()));
         (enlarged.grey, enlarged.icc) = (picture.grey, picture.icc.clone());
         Ok(enlarged)
+    }
+
+    /// The attention masks of a picture under the prompt: by the name of each module's tap, one channel of 0 to 1. None for a
+    /// network without attention, and for bicubic.
+    ///
+    /// # Errors
+    /// As [`Plan::masks`].
+    pub fn masks(
+        &self,
+        picture: &Picture,
+        options: &RunOptions,
+        progress: &mut dyn FnMut(f64) -> bool,
+    ) -> Result<Vec<(String, Map<f32>)>, Error> {
+        let Some(plan) = self.plan() else { return Ok(Vec::new()) };
+        let map = to_map(&bleed(picture).with_alpha(None), &plan.network().picture);
+        Ok(plan.masks(&map, options, progress)?)
     }
 
     /// The colours alone.

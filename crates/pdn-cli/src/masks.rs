@@ -1,0 +1,107 @@
+//! `pdn masks`: what a prompt makes a network look at (the paper's Figures 4 and 5).
+
+use crate::args::Masks;
+use crate::failure::Failure;
+use crate::heat::{Column, sheet};
+use crate::progress::Progress;
+use crate::prompt::{encoder, read_source};
+use crate::upscale::{enlarge, failure, open, options, write};
+use pdn::{Limits, Map, Prompt};
+use std::fs::create_dir_all;
+
+/// Longer sides of the panels in pixels, on a file of their own and on the sheet.
+const LARGE: usize = 512;
+const SMALL: usize = 256;
+
+pub(crate) fn run(args: &Masks) -> Result<(), Failure> {
+    if !args.given.weights.is_empty() {
+        return Err(Failure::usage(
+            "--prompt-weights: masks are of one prompt each, and several are compared, not mixed",
+        ));
+    }
+    let picture = pdn::read(&args.input, &Limits::default())?;
+    let mut upscaler = open(&args.model, &args.engine)?;
+    if !upscaler.takes_prompt() {
+        return Err(Failure::usage("the model takes no prompt: choose another --model"));
+    }
+    let encoder = encoder(args.encoder.as_deref())?;
+    let mut prompts = args.given.prompts.iter().map(read_source).collect::<Result<Vec<Prompt>, _>>()?;
+    if prompts.is_empty() {
+        prompts.push(Prompt::None);
+    }
+    let progress = Progress::new(prompts.len());
+    let mut rows = Vec::new();
+    for (i, prompt) in prompts.iter().enumerate() {
+        let at = |error| failure(&args.input, error);
+        upscaler.prompt(prompt, &encoder, &picture).map_err(at)?;
+        let run = || upscaler.masks(&picture, &options(&args.engine), &mut |done| progress.show(i, done));
+        rows.push(enlarge(&args.engine, run).map_err(at)?);
+    }
+    drop(progress);
+    let columns = columns(rows);
+    if columns.len() < 2 {
+        return Err(Failure::usage("the model has no attention masks: choose another --model"));
+    }
+    create_dir_all(&args.output).map_err(|error| Failure::at(&args.output, error))?;
+    let words: Vec<String> = prompts.iter().map(Prompt::to_string).collect();
+    for column in &columns[1..] {
+        for (i, words) in words.iter().enumerate() {
+            let name = format!("{}-{}.png", i + 1, column.title);
+            let alone = Column { title: column.title.clone(), maps: vec![column.maps[i].clone()] };
+            write(&args.output.join(name), &sheet(&picture, std::slice::from_ref(words), &[alone], LARGE))?;
+        }
+    }
+    write(&args.output.join("sheet.png"), &sheet(&picture, &words, &columns, SMALL))?;
+    let (modules, path) = (columns.len() - 2, args.output.display());
+    println!("{path}: masks of {modules} modules and their mean, for {}; sheet.png has all", words.join(" and "));
+    Ok(())
+}
+
+/// The picture, each module's masks and their mean, a row for each prompt. No modules, no columns but the picture.
+fn columns(rows: Vec<Vec<(String, Map<f32>)>>) -> Vec<Column> {
+    let mut columns = vec![Column { title: "picture".into(), maps: Vec::new() }];
+    let means: Vec<Map<f32>> = rows.iter().filter_map(|row| mean(row)).collect();
+    for row in rows {
+        for (i, (name, map)) in row.into_iter().enumerate() {
+            if columns.len() < i + 2 {
+                let title = name.strip_suffix(".mask").unwrap_or(&name).to_owned();
+                columns.push(Column { title, maps: Vec::new() });
+            }
+            columns[i + 1].maps.push(map);
+        }
+    }
+    if !means.is_empty() {
+        columns.push(Column { title: "mean".into(), maps: means });
+    }
+    columns
+}
+
+/// The mean of maps, which may be of several sizes: at that of the first, by the nearest pixels.
+fn mean(maps: &[(String, Map<f32>)]) -> Option<Map<f32>> {
+    let (_, first) = maps.first()?;
+    let (height, width) = (first.height, first.width);
+    let nearest =
+        |map: &Map<f32>, y: usize, x: usize| map.data[y * map.height / height * map.width + x * map.width / width];
+    let at = |i: usize| maps.iter().map(|(_, map)| nearest(map, i / width, i % width)).sum::<f32>() / maps.len() as f32;
+    Some(Map::new(1, height, width, (0..height * width).map(at).collect()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_mean_is_of_every_module() {
+        let maps = [
+            ("a.mask".to_owned(), Map::new(1, 1, 2, vec![0.2, 0.4])),
+            ("b.mask".to_owned(), Map::new(1, 2, 4, vec![0.4, 0.0, 0.8, 0.0, 0.0, 0.0, 0.0, 0.0])),
+        ];
+        let found = mean(&maps).unwrap();
+        assert_eq!((found.height, found.width), (1, 2));
+        assert!(found.data.iter().zip([0.3, 0.6]).all(|(a, b)| (a - b).abs() < 1e-6), "{found:?}");
+        let columns = columns(vec![maps.to_vec(), maps.to_vec()]);
+        let titles: Vec<&str> = columns.iter().map(|column| column.title.as_str()).collect();
+        assert_eq!(titles, ["picture", "a", "b", "mean"]);
+        assert!(columns[1..].iter().all(|column| column.maps.len() == 2));
+    }
+}
