@@ -15,6 +15,7 @@
 
 mod bundled;
 mod captions;
+mod clip_file;
 mod convert;
 mod embedding_file;
 mod encoder;
@@ -25,8 +26,9 @@ mod upscaler;
 
 pub use bundled::{DEFAULT_MODEL, bundled_encoder, bundled_model, bundled_models};
 pub use captions::{CaptionError, Captioned, read_captions};
+pub use clip_file::Activation;
 pub use embedding_file::{EmbeddingError, embeddings_to_bytes, read_embeddings};
-pub use encoder::{Embedding, Encoder, EncoderError, EncoderFile};
+pub use encoder::{Embedding, Encoder, EncoderError, EncoderFile, Framing};
 pub use export::{deployed, onnx};
 pub use pdn_engine::{Isa, Map, Plan, RunError, RunOptions as Options};
 pub use pdn_image::{

@@ -58,12 +58,11 @@ impl ClipLayout {
         marks.into_iter().find(|(_, marks)| marks.iter().all(|mark| has(mark))).map(|(layout, _)| layout)
     }
 
-    /// The project, in words.
-    pub fn name(self) -> &'static str {
+    /// The file beside the weights in which the project says their activation.
+    pub fn config(self) -> &'static str {
         match self {
-            Self::OpenAi => "openai/CLIP and open_clip",
-            Self::CustomText => "open_clip with `text.`",
-            Self::Transformers => "Hugging Face transformers",
+            Self::OpenAi | Self::CustomText => "open_clip_config.json",
+            Self::Transformers => "config.json",
         }
     }
 
@@ -185,6 +184,16 @@ impl ClipLayout {
             return Sources { keys: keys.into(), shape, transposed };
         }
         Sources { keys: vec![key], shape, transposed }
+    }
+}
+
+impl std::fmt::Display for ClipLayout {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::OpenAi => "openai/CLIP and open_clip",
+            Self::CustomText => "open_clip with a text tower of its own",
+            Self::Transformers => "Hugging Face transformers",
+        })
     }
 }
 
