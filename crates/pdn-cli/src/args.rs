@@ -1,7 +1,7 @@
 //! What can be typed.
 
 use clap::{Parser, Subcommand};
-use pdn::{Degradation, Isa, Precision};
+use pdn::{Activation, Degradation, Isa, Precision};
 use std::path::PathBuf;
 
 /// Super-resolution: a small picture in, a large one out.
@@ -66,9 +66,22 @@ pub(crate) struct PromptChoice {
     /// An embedding that `pdn embed` made
     #[arg(long, value_name = "FILE", group = "prompts")]
     pub(crate) prompt_embedding: Option<PathBuf>,
-    /// A prompt encoder's file [default: the one that comes with pdn]
-    #[arg(long, value_name = "FILE")]
+    #[command(flatten)]
+    pub(crate) encoder: EncoderChoice,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct EncoderChoice {
+    /// A prompt encoder: a file of pdn's or CLIP's weights by OpenAI, open_clip or Hugging Face, or a model's name on the
+    /// Hugging Face hub, such as openai/clip-vit-base-patch32 [default: the one that comes with pdn]
+    #[arg(long, value_name = "ENCODER")]
     pub(crate) encoder: Option<PathBuf>,
+    /// The activation of CLIP's weights, where neither they nor the configuration beside them say it: quick-gelu or gelu
+    #[arg(long, value_name = "NAME", requires = "encoder")]
+    pub(crate) encoder_activation: Option<Activation>,
+    /// Read of a prompt that is too long for the encoder as much as fits, rather than refuse it
+    #[arg(long)]
+    pub(crate) truncate_prompt: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -186,9 +199,8 @@ pub(crate) struct Controls {
     /// blur-bicubic (Gaussian of 1.3 pixels, then bicubic: the paper's) or bicubic
     #[arg(long, value_name = "NAME", default_value_t = Degradation::BlurBicubic)]
     pub(crate) degradation: Degradation,
-    /// A prompt encoder's file [default: the one that comes with pdn]
-    #[arg(long, value_name = "FILE")]
-    pub(crate) encoder: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) encoder: EncoderChoice,
     #[command(flatten)]
     pub(crate) engine: EngineChoice,
     /// Print JSON
@@ -211,9 +223,8 @@ pub(crate) struct Embed {
     /// Where the embeddings go
     #[arg(short, long, value_name = "OUT")]
     pub(crate) output: PathBuf,
-    /// A prompt encoder's file [default: the one that comes with pdn]
-    #[arg(long, value_name = "FILE")]
-    pub(crate) encoder: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) encoder: EncoderChoice,
 }
 
 /// Train a network or a prompt encoder by a recipe.
@@ -266,9 +277,8 @@ pub(crate) struct Convert {
     /// For .onnx: an embedding to fold in, that `pdn embed` made
     #[arg(long, value_name = "FILE", group = "prompts")]
     pub(crate) prompt_embedding: Option<PathBuf>,
-    /// A prompt encoder's file [default: the one that comes with pdn]
-    #[arg(long, value_name = "FILE", requires = "prompt")]
-    pub(crate) encoder: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) encoder: EncoderChoice,
 }
 
 /// In what form a model's modules are written.

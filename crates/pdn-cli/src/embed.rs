@@ -12,7 +12,7 @@ pub(crate) fn run(args: &Embed) -> Result<(), Failure> {
     if args.text.is_empty() && args.pictures.is_empty() {
         return Err(Failure::usage("nothing to embed: expected pictures, or --text"));
     }
-    let encoder = encoder(args.encoder.as_deref())?;
+    let encoder = encoder(&args.encoder)?;
     let mut named = Vec::new();
     for text in &args.text {
         named.push((text.clone(), encoder.embed_text(text).map_err(Failure::usage)?));

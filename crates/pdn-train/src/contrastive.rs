@@ -7,7 +7,7 @@ use crate::run::{Record, Step, Task};
 use crate::teacher::FEATURES;
 use crate::weights::{initial, tensors};
 use burn::tensor::{Device, Int, Tensor, TensorData, activation};
-use pdn::EncoderFile;
+use pdn::{EncoderFile, Framing};
 use pdn_image::Picture;
 use pdn_network::checkpoint::Precision;
 use pdn_network::zoo::Clip;
@@ -218,8 +218,8 @@ impl Task for Contrastive {
         let tensors = (self.parameters().into_iter().zip(parameters))
             .filter(|((name, _), _)| name != "logit_scale" && name != TEACHER)
             .map(|((name, shape), data)| (name, Stored::new(shape, data.clone())));
-        let file =
-            EncoderFile { clip: self.clip.clone(), mean: MEAN, deviation: DEVIATION, card, tensors: tensors.collect() };
+        let (framing, tensors) = (Framing::Squeeze, tensors.collect());
+        let file = EncoderFile { clip: self.clip.clone(), mean: MEAN, deviation: DEVIATION, framing, card, tensors };
         file.to_bytes(Precision::F16)
     }
 }

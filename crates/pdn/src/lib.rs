@@ -20,6 +20,8 @@ mod convert;
 mod embedding_file;
 mod encoder;
 mod export;
+#[cfg(feature = "hub")]
+mod hub;
 mod prompt;
 mod tokenizer;
 mod upscaler;
@@ -30,6 +32,8 @@ pub use clip_file::Activation;
 pub use embedding_file::{EmbeddingError, embeddings_to_bytes, read_embeddings};
 pub use encoder::{Embedding, Encoder, EncoderError, EncoderFile, Framing};
 pub use export::{deployed, onnx};
+#[cfg(feature = "hub")]
+pub use hub::{Hub, HubError, ShowDownload};
 pub use pdn_engine::{Isa, Map, Plan, RunError, RunOptions as Options};
 pub use pdn_image::{
     ColourSpace, CompareError, Degradation, Error as FileError, Fault as FileFault, Limits, Picture, Protocol, Scale,
