@@ -61,10 +61,7 @@ pub(crate) fn encoder(choice: &EncoderChoice) -> Result<Encoder, Failure> {
         (Some(name), None) => Encoder::open(&located(name)?),
         (Some(name), Some(activation)) => Encoder::open_with(&located(name)?, activation),
     };
-    let encoder = opened.map_err(|error| match error {
-        EncoderError::Activation { .. } => Failure::failed(format_args!("{error} (--encoder-activation)")),
-        _ => Failure::failed(error),
-    })?;
+    let encoder = opened.map_err(Failure::failed)?;
     Ok(if choice.truncate_prompt { encoder.truncating() } else { encoder })
 }
 

@@ -97,7 +97,7 @@ pub enum EncoderError {
     /// Which GELU its towers have is said nowhere.
     #[error(
         "{path}: CLIP's weights in the layout of {layout}, which do not say whether their activation is the quick GELU: \
-         expected the {} that came with them beside the file, or the activation by name: quick-gelu (OpenAI's weights) or \
+         expected the {} that came with them beside the file, or --encoder-activation quick-gelu (OpenAI's weights) or \
          gelu (most others); the wrong one gives embeddings that look right",
         .layout.config()
     )]
@@ -112,8 +112,8 @@ pub enum EncoderError {
     EmptyText,
     /// The sentence is longer than the encoder reads.
     #[error(
-        "the prompt has {found} tokens, more than the {limit} that the encoder reads: use a shorter sentence, or have it \
-         truncated"
+        "the prompt has {found} tokens, more than the {limit} that the encoder reads: use a shorter sentence, or \
+         have it truncated (--truncate-prompt)"
     )]
     LongText {
         /// Its tokens, with its start and end.
