@@ -4,7 +4,7 @@ use crate::args::{EncoderChoice, PromptChoice};
 use crate::failure::Failure;
 #[cfg(feature = "hub")]
 use crate::progress::Download;
-use pdn::{Embedding, Encoder, EncoderError, Error, Limits, Picture, Prompt, Upscaler, read_embeddings};
+use pdn::{Embedding, Encoder, Error, Limits, Picture, Prompt, Upscaler, read_embeddings};
 #[cfg(feature = "hub")]
 use pdn::{Hub, HubError};
 use std::fmt;

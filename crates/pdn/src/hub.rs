@@ -165,13 +165,14 @@ impl Hub {
         }
     }
 
-    /// Whether this is how models are named: `openai/clip-vit-base-patch32`.
+    /// Whether this is how models are named, `openai/clip-vit-base-patch32`, and not a file of weights that is not there.
     pub fn is_name(name: &str) -> bool {
         let part = |part: &str| {
             let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
             !part.is_empty() && part.len() <= 96 && !part.starts_with('.') && part.chars().all(plain)
         };
-        name.split_once('/').is_some_and(|(owner, model)| part(owner) && part(model))
+        let is_file = [".safetensors", ".bin", ".pt", ".pth"].iter().any(|ending| name.ends_with(ending));
+        !is_file && name.split_once('/').is_some_and(|(owner, model)| part(owner) && part(model))
     }
 
     /// The weights of an encoder, with its configuration beside them: from the cache, or else fetched into it.
@@ -510,7 +511,9 @@ mod tests {
         for name in ["openai/clip-vit-base-patch32", "laion/CLIP-ViT-B-32-laion2B-s34B-b79K", "a/b.c_d"] {
             assert!(Hub::is_name(name), "{name}");
         }
-        for path in ["clip", "./clip", "../clip", "a/b/c", "/a", "a/", "a/.b", "a b/c", "a/..", "a\\b/c"] {
+        for path in
+            ["clip", "./clip", "../clip", "a/b/c", "/a", "a/", "a/.b", "a b/c", "a/..", "a\\b/c", "clip/ViT-B-32.pt"]
+        {
             assert!(!Hub::is_name(path), "{path}");
         }
     }

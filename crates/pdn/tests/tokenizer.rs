@@ -53,7 +53,10 @@ impl Golden {
                         text.extend(char::from_u32(first + draw.below((last - first + 1) as usize) as u32));
                     }
                 }
-                5 if other => text += draw.of(*draw.of(&[&self.emoji[..], &self.entities, &self.controls])).as_str(),
+                5 if other => {
+                    let list = *draw.of(&[&self.emoji[..], &self.entities, &self.controls]);
+                    text += draw.of(list).as_str();
+                }
                 _ => text += draw.of(&self.words).as_str(),
             }
             text += draw.of(&self.separators).as_str();
