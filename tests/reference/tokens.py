@@ -24,7 +24,7 @@ Café naïve straße İstanbul ΣΊΣΥΦΟΣ ὈΔΥΣΣΕΎΣ fiancée e\u0301
 snow-boarder half/half #hashtag @home e-mail@example.org http://example.org/?q=1&r=2 C++ <b>bold</b> <|endoftext|>
 <|startoftext|> <start_of_text> </w> !!! ... -- ( ) [x] {y} \\ ` ~ ^ _ __init__ 'quoted' "double" \u2018curly\u2019
 \u201cdouble\u201d it\u2019s don\u2019t \ufb01ne \ufb02ow Ĳssel ʼn ŉ ＦＵＬＬ ｗｉｄｔｈ ｶﾀｶﾅ ½ ² Ⅷ ① ٣ 犬 猫が好き 한국어 русский العربية हिन्दी
-ไทย עברית ﷽ \u1e9e ſ ŒUVRE""".split()
+ไทย עברית ﷽ \u1e9e ŒUVRE""".split()
 EMOJI = ["🐕", "😀", "👨‍👩‍👧", "👍🏽", "🇩🇪", "❤️", "1️⃣", "🏴󠁧󠁢󠁷󠁬󠁳󠁿", "☀", "♥", "🦄🦄"]
 ENTITIES = """&amp; &lt; &gt; &quot; &apos; &#39; &#x27; &nbsp; &eacute; &rsquo; &ldquo; &copy; &copy &amp;amp; &amp;quot;
 &amp;amp;amp;lt; &notit; &NotEqual; &unknown; &#128054; &#x1F415; &#0; &#150; &amp &lt &; & &# &#x; &frac12; &Eacute; &fjlig;

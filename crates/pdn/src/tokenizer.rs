@@ -23,7 +23,7 @@ const START: &str = "<|startoftext|>";
 const END: &str = "<|endoftext|>";
 
 /// What is a word, or one of the above.
-const WORDS: &str = r"<\|startoftext\|>|<\|endoftext\|>|(?i:'s|'t|'re|'ve|'m|'ll|'d)|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+";
+const WORDS: &str = r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+";
 
 /// Tokens that stand for single bytes: each once within a word and once at its end.
 const BYTES: usize = 256;
@@ -91,9 +91,14 @@ impl Tokenizer {
 
 /// A sentence as it is cut into words.
 fn clean(text: &str) -> String {
-    // ftfy does this where no tag would be made of it.
-    let text = if text.contains('<') { text.to_owned() } else { unescaped(text) };
-    let text: String = text.chars().filter(|c| !is_control(*c)).flat_map(plain).nfc().collect();
+    // Up to the first line with a tag ftfy does this as often as it changes something.
+    let tag = text.find('<').map_or(text.len(), |at| text[..at].rfind('\n').map_or(0, |end| end + 1));
+    let (plainly, tagged) = text.split_at(tag);
+    let mut text = plainly.to_owned();
+    while let Some(next) = Some(unescaped(&text)).filter(|next| *next != text) {
+        text = next;
+    }
+    let text: String = (text + tagged).chars().filter(|c| !is_control(*c)).flat_map(plain).nfc().collect();
     unescaped(&unescaped(&text)).to_lowercase()
 }
 

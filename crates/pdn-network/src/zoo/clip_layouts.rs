@@ -72,7 +72,9 @@ impl ClipLayout {
     /// # Errors
     /// [`NetworkError`] in the file's own names: [`NetworkError::Weights`] lists what is missing, misshapen or not known.
     pub fn read(self, mut tensors: Tensors, settings: [ClipSettings; 2]) -> Result<(Clip, Tensors), NetworkError> {
-        tensors.retain(|key, _| !IGNORED.contains(&key.strip_prefix("text.").unwrap_or(key)));
+        // The causal mask is a constant, which TorchScript keeps in any of its modules.
+        let ignored = |key: &str| IGNORED.contains(&key) || key.rsplit('.').next() == Some("attn_mask");
+        tensors.retain(|key, _| !ignored(key.strip_prefix("text.").unwrap_or(key)));
         let clip = self.infer(&tensors, settings)?;
         let (mut ours, mut faults) = (Tensors::new(), WeightFaults::default());
         for param in clip.text_network()?.params.into_iter().chain(clip.picture_network()?.params) {
