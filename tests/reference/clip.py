@@ -1,10 +1,11 @@
 """Makes `clip/*.safetensors`: what the towers of CLIP give in float64 on hashed weights, by two independent
-implementations: transformers (ViT-B/32 at its full size) and open_clip (a small one with the true GELU).
+implementations, transformers and open_clip: OpenAI's three sizes at their full size, and a small one with the true GELU.
 
-    venv/bin/pip install -r requirements-clip.txt && venv/bin/python clip.py
+    venv/bin/pip install -r requirements-clip.txt && venv/bin/python clip.py [NAME ...]
 """
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -181,17 +182,31 @@ def blocks(width: int, heads: int, layers: int, quick_gelu: bool) -> dict:
     return dict(width=width, heads=heads, layers=layers, quick_gelu=quick_gelu)
 
 
-def main() -> None:
-    make("vit_b_32_transformers", dict(
-        dim=512,
-        text=dict(vocabulary=49408, context=77, blocks=blocks(512, 8, 12, True)),
-        picture=dict(vit=dict(side=224, patch=32, blocks=blocks(768, 12, 12, True))),
-    ), with_transformers)
-    make("small_open_clip", dict(
+def vit(dim: int, patch: int, text: tuple[int, int], picture: tuple[int, int]) -> dict:
+    """A size of OpenAI's: of each tower its channels and blocks."""
+    return dict(
+        dim=dim,
+        text=dict(vocabulary=49408, context=77, blocks=blocks(text[0], text[0] // 64, text[1], True)),
+        picture=dict(vit=dict(side=224, patch=patch, blocks=blocks(picture[0], picture[0] // 64, picture[1], True))),
+    )
+
+
+SIZES = {
+    "vit_b_32": vit(512, 32, (512, 12), (768, 12)),
+    "vit_b_16": vit(512, 16, (512, 12), (768, 12)),
+    "vit_l_14": vit(768, 14, (768, 12), (1024, 24)),
+    "small": dict(
         dim=48,
         text=dict(vocabulary=600, context=20, blocks=blocks(64, 4, 3, False)),
         picture=dict(vit=dict(side=48, patch=8, blocks=blocks(96, 3, 4, False))),
-    ), with_open_clip)
+    ),
+}
+
+
+def main() -> None:
+    for name in sys.argv[1:] or SIZES:
+        for package, build in (("transformers", with_transformers), ("open_clip", with_open_clip)):
+            make(f"{name}_{package}", SIZES[name], build)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 use crate::given::Given;
 use clap::{Parser, Subcommand};
-use pdn::{Degradation, Isa, Precision, Rectangle};
+use pdn::{Activation, Degradation, Isa, Precision, Rectangle};
 use std::path::PathBuf;
 
 /// Super-resolution: a small picture in, a large one out.
@@ -76,9 +76,22 @@ pub(crate) struct PromptChoice {
     /// {"file", "captions"}; found by the picture's name), or `sidecar`: the first line of photo.txt beside photo.jpg
     #[arg(long, value_name = "FILE", conflicts_with_all = PROMPTS)]
     pub(crate) captions: Option<PathBuf>,
-    /// A prompt encoder's file [default: the one that comes with pdn]
-    #[arg(long, value_name = "FILE")]
+    #[command(flatten)]
+    pub(crate) encoder: EncoderChoice,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct EncoderChoice {
+    /// A prompt encoder: a file of pdn's or CLIP's weights by OpenAI, open_clip or Hugging Face, or a model's name on the
+    /// Hugging Face hub, such as openai/clip-vit-base-patch32 [default: the one that comes with pdn]
+    #[arg(long, value_name = "ENCODER")]
     pub(crate) encoder: Option<PathBuf>,
+    /// The activation of CLIP's weights, where neither they nor the configuration beside them say it: quick-gelu or gelu
+    #[arg(long, value_name = "NAME", requires = "encoder")]
+    pub(crate) encoder_activation: Option<Activation>,
+    /// Read of a prompt that is too long for the encoder as much as fits, rather than refuse it
+    #[arg(long)]
+    pub(crate) truncate_prompt: bool,
 }
 
 /// The options that give a prompt.
@@ -218,9 +231,8 @@ pub(crate) struct Controls {
     /// blur-bicubic (Gaussian of 1.3 pixels, then bicubic: the paper's) or bicubic
     #[arg(long, value_name = "NAME", default_value_t = Degradation::BlurBicubic)]
     pub(crate) degradation: Degradation,
-    /// A prompt encoder's file [default: the one that comes with pdn]
-    #[arg(long, value_name = "FILE")]
-    pub(crate) encoder: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) encoder: EncoderChoice,
     #[command(flatten)]
     pub(crate) engine: EngineChoice,
     /// Print JSON
@@ -251,9 +263,8 @@ pub(crate) struct Embed {
     /// Neither read nor fill the cache
     #[arg(long)]
     pub(crate) no_cache: bool,
-    /// A prompt encoder's file [default: the one that comes with pdn]
-    #[arg(long, value_name = "FILE")]
-    pub(crate) encoder: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) encoder: EncoderChoice,
 }
 
 /// Show what a prompt makes a network look at: the attention mask of each of its modules, as a heat map over the picture.
@@ -271,9 +282,8 @@ pub(crate) struct Masks {
     pub(crate) output: PathBuf,
     #[command(flatten)]
     pub(crate) given: Given,
-    /// A prompt encoder's file [default: the one that comes with pdn]
-    #[arg(long, value_name = "FILE")]
-    pub(crate) encoder: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) encoder: EncoderChoice,
     #[command(flatten)]
     pub(crate) model: ModelChoice,
     #[command(flatten)]
@@ -330,9 +340,8 @@ pub(crate) struct Convert {
     /// For .onnx: an embedding to fold in, that `pdn embed` made
     #[arg(long, value_name = "FILE", group = "prompts")]
     pub(crate) prompt_embedding: Option<PathBuf>,
-    /// A prompt encoder's file [default: the one that comes with pdn]
-    #[arg(long, value_name = "FILE", requires = "prompt")]
-    pub(crate) encoder: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) encoder: EncoderChoice,
 }
 
 /// In what form a model's modules are written.

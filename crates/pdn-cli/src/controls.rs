@@ -30,7 +30,7 @@ pub(crate) fn run(args: &Controls) -> Result<(), Failure> {
     if !upscaler.takes_prompt() {
         return Err(Failure::usage("the model takes no prompt: choose another --model"));
     }
-    let encoder = encoder(args.encoder.as_deref())?;
+    let encoder = encoder(&args.encoder)?;
     let pictures = captioned(&args.data, &encoder)?;
     let (mut scored, mut failed) = (Vec::new(), Vec::new());
     let progress = Progress::new(pictures.len());

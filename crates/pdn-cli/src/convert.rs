@@ -82,13 +82,16 @@ fn formed(args: &Convert, model: Model, default: Form) -> Result<Model, Failure>
 
 /// The prompt to fold in.
 fn prompt(args: &Convert, model: &Model) -> Result<Option<Embedding>, Failure> {
+    if args.encoder.encoder.is_some() && args.prompt.is_none() {
+        return Err(Failure::usage("--encoder is for a --prompt to fold in: give one, or leave it out"));
+    }
     let given = args.prompt.is_some() || args.prompt_embedding.is_some();
     if given && model.network.prompt_dim().is_none() {
         return Err(Failure::usage(format_args!("{}: takes no prompt: leave it out", args.input.display())));
     }
     match (&args.prompt, &args.prompt_embedding) {
         (Some(text), _) if text == INPUT => Ok(None),
-        (Some(text), _) => encoder(args.encoder.as_deref())?.embed_text(text).map(Some).map_err(Failure::usage),
+        (Some(text), _) => encoder(&args.encoder)?.embed_text(text).map(Some).map_err(Failure::usage),
         (None, Some(path)) => embedding(path).map(Some),
         (None, None) => Ok(None),
     }

@@ -21,7 +21,7 @@ enum Wanted {
 }
 
 pub(crate) fn run(args: &Embed) -> Result<(), Failure> {
-    let encoder = encoder(args.encoder.as_deref())?;
+    let encoder = encoder(&args.encoder)?;
     let wanted = wanted(args, &encoder)?;
     if wanted.is_empty() {
         return Err(Failure::usage("nothing to embed: expected pictures, --text or --texts"));

@@ -24,7 +24,7 @@ pub(crate) fn run(args: &Masks) -> Result<(), Failure> {
     if !upscaler.takes_prompt() {
         return Err(Failure::usage("the model takes no prompt: choose another --model"));
     }
-    let encoder = encoder(args.encoder.as_deref())?;
+    let encoder = encoder(&args.encoder)?;
     let mut prompts = args.given.prompts.iter().map(read_source).collect::<Result<Vec<Prompt>, _>>()?;
     if prompts.is_empty() {
         prompts.push(Prompt::None);

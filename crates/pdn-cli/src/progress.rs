@@ -44,6 +44,38 @@ impl Progress {
     }
 }
 
+/// A bar of bytes on the terminal, for files that are fetched.
+#[cfg(feature = "hub")]
+pub(crate) struct Download(ProgressBar);
+
+#[cfg(feature = "hub")]
+impl Download {
+    pub(crate) fn new() -> Self {
+        let bar = ProgressBar::new(0);
+        if let Ok(style) = ProgressStyle::with_template("{msg} {wide_bar} {bytes}/{total_bytes}, {eta} left") {
+            bar.set_style(style);
+        }
+        Self(bar)
+    }
+
+    /// Shows how much of a file is there, and says whether to go on.
+    pub(crate) fn show(&self, file: &str, done: u64, size: u64) -> bool {
+        if self.0.message() != file {
+            self.0.set_message(file.to_owned());
+        }
+        self.0.set_length(size);
+        self.0.set_position(done);
+        !interrupted()
+    }
+}
+
+#[cfg(feature = "hub")]
+impl Drop for Download {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
+}
+
 impl Drop for Progress {
     fn drop(&mut self) {
         self.0.finish_and_clear();

@@ -1,14 +1,18 @@
 //! The prompt that was asked for, set for each picture.
 
-use crate::args::PromptChoice;
+use crate::args::{EncoderChoice, PromptChoice};
 use crate::failure::Failure;
 use crate::given::{Given, Source};
+#[cfg(feature = "hub")]
+use crate::progress::Download;
 use crate::upscale::failure;
 use pdn::{
-    CaptionError, Captions, Embedding, Encoder, EncoderError, Limits, Picture, Prompt, Rectangle, Regions, Upscaler,
-    read_embeddings, sidecar,
+    CaptionError, Captions, Embedding, Encoder, Limits, Picture, Prompt, Rectangle, Regions, Upscaler, read_embeddings,
+    sidecar,
 };
-use std::path::Path;
+#[cfg(feature = "hub")]
+use pdn::{Hub, HubError};
+use std::path::{Path, PathBuf};
 
 /// What steers a model that takes prompts, and the encoder; nothing for one that takes none.
 pub(crate) struct PromptSetter(Option<(Choice, Encoder)>);
@@ -32,7 +36,7 @@ impl PromptSetter {
                 _ => Err(Failure::usage("the model takes no prompt: leave it out, or choose another --model")),
             };
         }
-        let encoder = encoder(choice.encoder.as_deref())?;
+        let encoder = encoder(&choice.encoder)?;
         // What is wrong with a sentence is said before any work.
         for source in &choice.given.prompts {
             if let Source::Text(text) = source {
@@ -141,10 +145,37 @@ fn mixed(given: &Given) -> Result<Prompt, Failure> {
     Ok(Prompt::Mix(weights.zip(read).collect()))
 }
 
-/// The encoder of a file, or the one that comes with the library.
-pub(crate) fn encoder(path: Option<&Path>) -> Result<Encoder, Failure> {
-    let opened: Result<Encoder, EncoderError> = path.map_or_else(pdn::bundled_encoder, Encoder::open);
-    opened.map_err(Failure::failed)
+/// The encoder of a file or of the hub, or the one that comes with the library.
+pub(crate) fn encoder(choice: &EncoderChoice) -> Result<Encoder, Failure> {
+    let opened = match (&choice.encoder, choice.encoder_activation) {
+        (None, _) => pdn::bundled_encoder(),
+        (Some(name), None) => Encoder::open(&located(name)?),
+        (Some(name), Some(activation)) => Encoder::open_with(&located(name)?, activation),
+    };
+    let encoder = opened.map_err(Failure::failed)?;
+    Ok(if choice.truncate_prompt { encoder.truncating() } else { encoder })
+}
+
+/// The file that is meant; a model's name, where no file is called so, is fetched from the hub.
+#[cfg(feature = "hub")]
+fn located(name: &Path) -> Result<PathBuf, Failure> {
+    match name.to_str().filter(|name| Hub::is_name(name)) {
+        Some(repo) if !name.exists() => {
+            let progress = Download::new();
+            let found = Hub::from_env().encoder(repo, &mut |file, done, size| progress.show(file, done, size));
+            found.map_err(|error| match error {
+                HubError::Interrupted => Failure { message: error.to_string(), ..Failure::interrupted() },
+                _ => Failure::failed(error),
+            })
+        }
+        _ => Ok(name.to_owned()),
+    }
+}
+
+/// The file that is meant.
+#[cfg(not(feature = "hub"))]
+fn located(name: &Path) -> Result<PathBuf, Failure> {
+    Ok(name.to_owned())
 }
 
 /// The prompt that an option gives.

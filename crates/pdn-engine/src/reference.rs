@@ -1,6 +1,7 @@
 //! The reference executor: every operation as its definition says, in `f32` or `f64`, one after the other.
 //!
-//! It is slow and keeps every map. Everything else is tested against it, and it against PyTorch.
+//! It is slow. Everything else is tested against it, and it against PyTorch. In `f32` convolutions are products of matrices,
+//! which prompt encoders are run by; in `f64` they are sums as they are defined.
 
 use crate::RunError;
 use crate::error::check_inputs;
@@ -8,11 +9,41 @@ use crate::sequence;
 use num_traits::Float;
 use pdn_network::{Act, Binary, End, Interpolation, Network, Node, Op, Pool, Tensor, Weights};
 use rayon::prelude::*;
+use std::borrow::Cow;
 
 /// A number that the reference executor computes in.
-pub trait Real: Float + Send + Sync + std::iter::Sum + 'static {}
-impl Real for f32 {}
-impl Real for f64 {}
+pub trait Real: Float + Send + Sync + std::iter::Sum + 'static {
+    /// A tensor's numbers.
+    fn numbers(tensor: &Tensor) -> Cow<'_, [Self]>;
+
+    /// Adds the product of two row-major matrices, where this type has a fast one: see [`pdn_kernels::add_product`].
+    const PRODUCT: Option<Product<Self>>;
+}
+
+/// `out += a b` of these sizes: rows of `a`, columns of `a`, columns of `b`.
+pub type Product<T> = fn(a: &[T], b: &[T], out: &mut [T], sizes: [usize; 3]);
+
+impl Real for f32 {
+    fn numbers(tensor: &Tensor) -> Cow<'_, [Self]> {
+        tensor.data().into()
+    }
+
+    const PRODUCT: Option<Product<Self>> = Some(pdn_kernels::add_product);
+}
+
+impl Real for f64 {
+    fn numbers(tensor: &Tensor) -> Cow<'_, [Self]> {
+        tensor.data().iter().map(|v| Self::from(*v)).collect()
+    }
+
+    const PRODUCT: Option<Product<Self>> = None;
+}
+
+/// Numbers of an unfolded map, for a product of matrices, beyond which convolutions are summed as they are defined.
+const UNFOLDED: usize = 1 << 24;
+
+/// How many numbers one thread takes at least where each is changed on its own.
+const SHARE: usize = 1 << 12;
 
 /// A map of `channels` x `height` x `width`, in that order, row-major.
 #[derive(Clone, Debug, PartialEq)]
@@ -56,8 +87,8 @@ impl<T: Real> Map<T> {
         self.data[channel * self.pixels() + pixel]
     }
 
-    fn map(&self, f: impl Fn(T) -> T) -> Self {
-        Self { data: self.data.iter().map(|v| f(*v)).collect(), ..*self }
+    fn map(&self, f: impl Fn(T) -> T + Sync) -> Self {
+        Self { data: self.data.par_iter().with_min_len(SHARE).map(|v| f(*v)).collect(), ..*self }
     }
 
     /// One number for each pixel, from the pixel's index.
@@ -106,7 +137,7 @@ pub fn encode<T: Real>(network: &Network, weights: &Weights, tokens: &[usize]) -
         Some(match tokens.iter().find(|token| **token >= vocabulary) {
             Some(token) => Err(RunError::Tokens(format!("token {token} of a vocabulary of {vocabulary}"))),
             None if tokens.is_empty() => Err(RunError::Tokens("no token".into())),
-            None => Ok(sequence::rows(&numbers(&weights[*table]), channels, tokens)),
+            None => Ok(sequence::rows(&T::numbers(&weights[*table]), channels, tokens)),
         })
     };
     Ok(execute(network, weights, words)?.picture.data)
@@ -119,8 +150,14 @@ fn execute<T: Real>(
     source: impl Fn(&Op) -> Option<Result<Map<T>, RunError>>,
 ) -> Result<Outputs<T>, RunError> {
     let network = network.lower();
+    let kept =
+        |index: usize| index == network.output.index() || network.taps.iter().any(|tap| tap.node.index() == index);
+    let mut last = vec![0; network.nodes.len()];
+    for (at, node) in network.nodes.iter().enumerate() {
+        node.inputs.iter().for_each(|input| last[input.index()] = at);
+    }
     let mut maps: Vec<Map<T>> = Vec::with_capacity(network.nodes.len());
-    for node in &network.nodes {
+    for (at, node) in network.nodes.iter().enumerate() {
         let inputs: Vec<&Map<T>> = node.inputs.iter().map(|i| &maps[i.index()]).collect();
         let map = match source(&node.op) {
             Some(map) => map?,
@@ -131,6 +168,9 @@ fn execute<T: Real>(
         };
         debug_assert_eq!(map.channels, node.shape.channels);
         maps.push(map);
+        for input in node.inputs.iter().map(|input| input.index()).filter(|i| last[*i] == at && !kept(*i)) {
+            maps[input] = Map::new(0, 0, 0, Vec::new());
+        }
     }
     let taps = network.taps.iter().map(|tap| (tap.name.clone(), maps[tap.node.index()].clone())).collect();
     Ok(Outputs { picture: maps.swap_remove(network.output.index()), taps })
@@ -155,12 +195,12 @@ fn check_extent<T: Real>(node: &Node, inputs: &[&Map<T>], network: &Network) -> 
 pub(crate) fn operate<T: Real>(node: &Node, inputs: &[&Map<T>], weights: &Weights) -> Map<T> {
     let x = || inputs[0];
     match &node.op {
-        Op::Constant(id) => Map::vector(numbers(&weights[*id])),
+        Op::Constant(id) => Map::vector(T::numbers(&weights[*id]).into_owned()),
         Op::Fill(value) => x().per_pixel(|_| real(*value)),
         Op::Conv { weight, bias } => {
             let kernel = &weights[*weight];
-            let bias = bias.map_or_else(|| vec![T::zero(); kernel.shape()[0]], |b| numbers(&weights[b]));
-            convolve(x(), &numbers(kernel), &bias, kernel.shape()[3])
+            let bias = bias.map_or_else(|| vec![T::zero(); kernel.shape()[0]].into(), |b| T::numbers(&weights[b]));
+            convolve(x(), &T::numbers(kernel), &bias, kernel.shape()[3])
         }
         Op::MixedConv { bank, bias } => {
             let mixture = &inputs[1].data;
@@ -169,12 +209,16 @@ pub(crate) fn operate<T: Real>(node: &Node, inputs: &[&Map<T>], weights: &Weight
         }
         Op::Act(Act::PRelu(slopes)) => {
             let (mut out, pixels) = (x().clone(), x().pixels());
-            for (plane, slope) in out.data.chunks_mut(pixels).zip(numbers::<T>(&weights[*slopes])) {
-                plane.iter_mut().filter(|v| **v < T::zero()).for_each(|v| *v = *v * slope);
+            for (plane, slope) in out.data.chunks_mut(pixels).zip(&*T::numbers(&weights[*slopes])) {
+                plane.iter_mut().filter(|v| **v < T::zero()).for_each(|v| *v = *v * *slope);
             }
             out
         }
         Op::Act(act) => x().map(|v| activate(*act, v)),
+        Op::Binary(Binary::Add) if (x().channels, x().pixels()) == (inputs[1].channels, inputs[1].pixels()) => {
+            let data = x().data.iter().zip(&inputs[1].data).map(|(a, b)| *a + *b).collect();
+            Map { data, ..*x() }
+        }
         Op::Binary(binary) => {
             let mut out = x().clone();
             let pixels = out.pixels();
@@ -210,11 +254,11 @@ pub(crate) fn operate<T: Real>(node: &Node, inputs: &[&Map<T>], weights: &Weight
         Op::Softmax => softmax(x()),
         Op::PixelUnshuffle(r) => sequence::pixel_unshuffle(x(), *r),
         Op::LayerNorm { weight, bias, eps } => {
-            sequence::layer_norm(x(), &numbers(&weights[*weight]), &numbers(&weights[*bias]), *eps)
+            sequence::layer_norm(x(), &T::numbers(&weights[*weight]), &T::numbers(&weights[*bias]), *eps)
         }
         Op::Positions(table) => {
             let rows: Vec<usize> = (0..x().pixels()).collect();
-            let positions = sequence::rows(&numbers::<T>(&weights[*table]), x().channels, &rows);
+            let positions = sequence::rows(&T::numbers(&weights[*table]), x().channels, &rows);
             let data = x().data.iter().zip(positions.data).map(|(v, p)| *v + p).collect();
             Map { data, ..*x() }
         }
@@ -232,6 +276,46 @@ pub(crate) fn operate<T: Real>(node: &Node, inputs: &[&Map<T>], weights: &Weight
 
 /// Zero-padded convolution; kernel `[out, in, k, k]`, bias `[out]`.
 fn convolve<T: Real>(x: &Map<T>, kernel: &[T], bias: &[T], k: usize) -> Map<T> {
+    match T::PRODUCT {
+        Some(product) if k == 1 => multiply(product, x, &x.data, kernel, bias),
+        Some(product) if x.data.len() * k * k <= UNFOLDED => multiply(product, x, &unfolded(x, k), kernel, bias),
+        _ => sum(x, kernel, bias, k),
+    }
+}
+
+/// A convolution as the product of its kernel `[out, in k²]` and the unfolded map `[in k², pixels]`.
+fn multiply<T: Real>(product: Product<T>, x: &Map<T>, unfolded: &[T], kernel: &[T], bias: &[T]) -> Map<T> {
+    let (pixels, inner) = (x.pixels(), kernel.len() / bias.len());
+    let mut out = vec![T::zero(); bias.len() * pixels];
+    // Each thread multiplies a part of the kernel.
+    let rows = bias.len().div_ceil(rayon::current_num_threads()).next_multiple_of(8);
+    let parts = out.par_chunks_mut(rows * pixels).zip(kernel.par_chunks(rows * inner)).zip(bias.par_chunks(rows));
+    parts.for_each(|((out, kernel), bias)| {
+        out.chunks_mut(pixels).zip(bias).for_each(|(plane, bias)| plane.fill(*bias));
+        product(kernel, unfolded, out, [bias.len(), inner, pixels]);
+    });
+    Map::new(bias.len(), x.height, x.width, out)
+}
+
+/// For each channel and tap of a kernel of `k` x `k`, the pixels that it meets: `[channels k², pixels]`.
+fn unfolded<T: Real>(x: &Map<T>, k: usize) -> Vec<T> {
+    let (radius, taps) = (k / 2, k * k);
+    let mut out = vec![T::zero(); x.data.len() * taps];
+    out.par_chunks_mut(x.pixels()).enumerate().for_each(|(at, out)| {
+        let (plane, dy, dx) = (x.plane(at / taps), at % taps / k, at % k);
+        let (from, to) = (radius.saturating_sub(dx), (x.width + radius).saturating_sub(dx).min(x.width));
+        for y in radius.saturating_sub(dy)..(x.height + radius).saturating_sub(dy).min(x.height) {
+            if from < to {
+                let source = &plane[(y + dy - radius) * x.width..][from + dx - radius..to + dx - radius];
+                out[y * x.width..][from..to].copy_from_slice(source);
+            }
+        }
+    });
+    out
+}
+
+/// A convolution as it is defined.
+fn sum<T: Real>(x: &Map<T>, kernel: &[T], bias: &[T], k: usize) -> Map<T> {
     let (radius, taps) = (k / 2, k * k);
     let mut out = vec![T::zero(); bias.len() * x.pixels()];
     out.par_chunks_mut(x.pixels()).enumerate().for_each(|(o, plane)| {
@@ -342,10 +426,6 @@ fn softmax<T: Real>(x: &Map<T>) -> Map<T> {
         }
     }
     out
-}
-
-fn numbers<T: Real>(tensor: &Tensor) -> Vec<T> {
-    tensor.data().iter().map(|v| real(f64::from(*v))).collect()
 }
 
 pub(crate) fn real<T: Real>(v: f64) -> T {

@@ -21,14 +21,20 @@ pub(crate) fn pixel_unshuffle<T: Real>(x: &Map<T>, r: usize) -> Map<T> {
 /// `weight (x - mean) / sqrt(variance + ε) + bias` at each pixel.
 pub(crate) fn layer_norm<T: Real>(x: &Map<T>, weight: &[T], bias: &[T], eps: f64) -> Map<T> {
     let (pixels, count) = (x.pixels(), real::<T>(x.channels as f64));
+    let sums = |add: &dyn Fn(T, usize) -> T| {
+        let mut sums = vec![T::zero(); pixels];
+        for plane in x.data.chunks_exact(pixels) {
+            sums.iter_mut().zip(plane).enumerate().for_each(|(p, (sum, v))| *sum = *sum + add(*v, p));
+        }
+        sums
+    };
+    let means: Vec<T> = sums(&|v, _| v).into_iter().map(|sum| sum / count).collect();
+    let squares = sums(&|v, p| (v - means[p]).powi(2));
+    let scales: Vec<T> = squares.into_iter().map(|sum| (sum / count + real(eps)).sqrt().recip()).collect();
     let mut out = x.clone();
-    for p in 0..pixels {
-        let column = || (0..x.channels).map(|c| x.data[c * pixels + p]);
-        let mean = column().sum::<T>() / count;
-        let variance = column().map(|v| (v - mean).powi(2)).sum::<T>() / count;
-        let scale = (variance + real(eps)).sqrt().recip();
-        for c in 0..x.channels {
-            out.data[c * pixels + p] = (x.data[c * pixels + p] - mean) * scale * weight[c] + bias[c];
+    for ((plane, weight), bias) in out.data.chunks_exact_mut(pixels).zip(weight).zip(bias) {
+        for ((v, mean), scale) in plane.iter_mut().zip(&means).zip(&scales) {
+            *v = (*v - *mean) * *scale * *weight + *bias;
         }
     }
     out
@@ -53,17 +59,23 @@ pub(crate) fn attend<T: Real>([q, k, v]: [&Map<T>; 3], heads: usize, causal: boo
     let mut out = vec![T::zero(); q.data.len()];
     out.par_chunks_mut(size * pixels).enumerate().for_each(|(head, out)| {
         let channels = || head * size..(head + 1) * size;
+        // Pixel by pixel, so that what a pixel gives is added to all channels at once.
+        let values: Vec<T> = (0..pixels).flat_map(|s| channels().map(move |c| v.plane(c)[s])).collect();
         for p in 0..pixels {
             let seen = if causal { p + 1 } else { pixels };
-            let score = |s: usize| channels().map(|c| q.plane(c)[p] * k.plane(c)[s]).sum::<T>() * scale;
-            let scores: Vec<T> = (0..seen).map(score).collect();
-            let top = scores.iter().copied().fold(T::neg_infinity(), T::max);
-            let weights: Vec<T> = scores.iter().map(|s| (*s - top).exp()).collect();
-            let total: T = weights.iter().copied().sum();
-            for (i, c) in channels().enumerate() {
-                let sum: T = weights.iter().zip(v.plane(c)).map(|(w, v)| *w * *v).sum();
-                out[i * pixels + p] = sum / total;
+            let mut scores = vec![T::zero(); seen];
+            for c in channels() {
+                let query = q.plane(c)[p];
+                scores.iter_mut().zip(k.plane(c)).for_each(|(score, key)| *score = *score + query * *key);
             }
+            let top = scores.iter().map(|s| *s * scale).fold(T::neg_infinity(), T::max);
+            let weights: Vec<T> = scores.iter().map(|s| (*s * scale - top).exp()).collect();
+            let total: T = weights.iter().copied().sum();
+            let mut sums = vec![T::zero(); size];
+            for (weight, values) in weights.iter().zip(values.chunks_exact(size)) {
+                sums.iter_mut().zip(values).for_each(|(sum, value)| *sum = *sum + *weight * *value);
+            }
+            sums.iter().enumerate().for_each(|(i, sum)| out[i * pixels + p] = *sum / total);
         }
     });
     Map::new(q.channels, q.height, q.width, out)

@@ -19,6 +19,7 @@ mod isa;
 mod lanes;
 mod mask;
 mod planar;
+mod product;
 mod row;
 mod winograd;
 
@@ -27,6 +28,7 @@ pub use elementwise::{add_scaled, multiply_channels, prelu_channels, scale_and_a
 pub use isa::Isa;
 pub use mask::{MaskScale, mask_row};
 pub use planar::{PlanarConv, PlanarKernel, PlanarStore};
+pub use product::add_product;
 pub use row::{LANES, RowShape};
 
 /// An activation that is applied as a row is stored.

@@ -29,14 +29,13 @@ pub struct BatchEncoder {
 const BATCH: usize = 128;
 
 impl BatchEncoder {
-    /// Reads an encoder's file.
+    /// Reads an encoder's file, CLIP's weights among them.
     ///
     /// # Errors
     /// [`DataError`] names the file and what is wrong with it.
     pub fn open(path: &Path) -> Result<Self, DataError> {
         let wrong = |why: String| DataError { path: path.to_owned(), why };
-        let bytes = std::fs::read(path).map_err(|e| wrong(format!("cannot be read: {e}")))?;
-        let file = EncoderFile::parse(path, &bytes).map_err(|e| wrong(e.to_string()))?;
+        let file = EncoderFile::read(path, None).map_err(|e| wrong(e.to_string()))?;
         let id = pdn::Encoder::new(path, file.clone()).map_err(|e| wrong(e.to_string()))?.id().to_owned();
         let network = |e: NetworkError| wrong(e.to_string());
         let tokenizer = Tokenizer::new(file.clip.text.vocabulary).ok_or_else(|| wrong("its vocabulary".into()))?;

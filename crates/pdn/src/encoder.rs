@@ -1,10 +1,11 @@
 //! Encoders: what turns a sentence or a picture into an embedding that steers a network.
 
+use crate::clip_file::{self, Activation};
 use crate::tokenizer::Tokenizer;
 use pdn_engine::{Map, RunError, reference};
-use pdn_image::{Picture, resize_to};
-use pdn_network::checkpoint::{self, Precision};
-use pdn_network::zoo::Clip;
+use pdn_image::{Picture, centre_square, resize_to};
+use pdn_network::checkpoint::{self, Checkpoint, Precision};
+use pdn_network::zoo::{Clip, ClipLayout};
 use pdn_network::{Card, Network, NetworkError, Tensors, Weights, fingerprint};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -30,6 +31,7 @@ pub struct Encoder {
     text: (Network, Weights),
     picture: (Network, Weights),
     tokenizer: Tokenizer,
+    truncates: bool,
 }
 
 /// An encoder as its file holds it.
@@ -41,10 +43,29 @@ pub struct EncoderFile {
     pub mean: [f64; 3],
     /// By what it is then divided.
     pub deviation: [f64; 3],
+    /// How a picture is brought to the picture tower's square.
+    pub framing: Framing,
     /// What it is.
     pub card: Card,
     /// Both towers' tensors, by name.
     pub tensors: Tensors,
+}
+
+/// How a picture is brought to the square that a picture tower looks at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Framing {
+    /// Squeezed to it by MATLAB's bicubic, all of it: what this project's own encoders are trained with.
+    #[default]
+    Squeeze,
+    /// Its shorter side resized by Pillow's bicubic, the middle of the longer one: CLIP's.
+    CentreCrop,
+}
+
+impl Framing {
+    fn is_squeeze(&self) -> bool {
+        *self == Self::Squeeze
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -52,6 +73,8 @@ struct FileCard {
     clip: Clip,
     mean: [f64; 3],
     deviation: [f64; 3],
+    #[serde(default, skip_serializing_if = "Framing::is_squeeze")]
+    framing: Framing,
     sha256: String,
     #[serde(flatten)]
     card: Card,
@@ -71,11 +94,27 @@ pub enum EncoderError {
         /// What is wrong.
         why: String,
     },
+    /// Which GELU its towers have is said nowhere.
+    #[error(
+        "{path}: CLIP's weights in the layout of {layout}, which do not say whether their activation is the quick GELU: \
+         expected the {} that came with them beside the file, or --encoder-activation quick-gelu (OpenAI's weights) or \
+         gelu (most others); the wrong one gives embeddings that look right",
+        .layout.config()
+    )]
+    Activation {
+        /// The file.
+        path: PathBuf,
+        /// Whose names its tensors have.
+        layout: ClipLayout,
+    },
     /// The sentence has no words.
     #[error("the prompt is empty: expected a sentence that says what the picture shows")]
     EmptyText,
     /// The sentence is longer than the encoder reads.
-    #[error("the prompt has {found} tokens, more than the {limit} that the encoder reads: use a shorter sentence")]
+    #[error(
+        "the prompt has {found} tokens, more than the {limit} that the encoder reads: use a shorter sentence, or \
+         have it truncated (--truncate-prompt)"
+    )]
     LongText {
         /// Its tokens, with its start and end.
         found: usize,
@@ -88,12 +127,33 @@ pub enum EncoderError {
 }
 
 impl EncoderFile {
-    /// Reads an encoder's file from memory; messages name `path`.
+    /// Reads an encoder's file: one of this project's, or CLIP's weights by OpenAI, open_clip or Hugging Face transformers.
+    /// Of those `activation` says which GELU they have; without it the file, or the configuration beside it, must.
+    ///
+    /// # Errors
+    /// [`EncoderError::Checkpoint`], [`EncoderError::File`] or [`EncoderError::Activation`].
+    pub fn read(path: &Path, activation: Option<Activation>) -> Result<Self, EncoderError> {
+        let read = checkpoint::read(path)?;
+        match read.metadata.contains_key(CARD) {
+            false => clip_file::read(path, read, activation),
+            true if activation.is_some() => {
+                let why = "its card says its activation: leave it out".into();
+                Err(EncoderError::File { path: path.to_owned(), why })
+            }
+            true => Self::from_checkpoint(path, read),
+        }
+    }
+
+    /// Reads a file of one of this project's encoders from memory; messages name `path`.
     ///
     /// # Errors
     /// [`EncoderError::Checkpoint`] or [`EncoderError::File`].
     pub fn parse(path: &Path, bytes: &[u8]) -> Result<Self, EncoderError> {
         let read = checkpoint::parse(bytes).map_err(|why| checkpoint::Error { path: path.to_owned(), why })?;
+        Self::from_checkpoint(path, read)
+    }
+
+    fn from_checkpoint(path: &Path, read: Checkpoint) -> Result<Self, EncoderError> {
         let wrong = |why: String| EncoderError::File { path: path.to_owned(), why };
         let Some(card) = read.metadata.get(CARD) else {
             return Err(wrong("is no encoder: its metadata has no `pdn.encoder`".into()));
@@ -103,23 +163,27 @@ impl EncoderFile {
         if fingerprint(&read.tensors) != card.sha256 {
             return Err(wrong("the weights have another sha256 than its card says: the file is damaged".into()));
         }
-        let FileCard { clip, mean, deviation, card, .. } = card;
-        Ok(Self { clip, mean, deviation, card, tensors: read.tensors })
+        let FileCard { clip, mean, deviation, framing, card, .. } = card;
+        Ok(Self { clip, mean, deviation, framing, card, tensors: read.tensors })
     }
 
     /// The bytes of its file.
     pub fn to_bytes(&self, precision: Precision) -> Vec<u8> {
         let tensors = precision.round(&self.tensors);
-        let Self { clip, mean, deviation, card, .. } = self.clone();
-        let card = FileCard { clip, mean, deviation, card, sha256: fingerprint(&tensors) };
+        let Self { clip, mean, deviation, framing, card, .. } = self;
+        let (clip, mean, deviation, framing) = (clip.clone(), *mean, *deviation, *framing);
+        let card = FileCard { clip, mean, deviation, framing, card: card.clone(), sha256: fingerprint(&tensors) };
         let card = serde_json::to_string(&card).expect("a card is JSON");
         checkpoint::write(&tensors, HashMap::from([(CARD.to_owned(), card)]), precision)
     }
 
-    /// A picture as the picture tower looks at it: squeezed to its square, in its range.
+    /// A picture as the picture tower looks at it: brought to its square, in its range.
     pub fn look(&self, picture: &Picture) -> Map<f32> {
         let side = self.clip.side();
-        let square = resize_to(&picture.clone().with_alpha(None), side, side);
+        let square = match self.framing {
+            Framing::Squeeze => resize_to(&picture.clone().with_alpha(None), side, side),
+            Framing::CentreCrop => centre_square(picture, side),
+        };
         let number = |v: u8, c: usize| ((f64::from(v) / 255.0 - self.mean[c]) / self.deviation[c]) as f32;
         let data = (0..3).flat_map(|c| square.plane(c).map(move |v| number(v, c))).collect();
         Map::new(3, side, side, data)
@@ -127,27 +191,32 @@ impl EncoderFile {
 }
 
 impl Encoder {
-    /// Reads an encoder's file.
+    /// Reads an encoder's file: one of this project's, or CLIP's weights ([`EncoderFile::read`]).
     ///
     /// # Errors
-    /// [`EncoderError::Checkpoint`] or [`EncoderError::File`], which name the file.
+    /// [`EncoderError::Checkpoint`], [`EncoderError::File`] or [`EncoderError::Activation`], which name the file.
     pub fn open(path: &Path) -> Result<Self, EncoderError> {
-        let file = |why: checkpoint::Fault| checkpoint::Error { path: path.to_owned(), why };
-        let bytes = std::fs::read(path).map_err(|e| {
-            file(match e.kind() {
-                std::io::ErrorKind::NotFound => checkpoint::Fault::Missing,
-                std::io::ErrorKind::IsADirectory => checkpoint::Fault::Folder,
-                _ => checkpoint::Fault::Io(e),
-            })
-        })?;
-        Self::new(path, EncoderFile::parse(path, &bytes)?)
+        Self::new(path, EncoderFile::read(path, None)?)
+    }
+
+    /// As [`Self::open`], of CLIP's weights with this activation, whatever is said beside them.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_with(path: &Path, activation: Activation) -> Result<Self, EncoderError> {
+        Self::new(path, EncoderFile::read(path, Some(activation))?)
+    }
+
+    /// The same encoder, which reads of a sentence that is too long as much as it can, as OpenAI's `truncate` does.
+    pub fn truncating(self) -> Self {
+        Self { truncates: true, ..self }
     }
 
     /// An encoder from its file's contents; messages name `path`.
     ///
     /// # Errors
     /// [`EncoderError::File`] where the tensors are not the towers'.
-    pub fn new(path: &Path, file: EncoderFile) -> Result<Self, EncoderError> {
+    pub fn new(path: &Path, mut file: EncoderFile) -> Result<Self, EncoderError> {
         let wrong = |why: String| EncoderError::File { path: path.to_owned(), why };
         let network = |error: NetworkError| wrong(error.to_string());
         let tokenizer = Tokenizer::new(file.clip.text.vocabulary).ok_or_else(|| {
@@ -155,12 +224,14 @@ impl Encoder {
         })?;
         let (text, picture) =
             (file.clip.text_network().map_err(network)?, file.clip.picture_network().map_err(network)?);
+        let id = format!("{}@{}", file.card.name, &fingerprint(&file.tensors)[..12]);
+        let tensors = std::mem::take(&mut file.tensors);
         let (of_picture, of_text) =
-            file.tensors.clone().into_iter().partition(|(name, _): &(String, _)| name.starts_with("visual."));
+            tensors.into_iter().partition(|(name, _): &(String, _)| name.starts_with("visual."));
         let text_weights = text.bind(of_text).map_err(network)?;
         let picture_weights = picture.bind(of_picture).map_err(network)?;
-        let id = format!("{}@{}", file.card.name, &fingerprint(&file.tensors)[..12]);
-        Ok(Self { id, text: (text, text_weights), picture: (picture, picture_weights), tokenizer, file })
+        let (text, picture) = ((text, text_weights), (picture, picture_weights));
+        Ok(Self { id, text, picture, tokenizer, truncates: false, file })
     }
 
     /// Its name and the beginning of its weights' fingerprint: what embeddings and models name it by.
@@ -193,10 +264,20 @@ impl Encoder {
     /// # Errors
     /// [`EncoderError::EmptyText`] or [`EncoderError::LongText`].
     pub fn tokens(&self, text: &str) -> Result<Vec<usize>, EncoderError> {
-        let tokens = self.tokenizer.encode(text);
+        let (mut tokens, end) = (self.tokenizer.encode(text), self.file.clip.text.vocabulary - 1);
         match (tokens.len(), self.file.clip.text.context) {
-            (..=2, _) => Err(EncoderError::EmptyText),
-            (found, limit) if found > limit => Err(EncoderError::LongText { found, limit }),
+            (found, limit) if found > limit && self.truncates => {
+                tokens.truncate(limit);
+                tokens[limit - 1] = end;
+            }
+            (found, limit) if found > limit => return Err(EncoderError::LongText { found, limit }),
+            _ => {}
+        }
+        // A sentence may spell the end token out, and its vector is then taken there.
+        let first = tokens.iter().position(|token| *token == end).unwrap_or_default();
+        tokens.truncate(first + 1);
+        match tokens.len() {
+            ..=2 => Err(EncoderError::EmptyText),
             _ => Ok(tokens),
         }
     }

@@ -16,10 +16,13 @@
 mod bundled;
 mod cache;
 mod captions;
+mod clip_file;
 mod convert;
 mod embedding_file;
 mod encoder;
 mod export;
+#[cfg(feature = "hub")]
+mod hub;
 mod prompt;
 mod regions;
 mod tokenizer;
@@ -28,9 +31,12 @@ mod upscaler;
 pub use bundled::{DEFAULT_MODEL, bundled_encoder, bundled_model, bundled_models};
 pub use cache::{Content, EmbeddingCache};
 pub use captions::{CaptionError, Captioned, Captions, read_captions, read_lines, sidecar};
+pub use clip_file::Activation;
 pub use embedding_file::{EmbeddingError, embeddings_to_bytes, read_embeddings};
-pub use encoder::{Embedding, Encoder, EncoderError, EncoderFile};
+pub use encoder::{Embedding, Encoder, EncoderError, EncoderFile, Framing};
 pub use export::{deployed, onnx};
+#[cfg(feature = "hub")]
+pub use hub::{Hub, HubError, ShowDownload};
 pub use pdn_engine::{Isa, Map, Plan, RunError, RunOptions as Options};
 pub use pdn_image::{
     ColourSpace, CompareError, Degradation, Error as FileError, Fault as FileFault, Limits, Picture, Protocol,

@@ -1,16 +1,29 @@
 //! CLIP's tokenizer: byte pairs, merged in the order in which they were learned.
 //!
-//! With CLIP's vocabulary of 49,408 it is the `instant-clip-tokenizer` crate, which is what OpenAI's is. A smaller
-//! vocabulary keeps the first of CLIP's merges. The crate does not give out the merges, only the piece that each made, so
-//! neighbours are merged wherever together they are such a piece, the earliest first. Pieces that are no whole characters
-//! are left out: rare letters are spelled in bytes.
+//! As OpenAI's (`clip/simple_tokenizer.py`) it takes HTML's entities for what they stand for, twice, as some captions need
+//! it, and lower-cases; `<|startoftext|>` and `<|endoftext|>` are tokens also in a sentence. What OpenAI leaves to ftfy is
+//! done as far as sentences need it: characters are composed (NFC), curly quotes straightened, ligatures and wide letters
+//! spelled out, control characters dropped. Text that was decoded wrongly is not repaired.
+//!
+//! With CLIP's vocabulary of 49,408 words are merged by the `instant-clip-tokenizer` crate. A smaller vocabulary keeps the
+//! first of CLIP's merges. The crate does not give out the merges, only the piece that each made, so neighbours are merged
+//! wherever together they are such a piece, the earliest first. Pieces that are no whole characters are left out: rare letters
+//! are spelled in bytes.
 
 use instant_clip_tokenizer::{Token, Tokenizer as Clip};
 use regex::Regex;
 use std::collections::HashMap;
+use unicode_normalization::UnicodeNormalization;
 
 /// CLIP's own vocabulary.
 const CLIP_VOCABULARY: usize = 49408;
+
+/// The start and end of a sentence, spelled out.
+const START: &str = "<|startoftext|>";
+const END: &str = "<|endoftext|>";
+
+/// What is a word, or one of the above.
+const WORDS: &str = r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+";
 
 /// Tokens that stand for single bytes: each once within a word and once at its end.
 const BYTES: usize = 256;
@@ -18,6 +31,7 @@ const BYTES: usize = 256;
 /// Turns sentences into tokens.
 pub struct Tokenizer {
     kind: Kind,
+    words: Regex,
     vocabulary: usize,
 }
 
@@ -28,7 +42,6 @@ enum Kind {
 
 /// The first merges of CLIP's.
 struct First {
-    words: Regex,
     /// For each byte its token within a word.
     bytes: [usize; BYTES],
     /// Whole pieces; one that ends a word has a blank after it.
@@ -52,23 +65,86 @@ impl Tokenizer {
             }
             _ => return None,
         };
-        Some(Self { kind, vocabulary })
+        Some(Self { kind, words: Regex::new(WORDS).expect("a fixed expression"), vocabulary })
     }
 
     /// The tokens of a sentence between its start and its end.
     pub fn encode(&self, text: &str) -> Vec<usize> {
-        let mut tokens = vec![self.vocabulary - 2];
-        match &self.kind {
-            Kind::Clip(clip) => {
-                let mut found = Vec::new();
-                clip.encode(text, &mut found);
-                tokens.extend(found.into_iter().map(|token| usize::from(token.to_u16())));
+        let (start, end) = (self.vocabulary - 2, self.vocabulary - 1);
+        let mut tokens = vec![start];
+        for word in self.words.find_iter(&clean(text)).map(|word| word.as_str()) {
+            match (word, &self.kind) {
+                (START, _) => tokens.push(start),
+                (END, _) => tokens.push(end),
+                (_, Kind::Clip(clip)) => {
+                    let mut found = Vec::new();
+                    clip.encode(word, &mut found);
+                    tokens.extend(found.into_iter().map(|token| usize::from(token.to_u16())));
+                }
+                (_, Kind::First(first)) => first.encode(word, &mut tokens),
             }
-            Kind::First(first) => first.encode(text, &mut tokens),
         }
-        tokens.push(self.vocabulary - 1);
+        tokens.push(end);
         tokens
     }
+}
+
+/// A sentence as it is cut into words.
+fn clean(text: &str) -> String {
+    // Up to the first line with a tag ftfy does this as often as it changes something.
+    let tag = text.find('<').map_or(text.len(), |at| text[..at].rfind('\n').map_or(0, |end| end + 1));
+    let (plainly, tagged) = text.split_at(tag);
+    let mut text = plainly.to_owned();
+    while let Some(next) = Some(unescaped(&text)).filter(|next| *next != text) {
+        text = next;
+    }
+    let text: String = (text + tagged).chars().filter(|c| !is_control(*c)).flat_map(plain).nfc().collect();
+    unescaped(&unescaped(&text)).to_lowercase()
+}
+
+/// The text with HTML's entities taken for what they stand for; as Python's `html.unescape` it drops control characters.
+fn unescaped(text: &str) -> String {
+    htmlize::unescape(text).chars().filter(|c| !is_control(*c)).collect()
+}
+
+/// What ftfy drops: control characters that are no white space, and marks that say how text is stored or laid out.
+fn is_control(c: char) -> bool {
+    matches!(c, '\0'..='\x08' | '\x0b' | '\x0e'..='\x1f' | '\x7f' | '\u{206a}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffc}')
+}
+
+/// A character as ftfy spells it.
+fn plain(c: char) -> impl Iterator<Item = char> {
+    let spelled: &[char] = match c {
+        '\u{2bc}' | '\u{2018}'..='\u{201b}' => &['\''],
+        '\u{201c}'..='\u{201f}' => &['"'],
+        'Ĳ' => &['I', 'J'],
+        'ĳ' => &['i', 'j'],
+        'ŉ' => &['\'', 'n'],
+        'Ǳ' => &['D', 'Z'],
+        'ǲ' => &['D', 'z'],
+        'ǳ' => &['d', 'z'],
+        'Ǆ' => &['D', 'Ž'],
+        'ǅ' => &['D', 'ž'],
+        'ǆ' => &['d', 'ž'],
+        'Ǉ' => &['L', 'J'],
+        'ǈ' => &['L', 'j'],
+        'ǉ' => &['l', 'j'],
+        'Ǌ' => &['N', 'J'],
+        'ǋ' => &['N', 'j'],
+        'ǌ' => &['n', 'j'],
+        'ﬀ' => &['f', 'f'],
+        'ﬁ' => &['f', 'i'],
+        'ﬂ' => &['f', 'l'],
+        'ﬃ' => &['f', 'f', 'i'],
+        'ﬄ' => &['f', 'f', 'l'],
+        'ﬅ' => &['ſ', 't'],
+        'ﬆ' => &['s', 't'],
+        _ => &[],
+    };
+    let wide = matches!(c, '\u{3000}' | '\u{ff01}'..='\u{ffef}');
+    let own = (spelled.is_empty() && !wide).then_some(c);
+    let folded = wide.then(|| [c].into_iter().nfkc());
+    spelled.iter().copied().chain(own).chain(folded.into_iter().flatten())
 }
 
 impl First {
@@ -82,19 +158,16 @@ impl First {
         let (first, rest): (Vec<u8>, Vec<u8>) = (0..=u8::MAX).partition(|b| printed(*b));
         let mut bytes = [0; BYTES];
         first.into_iter().chain(rest).enumerate().for_each(|(token, byte)| bytes[usize::from(byte)] = token);
-        let words = Regex::new(r"'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+").expect("a fixed expression");
-        Self { words, bytes, pieces }
+        Self { bytes, pieces }
     }
 
-    fn encode(&self, text: &str, tokens: &mut Vec<usize>) {
-        for word in self.words.find_iter(&text.to_lowercase()) {
-            // A blank ends the word's last part, as it does in the pieces.
-            let word = format!("{} ", word.as_str());
-            for part in self.parts(&word) {
-                match self.pieces.get(part) {
-                    Some(token) => tokens.push(*token),
-                    None => tokens.extend(self.spelled(part)),
-                }
+    fn encode(&self, word: &str, tokens: &mut Vec<usize>) {
+        // A blank ends the word's last part, as it does in the pieces.
+        let word = format!("{word} ");
+        for part in self.parts(&word) {
+            match self.pieces.get(part) {
+                Some(token) => tokens.push(*token),
+                None => tokens.extend(self.spelled(part)),
             }
         }
     }

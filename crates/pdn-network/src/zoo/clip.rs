@@ -102,11 +102,26 @@ pub enum PictureTower {
 impl Clip {
     /// OpenAI's ViT-B/32.
     pub fn vit_b_32() -> Self {
-        let blocks = |width, heads| Transformer { width, heads, layers: 12, quick_gelu: true };
+        Self::openai(512, 32, (512, 12), (768, 12))
+    }
+
+    /// OpenAI's ViT-B/16.
+    pub fn vit_b_16() -> Self {
+        Self::openai(512, 16, (512, 12), (768, 12))
+    }
+
+    /// OpenAI's ViT-L/14.
+    pub fn vit_l_14() -> Self {
+        Self::openai(768, 14, (768, 12), (1024, 24))
+    }
+
+    /// A size of OpenAI's: of each tower its channels and blocks.
+    fn openai(dim: usize, patch: usize, text: (usize, usize), picture: (usize, usize)) -> Self {
+        let blocks = |(width, layers)| Transformer { width, heads: width / 64, layers, quick_gelu: true };
         Self {
-            dim: 512,
-            text: TextTower { vocabulary: 49408, context: 77, blocks: blocks(512, 8), reading: Reading::End },
-            picture: PictureTower::Vit { side: 224, patch: 32, blocks: blocks(768, 12) },
+            dim,
+            text: TextTower { vocabulary: 49408, context: 77, blocks: blocks(text), reading: Reading::End },
+            picture: PictureTower::Vit { side: 224, patch, blocks: blocks(picture) },
         }
     }
 
@@ -244,12 +259,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn vit_b_32_has_the_published_count_of_parameters() {
-        let clip = Clip::vit_b_32();
-        let text = clip.text_network().unwrap().summary().parameters;
-        let picture = clip.picture_network().unwrap().summary().parameters;
-        // 151,277,313 with the logit scale, which is no part of a tower.
-        assert_eq!(text + picture, 151_277_312);
+    fn openai_s_sizes_have_the_published_counts_of_parameters() {
+        // Each with the logit scale, which is no part of a tower.
+        for (clip, published) in
+            [(Clip::vit_b_32(), 151_277_313), (Clip::vit_b_16(), 149_620_737), (Clip::vit_l_14(), 427_616_513)]
+        {
+            let text = clip.text_network().unwrap().summary().parameters;
+            let picture = clip.picture_network().unwrap().summary().parameters;
+            assert_eq!(text + picture + 1, published);
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@
 
 mod carn;
 mod clip;
+mod clip_layouts;
 mod edsr;
 mod imdn;
 mod layout;
@@ -19,6 +20,7 @@ mod srvgg;
 
 pub use carn::Carn;
 pub use clip::{Clip, PictureTower, Reading, TextTower, Transformer};
+pub use clip_layouts::{ClipLayout, ClipSettings};
 pub use edsr::Edsr;
 pub use imdn::Imdn;
 pub use layout::{Layout, RecogniseError, Recognised, recognise};

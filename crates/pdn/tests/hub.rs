@@ -1,0 +1,311 @@
+//! Encoders from a hub: a server here that speaks as the hub does, and is cut short, wrong or absent as networks are.
+
+use pdn::{Hub, HubError};
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+const REPO: &str = "someone/clip";
+const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
+const CONFIG: &[u8] = b"{\"model_type\": \"clip\"}";
+
+/// What the server does.
+#[derive(Clone, Default)]
+struct Behaviour {
+    /// The weights, by name; their configuration is there as well.
+    weights: Vec<(&'static str, Vec<u8>)>,
+    /// The etag that the hub says of weights, where that is not their sha256.
+    etag: Option<String>,
+    /// After how many bytes of a body the connection is closed, for each request for one.
+    cuts: Vec<usize>,
+    /// Whether the model has another name by now, to which the hub redirects.
+    renamed: bool,
+    /// The token that the hub wants.
+    token: Option<&'static str>,
+}
+
+/// A hub, and a store on another port to which it redirects; both log requests as `METHOD path range`.
+struct Server {
+    hub: String,
+    log: Arc<Mutex<Vec<String>>>,
+}
+
+struct Request {
+    method: String,
+    path: String,
+    headers: HashMap<String, String>,
+}
+
+impl Request {
+    fn read(stream: &TcpStream) -> Option<Self> {
+        let mut lines = BufReader::new(stream).lines().map_while(Result::ok);
+        let first = lines.next()?;
+        let mut words = first.split(' ');
+        let (method, path) = (words.next()?.to_owned(), words.next()?.to_owned());
+        let headers = lines.take_while(|line| !line.is_empty()).filter_map(|line| {
+            let (name, value) = line.split_once(':')?;
+            Some((name.to_ascii_lowercase(), value.trim().to_owned()))
+        });
+        Some(Self { method, path, headers: headers.collect() })
+    }
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    use sha2::{Digest, Sha256};
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn serve(answer: impl Fn(&Request) -> (Vec<u8>, Option<usize>) + Send + Sync + 'static) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let answer = Arc::new(answer);
+    thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            let answer = Arc::clone(&answer);
+            thread::spawn(move || {
+                let Some(request) = Request::read(&stream) else { return };
+                let (bytes, cut) = answer(&request);
+                let _ = (&stream).write_all(&bytes[..cut.unwrap_or(bytes.len()).min(bytes.len())]);
+            });
+        }
+    });
+    address
+}
+
+/// An answer with its head, whose connection is closed after so many bytes of the body.
+fn answer(status: &str, headers: &[String], body: &[u8], cut: Option<usize>) -> (Vec<u8>, Option<usize>) {
+    let mut bytes = format!("HTTP/1.1 {status}\r\nconnection: close\r\n").into_bytes();
+    headers.iter().for_each(|header| bytes.extend(format!("{header}\r\n").bytes()));
+    bytes.extend(b"\r\n");
+    let cut = cut.map(|cut| bytes.len() + cut);
+    bytes.extend(body);
+    (bytes, cut)
+}
+
+impl Server {
+    fn new(behaviour: Behaviour) -> Self {
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let (of_store, of_hub) = (Arc::clone(&log), Arc::clone(&log));
+        let stored = behaviour.clone();
+        let cuts = Mutex::new(behaviour.cuts.clone());
+        let store = serve(move |request| {
+            let range = request.headers.get("range").cloned();
+            of_store.lock().unwrap().push(format!(
+                "{} {} {}",
+                request.method,
+                request.path,
+                range.as_deref().unwrap_or("")
+            ));
+            assert!(!request.headers.contains_key("authorization"), "the store is not told the token");
+            let name = request.path.trim_start_matches("/store/");
+            let Some((_, body)) = stored.weights.iter().find(|(known, _)| *known == name) else {
+                return answer("404 Not Found", &[], b"", None);
+            };
+            let from: usize = range.map_or(0, |range| range["bytes=".len()..].trim_end_matches('-').parse().unwrap());
+            let mut cuts = cuts.lock().unwrap();
+            let cut = (!cuts.is_empty()).then(|| cuts.remove(0));
+            let status = if from > 0 { "206 Partial Content" } else { "200 OK" };
+            answer(status, &[format!("content-length: {}", body.len() - from)], &body[from..], cut)
+        });
+        let hub = serve(move |request| {
+            of_hub.lock().unwrap().push(format!("{} {}", request.method, request.path));
+            let not_found = || answer("404 Not Found", &["content-length: 0".into()], b"", None);
+            if behaviour
+                .token
+                .is_some_and(|token| request.headers.get("authorization") != Some(&format!("Bearer {token}")))
+            {
+                return answer("401 Unauthorized", &["content-length: 0".into()], b"", None);
+            }
+            let Some((repo, rest)) = request.path.split_once("/resolve/") else { return not_found() };
+            if behaviour.renamed && repo == format!("/{REPO}") {
+                let there = format!("location: /new/name/resolve/{rest}");
+                return answer("307 Temporary Redirect", &[there, "content-length: 0".into()], b"", None);
+            }
+            let Some((_, name)) = rest.split_once('/') else { return not_found() };
+            let commit = format!("x-repo-commit: {COMMIT}");
+            if name == "config.json" {
+                let head = [commit, "etag: \"aaaa\"".into(), format!("content-length: {}", CONFIG.len())];
+                let body: &[u8] = if request.method == "HEAD" { b"" } else { CONFIG };
+                return answer("200 OK", &head, body, None);
+            }
+            let Some((_, body)) = behaviour.weights.iter().find(|(known, _)| *known == name) else {
+                return not_found();
+            };
+            let etag = behaviour.etag.clone().unwrap_or_else(|| sha256(body));
+            let head = [
+                commit,
+                format!("x-linked-etag: \"{etag}\""),
+                format!("x-linked-size: {}", body.len()),
+                format!("location: {store}/store/{name}"),
+                "content-length: 0".into(),
+            ];
+            answer("302 Found", &head, b"", None)
+        });
+        Self { hub, log }
+    }
+
+    fn hub(&self, cache: &Path) -> Hub {
+        Hub { endpoint: self.hub.clone(), cache: cache.to_owned(), token: None, offline: false }
+    }
+
+    fn log(&self) -> Vec<String> {
+        self.log.lock().unwrap().clone()
+    }
+
+    /// The requests for bodies of weights.
+    fn bodies(&self) -> Vec<String> {
+        self.log().into_iter().filter(|line| line.starts_with("GET /store/")).collect()
+    }
+}
+
+fn weights() -> Vec<u8> {
+    (0..200_000_u32).flat_map(|i| i.wrapping_mul(2_654_435_761).to_le_bytes()).collect()
+}
+
+fn plain() -> Behaviour {
+    Behaviour { weights: vec![("model.safetensors", weights())], ..Behaviour::default() }
+}
+
+fn fetch(hub: &Hub) -> Result<std::path::PathBuf, HubError> {
+    hub.encoder(REPO, &mut |_, done, size| {
+        assert!(done <= size);
+        true
+    })
+}
+
+/// Every file under a folder that is no lock, with its length.
+fn files(folder: &Path) -> Vec<(String, u64)> {
+    let mut found = Vec::new();
+    let mut left = vec![folder.to_owned()];
+    while let Some(folder) = left.pop() {
+        for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
+            match entry.file_type().unwrap().is_dir() {
+                true if entry.file_name() == ".locks" => {}
+                true => left.push(entry.path()),
+                false => found.push((entry.file_name().into_string().unwrap(), entry.metadata().unwrap().len())),
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn a_model_is_fetched_once_into_the_hub_s_layout() {
+    for renamed in [false, true] {
+        let (server, cache) = (Server::new(Behaviour { renamed, ..plain() }), tempfile::tempdir().unwrap());
+        let hub = server.hub(cache.path());
+        let path = fetch(&hub).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), weights());
+        assert_eq!(std::fs::read(path.with_file_name("config.json")).unwrap(), CONFIG);
+        let folder = cache.path().join("models--someone--clip");
+        assert_eq!(path, folder.join("snapshots").join(COMMIT).join("model.safetensors"));
+        assert_eq!(std::fs::read_to_string(folder.join("refs/main")).unwrap(), COMMIT);
+        assert!(folder.join("blobs").join(sha256(&weights())).is_file());
+        assert_eq!(server.bodies(), ["GET /store/model.safetensors "]);
+        let asked = server.log().len();
+        assert_eq!(fetch(&Hub { offline: true, ..hub.clone() }).unwrap(), path);
+        assert_eq!(fetch(&hub).unwrap(), path);
+        assert_eq!(server.log().len(), asked, "what is in the cache is not asked for");
+    }
+}
+
+#[test]
+fn a_download_that_is_cut_goes_on_where_it_was() {
+    let cuts = vec![300_000, 0, 100_000];
+    let (server, cache) = (Server::new(Behaviour { cuts, ..plain() }), tempfile::tempdir().unwrap());
+    let path = fetch(&server.hub(cache.path())).unwrap();
+    assert_eq!(std::fs::read(path).unwrap(), weights());
+    let ranges = ["", "bytes=300000-", "bytes=300000-", "bytes=400000-"];
+    assert_eq!(server.bodies(), ranges.map(|range| format!("GET /store/model.safetensors {range}")));
+}
+
+#[test]
+fn the_next_run_goes_on_as_well() {
+    let cuts = [vec![500_000], vec![0; 5]].concat();
+    let (server, cache) = (Server::new(Behaviour { cuts, ..plain() }), tempfile::tempdir().unwrap());
+    let hub = server.hub(cache.path());
+    let error = fetch(&hub).unwrap_err();
+    assert!(matches!(error, HubError::Cut { done: 500_000, size: 800_000, .. }), "{error}");
+    assert_eq!(std::fs::read(fetch(&hub).unwrap()).unwrap(), weights());
+    assert_eq!(server.bodies().last().unwrap(), "GET /store/model.safetensors bytes=500000-");
+}
+
+#[test]
+fn a_wrong_checksum_is_refused_and_nothing_kept() {
+    let (server, cache) =
+        (Server::new(Behaviour { etag: Some("ab".repeat(32)), ..plain() }), tempfile::tempdir().unwrap());
+    let error = fetch(&server.hub(cache.path())).unwrap_err();
+    assert!(matches!(&error, HubError::Checksum { found, .. } if *found == sha256(&weights())), "{error}");
+    let kept = files(cache.path());
+    assert!(
+        kept.iter().all(|(name, size)| ["aaaa", "config.json"].contains(&name.as_str()) && *size < 100),
+        "{kept:?}"
+    );
+}
+
+#[test]
+fn other_weights_are_looked_for_and_what_is_absent_is_said() {
+    let other = Behaviour { weights: vec![("pytorch_model.bin", weights())], ..Behaviour::default() };
+    let (server, cache) = (Server::new(other), tempfile::tempdir().unwrap());
+    assert!(fetch(&server.hub(cache.path())).unwrap().ends_with("pytorch_model.bin"));
+    let (server, cache) = (Server::new(Behaviour::default()), tempfile::tempdir().unwrap());
+    let error = fetch(&server.hub(cache.path())).unwrap_err();
+    assert!(matches!(error, HubError::NotFound { .. }) && error.to_string().contains("model.safetensors"), "{error}");
+    assert!(files(cache.path()).is_empty());
+}
+
+#[test]
+fn without_a_network_it_is_said_what_to_do() {
+    let cache = tempfile::tempdir().unwrap();
+    // A port that was free a moment ago.
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let hub = Hub { endpoint: format!("http://{port}"), cache: cache.path().to_owned(), token: None, offline: false };
+    for offline in [true, false] {
+        let error = fetch(&Hub { offline, ..hub.clone() }).unwrap_err();
+        assert!(matches!(error, HubError::Offline { .. }));
+        for word in ["model.safetensors", "config.json", "--encoder", REPO] {
+            assert!(error.to_string().contains(word), "{error}");
+        }
+        assert_eq!(error.to_string().contains("HF_HUB_OFFLINE"), offline, "{error}");
+    }
+}
+
+#[test]
+fn a_token_is_told_to_the_hub_alone() {
+    let (server, cache) = (Server::new(Behaviour { token: Some("secret"), ..plain() }), tempfile::tempdir().unwrap());
+    let hub = server.hub(cache.path());
+    let error = fetch(&hub).unwrap_err();
+    assert!(
+        matches!(error, HubError::Refused { status: 401, .. }) && error.to_string().contains("HF_TOKEN"),
+        "{error}"
+    );
+    assert!(fetch(&Hub { token: Some("secret".into()), ..hub }).is_ok());
+}
+
+#[test]
+fn two_at_once_fetch_it_once() {
+    let (server, cache) = (Server::new(plain()), tempfile::tempdir().unwrap());
+    let hub = server.hub(cache.path());
+    let both = [0, 1].map(|_| {
+        let hub = hub.clone();
+        thread::spawn(move || fetch(&hub).unwrap())
+    });
+    for path in both.map(|thread| thread.join().unwrap()) {
+        assert_eq!(std::fs::read(path).unwrap(), weights());
+    }
+    assert_eq!(server.bodies().len(), 1);
+}
+
+#[test]
+fn an_interrupted_download_is_kept() {
+    let (server, cache) = (Server::new(plain()), tempfile::tempdir().unwrap());
+    let hub = server.hub(cache.path());
+    let stop = hub.encoder(REPO, &mut |file, done, _| file == "config.json" || done < 100_000);
+    assert!(matches!(stop, Err(HubError::Interrupted)));
+    assert_eq!(std::fs::read(fetch(&hub).unwrap()).unwrap(), weights());
+    assert!(server.bodies()[1].contains("bytes="), "{:?}", server.bodies());
+}
