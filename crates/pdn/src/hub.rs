@@ -63,7 +63,7 @@ pub enum HubError {
     /// It is not in the cache, and the hub is not asked or cannot be reached.
     #[error(
         "{repo}: is not in the cache {}, and {why}: fetch {weights} and {config} of {endpoint}/{repo} where there is a \
-         network, put them in one folder, and give --encoder FOLDER/{weights}", .cache.display()
+         network, put them in one folder, and give --encoder FOLDER/{weights}", .cache.display(), weights = FILES[0].0, config = FILES[0].1
     )]
     Offline {
         /// The model.
@@ -74,10 +74,6 @@ pub enum HubError {
         endpoint: String,
         /// Why it is not fetched.
         why: String,
-        /// The file with its weights.
-        weights: &'static str,
-        /// The file with its configuration.
-        config: &'static str,
     },
     /// The hub has no such file.
     #[error("{repo}: {endpoint} has no such model, or it holds none of {files}")]
@@ -210,9 +206,8 @@ impl Hub {
     }
 
     fn unreachable(&self, repo: &str, why: String) -> HubError {
-        let (weights, config) = FILES[0];
         let (repo, cache, endpoint) = (repo.to_owned(), self.cache.clone(), self.endpoint.clone());
-        HubError::Offline { repo, cache, endpoint, why, weights, config }
+        HubError::Offline { repo, cache, endpoint, why }
     }
 }
 
