@@ -13,7 +13,7 @@ use crate::teacher::{FEATURES, WHOLE};
 use crate::weights::{flat, initial, tensors};
 use burn::tensor::module::adaptive_avg_pool2d;
 use burn::tensor::{Device, Int, Tensor, TensorData, activation};
-use pdn::EncoderFile;
+use pdn::{EncoderFile, Framing};
 use pdn_image::Picture;
 use pdn_network::checkpoint::Precision;
 use pdn_network::zoo::Clip;
@@ -196,7 +196,9 @@ impl Task for Pictures {
         let tower = self.picture.params.iter().zip(parameters);
         let mut tensors = self.text.clone();
         tensors.extend(tower.map(|(p, data)| (p.name.clone(), Stored::new(p.shape.clone(), data.clone()))));
-        let file = EncoderFile { clip: self.clip.clone(), mean: MEAN, deviation: DEVIATION, card, tensors };
+        let clip = self.clip.clone();
+        let framing = Framing::Squeeze;
+        let file = EncoderFile { clip, framing, mean: MEAN, deviation: DEVIATION, card, tensors };
         file.to_bytes(Precision::F16)
     }
 }
