@@ -82,10 +82,10 @@ impl Sentences {
         let texts =
             self.embed(parameters, &chosen.iter().map(|noun| noun.tokens.as_slice()).collect::<Vec<_>>(), &device);
         let clip = matrix(chosen.iter().map(|noun| &noun.clip), &device);
-        cross_entropy(self.into_clip(parameters, texts), clip, scale(&parameters[parameters.len() - 1]))
+        cross_entropy(self.in_clip(parameters, texts), clip, scale(&parameters[parameters.len() - 1]))
     }
 
-    fn into_clip(&self, parameters: &[Tensor<1>], texts: Tensor<2>) -> Tensor<2> {
+    fn in_clip(&self, parameters: &[Tensor<1>], texts: Tensor<2>) -> Tensor<2> {
         let weight = parameters[self.text.params.len() + 1].clone().reshape([CLIP, self.clip.dim]);
         unit(texts.matmul(weight.transpose()))
     }
@@ -97,7 +97,7 @@ impl Sentences {
     /// The median place, from 1, of nouns held back among all nouns.
     fn noun_rank(&self, parameters: &[Tensor<1>], nouns: &Nouns, device: &Device) -> f64 {
         let texts: Vec<&[usize]> = nouns.held_back.iter().map(|noun| noun.tokens.as_slice()).collect();
-        let texts = rows(self.into_clip(parameters, self.embed(parameters, &texts, device)));
+        let texts = rows(self.in_clip(parameters, self.embed(parameters, &texts, device)));
         let all: Vec<Vec<f32>> = nouns.held_back.iter().chain(&nouns.train).map(|noun| noun.clip.clone()).collect();
         let mut ranks = ranks(&texts, &(0..texts.len()).collect::<Vec<_>>(), &all);
         ranks.sort_unstable();
