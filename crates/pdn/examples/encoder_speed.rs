@@ -46,12 +46,15 @@ fn times(mut run: impl FnMut()) -> String {
     format!("{:8.1} ({computed:.0})", times[RUNS / 2])
 }
 
+/// Makes an encoder.
+type Make = fn() -> Encoder;
+
 fn main() {
     let asked: Vec<String> = std::env::args().skip(1).collect();
     let rgb = (0..640 * 480 * 3).map(|i| (i * 37 % 251) as u8).collect();
     let picture = Picture::from_rgb(640, 480, rgb);
     let long = vec!["dog"; WORDS].join(" ");
-    let sizes: [(&str, fn() -> Encoder); 4] = [
+    let sizes: [(&str, Make); 4] = [
         ("pdn-clip", || bundled_encoder().expect("it comes with the library")),
         ("vit-b-32", || with_hashed_weights(Clip::vit_b_32())),
         ("vit-b-16", || with_hashed_weights(Clip::vit_b_16())),
