@@ -71,6 +71,8 @@ fn what_is_wrong_with_a_recipe_is_said() {
     fails(&recipe.replace("batch = 2", "batch = 0"), 2, &["recipe.toml", "batch 0"]);
     fails(&recipe.replace("dropped = 0.1", "dropped = 1.0"), 2, &["recipe.toml", "dropped 1"]);
     fails(&recipe.replace("views = 2", "views = 0"), 2, &["recipe.toml", "views 0"]);
+    fails(&recipe.replace("context = 20", "context = 0"), 2, &["recipe.toml", "context 0"]);
+    fails(&recipe.replace("side = 16", "side = 0"), 2, &["recipe.toml", "side 0"]);
     fails(&recipe.replace("sentences", "phrases"), 2, &["recipe.toml", "phrases"]);
     fails(&recipe.replace("rate = 1e-3", "rate = fast"), 2, &["recipe.toml"]);
     fails(&recipe.replace("metrics/squeezenet1.1_fp16", "metrics"), 1, &["squeezenet1.1.xml"]);

@@ -89,6 +89,9 @@ impl Captions {
         let pictures: Vec<(bool, Picture, Vec<Vec<usize>>)> = captioned
             .into_par_iter()
             .map(|Captioned { path, split, captions }| {
+                if captions.is_empty() {
+                    return Err(DataError { path, why: "has no caption: expected one or more".into() });
+                }
                 let picture = resize_to(&read_picture(&path)?, SIDE, SIDE);
                 Ok((split.as_deref() == Some("train"), picture, captions.iter().map(encode).collect()))
             })

@@ -174,6 +174,8 @@ impl CaptionedData {
         if self.views == 0 {
             return Err(wrong("views 0: expected at least 1, the whole picture".into()));
         }
+        // Before any data: its sides and its context are what pictures and sentences are cut to.
+        clip.text_network().and(clip.picture_network()).map_err(|e| wrong(e.to_string()))?;
         let tokenizer = Tokenizer::new(clip.text.vocabulary)
             .ok_or_else(|| wrong(format!("vocabulary {}: expected 514 to 49408", clip.text.vocabulary)))?;
         let folder = data.join(&self.flickr8k);
