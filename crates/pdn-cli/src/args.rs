@@ -134,10 +134,10 @@ pub(crate) struct EngineChoice {
     /// Instruction set: avx512, avx2 or portable [default: the fastest there is]
     #[arg(long, env = "PDN_ISA")]
     pub(crate) isa: Option<Isa>,
-    /// Memory that a network's maps may take, in MiB; larger pictures are run in tiles, with the same pixels
+    /// Memory that a network's maps may take, in MiB; wider pictures are run in columns, with the same pixels
     #[arg(long, value_name = "MIB", default_value_t = 2048)]
     pub(crate) memory: usize,
-    /// Side of tiles in pixels of the input [default: as large as memory allows]
+    /// Width of columns in pixels of the input [default: as wide as memory allows]
     #[arg(long, value_name = "PIXELS")]
     pub(crate) tile: Option<usize>,
 }
@@ -374,6 +374,9 @@ pub(crate) struct Bench {
     /// Where the result goes, to compare: raw little-endian float32, channels first, in the network's value range
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
+    /// Say how long each layer takes
+    #[arg(long)]
+    pub(crate) layers: bool,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,

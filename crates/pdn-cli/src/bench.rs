@@ -8,7 +8,7 @@ use crate::table::table;
 use crate::upscale::{enlarge, failure, options};
 use pdn::{Isa, Map, Model, Plan, hashed};
 use serde_json::{Value, json};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 pub(crate) fn run(args: &Bench) -> Result<(), Failure> {
     let model = open_or_make(&args.model, args.scale)?;
@@ -38,10 +38,20 @@ pub(crate) fn run(args: &Bench) -> Result<(), Failure> {
         ("min, ms", "min_ms"),
         ("max, ms", "max_ms"),
         ("GFLOP/s", "gflops"),
+        ("of the peak, %", "share"),
         ("peak memory, MiB", "peak_mib"),
     ];
     let heads = columns.map(|(head, _)| head.to_owned()).to_vec();
     println!("{}", table(&[heads, columns.map(|(_, key)| cell(key)).to_vec()]));
+    if let Some(layers) = facts["layers"].as_array() {
+        let heads = ["layer", "ms", "GFLOP/s"].map(str::to_owned).to_vec();
+        let row = |layer: &Value| {
+            let number = |key: &str| layer[key].as_f64().map_or("-".to_owned(), |v| format!("{v:.1}"));
+            vec![layer["name"].as_str().unwrap_or_default().to_owned(), number("ms"), number("gflops")]
+        };
+        let rows: Vec<Vec<String>> = std::iter::once(heads).chain(layers.iter().map(row)).collect();
+        println!("\n{}", table(&rows));
+    }
     Ok(())
 }
 
@@ -74,8 +84,10 @@ fn time(args: &Bench, model: &Model) -> Result<(Value, Map<f32>), pdn::Error> {
     }
     times.sort_by(f64::total_cmp);
     let ms = times[times.len() / 2];
-    let flops = 2.0 * (model.network.deployed().summary().macs_per_pixel * width * height) as f64;
-    let facts = json!({
+    let pixels = (width * height) as f64;
+    let flops = 2.0 * (model.network.deployed().summary().macs_per_pixel as f64) * pixels;
+    let peak = peak_gflops(isa);
+    let mut facts = json!({
         "network": args.model.display().to_string(),
         "scale": model.network.scale,
         "picture": {"range": model.network.picture.range, "mean": model.network.picture.mean},
@@ -89,12 +101,31 @@ fn time(args: &Bench, model: &Model) -> Result<(Value, Map<f32>), pdn::Error> {
         "max_ms": times[times.len() - 1],
         "prompt_ms": prompt_ms,
         "gflops": flops / ms / 1e6,
+        "peak_gflops": peak,
+        "share": 100.0 * flops / ms / 1e6 / peak,
         "peak_mib": peak_memory(),
         "before_mib": before,
         "planned_mib": plan.memory(height, width) >> 20,
     });
+    if args.layers {
+        let layer = |(name, macs, time): (&str, usize, Duration)| {
+            let ms = time.as_secs_f64() * 1e3;
+            let gflops = (macs > 0).then(|| 2.0 * macs as f64 * pixels / ms / 1e6);
+            json!({"name": name, "ms": ms, "gflops": gflops})
+        };
+        facts["layers"] = plan.time_steps(&picture, &options(&args.engine))?.into_iter().map(layer).collect();
+    }
     Ok((facts, result))
 }
+
+/// GFLOP/s of this machine's fused multiply-adds, on as many threads as run the model.
+fn peak_gflops(isa: Isa) -> f64 {
+    let each = rayon::broadcast(|_| pdn::peak_flops(isa, PEAK_TIME));
+    each.iter().sum::<f64>() / 1e9
+}
+
+/// How long the peak is measured.
+const PEAK_TIME: Duration = Duration::from_millis(100);
 
 fn milliseconds(start: Instant) -> f64 {
     start.elapsed().as_secs_f64() * 1e3

@@ -4,7 +4,8 @@
 //! with a map that is already there, a pixel shuffle. Slices at a multiple of 16 channels are views. Vectors, and operations
 //! that no network here has on its hot path, run through the reference.
 
-use crate::step::{Fused, Place, Program, Source, Step, Value, Work};
+use crate::schedule::Lags;
+use crate::step::{Fused, Place, Program, Reach, Source, Step, Value, Work};
 use pdn_kernels::{Activation, Conv, LANES};
 use pdn_network::{Act, Binary, Dcm, Extent, Network, NodeId, Op, ParamId, Shape, Weights};
 
@@ -15,9 +16,10 @@ pub(crate) fn compile(network: &Network, weights: &Weights, regional: bool) -> P
     let Place::Map(output) = compiler.place(network.output) else {
         unreachable!("a network's output is a map");
     };
-    let Compiler { mut steps, values, pad, .. } = compiler;
+    let Compiler { mut steps, values, pad, flows, .. } = compiler;
     place_frees(&mut steps, values.len(), output.value);
-    Program { steps, values, output, pad }
+    let lags = Lags::new(&steps, values.len());
+    Program { steps, values, output, pad, multiple: network.multiple(), lags, flows }
 }
 
 struct Compiler<'a> {
@@ -29,6 +31,7 @@ struct Compiler<'a> {
     values: Vec<Value>,
     dcms: usize,
     pad: usize,
+    flows: bool,
     regional: bool,
 }
 
@@ -40,7 +43,7 @@ impl<'a> Compiler<'a> {
         }
         let places = vec![None; network.nodes.len()];
         let (steps, values) = (Vec::new(), Vec::new());
-        Self { network, weights, users, places, steps, values, dcms: 0, pad: 0, regional }
+        Self { network, weights, users, places, steps, values, dcms: 0, pad: 0, flows: true, regional }
     }
 
     /// Compiles one node, unless a convolution before it took it in.
@@ -52,7 +55,10 @@ impl<'a> Compiler<'a> {
         match (&node.op, node.shape.extent) {
             (Op::Dcm(dcm), _) => self.dcm(id, dcm),
             (Op::GlobalPool(pool), _) => match self.place(node.inputs[0]) {
-                Place::Map(input) => self.vector_step(id, Work::Pool { pool: *pool, input, node: id }),
+                Place::Map(input) => {
+                    self.flows = false;
+                    self.vector_step(id, Work::Pool { pool: *pool, input, node: id });
+                }
                 Place::Vector(_) => self.vector_step(id, Work::Vector { node: id }),
             },
             (Op::Prompt { .. }, _) => self.places[id.index()] = Some(Place::Vector(id)),
@@ -96,7 +102,14 @@ impl<'a> Compiler<'a> {
             _ => {
                 let inputs = node.inputs.iter().map(|i| self.place(*i)).collect();
                 let value = self.value(id);
-                self.map_step(id, Work::Reference { node: id, inputs }, value, 0);
+                let reach = match (&node.op, reads_rows(&node.op)) {
+                    (Op::PixelUnshuffle(r), _) => Reach { down: *r, ..Reach::ROW },
+                    (_, reads_rows) => {
+                        self.flows &= reads_rows;
+                        Reach::ROW
+                    }
+                };
+                self.map_step(id, Work::Reference { node: id, inputs, reach }, value, 0);
             }
         }
     }
@@ -108,10 +121,10 @@ impl<'a> Compiler<'a> {
         let bias = bias.map_or_else(|| vec![0.0; outputs], |b| self.weights[b].data().to_vec());
         let (last, fused, shuffle) = self.follow(id, Fused::NOTHING, true);
         let conv = Conv::new(kernel.data(), &bias, inputs, side, shuffle);
-        self.pad = self.pad.max(side / 2);
+        self.pad = self.pad.max(Conv::pad_of(side));
         let value = self.value(last);
         let cost = self.values[input.value].extent.per_picture_pixel(kernel.data().len());
-        self.map_step(last, Work::Conv { conv: Box::new(conv), input, fused }, value, cost);
+        self.map_step(last, Work::Conv { weight, conv: Box::new(conv), input, fused }, value, cost);
     }
 
     /// A sum of two maps, or a factor and the sum after it where nothing else reads what lies between.
@@ -140,16 +153,18 @@ impl<'a> Compiler<'a> {
         };
         // Unfolded, the mask kernel appends the mask too; the convolution does not read it.
         let masked = if dcm.is_deployed() || dcm.zeta.is_none() { inputs } else { inputs + 1 };
-        self.pad = self.pad.max(side / 2);
+        self.pad = self.pad.max(Conv::pad_of(side));
         let mask_cost = extent.per_picture_pixel(if dcm.zeta.is_some() { dcm.features * inputs } else { 0 });
         let cost = extent.per_picture_pixel(dcm.features * inputs * side * side);
         if self.regional {
             let value = self.value(id);
-            return self.map_step(id, Work::Regional { dcm: index, input }, value, mask_cost + cost);
+            return self.map_step(id, Work::Regional { dcm: index, input, side }, value, mask_cost + cost);
         }
         self.values.push(Value { channels: masked, extent });
         let z = self.values.len() - 1;
+        let name = format!("{}.mask", dcm.name);
         self.steps.push(Step {
+            name,
             work: Work::Mask { dcm: index, input },
             out: Some(z),
             frees: Vec::new(),
@@ -164,7 +179,7 @@ impl<'a> Compiler<'a> {
         };
         let input = Source { value: z, first_block: 0, channels: inputs };
         let value = self.value(last);
-        self.map_step(last, Work::MixedConv { dcm: index, input, fused }, value, cost);
+        self.map_step(last, Work::MixedConv { dcm: index, input, side, fused }, value, cost);
     }
 
     /// Takes in what follows a convolution while nothing else reads what lies between: gives the node whose result is
@@ -253,12 +268,31 @@ impl<'a> Compiler<'a> {
     fn map_step(&mut self, id: NodeId, work: Work, value: usize, cost: usize) {
         let channels = self.values[value].channels;
         self.places[id.index()] = Some(Place::Map(Source { value, first_block: 0, channels }));
-        self.steps.push(Step { work, out: Some(value), frees: Vec::new(), cost });
+        let name = self.name(&work, id);
+        self.steps.push(Step { name, work, out: Some(value), frees: Vec::new(), cost });
     }
 
     fn vector_step(&mut self, id: NodeId, work: Work) {
         self.places[id.index()] = Some(Place::Vector(id));
-        self.steps.push(Step { work, out: None, frees: Vec::new(), cost: 0 });
+        let name = self.name(&work, id);
+        self.steps.push(Step { name, work, out: None, frees: Vec::new(), cost: 0 });
+    }
+
+    /// A convolution by its kernel's name, a module by its own, and what has no name by what it does and its place.
+    fn name(&self, work: &Work, id: NodeId) -> String {
+        let of_param = |param: &ParamId| {
+            let name = &self.network.params[param.index()].name;
+            name.strip_suffix(".weight").unwrap_or(name).to_owned()
+        };
+        match (&self.network.node(id).op, work) {
+            (Op::Dcm(dcm), _) => dcm.name.clone(),
+            (_, Work::Conv { weight, .. }) => of_param(weight),
+            (op, _) => {
+                let kind = format!("{op:?}");
+                let kind = kind.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default().to_lowercase();
+                format!("{kind} {}", id.index())
+            }
+        }
     }
 }
 
@@ -267,27 +301,11 @@ fn plain(fused: &Fused) -> bool {
     fused.activation == Activation::Identity && fused.scale == 1.0
 }
 
-/// The values that a step reads.
-fn reads(work: &Work) -> Vec<usize> {
-    let fused_add = |fused: &Fused| fused.add.map(|add| add.value);
-    match work {
-        Work::Picture | Work::Vector { .. } => Vec::new(),
-        Work::Conv { input, fused, .. } | Work::MixedConv { input, fused, .. } => {
-            [Some(input.value), fused_add(fused)].into_iter().flatten().collect()
-        }
-        Work::Mask { input, .. } | Work::Multiply { input, .. } => vec![input.value],
-        Work::Regional { input, .. } | Work::Pool { input, .. } | Work::Shuffle { input, .. } => vec![input.value],
-        Work::PRelu { input, .. } | Work::Enlarge { input, .. } => vec![input.value],
-        Work::Sum { input, add, .. } => [Some(input.value), add.map(|add| add.value)].into_iter().flatten().collect(),
-        Work::Concat { inputs } => inputs.iter().map(|input| input.value).collect(),
-        Work::Reference { inputs, .. } => inputs
-            .iter()
-            .filter_map(|place| match place {
-                Place::Map(source) => Some(source.value),
-                Place::Vector(_) => None,
-            })
-            .collect(),
-    }
+/// Whether an operation makes each row of the same row of what it reads.
+fn reads_rows(op: &Op) -> bool {
+    let reads_numbers = matches!(op, Op::Fill(_) | Op::Act(_) | Op::Binary(_) | Op::Scale(_));
+    let reads_pixels = matches!(op, Op::Concat | Op::Slice { .. } | Op::Dot | Op::Norm { .. } | Op::Softmax);
+    reads_numbers || reads_pixels || matches!(op, Op::LayerNorm { .. })
 }
 
 /// Notes after which step each value is no longer read.
@@ -295,7 +313,7 @@ fn place_frees(steps: &mut [Step], values: usize, output: usize) {
     let mut done = vec![false; values];
     done[output] = true;
     for step in steps.iter_mut().rev() {
-        for value in reads(&step.work).into_iter().chain(step.out) {
+        for value in step.work.reads().map(|(value, _)| value).chain(step.out) {
             if !done[value] {
                 done[value] = true;
                 step.frees.push(value);

@@ -47,8 +47,11 @@ pub enum RunError {
     #[error("only networks that enlarge pictures are compiled, and `{0}` is an encoder: run it by the reference")]
     Encoder(&'static str),
     /// The output holds NaN or an infinity.
-    #[error("the network gave a number that is not finite: its weights do not suit this picture")]
-    NotFinite,
+    #[error("the layer `{layer}` gave a number that is not finite: its weights do not suit this picture")]
+    NotFinite {
+        /// The first layer that gave one.
+        layer: String,
+    },
     /// Regions that are none, or not of the picture.
     #[error("regions: {0}")]
     Regions(String),

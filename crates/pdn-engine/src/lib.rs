@@ -27,12 +27,13 @@ pub mod reference;
 mod regions;
 mod rows;
 mod run;
+mod schedule;
 mod sequence;
 mod step;
 mod tile;
 
 pub use error::RunError;
-pub use pdn_kernels::Isa;
+pub use pdn_kernels::{Isa, peak_flops};
 pub use plan::Plan;
 pub use reference::Map;
 pub use regions::Region;

@@ -2,25 +2,33 @@
 //! run, so that a run's memory is known beforehand and nothing is allocated while it lasts.
 
 use crate::rows::Rows;
+use crate::schedule::Bands;
 use crate::step::Program;
 
-/// Slots for a picture of one size.
+/// Slots for the bands of a picture of one size.
 #[derive(Debug)]
 pub(crate) struct Placement {
     /// The slot of each value.
     slots: Vec<usize>,
     /// Numbers that each slot must hold.
     sizes: Vec<usize>,
+    /// Numbers of all rows that are kept from band to band.
+    kept: usize,
 }
 
 impl Placement {
-    pub(crate) fn new(program: &Program, height: usize, width: usize) -> Self {
-        let mut placement = Self { slots: vec![usize::MAX; program.values.len()], sizes: Vec::new() };
+    /// For bands of a picture of some height and width.
+    pub(crate) fn new(program: &Program, bands: Bands, height: usize, width: usize) -> Self {
+        let mut placement = Self { slots: vec![usize::MAX; program.values.len()], sizes: Vec::new(), kept: 0 };
         let mut free: Vec<usize> = Vec::new();
         for step in &program.steps {
             if let Some(value) = step.out {
                 let (shape, height) = program.rows_of(value, height, width);
-                placement.slots[value] = placement.claim(&mut free, Rows::len_of(shape, height));
+                let rows = program.values[value].extent.side(bands.rows).min(height);
+                // The first group of rows may begin above the picture.
+                let lead = step.group() - 1;
+                placement.slots[value] = placement.claim(&mut free, (rows + lead) * shape.len());
+                placement.kept += program.kept(value, bands) * shape.len();
             }
             free.extend(step.frees.iter().map(|value| placement.slots[*value]));
         }
@@ -47,36 +55,44 @@ impl Placement {
         }
     }
 
-    /// Bytes that the slots take.
+    /// Bytes that the slots and the kept rows take.
     pub(crate) fn bytes(&self) -> usize {
-        self.sizes.iter().sum::<usize>() * size_of::<f32>()
+        (self.sizes.iter().sum::<usize>() + self.kept) * size_of::<f32>()
     }
 }
 
-/// Memory for tiles of one size, used again for each.
+/// Memory for pictures, or columns of one, of one size, used again for each.
 #[derive(Debug)]
 pub(crate) struct Workspace {
     placement: Placement,
     slots: Vec<Vec<f32>>,
-    /// Rows of a tile.
-    pub(crate) height: usize,
-    /// Pixels in each.
-    pub(crate) width: usize,
+    /// Every map, with the rows that it keeps from band to band.
+    pub(crate) maps: Vec<Rows>,
+    /// A row of zeros, as long as any.
+    pub(crate) nothing: Vec<f32>,
+    /// What it is for.
+    size: (Bands, usize, usize),
 }
 
 impl Workspace {
-    pub(crate) fn new(program: &Program, height: usize, width: usize) -> Self {
-        let placement = Placement::new(program, height, width);
+    pub(crate) fn new(program: &Program, bands: Bands, height: usize, width: usize) -> Self {
+        let placement = Placement::new(program, bands, height, width);
         let slots = placement.sizes.iter().map(|size| vec![0.0; *size]).collect();
-        Self { placement, slots, height, width }
+        let map = |value: usize| {
+            let (shape, rows) = program.rows_of(value, height, width);
+            Rows::new(shape, program.values[value].channels, rows, program.kept(value, bands))
+        };
+        let maps: Vec<Rows> = (0..program.values.len()).map(map).collect();
+        let longest = maps.iter().map(|rows| rows.shape.len()).max().unwrap_or(0);
+        Self { placement, slots, maps, nothing: vec![0.0; longest], size: (bands, height, width) }
     }
 
-    /// Whether it is for tiles of this size.
-    pub(crate) fn fits(&self, height: usize, width: usize) -> bool {
-        (self.height, self.width) == (height, width)
+    /// Whether it is for this size.
+    pub(crate) fn fits(&self, bands: Bands, height: usize, width: usize) -> bool {
+        self.size == (bands, height, width)
     }
 
-    /// A value's slot, to be given back with [`Self::put`] when nothing reads the value any more.
+    /// A value's slot, to be given back with [`Self::put`] when nothing reads the band any more.
     pub(crate) fn take(&mut self, value: usize) -> Vec<f32> {
         std::mem::take(&mut self.slots[self.placement.slots[value]])
     }

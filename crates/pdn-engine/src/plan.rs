@@ -5,8 +5,9 @@ use crate::compile::compile;
 use crate::dcm::PromptedDcm;
 use crate::error::check_prompt;
 use crate::fold::fold;
-use crate::place::{Placement, Workspace};
+use crate::place::Workspace;
 use crate::regions::PromptedRegion;
+use crate::schedule::halo;
 use crate::step::Program;
 use pdn_kernels::Isa;
 use pdn_network::{Extent, Network, Summary, Weights};
@@ -20,6 +21,8 @@ pub struct Plan {
     pub(crate) summary: Summary,
     pub(crate) isa: Isa,
     pub(crate) program: Program,
+    /// How far columns see beyond what they give.
+    pub(crate) halo: usize,
     pub(crate) prompt: Option<Vec<f32>>,
     /// Each DCM under the prompt.
     pub(crate) dcms: Vec<PromptedDcm>,
@@ -45,9 +48,10 @@ impl Plan {
         }
         let (network, weights) = fold(network, weights)?;
         let program = compile(&network, &weights, false);
+        let halo = halo(&program);
         let summary = network.summary();
         let (prompt, dcms, regions, spare) = (None, Vec::new(), Vec::new(), Mutex::default());
-        Ok(Self { network, weights, summary, isa, program, prompt, dcms, regions, spare })
+        Ok(Self { network, weights, summary, isa, program, halo, prompt, dcms, regions, spare })
     }
 
     /// Sets the prompt: a unit vector of the network's prompt length.
@@ -78,11 +82,5 @@ impl Plan {
     /// The instruction set it was compiled for.
     pub fn isa(&self) -> Isa {
         self.isa
-    }
-
-    /// Bytes that running on a whole picture takes, beside the weights, the picture and the output.
-    pub fn memory(&self, height: usize, width: usize) -> usize {
-        let multiple = self.network.multiple();
-        Placement::new(&self.program, height.next_multiple_of(multiple), width.next_multiple_of(multiple)).bytes()
     }
 }

@@ -12,6 +12,7 @@ use crate::plan::Plan;
 use crate::reference::Map;
 use crate::rows::Rows;
 use crate::run::Run;
+use crate::schedule::GRID;
 use crate::step::Source;
 use pdn_kernels::{LANES, RowShape, Store, add_scaled};
 use pdn_network::Extent;
@@ -21,9 +22,6 @@ use std::sync::Mutex;
 
 /// How far the shares of a pixel may be from 1 together.
 const SLACK: f32 = 1e-4;
-
-/// Rows that a thread computes at once: their neighbours are masked once more by the next.
-const ROWS: usize = 8;
 
 /// A prompt and where it holds.
 #[derive(Clone, Debug)]
@@ -108,37 +106,50 @@ impl PromptedRegion {
     }
 }
 
-/// What of a map one chunk of rows needs for one region.
+/// What of a map a group of rows needs for one region.
 struct Window {
-    /// Rows that are given.
-    rows: Range<usize>,
-    /// Rows that are read.
-    seen_rows: Range<usize>,
-    /// Columns that are read.
+    /// Columns that are read: whole tiles and what their kernels reach.
     seen: Range<usize>,
     /// The region's share of each pixel that is given, row by row, over the whole width.
     shares: Vec<f32>,
 }
 
+/// A group of rows, of which the first given is `first` and `skip` come before.
+#[derive(Clone, Copy)]
+struct Group {
+    first: usize,
+    skip: usize,
+    given: usize,
+}
+
 impl Run<'_> {
     /// A DCM under all regions' prompts.
     pub(crate) fn regional(&self, dcm: usize, input: Source, out: &mut Rows) {
-        let (height, extent) = (out.height, self.plan.program.values[input.value].extent);
-        let (shape, width) = (out.shape, out.shape.width);
+        let extent = self.plan.program.values[input.value].extent;
+        let shape = out.shape;
         let module = self.plan.network.dcms().nth(dcm).expect("steps are of the network's modules");
-        out.par_rows(ROWS).for_each(|(chunk, rows)| {
+        out.par_groups(GRID).for_each(|(first, skip, rows)| {
             rows.fill(0.0);
-            let first = chunk * ROWS;
-            let given = first..first + rows.len() / shape.len();
+            let given = rows.len() / shape.len();
             for region in &self.plan.regions {
                 let prompted = &region.dcms[dcm];
-                let window = self.window(region, extent, given.clone(), prompted.kernel.side() / 2, (height, width));
-                if let Some(window) = window {
-                    self.add_region(prompted, input, &window, rows, shape);
+                if let Some(window) = self.window(region, extent, first..first + given, prompted.kernel.side() / 2) {
+                    // A kernel that computes rows one by one takes the group so.
+                    let step = prompted.kernel.group();
+                    let mut at = 0;
+                    while at < given {
+                        let skip = if at == 0 { skip % step } else { 0 };
+                        let count = (step - skip).min(given - at);
+                        let group = Group { first: first + at, skip, given: count };
+                        let rows = &mut rows[at * shape.len()..][..count * shape.len()];
+                        let shares = &window.shares[at * shape.width..][..count * shape.width];
+                        self.add_region(prompted, input, group, (&window.seen, shares), (rows, shape));
+                        at += count;
+                    }
                 }
             }
             if module.options.residual {
-                for (row, y) in rows.chunks_exact_mut(shape.len()).zip(given) {
+                for (y, row) in (first..).zip(rows.chunks_exact_mut(shape.len())) {
                     add_scaled(self.blocks(input, y), 1.0, row);
                 }
             }
@@ -146,53 +157,53 @@ impl Run<'_> {
     }
 
     /// What a region needs of some rows, or `None` where it has no share in them.
-    fn window(
-        &self,
-        region: &PromptedRegion,
-        extent: Extent,
-        rows: Range<usize>,
-        radius: usize,
-        (height, width): (usize, usize),
-    ) -> Option<Window> {
-        let (top, left) = (extent.side(self.origin.0), extent.side(self.origin.1));
-        let pixels = rows.clone().flat_map(|y| (0..width).map(move |x| (y, x)));
-        let shares: Vec<f32> = pixels.map(|(y, x)| region.share(extent, top + y, left + x)).collect();
+    fn window(&self, region: &PromptedRegion, extent: Extent, rows: Range<usize>, radius: usize) -> Option<Window> {
+        let (left, width) = (extent.side(self.columns.start), extent.side(self.columns.len()));
+        let pixels = rows.flat_map(|y| (0..width).map(move |x| (y, x)));
+        let shares: Vec<f32> = pixels.map(|(y, x)| region.share(extent, y, left + x)).collect();
         let columns = || (0..width).filter(|x| shares.iter().skip(*x).step_by(width).any(|share| *share != 0.0));
         let (first, last) = (columns().min()?, columns().max()?);
-        let around = |from: usize, to: usize, length: usize| from.saturating_sub(radius)..(to + radius).min(length);
-        let (seen_rows, seen) = (around(rows.start, rows.end, height), around(first, last + 1, width));
-        Some(Window { rows, seen_rows, seen, shares })
+        let start = (first / GRID * GRID).saturating_sub(radius.next_multiple_of(GRID));
+        let end = ((last / GRID + 1) * GRID + radius).min(width);
+        Some(Window { seen: start..end, shares })
     }
 
     /// Adds a module's result under one prompt, times the prompt's share, to some rows of a map.
-    fn add_region(&self, prompted: &PromptedDcm, input: Source, window: &Window, out: &mut [f32], shape: RowShape) {
-        let (isa, pad, width, conv) = (self.plan.isa, self.plan.program.pad, window.seen.len(), &prompted.kernel);
+    fn add_region(
+        &self,
+        prompted: &PromptedDcm,
+        input: Source,
+        group: Group,
+        (seen, shares): (&Range<usize>, &[f32]),
+        (out, shape): (&mut [f32], RowShape),
+    ) {
+        let (isa, pad, width, conv) = (self.plan.isa, self.plan.program.pad, seen.len(), &prompted.kernel);
         let narrow = RowShape::new(input.channels, width, pad);
         let enhanced = RowShape::new(prompted.enhanced(), width, pad);
         let read = RowShape::new(conv.inputs(), width, pad);
         let result = RowShape::new(conv.outputs(), width, pad);
+        let height = self.rows(input).height;
         let (mut x, mut scratch) = (vec![0.0; narrow.len()], Vec::new());
-        let mut masked = vec![0.0; enhanced.len() * window.seen_rows.len()];
-        for (row, y) in masked.chunks_exact_mut(enhanced.len()).zip(window.seen_rows.clone()) {
-            cut(self.blocks(input, y), self.shape(input), window.seen.start, &mut x, narrow);
-            prompted.enhance.row(isa, (&x, narrow), &mut scratch, (row, enhanced, prompted.enhanced()));
+        // Rows outside the picture stay zero.
+        let mut masked = vec![0.0; enhanced.len() * (conv.group() + conv.side() - 1)];
+        for (i, row) in masked.chunks_exact_mut(enhanced.len()).enumerate() {
+            match (group.first + i).checked_sub(group.skip + conv.side() / 2) {
+                Some(y) if y < height => {
+                    cut(self.blocks(input, y), self.shape(input), seen.start, &mut x, narrow);
+                    prompted.enhance.row(isa, (&x, narrow), &mut scratch, (row, enhanced, prompted.enhanced()));
+                }
+                _ => {}
+            }
         }
-        let (nothing, mut one) = (vec![0.0; read.len()], vec![0.0; result.len()]);
-        for (i, y) in window.rows.clone().enumerate() {
-            let shares = &window.shares[i * shape.width..][..shape.width];
-            let around: Vec<&[f32]> = (0..conv.side())
-                .map(|k| match (y + k).checked_sub(conv.side() / 2) {
-                    Some(y) if window.seen_rows.contains(&y) => {
-                        &masked[(y - window.seen_rows.start) * enhanced.len()..][..read.len()]
-                    }
-                    _ => &nothing,
-                })
-                .collect();
-            conv.row(isa, &around, read, &Store::default(), &mut one, result);
-            let row = &mut out[i * shape.len()..][..shape.len()];
+        let around: Vec<&[f32]> = masked.chunks_exact(enhanced.len()).map(|row| &row[..read.len()]).collect();
+        let mut results = vec![0.0; result.len() * group.given];
+        let store = Store { skip: group.skip, ..Store::default() };
+        conv.rows(isa, (&around, read), &store, (&mut results, result));
+        let rows = results.chunks_exact(result.len()).zip(out.chunks_exact_mut(shape.len()));
+        for ((from, row), shares) in rows.zip(shares.chunks_exact(shape.width)) {
             for (column, share) in shares.iter().enumerate().filter(|(_, share)| **share != 0.0) {
                 for block in 0..shape.blocks {
-                    let from = &one[result.at(block, column - window.seen.start)..][..LANES];
+                    let from = &from[result.at(block, column - seen.start)..][..LANES];
                     add_scaled(from, *share, &mut row[shape.at(block, column)..][..LANES]);
                 }
             }

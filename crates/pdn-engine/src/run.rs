@@ -1,107 +1,174 @@
-//! Running a plan on one tile: its steps in order, each spread over the threads by rows.
+//! Running a plan on a band of rows: its steps in order, each spread over the threads by groups of rows.
 
 use crate::dcm::Enhance;
 use crate::place::Workspace;
 use crate::plan::Plan;
 use crate::reference::{self, Map};
 use crate::rows::Rows;
-use crate::step::{Fused, Place, Source, Step, Work};
+use crate::schedule::Bands;
+use crate::step::{Fused, Place, Reach, Source, Step, Work};
 use pdn_kernels::{
     Conv, LANES, RowShape, Store, add_scaled, multiply_channels, prelu_channels, scale_and_add, sum_channels,
 };
 use pdn_network::{Interpolation, NodeId, Op, Pool};
 use rayon::prelude::*;
+use std::ops::Range;
+use std::time::{Duration, Instant};
 
-/// One tile on its way through a plan.
+/// The most rows that a group reads.
+const MOST_ROWS: usize = 16;
+
+/// Columns of a picture on their way through a plan, band by band.
 pub(crate) struct Run<'a> {
     pub(crate) plan: &'a Plan,
     picture: &'a Map<f32>,
-    /// Row and column of the picture at which the tile begins.
-    pub(crate) origin: (usize, usize),
-    /// The mask of each module that has one, where masks are asked for.
-    masks: Option<&'a mut Vec<Map<f32>>>,
-    /// The maps that are alive, by value.
-    values: Vec<Option<Rows>>,
+    /// The columns of the picture.
+    pub(crate) columns: Range<usize>,
+    bands: Bands,
+    space: &'a mut Workspace,
     /// The vectors so far, by node.
     vectors: Vec<Option<Map<f32>>>,
+    /// Whether every number is looked at.
+    suspicious: bool,
 }
 
-impl Plan {
-    /// Runs every step on a tile in the network's value range, which begins at `origin` of the picture, and gives the map that holds the output; its memory goes
-    /// back to the workspace when it has been read. Masks, where asked for, are added to a list. `progress` is told the cost of each step as it is done, and says whether
-    /// to go on.
-    pub(crate) fn run_tile(
-        &self,
-        (picture, origin): (&Map<f32>, (usize, usize)),
-        space: &mut Workspace,
-        masks: Option<&mut Vec<Map<f32>>>,
-        progress: &mut dyn FnMut(usize) -> bool,
-    ) -> Option<Rows> {
-        let mut run = Run {
-            plan: self,
-            picture,
-            origin,
-            masks,
-            values: self.program.values.iter().map(|_| None).collect(),
-            vectors: self.network.nodes.iter().map(|_| None).collect(),
+/// What is told, and taken down, as a run goes on.
+pub(crate) struct Watch<'a> {
+    /// Told the cost of each step as it is done; says whether to go on.
+    pub(crate) progress: &'a mut dyn FnMut(usize) -> bool,
+    /// The mask of each module that has one, over the columns, where masks are asked for.
+    pub(crate) masks: Option<&'a mut Vec<Map<f32>>>,
+    /// The time of each step so far, where times are asked for.
+    pub(crate) times: Option<&'a mut Vec<Duration>>,
+}
+
+/// Why a band came to no end.
+pub(crate) enum Stop {
+    /// It was asked to.
+    Cancelled,
+    /// A step gave a number that is not finite: its name.
+    NotFinite(String),
+}
+
+impl<'a> Run<'a> {
+    /// Begins at the first band; the columns are as wide as the workspace.
+    pub(crate) fn new(
+        plan: &'a Plan,
+        picture: &'a Map<f32>,
+        columns: Range<usize>,
+        bands: Bands,
+        space: &'a mut Workspace,
+    ) -> Self {
+        space.maps.iter_mut().for_each(Rows::restart);
+        let vector = |node: &pdn_network::Node| match (&node.op, &plan.prompt) {
+            (Op::Prompt { .. }, Some(prompt)) => Some(Map::vector(prompt.clone())),
+            _ => None,
         };
-        for (id, node) in self.network.ids().zip(&self.network.nodes) {
-            if let (Op::Prompt { .. }, Some(prompt)) = (&node.op, &self.prompt) {
-                run.vectors[id.index()] = Some(Map::vector(prompt.clone()));
-            }
-        }
-        for step in &self.program.steps {
-            run.step(step, space);
-            if !progress(step.cost) {
-                return None;
-            }
-        }
-        run.values[self.program.output.value].take()
+        let vectors = plan.network.nodes.iter().map(vector).collect();
+        Self { plan, picture, columns, bands, space, vectors, suspicious: false }
     }
-}
 
-impl Run<'_> {
-    fn step(&mut self, step: &Step, space: &mut Workspace) {
+    /// Looks at every number from now on.
+    pub(crate) fn suspect(mut self) -> Self {
+        self.suspicious = true;
+        self
+    }
+
+    /// Runs every step on a band and gives the map that holds the output's rows.
+    pub(crate) fn band(&mut self, band: usize, watch: &mut Watch) -> Result<&Rows, Stop> {
+        let plan = self.plan;
+        for (at, step) in plan.program.steps.iter().enumerate() {
+            let start = watch.times.is_some().then(Instant::now);
+            self.step(step, band, watch)?;
+            if let (Some(start), Some(times)) = (start, &mut watch.times) {
+                times[at] += start.elapsed();
+            }
+            if !(watch.progress)(step.cost) {
+                return Err(Stop::Cancelled);
+            }
+        }
+        Ok(&self.space.maps[plan.program.output.value])
+    }
+
+    /// Gives the memory of the output's rows back, when they have been read.
+    pub(crate) fn release_output(&mut self) {
+        self.release(self.plan.program.output.value);
+    }
+
+    fn step(&mut self, step: &Step, band: usize, watch: &mut Watch) -> Result<(), Stop> {
         match step.out {
             Some(value) => {
-                let (shape, height) = self.plan.program.rows_of(value, space.height, space.width);
-                let channels = self.plan.program.values[value].channels;
-                let mut rows = Rows { shape, channels, height, data: space.take(value) };
-                self.map_work(&step.work, &mut rows);
-                if let (Work::Mask { dcm, .. }, Some(masks)) = (&step.work, &mut self.masks)
-                    && self.plan.dcms[*dcm].enhance.has_mask()
-                {
-                    masks.push(rows.to_map(channels - 1, 1));
+                let mut rows = self.advance(step, value, band);
+                if !rows.band.is_empty() {
+                    self.map_work(&step.work, &mut rows);
+                    if let (Work::Mask { dcm, .. }, Some(masks)) = (&step.work, &mut watch.masks) {
+                        self.put_mask(*dcm, &rows, masks);
+                    }
                 }
-                self.values[value] = Some(rows);
+                let finite = !self.suspicious || rows.is_finite();
+                self.space.maps[value] = rows;
+                if !finite {
+                    return Err(Stop::NotFinite(step.name.clone()));
+                }
             }
-            None => self.vector_work(&step.work),
+            // Vectors are the whole picture's.
+            None if band == 0 => self.vector_work(&step.work),
+            None => {}
         }
-        for value in &step.frees {
-            self.give_back(*value, space);
-        }
+        step.frees.iter().for_each(|value| self.release(*value));
+        Ok(())
     }
 
-    fn give_back(&mut self, value: usize, space: &mut Workspace) {
-        if let Some(rows) = self.values[value].take() {
-            space.put(value, rows.data);
+    /// A step's map with room for the rows of a band.
+    fn advance(&mut self, step: &Step, value: usize, band: usize) -> Rows {
+        let program = &self.plan.program;
+        let slot = self.space.take(value);
+        let mut rows = std::mem::take(&mut self.space.maps[value]);
+        let lag = program.lags.of(value);
+        let end = self.bands.end(band, program.values[value].extent, lag, rows.height);
+        let group = match &step.work {
+            Work::MixedConv { dcm, .. } => self.plan.dcms[*dcm].kernel.group(),
+            _ => step.group(),
+        };
+        // Groups begin at multiples of their rows when the lag is taken off: the first may begin above the picture.
+        let lead = if rows.band.end == 0 { lag % group } else { 0 };
+        rows.advance(end, lead, slot);
+        rows
+    }
+
+    fn release(&mut self, value: usize) {
+        let kept = self.plan.program.kept(value, self.bands);
+        let rows = &mut self.space.maps[value];
+        let slot = rows.release(rows.band.end.saturating_sub(kept));
+        self.space.put(value, slot);
+    }
+
+    /// Puts a module's mask where it belongs among those of the columns.
+    fn put_mask(&self, dcm: usize, rows: &Rows, masks: &mut [Map<f32>]) {
+        let has_mask = |dcm: &usize| self.plan.dcms[*dcm].enhance.has_mask();
+        if has_mask(&dcm) {
+            let mask = rows.to_map(rows.channels - 1, 1, rows.band.clone());
+            let whole = &mut masks[(0..dcm).filter(has_mask).count()];
+            whole.data[rows.band.start * mask.width..][..mask.data.len()].copy_from_slice(&mask.data);
         }
     }
 
     fn map_work(&self, work: &Work, out: &mut Rows) {
         match work {
-            Work::Picture => out.fill_from(self.picture),
-            Work::Conv { conv, input, fused } => self.convolve(conv, *input, fused, out),
+            Work::Picture => self.bring_in(out),
+            Work::Conv { conv, input, fused, .. } => self.convolve(conv, *input, fused, out),
             Work::Mask { dcm, input } => self.enhance(&self.plan.dcms[*dcm].enhance, *input, out),
-            Work::MixedConv { dcm, input, fused } => self.convolve(&self.plan.dcms[*dcm].kernel, *input, fused, out),
-            Work::Regional { dcm, input } => self.regional(*dcm, *input, out),
+            Work::MixedConv { dcm, input, fused, .. } => {
+                self.convolve(&self.plan.dcms[*dcm].kernel, *input, fused, out)
+            }
+            Work::Regional { dcm, input, .. } => self.regional(*dcm, *input, out),
             Work::Multiply { input, factors } => {
                 let mut factors = self.vector(*factors).data.clone();
                 factors.resize(out.shape.blocks * LANES, 0.0);
                 let shape = out.shape;
-                out.par_rows(1).for_each(|(y, row)| multiply_channels(self.blocks(*input, y), shape, &factors, row));
+                out.par_rows().for_each(|(y, row)| multiply_channels(self.blocks(*input, y), shape, &factors, row));
             }
-            Work::Concat { inputs } => out.par_rows(1).for_each(|(y, row)| {
+            Work::Concat { inputs } => out.par_rows().for_each(|(y, row)| {
                 let mut rest = row;
                 for input in inputs {
                     let source = self.blocks(*input, y);
@@ -115,14 +182,16 @@ impl Run<'_> {
                 let mut slopes = slopes.clone();
                 slopes.resize(out.shape.blocks * LANES, 0.0);
                 let shape = out.shape;
-                out.par_rows(1).for_each(|(y, row)| prelu_channels(self.blocks(*input, y), shape, &slopes, row));
+                out.par_rows().for_each(|(y, row)| prelu_channels(self.blocks(*input, y), shape, &slopes, row));
             }
-            Work::Sum { input, scale, add } => out.par_rows(1).for_each(|(y, row)| match add {
+            Work::Sum { input, scale, add } => out.par_rows().for_each(|(y, row)| match add {
                 Some(add) => scale_and_add(self.blocks(*input, y), *scale, self.blocks(*add, y), row),
                 None => row.iter_mut().zip(self.blocks(*input, y)).for_each(|(out, v)| *out = v * scale),
             }),
             Work::Enlarge { input, interpolation, r } => self.enlarge(*input, *interpolation, *r, out),
-            Work::Reference { node, inputs } => out.fill_from(&self.reference(*node, inputs)),
+            Work::Reference { node, inputs, reach } => {
+                out.fill_from(&self.reference(*node, inputs, *reach, out.band.clone()));
+            }
             Work::Pool { .. } | Work::Vector { .. } => unreachable!("vectors are not maps"),
         }
     }
@@ -133,41 +202,68 @@ impl Run<'_> {
             Work::Vector { node } => {
                 let places: Vec<Place> =
                     self.plan.network.node(*node).inputs.iter().map(|input| Place::Vector(*input)).collect();
-                (*node, self.reference(*node, &places))
+                (*node, self.reference(*node, &places, Reach::ROW, 0..1))
             }
             _ => unreachable!("maps are not vectors"),
         };
         self.vectors[node.index()] = Some(vector);
     }
 
+    fn bring_in(&self, out: &mut Rows) {
+        let Map { height, width, ref data, .. } = *self.picture;
+        out.fill(|channel, y| &data[(channel * height + y) * width..][self.columns.clone()]);
+    }
+
     fn convolve(&self, conv: &Conv, input: Source, fused: &Fused, out: &mut Rows) {
-        let isa = self.plan.isa;
+        let (isa, r) = (self.plan.isa, conv.shuffle());
         let (shape, out_shape) = (self.shape(input), out.shape);
-        let height = self.rows(input).height;
-        let nothing = vec![0.0; shape.len()];
-        let radius = conv.side() / 2;
-        out.par_rows(conv.shuffle()).for_each(|(y, rows)| {
-            let around = (y..y + conv.side()).map(|row| match row.checked_sub(radius) {
-                Some(row) if row < height => self.blocks(input, row),
-                _ => &nothing,
-            });
-            let around: Vec<&[f32]> = around.collect();
-            let add = fused.add.map(|add| self.blocks(add, y));
-            let store = Store { activation: fused.activation, scale: fused.scale, add };
-            conv.row(isa, &around, shape, &store, rows, out_shape);
+        out.par_groups(conv.group() * r).for_each(|(first, skip, rows)| {
+            let (first, skip) = (first / r, skip / r);
+            let mut around: [&[f32]; MOST_ROWS] = [&self.space.nothing[..shape.len()]; MOST_ROWS];
+            let around = self.rows_around(conv, input, (first, skip), &mut around);
+            let mut add: [&[f32]; MOST_ROWS] = [&[]; MOST_ROWS];
+            let add = match fused.add {
+                Some(source) => {
+                    let add = &mut add[..rows.len() / out_shape.len()];
+                    add.iter_mut().enumerate().for_each(|(i, row)| *row = self.blocks(source, first + i));
+                    &*add
+                }
+                None => &[],
+            };
+            let store = Store { activation: fused.activation, scale: fused.scale, add, skip };
+            conv.rows(isa, (around, shape), &store, (rows, out_shape));
         });
+    }
+
+    /// The rows that a group reads, of which the first given is `first` and `skip` come before; `around` is filled with
+    /// rows of zeros.
+    fn rows_around<'b, 'c>(
+        &'b self,
+        conv: &Conv,
+        input: Source,
+        (first, skip): (usize, usize),
+        around: &'c mut [&'b [f32]; MOST_ROWS],
+    ) -> &'c [&'b [f32]] {
+        let around = &mut around[..conv.group() + conv.side() - 1];
+        for (i, row) in around.iter_mut().enumerate() {
+            match (first + i).checked_sub(skip + conv.side() / 2) {
+                Some(y) if y < self.rows(input).height => *row = self.blocks(input, y),
+                _ => {}
+            }
+        }
+        around
     }
 
     fn enhance(&self, enhance: &Enhance, input: Source, out: &mut Rows) {
         let (shape, out_shape, channels) = (self.shape(input), out.shape, out.channels);
-        out.par_rows(1).for_each_init(Vec::new, |scratch, (y, row)| {
+        out.par_rows().for_each_init(Vec::new, |scratch, (y, row)| {
             enhance.row(self.plan.isa, (self.blocks(input, y), shape), scratch, (row, out_shape, channels));
         });
     }
 
     fn shuffle(&self, input: Source, r: usize, out: &mut Rows) {
         let (shape, out_shape, channels) = (self.shape(input), out.shape, out.channels);
-        out.par_rows(1).for_each(|(y, row)| {
+        out.par_rows().for_each(|(y, row)| {
             let source = self.blocks(input, y / r);
             row.fill(0.0);
             for (x, dx) in (0..shape.width).flat_map(|x| (0..r).map(move |dx| (x, dx))) {
@@ -183,7 +279,7 @@ impl Run<'_> {
     fn enlarge(&self, input: Source, interpolation: Interpolation, r: usize, out: &mut Rows) {
         let (shape, out_shape) = (self.shape(input), out.shape);
         let height = self.rows(input).height;
-        out.par_rows(1).for_each(|(y, row)| {
+        out.par_rows().for_each(|(y, row)| {
             let lines = interpolation.taps(y, r, height).map(|(y, weight)| (self.blocks(input, y), weight as f32));
             row.fill(0.0);
             for (block, x) in (0..shape.blocks).flat_map(|block| (0..out_shape.width).map(move |x| (block, x))) {
@@ -222,11 +318,15 @@ impl Run<'_> {
         values.into_iter().take(input.channels).map(|v| v as f32).collect()
     }
 
-    fn reference(&self, node: NodeId, inputs: &[Place]) -> Map<f32> {
+    /// Some rows of an operation's result.
+    fn reference(&self, node: NodeId, inputs: &[Place], reach: Reach, rows: Range<usize>) -> Map<f32> {
+        let read = reach.inward(rows.start)..reach.inward(rows.end);
         let maps: Vec<Map<f32>> = inputs
             .iter()
             .map(|place| match place {
-                Place::Map(source) => self.rows(*source).to_map(source.first_block * LANES, source.channels),
+                Place::Map(source) => {
+                    self.rows(*source).to_map(source.first_block * LANES, source.channels, read.clone())
+                }
                 Place::Vector(node) => self.vector(*node).clone(),
             })
             .collect();
@@ -237,8 +337,8 @@ impl Run<'_> {
         self.vectors[node.index()].as_ref().expect("a vector is made before it is read")
     }
 
-    fn rows(&self, source: Source) -> &Rows {
-        self.values[source.value].as_ref().expect("a map is made before it is read")
+    pub(crate) fn rows(&self, source: Source) -> &Rows {
+        &self.space.maps[source.value]
     }
 
     /// The shape of a source's rows.

@@ -1,7 +1,8 @@
 //! What a compiled network is made of: maps kept as rows, and steps that write them.
 
+use crate::schedule::{Bands, GRID, Lags};
 use pdn_kernels::{Activation, Conv, RowShape};
-use pdn_network::{Extent, Interpolation, NodeId, Pool};
+use pdn_network::{Extent, Interpolation, NodeId, ParamId, Pool};
 
 /// The steps of a network, in order, and the maps they write.
 #[derive(Debug)]
@@ -9,11 +10,22 @@ pub(crate) struct Program {
     pub(crate) steps: Vec<Step>,
     pub(crate) values: Vec<Value>,
     pub(crate) output: Source,
-    /// Zero pixels on either side of every row: half the side of the largest kernel.
+    /// Zero pixels on either side of every row: what the largest kernel reads.
     pub(crate) pad: usize,
+    /// Pixels a side of the blocks of the picture that become one pixel of the smallest map.
+    pub(crate) multiple: usize,
+    /// How far each map lags behind the picture.
+    pub(crate) lags: Lags,
+    /// Whether rows can flow through all steps band by band: none reads a whole map.
+    pub(crate) flows: bool,
 }
 
 impl Program {
+    /// Rows of a value that are kept from band to band.
+    pub(crate) fn kept(&self, value: usize, bands: Bands) -> usize {
+        if bands.count == 1 { 0 } else { self.lags.kept(value) }
+    }
+
     /// Row shape and height of a value for a picture.
     pub(crate) fn rows_of(&self, value: usize, height: usize, width: usize) -> (RowShape, usize) {
         let Value { channels, extent } = self.values[value];
@@ -64,13 +76,13 @@ pub(crate) enum Work {
     /// Brings the picture in.
     Picture,
     /// A convolution.
-    Conv { conv: Box<Conv>, input: Source, fused: Fused },
+    Conv { weight: ParamId, conv: Box<Conv>, input: Source, fused: Fused },
     /// A DCM's masked channels, `[m x; m]` or unfolded `m P x`.
     Mask { dcm: usize, input: Source },
-    /// A DCM's convolution of its masked channels.
-    MixedConv { dcm: usize, input: Source, fused: Fused },
-    /// A whole DCM under several prompts, each for its share of every pixel.
-    Regional { dcm: usize, input: Source },
+    /// A DCM's convolution of its masked channels, with a kernel of some side.
+    MixedConv { dcm: usize, input: Source, side: usize, fused: Fused },
+    /// A whole DCM under several prompts, each for its share of every pixel, with kernels of some side.
+    Regional { dcm: usize, input: Source, side: usize },
     /// A map's channels, each by its number in a vector.
     Multiply { input: Source, factors: NodeId },
     /// Maps one after the other, each at whole blocks.
@@ -85,15 +97,67 @@ pub(crate) enum Work {
     Enlarge { input: Source, interpolation: Interpolation, r: usize },
     /// A statistic over the picture, into the node's vector.
     Pool { pool: Pool, input: Source, node: NodeId },
-    /// Any other operation on maps, through the reference.
-    Reference { node: NodeId, inputs: Vec<Place> },
+    /// Any other operation on maps, through the reference; rows of the output are made of `reach` rows of the inputs.
+    Reference { node: NodeId, inputs: Vec<Place>, reach: Reach },
     /// Any operation on vectors, through the reference.
     Vector { node: NodeId },
+}
+
+impl Work {
+    /// The maps that a step reads, and which of their rows.
+    pub(crate) fn reads(&self) -> impl Iterator<Item = (usize, Reach)> {
+        let mut reads = Vec::new();
+        let mut read = |source: &Source, reach: Reach| reads.push((source.value, reach));
+        match self {
+            Self::Picture | Self::Vector { .. } => {}
+            Self::Conv { conv, input, fused, .. } => {
+                read(input, Reach { radius: conv.side() / 2, up: conv.shuffle(), down: 1 });
+                fused.add.iter().for_each(|add| read(add, Reach::ROW));
+            }
+            Self::MixedConv { input, side, fused, .. } => {
+                read(input, Reach { radius: side / 2, ..Reach::ROW });
+                fused.add.iter().for_each(|add| read(add, Reach::ROW));
+            }
+            Self::Regional { input, side, .. } => read(input, Reach { radius: side / 2, ..Reach::ROW }),
+            Self::Mask { input, .. } | Self::Multiply { input, .. } | Self::PRelu { input, .. } => {
+                read(input, Reach::ROW);
+            }
+            Self::Pool { input, .. } => read(input, Reach::ROW),
+            Self::Shuffle { input, r } => read(input, Reach { up: *r, ..Reach::ROW }),
+            Self::Enlarge { input, r, .. } => read(input, Reach { radius: 1, up: *r, down: 1 }),
+            Self::Sum { input, add, .. } => {
+                read(input, Reach::ROW);
+                add.iter().for_each(|add| read(add, Reach::ROW));
+            }
+            Self::Concat { inputs } => inputs.iter().for_each(|input| read(input, Reach::ROW)),
+            Self::Reference { inputs, reach, .. } => inputs.iter().for_each(|place| {
+                if let Place::Map(source) = place {
+                    read(source, *reach);
+                }
+            }),
+        }
+        reads.into_iter()
+    }
+}
+
+/// Which rows of a map a step reads for rows of its own: row `y` for `y * down / up`, and `radius` more on either side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Reach {
+    pub(crate) radius: usize,
+    pub(crate) up: usize,
+    pub(crate) down: usize,
+}
+
+impl Reach {
+    /// Each row for the same row.
+    pub(crate) const ROW: Self = Self { radius: 0, up: 1, down: 1 };
 }
 
 /// One step: what it does and which value it writes.
 #[derive(Debug)]
 pub(crate) struct Step {
+    /// What a user may know it by.
+    pub(crate) name: String,
     pub(crate) work: Work,
     /// Written value, or `None` for vectors.
     pub(crate) out: Option<usize>,
@@ -101,4 +165,16 @@ pub(crate) struct Step {
     pub(crate) frees: Vec<usize>,
     /// Multiply-accumulates for each pixel of the picture: what progress counts.
     pub(crate) cost: usize,
+}
+
+impl Step {
+    /// Rows of the output that are computed together: where a group begins changes its numbers, by rounding.
+    pub(crate) fn group(&self) -> usize {
+        match &self.work {
+            Work::Conv { conv, .. } => conv.group() * conv.shuffle(),
+            // Of kernels that a prompt makes, before there is one.
+            Work::MixedConv { .. } | Work::Regional { .. } => GRID,
+            _ => 1,
+        }
+    }
 }

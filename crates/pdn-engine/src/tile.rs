@@ -1,45 +1,57 @@
-//! A whole picture, in tiles where it does not fit in memory at once.
+//! A whole picture, in bands of rows that flow through all layers; in columns where it is too wide for its memory.
 //!
-//! A tile is run with exactly the pixels around it that can change it (the network's receptive radius), cut off at the
-//! picture's edge, where every layer pads with zeros as it does without tiles. So the pixels do not depend on how a
-//! picture is tiled: they are equal to the last bit.
+//! Every row of every map is computed once, and no map is there as a whole, so memory grows with the picture's width and not
+//! with its height (`schedule.rs`). A network that reads the whole picture at once runs layer by layer.
 //!
-//! A network that works on a reduced picture reads whole blocks of pixels: tiles see whole blocks, and a picture that does
+//! Columns see exactly the pixels around them that can change what they give by a bit, cut off at the picture's edge, where
+//! every layer pads with zeros. So the pixels depend neither on columns nor on the height of bands nor on threads: they are
+//! equal to the last bit.
+//!
+//! A network that works on a reduced picture reads whole blocks of pixels: columns see whole blocks, and a picture that does
 //! not end with one is continued by its reflection, as Real-ESRGAN does.
 
 use crate::RunError;
 use crate::error::check_inputs;
-use crate::place::Workspace;
+use crate::place::{Placement, Workspace};
 use crate::plan::Plan;
 use crate::reference::Map;
 use crate::regions::PromptedRegion;
 use crate::rows::Rows;
+use crate::run::{Run, Stop, Watch};
+use crate::schedule::{Bands, GRID};
 use crate::step::Source;
 use pdn_kernels::LANES;
-use pdn_network::{Extent, Op};
+use pdn_network::{Extent, Node, Op};
 use rayon::prelude::*;
 use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::{MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// How a picture is run.
 #[derive(Clone, Copy, Debug)]
 pub struct RunOptions {
-    /// Bytes that maps may take while running. A picture that needs more is run in tiles.
+    /// Bytes that maps may take while running. A picture that needs more is run in columns.
     pub memory: usize,
-    /// The side of tiles in pixels of the input, whatever the memory.
+    /// The width of columns in pixels of the input, whatever the memory.
     pub tile: Option<usize>,
 }
 
 impl Default for RunOptions {
-    /// 2 GiB, tiles as large as that allows.
+    /// 2 GiB, columns as wide as that allows.
     fn default() -> Self {
         Self { memory: 2 << 30, tile: None }
     }
 }
 
-/// The smallest tile worth running: below this nearly everything is computed for its surroundings.
-const SMALLEST_TILE: usize = 16;
+/// The narrowest columns worth running: below this nearly everything is computed for its surroundings.
+const NARROWEST: usize = 16;
+
+/// Pixels of a band for each thread: enough for a kernel to be read once and used often.
+const THREAD_PIXELS: usize = 2048;
+
+/// Rows of a band for each thread at most.
+const THREAD_ROWS: usize = 4 * GRID;
 
 impl Plan {
     /// Runs the network on a picture in its value range and gives the enlarged picture in the same range. `progress` is
@@ -67,8 +79,8 @@ impl Plan {
         Ok(out)
     }
 
-    /// Runs the network on a picture in its value range and gives the enlarged picture piece by piece, so that the whole
-    /// of it need never be there in 32 bits. `progress` is told the part done, 0 to 1, and says whether to go on.
+    /// Runs the network on a picture in its value range and gives the enlarged picture piece by piece: rows from top to
+    /// bottom, of the whole width, so that the whole of it need never be there; or column by column, each from top to bottom. `progress` is told the part done, 0 to 1, and says whether to go on.
     ///
     /// # Errors
     /// [`RunError::Prompt`] where the network takes a prompt and none was set; [`RunError::Picture`] where the picture
@@ -81,14 +93,35 @@ impl Plan {
         progress: &mut dyn FnMut(f64) -> bool,
         give: &mut dyn FnMut(Piece),
     ) -> Result<(), RunError> {
-        self.each_tile(picture, options, progress, &mut None, &mut |tile, rows, _| {
-            let piece = tile.piece(rows, self.program.output, self.network.scale);
-            if !piece.is_finite() {
-                return Err(RunError::NotFinite);
+        let (output, scale) = (self.program.output, self.network.scale);
+        let height = picture.height * scale;
+        self.each_band(picture, options, (progress, None), &mut None, &mut |span, rows, _| {
+            let Some(map) = rows else { return Ok(()) };
+            // A picture that was continued is cut off again.
+            let rows = map.band.start.min(height)..map.band.end.min(height);
+            if !rows.is_empty() {
+                let columns = span.given.start * scale..span.given.end * scale;
+                give(Piece { rows, columns, skipped: (span.given.start - span.seen.start) * scale, map, output });
             }
-            give(piece);
             Ok(())
         })
+    }
+
+    /// Runs the network on a picture and gives each step's name, its multiply-accumulates for each pixel of the picture and
+    /// the time it took.
+    ///
+    /// # Errors
+    /// As [`Plan::run_tiles`].
+    pub fn time_steps(
+        &self,
+        picture: &Map<f32>,
+        options: &RunOptions,
+    ) -> Result<Vec<(&str, usize, Duration)>, RunError> {
+        let mut times = vec![Duration::ZERO; self.program.steps.len()];
+        let watch: (&mut dyn FnMut(f64) -> bool, _) = (&mut |_| true, Some(&mut times));
+        self.each_band(picture, options, watch, &mut None, &mut |_, _, _| Ok(()))?;
+        let steps = self.program.steps.iter().zip(times);
+        Ok(steps.map(|(step, time)| (step.name.as_str(), step.cost, time)).collect())
     }
 
     /// The attention mask of every DCM that has one, under the prompt: by the name of its tap, one channel of 0 to 1, of the
@@ -105,65 +138,102 @@ impl Plan {
         if !self.regions.is_empty() {
             return Err(RunError::Regions("a mask is one prompt's: set one prompt".into()));
         }
-        let with_mask =
-            || self.network.nodes.iter().filter(|node| matches!(&node.op, Op::Dcm(dcm) if dcm.zeta.is_some()));
-        let mut whole: Vec<(String, Map<f32>)> = with_mask()
-            .map(|node| {
-                let (extent, Op::Dcm(dcm)) = (node.shape.extent, &node.op) else { unreachable!("filtered above") };
-                let (height, width) = (extent.side(picture.height), extent.side(picture.width));
-                (format!("{}.mask", dcm.name), Map::new(1, height, width, vec![0.0; height * width]))
-            })
-            .collect();
-        let extents: Vec<Extent> = with_mask().map(|node| node.shape.extent).collect();
-        self.each_tile(picture, options, progress, &mut Some(Vec::new()), &mut |tile, _, masks| {
-            let masks = masks.iter_mut().flat_map(|masks| masks.drain(..));
-            for ((mask, extent), (_, whole)) in masks.zip(&extents).zip(&mut whole) {
-                tile.put(&mask, *extent, whole);
+        let names = self.with_mask().map(|node| match &node.op {
+            Op::Dcm(dcm) => format!("{}.mask", dcm.name),
+            _ => unreachable!("only modules have masks"),
+        });
+        let mut whole: Vec<(String, Map<f32>)> = names.zip(self.blank_masks(picture.height, picture.width)).collect();
+        let extents: Vec<Extent> = self.with_mask().map(|node| node.shape.extent).collect();
+        let progress = (progress, None);
+        self.each_band(picture, options, progress, &mut Some(Vec::new()), &mut |span, rows, masks| {
+            if rows.is_none() {
+                let masks = masks.iter().flatten();
+                for ((mask, extent), (_, whole)) in masks.zip(&extents).zip(&mut whole) {
+                    span.put(mask, *extent, whole);
+                }
             }
             Ok(())
         })?;
         Ok(whole)
     }
 
-    /// Runs the network on each tile of a picture; what it gives is read before the next. `masks`, where there is a list, are
-    /// gathered anew for each tile.
-    fn each_tile(
+    /// Runs the network on each column of a picture, band by band; what a band gives is read before the next. `masks`, where
+    /// there is a list, are gathered anew for each column and read with its last band.
+    fn each_band(
         &self,
         picture: &Map<f32>,
         options: &RunOptions,
-        progress: &mut dyn FnMut(f64) -> bool,
+        (progress, mut times): (&mut dyn FnMut(f64) -> bool, Option<&mut Vec<Duration>>),
         masks: &mut Masks,
-        read: &mut dyn FnMut(&Tile, &Rows, &mut Masks) -> Result<(), RunError>,
+        read: &mut Read,
     ) -> Result<(), RunError> {
         self.check(picture)?;
-        let (height, width) = (picture.height, picture.width);
-        let side = self.tile_side(height, width, options)?;
-        let block = self.network.multiple();
-        let continued = reflected(picture, block);
-        let tiles: Vec<Tile> = tiles(height, width, side, self.summary.receptive_radius, block).collect();
+        let continued = reflected(picture, self.program.multiple);
+        let (height, width) = (continued.height, picture.width);
+        let (bands, side) = self.bands_and_columns(height, width, options)?;
+        let spans = self.spans(width, side);
         let cost: usize = self.program.steps.iter().map(|step| step.cost).sum();
-        let total: usize = tiles.iter().map(|tile| cost * tile.pixels()).sum();
+        let total: usize = spans.iter().map(|span| cost * span.seen.len() * bands.count).sum();
         // Memory of the last run serves this one: fresh pages cost a tenth of the time of a small picture.
         let mut space: Option<Workspace> = self.spare().take();
         let mut done = 0;
-        for tile in &tiles {
-            let mut watch = |cost: usize| {
-                done += cost * tile.pixels();
-                progress(done as f64 / total.max(1) as f64)
-            };
-            let (h, w) = (tile.rows.seen.len(), tile.columns.seen.len());
-            if !space.as_ref().is_some_and(|space| space.fits(h, w)) {
+        for span in &spans {
+            if !space.as_ref().is_some_and(|space| space.fits(bands, height, span.seen.len())) {
                 drop(space.take());
             }
-            let space = space.get_or_insert_with(|| Workspace::new(&self.program, h, w));
-            let rows = self
-                .run_tile((&tile.cut(&continued), tile.origin()), space, masks.as_mut(), &mut watch)
-                .ok_or(RunError::Cancelled)?;
-            read(tile, &rows, masks)?;
-            space.put(self.program.output.value, rows.data);
+            let space = space.get_or_insert_with(|| Workspace::new(&self.program, bands, height, span.seen.len()));
+            if let Some(masks) = masks {
+                *masks = self.blank_masks(height, span.seen.len());
+            }
+            let mut run = Run::new(self, &continued, span.seen.clone(), bands, space);
+            for band in 0..bands.count {
+                let mut watch = Watch {
+                    progress: &mut |cost| {
+                        done += cost * span.seen.len();
+                        progress(done as f64 / total.max(1) as f64)
+                    },
+                    masks: masks.as_mut(),
+                    times: times.as_deref_mut(),
+                };
+                let rows = run.band(band, &mut watch).map_err(|_| RunError::Cancelled)?;
+                if !is_finite(rows, self.program.output) {
+                    return Err(RunError::NotFinite { layer: self.culprit(&continued, span, bands) });
+                }
+                read(span, Some(rows), masks)?;
+                run.release_output();
+            }
+            read(span, None, masks)?;
         }
         *self.spare() = space;
         Ok(())
+    }
+
+    /// The first step that gives a number that is not finite.
+    fn culprit(&self, picture: &Map<f32>, span: &Span, bands: Bands) -> String {
+        let mut space = Workspace::new(&self.program, bands, picture.height, span.seen.len());
+        let mut run = Run::new(self, picture, span.seen.clone(), bands, &mut space).suspect();
+        for band in 0..bands.count {
+            let mut watch = Watch { progress: &mut |_| true, masks: None, times: None };
+            match run.band(band, &mut watch) {
+                Err(Stop::NotFinite(name)) => return name,
+                _ => run.release_output(),
+            }
+        }
+        unreachable!("the same steps gave a number that was not finite before")
+    }
+
+    /// Room for the mask of each module that has one, over columns of some width.
+    fn blank_masks(&self, height: usize, width: usize) -> Vec<Map<f32>> {
+        let blank = |node: &Node| {
+            let (height, width) = (node.shape.extent.side(height), node.shape.extent.side(width));
+            Map::new(1, height, width, vec![0.0; height * width])
+        };
+        self.with_mask().map(blank).collect()
+    }
+
+    /// The modules that have a mask.
+    fn with_mask(&self) -> impl Iterator<Item = &Node> {
+        self.network.nodes.iter().filter(|node| matches!(&node.op, Op::Dcm(dcm) if dcm.zeta.is_some()))
     }
 
     fn check(&self, picture: &Map<f32>) -> Result<(), RunError> {
@@ -186,62 +256,86 @@ impl Plan {
         self.spare.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The side of tiles that fit in memory, halved from the whole picture.
-    fn tile_side(&self, height: usize, width: usize, options: &RunOptions) -> Result<usize, RunError> {
-        let whole = height.max(width);
+    /// The bands, and the width of the columns, that fit in memory: wide columns first, then high bands.
+    fn bands_and_columns(&self, height: usize, width: usize, options: &RunOptions) -> Result<(Bands, usize), RunError> {
+        let grid = self.program.multiple * GRID;
+        let threads = rayon::current_num_threads().max(1);
+        let high = THREAD_PIXELS.div_ceil(width).clamp(GRID, THREAD_ROWS).next_multiple_of(GRID) * threads;
+        let heights =
+            [high, GRID * threads, GRID].map(|rows| Bands::new(&self.program, height, rows.next_multiple_of(grid)));
+        let needs = |bands: Bands, seen: usize| {
+            let seen = seen.min(width.next_multiple_of(self.program.multiple));
+            Placement::new(&self.program, bands, height, seen).bytes()
+        };
         let too_much = |needed: usize, why| {
             let (needed, limit) = (needed >> 20, options.memory >> 20);
             Err(RunError::Memory { needed, limit, why })
         };
         if self.summary.whole_picture > 0 {
-            let needed = self.memory(height, width);
+            let needed = needs(heights[0], width + grid);
             return match needed <= options.memory {
-                true => Ok(whole),
-                false => too_much(needed, "it reads the whole picture at once, so it cannot be cut into tiles"),
+                true => Ok((heights[0], width)),
+                false => too_much(needed, "it reads the whole picture at once, so it cannot be cut"),
             };
         }
         if let Some(side) = options.tile {
-            return Ok(side.max(1));
+            return Ok((heights[0], side.max(1)));
         }
-        let mut side = whole;
+        let mut side = width;
         loop {
-            let seen = side + 2 * (self.summary.receptive_radius + self.network.multiple() - 1);
-            let needed = self.memory(seen.min(height), seen.min(width));
-            if needed <= options.memory {
-                return Ok(side);
+            let seen = side.next_multiple_of(grid) + 2 * (self.halo + grid);
+            if let Some(bands) = heights.into_iter().find(|bands| needs(*bands, seen) <= options.memory) {
+                return Ok((bands, side));
             }
-            if side <= SMALLEST_TILE {
-                return too_much(needed, "tiles cannot be smaller");
+            if side <= NARROWEST {
+                return too_much(needs(heights[2], seen), "columns cannot be narrower");
             }
-            side = side.div_ceil(2).max(SMALLEST_TILE);
+            side = side.div_ceil(2).max(NARROWEST);
         }
+    }
+
+    /// Cuts a width into columns of at most `side` pixels, or a little more, each seeing what it must.
+    fn spans(&self, width: usize, side: usize) -> Vec<Span> {
+        let (block, grid) = (self.program.multiple, self.program.multiple * GRID);
+        // They begin where tiles of pixels do.
+        let side = side.next_multiple_of(grid);
+        let span = |start: usize| {
+            let end = (start + side).min(width);
+            let first = start.saturating_sub(self.halo) / grid * grid;
+            Span { given: start..end, seen: first..(end + self.halo).min(width).next_multiple_of(block) }
+        };
+        (0..width).step_by(side).map(span).collect()
+    }
+
+    /// Bytes that running on a whole picture takes, beside the weights, the picture and the output, on as many threads as
+    /// there are now.
+    pub fn memory(&self, height: usize, width: usize) -> usize {
+        let height = height.next_multiple_of(self.program.multiple);
+        let unbounded = RunOptions { memory: usize::MAX, tile: None };
+        let bands = self.bands_and_columns(height, width, &unbounded).map(|(bands, _)| bands);
+        let width = width.next_multiple_of(self.program.multiple);
+        bands.map_or(0, |bands| Placement::new(&self.program, bands, height, width).bytes())
     }
 }
 
-/// The masks of a tile, where they are asked for.
+/// The masks of columns, where they are asked for.
 type Masks = Option<Vec<Map<f32>>>;
 
-/// A tile along one axis: what it gives, and what it must see for that.
+/// Reads what a band gave, and that its columns are done.
+type Read<'a> = dyn FnMut(&Span, Option<&Rows>, &mut Masks) -> Result<(), RunError> + 'a;
+
+/// Some columns of a picture: what they give, and what they must see for that.
 #[derive(Clone, Debug)]
 struct Span {
     given: Range<usize>,
     seen: Range<usize>,
 }
 
-/// A tile.
-#[derive(Clone, Debug)]
-struct Tile {
-    rows: Span,
-    columns: Span,
-}
-
-/// Cuts a length into spans of at most `side`, each seeing `halo` further in whole blocks, within the length's blocks.
-fn spans(length: usize, side: usize, halo: usize, block: usize) -> impl Iterator<Item = Span> + Clone {
-    (0..length).step_by(side).map(move |start| {
-        let end = (start + side).min(length);
-        let first = start.saturating_sub(halo) / block * block;
-        Span { given: start..end, seen: first..(end + halo).min(length).next_multiple_of(block) }
-    })
+/// Whether all numbers of a band of the output are finite.
+fn is_finite(rows: &Rows, output: Source) -> bool {
+    let first = output.first_block * LANES;
+    let finite = |y: usize| (first..first + output.channels).all(|c| rows.channel(c, y).all(f32::is_finite));
+    rows.band.clone().into_par_iter().all(finite)
 }
 
 /// A picture continued by its reflection, without the edge itself, to whole blocks of pixels.
@@ -262,63 +356,24 @@ fn reflected(picture: &Map<f32>, block: usize) -> Cow<'_, Map<f32>> {
     Cow::Owned(Map::new(picture.channels, height, width, data))
 }
 
-fn tiles(height: usize, width: usize, side: usize, halo: usize, block: usize) -> impl Iterator<Item = Tile> {
-    let columns = spans(width, side, halo, block);
-    spans(height, side, halo, block)
-        .flat_map(move |rows| columns.clone().map(move |columns| Tile { rows: rows.clone(), columns }))
-}
-
-impl Tile {
-    /// Pixels that it runs on.
-    fn pixels(&self) -> usize {
-        self.rows.seen.len() * self.columns.seen.len()
-    }
-
-    /// Row and column of the picture at which what it sees begins.
-    fn origin(&self) -> (usize, usize) {
-        (self.rows.seen.start, self.columns.seen.start)
-    }
-
-    /// What it sees of a picture.
-    fn cut(&self, picture: &Map<f32>) -> Map<f32> {
-        let (height, width) = (self.rows.seen.len(), self.columns.seen.len());
-        let mut data = Vec::with_capacity(picture.channels * height * width);
-        for c in 0..picture.channels {
-            for y in self.rows.seen.clone() {
-                let row = &picture.data[(c * picture.height + y) * picture.width..][..picture.width];
-                data.extend_from_slice(&row[self.columns.seen.clone()]);
-            }
-        }
-        Map::new(picture.channels, height, width, data)
-    }
-
+impl Span {
     /// Puts what it gives of a map of one channel and some extent where it belongs in the whole.
     fn put(&self, map: &Map<f32>, extent: Extent, whole: &mut Map<f32>) {
-        let given = |span: &Span| extent.side(span.given.start)..extent.side(span.given.end);
-        let (rows, columns) = (given(&self.rows), given(&self.columns));
-        let (top, left) = (extent.side(self.rows.seen.start), extent.side(self.columns.seen.start));
-        for y in rows {
-            let from = &map.data[(y - top) * map.width + columns.start - left..][..columns.len()];
-            whole.data[y * whole.width..][columns.clone()].copy_from_slice(from);
+        let columns = extent.side(self.given.start)..extent.side(self.given.end);
+        let skipped = columns.start - extent.side(self.seen.start);
+        for (from, to) in map.data.chunks_exact(map.width).zip(whole.data.chunks_exact_mut(whole.width)) {
+            to[columns.clone()].copy_from_slice(&from[skipped..][..columns.len()]);
         }
-    }
-
-    /// What it gives of what came out of it.
-    fn piece<'a>(&self, map: &'a Rows, output: Source, scale: usize) -> Piece<'a> {
-        let inner = |span: &Span| (span.given.start - span.seen.start) * scale;
-        let given = |span: &Span| span.given.start * scale..span.given.end * scale;
-        let skipped = (inner(&self.rows), inner(&self.columns));
-        Piece { rows: given(&self.rows), columns: given(&self.columns), skipped, map, output }
     }
 }
 
-/// A part of the enlarged picture, with its place in it.
+/// A part of the enlarged picture, with its place in it: some rows, of the whole width where it is not run in columns.
 #[derive(Clone, Debug)]
 pub struct Piece<'a> {
     rows: Range<usize>,
     columns: Range<usize>,
-    /// Rows and pixels of the map before the piece.
-    skipped: (usize, usize),
+    /// Pixels of the map before the piece.
+    skipped: usize,
     map: &'a Rows,
     output: Source,
 }
@@ -336,12 +391,7 @@ impl Piece<'_> {
 
     /// What it holds of a channel in a row of the picture, which must be one that it covers.
     pub fn row(&self, channel: usize, y: usize) -> impl Iterator<Item = f32> + '_ {
-        let row = self.map.channel(self.output.first_block * LANES + channel, y - self.rows.start + self.skipped.0);
-        row.skip(self.skipped.1).take(self.columns.len())
-    }
-
-    fn is_finite(&self) -> bool {
-        let finite = |y: usize| (0..self.output.channels).all(|c| self.row(c, y).all(f32::is_finite));
-        self.rows().into_par_iter().all(finite)
+        let row = self.map.channel(self.output.first_block * LANES + channel, y);
+        row.skip(self.skipped).take(self.columns.len())
     }
 }

@@ -1,4 +1,4 @@
-//! Convolutions with each instruction set, a row as the engine does and a group of images as training does:
+//! Convolutions with each instruction set, groups of rows as the engine does and a group of images as training does:
 //! multiply-accumulates per second on one core.
 //!
 //!     cargo bench -p pdn-kernels
@@ -13,16 +13,16 @@ fn convolve(criterion: &mut Criterion) {
     {
         let name = format!("{inputs} to {outputs}, {side}x{side}, {width} pixels");
         let mut group = criterion.benchmark_group(name);
-        group.throughput(Throughput::Elements((inputs * outputs * side * side * width) as u64));
         let conv = Conv::new(&vec![0.01; outputs * inputs * side * side], &vec![0.1; outputs], inputs, side, shuffle);
-        let shape = RowShape::new(inputs, width, 1);
-        let out_shape = RowShape::new(outputs / (shuffle * shuffle), width * shuffle, 1);
+        group.throughput(Throughput::Elements((inputs * outputs * side * side * width * conv.group()) as u64));
+        let shape = RowShape::new(inputs, width, 4);
+        let out_shape = RowShape::new(outputs / (shuffle * shuffle), width * shuffle, 4);
         let row = vec![0.5; shape.len()];
-        let rows = vec![row.as_slice(); side];
-        let mut out = vec![0.0; out_shape.len() * shuffle];
+        let rows = vec![row.as_slice(); conv.group() + side - 1];
+        let mut out = vec![0.0; out_shape.len() * shuffle * conv.group()];
         for isa in Isa::available() {
             group.bench_function(BenchmarkId::from_parameter(isa), |b| {
-                b.iter(|| conv.row(isa, &rows, shape, &Store::default(), &mut out, out_shape));
+                b.iter(|| conv.rows(isa, (&rows, shape), &Store::default(), (&mut out, out_shape)));
             });
         }
         group.finish();

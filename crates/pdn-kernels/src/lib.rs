@@ -14,22 +14,27 @@
 //! panics where the caller broke its contract, before it hands pointers to a kernel.
 
 mod conv;
+mod direct;
 mod elementwise;
 mod isa;
 mod lanes;
 mod mask;
+mod peak;
 mod planar;
 mod product;
 mod row;
+mod store;
 mod winograd;
 
-pub use conv::{Conv, Store};
+pub use conv::Conv;
 pub use elementwise::{add_scaled, multiply_channels, prelu_channels, scale_and_add, sum_channels};
 pub use isa::Isa;
 pub use mask::{MaskScale, mask_row};
+pub use peak::peak_flops;
 pub use planar::{PlanarConv, PlanarKernel, PlanarStore};
 pub use product::add_product;
 pub use row::{LANES, RowShape};
+pub use store::Store;
 
 /// An activation that is applied as a row is stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

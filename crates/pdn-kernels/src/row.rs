@@ -4,7 +4,7 @@
 pub const LANES: usize = 16;
 
 /// The shape of a row: `[blocks][pad + width + pad][16]`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RowShape {
     /// Blocks of 16 channels.
     pub blocks: usize,

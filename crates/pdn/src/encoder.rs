@@ -303,7 +303,7 @@ impl Encoder {
     fn embedding(&self, raw: Vec<f32>) -> Result<Embedding, EncoderError> {
         let norm = raw.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt();
         if !norm.is_finite() || norm == 0.0 {
-            return Err(RunError::NotFinite.into());
+            return Err(RunError::NotFinite { layer: "the embedding".into() }.into());
         }
         let values = raw.iter().map(|v| (f64::from(*v) / norm) as f32).collect();
         Ok(Embedding { encoder: self.id.clone(), values })

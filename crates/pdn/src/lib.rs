@@ -37,7 +37,7 @@ pub use encoder::{Embedding, Encoder, EncoderError, EncoderFile, Framing};
 pub use export::{deployed, onnx};
 #[cfg(feature = "hub")]
 pub use hub::{Hub, HubError, ShowDownload};
-pub use pdn_engine::{Isa, Map, Plan, RunError, RunOptions as Options};
+pub use pdn_engine::{Isa, Map, Plan, RunError, RunOptions as Options, peak_flops};
 pub use pdn_image::{
     ColourSpace, CompareError, Degradation, Error as FileError, Fault as FileFault, Limits, Picture, Protocol,
     Provenance, Scale, WriteOptions, check_target, check_writable, psnr, read, read_bytes, resize_to, ssim, write,

@@ -11,19 +11,21 @@
 
 mod pixels;
 mod product;
+mod rows;
 mod transform;
 
 use crate::lanes::{self, Kernel, Lanes};
 use crate::planar::{PlanarConv, PlanarStore};
 use crate::{Isa, LANES};
 use pixels::{Pixels, cut, with_scratch};
-use product::Product;
+use product::{Product, Sums};
+pub(crate) use rows::WinogradRows;
 use std::mem::MaybeUninit;
 pub(crate) use transform::WinogradKernel;
-use transform::{input, kernel_back, output, output_back};
+use transform::{kernel_back, output_back, transform_back, transform_tile};
 
 /// Side of a tile's results.
-const STEP: usize = 4;
+pub(crate) const STEP: usize = 4;
 /// Side of what a tile reads.
 const SIDE: usize = 6;
 /// Places of a transformed tile.
@@ -152,7 +154,7 @@ impl Kernel for Forward<'_, '_> {
                         a_depth: 1,
                         b: self.kernel.numbers.as_ptr().add(place * self.kernel.inputs * self.kernel.lanes),
                         c: self.m.as_mut_ptr().add(place * STRIP * outputs),
-                        onto: false,
+                        sums: Sums::New,
                     }
                     .run::<V>();
                 }
@@ -161,16 +163,10 @@ impl Kernel for Forward<'_, '_> {
                     for block in (0..outputs).step_by(LANES) {
                         let m = self.m.as_ptr().add(tile * outputs + block);
                         let bias = V::load(self.bias.as_ptr().add(block));
-                        // Columns, then rows.
-                        let mut half = MaybeUninit::<[[f32; LANES]; SIDE * STEP]>::uninit();
-                        let half = half.as_mut_ptr().cast::<f32>();
-                        for j in 0..SIDE {
-                            let column: [V; SIDE] = load(m.add(j * STRIP * outputs), SIDE * STRIP * outputs);
-                            store(output(column), half.add(j * LANES), SIDE * LANES);
-                        }
+                        let results = transform_back::<V>(m, STRIP * outputs);
                         for i in 0..STEP {
                             let to = self.to.at(image, STEP * row + i, STEP * column) + block;
-                            let mut y = output(load::<V, SIDE>(half.add(i * SIDE * LANES), LANES));
+                            let mut y: [V; STEP] = results.row(i);
                             for y in &mut y {
                                 *y = y.plus(bias);
                                 if self.relu {
@@ -235,7 +231,7 @@ impl Kernel for Gradient<'_> {
                         a_depth: inputs,
                         b: self.dm.as_ptr().add(place * STRIP * outputs),
                         c: self.du.as_mut_ptr().add(place * self.inputs * outputs),
-                        onto: true,
+                        sums: Sums::Onto,
                     }
                     .run::<V>();
                 }
@@ -274,18 +270,11 @@ unsafe fn transform_strip<V: Lanes>(tiles: Tiles, from: &Pixels, first: usize, c
         for block in (0..lanes).step_by(LANES) {
             // SAFETY: this function's contract; a tile reads a pixel more on every side, which the edge has.
             unsafe {
-                let mut half = MaybeUninit::<[[f32; LANES]; SIDE * SIDE]>::uninit();
-                let half = half.as_mut_ptr().cast::<f32>();
-                for i in 0..SIDE {
-                    let at = from.at(image, STEP * row + i, STEP * column) + block;
-                    let numbers: [V; SIDE] = load(from.numbers.as_ptr().add(at), lanes);
-                    store(input(numbers), half.add(i * LANES), SIDE * LANES);
+                let mut rows = [from.numbers.as_ptr(); SIDE];
+                for (i, rows) in rows.iter_mut().enumerate() {
+                    *rows = rows.add(from.at(image, STEP * row + i, STEP * column) + block);
                 }
-                let to = out.as_mut_ptr().add(tile * lanes + block);
-                for j in 0..SIDE {
-                    let places = input(load::<V, SIDE>(half.add(j * SIDE * LANES), LANES));
-                    store(places, to.add(j * STRIP * lanes), SIDE * STRIP * lanes);
-                }
+                transform_tile::<V>(rows, lanes, out.as_mut_ptr().add(tile * lanes + block), STRIP * lanes);
             }
         }
     }

@@ -15,8 +15,16 @@ pub(super) struct Product {
     pub(super) a_depth: usize,
     pub(super) b: *const f32,
     pub(super) c: *mut f32,
-    /// Whether the sums are added to what is in `c`.
-    pub(super) onto: bool,
+    pub(super) sums: Sums,
+}
+
+/// What is done with what is in `c`.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Sums {
+    /// It is written over.
+    New,
+    /// The sums are added to it.
+    Onto,
 }
 
 impl Product {
@@ -78,7 +86,7 @@ impl Product {
         unsafe {
             let c = self.c.add(row * self.columns + column);
             let mut sums = [[V::splat(0.0); N]; M];
-            if self.onto {
+            if self.sums == Sums::Onto {
                 for (m, sums) in sums.iter_mut().enumerate() {
                     *sums = load(c.add(m * self.columns), LANES);
                 }

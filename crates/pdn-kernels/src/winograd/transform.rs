@@ -1,8 +1,24 @@
 //! The matrices of F(4x4, 3x3), along one side at a time; each is applied to columns and then to rows.
+//!
+//! They follow from the points at which the polynomials are taken (Toom and Cook): 0, infinity, and two pairs of opposite
+//! points. Lavin and Gray's pairs are 1 and 2; 3/4 and 3/2 leave a quarter of their largest error, a fifth more than the
+//! best found, and every constant of B and A is exact in binary.
 
-use super::{PLACES, SIDE, STEP};
+use super::{PLACES, SIDE, STEP, load, store};
 use crate::LANES;
 use crate::lanes::Lanes;
+use std::mem::MaybeUninit;
+
+/// The nearer pair of points.
+const NEAR: f32 = 0.75;
+/// The farther pair of points.
+const FAR: f32 = 1.5;
+/// G at 0.
+const G_ZERO: f32 = 64.0 / 81.0;
+/// G's row at [`NEAR`]; at its opposite the middle number is negative.
+const G_NEAR: [f32; 3] = [-128.0 / 243.0, -96.0 / 243.0, -72.0 / 243.0];
+/// G's row at [`FAR`].
+const G_FAR: [f32; 3] = [32.0 / 243.0, 48.0 / 243.0, 72.0 / 243.0];
 
 /// A kernel transformed: `[place][input][output]`, the outputs rounded up to lanes.
 #[derive(Clone, Debug)]
@@ -26,13 +42,22 @@ impl WinogradKernel {
         at: impl Fn(usize, usize, usize) -> usize,
     ) -> Self {
         let lanes = outputs.next_multiple_of(LANES);
+        Self::of_lanes(
+            lanes,
+            inputs,
+            |lane, input, tap| if lane < outputs { kernel[at(lane, input, tap)] } else { 0.0 },
+        )
+    }
+
+    /// Transforms a kernel given number by number, for so many lanes, a multiple of [`LANES`].
+    pub(super) fn of_lanes(lanes: usize, inputs: usize, number: impl Fn(usize, usize, usize) -> f32) -> Self {
         let mut numbers = vec![0.0; PLACES * inputs * lanes];
         for input in 0..inputs {
-            for block in (0..outputs).step_by(LANES) {
+            for block in (0..lanes).step_by(LANES) {
                 let mut taps = [[0.0; LANES]; 9];
                 for (tap, taps) in taps.iter_mut().enumerate() {
-                    for (lane, number) in taps.iter_mut().enumerate().take(outputs - block) {
-                        *number = kernel[at(block + lane, input, tap)];
+                    for (lane, to) in taps.iter_mut().enumerate() {
+                        *to = number(block + lane, input, tap);
                     }
                 }
                 // Rows, then columns, of every lane at once.
@@ -51,17 +76,70 @@ impl WinogradKernel {
     }
 }
 
+/// Bᵀ d B of one tile and block: reads six pixels of each of six rows, `pixel` numbers apart, and writes its 36 places,
+/// `place` numbers apart.
+///
+/// # Safety
+/// As for [`Lanes`]; the pixels may be read and the places written.
+#[inline(always)]
+pub(super) unsafe fn transform_tile<V: Lanes>(rows: [*const f32; SIDE], pixel: usize, to: *mut f32, place: usize) {
+    // SAFETY: this function's contract; the half transformed tile has its 36 vectors.
+    unsafe {
+        let mut half = MaybeUninit::<[[f32; LANES]; SIDE * SIDE]>::uninit();
+        let half = half.as_mut_ptr().cast::<f32>();
+        for (i, row) in rows.iter().enumerate() {
+            store(input(load::<V, SIDE>(*row, pixel)), half.add(i * LANES), SIDE * LANES);
+        }
+        for j in 0..SIDE {
+            let places = input(load::<V, SIDE>(half.add(j * SIDE * LANES), LANES));
+            store(places, to.add(j * place), SIDE * place);
+        }
+    }
+}
+
+/// A tile and block whose products are transformed back along one side.
+pub(super) struct HalfBack(MaybeUninit<[[f32; LANES]; SIDE * STEP]>);
+
+/// Aᵀ m along columns, m's 36 places being `place` numbers apart.
+///
+/// # Safety
+/// As for [`Lanes`]; the places may be read.
+#[inline(always)]
+pub(super) unsafe fn transform_back<V: Lanes>(m: *const f32, place: usize) -> HalfBack {
+    let mut half = HalfBack(MaybeUninit::uninit());
+    let to = half.0.as_mut_ptr().cast::<f32>();
+    for j in 0..SIDE {
+        // SAFETY: this function's contract; the half has its 24 vectors.
+        unsafe { store(output(load::<V, SIDE>(m.add(j * place), SIDE * place)), to.add(j * LANES), SIDE * LANES) }
+    }
+    half
+}
+
+impl HalfBack {
+    /// The four results of a row.
+    ///
+    /// # Safety
+    /// As for [`Lanes`]; the row is below four.
+    #[inline(always)]
+    pub(super) unsafe fn row<V: Lanes>(&self, row: usize) -> [V; STEP] {
+        debug_assert!(row < STEP);
+        // SAFETY: the whole of it was written as it was made, and the row is one of its four.
+        unsafe { output(load::<V, SIDE>(self.0.as_ptr().cast::<f32>().add(row * SIDE * LANES), LANES)) }
+    }
+}
+
 /// G along one side, of every lane.
 fn kernel_side([a, b, c]: [[f32; LANES]; 3]) -> [[f32; LANES]; SIDE] {
     let mut out = [[0.0; LANES]; SIDE];
     // A loop that the compiler makes vectors of; it does not of closures.
     for i in 0..LANES {
-        let (near, far) = ((a[i] + c[i]) * (-1.0 / 6.0), a[i] * (1.0 / 24.0) + c[i] * (1.0 / 6.0));
-        out[0][i] = a[i] * 0.25;
-        out[1][i] = near - b[i] * (1.0 / 6.0);
-        out[2][i] = near + b[i] * (1.0 / 6.0);
-        out[3][i] = far + b[i] * (1.0 / 12.0);
-        out[4][i] = far - b[i] * (1.0 / 12.0);
+        let (near, near_odd) = (a[i] * G_NEAR[0] + c[i] * G_NEAR[2], b[i] * G_NEAR[1]);
+        let (far, far_odd) = (a[i] * G_FAR[0] + c[i] * G_FAR[2], b[i] * G_FAR[1]);
+        out[0][i] = a[i] * G_ZERO;
+        out[1][i] = near + near_odd;
+        out[2][i] = near - near_odd;
+        out[3][i] = far + far_odd;
+        out[4][i] = far - far_odd;
         out[5][i] = c[i];
     }
     out
@@ -72,20 +150,23 @@ fn kernel_side([a, b, c]: [[f32; LANES]; 3]) -> [[f32; LANES]; SIDE] {
 /// # Safety
 /// As for [`Lanes`].
 #[inline(always)]
-pub(super) unsafe fn input<V: Lanes>(d: [V; SIDE]) -> [V; SIDE] {
+unsafe fn input<V: Lanes>(d: [V; SIDE]) -> [V; SIDE] {
     // SAFETY: this function's contract.
     unsafe {
-        let (two, four) = (V::splat(2.0), V::splat(4.0));
-        let (minus_four, minus_five) = (V::splat(-4.0), V::splat(-5.0));
-        let (even, odd) = (d[4].plus_product(d[2], minus_four), d[3].plus_product(d[1], minus_four));
-        let (near, far) = (d[4].minus(d[2]), d[3].minus(d[1]).times(two));
+        let (near, far) = (V::splat(NEAR), V::splat(FAR));
+        let (near_square, far_square) = (V::splat(-NEAR * NEAR), V::splat(-FAR * FAR));
+        let (product, sum) = (V::splat(NEAR * NEAR * FAR * FAR), V::splat(-NEAR * NEAR - FAR * FAR));
+        let (near_even, near_odd) =
+            (d[4].plus_product(d[2], far_square), d[3].plus_product(d[1], far_square).times(near));
+        let (far_even, far_odd) =
+            (d[4].plus_product(d[2], near_square), d[3].plus_product(d[1], near_square).times(far));
         [
-            d[4].plus_product(d[0], four).plus_product(d[2], minus_five),
-            even.plus(odd),
-            even.minus(odd),
-            near.plus(far),
-            near.minus(far),
-            d[5].plus_product(d[1], four).plus_product(d[3], minus_five),
+            d[4].plus_product(d[0], product).plus_product(d[2], sum),
+            near_even.plus(near_odd),
+            near_even.minus(near_odd),
+            far_even.plus(far_odd),
+            far_even.minus(far_odd),
+            d[5].plus_product(d[1], product).plus_product(d[3], sum),
         ]
     }
 }
@@ -95,16 +176,16 @@ pub(super) unsafe fn input<V: Lanes>(d: [V; SIDE]) -> [V; SIDE] {
 /// # Safety
 /// As for [`Lanes`].
 #[inline(always)]
-pub(super) unsafe fn output<V: Lanes>(m: [V; SIDE]) -> [V; STEP] {
+unsafe fn output<V: Lanes>(m: [V; SIDE]) -> [V; STEP] {
     // SAFETY: this function's contract.
     unsafe {
         let (a, b) = (m[1].plus(m[2]), m[1].minus(m[2]));
         let (c, d) = (m[3].plus(m[4]), m[3].minus(m[4]));
         [
             m[0].plus(a).plus(c),
-            b.plus_product(d, V::splat(2.0)),
-            a.plus_product(c, V::splat(4.0)),
-            m[5].plus(b).plus_product(d, V::splat(8.0)),
+            b.times(V::splat(NEAR)).plus_product(d, V::splat(FAR)),
+            a.times(V::splat(NEAR * NEAR)).plus_product(c, V::splat(FAR * FAR)),
+            m[5].plus_product(b, V::splat(NEAR * NEAR * NEAR)).plus_product(d, V::splat(FAR * FAR * FAR)),
         ]
     }
 }
@@ -117,9 +198,10 @@ pub(super) unsafe fn output<V: Lanes>(m: [V; SIDE]) -> [V; STEP] {
 pub(super) unsafe fn output_back<V: Lanes>(y: [V; STEP]) -> [V; SIDE] {
     // SAFETY: this function's contract.
     unsafe {
-        let (even, odd) = (y[0].plus(y[2]), y[1].plus(y[3]));
-        let even_far = y[0].plus_product(y[2], V::splat(4.0));
-        let odd_far = y[1].times(V::splat(2.0)).plus_product(y[3], V::splat(8.0));
+        let even = y[0].plus_product(y[2], V::splat(NEAR * NEAR));
+        let odd = y[1].times(V::splat(NEAR)).plus_product(y[3], V::splat(NEAR * NEAR * NEAR));
+        let even_far = y[0].plus_product(y[2], V::splat(FAR * FAR));
+        let odd_far = y[1].times(V::splat(FAR)).plus_product(y[3], V::splat(FAR * FAR * FAR));
         [y[0], even.plus(odd), even.minus(odd), even_far.plus(odd_far), even_far.minus(odd_far), y[3]]
     }
 }
@@ -132,15 +214,12 @@ pub(super) unsafe fn output_back<V: Lanes>(y: [V; STEP]) -> [V; SIDE] {
 pub(super) unsafe fn kernel_back<V: Lanes>(u: [V; SIDE]) -> [V; 3] {
     // SAFETY: this function's contract.
     unsafe {
-        let (a, b) = (u[1].plus(u[2]), u[2].minus(u[1]));
+        let (a, b) = (u[1].plus(u[2]), u[1].minus(u[2]));
         let (c, d) = (u[3].plus(u[4]), u[3].minus(u[4]));
-        let zero = V::splat(0.0);
         [
-            zero.plus_product(u[0], V::splat(1.0 / 4.0))
-                .plus_product(a, V::splat(-1.0 / 6.0))
-                .plus_product(c, V::splat(1.0 / 24.0)),
-            zero.plus_product(b, V::splat(1.0 / 6.0)).plus_product(d, V::splat(1.0 / 12.0)),
-            u[5].plus_product(c.minus(a), V::splat(1.0 / 6.0)),
+            u[0].times(V::splat(G_ZERO)).plus_product(a, V::splat(G_NEAR[0])).plus_product(c, V::splat(G_FAR[0])),
+            b.times(V::splat(G_NEAR[1])).plus_product(d, V::splat(G_FAR[1])),
+            u[5].plus_product(a, V::splat(G_NEAR[2])).plus_product(c, V::splat(G_FAR[2])),
         ]
     }
 }

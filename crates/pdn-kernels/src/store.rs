@@ -1,0 +1,77 @@
+//! What happens to a convolution's sums as they are stored.
+
+use crate::lanes::Lanes;
+use crate::{Activation, RowShape};
+
+/// What happens to rows of numbers as they are stored: `activation(x) * scale + add`.
+#[derive(Clone, Copy, Debug)]
+pub struct Store<'a> {
+    /// Applied first.
+    pub activation: Activation,
+    /// Then multiplied.
+    pub scale: f32,
+    /// Then added: for each stored row a row of the output's shape, or none at all.
+    pub add: &'a [&'a [f32]],
+    /// Rows of the group that are not stored, before those that are.
+    pub skip: usize,
+}
+
+impl Default for Store<'_> {
+    fn default() -> Self {
+        Self { activation: Activation::Identity, scale: 1.0, add: &[], skip: 0 }
+    }
+}
+
+/// Where sums are stored: rows of a shape, each row of sums becoming `shuffle` rows.
+///
+/// Writes 16 numbers at a pixel of a row of `out`, and reads as many of the row of `add`, where there is one.
+pub(crate) struct Writer<'a> {
+    pub(crate) store: &'a Store<'a>,
+    pub(crate) shuffle: usize,
+    pub(crate) out: *mut f32,
+    pub(crate) shape: RowShape,
+}
+
+impl<'a> Writer<'a> {
+    /// For as many rows as `out` holds; their zero pixels are set. Gives the writer and the number of rows of sums.
+    ///
+    /// # Panics
+    /// When the slices do not hold whole rows of the shape, or `add` comes with a shuffle.
+    pub(crate) fn new(store: &'a Store<'a>, shuffle: usize, out: &'a mut [f32], shape: RowShape) -> (Self, usize) {
+        let row = shape.len() * shuffle;
+        assert!(row > 0 && out.len().is_multiple_of(row), "rows of output");
+        let rows = out.len() / row;
+        assert!(
+            store.add.is_empty()
+                || shuffle == 1 && store.add.len() == rows && store.add.iter().all(|add| add.len() == shape.len()),
+            "a row to add for each"
+        );
+        for row in out.chunks_exact_mut(shape.len()) {
+            shape.clear_pads(row);
+        }
+        (Self { store, shuffle, out: out.as_mut_ptr(), shape }, rows)
+    }
+
+    /// Finishes and writes the 16 sums of a block at a pixel of a row of sums.
+    ///
+    /// # Safety
+    /// As for [`Lanes`]; row, block and pixel are of the sums.
+    #[inline(always)]
+    pub(crate) unsafe fn put<V: Lanes>(&self, row: usize, block: usize, x: usize, mut v: V) {
+        let r = self.shuffle;
+        let (phase, block) = (block / self.shape.blocks, block % self.shape.blocks);
+        let at = self.shape.at(block, x * r + phase % r);
+        // SAFETY: `at` is a pixel of a row of the output, and of `add`, whose rows have the output's shape.
+        unsafe {
+            if let Activation::Relu { slope } = self.store.activation {
+                let zero = V::splat(0.0);
+                v = v.max(zero).plus_product(v.min(zero), V::splat(slope));
+            }
+            v = match self.store.add.get(row) {
+                Some(add) => V::load(add.as_ptr().add(at)).plus_product(v, V::splat(self.store.scale)),
+                None => v.times(V::splat(self.store.scale)),
+            };
+            v.store(self.out.add((row * r + phase / r) * self.shape.len() + at));
+        }
+    }
+}

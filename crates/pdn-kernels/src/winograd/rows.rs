@@ -1,0 +1,205 @@
+//! Winograd's convolution of rows in blocks: what the engine runs.
+//!
+//! A group is four rows of results. A strip of its tiles at a time is transformed, multiplied and transformed back, so that
+//! it stays in the second cache beside the kernel of 64 outputs. Tiles begin at columns 0, 4, 8 ..., so a pixel does not
+//! depend on which thread computes its row or on how wide the row is.
+
+use super::pixels::{cut, with_scratch};
+use super::{PLACES, Product, SIDE, STEP, Sums, WinogradKernel, transform_back, transform_tile};
+use crate::conv::ConvShape;
+use crate::lanes::{self, Kernel, Lanes};
+use crate::store::Writer;
+use crate::{Isa, LANES, RowShape};
+
+/// Tiles of a strip: the rows of the widest product.
+const STRIP: usize = 14;
+/// Outputs whose kernel stays in the second cache.
+const OUTPUTS: usize = 64;
+/// Inputs that are transformed at a time, for the same reason.
+const INPUTS: usize = 64;
+
+/// A kernel and bias, transformed.
+#[derive(Clone, Debug)]
+pub(crate) struct WinogradRows {
+    shape: ConvShape,
+    /// A kernel for every [`OUTPUTS`] outputs, in the order of their blocks.
+    kernels: Vec<WinogradKernel>,
+    /// `[block][16]`.
+    bias: Vec<f32>,
+}
+
+impl WinogradRows {
+    /// Whether it pays to transform.
+    pub(crate) fn pays(shape: ConvShape) -> bool {
+        WinogradKernel::pays(shape.outputs, shape.inputs, shape.side)
+    }
+
+    /// Transforms a kernel `[out, in, 3, 3]`.
+    pub(crate) fn new(kernel: &[f32], bias: &[f32], shape: ConvShape) -> Self {
+        let lanes = shape.blocks() * LANES;
+        let groups = (0..lanes).step_by(OUTPUTS);
+        let kernels = groups.map(|first| {
+            let count = OUTPUTS.min(lanes - first);
+            WinogradKernel::of_lanes(count, shape.inputs, |lane, input, tap| {
+                let lane = first + lane;
+                shape.output(lane / LANES, lane % LANES).map_or(0.0, |o| kernel[(o * shape.inputs + input) * 9 + tap])
+            })
+        });
+        Self { shape, kernels: kernels.collect(), bias: shape.lay_out(bias) }
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        let kernels: usize = self.kernels.iter().map(|kernel| kernel.numbers.len()).sum();
+        (kernels + self.bias.len()) * size_of::<f32>()
+    }
+
+    /// Convolves a group of rows.
+    ///
+    /// # Safety
+    /// `input` is six rows of the shape, padded by [`STEP`] at least; the writer has `rows` rows of the outputs, and
+    /// skips so many that a group's four are not exceeded.
+    pub(crate) unsafe fn rows(&self, isa: Isa, input: &[&[f32]], input_shape: RowShape, rows: usize, writer: &Writer) {
+        let mut from = [std::ptr::null(); SIDE];
+        for (pointer, row) in from.iter_mut().zip(input) {
+            // The pad holds the pixel left of the first.
+            *pointer = row[(input_shape.pad - 1) * LANES..].as_ptr();
+        }
+        let inputs = input_shape.blocks.min(INPUTS / LANES) * LANES;
+        let outputs = OUTPUTS.min(self.shape.blocks() * LANES);
+        with_scratch(PLACES * STRIP * (inputs + outputs), |mut scratch| {
+            let (v, m) = (cut(&mut scratch, PLACES * STRIP * inputs), cut(&mut scratch, PLACES * STRIP * outputs));
+            let job = Group { conv: self, from, input_shape, rows, writer, v, m };
+            // SAFETY: this function's contract is the job's; the scratch is as long as it says.
+            unsafe { lanes::run(isa, job) };
+        });
+    }
+}
+
+/// A group of rows to convolve.
+///
+/// Reads, for every block of inputs, pixels from one left of the first to as far right as whole tiles reach from the six
+/// rows of `from`: inside the rows, as the pad is at least [`STEP`]. `v` and `m` have room for a strip's tiles of
+/// [`INPUTS`] inputs and [`OUTPUTS`] outputs, or of those that there are.
+struct Group<'a> {
+    conv: &'a WinogradRows,
+    from: [*const f32; SIDE],
+    input_shape: RowShape,
+    rows: usize,
+    writer: &'a Writer<'a>,
+    /// `[place][tile][input]`.
+    v: &'a mut [f32],
+    /// `[place][tile][output]`.
+    m: &'a mut [f32],
+}
+
+impl Kernel for Group<'_> {
+    #[inline(always)]
+    unsafe fn run<V: Lanes>(mut self) {
+        let tiles = self.input_shape.width.div_ceil(STEP);
+        let many = self.conv.shape.inputs > INPUTS;
+        for first in (0..tiles).step_by(STRIP) {
+            let count = STRIP.min(tiles - first);
+            // SAFETY: the tiles are the row's, the inputs and outputs the convolution's.
+            unsafe {
+                if !many {
+                    self.transform::<V>(first, count, 0);
+                }
+                for (group, kernel) in self.conv.kernels.iter().enumerate() {
+                    for input in (0..self.conv.shape.inputs).step_by(INPUTS) {
+                        if many {
+                            self.transform::<V>(first, count, input);
+                        }
+                        self.multiply::<V>(kernel, count, input);
+                    }
+                    self.store::<V>(group, first, count, kernel.lanes);
+                }
+            }
+        }
+    }
+}
+
+impl Group<'_> {
+    /// Numbers of a tile at a place of `v`.
+    fn v_lanes(&self) -> usize {
+        self.input_shape.blocks.min(INPUTS / LANES) * LANES
+    }
+
+    /// Transforms [`INPUTS`] inputs, from `input` on, of a strip's tiles.
+    ///
+    /// # Safety
+    /// As [`Kernel::run`].
+    #[inline(always)]
+    unsafe fn transform<V: Lanes>(&mut self, first: usize, count: usize, input: usize) {
+        let lanes = self.v_lanes();
+        let blocks = (INPUTS / LANES).min(self.input_shape.blocks - input / LANES);
+        for block in 0..blocks {
+            let offset = (input / LANES + block) * self.input_shape.block_len();
+            for tile in 0..count {
+                let at = offset + (first + tile) * STEP * LANES;
+                // SAFETY: this function's contract; `v` has room for the tile's lanes at every place.
+                unsafe {
+                    let mut from = self.from;
+                    for row in &mut from {
+                        *row = row.add(at);
+                    }
+                    let to = self.v.as_mut_ptr().add(tile * lanes + block * LANES);
+                    transform_tile::<V>(from, LANES, to, STRIP * lanes);
+                }
+            }
+        }
+    }
+
+    /// Multiplies a strip's tiles of [`INPUTS`] inputs, from `input` on; sums over earlier inputs are in `m`.
+    ///
+    /// # Safety
+    /// As [`Kernel::run`].
+    #[inline(always)]
+    unsafe fn multiply<V: Lanes>(&mut self, kernel: &WinogradKernel, count: usize, input: usize) {
+        let (lanes, outputs) = (self.v_lanes(), kernel.lanes);
+        for place in 0..PLACES {
+            // SAFETY: every matrix has its extent in `v`, the kernel and `m`.
+            unsafe {
+                Product {
+                    rows: count,
+                    depth: INPUTS.min(kernel.inputs - input),
+                    columns: outputs,
+                    a: self.v.as_ptr().add(place * STRIP * lanes),
+                    a_row: lanes,
+                    a_depth: 1,
+                    b: kernel.numbers.as_ptr().add((place * kernel.inputs + input) * outputs),
+                    c: self.m.as_mut_ptr().add(place * STRIP * outputs),
+                    sums: if input == 0 { Sums::New } else { Sums::Onto },
+                }
+                .run::<V>();
+            }
+        }
+    }
+
+    /// Transforms a strip's products back and stores what the rows hold of them.
+    ///
+    /// # Safety
+    /// As [`Kernel::run`].
+    #[inline(always)]
+    unsafe fn store<V: Lanes>(&mut self, group: usize, first: usize, count: usize, outputs: usize) {
+        let skip = self.writer.store.skip;
+        for block in 0..outputs / LANES {
+            let out_block = group * (OUTPUTS / LANES) + block;
+            for tile in 0..count {
+                let x = (first + tile) * STEP;
+                let pixels = STEP.min(self.input_shape.width - x);
+                // SAFETY: `m` has the tile's lanes at every place; the pixels are inside the row.
+                unsafe {
+                    let bias = V::load(self.conv.bias.as_ptr().add(out_block * LANES));
+                    let m = self.m.as_ptr().add(tile * outputs + block * LANES);
+                    let results = transform_back::<V>(m, STRIP * outputs);
+                    for row in 0..self.rows {
+                        let results: [V; STEP] = results.row(skip + row);
+                        for (pixel, v) in results.iter().enumerate().take(pixels) {
+                            self.writer.put(row, out_block, x + pixel, v.plus(bias));
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
