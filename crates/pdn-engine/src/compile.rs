@@ -4,6 +4,7 @@
 //! with a map that is already there, a pixel shuffle. Slices at a multiple of 16 channels are views. Vectors, and operations
 //! that no network here has on its hot path, run through the reference.
 
+use crate::run::MOST_MAPS;
 use crate::schedule::Lags;
 use crate::step::{Fused, Place, Program, Reach, Source, Step, Value, Work};
 use pdn_kernels::{Activation, Conv, LANES};
@@ -13,9 +14,7 @@ use pdn_network::{Act, Binary, Dcm, Extent, Network, NodeId, Op, ParamId, Shape,
 pub(crate) fn compile(network: &Network, weights: &Weights, regional: bool) -> Program {
     let mut compiler = Compiler::new(network, weights, regional);
     network.ids().for_each(|id| compiler.node(id));
-    let Place::Map(output) = compiler.place(network.output) else {
-        unreachable!("a network's output is a map");
-    };
+    let output = compiler.source(network.output);
     let Compiler { mut steps, values, pad, flows, .. } = compiler;
     place_frees(&mut steps, values.len(), output.value);
     let lags = Lags::new(&steps, values.len());
@@ -29,6 +28,8 @@ struct Compiler<'a> {
     places: Vec<Option<Place>>,
     steps: Vec<Step>,
     values: Vec<Value>,
+    /// Concatenations that nothing has read but convolutions, and the maps they are made of.
+    joined: Vec<(NodeId, Vec<Source>)>,
     dcms: usize,
     pad: usize,
     flows: bool,
@@ -43,7 +44,19 @@ impl<'a> Compiler<'a> {
         }
         let places = vec![None; network.nodes.len()];
         let (steps, values) = (Vec::new(), Vec::new());
-        Self { network, weights, users, places, steps, values, dcms: 0, pad: 0, flows: true, regional }
+        Self {
+            network,
+            weights,
+            users,
+            places,
+            steps,
+            values,
+            joined: Vec::new(),
+            dcms: 0,
+            pad: 0,
+            flows: true,
+            regional,
+        }
     }
 
     /// Compiles one node, unless a convolution before it took it in.
@@ -55,8 +68,9 @@ impl<'a> Compiler<'a> {
         match (&node.op, node.shape.extent) {
             (Op::Dcm(dcm), _) => self.dcm(id, dcm),
             (Op::GlobalPool(pool), _) => match self.place(node.inputs[0]) {
-                Place::Map(input) => {
+                Place::Map(_) | Place::Joined(_) => {
                     self.flows = false;
+                    let input = self.source(node.inputs[0]);
                     self.vector_step(id, Work::Pool { pool: *pool, input, node: id });
                 }
                 Place::Vector(_) => self.vector_step(id, Work::Vector { node: id }),
@@ -74,9 +88,9 @@ impl<'a> Compiler<'a> {
                 self.places[id.index()] = Some(Place::Map(view));
             }
             (Op::Concat, _) if self.concat_is_aligned(&node.inputs) => {
-                let inputs = node.inputs.iter().map(|i| self.source(*i)).collect();
-                let value = self.value(id);
-                self.map_step(id, Work::Concat { inputs }, value, 0);
+                let sources = node.inputs.iter().flat_map(|i| self.sources(*i)).collect();
+                self.joined.push((id, sources));
+                self.places[id.index()] = Some(Place::Joined(self.joined.len() - 1));
             }
             (Op::PixelShuffle(r), _) => {
                 let work = Work::Shuffle { input: self.source(node.inputs[0]), r: *r };
@@ -90,8 +104,9 @@ impl<'a> Compiler<'a> {
             }
             (Op::Act(Act::PRelu(slopes)), _) => {
                 let slopes = self.weights[*slopes].data().to_vec();
+                let work = Work::PRelu { input: self.source(node.inputs[0]), slopes };
                 let value = self.value(id);
-                self.map_step(id, Work::PRelu { input: self.source(node.inputs[0]), slopes }, value, 0);
+                self.map_step(id, work, value, 0);
             }
             (Op::Scale(_) | Op::Binary(Binary::Add), _) if self.sums_maps(&node.inputs) => self.sum(id),
             (Op::Binary(Binary::Mul), _) if self.multiplies_channels(&node.inputs) => {
@@ -100,7 +115,11 @@ impl<'a> Compiler<'a> {
                 self.map_step(id, work, value, 0);
             }
             _ => {
-                let inputs = node.inputs.iter().map(|i| self.place(*i)).collect();
+                let place = |i: &NodeId| match self.place(*i) {
+                    Place::Joined(_) => Place::Map(self.source(*i)),
+                    place => place,
+                };
+                let inputs = node.inputs.iter().map(place).collect();
                 let value = self.value(id);
                 let reach = match (&node.op, reads_rows(&node.op)) {
                     (Op::PixelUnshuffle(r), _) => Reach { down: *r, ..Reach::ROW },
@@ -116,15 +135,19 @@ impl<'a> Compiler<'a> {
 
     fn conv(&mut self, id: NodeId, weight: ParamId, bias: Option<ParamId>) {
         let node = self.network.node(id);
-        let (input, kernel) = (self.source(node.inputs[0]), &self.weights[weight]);
+        let kernel = &self.weights[weight];
+        let sources = match self.sources(node.inputs[0]) {
+            many if many.len() > MOST_MAPS => vec![self.source(node.inputs[0])],
+            some => some,
+        };
         let [outputs, inputs, side] = [0, 1, 2].map(|i| kernel.shape()[i]);
         let bias = bias.map_or_else(|| vec![0.0; outputs], |b| self.weights[b].data().to_vec());
         let (last, fused, shuffle) = self.follow(id, Fused::NOTHING, true);
         let conv = Conv::new(kernel.data(), &bias, inputs, side, shuffle);
         self.pad = self.pad.max(Conv::pad_of(side));
         let value = self.value(last);
-        let cost = self.values[input.value].extent.per_picture_pixel(kernel.data().len());
-        self.map_step(last, Work::Conv { weight, conv: Box::new(conv), input, fused }, value, cost);
+        let cost = self.values[sources[0].value].extent.per_picture_pixel(kernel.data().len());
+        self.map_step(last, Work::Conv { weight, conv: Box::new(conv), inputs: sources, fused }, value, cost);
     }
 
     /// A sum of two maps, or a factor and the sum after it where nothing else reads what lies between.
@@ -239,7 +262,7 @@ impl<'a> Compiler<'a> {
 
     /// Whether all are maps of one shape.
     fn sums_maps(&self, inputs: &[NodeId]) -> bool {
-        inputs.iter().all(|id| self.same_shape(*id, inputs[0]) && matches!(self.place(*id), Place::Map(_)))
+        inputs.iter().all(|id| self.same_shape(*id, inputs[0]) && !matches!(self.place(*id), Place::Vector(_)))
     }
 
     fn multiplies_channels(&self, inputs: &[NodeId]) -> bool {
@@ -258,9 +281,25 @@ impl<'a> Compiler<'a> {
         self.places[id.index()].expect("nodes come after those they read")
     }
 
-    fn source(&self, id: NodeId) -> Source {
+    /// The map of a node; maps that were only joined are copied into one, once.
+    fn source(&mut self, id: NodeId) -> Source {
         match self.place(id) {
             Place::Map(source) => source,
+            Place::Joined(index) => {
+                let (concat, inputs) = self.joined[index].clone();
+                let value = self.value(concat);
+                self.map_step(concat, Work::Concat { inputs }, value, 0);
+                self.source(concat)
+            }
+            Place::Vector(_) => unreachable!("a map was expected, and shapes were checked"),
+        }
+    }
+
+    /// The maps that a node's channels are in, one after the other.
+    fn sources(&self, id: NodeId) -> Vec<Source> {
+        match self.place(id) {
+            Place::Map(source) => vec![source],
+            Place::Joined(index) => self.joined[index].1.clone(),
             Place::Vector(_) => unreachable!("a map was expected, and shapes were checked"),
         }
     }

@@ -1,6 +1,6 @@
 //! What a prompt makes of a DCM: the convolution that gives the mask its numbers, and the mixed kernel.
 
-use pdn_kernels::{Conv, Isa, LANES, MaskScale, RowShape, Store, mask_row};
+use pdn_kernels::{Conv, Input, Isa, LANES, MaskScale, RowShape, Store, mask_row};
 use pdn_network::{Dcm, DcmForm, NORM_EPS, ParamId, Weights};
 
 /// A DCM ready to run under one prompt.
@@ -57,7 +57,7 @@ impl Enhance {
         (row, out_shape, channels): (&mut [f32], RowShape, usize),
     ) {
         match self {
-            Self::Plain(conv) => conv.rows(isa, (&[x], shape), &Store::default(), (row, out_shape)),
+            Self::Plain(conv) => conv.rows(isa, Input { maps: &[&[x]], shape }, &Store::default(), (row, out_shape)),
             Self::Ones => {
                 row.fill(0.0);
                 row[..x.len()].copy_from_slice(x);
@@ -67,7 +67,7 @@ impl Enhance {
             Self::Masked(conv, scale) | Self::Projected(conv, scale) => {
                 let projected_shape = RowShape::new(conv.outputs(), shape.width, 0);
                 scratch.resize(projected_shape.len(), 0.0);
-                conv.rows(isa, (&[x], shape), &Store::default(), (scratch, projected_shape));
+                conv.rows(isa, Input { maps: &[&[x]], shape }, &Store::default(), (scratch, projected_shape));
                 let kept = RowShape { blocks: projected_shape.blocks - 1, ..projected_shape };
                 let features = match self {
                     Self::Masked(..) => (x, shape),

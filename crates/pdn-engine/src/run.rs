@@ -8,7 +8,7 @@ use crate::rows::Rows;
 use crate::schedule::Bands;
 use crate::step::{Fused, Place, Reach, Source, Step, Work};
 use pdn_kernels::{
-    Conv, LANES, RowShape, Store, add_scaled, multiply_channels, prelu_channels, scale_and_add, sum_channels,
+    Conv, Input, LANES, RowShape, Store, add_scaled, multiply_channels, prelu_channels, scale_and_add, sum_channels,
 };
 use pdn_network::{Interpolation, NodeId, Op, Pool};
 use rayon::prelude::*;
@@ -17,6 +17,9 @@ use std::time::{Duration, Instant};
 
 /// The most rows that a group reads.
 const MOST_ROWS: usize = 16;
+
+/// The most maps that a convolution reads without their being copied into one.
+pub(crate) const MOST_MAPS: usize = 20;
 
 /// Columns of a picture on their way through a plan, band by band.
 pub(crate) struct Run<'a> {
@@ -156,10 +159,10 @@ impl<'a> Run<'a> {
     fn map_work(&self, work: &Work, out: &mut Rows) {
         match work {
             Work::Picture => self.bring_in(out),
-            Work::Conv { conv, input, fused, .. } => self.convolve(conv, *input, fused, out),
+            Work::Conv { conv, inputs, fused, .. } => self.convolve(conv, inputs, fused, out),
             Work::Mask { dcm, input } => self.enhance(&self.plan.dcms[*dcm].enhance, *input, out),
             Work::MixedConv { dcm, input, fused, .. } => {
-                self.convolve(&self.plan.dcms[*dcm].kernel, *input, fused, out)
+                self.convolve(&self.plan.dcms[*dcm].kernel, &[*input], fused, out)
             }
             Work::Regional { dcm, input, .. } => self.regional(*dcm, *input, out),
             Work::Multiply { input, factors } => {
@@ -214,13 +217,18 @@ impl<'a> Run<'a> {
         out.fill(|channel, y| &data[(channel * height + y) * width..][self.columns.clone()]);
     }
 
-    fn convolve(&self, conv: &Conv, input: Source, fused: &Fused, out: &mut Rows) {
+    fn convolve(&self, conv: &Conv, inputs: &[Source], fused: &Fused, out: &mut Rows) {
         let (isa, r) = (self.plan.isa, conv.shuffle());
-        let (shape, out_shape) = (self.shape(input), out.shape);
+        let blocks = inputs.iter().map(|input| self.shape(*input).blocks).sum();
+        let (shape, out_shape) = (RowShape { blocks, ..self.shape(inputs[0]) }, out.shape);
+        let read = conv.group() + conv.side() - 1;
         out.par_groups(conv.group() * r).for_each(|(first, skip, rows)| {
-            let (first, skip) = (first / r, skip / r);
-            let mut around: [&[f32]; MOST_ROWS] = [&self.space.nothing[..shape.len()]; MOST_ROWS];
-            let around = self.rows_around(conv, input, (first, skip), &mut around);
+            let mut around: [[&[f32]; MOST_ROWS]; MOST_MAPS] = [[&[]; MOST_ROWS]; MOST_MAPS];
+            let mut maps: [&[&[f32]]; MOST_MAPS] = [&[]; MOST_MAPS];
+            for ((input, around), map) in inputs.iter().zip(&mut around).zip(&mut maps) {
+                self.rows_around(*input, first / r, skip / r + conv.side() / 2, &mut around[..read]);
+                *map = &around[..read];
+            }
             let mut add: [&[f32]; MOST_ROWS] = [&[]; MOST_ROWS];
             let add = match fused.add {
                 Some(source) => {
@@ -230,28 +238,19 @@ impl<'a> Run<'a> {
                 }
                 None => &[],
             };
-            let store = Store { activation: fused.activation, scale: fused.scale, add, skip };
-            conv.rows(isa, (around, shape), &store, (rows, out_shape));
+            let store = Store { activation: fused.activation, scale: fused.scale, add, skip: skip / r };
+            conv.rows(isa, Input { maps: &maps[..inputs.len()], shape }, &store, (rows, out_shape));
         });
     }
 
-    /// The rows that a group reads, of which the first given is `first` and `skip` come before; `around` is filled with
-    /// rows of zeros.
-    fn rows_around<'b, 'c>(
-        &'b self,
-        conv: &Conv,
-        input: Source,
-        (first, skip): (usize, usize),
-        around: &'c mut [&'b [f32]; MOST_ROWS],
-    ) -> &'c [&'b [f32]] {
-        let around = &mut around[..conv.group() + conv.side() - 1];
+    /// The rows of a source from `before` above row `first` on; those outside the map are zeros.
+    fn rows_around<'b>(&'b self, source: Source, first: usize, before: usize, around: &mut [&'b [f32]]) {
         for (i, row) in around.iter_mut().enumerate() {
-            match (first + i).checked_sub(skip + conv.side() / 2) {
-                Some(y) if y < self.rows(input).height => *row = self.blocks(input, y),
-                _ => {}
+            *row = match (first + i).checked_sub(before) {
+                Some(y) if y < self.rows(source).height => self.blocks(source, y),
+                _ => &self.space.nothing[..self.shape(source).len()],
             }
         }
-        around
     }
 
     fn enhance(&self, enhance: &Enhance, input: Source, out: &mut Rows) {
@@ -328,6 +327,7 @@ impl<'a> Run<'a> {
                     self.rows(*source).to_map(source.first_block * LANES, source.channels, read.clone())
                 }
                 Place::Vector(node) => self.vector(*node).clone(),
+                Place::Joined(_) => unreachable!("only convolutions read joined maps"),
             })
             .collect();
         reference::operate(self.plan.network.node(node), &maps.iter().collect::<Vec<_>>(), &self.plan.weights)

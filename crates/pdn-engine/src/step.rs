@@ -53,6 +53,8 @@ pub(crate) struct Source {
 pub(crate) enum Place {
     /// In a map.
     Map(Source),
+    /// In several, one after the other in channels: their places are in this list of the compiler's.
+    Joined(usize),
     /// In the vector of this node.
     Vector(NodeId),
 }
@@ -75,8 +77,8 @@ impl Fused {
 pub(crate) enum Work {
     /// Brings the picture in.
     Picture,
-    /// A convolution.
-    Conv { weight: ParamId, conv: Box<Conv>, input: Source, fused: Fused },
+    /// A convolution of maps that stand one after the other in channels.
+    Conv { weight: ParamId, conv: Box<Conv>, inputs: Vec<Source>, fused: Fused },
     /// A DCM's masked channels, `[m x; m]` or unfolded `m P x`.
     Mask { dcm: usize, input: Source },
     /// A DCM's convolution of its masked channels, with a kernel of some side.
@@ -110,8 +112,9 @@ impl Work {
         let mut read = |source: &Source, reach: Reach| reads.push((source.value, reach));
         match self {
             Self::Picture | Self::Vector { .. } => {}
-            Self::Conv { conv, input, fused, .. } => {
-                read(input, Reach { radius: conv.side() / 2, up: conv.shuffle(), down: 1 });
+            Self::Conv { conv, inputs, fused, .. } => {
+                let reach = Reach { radius: conv.side() / 2, up: conv.shuffle(), down: 1 };
+                inputs.iter().for_each(|input| read(input, reach));
                 fused.add.iter().for_each(|add| read(add, Reach::ROW));
             }
             Self::MixedConv { input, side, fused, .. } => {

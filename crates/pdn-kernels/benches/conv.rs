@@ -4,7 +4,7 @@
 //!     cargo bench -p pdn-kernels
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use pdn_kernels::{Conv, Isa, PlanarConv, PlanarKernel, PlanarStore, RowShape, Store};
+use pdn_kernels::{Conv, Input, Isa, PlanarConv, PlanarKernel, PlanarStore, RowShape, Store};
 
 fn convolve(criterion: &mut Criterion) {
     // The body of EDSR-baseline, its second upsampling, its last convolution, and a 1x1.
@@ -22,7 +22,7 @@ fn convolve(criterion: &mut Criterion) {
         let mut out = vec![0.0; out_shape.len() * shuffle * conv.group()];
         for isa in Isa::available() {
             group.bench_function(BenchmarkId::from_parameter(isa), |b| {
-                b.iter(|| conv.rows(isa, (&rows, shape), &Store::default(), (&mut out, out_shape)));
+                b.iter(|| conv.rows(isa, Input { maps: &[&rows], shape }, &Store::default(), (&mut out, out_shape)));
             });
         }
         group.finish();

@@ -3,7 +3,7 @@
 use crate::direct::Direct;
 use crate::store::{Store, Writer};
 use crate::winograd::{STEP, WinogradRows};
-use crate::{Isa, LANES, RowShape};
+use crate::{Input, Isa, LANES, RowShape};
 
 /// The largest side of a kernel.
 pub(crate) const MAX_SIDE: usize = 15;
@@ -127,23 +127,17 @@ impl Conv {
         }
     }
 
-    /// Convolves a group of rows: `input` is the rows around it, [`Self::group`] and `side - 1` more, those outside the
+    /// Convolves a group of rows: `input` holds the rows around it, [`Self::group`] and `side - 1` more, those outside the
     /// picture being zeros. Of the group's rows the `store` skips some, then as many are stored as `out` has room for,
     /// each as `shuffle` rows with their zero pixels, one after the other.
     ///
     /// # Panics
     /// When a slice is not of its shape's length, the shapes do not fit the convolution, the input is not padded by
     /// [`Self::pad`], `add` comes with a shuffle, or the machine lacks the instruction set.
-    pub fn rows(
-        &self,
-        isa: Isa,
-        (input, input_shape): (&[&[f32]], RowShape),
-        store: &Store,
-        (out, out_shape): (&mut [f32], RowShape),
-    ) {
+    pub fn rows(&self, isa: Isa, input: Input, store: &Store, (out, out_shape): (&mut [f32], RowShape)) {
         let ConvShape { inputs, side, shuffle: r, .. } = self.shape;
-        assert_eq!(input.len(), self.group() + side - 1, "rows of input");
-        assert!(input.iter().all(|row| row.len() == input_shape.len()), "rows of {input_shape:?}");
+        input.check(self.group() + side - 1);
+        let input_shape = input.shape;
         assert_eq!(input_shape.blocks, inputs.div_ceil(LANES), "blocks of input");
         assert!(input_shape.pad >= self.pad(), "a pad of {}, expected {}", input_shape.pad, self.pad());
         assert_eq!(out_shape.blocks, self.shape.blocks() / (r * r), "blocks of output");
@@ -152,9 +146,9 @@ impl Conv {
         assert!(store.skip + rows <= self.group(), "rows of the group");
         match &self.method {
             // SAFETY: the rows have their shapes' lengths and pads, and the writer the output's: checked above.
-            Method::Direct(direct) => unsafe { direct.row(isa, input, input_shape, &writer) },
+            Method::Direct(direct) => unsafe { direct.row(isa, &input, &writer) },
             // SAFETY: as above.
-            Method::Winograd(winograd) => unsafe { winograd.rows(isa, input, input_shape, rows, &writer) },
+            Method::Winograd(winograd) => unsafe { winograd.rows(isa, &input, rows, &writer) },
         }
     }
 }
@@ -248,7 +242,17 @@ mod tests {
                 let adds = vec![add.as_slice(); if self.add { count } else { 0 }];
                 let store = Store { activation, scale: 0.5, add: &adds, skip };
                 let mut out = vec![f32::NAN; out_shape.len() * r * count];
-                conv.rows(isa, (&around, shape), &store, (&mut out, out_shape));
+                // The blocks as one map, and as one for each.
+                let apart: Vec<Vec<&[f32]>> = (0..shape.blocks)
+                    .map(|block| {
+                        around.iter().map(|row| &row[block * shape.block_len()..][..shape.block_len()]).collect()
+                    })
+                    .collect();
+                let apart: Vec<&[&[f32]]> = apart.iter().map(Vec::as_slice).collect();
+                let mut other = out.clone();
+                conv.rows(isa, Input { maps: &apart, shape }, &store, (&mut other, out_shape));
+                conv.rows(isa, Input { maps: &[&around], shape }, &store, (&mut out, out_shape));
+                assert_eq!(out, other, "however the maps are parted");
                 assert!(out.iter().all(|v| v.is_finite()), "every number of the rows is written");
                 for (dy, row) in out.chunks(out_shape.len()).enumerate() {
                     let (y, dy) = (first + dy / r, dy % r);
@@ -331,7 +335,7 @@ mod tests {
                 let out_shape = RowShape::new(outputs, to - from, 0);
                 let mut out = vec![0.0; out_shape.len() * conv.group()];
                 let around = vec![cut.as_slice(); conv.group() + 2];
-                conv.rows(isa, (&around, shape), &Store::default(), (&mut out, out_shape));
+                conv.rows(isa, Input { maps: &[&around], shape }, &Store::default(), (&mut out, out_shape));
                 (out, out_shape)
             };
             let (whole, whole_shape) = run(0, width);

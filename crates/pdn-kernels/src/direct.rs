@@ -7,10 +7,10 @@
 //! A 3x3 convolution to five outputs or fewer, such as every network's last, would leave most lanes empty. Its three columns
 //! share the lanes instead: a tile sums over inputs and rows only, then each output adds three neighbouring pixels' lanes.
 
-use crate::conv::{ConvShape, MAX_SIDE};
+use crate::conv::ConvShape;
 use crate::lanes::{self, Kernel, Lanes};
 use crate::store::Writer;
-use crate::{Isa, LANES, RowShape};
+use crate::{Input, Isa, LANES};
 
 /// A kernel and bias, laid out for the direct sum.
 #[derive(Clone, Debug)]
@@ -66,27 +66,20 @@ impl Direct {
     /// Convolves one row.
     ///
     /// # Safety
-    /// `input` is `side` rows of the shape, padded by half a side at least; the writer has a row of the outputs.
-    pub(crate) unsafe fn row(&self, isa: Isa, input: &[&[f32]], input_shape: RowShape, writer: &Writer) {
-        let mut rows = [std::ptr::null(); MAX_SIDE];
-        for (pointer, row) in rows.iter_mut().zip(input) {
-            // The pad holds the pixels left of the first.
-            *pointer = row[(input_shape.pad - self.shape.side / 2) * LANES..].as_ptr();
-        }
+    /// `input` is `side` rows of the inputs, padded by half a side at least; the writer has a row of the outputs.
+    pub(crate) unsafe fn row(&self, isa: Isa, input: &Input, writer: &Writer) {
         // SAFETY: this function's contract is the job's.
-        unsafe { lanes::run(isa, Job { conv: self, rows, input_shape, writer }) }
+        unsafe { lanes::run(isa, Job { conv: self, input, writer }) }
     }
 }
 
 /// One row to convolve.
 ///
-/// Reads, for every tap, pixels `0..width` of each input block shifted by `0..side` from `rows`, which point half a
-/// kernel left of the first pixel: inside the row, as the pad is at least half a kernel. Writes pixels `0..width` of
-/// each block of output.
+/// Reads, for every tap, pixels `0..width` of each input block shifted by `0..side`, from half a kernel left of the first
+/// pixel: inside the rows, as the pad is at least half a kernel. Writes pixels `0..width` of each block of output.
 struct Job<'a> {
     conv: &'a Direct,
-    rows: [*const f32; MAX_SIDE],
-    input_shape: RowShape,
+    input: &'a Input<'a>,
     writer: &'a Writer<'a>,
 }
 
@@ -119,7 +112,7 @@ impl Job<'_> {
     /// As [`Kernel::run`]; `block + B` is at most the blocks of output.
     #[inline(always)]
     unsafe fn block_row<V: Lanes, const B: usize>(&self, block: usize) {
-        let width = self.input_shape.width;
+        let width = self.input.shape.width;
         let mut x = 0;
         // SAFETY: x plus the tile's width is at most the width.
         unsafe {
@@ -140,7 +133,7 @@ impl Job<'_> {
     /// As [`Self::block_row`].
     #[inline(always)]
     unsafe fn tiles<V: Lanes, const B: usize, const P: usize>(&self, block: usize, mut x: usize) -> usize {
-        while x + P <= self.input_shape.width {
+        while x + P <= self.input.shape.width {
             // SAFETY: the tile ends within the row.
             unsafe { self.tile::<V, B, P>(block, x) };
             x += P;
@@ -163,7 +156,7 @@ impl Job<'_> {
             x = self.shared_tiles::<V, 6>(x);
             x = self.shared_tiles::<V, 3>(x);
         }
-        debug_assert_eq!(x, self.input_shape.width);
+        debug_assert_eq!(x, self.input.shape.width);
     }
 
     /// As many tiles of `P` pixels as fit from `x`, each giving `P - 2` outputs; gives where the next begins.
@@ -172,7 +165,7 @@ impl Job<'_> {
     /// As [`Self::shared_row`].
     #[inline(always)]
     unsafe fn shared_tiles<V: Lanes, const P: usize>(&self, mut x: usize) -> usize {
-        while x + P - 2 <= self.input_shape.width {
+        while x + P - 2 <= self.input.shape.width {
             // SAFETY: the pixels from one left of `x` to one right of the last output are inside the padded row, and
             // the outputs inside the row.
             unsafe {
@@ -228,7 +221,7 @@ impl Job<'_> {
     }
 
     /// The sums of `P` pixels by `B` blocks over inputs, rows and `columns` columns of the kernel, from `start`. The first
-    /// pixel that is read is `x` from where the rows point.
+    /// pixel that is read is `x` from half a kernel left of the row's first.
     ///
     /// # Safety
     /// `kernel` points to `B` laid out blocks; the pixels are inside the rows.
@@ -245,12 +238,14 @@ impl Job<'_> {
         let mut sums: [[V; P]; B] = start.map(|v| [v; P]);
         for (input_block, first) in (0..conv.shape.inputs).step_by(LANES).enumerate() {
             let lanes = LANES.min(conv.shape.inputs - first);
-            let offset = input_block * self.input_shape.block_len() + x * LANES;
-            for row in &self.rows[..conv.shape.side] {
+            let (rows, at) = self.input.block(input_block);
+            // The pad holds the pixels left of the first.
+            let offset = at + (self.input.shape.pad - conv.shape.side / 2 + x) * LANES;
+            for row in &rows[..conv.shape.side] {
                 for dx in 0..columns {
                     // SAFETY: the caller's: the pixels, and the kernel's numbers in the order they were laid out.
                     unsafe {
-                        let mut pixel = row.add(offset + dx * LANES);
+                        let mut pixel = row.as_ptr().add(offset + dx * LANES);
                         for _ in 0..lanes {
                             let weights: [V; B] = std::array::from_fn(|b| V::load(kernel.add(b * stride)));
                             for p in 0..P {

@@ -33,7 +33,7 @@ pub use mask::{MaskScale, mask_row};
 pub use peak::peak_flops;
 pub use planar::{PlanarConv, PlanarKernel, PlanarStore};
 pub use product::add_product;
-pub use row::{LANES, RowShape};
+pub use row::{Input, LANES, RowShape};
 pub use store::Store;
 
 /// An activation that is applied as a row is stored.

@@ -14,6 +14,43 @@ pub struct RowShape {
     pub pad: usize,
 }
 
+/// Rows that are read together, of maps that stand one after the other in channels: for each map its rows, all maps' rows
+/// being as many and at the same places.
+#[derive(Clone, Copy, Debug)]
+pub struct Input<'a> {
+    /// Of each map its rows, each of whole blocks of the shape's pixels.
+    pub maps: &'a [&'a [&'a [f32]]],
+    /// The shape of a row of all maps together.
+    pub shape: RowShape,
+}
+
+impl<'a> Input<'a> {
+    /// The rows of the map that holds a block, and where in each of them the block begins.
+    pub(crate) fn block(&self, block: usize) -> (&'a [&'a [f32]], usize) {
+        let mut at = block * self.shape.block_len();
+        for rows in self.maps {
+            let len = rows.first().map_or(0, |row| row.len());
+            if at < len {
+                return (rows, at);
+            }
+            at -= len;
+        }
+        unreachable!("block {block} of {:?}", self.shape)
+    }
+
+    /// Panics unless there are so many rows of each map, of whole blocks, as many as the shape says.
+    pub(crate) fn check(&self, rows: usize) {
+        let block = self.shape.block_len();
+        let whole = |map: &&[&[f32]]| {
+            let len = map.first().map_or(0, |row| row.len());
+            assert!(map.len() == rows, "{rows} rows of input");
+            assert!(len.is_multiple_of(block) && map.iter().all(|row| row.len() == len), "rows of whole blocks");
+            len / block
+        };
+        assert_eq!(self.maps.iter().map(whole).sum::<usize>(), self.shape.blocks, "blocks of input");
+    }
+}
+
 impl RowShape {
     /// The row of a map with so many channels, the last block filled up.
     pub fn new(channels: usize, width: usize, pad: usize) -> Self {

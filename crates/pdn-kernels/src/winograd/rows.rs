@@ -9,14 +9,19 @@ use super::{PLACES, Product, SIDE, STEP, Sums, WinogradKernel, transform_back, t
 use crate::conv::ConvShape;
 use crate::lanes::{self, Kernel, Lanes};
 use crate::store::Writer;
-use crate::{Isa, LANES, RowShape};
+use crate::{Input, Isa, LANES};
 
 /// Tiles of a strip: the rows of the widest product.
 const STRIP: usize = 14;
 /// Outputs whose kernel stays in the second cache.
 const OUTPUTS: usize = 64;
-/// Inputs that are transformed at a time, for the same reason.
-const INPUTS: usize = 64;
+/// Blocks of inputs that are transformed at a time at most, for the same reason: a module's 64 features and their mask.
+const BLOCKS: usize = 5;
+
+/// Blocks of inputs that are transformed at a time, of so many: parts as even as may be.
+fn blocks_at_once(blocks: usize) -> usize {
+    blocks.div_ceil(blocks.div_ceil(BLOCKS))
+}
 
 /// A kernel and bias, transformed.
 #[derive(Clone, Debug)]
@@ -56,19 +61,14 @@ impl WinogradRows {
     /// Convolves a group of rows.
     ///
     /// # Safety
-    /// `input` is six rows of the shape, padded by [`STEP`] at least; the writer has `rows` rows of the outputs, and
+    /// `input` is six rows of the inputs, padded by [`STEP`] at least; the writer has `rows` rows of the outputs, and
     /// skips so many that a group's four are not exceeded.
-    pub(crate) unsafe fn rows(&self, isa: Isa, input: &[&[f32]], input_shape: RowShape, rows: usize, writer: &Writer) {
-        let mut from = [std::ptr::null(); SIDE];
-        for (pointer, row) in from.iter_mut().zip(input) {
-            // The pad holds the pixel left of the first.
-            *pointer = row[(input_shape.pad - 1) * LANES..].as_ptr();
-        }
-        let inputs = input_shape.blocks.min(INPUTS / LANES) * LANES;
+    pub(crate) unsafe fn rows(&self, isa: Isa, input: &Input, rows: usize, writer: &Writer) {
+        let inputs = blocks_at_once(input.shape.blocks) * LANES;
         let outputs = OUTPUTS.min(self.shape.blocks() * LANES);
         with_scratch(PLACES * STRIP * (inputs + outputs), |mut scratch| {
             let (v, m) = (cut(&mut scratch, PLACES * STRIP * inputs), cut(&mut scratch, PLACES * STRIP * outputs));
-            let job = Group { conv: self, from, input_shape, rows, writer, v, m };
+            let job = Group { conv: self, input, rows, writer, v, m };
             // SAFETY: this function's contract is the job's; the scratch is as long as it says.
             unsafe { lanes::run(isa, job) };
         });
@@ -78,12 +78,11 @@ impl WinogradRows {
 /// A group of rows to convolve.
 ///
 /// Reads, for every block of inputs, pixels from one left of the first to as far right as whole tiles reach from the six
-/// rows of `from`: inside the rows, as the pad is at least [`STEP`]. `v` and `m` have room for a strip's tiles of
-/// [`INPUTS`] inputs and [`OUTPUTS`] outputs, or of those that there are.
+/// rows: inside them, as the pad is at least [`STEP`]. `v` and `m` have room for a strip's tiles of [`blocks_at_once`]
+/// blocks of inputs, and of [`OUTPUTS`] outputs or of those that there are.
 struct Group<'a> {
     conv: &'a WinogradRows,
-    from: [*const f32; SIDE],
-    input_shape: RowShape,
+    input: &'a Input<'a>,
     rows: usize,
     writer: &'a Writer<'a>,
     /// `[place][tile][input]`.
@@ -95,21 +94,21 @@ struct Group<'a> {
 impl Kernel for Group<'_> {
     #[inline(always)]
     unsafe fn run<V: Lanes>(mut self) {
-        let tiles = self.input_shape.width.div_ceil(STEP);
-        let many = self.conv.shape.inputs > INPUTS;
+        let tiles = self.input.shape.width.div_ceil(STEP);
+        let (blocks, some) = (self.input.shape.blocks, self.blocks());
         for first in (0..tiles).step_by(STRIP) {
             let count = STRIP.min(tiles - first);
             // SAFETY: the tiles are the row's, the inputs and outputs the convolution's.
             unsafe {
-                if !many {
+                if some == blocks {
                     self.transform::<V>(first, count, 0);
                 }
                 for (group, kernel) in self.conv.kernels.iter().enumerate() {
-                    for input in (0..self.conv.shape.inputs).step_by(INPUTS) {
-                        if many {
-                            self.transform::<V>(first, count, input);
+                    for block in (0..blocks).step_by(some) {
+                        if some < blocks {
+                            self.transform::<V>(first, count, block);
                         }
-                        self.multiply::<V>(kernel, count, input);
+                        self.multiply::<V>(kernel, count, block * LANES);
                     }
                     self.store::<V>(group, first, count, kernel.lanes);
                 }
@@ -119,28 +118,28 @@ impl Kernel for Group<'_> {
 }
 
 impl Group<'_> {
-    /// Numbers of a tile at a place of `v`.
-    fn v_lanes(&self) -> usize {
-        self.input_shape.blocks.min(INPUTS / LANES) * LANES
+    /// Blocks of inputs that are transformed at a time.
+    fn blocks(&self) -> usize {
+        blocks_at_once(self.input.shape.blocks)
     }
 
-    /// Transforms [`INPUTS`] inputs, from `input` on, of a strip's tiles.
+    /// Transforms as many blocks of inputs, from `first_block` on, of a strip's tiles.
     ///
     /// # Safety
     /// As [`Kernel::run`].
     #[inline(always)]
-    unsafe fn transform<V: Lanes>(&mut self, first: usize, count: usize, input: usize) {
-        let lanes = self.v_lanes();
-        let blocks = (INPUTS / LANES).min(self.input_shape.blocks - input / LANES);
-        for block in 0..blocks {
-            let offset = (input / LANES + block) * self.input_shape.block_len();
+    unsafe fn transform<V: Lanes>(&mut self, first: usize, count: usize, first_block: usize) {
+        let (lanes, shape) = (self.blocks() * LANES, self.input.shape);
+        for block in 0..self.blocks().min(shape.blocks - first_block) {
+            let (rows, offset) = self.input.block(first_block + block);
             for tile in 0..count {
-                let at = offset + (first + tile) * STEP * LANES;
+                // The pad holds the pixel left of the first.
+                let at = offset + (shape.pad - 1 + (first + tile) * STEP) * LANES;
                 // SAFETY: this function's contract; `v` has room for the tile's lanes at every place.
                 unsafe {
-                    let mut from = self.from;
-                    for row in &mut from {
-                        *row = row.add(at);
+                    let mut from = [std::ptr::null(); SIDE];
+                    for (from, row) in from.iter_mut().zip(rows) {
+                        *from = row.as_ptr().add(at);
                     }
                     let to = self.v.as_mut_ptr().add(tile * lanes + block * LANES);
                     transform_tile::<V>(from, LANES, to, STRIP * lanes);
@@ -149,19 +148,19 @@ impl Group<'_> {
         }
     }
 
-    /// Multiplies a strip's tiles of [`INPUTS`] inputs, from `input` on; sums over earlier inputs are in `m`.
+    /// Multiplies a strip's transformed inputs, those from `input` on; sums over earlier inputs are in `m`.
     ///
     /// # Safety
     /// As [`Kernel::run`].
     #[inline(always)]
     unsafe fn multiply<V: Lanes>(&mut self, kernel: &WinogradKernel, count: usize, input: usize) {
-        let (lanes, outputs) = (self.v_lanes(), kernel.lanes);
+        let (lanes, outputs) = (self.blocks() * LANES, kernel.lanes);
         for place in 0..PLACES {
             // SAFETY: every matrix has its extent in `v`, the kernel and `m`.
             unsafe {
                 Product {
                     rows: count,
-                    depth: INPUTS.min(kernel.inputs - input),
+                    depth: lanes.min(kernel.inputs - input),
                     columns: outputs,
                     a: self.v.as_ptr().add(place * STRIP * lanes),
                     a_row: lanes,
@@ -186,7 +185,7 @@ impl Group<'_> {
             let out_block = group * (OUTPUTS / LANES) + block;
             for tile in 0..count {
                 let x = (first + tile) * STEP;
-                let pixels = STEP.min(self.input_shape.width - x);
+                let pixels = STEP.min(self.input.shape.width - x);
                 // SAFETY: `m` has the tile's lanes at every place; the pixels are inside the row.
                 unsafe {
                     let bias = V::load(self.conv.bias.as_ptr().add(out_block * LANES));
