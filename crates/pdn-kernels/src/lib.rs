@@ -13,6 +13,7 @@
 //! This is the one crate with `unsafe` code. Every public function is safe: it checks the lengths of its slices, and
 //! panics where the caller broke its contract, before it hands pointers to a kernel.
 
+mod amx;
 mod conv;
 mod elementwise;
 mod isa;
@@ -23,6 +24,7 @@ mod product;
 mod row;
 mod winograd;
 
+pub use amx::{AmxConv, Products, StoreRows};
 pub use conv::{Conv, Store};
 pub use elementwise::{add_scaled, multiply_channels, prelu_channels, scale_and_add, sum_channels};
 pub use isa::Isa;
