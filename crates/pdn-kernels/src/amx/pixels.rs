@@ -1,10 +1,14 @@
-//! The left operands: a call's rows of pixels as bf16, a pixel's channels side by side.
+//! The left operands: rows of pixels as bf16, a pixel's channels side by side.
+//!
+//! No more rows are kept than the kernel reads, and one that is filled while they are read: so they stay in the second
+//! cache, however many rows a call has.
 
 use super::AmxConv;
 use super::depth::{Depth, STEP};
 use crate::{LANES, RowShape};
 use std::arch::x86_64::*;
 use std::cell::RefCell;
+use std::ops::Range;
 
 /// 32 numbers of one pixel: a row of a tile.
 #[derive(Clone, Copy)]
@@ -14,18 +18,28 @@ pub(super) struct Line([u16; STEP]);
 /// A tile reads 16 pixels where as few as one are left: so many more may be read, whose sums are dropped.
 const BEYOND: usize = LANES - 1;
 
+/// Pixels of a piece, a block's part of a row that is filled at a time.
+const PIECE: usize = 16;
+
 /// The rows that a call reads, from half a kernel left of the first pixel.
 pub(super) struct Pixels<'a> {
+    input: &'a [&'a [f32]],
+    shape: RowShape,
     depth: Depth,
     /// High, and low where there are three products.
     parts: usize,
-    /// Rows of input.
-    rows: usize,
-    /// Pixels of a row.
+    /// Rows that are kept: a row is at its number modulo these.
+    kept: usize,
+    /// Pixels that are read of a row, and for which it has room.
+    count: usize,
     room: usize,
     /// `[part][row][block][pixel]`.
     whole: &'a mut [Line],
-    /// `[part][output row][pixel][step]`.
+    /// The channels that are gathered, with nothing between pixels: `[part][row][pixel][channel]`, rows being of
+    /// `narrow_len` lines.
+    narrow: &'a mut [Line],
+    narrow_len: usize,
+    /// Of one output row: `[part][pixel][step]`.
     gathered: &'a mut [Line],
 }
 
@@ -34,68 +48,33 @@ thread_local! {
     static SCRATCH: RefCell<Vec<Line>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Rounds the rows and gives them to `then`. Lengths were checked by the caller.
-pub(super) fn with_pixels(conv: &AmxConv, input: &[&[f32]], shape: RowShape, then: impl FnOnce(&Pixels)) {
-    let (depth, parts, rows) = (conv.depth, conv.products.parts(), input.len());
-    let room = shape.width + conv.side - 1 + BEYOND;
+/// Gives the rows, none of them filled, to `then`. Lengths were checked by the caller.
+pub(super) fn with_pixels(conv: &AmxConv, input: &[&[f32]], shape: RowShape, then: impl FnOnce(Pixels)) {
+    let (depth, parts, kept) = (conv.depth, conv.products.parts(), conv.side + 1);
+    let count = shape.width + conv.side - 1;
+    let room = count + BEYOND;
     let narrow_len = (room * depth.rest).div_ceil(STEP);
-    let lens = [
-        parts * rows * depth.blocks * room,
-        parts * (rows + 1 - conv.side) * depth.gathered * room,
-        parts * rows * narrow_len,
-    ];
+    let lens = [parts * kept * depth.blocks * room, parts * kept * narrow_len, parts * depth.gathered * room];
     SCRATCH.with_borrow_mut(|scratch| {
         let len: usize = lens.iter().sum();
         if scratch.len() < len {
             scratch.resize(len, Line([0; STEP]));
         }
         let (whole, rest) = scratch[..len].split_at_mut(lens[0]);
-        let (gathered, narrow) = rest.split_at_mut(lens[1]);
-        let mut pixels = Pixels { depth, parts, rows, room, whole, gathered };
-        for (y, row) in input.iter().enumerate() {
-            let source = Source { row, shape, left: shape.pad - conv.side / 2, count: shape.width + conv.side - 1 };
-            // SAFETY: the machine has AMX, hence AVX-512 with bf16; the row is of its shape, and padded by half a kernel.
-            unsafe {
-                pixels.fill(y, &source);
-                pixels.fill_narrow(y, &source, narrow, narrow_len);
-            }
-        }
-        if depth.gathered > 0 {
-            // SAFETY: as above; the narrow rows were just filled.
-            unsafe { pixels.gather(shape.width + conv.side - depth.columns, narrow, narrow_len) };
-        }
-        then(&pixels);
+        let (narrow, gathered) = rest.split_at_mut(lens[1]);
+        then(Pixels { input, shape, depth, parts, kept, count, room, whole, narrow, narrow_len, gathered });
     });
-}
-
-/// A row of f32 pixels, of which `count` from `left` are read.
-struct Source<'a> {
-    row: &'a [f32],
-    shape: RowShape,
-    left: usize,
-    count: usize,
-}
-
-impl Source<'_> {
-    /// Where a block's pixels begin, and its lanes that are channels; of no block, any place and no lanes.
-    fn block(&self, block: usize, channels: usize) -> (*const f32, __mmask16) {
-        if block * LANES >= channels {
-            return (self.row.as_ptr(), 0);
-        }
-        let start = block * self.shape.block_len() + self.left * LANES;
-        (self.row[start..].as_ptr(), mask(channels - block * LANES) as __mmask16)
-    }
 }
 
 impl Pixels<'_> {
     /// A row's pixels of a block, from `x` on, in the first part.
     pub(super) fn whole(&self, row: usize, block: usize, x: usize) -> *const Line {
-        self.whole[(row * self.depth.blocks + block) * self.room + x..].as_ptr()
+        self.whole[(row % self.kept * self.depth.blocks + block) * self.room + x..].as_ptr()
     }
 
-    /// An output row's gathered pixels from `x` on, in the first part.
-    pub(super) fn gathered(&self, row: usize, x: usize) -> *const Line {
-        self.gathered[(row * self.room + x) * self.depth.gathered..].as_ptr()
+    /// The output row's gathered pixels from `x` on, in the first part.
+    pub(super) fn gathered(&self, x: usize) -> *const Line {
+        self.gathered[x * self.depth.gathered..].as_ptr()
     }
 
     /// Lines from a first part to the second, of `whole` and of `gathered`.
@@ -105,23 +84,66 @@ impl Pixels<'_> {
 
     /// Rows of output.
     pub(super) fn output_rows(&self) -> usize {
-        self.rows + 1 - self.depth.rows
+        self.input.len() + 1 - self.depth.rows
     }
 
-    /// Rounds a row's blocks of 32 channels.
+    /// Pieces of a row's blocks.
+    pub(super) fn pieces(&self) -> usize {
+        self.depth.blocks * self.count.div_ceil(PIECE)
+    }
+
+    /// Makes an output row's pixels ready, except for the last row's blocks: they are filled before, those of output row 0
+    /// aside.
     ///
     /// # Safety
-    /// The machine has the features; the source's pixels are inside its row.
+    /// The machine has the features; output rows are begun in their order.
     #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-    unsafe fn fill(&mut self, y: usize, source: &Source) {
+    pub(super) unsafe fn begin(&mut self, y: usize) {
+        let last = y + self.depth.rows - 1;
+        // SAFETY: the caller's: the rows are those of the input, and the narrow ones are filled when they are gathered.
+        unsafe {
+            for row in if y == 0 { 0..last + 1 } else { last..last + 1 } {
+                if y == 0 {
+                    self.fill(row, 0..self.pieces());
+                }
+                if self.depth.rest > 0 {
+                    self.fill_narrow(row);
+                }
+            }
+            if self.depth.rest > 0 {
+                self.gather(y);
+            }
+        }
+    }
+
+    /// Where a block's pixels of a row begin, and its lanes that are channels; of no block, any place and no lanes.
+    fn source(&self, row: usize, block: usize) -> (*const f32, __mmask16) {
+        let left = self.shape.pad - self.depth.rows / 2;
+        match self.depth.inputs.checked_sub(block * LANES) {
+            None | Some(0) => (self.input[row].as_ptr(), 0),
+            Some(channels) => {
+                let start = block * self.shape.block_len() + left * LANES;
+                (self.input[row][start..].as_ptr(), mask(channels.min(LANES)) as __mmask16)
+            }
+        }
+    }
+
+    /// Rounds pieces of a row's blocks of 32 channels, where the call has such a row.
+    ///
+    /// # Safety
+    /// The machine has the features.
+    #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+    pub(super) unsafe fn fill(&mut self, row: usize, pieces: Range<usize>) {
         let apart = self.parts_apart()[0];
-        for block in 0..self.depth.blocks {
-            let (first, first_lanes) = source.block(2 * block, self.depth.inputs);
-            let (second, second_lanes) = source.block(2 * block + 1, self.depth.inputs);
-            let at = (y * self.depth.blocks + block) * self.room;
+        let in_block = self.count.div_ceil(PIECE);
+        for piece in if row < self.input.len() { pieces } else { 0..0 } {
+            let (block, first_pixel) = (piece / in_block, piece % in_block * PIECE);
+            let (first, first_lanes) = self.source(row, 2 * block);
+            let (second, second_lanes) = self.source(row, 2 * block + 1);
+            let at = (row % self.kept * self.depth.blocks + block) * self.room;
             let to = self.whole[at..].as_mut_ptr();
-            for x in 0..source.count {
-                // SAFETY: the pixel is inside the row, and has a line in each part.
+            for x in first_pixel..self.count.min(first_pixel + PIECE) {
+                // SAFETY: the pixel is inside the row, which is padded by half a kernel, and has a line in each part.
                 unsafe {
                     let a = _mm512_maskz_loadu_ps(first_lanes, first.add(x * LANES));
                     let b = _mm512_maskz_loadu_ps(second_lanes, second.add(x * LANES));
@@ -135,17 +157,17 @@ impl Pixels<'_> {
         }
     }
 
-    /// Rounds the channels that are gathered, of one block, with nothing between pixels: `[part][row][pixel][channel]`.
+    /// Rounds the channels that are gathered: fewer than a block of the row.
     ///
     /// # Safety
-    /// As [`Self::fill`]; `narrow` has `narrow_len` lines for each row and part.
+    /// The machine has the features; the row is one of the input.
     #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-    unsafe fn fill_narrow(&self, y: usize, source: &Source, narrow: &mut [Line], narrow_len: usize) {
+    unsafe fn fill_narrow(&mut self, row: usize) {
         let rest = self.depth.rest;
-        let (from, lanes) = source.block(2 * self.depth.blocks, self.depth.inputs);
-        let apart = self.rows * narrow_len * STEP;
-        let to = narrow[y * narrow_len..].as_mut_ptr().cast::<u16>();
-        for x in 0..if rest > 0 { source.count } else { 0 } {
+        let (from, lanes) = self.source(row, 2 * self.depth.blocks);
+        let apart = self.kept * self.narrow_len * STEP;
+        let to = self.narrow[row % self.kept * self.narrow_len..].as_mut_ptr().cast::<u16>();
+        for x in 0..self.count {
             // SAFETY: the pixel is inside the row, and `rest` numbers have room in each part.
             unsafe {
                 let a = _mm512_maskz_loadu_ps(lanes, from.add(x * LANES));
@@ -159,27 +181,26 @@ impl Pixels<'_> {
         }
     }
 
-    /// Brings the taps of `count` pixels of each output row together. Those of one row of the kernel are side by side in
-    /// a narrow row already.
+    /// Brings the taps of each of an output row's pixels together. Those of one row of the kernel are side by side in a
+    /// narrow row already.
     ///
     /// # Safety
-    /// As [`Self::fill_narrow`].
+    /// The machine has the features; the narrow rows that the output row reads are filled.
     #[target_feature(enable = "avx512f,avx512bw")]
-    unsafe fn gather(&mut self, count: usize, narrow: &[Line], narrow_len: usize) {
-        let Depth { rest, gathered, .. } = self.depth;
-        let run = self.depth.columns * rest;
-        let rows = self.output_rows();
-        for (part, y) in (0..self.parts).flat_map(|part| (0..rows).map(move |y| (part, y))) {
-            let to = self.gathered[(part * rows + y) * self.room * gathered..].as_mut_ptr().cast::<u16>();
-            let from = narrow[(part * self.rows + y) * narrow_len..].as_ptr().cast::<u16>();
-            for x in 0..count {
+    unsafe fn gather(&mut self, y: usize) {
+        let Depth { rows, columns, rest, gathered, .. } = self.depth;
+        let run = columns * rest;
+        for part in 0..self.parts {
+            let to = self.gathered[part * self.room * gathered..].as_mut_ptr().cast::<u16>();
+            for x in 0..=self.count - columns {
                 // Whole lines are written, from left to right: what is too much is written over by the next.
                 // SAFETY: a run is inside its narrow row, of which no more is read; the last line that is written ends at
                 // most a line behind the pixel's, where the room for pixels beyond the last is.
                 unsafe {
                     let mut to = to.add(x * gathered * STEP);
-                    for ky in 0..self.depth.rows {
-                        let from = from.add(ky * narrow_len * STEP + x * rest);
+                    for row in y..y + rows {
+                        let line = (part * self.kept + row % self.kept) * self.narrow_len;
+                        let from = self.narrow.as_ptr().add(line).cast::<u16>().add(x * rest);
                         for at in (0..run).step_by(STEP) {
                             let numbers = _mm512_maskz_loadu_epi16(mask(run - at), from.add(at).cast());
                             _mm512_storeu_si512(to.add(at).cast(), numbers);

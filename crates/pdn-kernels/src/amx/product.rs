@@ -3,8 +3,9 @@
 //! A patch is `P` tiles of 16 pixels by `O` tiles of 16 outputs: 2 x 2, or 3 x 1 for a tile of outputs that has no
 //! neighbour. Tile registers: the sums from 0 on, left operands from 4 on, right operands up to 7.
 //!
-//! A product's sums come 52 cycles after it began, and a patch's are finished by vectors. So the sums of a patch stay in a
-//! buffer until the products of the next were given to the processor, which works on both at once.
+//! Tiles and vectors are different units, which work at once where neither waits for the other. So the sums of a patch stay
+//! in a buffer until the products of the next were given to the processor, and are finished while it works on them; and the
+//! next row of pixels is rounded a piece with every patch.
 
 use super::depth::Weights;
 use super::pixels::{Line, Pixels};
@@ -16,7 +17,7 @@ use std::arch::x86_64::*;
 /// Rows to convolve: lengths and shapes were checked, and the pixels are those of the convolution's input.
 pub(super) struct Job<'a> {
     pub(super) conv: &'a AmxConv,
-    pub(super) pixels: &'a Pixels<'a>,
+    pub(super) pixels: Pixels<'a>,
     /// Pixels of an output row, before the shuffle.
     pub(super) width: usize,
     pub(super) store: &'a StoreRows<'a>,
@@ -36,6 +37,8 @@ struct Patch {
     y: usize,
     x: usize,
     count: usize,
+    /// The pieces of the next row of pixels that are filled meanwhile.
+    fill: [usize; 2],
 }
 
 /// Sums of a patch: `[tile of outputs][pixel][16]`.
@@ -50,28 +53,36 @@ impl Job<'_> {
     /// When the machine has no AMX.
     pub(super) fn run(mut self) {
         let tiles = Tiles::configure();
-        // SAFETY: AMX is there, hence AVX-512 too; the contract of the fields.
+        // SAFETY: AMX is there, hence AVX-512 with bf16 too.
         unsafe { self.patches(&tiles) }
     }
 
-    /// All patches: a pair of tiles of outputs at a time, whose part of the kernel is read again for every patch.
+    /// All patches: for each row, a pair of tiles of outputs at a time, whose part of the kernel is read again for every
+    /// patch.
     ///
     /// # Safety
-    /// The machine has AVX-512 F.
-    #[target_feature(enable = "avx512f")]
+    /// The machine has AVX-512 with bf16.
+    #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
     unsafe fn patches(&mut self, tiles: &Tiles) {
         let conv = self.conv;
         let tile_len = conv.depth.tile_len(conv.products.parts());
         // Columns that share lanes are summed over neighbouring pixels: the last ones of a patch give no result.
         let overlap = conv.side - conv.depth.columns;
+        let most = |outputs: usize| PIXELS[outputs - 1] - overlap;
+        let groups = || tiles_of(conv.outputs.div_ceil(LANES));
+        let in_row: usize = groups().map(|(_, outputs)| self.width.div_ceil(most(outputs))).sum();
         let mut sums = Sums([0.0; 4 * ROWS * LANES]);
         let mut before = None;
-        for (first, outputs) in tiles_of(conv.outputs.div_ceil(LANES)) {
-            let most = PIXELS[outputs - 1] - overlap;
-            for y in 0..self.pixels.output_rows() {
-                for x in (0..self.width).step_by(most) {
-                    let count = most.min(self.width - x);
-                    let patch = Patch { kernel: first * tile_len, first, outputs, y, x, count };
+        for y in 0..self.pixels.output_rows() {
+            // SAFETY: rows are begun in their order.
+            unsafe { self.pixels.begin(y) };
+            let mut done = 0;
+            for (first, outputs) in groups() {
+                for x in (0..self.width).step_by(most(outputs)) {
+                    let count = most(outputs).min(self.width - x);
+                    let share = |done| self.pixels.pieces() * done / in_row;
+                    let fill = [share(done), share(done + 1)];
+                    let patch = Patch { kernel: first * tile_len, first, outputs, y, x, count, fill };
                     // SAFETY: a patch begins within the row.
                     unsafe {
                         match (outputs, (count + overlap).div_ceil(ROWS)) {
@@ -83,6 +94,7 @@ impl Job<'_> {
                         }
                     }
                     before = Some(patch);
+                    done += 1;
                 }
             }
         }
@@ -95,9 +107,9 @@ impl Job<'_> {
     /// Sums a patch, and finishes the one before, whose sums are in the buffer and give place to this one's.
     ///
     /// # Safety
-    /// The machine has AVX-512 F; the patch has `P` tiles of pixels, of which the last may be partly beyond the row, and
-    /// `O` tiles of outputs.
-    #[target_feature(enable = "avx512f")]
+    /// The machine has AVX-512 with bf16; the patch has `P` tiles of pixels, of which the last may be partly beyond the
+    /// row, and `O` tiles of outputs.
+    #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
     unsafe fn patch<const P: usize, const O: usize>(
         &mut self,
         tiles: &Tiles,
@@ -137,8 +149,9 @@ impl Job<'_> {
     ///
     /// # Safety
     /// As [`Self::patch`].
-    #[inline(always)]
-    unsafe fn products<const P: usize, const O: usize>(&self, tiles: &Tiles, patch: Patch) {
+    #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+    #[inline]
+    unsafe fn products<const P: usize, const O: usize>(&mut self, tiles: &Tiles, patch: Patch) {
         let Patch { x, y, .. } = patch;
         let depth = self.conv.depth;
         tiles.zero::<0>();
@@ -157,9 +170,12 @@ impl Job<'_> {
                         right = self.step::<P, O>(tiles, left.add(kx), whole_apart, 1, right);
                     }
                 }
+                if ky == 0 {
+                    self.pixels.fill(y + depth.rows, patch.fill[0]..patch.fill[1]);
+                }
             }
             if depth.gathered > 0 {
-                let left = self.pixels.gathered(y, x);
+                let left = self.pixels.gathered(x);
                 for step in 0..depth.gathered {
                     right = self.step::<P, O>(tiles, left.add(step), gathered_apart, depth.gathered, right);
                 }

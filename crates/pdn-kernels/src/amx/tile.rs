@@ -43,8 +43,7 @@ fn is_permitted() -> bool {
     }
 }
 
-/// Whether the processor that this runs on has AMX, and no emulation is needed.
-pub(super) fn processor_has_it() -> bool {
+fn processor_has_it() -> bool {
     const AMX_BF16: u32 = 1 << 22;
     const AMX_TILE: u32 = 1 << 24;
     #[allow(unused_unsafe, reason = "safe from a later Rust on than the oldest that builds this")]
