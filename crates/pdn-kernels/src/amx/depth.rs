@@ -81,7 +81,7 @@ impl Depth {
         parts: usize,
         number: impl Fn(usize, usize, Tap) -> f32,
     ) -> Vec<Weights> {
-        let mut laid = Vec::with_capacity(tiles * self.steps() * parts);
+        let mut laid = Vec::with_capacity(tiles * self.tile_len(parts));
         for (first, count) in tiles_of(tiles) {
             for step in 0..self.steps() {
                 for part in 0..parts {

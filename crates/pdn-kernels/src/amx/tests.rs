@@ -254,6 +254,29 @@ fn what_is_not_finite_stays_so() {
     }
 }
 
+/// Scratch is kept from call to call, and numbers beyond the taps meet weights of zero: they must not be old ones.
+#[test]
+fn a_call_leaves_nothing_to_the_next() {
+    if !available() {
+        return;
+    }
+    let run = |inputs: usize, outputs: usize, width: usize, value: f32| {
+        let conv = AmxConv::new(&vec![0.5; outputs * inputs * 9], &vec![0.5; outputs], inputs, 3, 1, Products::Three);
+        let (shape, out_shape) = (RowShape::new(inputs, width, 1), RowShape::new(outputs, width, 0));
+        let row = vec![value; shape.len()];
+        let mut out = vec![0.0; out_shape.len()];
+        conv.rows(&[&row[..]; 3], shape, &StoreRows::default(), &mut out, out_shape);
+        (0..width).map(|x| out[out_shape.at(0, x)]).collect::<Vec<_>>()
+    };
+    // Gathered numbers that fill no step, and blocks that are filled up.
+    for (inputs, outputs) in [(3, 16), (4, 16), (36, 40), (50, 16), (33, 3)] {
+        assert!(run(96, 16, 80, f32::NAN).iter().all(|v| v.is_nan()));
+        let found = run(inputs, outputs, 37, 1.0);
+        let expected = 0.5 * (inputs * 9 + 1) as f32;
+        assert_eq!(found, [expected; 37], "{inputs} to {outputs}");
+    }
+}
+
 #[test]
 fn nothing_is_convolved_to_nothing() {
     if !available() {
