@@ -28,6 +28,9 @@ mod tests;
 use crate::{Activation, LANES, RowShape};
 use depth::{Depth, Tap, Weights};
 
+/// The largest side of a kernel.
+const MAX_SIDE: usize = 15;
+
 /// Products of tiles for each product of numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Products {
@@ -92,10 +95,10 @@ impl AmxConv {
     /// 16, so that each block of outputs lands on one phase of the r x r.
     ///
     /// # Panics
-    /// When the lengths do not agree, the side is even, or `shuffle` does not divide as said.
+    /// When the lengths do not agree, the side is even or above 15, or `shuffle` does not divide as said.
     pub fn new(kernel: &[f32], bias: &[f32], inputs: usize, side: usize, shuffle: usize, products: Products) -> Self {
         let outputs = bias.len();
-        assert!(side % 2 == 1, "a kernel of side {side}");
+        assert!(side % 2 == 1 && side <= MAX_SIDE, "a kernel of side {side}");
         assert_eq!(kernel.len(), outputs * inputs * side * side, "a kernel of {outputs}x{inputs}x{side}x{side}");
         assert!(
             shuffle == 1 || (shuffle > 1 && outputs.is_multiple_of(shuffle * shuffle * LANES)),

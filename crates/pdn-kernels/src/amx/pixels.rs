@@ -3,8 +3,8 @@
 //! No more rows are kept than the kernel reads, and one that is filled while they are read: so they stay in the second
 //! cache, however many rows a call has.
 
-use super::AmxConv;
 use super::depth::{Depth, STEP};
+use super::{AmxConv, MAX_SIDE};
 use crate::{LANES, RowShape};
 use std::arch::x86_64::*;
 use std::cell::RefCell;
@@ -53,7 +53,8 @@ pub(super) fn with_pixels(conv: &AmxConv, input: &[&[f32]], shape: RowShape, the
     let (depth, parts, kept) = (conv.depth, conv.products.parts(), conv.side + 1);
     let count = shape.width + conv.side - 1;
     let room = count + BEYOND;
-    let narrow_len = (room * depth.rest).div_ceil(STEP);
+    // Half a line is written for every pixel, of which the next overwrites what is too much.
+    let narrow_len = (room * depth.rest).div_ceil(STEP) + 1;
     let lens = [parts * kept * depth.blocks * room, parts * kept * narrow_len, parts * depth.gathered * room];
     SCRATCH.with_borrow_mut(|scratch| {
         let len: usize = lens.iter().sum();
@@ -172,17 +173,17 @@ impl Pixels<'_> {
             unsafe {
                 let a = _mm512_maskz_loadu_ps(lanes, from.add(x * LANES));
                 let high = round(a, _mm512_setzero_ps());
-                _mm512_mask_storeu_epi16(to.add(x * rest).cast(), mask(rest), high);
+                _mm256_storeu_si256(to.add(x * rest).cast(), _mm512_castsi512_si256(high));
                 if self.parts == 2 {
                     let low = remainder(a, _mm512_setzero_ps(), high);
-                    _mm512_mask_storeu_epi16(to.add(apart + x * rest).cast(), mask(rest), low);
+                    _mm256_storeu_si256(to.add(apart + x * rest).cast(), _mm512_castsi512_si256(low));
                 }
             }
         }
     }
 
-    /// Brings the taps of each of an output row's pixels together. Those of one row of the kernel are side by side in a
-    /// narrow row already.
+    /// Brings the taps of each of an output row's pixels together. Those of one row of the kernel, a run, are side by side
+    /// in a narrow row already.
     ///
     /// # Safety
     /// The machine has the features; the narrow rows that the output row reads are filled.
@@ -190,24 +191,30 @@ impl Pixels<'_> {
     unsafe fn gather(&mut self, y: usize) {
         let Depth { rows, columns, rest, gathered, .. } = self.depth;
         let run = columns * rest;
-        for part in 0..self.parts {
-            let to = self.gathered[part * self.room * gathered..].as_mut_ptr().cast::<u16>();
-            for x in 0..=self.count - columns {
-                // Whole lines are written, from left to right: what is too much is written over by the next.
-                // SAFETY: a run is inside its narrow row, of which no more is read; the last line that is written ends at
-                // most a line behind the pixel's, where the room for pixels beyond the last is.
-                unsafe {
-                    let mut to = to.add(x * gathered * STEP);
-                    for row in y..y + rows {
-                        let line = (part * self.kept + row % self.kept) * self.narrow_len;
-                        let from = self.narrow.as_ptr().add(line).cast::<u16>().add(x * rest);
-                        for at in (0..run).step_by(STEP) {
-                            let numbers = _mm512_maskz_loadu_epi16(mask(run - at), from.add(at).cast());
-                            _mm512_storeu_si512(to.add(at).cast(), numbers);
-                        }
-                        to = to.add(run);
+        for (part, pixels) in self.gathered.chunks_exact_mut(self.room * gathered).enumerate() {
+            for step in 0..gathered {
+                // The runs that have lanes in the step, and where the first pixel's lane 0 would be read.
+                let mut runs = [(0, std::ptr::null()); MAX_SIDE];
+                let mut count = 0;
+                for ky in 0..rows {
+                    let lane = |at: usize| at.saturating_sub(step * STEP);
+                    let lanes = mask(lane((ky + 1) * run)) & !mask(lane(ky * run));
+                    if lanes != 0 {
+                        let row = (part * self.kept + (y + ky) % self.kept) * self.narrow_len;
+                        let from = self.narrow[row..].as_ptr().cast::<i16>();
+                        runs[count] = (lanes, from.wrapping_add(step * STEP).wrapping_sub(ky * run));
+                        count += 1;
                     }
-                    _mm512_storeu_si512(to.cast(), _mm512_setzero_si512());
+                }
+                for (x, pixel) in pixels.chunks_exact_mut(gathered).enumerate().take(self.count + 1 - columns) {
+                    let mut numbers = _mm512_setzero_si512();
+                    for (lanes, from) in &runs[..count] {
+                        // SAFETY: only a run's lanes are read, which are inside its narrow row.
+                        let run = unsafe { _mm512_maskz_loadu_epi16(*lanes, from.wrapping_add(x * rest)) };
+                        numbers = _mm512_or_si512(numbers, run);
+                    }
+                    // SAFETY: a line is 64 bytes, and so aligned.
+                    unsafe { _mm512_store_si512((&raw mut pixel[step]).cast(), numbers) };
                 }
             }
         }
