@@ -93,8 +93,8 @@ impl Pixels<'_> {
         self.depth.blocks * self.count.div_ceil(PIECE)
     }
 
-    /// Makes an output row's pixels ready, except for the last row's blocks: they are filled before, those of output row 0
-    /// aside.
+    /// Makes ready what an output row reads. The blocks of the last of its rows are filled already, while the output row
+    /// before was summed; the first output row's are all filled here.
     ///
     /// # Safety
     /// The machine has the features; output rows are begun in their order.
@@ -169,7 +169,7 @@ impl Pixels<'_> {
         let apart = self.kept * self.narrow_len * STEP;
         let to = self.narrow[row % self.kept * self.narrow_len..].as_mut_ptr().cast::<u16>();
         for x in 0..self.count {
-            // SAFETY: the pixel is inside the row, and `rest` numbers have room in each part.
+            // SAFETY: the pixel is inside the row, and half a line from its place on has room in each part.
             unsafe {
                 let a = _mm512_maskz_loadu_ps(lanes, from.add(x * LANES));
                 let high = round(a, _mm512_setzero_ps());
