@@ -2,7 +2,7 @@
 
 use crate::given::Given;
 use clap::{Parser, Subcommand};
-use pdn::{Activation, Degradation, Isa, Precision, Rectangle};
+use pdn::{Activation, Degradation, Isa, Precision, Rectangle, StoredPrecision};
 use std::path::PathBuf;
 
 /// Super-resolution: a small picture in, a large one out.
@@ -134,12 +134,49 @@ pub(crate) struct EngineChoice {
     /// Instruction set: avx512, avx2 or portable [default: the fastest there is]
     #[arg(long, env = "PDN_ISA")]
     pub(crate) isa: Option<Isa>,
+    /// With how many bits of the significand convolutions multiply: 24, 16 or 8. The last two need AMX, and f32 is computed
+    /// without it
+    #[arg(long, value_name = "TYPE", default_value = "auto")]
+    pub(crate) precision: PrecisionChoice,
     /// Memory that a network's maps may take, in MiB; wider pictures are run in columns, with the same pixels
     #[arg(long, value_name = "MIB", default_value_t = 2048)]
     pub(crate) memory: usize,
     /// Width of columns in pixels of the input [default: as wide as memory allows]
     #[arg(long, value_name = "PIXELS")]
     pub(crate) tile: Option<usize>,
+}
+
+/// With how many bits convolutions multiply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum PrecisionChoice {
+    /// bf16x2 where there is AMX, else f32
+    Auto,
+    /// IEEE single precision
+    F32,
+    /// Each number as two of bf16: no picture of 8 bits shows the difference
+    Bf16x2,
+    /// bf16: the fastest, with a difference of about half a level of 8 bits
+    Bf16,
+}
+
+impl EngineChoice {
+    /// The instruction set and the precision that are meant. What this machine cannot do is said, and f32 taken.
+    pub(crate) fn target(&self) -> (Isa, Precision) {
+        let isa = self.isa.unwrap_or_else(Isa::best);
+        let asked = match self.precision {
+            PrecisionChoice::Auto => Precision::fast(isa),
+            PrecisionChoice::F32 => Precision::F32,
+            PrecisionChoice::Bf16x2 => Precision::Bf16x2,
+            PrecisionChoice::Bf16 => Precision::Bf16,
+        };
+        if asked != Precision::F32 && (isa != Isa::Avx512 || !asked.is_available()) {
+            eprintln!(
+                "pdn: {asked} needs AMX, which this machine or the instruction set chosen lacks: computing in f32"
+            );
+            return (isa, Precision::F32);
+        }
+        (isa, asked)
+    }
 }
 
 /// Say what a model file is: its network, its size, what it costs to run.
@@ -333,7 +370,7 @@ pub(crate) struct Convert {
     pub(crate) form: Option<Form>,
     /// In what type .safetensors keeps its numbers: f32, f16 or bf16 [default: f32]
     #[arg(long, value_name = "TYPE")]
-    pub(crate) precision: Option<Precision>,
+    pub(crate) precision: Option<StoredPrecision>,
     /// For .onnx: a sentence to fold in, or `input` for an input `prompt` [default: input]
     #[arg(short, long, value_name = "TEXT", group = "prompts")]
     pub(crate) prompt: Option<String>,

@@ -23,12 +23,13 @@ pub(crate) fn run(args: &Bench) -> Result<(), Failure> {
     }
     let text = |key: &str| facts[key].as_str().unwrap_or_default().to_owned();
     println!(
-        "{} x{}, {}x{} pixels, {}, {} threads, {} runs\n",
+        "{} x{}, {}x{} pixels, {} {}, {} threads, {} runs\n",
         text("network"),
         facts["scale"],
         facts["width"],
         facts["height"],
         text("isa"),
+        text("precision"),
         facts["threads"],
         facts["runs"]
     );
@@ -57,8 +58,8 @@ pub(crate) fn run(args: &Bench) -> Result<(), Failure> {
 
 /// Runs the model; gives the figures and the last result.
 fn time(args: &Bench, model: &Model) -> Result<(Value, Map<f32>), pdn::Error> {
-    let isa = args.engine.isa.unwrap_or_else(Isa::best);
-    let mut plan = Plan::new(&model.network, &model.weights, isa)?;
+    let (isa, precision) = args.engine.target();
+    let mut plan = Plan::with_precision(&model.network, &model.weights, isa, precision)?;
     let start = Instant::now();
     if let Some(dim) = model.network.prompt_dim() {
         plan.set_prompt(&hashed::prompt("prompt", dim))?;
@@ -94,6 +95,7 @@ fn time(args: &Bench, model: &Model) -> Result<(Value, Map<f32>), pdn::Error> {
         "width": width,
         "height": height,
         "isa": isa.to_string(),
+        "precision": precision.to_string(),
         "threads": rayon::current_num_threads(),
         "runs": args.runs,
         "ms": ms,

@@ -5,7 +5,7 @@ use crate::failure::Failure;
 use crate::model::open_model;
 use crate::progress::Progress;
 use crate::prompt::PromptSetter;
-use pdn::{Error, FileError, Isa, Limits, Options, Prompt, Provenance, RunError, Upscaler, WriteOptions, check_target};
+use pdn::{Error, FileError, Limits, Options, Prompt, Provenance, RunError, Upscaler, WriteOptions, check_target};
 use std::path::Path;
 use std::time::Instant;
 
@@ -69,8 +69,8 @@ pub(crate) fn open(choice: &ModelChoice, engine: &EngineChoice) -> Result<Upscal
         return Upscaler::bicubic(scale).map_err(Failure::usage);
     }
     let model = open_model(&choice.model)?;
-    let isa = engine.isa.unwrap_or_else(Isa::best);
-    let upscaler = Upscaler::new(&model, isa).map_err(|error| match error {
+    let (isa, precision) = engine.target();
+    let upscaler = Upscaler::with_precision(&model, isa, precision).map_err(|error| match error {
         Error::Run(RunError::Isa(_)) => Failure::usage(error),
         other => failure(&choice.model, other),
     })?;

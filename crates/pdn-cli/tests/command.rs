@@ -67,7 +67,7 @@ impl Desk {
         let network = zoo::build(architecture, &config).unwrap();
         let weights = hashed::weights(&network);
         let model = Model { network, weights, card: Default::default(), source: None };
-        std::fs::write(self.at(name), model.to_bytes(pdn::Precision::F32)).unwrap();
+        std::fs::write(self.at(name), model.to_bytes(pdn::StoredPrecision::F32)).unwrap();
     }
 
     fn edsr(&self, name: &str) {
@@ -397,7 +397,7 @@ fn prompted(encoder: Option<&str>) -> Desk {
         card.more.insert("encoder".into(), id.into());
     }
     let model = Model { network, weights, card, source: None };
-    std::fs::write(desk.at("pdn.safetensors"), model.to_bytes(pdn::Precision::F32)).unwrap();
+    std::fs::write(desk.at("pdn.safetensors"), model.to_bytes(pdn::StoredPrecision::F32)).unwrap();
     desk
 }
 

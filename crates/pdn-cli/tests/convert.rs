@@ -28,7 +28,7 @@ impl Desk {
         for (name, model) in
             [("deployed.safetensors", pdn::deployed(&trained).unwrap()), ("trained.safetensors", trained)]
         {
-            std::fs::write(desk.at(name), model.to_bytes(pdn::Precision::F32)).unwrap();
+            std::fs::write(desk.at(name), model.to_bytes(pdn::StoredPrecision::F32)).unwrap();
         }
         desk
     }
@@ -130,7 +130,7 @@ fn of_a_file_for_many_scales_one_is_said() {
         let tensors = network.name_weights(pdn::hashed::weights(&network));
         all.extend(tensors.into_iter().map(|(name, tensor)| (name.replace(".up.", &format!(".up{scale}.")), tensor)));
     }
-    let bytes = pdn_network::checkpoint::write(&all, Default::default(), pdn::Precision::F32);
+    let bytes = pdn_network::checkpoint::write(&all, Default::default(), pdn::StoredPrecision::F32);
     std::fs::write(desk.at("carn.safetensors"), bytes).unwrap();
     let one = ["convert", "carn.safetensors", "one.safetensors"];
     desk.fails(&one, 1, &["carn x2", "carn x3", "carn x4", "say the scale"]);
@@ -202,7 +202,7 @@ fn a_number_beyond_half_precision_is_said() {
     let bias = tensors.get_mut("conv_last.bias").unwrap();
     *bias = pdn::Tensor::new(vec![3], vec![1e6; 3]);
     model.weights = model.network.bind(tensors).unwrap();
-    std::fs::write(desk.at("large.safetensors"), model.to_bytes(pdn::Precision::F32)).unwrap();
+    std::fs::write(desk.at("large.safetensors"), model.to_bytes(pdn::StoredPrecision::F32)).unwrap();
     let convert = |precision| ["convert", "large.safetensors", "out.safetensors", "--precision", precision];
     desk.fails(&convert("f16"), 1, &["large.safetensors", "conv_last.bias", "bf16"]);
     desk.does(&convert("bf16"));
@@ -217,7 +217,7 @@ fn weights_that_overflow_as_they_are_folded_are_said() {
         *tensor = pdn::Tensor::new(tensor.shape().to_vec(), vec![1e30; tensor.data().len()]);
     }
     model.weights = model.network.bind(tensors).unwrap();
-    std::fs::write(desk.at("huge.safetensors"), model.to_bytes(pdn::Precision::F32)).unwrap();
+    std::fs::write(desk.at("huge.safetensors"), model.to_bytes(pdn::StoredPrecision::F32)).unwrap();
     let words = &["huge.safetensors", "cannot be folded", "dcm"];
     desk.fails(&["convert", "huge.safetensors", "out.safetensors", "--form", "deploy"], 1, words);
     desk.fails(&["convert", "huge.safetensors", "out.onnx"], 1, words);

@@ -50,7 +50,7 @@ fn network(desk: &TempDir) -> PathBuf {
     let weights = hashed::weights(&network);
     let path = desk.path().join("pdn.safetensors");
     let model = Model { network, weights, card: Default::default(), source: None };
-    std::fs::write(&path, model.to_bytes(pdn::Precision::F32)).unwrap();
+    std::fs::write(&path, model.to_bytes(pdn::StoredPrecision::F32)).unwrap();
     path
 }
 

@@ -25,7 +25,7 @@ impl Desk {
         let network = zoo::build("pdn", &config).unwrap();
         let weights = hashed::weights(&network);
         let model = pdn::Model { network, weights, card: pdn::Card::default(), source: None };
-        desk.write("pdn.safetensors", model.to_bytes(pdn::Precision::F32));
+        desk.write("pdn.safetensors", model.to_bytes(pdn::StoredPrecision::F32));
         desk
     }
 

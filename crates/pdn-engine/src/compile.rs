@@ -7,18 +7,19 @@
 use crate::run::MOST_MAPS;
 use crate::schedule::Lags;
 use crate::step::{Fused, Place, Program, Reach, Source, Step, Value, Work};
-use pdn_kernels::{Activation, Conv, LANES};
+use pdn_kernels::{Activation, Conv, LANES, Precision};
 use pdn_network::{Act, Binary, Dcm, Extent, Network, NodeId, Op, ParamId, Shape, Weights};
 
-/// The steps that run a network, its modules already folded; under one prompt, or under `regional` ones.
-pub(crate) fn compile(network: &Network, weights: &Weights, regional: bool) -> Program {
-    let mut compiler = Compiler::new(network, weights, regional);
+/// The steps that run a network, its modules already folded, with some precision; under one prompt, or under `regional`
+/// ones.
+pub(crate) fn compile(network: &Network, weights: &Weights, precision: Precision, regional: bool) -> Program {
+    let mut compiler = Compiler::new(network, weights, precision, regional);
     network.ids().for_each(|id| compiler.node(id));
     let output = compiler.source(network.output);
     let Compiler { mut steps, values, pad, flows, .. } = compiler;
     place_frees(&mut steps, values.len(), output.value);
     let lags = Lags::new(&steps, values.len());
-    Program { steps, values, output, pad, multiple: network.multiple(), lags, flows }
+    Program { steps, values, output, pad, precision, multiple: network.multiple(), lags, flows }
 }
 
 struct Compiler<'a> {
@@ -33,11 +34,12 @@ struct Compiler<'a> {
     dcms: usize,
     pad: usize,
     flows: bool,
+    precision: Precision,
     regional: bool,
 }
 
 impl<'a> Compiler<'a> {
-    fn new(network: &'a Network, weights: &'a Weights, regional: bool) -> Self {
+    fn new(network: &'a Network, weights: &'a Weights, precision: Precision, regional: bool) -> Self {
         let mut users = vec![Vec::new(); network.nodes.len()];
         for (id, node) in network.ids().zip(&network.nodes) {
             node.inputs.iter().for_each(|input| users[input.index()].push(id));
@@ -55,6 +57,7 @@ impl<'a> Compiler<'a> {
             dcms: 0,
             pad: 0,
             flows: true,
+            precision,
             regional,
         }
     }
@@ -143,7 +146,7 @@ impl<'a> Compiler<'a> {
         let [outputs, inputs, side] = [0, 1, 2].map(|i| kernel.shape()[i]);
         let bias = bias.map_or_else(|| vec![0.0; outputs], |b| self.weights[b].data().to_vec());
         let (last, fused, shuffle) = self.follow(id, Fused::NOTHING, true);
-        let conv = Conv::new(kernel.data(), &bias, inputs, side, shuffle);
+        let conv = Conv::with_precision(kernel.data(), &bias, (inputs, side, shuffle), self.precision);
         self.pad = self.pad.max(Conv::pad_of(side));
         let value = self.value(last);
         let cost = self.values[sources[0].value].extent.per_picture_pixel(kernel.data().len());

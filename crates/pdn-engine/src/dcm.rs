@@ -1,6 +1,6 @@
 //! What a prompt makes of a DCM: the convolution that gives the mask its numbers, and the mixed kernel.
 
-use pdn_kernels::{Conv, Input, Isa, LANES, MaskScale, RowShape, Store, mask_row};
+use pdn_kernels::{Conv, Input, Isa, LANES, MaskScale, Precision, RowShape, Store, mask_row};
 use pdn_network::{Dcm, DcmForm, NORM_EPS, ParamId, Weights};
 
 /// A DCM ready to run under one prompt.
@@ -26,13 +26,13 @@ pub(crate) enum Enhance {
 }
 
 impl PromptedDcm {
-    pub(crate) fn new(dcm: &Dcm, weights: &Weights, prompt: &[f32]) -> Self {
+    pub(crate) fn new(dcm: &Dcm, weights: &Weights, prompt: &[f32], precision: Precision) -> Self {
         let (kernel, bias) = match mixture(dcm, weights, prompt) {
             Some(pi) => (mix(&pi, weights, dcm.kernel.0), mix(&pi, weights, dcm.kernel.1)),
             None => (weights[dcm.kernel.0].data().to_vec(), weights[dcm.kernel.1].data().to_vec()),
         };
         let inputs = if dcm.is_deployed() { dcm.features + 1 } else { dcm.options.dim };
-        let kernel = Conv::new(&kernel, &bias, inputs, dcm.options.kernel, 1);
+        let kernel = Conv::with_precision(&kernel, &bias, (inputs, dcm.options.kernel, 1), precision);
         Self { enhance: enhance(dcm, weights, prompt), kernel }
     }
 

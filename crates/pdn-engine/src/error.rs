@@ -64,6 +64,9 @@ pub enum RunError {
     /// The machine lacks the instruction set that was asked for.
     #[error("this machine has no {0}")]
     Isa(pdn_kernels::Isa),
+    /// The machine lacks what the precision needs.
+    #[error("{0} needs AVX-512 and AMX, which this machine or the chosen instruction set lacks: use f32")]
+    Precision(pdn_kernels::Precision),
 }
 
 /// Whether a picture `(channels, height, width)` and a prompt of some length are what the network takes.

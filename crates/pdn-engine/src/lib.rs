@@ -33,7 +33,7 @@ mod step;
 mod tile;
 
 pub use error::RunError;
-pub use pdn_kernels::{Isa, peak_flops};
+pub use pdn_kernels::{Isa, Precision, peak_flops};
 pub use plan::Plan;
 pub use reference::Map;
 pub use regions::Region;

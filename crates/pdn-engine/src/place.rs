@@ -26,7 +26,7 @@ impl Placement {
                 let (shape, height) = program.rows_of(value, height, width);
                 let rows = program.values[value].extent.side(bands.rows).min(height);
                 // The first group of rows may begin above the picture.
-                let lead = step.group() - 1;
+                let lead = step.group(program.precision) - 1;
                 placement.slots[value] = placement.claim(&mut free, (rows + lead) * shape.len());
                 placement.kept += program.kept(value, bands) * shape.len();
             }

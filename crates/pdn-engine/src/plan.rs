@@ -9,8 +9,9 @@ use crate::place::Workspace;
 use crate::regions::PromptedRegion;
 use crate::schedule::halo;
 use crate::step::Program;
-use pdn_kernels::Isa;
-use pdn_network::{Extent, Network, Summary, Weights};
+use pdn_kernels::{Isa, Precision};
+use pdn_network::{Dcm, Extent, Network, Summary, Weights};
+use rayon::prelude::*;
 use std::sync::Mutex;
 
 /// A network compiled for this machine. It keeps the memory of its last run for the next of the same size.
@@ -33,21 +34,37 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Compiles a network for an instruction set. A network that takes a prompt must be given one with
+    /// Compiles a network for an instruction set, in float32. A network that takes a prompt must be given one with
     /// [`Plan::set_prompt`] before it runs.
     ///
     /// # Errors
-    /// [`RunError::Isa`] where the machine lacks the instruction set, [`RunError::Encoder`] where the network gives no
-    /// picture.
+    /// As [`Plan::with_precision`].
     pub fn new(network: &Network, weights: &Weights, isa: Isa) -> Result<Self, RunError> {
+        Self::with_precision(network, weights, isa, Precision::F32)
+    }
+
+    /// Compiles a network for an instruction set, its convolutions to be computed with some precision.
+    ///
+    /// # Errors
+    /// [`RunError::Isa`] where the machine lacks the instruction set, [`RunError::Precision`] where it lacks what the precision
+    /// needs, [`RunError::Encoder`] where the network gives no picture.
+    pub fn with_precision(
+        network: &Network,
+        weights: &Weights,
+        isa: Isa,
+        precision: Precision,
+    ) -> Result<Self, RunError> {
         if !isa.is_available() {
             return Err(RunError::Isa(isa));
+        }
+        if precision != Precision::F32 && (isa != Isa::Avx512 || !precision.is_available()) {
+            return Err(RunError::Precision(precision));
         }
         if !matches!(network.node(network.output).shape.extent, Extent::Picture(_)) {
             return Err(RunError::Encoder(network.architecture));
         }
         let (network, weights) = fold(network, weights)?;
-        let program = compile(&network, &weights, false);
+        let program = compile(&network, &weights, precision, false);
         let halo = halo(&program);
         let summary = network.summary();
         let (prompt, dcms, regions, spare) = (None, Vec::new(), Vec::new(), Mutex::default());
@@ -60,10 +77,12 @@ impl Plan {
     /// [`RunError::Prompt`] where the network takes no prompt or one of another length.
     pub fn set_prompt(&mut self, prompt: &[f32]) -> Result<(), RunError> {
         check_prompt(self.network.prompt_dim(), Some(prompt.len()))?;
-        self.dcms = self.network.dcms().map(|dcm| PromptedDcm::new(dcm, &self.weights, prompt)).collect();
+        let (weights, precision) = (&self.weights, self.program.precision);
+        let dcms: Vec<&Dcm> = self.network.dcms().collect();
+        self.dcms = dcms.into_par_iter().map(|dcm| PromptedDcm::new(dcm, weights, prompt, precision)).collect();
         self.prompt = Some(prompt.to_vec());
         if !std::mem::take(&mut self.regions).is_empty() {
-            self.program = compile(&self.network, &self.weights, false);
+            self.program = compile(&self.network, &self.weights, self.program.precision, false);
             self.spare = Mutex::default();
         }
         Ok(())
@@ -82,5 +101,10 @@ impl Plan {
     /// The instruction set it was compiled for.
     pub fn isa(&self) -> Isa {
         self.isa
+    }
+
+    /// With which its convolutions are computed.
+    pub fn precision(&self) -> Precision {
+        self.program.precision
     }
 }

@@ -12,9 +12,9 @@ use crate::plan::Plan;
 use crate::reference::Map;
 use crate::rows::Rows;
 use crate::run::Run;
-use crate::schedule::GRID;
+use crate::schedule::TILE;
 use crate::step::Source;
-use pdn_kernels::{Input, LANES, RowShape, Store, add_scaled};
+use pdn_kernels::{Conv, Input, LANES, RowShape, Store, add_scaled};
 use pdn_network::Extent;
 use rayon::prelude::*;
 use std::ops::Range;
@@ -58,11 +58,15 @@ impl Plan {
         }
         let prompted = |region: Region| PromptedRegion {
             share: region.share,
-            dcms: self.network.dcms().map(|dcm| PromptedDcm::new(dcm, &self.weights, &region.prompt)).collect(),
+            dcms: self
+                .network
+                .dcms()
+                .map(|dcm| PromptedDcm::new(dcm, &self.weights, &region.prompt, self.program.precision))
+                .collect(),
         };
         self.regions = present.into_iter().map(prompted).collect();
         (self.prompt, self.dcms, self.spare) = (None, Vec::new(), Mutex::default());
-        self.program = compile(&self.network, &self.weights, true);
+        self.program = compile(&self.network, &self.weights, self.program.precision, true);
         Ok(())
     }
 }
@@ -128,7 +132,7 @@ impl Run<'_> {
         let extent = self.plan.program.values[input.value].extent;
         let shape = out.shape;
         let module = self.plan.network.dcms().nth(dcm).expect("steps are of the network's modules");
-        out.par_groups(GRID).for_each(|(first, skip, rows)| {
+        out.par_groups(Conv::most_rows(self.plan.program.precision)).for_each(|(first, skip, rows)| {
             rows.fill(0.0);
             let given = rows.len() / shape.len();
             for region in &self.plan.regions {
@@ -163,8 +167,8 @@ impl Run<'_> {
         let shares: Vec<f32> = pixels.map(|(y, x)| region.share(extent, y, left + x)).collect();
         let columns = || (0..width).filter(|x| shares.iter().skip(*x).step_by(width).any(|share| *share != 0.0));
         let (first, last) = (columns().min()?, columns().max()?);
-        let start = (first / GRID * GRID).saturating_sub(radius.next_multiple_of(GRID));
-        let end = ((last / GRID + 1) * GRID + radius).min(width);
+        let start = (first / TILE * TILE).saturating_sub(radius.next_multiple_of(TILE));
+        let end = ((last / TILE + 1) * TILE + radius).min(width);
         Some(Window { seen: start..end, shares })
     }
 

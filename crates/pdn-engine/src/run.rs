@@ -131,7 +131,7 @@ impl<'a> Run<'a> {
         let end = self.bands.end(band, program.values[value].extent, lag, rows.height);
         let group = match &step.work {
             Work::MixedConv { dcm, .. } => self.plan.dcms[*dcm].kernel.group(),
-            _ => step.group(),
+            _ => step.group(program.precision),
         };
         // Groups begin at multiples of their rows when the lag is taken off: the first may begin above the picture.
         let lead = if rows.band.end == 0 { lag % group } else { 0 };

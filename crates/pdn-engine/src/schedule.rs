@@ -11,8 +11,8 @@
 use crate::step::{Program, Reach, Step, Work};
 use pdn_network::Extent;
 
-/// How far a layer's kernels reach to either side, in rows of groups and columns of tiles.
-pub(crate) const GRID: usize = 4;
+/// Pixels of a tile that a kernel computes together: where a tile begins changes its numbers, by rounding.
+pub(crate) const TILE: usize = 4;
 
 /// The rows by which the maps of a program lag behind the picture.
 #[derive(Debug)]
@@ -59,7 +59,7 @@ impl Lags {
 }
 
 /// How far beyond a column of the picture each map must be known so that what it gives is the same to the last bit: not
-/// what its kernels read alone, but the whole tiles of [`GRID`] pixels that their numbers are computed in.
+/// what its kernels read alone, but the whole tiles of [`TILE`] pixels that their numbers are computed in.
 pub(crate) fn halo(program: &Program) -> usize {
     let mut margins = vec![0; program.values.len()];
     let mut widest = 0;
@@ -70,7 +70,7 @@ pub(crate) fn halo(program: &Program) -> usize {
         }
         for (value, reach) in step.work.reads() {
             let given = reach.inward(margins[out]);
-            let computed = if step.group() > 1 { given.next_multiple_of(GRID) } else { given };
+            let computed = if step.group(program.precision) > 1 { given.next_multiple_of(TILE) } else { given };
             margins[value] = margins[value].max(computed + reach.radius);
         }
     }
@@ -92,7 +92,7 @@ impl Bands {
         let all = height + program.lags.longest(program);
         match program.flows && rows < all {
             true => Self { rows, count: all.div_ceil(rows) },
-            false => Self { rows: all.next_multiple_of(program.multiple * GRID), count: 1 },
+            false => Self { rows: all.next_multiple_of(program.grid()), count: 1 },
         }
     }
 

@@ -1,7 +1,7 @@
 //! What a compiled network is made of: maps kept as rows, and steps that write them.
 
-use crate::schedule::{Bands, GRID, Lags};
-use pdn_kernels::{Activation, Conv, RowShape};
+use crate::schedule::{Bands, Lags};
+use pdn_kernels::{Activation, Conv, Precision, RowShape};
 use pdn_network::{Extent, Interpolation, NodeId, ParamId, Pool};
 
 /// The steps of a network, in order, and the maps they write.
@@ -12,6 +12,8 @@ pub(crate) struct Program {
     pub(crate) output: Source,
     /// Zero pixels on either side of every row: what the largest kernel reads.
     pub(crate) pad: usize,
+    /// With which its convolutions are computed.
+    pub(crate) precision: Precision,
     /// Pixels a side of the blocks of the picture that become one pixel of the smallest map.
     pub(crate) multiple: usize,
     /// How far each map lags behind the picture.
@@ -21,6 +23,12 @@ pub(crate) struct Program {
 }
 
 impl Program {
+    /// Rows, and pixels a row, of the picture that bands and columns are multiples of: so every map's groups and tiles begin
+    /// where they would without them.
+    pub(crate) fn grid(&self) -> usize {
+        self.multiple * Conv::most_rows(self.precision)
+    }
+
     /// Rows of a value that are kept from band to band.
     pub(crate) fn kept(&self, value: usize, bands: Bands) -> usize {
         if bands.count == 1 { 0 } else { self.lags.kept(value) }
@@ -171,12 +179,12 @@ pub(crate) struct Step {
 }
 
 impl Step {
-    /// Rows of the output that are computed together: where a group begins changes its numbers, by rounding.
-    pub(crate) fn group(&self) -> usize {
+    /// Rows of the output that are computed together: where a group begins changes its numbers, by rounding. Of kernels that
+    /// a prompt makes, before there is one, the most that it may be.
+    pub(crate) fn group(&self, precision: Precision) -> usize {
         match &self.work {
             Work::Conv { conv, .. } => conv.group() * conv.shuffle(),
-            // Of kernels that a prompt makes, before there is one.
-            Work::MixedConv { .. } | Work::Regional { .. } => GRID,
+            Work::MixedConv { .. } | Work::Regional { .. } => Conv::most_rows(precision),
             _ => 1,
         }
     }

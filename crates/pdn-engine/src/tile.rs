@@ -18,7 +18,7 @@ use crate::reference::Map;
 use crate::regions::PromptedRegion;
 use crate::rows::Rows;
 use crate::run::{Run, Stop, Watch};
-use crate::schedule::{Bands, GRID};
+use crate::schedule::Bands;
 use crate::step::Source;
 use pdn_kernels::LANES;
 use pdn_network::{Extent, Node, Op};
@@ -51,7 +51,7 @@ const NARROWEST: usize = 16;
 const THREAD_PIXELS: usize = 2048;
 
 /// Rows of a band for each thread at most.
-const THREAD_ROWS: usize = 4 * GRID;
+const THREAD_ROWS: usize = 16;
 
 impl Plan {
     /// Runs the network on a picture in its value range and gives the enlarged picture in the same range. `progress` is
@@ -258,11 +258,10 @@ impl Plan {
 
     /// The bands, and the width of the columns, that fit in memory: wide columns first, then high bands.
     fn bands_and_columns(&self, height: usize, width: usize, options: &RunOptions) -> Result<(Bands, usize), RunError> {
-        let grid = self.program.multiple * GRID;
+        let grid = self.program.grid();
         let threads = rayon::current_num_threads().max(1);
-        let high = THREAD_PIXELS.div_ceil(width).clamp(GRID, THREAD_ROWS).next_multiple_of(GRID) * threads;
-        let heights =
-            [high, GRID * threads, GRID].map(|rows| Bands::new(&self.program, height, rows.next_multiple_of(grid)));
+        let high = THREAD_PIXELS.div_ceil(width).min(THREAD_ROWS).next_multiple_of(grid) * threads;
+        let heights = [high, grid * threads, grid].map(|rows| Bands::new(&self.program, height, rows));
         let needs = |bands: Bands, seen: usize| {
             let seen = seen.min(width.next_multiple_of(self.program.multiple));
             Placement::new(&self.program, bands, height, seen).bytes()
@@ -296,7 +295,7 @@ impl Plan {
 
     /// Cuts a width into columns of at most `side` pixels, or a little more, each seeing what it must.
     fn spans(&self, width: usize, side: usize) -> Vec<Span> {
-        let (block, grid) = (self.program.multiple, self.program.multiple * GRID);
+        let (block, grid) = (self.program.multiple, self.program.grid());
         // They begin where tiles of pixels do.
         let side = side.next_multiple_of(grid);
         let span = |start: usize| {

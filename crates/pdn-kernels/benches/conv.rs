@@ -4,7 +4,7 @@
 //!     cargo bench -p pdn-kernels
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use pdn_kernels::{Conv, Input, Isa, PlanarConv, PlanarKernel, PlanarStore, RowShape, Store};
+use pdn_kernels::{Conv, Input, Isa, PlanarConv, PlanarKernel, PlanarStore, Precision, RowShape, Store};
 
 fn convolve(criterion: &mut Criterion) {
     // The body of EDSR-baseline, its second upsampling, its last convolution, and a 1x1.
@@ -23,6 +23,40 @@ fn convolve(criterion: &mut Criterion) {
         for isa in Isa::available() {
             group.bench_function(BenchmarkId::from_parameter(isa), |b| {
                 b.iter(|| conv.rows(isa, Input { maps: &[&rows], shape }, &Store::default(), (&mut out, out_shape)));
+            });
+        }
+        group.finish();
+    }
+}
+
+/// Rows of a call to the tiles of AMX.
+const ROWS: usize = 8;
+
+fn convolve_by_tiles(criterion: &mut Criterion) {
+    if !Precision::Bf16.is_available() {
+        println!("no AMX on this machine");
+        return;
+    }
+    // A body, a second upsampling, a last convolution, a folded module and the last of a dense block's.
+    for (inputs, outputs, shuffle, width) in
+        [(64, 64, 1, 256), (64, 256, 2, 512), (64, 3, 1, 1024), (65, 64, 1, 256), (192, 32, 1, 128)]
+    {
+        let name = format!("tiles, {inputs} to {outputs}, 3x3, {ROWS} rows of {width} pixels");
+        let mut group = criterion.benchmark_group(name);
+        group.throughput(Throughput::Elements((inputs * outputs * 9 * width * ROWS) as u64));
+        let shape = RowShape::new(inputs, width, Conv::pad_of(3));
+        let out_shape = RowShape::new(outputs / (shuffle * shuffle), width * shuffle, 1);
+        let picture = vec![0.5; shape.len() * (ROWS + 2)];
+        let rows: Vec<&[f32]> = picture.chunks(shape.len()).collect();
+        let mut out = vec![0.0; out_shape.len() * shuffle * ROWS];
+        for precision in [Precision::Bf16, Precision::Bf16x2] {
+            let kernel = vec![0.01; outputs * inputs * 9];
+            let conv = Conv::with_precision(&kernel, &vec![0.1; outputs], (inputs, 3, shuffle), precision);
+            group.bench_function(BenchmarkId::from_parameter(precision), |b| {
+                b.iter(|| {
+                    let input = Input { maps: &[&rows], shape };
+                    conv.rows(Isa::best(), input, &Store::default(), (&mut out, out_shape));
+                });
             });
         }
         group.finish();
@@ -52,5 +86,5 @@ fn train(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, convolve, train);
+criterion_group!(benches, convolve, convolve_by_tiles, train);
 criterion_main!(benches);

@@ -1,9 +1,10 @@
 //! Convolution of rows: which method computes it, and what it checks.
 
+use crate::amx::{AmxConv, Products};
 use crate::direct::Direct;
 use crate::store::{Store, Writer};
 use crate::winograd::{STEP, WinogradRows};
-use crate::{Input, Isa, LANES, RowShape};
+use crate::{Input, Isa, LANES, Precision, RowShape};
 
 /// The largest side of a kernel.
 pub(crate) const MAX_SIDE: usize = 15;
@@ -20,6 +21,7 @@ pub struct Conv {
 enum Method {
     Direct(Direct),
     Winograd(WinogradRows),
+    Amx(AmxConv),
 }
 
 /// What a convolution reads and writes.
@@ -57,14 +59,27 @@ impl ConvShape {
 }
 
 impl Conv {
-    /// Lays out a kernel `[out, in, side, side]` and bias `[out]`.
+    /// Lays out a kernel `[out, in, side, side]` and bias `[out]`, to be computed in float32.
+    ///
+    /// # Panics
+    /// As [`Self::with_precision`].
+    pub fn new(kernel: &[f32], bias: &[f32], inputs: usize, side: usize, shuffle: usize) -> Self {
+        Self::with_precision(kernel, bias, (inputs, side, shuffle), Precision::F32)
+    }
+
+    /// Lays out a kernel `[out, in, side, side]` and bias `[out]`, to be computed with some precision, on any machine.
     ///
     /// With `shuffle` r above 1 every row becomes r rows, pixel-shuffled; the outputs must then be r² times a multiple
     /// of 16, so that each block of outputs lands on one phase of the r x r.
     ///
     /// # Panics
     /// When the lengths do not agree, the side is even or above 15, or `shuffle` does not divide as said.
-    pub fn new(kernel: &[f32], bias: &[f32], inputs: usize, side: usize, shuffle: usize) -> Self {
+    pub fn with_precision(
+        kernel: &[f32],
+        bias: &[f32],
+        (inputs, side, shuffle): (usize, usize, usize),
+        precision: Precision,
+    ) -> Self {
         let outputs = bias.len();
         assert!(side % 2 == 1 && side <= MAX_SIDE, "a kernel of side {side}");
         assert_eq!(kernel.len(), outputs * inputs * side * side, "a kernel of {outputs}x{inputs}x{side}x{side}");
@@ -73,9 +88,11 @@ impl Conv {
             "a shuffle by {shuffle}"
         );
         let shape = ConvShape { inputs, outputs, side, shuffle };
-        let method = match WinogradRows::pays(shape) {
-            true => Method::Winograd(WinogradRows::new(kernel, bias, shape)),
-            false => Method::Direct(Direct::new(kernel, bias, shape)),
+        let method = match precision {
+            Precision::Bf16x2 => Method::Amx(AmxConv::new(kernel, bias, shape, Products::Three)),
+            Precision::Bf16 => Method::Amx(AmxConv::new(kernel, bias, shape, Products::One)),
+            Precision::F32 if WinogradRows::pays(shape) => Method::Winograd(WinogradRows::new(kernel, bias, shape)),
+            Precision::F32 => Method::Direct(Direct::new(kernel, bias, shape)),
         };
         Self { shape, method }
     }
@@ -100,11 +117,21 @@ impl Conv {
         self.shape.shuffle
     }
 
-    /// Rows that are computed together: a group. Its numbers depend on where it begins, by rounding.
+    /// Rows that are computed together: a group. In float32 its numbers depend on where it begins, by rounding.
     pub fn group(&self) -> usize {
         match self.method {
             Method::Direct(_) => 1,
             Method::Winograd(_) => STEP,
+            Method::Amx(_) => Self::most_rows(Precision::Bf16),
+        }
+    }
+
+    /// The largest group of any convolution with some precision; smaller ones divide it.
+    pub fn most_rows(precision: Precision) -> usize {
+        match precision {
+            Precision::F32 => STEP,
+            // So that the rows that are rounded before the first product are few among them.
+            Precision::Bf16x2 | Precision::Bf16 => 2 * STEP,
         }
     }
 
@@ -124,6 +151,7 @@ impl Conv {
         match &self.method {
             Method::Direct(direct) => direct.bytes(),
             Method::Winograd(winograd) => winograd.bytes(),
+            Method::Amx(amx) => amx.bytes(),
         }
     }
 
@@ -145,6 +173,7 @@ impl Conv {
         let (writer, rows) = Writer::new(store, r, out, out_shape);
         assert!(store.skip + rows <= self.group(), "rows of the group");
         match &self.method {
+            Method::Amx(amx) => amx.rows(&input, store, (out, out_shape)),
             // SAFETY: the rows have their shapes' lengths and pads, and the writer the output's: checked above.
             Method::Direct(direct) => unsafe { direct.row(isa, &input, &writer) },
             // SAFETY: as above.

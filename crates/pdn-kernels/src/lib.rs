@@ -13,6 +13,7 @@
 //! This is the one crate with `unsafe` code. Every public function is safe: it checks the lengths of its slices, and
 //! panics where the caller broke its contract, before it hands pointers to a kernel.
 
+mod amx;
 mod conv;
 mod direct;
 mod elementwise;
@@ -21,6 +22,7 @@ mod lanes;
 mod mask;
 mod peak;
 mod planar;
+mod precision;
 mod product;
 mod row;
 mod store;
@@ -32,6 +34,7 @@ pub use isa::Isa;
 pub use mask::{MaskScale, mask_row};
 pub use peak::peak_flops;
 pub use planar::{PlanarConv, PlanarKernel, PlanarStore};
+pub use precision::Precision;
 pub use product::add_product;
 pub use row::{Input, LANES, RowShape};
 pub use store::Store;
@@ -47,4 +50,11 @@ pub enum Activation {
         /// Factor on negative numbers.
         slope: f32,
     },
+}
+
+/// Emulates AMX from here on where the processor has none, so that tests run its kernels, slowly. A machine without AVX-512
+/// and bf16, or that has been asked for AMX before, still has none. Gives whether there is AMX now.
+#[cfg(feature = "emulation")]
+pub fn emulate_amx() -> bool {
+    amx::emulate()
 }

@@ -65,7 +65,8 @@ impl<'a> Writer<'a> {
         unsafe {
             if let Activation::Relu { slope } = self.store.activation {
                 let zero = V::splat(0.0);
-                v = v.max(zero).plus_product(v.min(zero), V::splat(slope));
+                // Of a number and what is none, the second is taken: what is not finite must not be hidden.
+                v = zero.max(v).plus_product(zero.min(v), V::splat(slope));
             }
             v = match self.store.add.get(row) {
                 Some(add) => V::load(add.as_ptr().add(at)).plus_product(v, V::splat(self.store.scale)),

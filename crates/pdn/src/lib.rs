@@ -37,13 +37,13 @@ pub use encoder::{Embedding, Encoder, EncoderError, EncoderFile, Framing};
 pub use export::{deployed, onnx};
 #[cfg(feature = "hub")]
 pub use hub::{Hub, HubError, ShowDownload};
-pub use pdn_engine::{Isa, Map, Plan, RunError, RunOptions as Options, peak_flops};
+pub use pdn_engine::{Isa, Map, Plan, Precision, RunError, RunOptions as Options, peak_flops};
 pub use pdn_image::{
     ColourSpace, CompareError, Degradation, Error as FileError, Fault as FileFault, Limits, Picture, Protocol,
     Provenance, Scale, WriteOptions, check_target, check_writable, psnr, read, read_bytes, resize_to, ssim, write,
     write_atomically,
 };
-pub use pdn_network::checkpoint::Precision;
+pub use pdn_network::checkpoint::Precision as StoredPrecision;
 pub use pdn_network::{Activity, Card, Model, ModelError, PromptActivity, Summary, Tensor, hashed, zoo};
 pub use prompt::{Prompt, PromptError, Regions};
 pub use regions::{Rectangle, RegionError};

@@ -4,7 +4,7 @@ use crate::convert::{luma, put, to_map};
 use crate::encoder::{Embedding, Encoder};
 use crate::prompt::{Prompt, PromptError, Regions};
 use crate::regions::{Rectangle, shares};
-use pdn_engine::{Isa, Map, Piece, Plan, Region, RunError, RunOptions};
+use pdn_engine::{Isa, Map, Piece, Plan, Precision, Region, RunError, RunOptions};
 use pdn_image::{Picture, Scale, bleed, resize, resize_alpha};
 use pdn_network::onnx::OnnxError;
 use pdn_network::{Model, ModelError, NetworkError};
@@ -78,20 +78,29 @@ impl Upscaler {
         }
     }
 
-    /// A model file, compiled for this machine's fastest instruction set.
+    /// A model file, compiled for this machine's fastest instruction set, with the finest precision that is fast there.
     ///
     /// # Errors
     /// [`Error::Model`] names the file and what is wrong with it.
     pub fn open(path: &Path) -> Result<Self, Error> {
-        Self::new(&Model::open(path)?, Isa::best())
+        let isa = Isa::best();
+        Self::with_precision(&Model::open(path)?, isa, Precision::fast(isa))
     }
 
-    /// A model, compiled for an instruction set.
+    /// A model, compiled for an instruction set, in float32.
     ///
     /// # Errors
-    /// [`RunError::Isa`] where the machine lacks it.
+    /// As [`Self::with_precision`].
     pub fn new(model: &Model, isa: Isa) -> Result<Self, Error> {
-        let plan = Plan::new(&model.network, &model.weights, isa)?;
+        Self::with_precision(model, isa, Precision::F32)
+    }
+
+    /// A model, compiled for an instruction set and with some precision.
+    ///
+    /// # Errors
+    /// [`RunError::Isa`] where the machine lacks the instruction set, [`RunError::Precision`] what the precision needs.
+    pub fn with_precision(model: &Model, isa: Isa, precision: Precision) -> Result<Self, Error> {
+        let plan = Plan::with_precision(&model.network, &model.weights, isa, precision)?;
         Ok(Self { engine: Engine::Network(Box::new(plan)), encoder: encoder_of(model) })
     }
 

@@ -64,13 +64,13 @@ pub(crate) trait Lanes: Copy {
     /// The machine has the instruction set.
     unsafe fn transpose(rows: [Self; LANES]) -> [Self; LANES];
 
-    /// The greater of each pair.
+    /// The greater of each pair; `other` where one is not a number.
     ///
     /// # Safety
     /// The machine has the instruction set.
     unsafe fn max(self, other: Self) -> Self;
 
-    /// The lesser of each pair.
+    /// The lesser of each pair; `other` where one is not a number.
     ///
     /// # Safety
     /// The machine has the instruction set.

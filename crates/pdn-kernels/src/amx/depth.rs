@@ -1,0 +1,140 @@
+//! What a product sums over: the taps and input channels of a convolution, in steps of 32.
+
+use super::tiles_of;
+use half::bf16;
+
+/// Numbers that a step sums over: those of a register's row.
+pub(super) const STEP: usize = 32;
+
+/// A right operand: 32 sums' numbers for 16 outputs, `[pair][output][2]`.
+#[derive(Clone, Copy, Debug)]
+#[repr(C, align(64))]
+pub(super) struct Weights([[bf16; STEP]; STEP / 2]);
+
+/// The steps of a convolution: `[ky][block][kx]` over blocks of 32 input channels, then those of the rest.
+///
+/// Channels that fill no block would cost a step for every tap, however few they are. Where it at least halves the steps,
+/// their taps are gathered side by side instead, `[ky][kx][channel]`: 3 channels of 3x3 are one step instead of nine.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Depth {
+    pub(super) inputs: usize,
+    /// Rows of the kernel.
+    pub(super) rows: usize,
+    /// Columns of the kernel that are summed over: one where they share the lanes.
+    pub(super) columns: usize,
+    /// Blocks of 32 channels, the last perhaps filled up.
+    pub(super) blocks: usize,
+    /// Channels that are gathered.
+    pub(super) rest: usize,
+    /// Steps of what is gathered.
+    pub(super) gathered: usize,
+}
+
+/// What a number of a step is multiplied by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Tap {
+    pub(super) input: usize,
+    pub(super) ky: usize,
+    pub(super) kx: usize,
+}
+
+impl Depth {
+    pub(super) fn new(inputs: usize, rows: usize, columns: usize) -> Self {
+        let taps = rows * columns;
+        let rest = inputs % STEP;
+        let gathered = (rest * taps).div_ceil(STEP);
+        if rest > 0 && 2 * gathered <= taps {
+            Self { inputs, rows, columns, blocks: inputs / STEP, rest, gathered }
+        } else {
+            Self { inputs, rows, columns, blocks: inputs.div_ceil(STEP), rest: 0, gathered: 0 }
+        }
+    }
+
+    /// Numbers of a pixel that are gathered.
+    pub(super) fn gathered_len(&self) -> usize {
+        self.rest * self.rows * self.columns
+    }
+
+    fn steps(&self) -> usize {
+        self.rows * self.columns * self.blocks + self.gathered
+    }
+
+    /// What the number `k` of a step belongs to, where it is not filled up.
+    fn tap(&self, step: usize, k: usize) -> Option<Tap> {
+        let whole = self.rows * self.columns * self.blocks;
+        if step < whole {
+            let (ky, block) = (step / (self.columns * self.blocks), step / self.columns % self.blocks);
+            let input = block * STEP + k;
+            return (input < self.inputs).then_some(Tap { input, ky, kx: step % self.columns });
+        }
+        let at = (step - whole) * STEP + k;
+        let (tap, channel) = (at / self.rest, at % self.rest);
+        let (ky, kx) = (tap / self.columns, tap % self.columns);
+        (at < self.gathered_len()).then_some(Tap { input: self.blocks * STEP + channel, ky, kx })
+    }
+
+    /// The kernel in the order in which it is read: `[tiles][step][part][tile]`, tiles of 16 outputs going in pairs.
+    /// `number` gives a tile's, lane's and tap's.
+    pub(super) fn lay_out(
+        &self,
+        tiles: usize,
+        parts: usize,
+        number: impl Fn(usize, usize, Tap) -> f32,
+    ) -> Vec<Weights> {
+        let mut laid = Vec::with_capacity(tiles * self.tile_len(parts));
+        for (first, count) in tiles_of(tiles) {
+            for step in 0..self.steps() {
+                for part in 0..parts {
+                    laid.extend((first..first + count).map(|tile| {
+                        Weights(std::array::from_fn(|pair| {
+                            std::array::from_fn(|i| {
+                                let tap = self.tap(step, 2 * pair + i % 2);
+                                parts_of(tap.map_or(0.0, |tap| number(tile, i / 2, tap)))[part]
+                            })
+                        }))
+                    }));
+                }
+            }
+        }
+        laid
+    }
+
+    /// Operands of each tile of a laid out kernel.
+    pub(super) fn tile_len(&self, parts: usize) -> usize {
+        self.steps() * parts
+    }
+}
+
+/// The high and the low part of a number: 16 bits of its significand.
+fn parts_of(v: f32) -> [bf16; 2] {
+    let high = bf16::from_f32(v);
+    [high, bf16::from_f32(v - high.to_f32())]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_channels_are_gathered() {
+        let steps = |inputs, side| Depth::new(inputs, side, side).steps();
+        assert_eq!([steps(3, 3), steps(64, 3), steps(65, 3), steps(3, 1), steps(65, 1)], [1, 18, 19, 1, 3]);
+        assert_eq!(steps(64 + 28, 3), 27, "nearly a block");
+    }
+
+    #[test]
+    fn every_tap_is_summed_once() {
+        for (inputs, rows, columns) in [(3, 3, 3), (65, 3, 3), (64, 3, 1), (37, 5, 5), (48, 3, 3), (7, 1, 1)] {
+            let depth = Depth::new(inputs, rows, columns);
+            let mut taps: Vec<_> = (0..depth.steps() * STEP)
+                .filter_map(|at| depth.tap(at / STEP, at % STEP))
+                .map(|tap| (tap.input, tap.ky, tap.kx))
+                .collect();
+            taps.sort_unstable();
+            let expected: Vec<_> = (0..inputs * rows * columns)
+                .map(|at| (at / (rows * columns), at / columns % rows, at % columns))
+                .collect();
+            assert_eq!(taps, expected, "{depth:?}");
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! Direct convolution by the matrix unit of recent Intel processors (AMX), with bf16 operands and f32 sums.
+//!
+//! The rows of a call are rounded to bf16 once, 32 channels of a pixel side by side, so a row of a tile is a pixel, and
+//! another tap of the kernel is another address. A patch of 32 pixels by 32 outputs has its sums in four of the eight tile
+//! registers; a step over 32 channels loads two tiles of pixels and two of the kernel for four products, half the loads
+//! that would hold the products up. Bias, activation, scale, sum and pixel shuffle happen as a patch is stored, while the
+//! next patch's products are under way.
+//!
+//! With [`Products::Three`] each number is a high and a low bf16 part, and `a b` becomes `a_high b_high + (a_high b_low +
+//! a_low b_high)`: about 16 bits of the significand. The operands are taken in the order low by high, high by high, high by
+//! low, so that each is still loaded once a step.
+//!
+//! As in [`Conv`](crate::Conv), the columns of a 3x3 kernel to five outputs or fewer share the lanes.
+
+mod depth;
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+mod pixels;
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+mod product;
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+mod tile;
+
+#[cfg(all(any(test, feature = "emulation"), target_arch = "x86_64", target_os = "linux"))]
+mod emulator;
+#[cfg(all(test, target_arch = "x86_64", target_os = "linux"))]
+mod tests;
+
+use crate::conv::ConvShape;
+use crate::{Input, LANES, RowShape, Store};
+use depth::{Depth, Tap, Weights};
+
+/// Emulates AMX from here on where the processor has none, so that tests run the kernels. A machine without AVX-512 and
+/// bf16, or that has been asked for AMX before, still has none. Gives whether there is AMX now.
+#[cfg(any(test, feature = "emulation"))]
+pub(crate) fn emulate() -> bool {
+    #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+    tile::emulate();
+    AmxConv::is_available()
+}
+
+/// Products of tiles for each product of numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Products {
+    /// Operands are rounded to bf16: 8 bits of the significand.
+    One,
+    /// Operands are a high and a low bf16 part: about 16 bits.
+    Three,
+}
+
+impl Products {
+    /// Parts of an operand.
+    fn parts(self) -> usize {
+        match self {
+            Self::One => 1,
+            Self::Three => 2,
+        }
+    }
+}
+
+/// A convolution's kernel and bias, laid out for the tiles of AMX.
+#[derive(Clone, Debug)]
+pub(crate) struct AmxConv {
+    shape: ConvShape,
+    products: Products,
+    depth: Depth,
+    kernel: Vec<Weights>,
+    /// `[tile][16]`.
+    bias: Vec<f32>,
+}
+
+impl AmxConv {
+    /// Whether this machine has AMX with bf16, and the system permits it. Only Linux on x86-64 is asked.
+    pub(crate) fn is_available() -> bool {
+        #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+        return tile::is_available();
+        #[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
+        return false;
+    }
+
+    /// Lays out a kernel `[out, in, side, side]` and bias `[out]`, on any machine.
+    pub(crate) fn new(kernel: &[f32], bias: &[f32], shape: ConvShape, products: Products) -> Self {
+        let ConvShape { inputs, outputs, side, shuffle } = shape;
+        let shares_lanes = side == 3 && shuffle == 1 && outputs * side <= LANES;
+        let depth = Depth::new(inputs, side, if shares_lanes { 1 } else { side });
+        let (tiles, bias) = (shape.blocks(), shape.lay_out(bias));
+        let mut laid = Self { shape, products, depth, kernel: Vec::new(), bias };
+        let number = |output: usize, input: usize, ky: usize, kx: usize| {
+            kernel[((output * inputs + input) * side + ky) * side + kx]
+        };
+        laid.kernel = depth.lay_out(tiles, products.parts(), |tile, lane, Tap { input, ky, kx }| {
+            if !shares_lanes {
+                shape.output(tile, lane).map_or(0.0, |output| number(output, input, ky, kx))
+            } else if lane < outputs * side {
+                number(lane % outputs, input, ky, lane / outputs)
+            } else {
+                0.0
+            }
+        });
+        laid
+    }
+
+    /// Bytes that the laid out kernel takes.
+    pub(crate) fn bytes(&self) -> usize {
+        size_of_val(&*self.kernel) + size_of_val(&*self.bias)
+    }
+
+    /// Convolves rows: `input` holds the rows around a group's, of which the store skips some, from half a kernel above the
+    /// first to half a kernel below the last, and as many are stored as `out` has room for, each as `shuffle` rows.
+    ///
+    /// Of input that is not finite the output is not finite.
+    ///
+    /// # Panics
+    /// When `out` is not whole rows, or the input has not as many as they read, or the machine has no AMX. The caller has
+    /// checked the rest.
+    pub(crate) fn rows(&self, input: &Input, store: &Store, (out, out_shape): (&mut [f32], RowShape)) {
+        assert!(Self::is_available(), "this machine has no AMX with bf16");
+        if out_shape.is_empty() {
+            return;
+        }
+        for row in out.chunks_exact_mut(out_shape.len()) {
+            out_shape.clear_pads(row);
+        }
+        let count = out.len() / (out_shape.len() * self.shape.shuffle);
+        assert!(store.skip + count + self.shape.side - 1 <= input.maps[0].len(), "rows of input");
+        #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+        pixels::with_pixels(self, input, store.skip, count, |pixels| {
+            product::Job { conv: self, pixels, width: input.shape.width, store, out, out_shape }.run();
+        });
+    }
+}
+
+/// The first and the count of each group of tiles of outputs: pairs, and one left over.
+fn tiles_of(tiles: usize) -> impl Iterator<Item = (usize, usize)> {
+    (0..tiles).step_by(2).map(move |first| (first, 2.min(tiles - first)))
+}

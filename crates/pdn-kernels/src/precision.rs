@@ -1,0 +1,55 @@
+//! With how many bits a convolution's operands are multiplied.
+
+use crate::Isa;
+use crate::amx::AmxConv;
+use std::fmt;
+use std::str::FromStr;
+
+/// With how many bits of the significand a convolution's operands are multiplied. Sums are always 32 bits wide.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Precision {
+    /// 24 bits: IEEE single precision, with any instruction set.
+    #[default]
+    F32,
+    /// About 16 bits: each operand is two bf16 numbers. With AMX.
+    Bf16x2,
+    /// 8 bits: operands are bf16. With AMX.
+    Bf16,
+}
+
+impl Precision {
+    /// Every precision, the finest first.
+    pub const ALL: [Self; 3] = [Self::F32, Self::Bf16x2, Self::Bf16];
+
+    /// Whether this machine computes with it.
+    pub fn is_available(self) -> bool {
+        self == Self::F32 || AmxConv::is_available()
+    }
+
+    /// The finest that is fast beside an instruction set: two bf16 numbers where there is AMX, whose difference from
+    /// float32 no picture of 8 bits shows, else float32.
+    pub fn fast(isa: Isa) -> Self {
+        if isa == Isa::Avx512 && AmxConv::is_available() { Self::Bf16x2 } else { Self::F32 }
+    }
+}
+
+impl fmt::Display for Precision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::F32 => "f32",
+            Self::Bf16x2 => "bf16x2",
+            Self::Bf16 => "bf16",
+        })
+    }
+}
+
+impl FromStr for Precision {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        Self::ALL.into_iter().find(|precision| precision.to_string() == name).ok_or_else(|| {
+            let known: Vec<String> = Self::ALL.iter().map(Self::to_string).collect();
+            format!("precision `{name}` is not known: expected one of {}", known.join(", "))
+        })
+    }
+}
