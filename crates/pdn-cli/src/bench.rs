@@ -83,6 +83,7 @@ fn time(args: &Bench, model: &Model) -> Result<(Value, Map<f32>), pdn::Error> {
         times.push(ms);
         result = map;
     }
+    let all = times.clone();
     times.sort_by(f64::total_cmp);
     let ms = times[times.len() / 2];
     let pixels = (width * height) as f64;
@@ -99,6 +100,7 @@ fn time(args: &Bench, model: &Model) -> Result<(Value, Map<f32>), pdn::Error> {
         "threads": rayon::current_num_threads(),
         "runs": args.runs,
         "ms": ms,
+        "times": all,
         "min_ms": times[0],
         "max_ms": times[times.len() - 1],
         "prompt_ms": prompt_ms,
