@@ -1,6 +1,6 @@
 //! What a prompt makes of a DCM: the convolution that gives the mask its numbers, and the mixed kernel.
 
-use pdn_kernels::{Conv, Input, Isa, LANES, MaskScale, Precision, RowShape, Store, mask_row};
+use pdn_kernels::{Conv, FoldedMask, Input, Isa, LANES, MaskScale, Precision, RowShape, Store, mask_row};
 use pdn_network::{Dcm, DcmForm, NORM_EPS, ParamId, Weights};
 
 /// A DCM ready to run under one prompt.
@@ -14,9 +14,8 @@ pub(crate) struct PromptedDcm {
 /// How a DCM's input becomes the channels that its kernel reads.
 #[derive(Debug)]
 pub(crate) enum Enhance {
-    /// Folded, with attention: `[m x; m]`. The convolution is 1x1; its outputs are the channels whose norm the mask
-    /// divides by, filled up to whole blocks, then the numerator.
-    Masked(Conv, MaskScale),
+    /// Folded, with attention: `[m x; m]`.
+    Masked(FoldedMask),
     /// Folded, without attention: `[x; 1]`.
     Ones,
     /// Unfolded, with attention: `m P x`, the convolution's outputs being `P x`, filled up, then the numerator.
@@ -45,7 +44,7 @@ impl PromptedDcm {
 impl Enhance {
     /// Whether the last of its channels is a mask.
     pub(crate) fn has_mask(&self) -> bool {
-        matches!(self, Self::Masked(..) | Self::Projected(..))
+        matches!(self, Self::Masked(_) | Self::Projected(..))
     }
 
     /// The `channels` enhanced channels of a row of x. `scratch` is memory that a thread may keep.
@@ -64,17 +63,12 @@ impl Enhance {
                 let last = channels - 1;
                 (0..shape.width).for_each(|x| row[out_shape.at(last / LANES, x) + last % LANES] = 1.0);
             }
-            Self::Masked(conv, scale) | Self::Projected(conv, scale) => {
+            Self::Masked(mask) => mask.row(isa, (x, shape), (row, out_shape)),
+            Self::Projected(conv, scale) => {
                 let projected_shape = RowShape::new(conv.outputs(), shape.width, 0);
                 scratch.resize(projected_shape.len(), 0.0);
                 conv.rows(isa, Input { maps: &[&[x]], shape }, &Store::default(), (scratch, projected_shape));
-                let kept = RowShape { blocks: projected_shape.blocks - 1, ..projected_shape };
-                let features = match self {
-                    Self::Masked(..) => (x, shape),
-                    _ => (&scratch[..kept.len()], kept),
-                };
-                let projected = (scratch.as_slice(), projected_shape);
-                mask_row(isa, channels - 1, features, projected, *scale, (row, out_shape));
+                mask_row(isa, channels - 1, (scratch, projected_shape), *scale, (row, out_shape));
             }
         }
     }
@@ -124,8 +118,8 @@ fn enhance(dcm: &Dcm, weights: &Weights, prompt: &[f32]) -> Enhance {
             let rows = weights[mask.numerator].data().chunks_exact(prompt.len());
             let numerator: Vec<f32> = rows.map(|row| dot(row, &prompt) as f32).collect();
             // R's last row is one constant: it joins ε² and needs no channel.
-            let conv = with_numerator(&r[..c * c], &last[..c], &numerator[..c], numerator[c]);
-            Enhance::Masked(conv, MaskScale { zeta, square: last[c].powi(2) + eps })
+            let scale = MaskScale { zeta, square: last[c].powi(2) + eps };
+            Enhance::Masked(FoldedMask::new(&r[..c * c], &last[..c], (&numerator[..c], numerator[c]), scale))
         }
         (DcmForm::Deploy { .. }, _) => Enhance::Ones,
         (DcmForm::Train { project: (weight, bias) }, zeta) => {

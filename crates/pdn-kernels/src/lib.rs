@@ -31,7 +31,7 @@ mod winograd;
 pub use conv::Conv;
 pub use elementwise::{add_scaled, multiply_channels, prelu_channels, scale_and_add, sum_channels};
 pub use isa::Isa;
-pub use mask::{MaskScale, mask_row};
+pub use mask::{FoldedMask, MaskScale, mask_row};
 pub use peak::peak_flops;
 pub use planar::{PlanarConv, PlanarKernel, PlanarStore};
 pub use precision::Precision;

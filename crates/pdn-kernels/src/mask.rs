@@ -1,4 +1,8 @@
-//! The attention mask of a folded DCM, a row at a time (`pdn_network`'s `dcm.rs`, equation 2 in its deploy form).
+//! The attention mask of a DCM, a row at a time (`pdn_network`'s `dcm.rs`, equation 2).
+//!
+//! Folded, the squared norm is `|R x + r|²` plus a constant: R is triangular, so blocks of it that are zero are skipped. A few
+//! pixels' sums by two blocks of R's rows stay in registers, are squared and added up; 16 pixels' sums are then added
+//! across lanes at once, by the transpose of a square.
 
 use crate::lanes::{self, Kernel, Lanes};
 use crate::{Isa, LANES, RowShape};
@@ -12,131 +16,353 @@ pub struct MaskScale {
     pub square: f32,
 }
 
-/// Writes `[m x; m]` for a row of features x of `channels` channels.
+impl MaskScale {
+    fn mask(self, numerator: f32, square: f32) -> f32 {
+        1.0 / (1.0 + (-self.zeta * numerator / (square + self.square).sqrt()).exp())
+    }
+}
+
+/// What makes the mask of a folded DCM's features, under one prompt.
+#[derive(Clone, Debug)]
+pub struct FoldedMask {
+    channels: usize,
+    /// For every pair of blocks of R's rows the first block of inputs that is not zero.
+    first: Vec<usize>,
+    /// `[pair][input from the first block on][2][16]`.
+    rows: Vec<f32>,
+    /// `[block][16]`, of whole pairs: added to `R x`.
+    shift: Vec<f32>,
+    /// `[block][16]`: the numerator is its inner product with x, and the constant.
+    numerator: Vec<f32>,
+    constant: f32,
+    scale: MaskScale,
+}
+
+/// Rows of R that are computed together: two blocks.
+const PAIR: usize = 2 * LANES;
+
+impl FoldedMask {
+    /// Lays out R `[channels, channels]`, what is added to `R x`, and the numerator's vector and constant.
+    ///
+    /// # Panics
+    /// When the lengths do not agree.
+    pub fn new(r: &[f32], shift: &[f32], (numerator, constant): (&[f32], f32), scale: MaskScale) -> Self {
+        let channels = shift.len();
+        assert!(r.len() == channels * channels && numerator.len() == channels, "R of {channels} channels");
+        let number = |row: usize, input: usize| if row < channels { r[row * channels + input] } else { 0.0 };
+        let (mut first, mut rows) = (Vec::new(), Vec::new());
+        for pair in (0..channels).step_by(PAIR) {
+            let zero = |input: &usize| (pair..pair + PAIR).all(|row| number(row, *input) == 0.0);
+            let block = (0..channels).take_while(zero).count() / LANES;
+            first.push(block);
+            for input in block * LANES..channels {
+                rows.extend((pair..pair + PAIR).map(|row| number(row, input)));
+            }
+        }
+        let filled = |numbers: &[f32]| {
+            let mut filled = numbers.to_vec();
+            filled.resize(channels.next_multiple_of(PAIR), 0.0);
+            filled
+        };
+        Self { channels, first, rows, shift: filled(shift), numerator: filled(numerator), constant, scale }
+    }
+
+    /// Writes `[m x; m]` for a row of features x: one channel more than it reads.
+    ///
+    /// # Panics
+    /// When a slice is not of its shape's length, the shapes do not fit, or the machine lacks the instruction set.
+    pub fn row(&self, isa: Isa, (x, shape): (&[f32], RowShape), (out, out_shape): (&mut [f32], RowShape)) {
+        assert_eq!(shape.blocks, self.channels.div_ceil(LANES), "blocks of features");
+        assert_eq!(out_shape.blocks, (self.channels + 1).div_ceil(LANES), "blocks of output");
+        assert!(x.len() == shape.len() && out.len() == out_shape.len(), "rows of their shapes");
+        assert_eq!(shape.width, out_shape.width, "rows of one width");
+        out_shape.clear_pads(out);
+        // SAFETY: the slices have their shapes' lengths, and the shapes fit the mask: checked above.
+        unsafe { lanes::run(isa, FoldedRow { mask: self, x, shape, out, out_shape }) }
+    }
+}
+
+/// One row to mask: reads and writes pixels `0..width` of the blocks that the shapes have.
+struct FoldedRow<'a> {
+    mask: &'a FoldedMask,
+    x: &'a [f32],
+    shape: RowShape,
+    out: &'a mut [f32],
+    out_shape: RowShape,
+}
+
+impl Kernel for FoldedRow<'_> {
+    #[inline(always)]
+    unsafe fn run<V: Lanes>(mut self) {
+        let mut at = 0;
+        // SAFETY: the tiles end within the row.
+        unsafe {
+            match V::PIXELS {
+                14 => self.tiles::<V, 14>(&mut at),
+                _ => self.tiles::<V, 3>(&mut at),
+            }
+            self.tiles::<V, 1>(&mut at);
+        }
+    }
+}
+
+impl FoldedRow<'_> {
+    /// As many tiles of `P` pixels as fit.
+    ///
+    /// # Safety
+    /// As [`Kernel::run`].
+    #[inline(always)]
+    unsafe fn tiles<V: Lanes, const P: usize>(&mut self, at: &mut usize) {
+        while *at + P <= self.shape.width {
+            // SAFETY: the tile ends within the row.
+            unsafe {
+                let [squares, numerators] = self.sums::<V, P>(*at);
+                for p in 0..P {
+                    let m = self.mask.scale.mask(numerators[p] + self.mask.constant, squares[p]);
+                    let from = |block| self.shape.at(block, *at + p);
+                    let to = |block| self.out_shape.at(block, *at + p);
+                    put_masked::<V>(&self.x, from, m, self.mask.channels, self.out, to);
+                }
+            }
+            *at += P;
+        }
+    }
+
+    /// Of each of `P` pixels the squared norm but its constant, and the numerator but its constant.
+    ///
+    /// # Safety
+    /// As [`Kernel::run`]; `at + P` is at most the width.
+    #[inline(always)]
+    unsafe fn sums<V: Lanes, const P: usize>(&self, at: usize) -> [[f32; LANES]; 2] {
+        let Self { mask, x, shape, .. } = self;
+        // SAFETY: the rows of a pair are laid out from its first block on, the pixels are inside the row.
+        unsafe {
+            let mut squares = [V::splat(0.0); LANES];
+            let mut numerators = [V::splat(0.0); LANES];
+            let mut rows = mask.rows.as_ptr();
+            for (pair, first) in mask.first.iter().enumerate() {
+                let shift = mask.shift.as_ptr().add(pair * PAIR);
+                let mut sums = [[V::load(shift); P], [V::load(shift.add(LANES)); P]];
+                for block in *first..shape.blocks {
+                    let mut pixel = x.as_ptr().add(shape.at(block, at));
+                    for _ in 0..LANES.min(mask.channels - block * LANES) {
+                        let (a, b) = (V::load(rows), V::load(rows.add(LANES)));
+                        for p in 0..P {
+                            let value = V::splat(*pixel.add(p * LANES));
+                            sums[0][p] = sums[0][p].plus_product(a, value);
+                            sums[1][p] = sums[1][p].plus_product(b, value);
+                        }
+                        rows = rows.add(PAIR);
+                        pixel = pixel.add(1);
+                    }
+                }
+                for p in 0..P {
+                    squares[p] = squares[p].plus_product(sums[0][p], sums[0][p]).plus_product(sums[1][p], sums[1][p]);
+                }
+            }
+            for block in 0..shape.blocks {
+                let factor = V::load(mask.numerator.as_ptr().add(block * LANES));
+                for (p, numerator) in numerators.iter_mut().enumerate().take(P) {
+                    let v = V::load(x.as_ptr().add(shape.at(block, at + p)));
+                    *numerator = numerator.plus_product(factor, v);
+                }
+            }
+            [across(squares), across(numerators)]
+        }
+    }
+}
+
+/// The sums of sixteen vectors' lanes.
 ///
-/// `projected` has one block more than the features: R's linear part applied to x, then in the last block's first lane
-/// the numerator; `m = sigmoid(ζ numerator / sqrt(|R x|² + square))`. The output holds `channels + 1` channels.
+/// # Safety
+/// As for [`Lanes`].
+#[inline(always)]
+unsafe fn across<V: Lanes>(vectors: [V; LANES]) -> [f32; LANES] {
+    let mut out = [0.0; LANES];
+    // SAFETY: this function's contract; 16 numbers fit.
+    unsafe {
+        let columns = V::transpose(vectors);
+        let mut sum = columns[0];
+        for column in &columns[1..] {
+            sum = sum.plus(*column);
+        }
+        sum.store(out.as_mut_ptr());
+    }
+    out
+}
+
+/// Writes a pixel's `m x`, and m as one channel more.
+///
+/// # Safety
+/// As for [`Lanes`]; `from` and `to` give places of 16 numbers for each block of the channels, and `to` for one more where
+/// they fill theirs.
+#[inline(always)]
+unsafe fn put_masked<V: Lanes>(
+    x: &[f32],
+    from: impl Fn(usize) -> usize,
+    m: f32,
+    channels: usize,
+    out: &mut [f32],
+    to: impl Fn(usize) -> usize,
+) {
+    let (last, lane) = (channels / LANES, channels % LANES);
+    // SAFETY: this function's contract.
+    unsafe {
+        for block in 0..channels.div_ceil(LANES) {
+            V::load(x.as_ptr().add(from(block))).times(V::splat(m)).store(out.as_mut_ptr().add(to(block)));
+        }
+        if lane == 0 {
+            V::splat(0.0).store(out.as_mut_ptr().add(to(last)));
+        }
+        *out.as_mut_ptr().add(to(last) + lane) = m;
+    }
+}
+
+/// Writes `[m x; m]` for a row of features x of `channels` channels, where they are projected and not folded.
+///
+/// `projected` has one block more than the features, its first lane being the numerator; `m = sigmoid(ζ numerator /
+/// sqrt(|x|² + square))`. The output holds `channels + 1` channels.
 ///
 /// # Panics
 /// When a slice is not of its shape's length, the shapes do not fit, or the machine lacks the instruction set.
 pub fn mask_row(
     isa: Isa,
     channels: usize,
-    features: (&[f32], RowShape),
-    projected: (&[f32], RowShape),
+    (projected, shape): (&[f32], RowShape),
     scale: MaskScale,
-    out: (&mut [f32], RowShape),
+    (out, out_shape): (&mut [f32], RowShape),
 ) {
-    let (x, shape) = features;
-    let (projected, projected_shape) = projected;
-    let (out, out_shape) = out;
-    let width = shape.width;
-    assert!(projected_shape.width == width && out_shape.width == width, "rows of one width");
-    assert_eq!(shape.blocks, channels.div_ceil(LANES), "blocks of features");
-    assert_eq!(projected_shape.blocks, shape.blocks + 1, "blocks of the projection");
+    assert_eq!(shape.width, out_shape.width, "rows of one width");
+    assert_eq!(shape.blocks, channels.div_ceil(LANES) + 1, "blocks of the projection");
     assert_eq!(out_shape.blocks, (channels + 1).div_ceil(LANES), "blocks of output");
-    assert!(x.len() == shape.len() && projected.len() == projected_shape.len(), "rows of their shapes");
-    assert_eq!(out.len(), out_shape.len(), "a row of output");
+    assert!(projected.len() == shape.len() && out.len() == out_shape.len(), "rows of their shapes");
     out_shape.clear_pads(out);
-    let job = Job { channels, x, shape, projected, projected_shape, scale, out, out_shape };
     // SAFETY: every slice has its shape's length and the shapes fit each other, checked above.
-    unsafe { lanes::run(isa, job) }
+    unsafe { lanes::run(isa, ProjectedRow { channels, projected, shape, scale, out, out_shape }) }
 }
 
 /// One row to mask: reads and writes pixels `0..width` of the blocks that the shapes have.
-struct Job<'a> {
+struct ProjectedRow<'a> {
     channels: usize,
-    x: &'a [f32],
-    shape: RowShape,
     projected: &'a [f32],
-    projected_shape: RowShape,
+    shape: RowShape,
     scale: MaskScale,
     out: &'a mut [f32],
     out_shape: RowShape,
 }
 
-impl Kernel for Job<'_> {
+impl Kernel for ProjectedRow<'_> {
     #[inline(always)]
     unsafe fn run<V: Lanes>(self) {
-        let last = self.shape.blocks;
+        let last = self.shape.blocks - 1;
         for x in 0..self.shape.width {
             // SAFETY: `at` gives the first of 16 numbers of a pixel inside the row, and the slices are whole rows.
             unsafe {
-                let mut squares = V::splat(0.0);
+                let mut squares = [V::splat(0.0); LANES];
                 for block in 0..last {
-                    let v = V::load(self.projected.as_ptr().add(self.projected_shape.at(block, x)));
-                    squares = squares.plus_product(v, v);
+                    let v = V::load(self.projected.as_ptr().add(self.shape.at(block, x)));
+                    squares[0] = squares[0].plus_product(v, v);
                 }
-                let numerator = self.projected[self.projected_shape.at(last, x)];
-                let m = mask(numerator, sum(squares) + self.scale.square, self.scale.zeta);
-                for block in 0..last {
-                    let v = V::load(self.x.as_ptr().add(self.shape.at(block, x)));
-                    v.times(V::splat(m)).store(self.out.as_mut_ptr().add(self.out_shape.at(block, x)));
-                }
-                let lane = self.channels % LANES;
-                let at = self.out_shape.at(self.channels / LANES, x);
-                if lane == 0 {
-                    V::splat(0.0).store(self.out.as_mut_ptr().add(at));
-                }
-                self.out[at + lane] = m;
+                let numerator = self.projected[self.shape.at(last, x)];
+                let m = self.scale.mask(numerator, across(squares)[0]);
+                let (from, to) = (|block| self.shape.at(block, x), |block| self.out_shape.at(block, x));
+                put_masked::<V>(self.projected, from, m, self.channels, self.out, to);
             }
         }
     }
-}
-
-fn mask(numerator: f32, square: f32, zeta: f32) -> f32 {
-    1.0 / (1.0 + (-zeta * numerator / square.sqrt()).exp())
-}
-
-/// The sum of 16 numbers, in an order that is the same for every instruction set.
-///
-/// # Safety
-/// The machine has the instruction set.
-#[inline(always)]
-unsafe fn sum<V: Lanes>(v: V) -> f32 {
-    let mut numbers = [0.0_f32; LANES];
-    // SAFETY: 16 numbers fit.
-    unsafe { v.store(numbers.as_mut_ptr()) };
-    for half in [8, 4, 2, 1] {
-        for i in 0..half {
-            numbers[i] += numbers[i + half];
-        }
-    }
-    numbers[0]
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn number(i: usize) -> f32 {
+        ((i * 7919 % 1009) as f32 / 1009.0) - 0.5
+    }
+
+    /// Checks a masked row of features against the mask of each pixel.
+    fn check(
+        isa: Isa,
+        channels: usize,
+        width: usize,
+        out: &[f32],
+        x: impl Fn(usize, usize) -> f64,
+        m: impl Fn(usize) -> f64,
+    ) {
+        let shape = RowShape::new(channels + 1, width, 2);
+        for col in 0..width {
+            for c in 0..shape.blocks * LANES {
+                let found = f64::from(out[shape.at(c / LANES, col) + c % LANES]);
+                let expected = match c {
+                    c if c < channels => m(col) * x(c, col),
+                    c if c == channels => m(col),
+                    _ => 0.0,
+                };
+                assert!((found - expected).abs() < 1e-6, "{isa} {channels} {width}: {found} {expected}");
+            }
+        }
+    }
+
+    const SCALE: MaskScale = MaskScale { zeta: 5.0, square: 0.3 };
+
+    fn sigmoid(numerator: f64, square: f64) -> f64 {
+        1.0 / (1.0 + (-5.0 * numerator / (square + f64::from(SCALE.square)).sqrt()).exp())
+    }
+
     #[test]
-    fn every_instruction_set_masks_odd_shapes() {
+    fn every_instruction_set_masks_folded_features() {
         for channels in [1, 15, 16, 17, 40, 64] {
-            for width in [1, 5, 33] {
+            for (width, triangular) in [(1, true), (5, false), (33, true), (33, false)] {
                 let shape = RowShape::new(channels, width, 1);
-                let projected_shape = RowShape::new(shape.blocks * LANES + 1, width, 0);
-                let out_shape = RowShape::new(channels + 1, width, 2);
-                let number = |i: usize| ((i * 7919 % 1009) as f32 / 1009.0) - 0.5;
-                let x: Vec<f32> = (0..shape.len()).map(number).collect();
-                let projected: Vec<f32> = (0..projected_shape.len()).map(|i| number(i + 5)).collect();
-                let scale = MaskScale { zeta: 5.0, square: 0.3 };
+                let mut x = vec![0.0; shape.len()];
+                for (c, col) in (0..channels).flat_map(|c| (0..width).map(move |col| (c, col))) {
+                    x[shape.at(c / LANES, col) + c % LANES] = number(c * 31 + col);
+                }
+                let feature = |c: usize, col: usize| f64::from(x[shape.at(c / LANES, col) + c % LANES]);
+                let r: Vec<f32> = (0..channels * channels)
+                    .map(|i| if triangular && i % channels < i / channels { 0.0 } else { number(i + 7) })
+                    .collect();
+                let shift: Vec<f32> = (0..channels).map(|i| number(i + 3)).collect();
+                let vector: Vec<f32> = (0..channels).map(|i| number(i + 11)).collect();
+                let mask = FoldedMask::new(&r, &shift, (&vector, 0.25), SCALE);
+                let m = |col: usize| {
+                    let row =
+                        |i: usize| (0..channels).map(|j| f64::from(r[i * channels + j]) * feature(j, col)).sum::<f64>();
+                    let square = (0..channels).map(|i| (row(i) + f64::from(shift[i])).powi(2)).sum();
+                    let numerator: f64 = (0..channels).map(|j| f64::from(vector[j]) * feature(j, col)).sum();
+                    sigmoid(numerator + 0.25, square)
+                };
                 for isa in Isa::available() {
+                    let out_shape = RowShape::new(channels + 1, width, 2);
                     let mut out = vec![f32::NAN; out_shape.len()];
-                    let given = (out.as_mut_slice(), out_shape);
-                    mask_row(isa, channels, (&x, shape), (&projected, projected_shape), scale, given);
-                    for col in 0..width {
-                        let squares = (0..shape.blocks * LANES)
-                            .map(|c| f64::from(projected[projected_shape.at(c / LANES, col) + c % LANES]).powi(2));
-                        let norm = (squares.sum::<f64>() + f64::from(scale.square)).sqrt();
-                        let numerator = f64::from(projected[projected_shape.at(shape.blocks, col)]);
-                        let m = 1.0 / (1.0 + (-5.0 * numerator / norm).exp());
-                        for c in 0..=channels {
-                            let found = f64::from(out[out_shape.at(c / LANES, col) + c % LANES]);
-                            let feature = || f64::from(x[shape.at(c / LANES, col) + c % LANES]);
-                            let expected = if c == channels { m } else { m * feature() };
-                            assert!((found - expected).abs() < 1e-6, "{isa} {channels} {width}: {found} {expected}");
-                        }
-                    }
+                    mask.row(isa, (&x, shape), (&mut out, out_shape));
+                    check(isa, channels, width, &out, feature, m);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_instruction_set_masks_projected_features() {
+        for channels in [1_usize, 15, 16, 17, 40, 64] {
+            for width in [1, 5, 33] {
+                let shape = RowShape::new(channels.next_multiple_of(LANES) + 1, width, 0);
+                let mut x: Vec<f32> = (0..shape.len()).map(number).collect();
+                for (c, col) in
+                    (channels..channels.next_multiple_of(LANES)).flat_map(|c| (0..width).map(move |col| (c, col)))
+                {
+                    x[shape.at(c / LANES, col) + c % LANES] = 0.0;
+                }
+                let feature = |c: usize, col: usize| f64::from(x[shape.at(c / LANES, col) + c % LANES]);
+                let m = |col: usize| {
+                    let square = (0..channels).map(|c| feature(c, col).powi(2)).sum();
+                    sigmoid(feature(channels.next_multiple_of(LANES), col), square)
+                };
+                for isa in Isa::available() {
+                    let out_shape = RowShape::new(channels + 1, width, 2);
+                    let mut out = vec![f32::NAN; out_shape.len()];
+                    mask_row(isa, channels, (&x, shape), SCALE, (&mut out, out_shape));
+                    check(isa, channels, width, &out, feature, m);
                 }
             }
         }
