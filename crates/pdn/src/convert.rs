@@ -4,6 +4,7 @@ use pdn_engine::{Map, Piece};
 use pdn_image::Picture;
 use pdn_network::PictureFormat;
 use rayon::prelude::*;
+use std::ops::Range;
 
 /// `range * (v / 255 - mean)`, channel by channel.
 pub(crate) fn to_map(picture: &Picture, format: &PictureFormat) -> Map<f32> {
@@ -14,11 +15,11 @@ pub(crate) fn to_map(picture: &Picture, format: &PictureFormat) -> Map<f32> {
     Map::new(3, picture.height(), picture.width(), data)
 }
 
-/// Writes a piece of an enlarged picture into interleaved RGB of 8 bits, rounded and clipped.
-pub(crate) fn put(piece: &Piece, format: &PictureFormat, rgb: &mut [u8], width: usize) {
-    let (rows, columns) = (piece.rows(), piece.columns());
-    let lines = &mut rgb[rows.start * width * 3..rows.end * width * 3];
-    lines.par_chunks_mut(width * 3).zip(rows).for_each(|(line, y)| {
+/// Writes rows of a piece of an enlarged picture into interleaved RGB of 8 bits, rounded and clipped; `rgb` begins with the
+/// first of them.
+pub(crate) fn put(piece: &Piece, rows: Range<usize>, format: &PictureFormat, rgb: &mut [u8], width: usize) {
+    let columns = piece.columns();
+    rgb.par_chunks_mut(width * 3).zip(rows).for_each(|(line, y)| {
         let line = &mut line[columns.start * 3..columns.end * 3];
         for (c, mean) in format.mean.into_iter().enumerate() {
             for (out, v) in line.iter_mut().skip(c).step_by(3).zip(piece.row(c, y)) {
