@@ -38,10 +38,11 @@ pub(crate) enum Command {
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: pdn upscale photo.jpg --prompt 'a brown dog on the beach' -o photo_x4.png")]
 pub(crate) struct Upscale {
-    /// PNG, JPEG, WebP or BMP
+    /// PNG, JPEG, WebP, TIFF or BMP
     #[arg(value_name = "IN")]
     pub(crate) input: PathBuf,
-    /// Where the enlarged picture goes: .png, .jpg, .jpeg or .webp (lossless)
+    /// Where the enlarged picture goes: .png, .tif or .tiff (not compressed), .jpg, .jpeg or .webp (lossless); PNG and TIFF are
+    /// written as the rows come, and never held whole
     #[arg(short, long, value_name = "OUT")]
     pub(crate) output: PathBuf,
     #[command(flatten)]
@@ -311,7 +312,7 @@ pub(crate) struct Embed {
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: pdn masks photo.jpg -p 'a brown dog' -p 'a red bus' -o masks")]
 pub(crate) struct Masks {
-    /// PNG, JPEG, WebP or BMP
+    /// PNG, JPEG, WebP, TIFF or BMP
     #[arg(value_name = "PICTURE")]
     pub(crate) input: PathBuf,
     /// The folder of the heat maps, which is made

@@ -4,7 +4,7 @@ use crate::failure::Failure;
 use std::path::{Path, PathBuf};
 
 /// Endings of files that are taken for pictures.
-const ENDINGS: [&str; 5] = ["png", "jpg", "jpeg", "webp", "bmp"];
+const ENDINGS: [&str; 7] = ["png", "jpg", "jpeg", "webp", "tif", "tiff", "bmp"];
 
 /// The pictures in a folder by name; those in its folder `HR` where it has one.
 pub(crate) fn pictures(folder: &Path) -> Result<Vec<PathBuf>, Failure> {

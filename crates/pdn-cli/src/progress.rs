@@ -1,19 +1,47 @@
 //! Progress with the time left, and interruption.
 
 use indicatif::{ProgressBar, ProgressStyle};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Whether the user asked to stop.
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
-/// The first interrupt asks the work to stop at the next step, where nothing is half-written; the second does not wait.
+/// The file that is being written.
+static UNFINISHED: Mutex<Option<PathBuf>> = Mutex::new(None);
+
+/// The first interrupt asks the work to stop at the next step, and to leave nothing behind; the second does not wait.
 pub(crate) fn watch_for_interrupt() {
-    // Without a handler an interrupt ends the program at once, which leaves no half-written file either.
+    // Without a handler an interrupt ends the program at once, which may leave a file of no name.
     let _ = ctrlc::set_handler(|| {
         if INTERRUPTED.swap(true, Ordering::Relaxed) {
+            if let Some(path) = unfinished().take() {
+                let _ = std::fs::remove_file(path);
+            }
             std::process::exit(130);
         }
     });
+}
+
+fn unfinished() -> MutexGuard<'static, Option<PathBuf>> {
+    UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// While this is there, an interrupt that does not wait removes the file.
+pub(crate) struct Unfinished;
+
+impl Unfinished {
+    pub(crate) fn new(path: &Path) -> Self {
+        *unfinished() = Some(path.to_owned());
+        Self
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        *unfinished() = None;
+    }
 }
 
 /// Whether to stop.

@@ -3,9 +3,11 @@
 use crate::args::{EngineChoice, ModelChoice, Upscale};
 use crate::failure::Failure;
 use crate::model::open_model;
-use crate::progress::Progress;
+use crate::progress::{Progress, Unfinished};
 use crate::prompt::PromptSetter;
-use pdn::{Error, FileError, Limits, Options, Prompt, Provenance, RunError, Upscaler, WriteOptions, check_target};
+use pdn::{
+    Error, FileError, Limits, Options, Prompt, Provenance, RowWriter, RunError, Upscaler, WriteOptions, check_target,
+};
 use std::path::Path;
 use std::time::Instant;
 
@@ -23,7 +25,8 @@ pub(crate) fn run(args: &Upscale) -> Result<(), Failure> {
         [] => setter.of(&args.input)?,
         parts => setter.within(setter.of(&args.input)?, parts, args.feather)?,
     };
-    let (width, height) = upscaler.output_size(&picture).map_err(|error| failure(&args.input, error))?;
+    let header = upscaler.header(&picture).map_err(|error| failure(&args.input, error))?;
+    let (width, height) = (header.width, header.height);
     let provenance =
         (!args.strip).then(|| provenance(&args.model, &upscaler, prompt.as_ref(), setter.encoder(prompt.as_ref())));
     let written = WriteOptions { jpeg_quality: args.quality, provenance };
@@ -33,13 +36,19 @@ pub(crate) fn run(args: &Upscale) -> Result<(), Failure> {
     }
     let start = Instant::now();
     setter.set(&mut upscaler, prompt.as_ref(), &args.input, &picture)?;
+    let mut writer = RowWriter::create(&args.output, &header, &written)?;
+    let _unfinished = Unfinished::new(writer.unfinished());
     let progress = Progress::new(1);
-    let enlarged = enlarge(&args.engine, || {
-        upscaler.upscale(&picture, &options(&args.engine), &mut |done| progress.show(0, done))
-    })
-    .map_err(|error| failure(&args.input, error))?;
+    let mut show = |done| progress.show(0, done);
+    let mut give = |rows: &[u8]| Ok(writer.write_rows(rows)?);
+    enlarge(&args.engine, || upscaler.upscale_rows(&picture, &options(&args.engine), &mut show, &mut give)).map_err(
+        |stopped| match stopped {
+            Stopped::Enlarging(error) => failure(&args.input, error),
+            Stopped::Writing(error) => error.into(),
+        },
+    )?;
     drop(progress);
-    pdn::write(&args.output, &enlarged, &written)?;
+    writer.finish()?;
     println!(
         "{}: {}x{} to {width}x{height} by {} x{} in {:.2} s{}",
         args.output.display(),
@@ -51,6 +60,24 @@ pub(crate) fn run(args: &Upscale) -> Result<(), Failure> {
         prompt.map_or(String::new(), |prompt| format!("; prompt {prompt}"))
     );
     Ok(())
+}
+
+/// Why there is no enlarged picture.
+enum Stopped {
+    Enlarging(Error),
+    Writing(FileError),
+}
+
+impl From<Error> for Stopped {
+    fn from(error: Error) -> Self {
+        Self::Enlarging(error)
+    }
+}
+
+impl From<FileError> for Stopped {
+    fn from(error: FileError) -> Self {
+        Self::Writing(error)
+    }
 }
 
 /// How a picture was made, for its metadata. Of a model's path only the name: folders are nobody's business.
@@ -86,10 +113,7 @@ pub(crate) fn options(choice: &EngineChoice) -> Options {
 }
 
 /// Runs on as many threads as were asked for.
-pub(crate) fn enlarge<T: Send>(
-    choice: &EngineChoice,
-    run: impl FnOnce() -> Result<T, Error> + Send,
-) -> Result<T, Error> {
+pub(crate) fn enlarge<T: Send>(choice: &EngineChoice, run: impl FnOnce() -> T + Send) -> T {
     let threads = choice.threads.map_or(0, usize::from);
     match rayon::ThreadPoolBuilder::new().num_threads(threads).build() {
         Ok(pool) => pool.install(run),

@@ -86,6 +86,7 @@ fn a_picture_becomes_larger() {
         (&["upscale", "small.png", "-o", "large.png", "--model", "edsr.safetensors"], (40, 32)),
         (&["upscale", "small.png", "-o", "large.webp", "--model", "edsr.safetensors", "--scale", "2"], (40, 32)),
         (&["upscale", "small.png", "-o", "large.jpg", "--quality", "80"], (80, 64)),
+        (&["upscale", "small.png", "-o", "large.tif"], (80, 64)),
     ] {
         let said = desk.run(arguments);
         assert_eq!(said.code, Some(0), "{arguments:?}: {}", said.err);
@@ -127,7 +128,7 @@ fn inputs_that_are_no_pictures() {
         ("folder", "is a folder"),
         ("empty.png", "is empty"),
         ("cut.png", "damaged or cut short"),
-        ("words.png", "expected PNG, JPEG, WebP or BMP"),
+        ("words.png", "expected PNG, JPEG, WebP, TIFF or BMP"),
     ] {
         desk.fails(&["upscale", input, "-o", "out.png"], 1, &[input, word]);
         desk.fails(&["degrade", input, "-o", "out.png"], 1, &[input]);
@@ -144,7 +145,7 @@ fn outputs_that_cannot_be() {
         ("none/out.png", 1, &["none/out.png", "does not exist"][..]),
         ("file/out.png", 1, &["file/out.png", "does not exist"]),
         ("taken.png", 1, &["taken.png", "is a folder"]),
-        ("out.gif", 2, &["out.gif", ".png, .jpg, .jpeg or .webp"]),
+        ("out.gif", 2, &["out.gif", ".png, .tif, .tiff, .jpg, .jpeg or .webp"]),
         ("out", 2, &["out", ".png"]),
         ("small.png", 2, &["small.png", "is the input"]),
     ] {
@@ -341,9 +342,83 @@ fn an_evaluation_names_what_failed() {
     assert!(said.err.contains("1 of 2 pictures failed"), "{}", said.err);
 }
 
+/// A program that reads a picture by Pillow: its mode, its size, whether it has a profile and a packet; and its samples.
+const PILLOW: &str = "
+import sys
+from PIL import Image
+picture = Image.open(sys.argv[1])
+print(picture.mode, *picture.size, 'icc_profile' in picture.info, 'xmp' in picture.info)
+open(sys.argv[2], 'wb').write(picture.tobytes())
+";
+
+#[test]
+fn pillow_reads_what_is_written() {
+    let python = std::env::var("PDN_PYTHON").unwrap_or_else(|_| "python3".into());
+    let has_pillow = std::process::Command::new(&python).args(["-c", "import PIL"]).output();
+    if !has_pillow.is_ok_and(|output| output.status.success()) {
+        return pdn_testing::skip("pillow", &format!("{python} has no Pillow (set PDN_PYTHON to a Python that has)"));
+    }
+    let desk = Desk::new();
+    let rgb: Vec<u8> = (0..7 * 5 * 3).map(|i| (i * 7 % 251) as u8).collect();
+    let mut colour = Picture::from_rgb(7, 5, rgb);
+    colour.icc = Some([&[0; 16][..], b"RGB ", &[5; 111]].concat());
+    let mut grey = Picture::from_rgb(7, 5, (0..35).flat_map(|i| [i * 7; 3]).collect());
+    grey.grey = true;
+    let alpha = || Some((0..35).map(|i| i * 7).collect());
+    for (mode, profile, picture) in [
+        ("RGB", "True", &colour),
+        ("RGBA", "True", &colour.clone().with_alpha(alpha())),
+        ("L", "False", &grey),
+        ("LA", "False", &grey.clone().with_alpha(alpha())),
+    ] {
+        pdn::write(&desk.at("in.tif"), picture, &Default::default()).unwrap();
+        for output in ["out.png", "out.tif"] {
+            let said = desk.run(&["upscale", "in.tif", "-o", output, "--model", "bicubic", "--scale", "3"]);
+            assert_eq!(said.code, Some(0), "{}", said.err);
+            let mut command = Command::new(&python);
+            let read = command.current_dir(&desk.0).args(["-c", PILLOW, output, "samples"]).output().unwrap();
+            let said = String::from_utf8_lossy(&read.stdout).into_owned() + &String::from_utf8_lossy(&read.stderr);
+            assert_eq!(said.trim(), format!("{mode} 21 15 {profile} True"), "{output}");
+            let expected = desk.picture(output);
+            assert_eq!(std::fs::read(desk.at("samples")).unwrap(), expected.samples(0..15).into_owned(), "{output}");
+        }
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_full_disk_leaves_nothing_behind() {
+    let desk = Desk::new();
+    let before = desk.names();
+    // Files may have 4 blocks, and the signal that says so is ignored: writing fails, as on a full disk.
+    let limited = r#"trap "" XFSZ; ulimit -f 4; exec "$0" "$@""#;
+    for output in ["out.png", "out.tif", "out.webp", "out.jpg"] {
+        let mut command = Command::new("sh");
+        command.current_dir(&desk.0).args(["-c", limited]).arg(assert_cmd::cargo::cargo_bin("pdn"));
+        command.args(["upscale", "small.png", "-o", output, "--model", "bicubic", "--scale", "12"]);
+        let said = command.output().unwrap();
+        let err = String::from_utf8(said.stderr).unwrap();
+        assert_eq!(said.status.code(), Some(1), "{output}: {err}");
+        assert!(err.contains(output) && err.contains("cannot be written") && err.lines().count() == 1, "{err}");
+        assert!(!err.contains("small.png"), "the fault is not the input's: {err}");
+        assert_eq!(desk.names(), before, "{output}");
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn an_interrupt_leaves_nothing_behind() {
+    interrupt(false);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_second_interrupt_leaves_nothing_behind() {
+    interrupt(true);
+}
+
+#[cfg(unix)]
+fn interrupt(twice: bool) {
     use std::process::{Command as Process, Stdio};
     let desk = Desk::new();
     desk.model(
@@ -354,18 +429,27 @@ fn an_interrupt_leaves_nothing_behind() {
     let large = Picture::from_rgb(256, 256, vec![77; 256 * 256 * 3]);
     pdn::write(&desk.at("large.png"), &large, &Default::default()).unwrap();
     let before = desk.names();
-    let child = Process::new(assert_cmd::cargo::cargo_bin("pdn"))
+    let mut child = Process::new(assert_cmd::cargo::cargo_bin("pdn"))
         .current_dir(&desk.0)
         .args(["upscale", "large.png", "-o", "out.png", "--model", "edsr.safetensors", "--isa", "portable"])
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    // Long enough to have begun, far too short to be done: this takes minutes.
-    std::thread::sleep(std::time::Duration::from_millis(1500));
+    // It has begun once its output is there, under no name yet; it would take minutes.
+    while desk.names() == before {
+        assert!(child.try_wait().unwrap().is_none(), "it ended");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    assert!(desk.names()[0].ends_with(".part"));
     assert!(Process::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    if twice {
+        // The second does not wait for the step of the network; where the first was heard at once, there is none to hear it.
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        let _ = Process::new("kill").args(["-INT", &child.id().to_string()]).stderr(Stdio::null()).status();
+    }
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(130));
-    assert!(String::from_utf8_lossy(&output.stderr).contains("interrupted"));
+    assert!(twice || String::from_utf8_lossy(&output.stderr).contains("interrupted"));
     assert_eq!(desk.names(), before);
 }
 

@@ -21,6 +21,7 @@ mod compile;
 mod dcm;
 mod error;
 pub mod fold;
+mod pixels;
 mod place;
 mod plan;
 pub mod reference;
@@ -34,6 +35,7 @@ mod tile;
 
 pub use error::RunError;
 pub use pdn_kernels::{Isa, Precision, peak_flops};
+pub use pixels::Pixels;
 pub use plan::Plan;
 pub use reference::Map;
 pub use regions::Region;

@@ -97,17 +97,17 @@ impl Rows {
     /// Copies a planar map of the band's rows in, and clears the padding and the lanes that no channel fills.
     pub(crate) fn fill_from(&mut self, map: &Map<f32>) {
         let (first, pixels) = (self.band.start, map.height * map.width);
-        self.fill(|c, y| &map.data[c * pixels + (y - first) * map.width..][..map.width]);
+        self.fill(|c, y, x| map.data[c * pixels + (y - first) * map.width + x]);
     }
 
-    /// Copies the band's rows in, each channel of each given by its numbers.
-    pub(crate) fn fill<'a>(&mut self, line: impl Fn(usize, usize) -> &'a [f32] + Sync) {
+    /// Writes the band's rows, given the number of each channel, row and pixel.
+    pub(crate) fn fill(&mut self, number: impl Fn(usize, usize, usize) -> f32 + Sync) {
         let (shape, channels) = (self.shape, self.channels);
         self.par_rows().for_each(|(y, row)| {
             row.fill(0.0);
             for c in 0..channels {
-                for (x, v) in line(c, y).iter().enumerate() {
-                    row[shape.at(c / LANES, x) + c % LANES] = *v;
+                for x in 0..shape.width {
+                    row[shape.at(c / LANES, x) + c % LANES] = number(c, y, x);
                 }
             }
         });

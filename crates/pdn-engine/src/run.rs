@@ -1,6 +1,7 @@
 //! Running a plan on a band of rows: its steps in order, each spread over the threads by groups of rows.
 
 use crate::dcm::Enhance;
+use crate::pixels::{Pixels, Reflected};
 use crate::place::Workspace;
 use crate::plan::Plan;
 use crate::reference::{self, Map};
@@ -24,7 +25,7 @@ pub(crate) const MOST_MAPS: usize = 20;
 /// Columns of a picture on their way through a plan, band by band.
 pub(crate) struct Run<'a> {
     pub(crate) plan: &'a Plan,
-    picture: &'a Map<f32>,
+    picture: Reflected<'a>,
     /// The columns of the picture.
     pub(crate) columns: Range<usize>,
     bands: Bands,
@@ -57,7 +58,7 @@ impl<'a> Run<'a> {
     /// Begins at the first band; the columns are as wide as the workspace.
     pub(crate) fn new(
         plan: &'a Plan,
-        picture: &'a Map<f32>,
+        picture: &'a dyn Pixels,
         columns: Range<usize>,
         bands: Bands,
         space: &'a mut Workspace,
@@ -68,7 +69,7 @@ impl<'a> Run<'a> {
             _ => None,
         };
         let vectors = plan.network.nodes.iter().map(vector).collect();
-        Self { plan, picture, columns, bands, space, vectors, suspicious: false }
+        Self { plan, picture: Reflected(picture), columns, bands, space, vectors, suspicious: false }
     }
 
     /// Looks at every number from now on.
@@ -213,8 +214,8 @@ impl<'a> Run<'a> {
     }
 
     fn bring_in(&self, out: &mut Rows) {
-        let Map { height, width, ref data, .. } = *self.picture;
-        out.fill(|channel, y| &data[(channel * height + y) * width..][self.columns.clone()]);
+        let left = self.columns.start;
+        out.fill(|channel, y, x| self.picture.number(channel, y, left + x));
     }
 
     fn convolve(&self, conv: &Conv, inputs: &[Source], fused: &Fused, out: &mut Rows) {

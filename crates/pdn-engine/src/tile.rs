@@ -12,6 +12,7 @@
 
 use crate::RunError;
 use crate::error::check_inputs;
+use crate::pixels::Pixels;
 use crate::place::{Placement, Workspace};
 use crate::plan::Plan;
 use crate::reference::Map;
@@ -23,7 +24,6 @@ use crate::step::Source;
 use pdn_kernels::LANES;
 use pdn_network::{Extent, Node, Op};
 use rayon::prelude::*;
-use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::{MutexGuard, PoisonError};
 use std::time::Duration;
@@ -61,12 +61,13 @@ impl Plan {
     /// As [`Plan::run_tiles`].
     pub fn run(
         &self,
-        picture: &Map<f32>,
+        picture: &dyn Pixels,
         options: &RunOptions,
         progress: &mut dyn FnMut(f64) -> bool,
     ) -> Result<Map<f32>, RunError> {
         let scale = self.network.scale;
-        let (channels, height, width) = (self.program.output.channels, picture.height * scale, picture.width * scale);
+        let (_, height, width) = picture.size();
+        let (channels, height, width) = (self.program.output.channels, height * scale, width * scale);
         let mut out = Map::new(channels, height, width, vec![0.0; channels * height * width]);
         self.run_tiles(picture, options, progress, &mut |piece| {
             out.data.par_chunks_mut(width).enumerate().for_each(|(line, out)| {
@@ -88,13 +89,13 @@ impl Plan {
     /// [`RunError::NotFinite`] where the output holds NaN or an infinity; [`RunError::Cancelled`].
     pub fn run_tiles(
         &self,
-        picture: &Map<f32>,
+        picture: &dyn Pixels,
         options: &RunOptions,
         progress: &mut dyn FnMut(f64) -> bool,
         give: &mut dyn FnMut(Piece),
     ) -> Result<(), RunError> {
         let (output, scale) = (self.program.output, self.network.scale);
-        let height = picture.height * scale;
+        let height = picture.size().1 * scale;
         self.each_band(picture, options, (progress, None), &mut None, &mut |span, rows, _| {
             let Some(map) = rows else { return Ok(()) };
             // A picture that was continued is cut off again.
@@ -114,7 +115,7 @@ impl Plan {
     /// As [`Plan::run_tiles`].
     pub fn time_steps(
         &self,
-        picture: &Map<f32>,
+        picture: &dyn Pixels,
         options: &RunOptions,
     ) -> Result<Vec<(&str, usize, Duration)>, RunError> {
         let mut times = vec![Duration::ZERO; self.program.steps.len()];
@@ -131,18 +132,19 @@ impl Plan {
     /// As [`Plan::run_tiles`], and [`RunError::Regions`] where regions have prompts of their own: a mask is one prompt's.
     pub fn masks(
         &self,
-        picture: &Map<f32>,
+        picture: &dyn Pixels,
         options: &RunOptions,
         progress: &mut dyn FnMut(f64) -> bool,
     ) -> Result<Vec<(String, Map<f32>)>, RunError> {
         if !self.regions.is_empty() {
             return Err(RunError::Regions("a mask is one prompt's: set one prompt".into()));
         }
+        let (_, height, width) = picture.size();
         let names = self.with_mask().map(|node| match &node.op {
             Op::Dcm(dcm) => format!("{}.mask", dcm.name),
             _ => unreachable!("only modules have masks"),
         });
-        let mut whole: Vec<(String, Map<f32>)> = names.zip(self.blank_masks(picture.height, picture.width)).collect();
+        let mut whole: Vec<(String, Map<f32>)> = names.zip(self.blank_masks(height, width)).collect();
         let extents: Vec<Extent> = self.with_mask().map(|node| node.shape.extent).collect();
         let progress = (progress, None);
         self.each_band(picture, options, progress, &mut Some(Vec::new()), &mut |span, rows, masks| {
@@ -161,15 +163,15 @@ impl Plan {
     /// there is a list, are gathered anew for each column and read with its last band.
     fn each_band(
         &self,
-        picture: &Map<f32>,
+        picture: &dyn Pixels,
         options: &RunOptions,
         (progress, mut times): (&mut dyn FnMut(f64) -> bool, Option<&mut Vec<Duration>>),
         masks: &mut Masks,
         read: &mut Read,
     ) -> Result<(), RunError> {
         self.check(picture)?;
-        let continued = reflected(picture, self.program.multiple);
-        let (height, width) = (continued.height, picture.width);
+        let (_, height, width) = picture.size();
+        let height = height.next_multiple_of(self.program.multiple);
         let (bands, side) = self.bands_and_columns(height, width, options)?;
         let spans = self.spans(width, side);
         let cost: usize = self.program.steps.iter().map(|step| step.cost).sum();
@@ -185,7 +187,7 @@ impl Plan {
             if let Some(masks) = masks {
                 *masks = self.blank_masks(height, span.seen.len());
             }
-            let mut run = Run::new(self, &continued, span.seen.clone(), bands, space);
+            let mut run = Run::new(self, picture, span.seen.clone(), bands, space);
             for band in 0..bands.count {
                 let mut watch = Watch {
                     progress: &mut |cost| {
@@ -197,7 +199,7 @@ impl Plan {
                 };
                 let rows = run.band(band, &mut watch).map_err(|_| RunError::Cancelled)?;
                 if !is_finite(rows, self.program.output) {
-                    return Err(RunError::NotFinite { layer: self.culprit(&continued, span, bands) });
+                    return Err(RunError::NotFinite { layer: self.culprit(picture, span, (bands, height)) });
                 }
                 read(span, Some(rows), masks)?;
                 run.release_output();
@@ -209,8 +211,8 @@ impl Plan {
     }
 
     /// The first step that gives a number that is not finite.
-    fn culprit(&self, picture: &Map<f32>, span: &Span, bands: Bands) -> String {
-        let mut space = Workspace::new(&self.program, bands, picture.height, span.seen.len());
+    fn culprit(&self, picture: &dyn Pixels, span: &Span, (bands, height): (Bands, usize)) -> String {
+        let mut space = Workspace::new(&self.program, bands, height, span.seen.len());
         let mut run = Run::new(self, picture, span.seen.clone(), bands, &mut space).suspect();
         for band in 0..bands.count {
             let mut watch = Watch { progress: &mut |_| true, masks: None, times: None };
@@ -236,8 +238,8 @@ impl Plan {
         self.network.nodes.iter().filter(|node| matches!(&node.op, Op::Dcm(dcm) if dcm.zeta.is_some()))
     }
 
-    fn check(&self, picture: &Map<f32>) -> Result<(), RunError> {
-        let Map { channels, height, width, .. } = *picture;
+    fn check(&self, picture: &dyn Pixels) -> Result<(), RunError> {
+        let (channels, height, width) = picture.size();
         let prompt = match self.regions.first() {
             Some(PromptedRegion { share, .. }) if (share.height, share.width) != (height, width) => {
                 let (h, w) = (share.height, share.width);
@@ -335,24 +337,6 @@ fn is_finite(rows: &Rows, output: Source) -> bool {
     let first = output.first_block * LANES;
     let finite = |y: usize| (first..first + output.channels).all(|c| rows.channel(c, y).all(f32::is_finite));
     rows.band.clone().into_par_iter().all(finite)
-}
-
-/// A picture continued by its reflection, without the edge itself, to whole blocks of pixels.
-fn reflected(picture: &Map<f32>, block: usize) -> Cow<'_, Map<f32>> {
-    let (height, width) = (picture.height.next_multiple_of(block), picture.width.next_multiple_of(block));
-    if (height, width) == (picture.height, picture.width) {
-        return Cow::Borrowed(picture);
-    }
-    let mirror = |at: usize, length: usize| match at.checked_sub(length) {
-        None => at,
-        Some(beyond) => length.saturating_sub(2 + beyond),
-    };
-    let mut data = Vec::with_capacity(picture.channels * height * width);
-    for (c, y) in (0..picture.channels).flat_map(|c| (0..height).map(move |y| (c, mirror(y, picture.height)))) {
-        let row = &picture.plane(c)[y * picture.width..][..picture.width];
-        data.extend((0..width).map(|x| row[mirror(x, picture.width)]));
-    }
-    Cow::Owned(Map::new(picture.channels, height, width, data))
 }
 
 impl Span {

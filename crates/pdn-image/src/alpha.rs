@@ -4,14 +4,14 @@
 //! visible. So the colours of visible pixels are first spread over the transparent ones, the colours are enlarged on
 //! their own, and the alpha channel is enlarged beside them.
 
-use crate::resize::resize_plane;
-use crate::{Picture, Scale};
+use crate::{Picture, Resized, Scale};
+use std::borrow::Cow;
 
 /// The picture with the colours of fully transparent pixels replaced by those of the nearest visible ones: from the
 /// edge outwards, ring by ring, each the mean of its neighbours that are known. A picture without any visible pixel, or
 /// without transparent ones, stays as it is.
-pub fn bleed(picture: &Picture) -> Picture {
-    let Some(alpha) = picture.alpha() else { return picture.clone() };
+pub fn bleed(picture: &Picture) -> Cow<'_, Picture> {
+    let Some(alpha) = picture.alpha().filter(|alpha| alpha.contains(&0)) else { return Cow::Borrowed(picture) };
     let (width, height) = (picture.width(), picture.height());
     let mut rgb = picture.rgb().to_vec();
     let mut known: Vec<bool> = alpha.iter().map(|a| *a > 0).collect();
@@ -42,13 +42,12 @@ pub fn bleed(picture: &Picture) -> Picture {
         next.dedup();
         ring = next;
     }
-    picture.with_rgb(rgb)
+    Cow::Owned(picture.with_rgb(rgb))
 }
 
 /// The alpha channel of a picture enlarged by MATLAB's bicubic rule: 0 and 255 stay exact away from edges.
-pub fn resize_alpha(picture: &Picture, scale: usize) -> Option<Vec<u8>> {
-    let alpha = picture.alpha()?;
-    Some(resize_plane(alpha, picture.width(), picture.height(), Scale::Up(scale)))
+pub fn resize_alpha(picture: &Picture, scale: usize) -> Option<Resized<'_, 1>> {
+    Some(Resized::new(picture.alpha()?, picture.width(), picture.height(), Scale::Up(scale)))
 }
 
 #[cfg(test)]
@@ -67,6 +66,10 @@ mod tests {
         Picture::from_rgb(side, side, rgb).with_alpha(Some(alpha))
     }
 
+    fn alpha(picture: &Picture, scale: usize) -> Vec<u8> {
+        resize_alpha(picture, scale).unwrap().rows(0..picture.height() * scale)
+    }
+
     /// The most green that shows over black.
     fn green(picture: &Picture, alpha: &[u8]) -> u32 {
         let shown = picture.plane(1).zip(alpha).map(|(g, a)| u32::from(g) * u32::from(*a) / 255);
@@ -76,7 +79,7 @@ mod tests {
     #[test]
     fn hidden_colours_make_no_halo() {
         let picture = disc(16);
-        let alpha = resize_alpha(&picture, 4).unwrap();
+        let alpha = alpha(&picture, 4);
         let naive = resize(&picture, Scale::Up(4));
         assert!(green(&naive, &alpha) > 50, "without spreading there is a green halo");
         let spread = resize(&bleed(&picture), Scale::Up(4));
@@ -86,13 +89,13 @@ mod tests {
 
     #[test]
     fn opaque_and_clear_stay_exact() {
-        let alpha = resize_alpha(&disc(16), 4).unwrap();
-        assert_eq!((alpha[0], alpha[32 * 64 + 32]), (0, 255));
-        assert!(alpha.iter().any(|a| (1..255).contains(a)), "edges are soft");
+        let soft = alpha(&disc(16), 4);
+        assert_eq!((soft[0], soft[32 * 64 + 32]), (0, 255));
+        assert!(soft.iter().any(|a| (1..255).contains(a)), "edges are soft");
         let opaque = disc(16).with_alpha(Some(vec![255; 256]));
-        assert!(resize_alpha(&opaque, 3).unwrap().iter().all(|a| *a == 255));
-        assert_eq!(bleed(&opaque), opaque);
+        assert!(alpha(&opaque, 3).iter().all(|a| *a == 255));
+        assert_eq!(*bleed(&opaque), opaque);
         let clear = disc(16).with_alpha(Some(vec![0; 256]));
-        assert_eq!(bleed(&clear), clear);
+        assert_eq!(*bleed(&clear), clear);
     }
 }

@@ -18,6 +18,12 @@ impl Error {
     }
 }
 
+impl Fault {
+    pub(crate) fn written(error: std::io::Error) -> Self {
+        Self::Io { doing: "written", error }
+    }
+}
+
 /// What is wrong with a picture's file.
 #[derive(Debug, thiserror::Error)]
 pub enum Fault {
@@ -31,7 +37,7 @@ pub enum Fault {
     #[error("is empty, expected a picture")]
     Empty,
     /// None of the formats that are read.
-    #[error("is not a picture that is read here: expected PNG, JPEG, WebP or BMP")]
+    #[error("is not a picture that is read here: expected PNG, JPEG, WebP, TIFF or BMP")]
     NotAPicture,
     /// Cut short or overwritten.
     #[error("is damaged or cut short: {0}")]
@@ -57,7 +63,7 @@ pub enum Fault {
         error: std::io::Error,
     },
     /// An output's name with an ending that no format has.
-    #[error("cannot be written: expected a name ending in .png, .jpg, .jpeg or .webp")]
+    #[error("cannot be written: expected a name ending in .png, .tif, .tiff, .jpg, .jpeg or .webp")]
     UnknownFormat,
     /// More than the output's format can hold.
     #[error("cannot hold {width}x{height}: {format} ends at {limit} a side")]
@@ -71,12 +77,36 @@ pub enum Fault {
         /// Its longest side.
         limit: usize,
     },
+    /// A picture of nothing.
+    #[error("cannot hold {width}x{height}: a picture has a pixel at least")]
+    NoPixels {
+        /// Width to write.
+        width: usize,
+        /// Height to write.
+        height: usize,
+    },
+    /// Rows that end within one.
+    #[error("was given {found} bytes, expected whole rows of {row}")]
+    PartOfRow {
+        /// Bytes that were given.
+        found: usize,
+        /// Bytes of a row.
+        row: usize,
+    },
+    /// More rows than the picture has, or less at its end.
+    #[error("was given {found} rows, expected {expected}")]
+    Rows {
+        /// Rows that were given.
+        found: usize,
+        /// Rows of the picture.
+        expected: usize,
+    },
     /// Transparency in a format that has none.
-    #[error("cannot hold transparency: JPEG has none, write .png or .webp")]
+    #[error("cannot hold transparency: JPEG has none, write .png, .tif or .webp")]
     NoAlpha,
     /// More said of a picture than its format has a place for.
     #[error(
-        "cannot hold how it was made: {found} bytes, JPEG has a place for {limit}; leave it out, or write .png or .webp"
+        "cannot hold how it was made: {found} bytes, JPEG has a place for {limit}; leave it out, or write .png, .tif or .webp"
     )]
     LongProvenance {
         /// Bytes to write.

@@ -13,18 +13,25 @@
 #![forbid(unsafe_code)]
 
 mod alpha;
+mod aside;
 mod blur;
 mod compare;
 mod degrade;
 mod error;
 mod picture;
 mod pillow;
+mod png_rows;
 mod provenance;
 mod read;
 mod resize;
+mod rows;
+mod tiff_head;
+mod tiff_read;
+mod whole;
 mod write;
 
 pub use alpha::{bleed, resize_alpha};
+pub use aside::{check_writable, write_atomically};
 pub use blur::gaussian_blur;
 pub use compare::{ColourSpace, CompareError, Protocol, psnr, ssim};
 pub use degrade::{Degradation, TooSmall};
@@ -33,5 +40,6 @@ pub use picture::Picture;
 pub use pillow::centre_square;
 pub use provenance::Provenance;
 pub use read::{Limits, read, read_bytes};
-pub use resize::{Scale, resize, resize_to};
-pub use write::{Format, WriteOptions, check_target, check_writable, write, write_atomically};
+pub use resize::{Resized, Scale, resize, resize_to};
+pub use rows::{Header, RowWriter};
+pub use write::{Format, WriteOptions, check_target, write};

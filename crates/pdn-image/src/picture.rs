@@ -1,5 +1,9 @@
 //! A picture in memory.
 
+use crate::Header;
+use std::borrow::Cow;
+use std::ops::Range;
+
 /// A picture of 8 bits a sample: RGB, and an alpha channel where its file had one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Picture {
@@ -53,6 +57,46 @@ impl Picture {
     /// Alpha, row by row.
     pub fn alpha(&self) -> Option<&[u8]> {
         self.alpha.as_deref()
+    }
+
+    /// A picture from all its rows, interleaved as its header says.
+    ///
+    /// # Panics
+    /// When there are not as many bytes as the header says.
+    pub fn from_samples(header: Header, samples: Vec<u8>) -> Self {
+        assert_eq!(samples.len(), header.row_bytes() * header.height, "rows of {}x{}", header.width, header.height);
+        let pixels = || samples.chunks_exact(header.samples());
+        let alpha = header.alpha.then(|| samples.iter().skip(header.samples() - 1).step_by(header.samples()).copied());
+        let alpha = alpha.map(Iterator::collect);
+        let rgb = match (header.grey, header.alpha) {
+            (false, false) => samples,
+            (true, _) => pixels().flat_map(|pixel| [pixel[0]; 3]).collect(),
+            (false, true) => pixels().flat_map(|pixel| [pixel[0], pixel[1], pixel[2]]).collect(),
+        };
+        let mut picture = Self::from_rgb(header.width, header.height, rgb).with_alpha(alpha);
+        (picture.grey, picture.icc) = (header.grey, header.icc);
+        picture
+    }
+
+    /// What is said of it before its rows.
+    pub fn header(&self) -> Header {
+        let Self { width, height, grey, .. } = *self;
+        Header { width, height, grey, alpha: self.alpha.is_some(), icc: self.icc.clone() }
+    }
+
+    /// Some of its rows, interleaved as its [`Header`] says.
+    ///
+    /// # Panics
+    /// When it has not all of these rows.
+    pub fn samples(&self, rows: Range<usize>) -> Cow<'_, [u8]> {
+        let rgb = &self.rgb[rows.start * self.width * 3..rows.end * self.width * 3];
+        let alpha = self.alpha().map(|alpha| &alpha[rows.start * self.width..rows.end * self.width]);
+        match (self.grey, alpha) {
+            (false, None) => Cow::Borrowed(rgb),
+            (true, None) => rgb.iter().step_by(3).copied().collect(),
+            (false, Some(alpha)) => rgb.chunks_exact(3).zip(alpha).flat_map(|(p, a)| [p[0], p[1], p[2], *a]).collect(),
+            (true, Some(alpha)) => rgb.iter().step_by(3).zip(alpha).flat_map(|(v, a)| [*v, *a]).collect(),
+        }
     }
 
     /// Whether any pixel is not opaque.
@@ -110,6 +154,18 @@ impl Picture {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn samples_are_taken_as_they_are_given() {
+        let grey = Picture::from_rgb(5, 3, (0..15).flat_map(|v| [v; 3]).collect());
+        for plain in [Picture { grey: true, ..grey }, Picture::from_rgb(5, 3, (0..45).collect())] {
+            for alpha in [None, Some((100..115).collect())] {
+                let picture = plain.clone().with_alpha(alpha);
+                let samples = [picture.samples(0..2), picture.samples(2..3)].concat();
+                assert_eq!(Picture::from_samples(picture.header(), samples), picture);
+            }
+        }
+    }
 
     #[test]
     fn modcrop_drops_right_and_below() {

@@ -1,4 +1,4 @@
-//! How a picture was made, in its file: an XMP packet (ISO 16684-1), which PNG, JPEG and WebP each have a place for.
+//! How a picture was made, in its file: an XMP packet (ISO 16684-1), which PNG, TIFF, JPEG and WebP each have a place for.
 //!
 //! XMP, and not EXIF: its text is Unicode in every format, and what is ours stands under names of our own, so that a
 //! photographer's title and description stay theirs.
@@ -6,7 +6,6 @@
 use crate::Fault;
 use crate::write::Format;
 use img_parts::jpeg::{Jpeg, JpegSegment, markers};
-use img_parts::png::{Png, PngChunk};
 use xmp_writer::{CustomNamespace, Namespace, XmpWriter};
 
 /// What made a picture, and how.
@@ -25,9 +24,6 @@ const NAMESPACE: &str = "urn:pdn:xmp:1.0/";
 /// What a JPEG's segment holds beside its own length and the packet's name.
 const JPEG_LIMIT: usize = 65_533 - JPEG_NAME.len();
 const JPEG_NAME: &[u8] = b"http://ns.adobe.com/xap/1.0/\0";
-
-/// An iTXt chunk up to its text: keyword, not compressed, no language, no translated keyword.
-const PNG_NAME: &[u8] = b"XML:com.adobe.xmp\0\0\0\0\0";
 
 impl Provenance {
     /// Whether a format can hold it.
@@ -52,15 +48,6 @@ impl Provenance {
             xmp.element(name, ours.clone()).value(storable(value).as_str());
         }
         xmp.finish(None)
-    }
-
-    /// The bytes of a PNG with the packet.
-    pub(crate) fn in_png(&self, bytes: Vec<u8>) -> Result<Vec<u8>, img_parts::Error> {
-        let mut png = Png::from_bytes(bytes.into())?;
-        let text = [PNG_NAME, self.packet().as_bytes()].concat();
-        // After the header.
-        png.chunks_mut().insert(1, PngChunk::new(*b"iTXt", text.into()));
-        Ok(png.encoder().bytes().into())
     }
 
     /// The bytes of a JPEG with the packet, which [`Self::check`] found to fit.

@@ -1,9 +1,10 @@
 //! Reading pictures: the format is told by the content, limits are checked on the header before anything is decoded.
 
-use crate::{Error, Fault, Picture};
+use crate::{Error, Fault, Picture, tiff_read};
 use image::metadata::Orientation;
-use image::{ColorType, DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader};
-use std::io::Cursor;
+use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader};
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Cursor, Seek, SeekFrom};
 use std::path::Path;
 
 /// How large a picture may be.
@@ -23,23 +24,27 @@ impl Default for Limits {
 /// What decoders may take beside a picture's own samples.
 const DECODER_OVERHEAD: u64 = 64 << 20;
 
-/// Reads a PNG, JPEG, WebP or BMP, turned as its EXIF orientation says, as 8 bits a sample.
+/// Reads a PNG, JPEG, WebP, TIFF or BMP, turned as its EXIF orientation says, as 8 bits a sample; of a TIFF of several
+/// pictures the first.
 ///
 /// # Errors
 /// [`Error`] names the file: it is missing, a folder, empty, no picture, damaged, or beyond the limits.
 pub fn read(path: &Path, limits: &Limits) -> Result<Picture, Error> {
-    load(path).and_then(|bytes| read_bytes(&bytes, limits)).map_err(Error::at(path))
+    open(path).and_then(|file| decode(BufReader::new(file), limits)).map_err(Error::at(path))
 }
 
-fn load(path: &Path) -> Result<Vec<u8>, Fault> {
-    let fault = |error: std::io::Error| match error.kind() {
-        std::io::ErrorKind::NotFound => Fault::Missing,
-        _ => Fault::Io { doing: "read", error },
-    };
-    if std::fs::metadata(path).map_err(fault)?.is_dir() {
+fn open(path: &Path) -> Result<File, Fault> {
+    if std::fs::metadata(path).map_err(unreadable)?.is_dir() {
         return Err(Fault::Folder);
     }
-    std::fs::read(path).map_err(fault)
+    File::open(path).map_err(unreadable)
+}
+
+pub(crate) fn unreadable(error: io::Error) -> Fault {
+    match error.kind() {
+        io::ErrorKind::NotFound => Fault::Missing,
+        _ => Fault::Io { doing: "read", error },
+    }
 }
 
 /// Reads a picture from memory, as [`read`] does.
@@ -47,42 +52,88 @@ fn load(path: &Path) -> Result<Vec<u8>, Fault> {
 /// # Errors
 /// [`Fault`] says what is wrong.
 pub fn read_bytes(bytes: &[u8], limits: &Limits) -> Result<Picture, Fault> {
-    if bytes.is_empty() {
+    decode(Cursor::new(bytes), limits)
+}
+
+fn decode(mut file: impl BufRead + Seek, limits: &Limits) -> Result<Picture, Fault> {
+    let begin = file.fill_buf().map_err(unreadable)?;
+    if begin.is_empty() {
         return Err(Fault::Empty);
     }
-    let mut reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format().map_err(|error| fault(error.into()))?;
-    match reader.format() {
-        Some(ImageFormat::Png | ImageFormat::WebP | ImageFormat::Bmp) => {}
-        Some(ImageFormat::Jpeg) if jpeg_ends(bytes) => {}
-        Some(ImageFormat::Jpeg) => return Err(Fault::Damaged("its end is missing".into())),
+    let format = match image::guess_format(begin) {
+        Ok(format) => format,
+        Err(_) if tiff_read::is_big(begin) => ImageFormat::Tiff,
+        Err(_) => return Err(Fault::NotAPicture),
+    };
+    match format {
+        ImageFormat::Png | ImageFormat::WebP | ImageFormat::Bmp => {}
+        ImageFormat::Tiff => return tiff(file, limits),
+        ImageFormat::Jpeg if jpeg_ends(&mut file).map_err(unreadable)? => file.rewind().map_err(unreadable)?,
+        ImageFormat::Jpeg => return Err(Fault::Damaged("its end is missing".into())),
         _ => return Err(Fault::NotAPicture),
     }
+    let (decoded, icc) = decoded(file, format, limits)?;
+    Ok(picture(decoded, icc))
+}
+
+fn tiff(mut file: impl BufRead + Seek, limits: &Limits) -> Result<Picture, Fault> {
+    let found = tiff_read::read(&mut file, limits)?;
+    file.rewind().map_err(unreadable)?;
+    let mut picture = match found.picture {
+        Some(decoded) => picture(decoded, found.icc),
+        None => picture(decoded(file, ImageFormat::Tiff, limits)?.0, found.icc),
+    };
+    picture.lost.extend(found.more.then_some("the first picture is read, the file has more"));
+    Ok(picture)
+}
+
+/// A picture as it is shown, and its profile.
+fn decoded(
+    file: impl BufRead + Seek,
+    format: ImageFormat,
+    limits: &Limits,
+) -> Result<(DynamicImage, Option<Vec<u8>>), Fault> {
+    let mut reader = ImageReader::with_format(file, format);
     let mut budget = image::Limits::no_limits();
-    // At most 16 bits for each of four channels.
-    budget.max_alloc = Some(limits.pixels.saturating_mul(8).saturating_add(DECODER_OVERHEAD));
+    // At most 32 bits for each of four channels.
+    budget.max_alloc = Some(limits.pixels.saturating_mul(16).saturating_add(DECODER_OVERHEAD));
     reader.limits(budget);
     let mut decoder = reader.into_decoder().map_err(fault)?;
     let (width, height) = decoder.dimensions();
-    let (width, height) = (u64::from(width), u64::from(height));
-    if width * height > limits.pixels {
-        return Err(Fault::TooLarge { width, height, pixels: width * height, limit: limits.pixels });
-    }
+    check_pixels(u64::from(width), u64::from(height), limits)?;
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
     let icc = decoder.icc_profile().unwrap_or(None);
     let mut decoded = DynamicImage::from_decoder(decoder).map_err(fault)?;
     decoded.apply_orientation(orientation);
-    Ok(picture(&decoded, icc))
+    Ok((decoded, icc))
 }
 
-fn picture(decoded: &DynamicImage, icc: Option<Vec<u8>>) -> Picture {
+pub(crate) fn check_pixels(width: u64, height: u64, limits: &Limits) -> Result<(), Fault> {
+    match width * height {
+        pixels if pixels > limits.pixels => Err(Fault::TooLarge { width, height, pixels, limit: limits.pixels }),
+        _ => Ok(()),
+    }
+}
+
+/// What was decoded, in 8 bits. Large pictures are not held twice for longer than they are converted.
+fn picture(decoded: DynamicImage, icc: Option<Vec<u8>>) -> Picture {
     let color = decoded.color();
     let (width, height) = (decoded.width() as usize, decoded.height() as usize);
-    let alpha = color.has_alpha().then(|| decoded.to_rgba8().pixels().map(|p| p.0[3]).collect());
-    let mut picture = Picture::from_rgb(width, height, decoded.to_rgb8().into_raw()).with_alpha(alpha);
+    let mut picture = match color.has_alpha() {
+        false => Picture::from_rgb(width, height, decoded.into_rgb8().into_raw()),
+        true => {
+            let rgba = decoded.into_rgba8();
+            let alpha = rgba.pixels().map(|p| p.0[3]).collect();
+            let rgb = rgba.pixels().flat_map(|p| [p.0[0], p.0[1], p.0[2]]).collect();
+            Picture::from_rgb(width, height, rgb).with_alpha(Some(alpha))
+        }
+    };
     picture.grey = !color.has_color();
-    if !matches!(color, ColorType::L8 | ColorType::La8 | ColorType::Rgb8 | ColorType::Rgba8) {
-        picture.lost.push("read as 8 bits a sample, the file has 16");
-    }
+    picture.lost.extend(match color.bytes_per_pixel() / color.channel_count() {
+        1 => None,
+        2 => Some("read as 8 bits a sample, the file has 16"),
+        _ => Some("read as 8 bits a sample, the file has 32"),
+    });
     // A profile says in bytes 16 to 20 what its numbers are; one for CMYK does not fit what was decoded.
     let space: &[u8] = if picture.grey { b"GRAY" } else { b"RGB " };
     picture.icc = icc.filter(|icc| icc.get(16..20) == Some(space));
@@ -91,23 +142,42 @@ fn picture(decoded: &DynamicImage, icc: Option<Vec<u8>>) -> Picture {
 
 /// Whether a JPEG's data is followed by its end marker. The decoder fills what is missing with grey, which would be
 /// taken for a picture.
-fn jpeg_ends(bytes: &[u8]) -> bool {
-    let mut at = 2;
-    while let Some(&[0xff, marker, high, low]) = bytes.get(at..at + 4) {
-        let length = usize::from(u16::from_be_bytes([high, low]));
-        at += 2 + length;
+fn jpeg_ends(file: &mut (impl BufRead + Seek)) -> io::Result<bool> {
+    file.seek(SeekFrom::Start(2))?;
+    let mut segment = [0; 4];
+    loop {
+        match file.read_exact(&mut segment) {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(false),
+            read => read?,
+        }
+        let [0xff, marker, high, low] = segment else { return Ok(false) };
+        file.seek_relative(i64::from(u16::from_be_bytes([high, low])) - 2)?;
         if marker == 0xda {
-            return bytes.get(at..).is_some_and(|data| data.windows(2).any(|pair| pair == [0xff, 0xd9]));
+            return ends(file);
         }
     }
-    false
+}
+
+/// Whether the end marker follows.
+fn ends(file: &mut impl BufRead) -> io::Result<bool> {
+    let mut last = 0;
+    loop {
+        let data = file.fill_buf()?;
+        let Some(&end) = data.last() else { return Ok(false) };
+        if (last, data[0]) == (0xff, 0xd9) || data.windows(2).any(|pair| pair == [0xff, 0xd9]) {
+            return Ok(true);
+        }
+        last = end;
+        let length = data.len();
+        file.consume(length);
+    }
 }
 
 fn fault(error: ImageError) -> Fault {
     match error {
-        ImageError::IoError(error) if error.kind() != std::io::ErrorKind::UnexpectedEof => {
-            Fault::Damaged(error.to_string())
-        }
+        // The system's, and not a decoder's.
+        ImageError::IoError(error) if error.raw_os_error().is_some() => unreadable(error),
+        ImageError::IoError(error) if error.kind() != io::ErrorKind::UnexpectedEof => Fault::Damaged(error.to_string()),
         ImageError::IoError(_) => Fault::Damaged("its end is missing".into()),
         ImageError::Unsupported(error) => Fault::Damaged(format!("not supported: {error}")),
         other => Fault::Damaged(other.to_string().replace('\n', " ")),

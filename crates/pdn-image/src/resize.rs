@@ -8,6 +8,7 @@
 
 use crate::Picture;
 use rayon::prelude::*;
+use std::ops::Range;
 
 /// By what whole factor a picture is resized.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +52,7 @@ pub fn resize_to(picture: &Picture, width: usize, height: usize) -> Picture {
 }
 
 /// How one side is resized.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 struct Side {
     from: usize,
     to: usize,
@@ -59,71 +60,88 @@ struct Side {
 }
 
 impl Side {
-    fn scaled(from: usize, scale: Scale) -> Self {
-        Self { from, to: scale.of(from), factor: scale.factor() }
+    fn scaled(length: usize, scale: Scale) -> Self {
+        Self { from: length, to: scale.of(length), factor: scale.factor() }
+    }
+
+    /// What makes sample `out` of this side, resized.
+    fn taps(self, out: usize) -> Taps {
+        let stretch = self.factor.min(1.0);
+        let reach = 4.0 / stretch;
+        let count = reach.ceil() as isize + 2;
+        // The output's centre among the input's samples, counted from 0.
+        let centre = (out as f64 + 0.5) / self.factor - 0.5;
+        let first = (centre - reach / 2.0).floor() as isize;
+        let raw: Taps = (first..first + count)
+            .map(|i| (i.clamp(0, self.from as isize - 1) as usize, cubic(stretch * (centre - i as f64))))
+            .filter(|(_, w)| *w != 0.0)
+            .collect();
+        let total: f64 = raw.iter().map(|(_, w)| w).sum();
+        raw.into_iter().map(|(i, w)| (i, w / total)).collect()
     }
 }
 
 fn resize_sides(picture: &Picture, [width, height]: [Side; 2]) -> Picture {
-    let rgb = resize_samples::<3>(picture.rgb(), width, height);
-    let alpha = picture.alpha().map(|alpha| resize_samples::<1>(alpha, width, height));
+    let rgb = Resized::<3>::of_sides(picture.rgb(), width, height).rows(0..height.to);
+    let alpha = picture.alpha().map(|alpha| Resized::<1>::of_sides(alpha, width, height).rows(0..height.to));
     let mut resized = Picture::from_rgb(width.to, height.to, rgb).with_alpha(alpha);
     (resized.grey, resized.icc, resized.lost) = (picture.grey, picture.icc.clone(), picture.lost.clone());
     resized
 }
 
-/// One plane of samples, resized.
-pub(crate) fn resize_plane(data: &[u8], width: usize, height: usize, scale: Scale) -> Vec<u8> {
-    resize_samples::<1>(data, Side::scaled(width, scale), Side::scaled(height, scale))
+/// Interleaved samples of `N` channels, resized as [`resize`] does, of which only the rows are made that are asked for.
+#[derive(Debug)]
+pub struct Resized<'a, const N: usize> {
+    data: &'a [u8],
+    /// Samples in a row of `data`.
+    stride: usize,
+    columns: Vec<Taps>,
+    height: Side,
 }
 
-/// Interleaved samples of `N` channels, resized.
-fn resize_samples<const N: usize>(data: &[u8], width: Side, height: Side) -> Vec<u8> {
-    if data.is_empty() {
-        return Vec::new();
+/// The samples that make one of a resized side, with their weights.
+type Taps = Vec<(usize, f64)>;
+
+impl<'a, const N: usize> Resized<'a, N> {
+    /// Samples of a width and height, row by row, resized.
+    ///
+    /// # Panics
+    /// When there are not `width * height * N` of them.
+    pub fn new(data: &'a [u8], width: usize, height: usize, scale: Scale) -> Self {
+        Self::of_sides(data, Side::scaled(width, scale), Side::scaled(height, scale))
     }
-    let (out_width, stride) = (width.to, width.from * N);
-    let rows = contributions(height);
-    let mut tall = vec![0; rows.len() * stride];
-    tall.par_chunks_mut(stride).zip(&rows).for_each(|(out, taps)| {
-        let mut sums = vec![0.0; stride];
-        for (row, weight) in taps {
-            sums.iter_mut().zip(&data[row * stride..][..stride]).for_each(|(s, v)| *s += weight * f64::from(*v));
+
+    fn of_sides(data: &'a [u8], width: Side, height: Side) -> Self {
+        assert_eq!(data.len(), width.from * height.from * N, "{N} channels of {}x{}", width.from, height.from);
+        Self { data, stride: width.from * N, columns: (0..width.to).map(|x| width.taps(x)).collect(), height }
+    }
+
+    /// Some rows of the result.
+    pub fn rows(&self, rows: Range<usize>) -> Vec<u8> {
+        let width = self.columns.len() * N;
+        let mut out = vec![0; rows.len() * width];
+        if !self.data.is_empty() {
+            out.par_chunks_mut(width).zip(rows).for_each(|(out, y)| self.row(y, out));
         }
-        out.iter_mut().zip(sums).for_each(|(out, sum)| *out = rounded(sum));
-    });
-    let columns = contributions(width);
-    let mut out = vec![0; rows.len() * out_width * N];
-    out.par_chunks_mut(out_width * N).zip(tall.par_chunks(stride)).for_each(|(out, row)| {
-        for (pixel, taps) in out.chunks_exact_mut(N).zip(&columns) {
+        out
+    }
+
+    fn row(&self, y: usize, out: &mut [u8]) {
+        let mut sums = vec![0.0; self.stride];
+        for (row, weight) in self.height.taps(y) {
+            let source = &self.data[row * self.stride..][..self.stride];
+            sums.iter_mut().zip(source).for_each(|(s, v)| *s += weight * f64::from(*v));
+        }
+        let tall: Vec<u8> = sums.into_iter().map(rounded).collect();
+        for (pixel, taps) in out.chunks_exact_mut(N).zip(&self.columns) {
             let mut sums = [0.0; N];
             for (column, weight) in taps {
-                let source = &row[column * N..][..N];
+                let source = &tall[column * N..][..N];
                 sums.iter_mut().zip(source).for_each(|(s, v)| *s += weight * f64::from(*v));
             }
             pixel.iter_mut().zip(sums).for_each(|(out, sum)| *out = rounded(sum));
         }
-    });
-    out
-}
-
-/// For each sample of a resized side, the samples that make it with their weights.
-fn contributions(Side { from: length, to, factor }: Side) -> Vec<Vec<(usize, f64)>> {
-    let stretch = factor.min(1.0);
-    let reach = 4.0 / stretch;
-    let count = reach.ceil() as isize + 2;
-    let taps = |out: usize| {
-        // The output's centre among the input's samples, counted from 0.
-        let centre = (out as f64 + 0.5) / factor - 0.5;
-        let first = (centre - reach / 2.0).floor() as isize;
-        let raw: Vec<(isize, f64)> = (first..first + count)
-            .map(|i| (i, cubic(stretch * (centre - i as f64))))
-            .filter(|(_, w)| *w != 0.0)
-            .collect();
-        let total: f64 = raw.iter().map(|(_, w)| w).sum();
-        raw.into_iter().map(|(i, w)| (i.clamp(0, length as isize - 1) as usize, w / total)).collect()
-    };
-    (0..to).map(taps).collect()
+    }
 }
 
 /// Keys' cubic, a = -0.5.

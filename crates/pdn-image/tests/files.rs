@@ -26,10 +26,10 @@ fn every_format_is_written_and_read_again() {
     let mut grey = Picture::from_rgb(6, 4, (0..24_u8).flat_map(|i| [i * 9; 3]).collect());
     grey.grey = true;
     for (picture, endings) in [
-        (sample(), &["png", "webp", "WebP"][..]),
-        (sample().with_alpha(Some(alpha.clone())), &["png", "webp"]),
-        (grey.clone(), &["png", "PNG"]),
-        (grey.with_alpha(Some(alpha)), &["png"]),
+        (sample(), &["png", "webp", "WebP", "tif"][..]),
+        (sample().with_alpha(Some(alpha.clone())), &["png", "webp", "TIFF"]),
+        (grey.clone(), &["png", "PNG", "tif"]),
+        (grey.with_alpha(Some(alpha)), &["png", "tiff"]),
     ] {
         for ending in endings {
             let path = folder.path().join(format!("写真 ü.{ending}"));
@@ -74,6 +74,35 @@ fn bmp_grey_and_sixteen_bits_are_read() {
 }
 
 #[test]
+fn tiffs_of_others_are_read() {
+    let compressed = |compression| {
+        let mut bytes = Cursor::new(Vec::new());
+        let encoder = tiff::encoder::TiffEncoder::new_big(&mut bytes).unwrap().with_compression(compression);
+        let mut encoder = encoder.with_predictor(tiff::encoder::Predictor::Horizontal);
+        encoder.write_image::<tiff::encoder::colortype::RGB8>(6, 4, sample().rgb()).unwrap();
+        bytes.into_inner()
+    };
+    for compression in [
+        tiff::encoder::Compression::Uncompressed,
+        tiff::encoder::Compression::Lzw,
+        tiff::encoder::Compression::Deflate(Default::default()),
+    ] {
+        assert_eq!(open(&compressed(compression)), sample());
+    }
+    let float = ImageBuffer::from_raw(2, 1, vec![0.0_f32, 1.0, 0.5, 2.0, -1.0, 0.2]).unwrap();
+    let float = open(&encoded(&DynamicImage::ImageRgb32F(float), ImageFormat::Tiff));
+    assert_eq!(float.rgb(), [0, 255, 128, 255, 0, 51]);
+    assert_eq!(float.lost, ["read as 8 bits a sample, the file has 32"]);
+    let mut pages = Cursor::new(Vec::new());
+    let mut encoder = tiff::encoder::TiffEncoder::new(&mut pages).unwrap();
+    encoder.write_image::<tiff::encoder::colortype::Gray8>(2, 1, &[7, 9]).unwrap();
+    encoder.write_image::<tiff::encoder::colortype::Gray8>(1, 1, &[0]).unwrap();
+    let first = open(&pages.into_inner());
+    assert!(first.grey && first.rgb() == [7, 7, 7, 9, 9, 9]);
+    assert_eq!(first.lost, ["the first picture is read, the file has more"]);
+}
+
+#[test]
 fn pictures_are_turned_as_exif_says() {
     // A picture of 2x1: dark, bright. Each orientation says where its first pixel is shown.
     for (orientation, size, first) in [
@@ -108,7 +137,7 @@ fn an_icc_profile_is_carried_where_it_fits() {
         icc[16..20].copy_from_slice(space);
         let mut picture = sample();
         picture.icc = Some(icc.clone());
-        for ending in ["png", "jpg", "webp"] {
+        for ending in ["png", "jpg", "webp", "tif"] {
             let path = folder.path().join(format!("p.{ending}"));
             write(&path, &picture, &WriteOptions::default()).unwrap();
             assert_eq!(read(&path, &Limits::default()).unwrap().icc, kept.then(|| icc.clone()), "{ending}");
@@ -118,6 +147,11 @@ fn an_icc_profile_is_carried_where_it_fits() {
 
 /// The packet that the decoders find, and the text of one of its elements.
 fn packet(path: &Path) -> Option<String> {
+    if path.extension().is_some_and(|ending| ending == "tif") {
+        let mut decoder = tiff::decoder::Decoder::new(std::fs::File::open(path).unwrap()).unwrap();
+        let packet = decoder.get_tag_u8_vec(tiff::tags::Tag::Unknown(700)).ok();
+        return packet.map(|bytes| String::from_utf8(bytes).unwrap());
+    }
     let reader = image::ImageReader::open(path).unwrap().with_guessed_format().unwrap();
     let packet = image::ImageDecoder::xmp_metadata(&mut reader.into_decoder().unwrap()).unwrap();
     packet.map(|bytes| String::from_utf8(bytes).unwrap())
@@ -150,9 +184,11 @@ fn how_it_was_made_is_stored() {
         (&sample(), "png"),
         (&sample(), "jpg"),
         (&sample(), "webp"),
+        (&sample(), "tif"),
         (&profiled, "png"),
         (&profiled, "jpg"),
         (&profiled, "webp"),
+        (&profiled, "tif"),
     ] {
         for prompt in prompts {
             let path = folder.path().join(format!("made.{ending}"));
@@ -176,7 +212,7 @@ fn what_a_jpeg_has_no_place_for_is_said_before_any_work() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     let long = made(&"é".repeat(32_700));
-    for path in [at("long.png"), at("long.webp")] {
+    for path in [at("long.png"), at("long.webp"), at("long.tif")] {
         check_target(&path, 6, 4, false, &long).unwrap();
         write(&path, &sample(), &long).unwrap();
         assert_eq!(element(&packet(&path).unwrap(), "urn:pdn:xmp:1.0/", "Prompt").chars().count(), 32_700);
@@ -194,11 +230,14 @@ fn what_is_no_picture_is_said_with_its_name() {
     let folder = tempfile::tempdir().unwrap();
     let png = encoded(&DynamicImage::new_rgb8(40, 40), ImageFormat::Png);
     let jpeg = encoded(&DynamicImage::new_rgb8(40, 40), ImageFormat::Jpeg);
+    let tiff = encoded(&DynamicImage::new_rgb8(40, 40), ImageFormat::Tiff);
     for (name, bytes, expected) in [
         ("empty.png", &b""[..], "is empty"),
-        ("text.png", b"hello, this is text", "expected PNG, JPEG, WebP or BMP"),
+        ("text.png", b"hello, this is text", "expected PNG, JPEG, WebP, TIFF or BMP"),
         ("cut.png", &png[..png.len() / 2], "damaged or cut short"),
         ("cut.jpg", &jpeg[..jpeg.len() - 8], "damaged or cut short"),
+        ("cut.tif", &tiff[..tiff.len() - 8], "damaged or cut short"),
+        ("head.tif", &tiff[..20], "damaged or cut short"),
         ("stub.jpg", &jpeg[..20], "damaged or cut short"),
         ("gif.png", b"GIF89a\x01\0\x01\0\0\0\0", "expected PNG"),
     ] {
@@ -214,7 +253,7 @@ fn what_is_no_picture_is_said_with_its_name() {
 
 #[test]
 fn a_bomb_is_refused_by_its_header() {
-    // A PNG of one row whose header claims 100,000 x 100,000, and a BMP likewise.
+    // A PNG of one row whose header claims 100,000 x 100,000, and a BMP and a TIFF likewise.
     let mut png = encoded(&DynamicImage::new_rgb8(1, 1), ImageFormat::Png);
     png[16..24].copy_from_slice(&[0, 1, 0x86, 0xa0, 0, 1, 0x86, 0xa0]);
     let crc = crc32(&png[12..29]);
@@ -222,7 +261,12 @@ fn a_bomb_is_refused_by_its_header() {
     let mut bmp = encoded(&DynamicImage::new_rgb8(1, 1), ImageFormat::Bmp);
     bmp[18..22].copy_from_slice(&60_000_u32.to_le_bytes());
     bmp[22..26].copy_from_slice(&60_000_u32.to_le_bytes());
-    for bytes in [png, bmp] {
+    let mut tiff = Cursor::new(Vec::new());
+    let mut encoder = tiff::encoder::TiffEncoder::new(&mut tiff).unwrap();
+    let mut claim = encoder.new_image::<tiff::encoder::colortype::RGB8>(60_000, 60_000).unwrap();
+    claim.rows_per_strip(60_000).unwrap();
+    claim.finish().unwrap();
+    for bytes in [png, bmp, tiff.into_inner()] {
         match read_bytes(&bytes, &Limits::default()) {
             Err(Fault::TooLarge { limit: 100_000_000, .. } | Fault::Damaged(_)) => {}
             other => panic!("{other:?}"),
@@ -245,11 +289,11 @@ fn a_target_that_cannot_be_written_is_said_before_any_work() {
     std::fs::create_dir(at("taken.png")).unwrap();
     std::fs::write(at("file"), b"").unwrap();
     for (path, width, transparent, expected) in [
-        (at("a.gif"), 10, false, ".png, .jpg, .jpeg or .webp"),
-        (at("a"), 10, false, ".png, .jpg, .jpeg or .webp"),
+        (at("a.gif"), 10, false, ".png, .tif, .tiff, .jpg, .jpeg or .webp"),
+        (at("a"), 10, false, ".png, .tif, .tiff, .jpg, .jpeg or .webp"),
         (at("a.jpg"), 65_536, false, "65535"),
         (at("a.webp"), 16_384, false, "16383"),
-        (at("a.jpg"), 10, true, "write .png or .webp"),
+        (at("a.jpg"), 10, true, "write .png, .tif or .webp"),
         (at("none/a.png"), 10, false, "does not exist"),
         (at("file/a.png"), 10, false, "does not exist"),
         (at("taken.png"), 10, false, "is a folder"),

@@ -121,7 +121,7 @@ impl FoldedRow<'_> {
                     let m = self.mask.scale.mask(numerators[p] + self.mask.constant, squares[p]);
                     let from = |block| self.shape.at(block, *at + p);
                     let to = |block| self.out_shape.at(block, *at + p);
-                    put_masked::<V>(&self.x, from, m, self.mask.channels, self.out, to);
+                    put_masked::<V>(self.x, from, m, self.mask.channels, self.out, to);
                 }
             }
             *at += P;
@@ -142,22 +142,22 @@ impl FoldedRow<'_> {
             let mut rows = mask.rows.as_ptr();
             for (pair, first) in mask.first.iter().enumerate() {
                 let shift = mask.shift.as_ptr().add(pair * PAIR);
-                let mut sums = [[V::load(shift); P], [V::load(shift.add(LANES)); P]];
+                let (mut upper, mut lower) = ([V::load(shift); P], [V::load(shift.add(LANES)); P]);
                 for block in *first..shape.blocks {
                     let mut pixel = x.as_ptr().add(shape.at(block, at));
                     for _ in 0..LANES.min(mask.channels - block * LANES) {
                         let (a, b) = (V::load(rows), V::load(rows.add(LANES)));
-                        for p in 0..P {
+                        for (p, (upper, lower)) in upper.iter_mut().zip(&mut lower).enumerate() {
                             let value = V::splat(*pixel.add(p * LANES));
-                            sums[0][p] = sums[0][p].plus_product(a, value);
-                            sums[1][p] = sums[1][p].plus_product(b, value);
+                            *upper = upper.plus_product(a, value);
+                            *lower = lower.plus_product(b, value);
                         }
                         rows = rows.add(PAIR);
                         pixel = pixel.add(1);
                     }
                 }
-                for p in 0..P {
-                    squares[p] = squares[p].plus_product(sums[0][p], sums[0][p]).plus_product(sums[1][p], sums[1][p]);
+                for (square, (upper, lower)) in squares.iter_mut().zip(upper.iter().zip(&lower)) {
+                    *square = square.plus_product(*upper, *upper).plus_product(*lower, *lower);
                 }
             }
             for block in 0..shape.blocks {

@@ -1,24 +1,40 @@
 //! From a picture's 8 bits to a network's numbers and back.
 
-use pdn_engine::{Map, Piece};
+use pdn_engine::{Piece, Pixels};
 use pdn_image::Picture;
 use pdn_network::PictureFormat;
 use rayon::prelude::*;
+use std::ops::Range;
 
-/// `range * (v / 255 - mean)`, channel by channel.
-pub(crate) fn to_map(picture: &Picture, format: &PictureFormat) -> Map<f32> {
-    let number = |v: u8, mean: f64| (format.range * (f64::from(v) / 255.0 - mean)) as f32;
-    let tables = format.mean.map(|mean| std::array::from_fn::<f32, 256, _>(|v| number(v as u8, mean)));
-    let data = (0..3).flat_map(|c| picture.plane(c).map(move |v| (c, v)));
-    let data = data.map(|(c, v)| tables[c][usize::from(v)]).collect();
-    Map::new(3, picture.height(), picture.width(), data)
+/// A picture as a network's numbers: `range * (v / 255 - mean)`, channel by channel.
+pub(crate) struct Numbers<'a> {
+    picture: &'a Picture,
+    /// The number of each level.
+    tables: [[f32; 256]; 3],
 }
 
-/// Writes a piece of an enlarged picture into interleaved RGB of 8 bits, rounded and clipped.
-pub(crate) fn put(piece: &Piece, format: &PictureFormat, rgb: &mut [u8], width: usize) {
-    let (rows, columns) = (piece.rows(), piece.columns());
-    let lines = &mut rgb[rows.start * width * 3..rows.end * width * 3];
-    lines.par_chunks_mut(width * 3).zip(rows).for_each(|(line, y)| {
+impl<'a> Numbers<'a> {
+    pub(crate) fn new(picture: &'a Picture, format: &PictureFormat) -> Self {
+        let number = |v: u8, mean: f64| (format.range * (f64::from(v) / 255.0 - mean)) as f32;
+        Self { picture, tables: format.mean.map(|mean| std::array::from_fn(|v| number(v as u8, mean))) }
+    }
+}
+
+impl Pixels for Numbers<'_> {
+    fn size(&self) -> (usize, usize, usize) {
+        (3, self.picture.height(), self.picture.width())
+    }
+
+    fn number(&self, channel: usize, y: usize, x: usize) -> f32 {
+        self.tables[channel][usize::from(self.picture.rgb()[(y * self.picture.width() + x) * 3 + channel])]
+    }
+}
+
+/// Writes rows of a piece of an enlarged picture into interleaved RGB of 8 bits, rounded and clipped; `rgb` begins with the
+/// first of them.
+pub(crate) fn put(piece: &Piece, rows: Range<usize>, format: &PictureFormat, rgb: &mut [u8], width: usize) {
+    let columns = piece.columns();
+    rgb.par_chunks_mut(width * 3).zip(rows).for_each(|(line, y)| {
         let line = &mut line[columns.start * 3..columns.end * 3];
         for (c, mean) in format.mean.into_iter().enumerate() {
             for (out, v) in line.iter_mut().skip(c).step_by(3).zip(piece.row(c, y)) {
@@ -44,8 +60,9 @@ mod tests {
     #[test]
     fn numbers_are_the_format_s() {
         let picture = Picture::from_rgb(2, 1, vec![0, 51, 255, 102, 153, 204]);
-        let map = to_map(&picture, &PictureFormat { range: 255.0, mean: [0.0, 0.2, 1.0] });
-        assert_eq!(map.data, [0.0, 102.0, 0.0, 102.0, 0.0, -51.0]);
+        let numbers = Numbers::new(&picture, &PictureFormat { range: 255.0, mean: [0.0, 0.2, 1.0] });
+        let all = (0..3).flat_map(|c| (0..2).map(move |x| (c, x)));
+        assert!(all.map(|(c, x)| numbers.number(c, 0, x)).eq([0.0, 102.0, 0.0, 102.0, 0.0, -51.0]));
         assert!(luma(&[9, 9, 9, 255, 0, 0]).eq([9, 76]));
     }
 }

@@ -1,13 +1,15 @@
 //! The one thing most users want: a picture, enlarged.
 
-use crate::convert::{luma, put, to_map};
+use crate::convert::Numbers;
 use crate::encoder::{Embedding, Encoder};
 use crate::prompt::{Prompt, PromptError, Regions};
 use crate::regions::{Rectangle, shares};
-use pdn_engine::{Isa, Map, Piece, Plan, Precision, Region, RunError, RunOptions};
-use pdn_image::{Picture, Scale, bleed, resize, resize_alpha};
+use crate::rows::Rows;
+use pdn_engine::{Isa, Map, Plan, Precision, Region, RunError, RunOptions};
+use pdn_image::{Header, Picture, Resized, Scale, bleed, resize_alpha};
 use pdn_network::onnx::OnnxError;
 use pdn_network::{Model, ModelError, NetworkError};
+use std::cell::Cell;
 use std::path::Path;
 
 /// Enlarges pictures, by a model or by MATLAB's bicubic interpolation.
@@ -187,6 +189,15 @@ impl Upscaler {
         }
     }
 
+    /// What is said of a picture, enlarged: its size, whether it has colour and transparency, its profile.
+    ///
+    /// # Errors
+    /// As [`Self::output_size`].
+    pub fn header(&self, picture: &Picture) -> Result<Header, Error> {
+        let (width, height) = self.output_size(picture)?;
+        Ok(Header { width, height, ..picture.header() })
+    }
+
     /// Enlarges a picture. Colours hidden under full transparency are replaced by their visible neighbours' first;
     /// transparency itself is enlarged by bicubic interpolation, as networks ring around the hard edges of masks. A
     /// picture without colour stays without. `progress` is told the part done, 0 to 1, and says whether to go on.
@@ -199,14 +210,52 @@ impl Upscaler {
         options: &RunOptions,
         progress: &mut dyn FnMut(f64) -> bool,
     ) -> Result<Picture, Error> {
-        let (width, height) = self.output_size(picture)?;
-        let mut rgb = self.enlarge(&bleed(picture).with_alpha(None), options, progress)?;
-        if picture.grey {
-            rgb = luma(&rgb).flat_map(|v| [v; 3]).collect();
+        let header = self.header(picture)?;
+        let mut samples = Vec::with_capacity(header.row_bytes() * header.height);
+        self.upscale_rows(picture, options, progress, &mut |rows| {
+            samples.extend_from_slice(rows);
+            Ok::<(), Error>(())
+        })?;
+        Ok(Picture::from_samples(header, samples))
+    }
+
+    /// Enlarges a picture as [`Self::upscale`] does, and gives it a few rows at a time, from the top, interleaved as
+    /// [`Self::header`] says: a [`RowWriter`](crate::RowWriter) takes them as they are. The whole is in memory, in 8 bits, only
+    /// where the options have the network run in tiles narrower than the picture. The first error of `give` ends the work, at
+    /// the next step of the network, and is the one that is returned.
+    ///
+    /// ```
+    /// use pdn::{Options, Picture, RowWriter, Upscaler, WriteOptions};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let picture = Picture::from_rgb(2, 2, vec![0, 0, 0, 255, 0, 0, 0, 255, 0, 255, 255, 255]);
+    /// let upscaler = Upscaler::bicubic(4)?;
+    /// # let folder = tempfile::tempdir()?;
+    /// # let path = folder.path().join("large.tif");
+    /// let mut writer = RowWriter::create(&path, &upscaler.header(&picture)?, &WriteOptions::default())?;
+    /// upscaler.upscale_rows(&picture, &Options::default(), &mut |_done| true, &mut |rows| {
+    ///     writer.write_rows(rows).map_err(Box::<dyn std::error::Error>::from)
+    /// })?;
+    /// writer.finish()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Self::upscale`], and what `give` returns.
+    pub fn upscale_rows<E: From<Error>>(
+        &self,
+        picture: &Picture,
+        options: &RunOptions,
+        progress: &mut dyn FnMut(f64) -> bool,
+        give: &mut dyn FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let header = self.header(picture)?;
+        let rows = Rows::new(&header, resize_alpha(picture, self.scale()), give);
+        match &self.engine {
+            Engine::Bicubic(scale) => bicubic(picture, *scale, &header, progress, rows),
+            Engine::Network(plan) => enlarge(plan, picture, options, progress, rows),
         }
-        let mut enlarged = Picture::from_rgb(width, height, rgb).with_alpha(resize_alpha(picture, self.scale()));
-        (enlarged.grey, enlarged.icc) = (picture.grey, picture.icc.clone());
-        Ok(enlarged)
     }
 
     /// The attention masks of a picture under the prompt: by the name of each module's tap, one channel of 0 to 1. None for a
@@ -221,32 +270,52 @@ impl Upscaler {
         progress: &mut dyn FnMut(f64) -> bool,
     ) -> Result<Vec<(String, Map<f32>)>, Error> {
         let Some(plan) = self.plan() else { return Ok(Vec::new()) };
-        let map = to_map(&bleed(picture).with_alpha(None), &plan.network().picture);
-        Ok(plan.masks(&map, options, progress)?)
+        let picture = bleed(picture);
+        Ok(plan.masks(&Numbers::new(&picture, &plan.network().picture), options, progress)?)
     }
+}
 
-    /// The colours alone.
-    fn enlarge(
-        &self,
-        picture: &Picture,
-        options: &RunOptions,
-        progress: &mut dyn FnMut(f64) -> bool,
-    ) -> Result<Vec<u8>, Error> {
-        match &self.engine {
-            Engine::Bicubic(scale) => match progress(0.0) {
-                true => Ok(resize(picture, Scale::Up(*scale)).rgb().to_vec()),
-                false => Err(RunError::Cancelled.into()),
-            },
-            Engine::Network(plan) => {
-                let format = plan.network().picture;
-                let (width, height) = self.output_size(picture)?;
-                let mut rgb = vec![0; width * height * 3];
-                let mut give = |piece: Piece| put(&piece, &format, &mut rgb, width);
-                plan.run_tiles(&to_map(picture, &format), options, progress, &mut give)?;
-                Ok(rgb)
-            }
+/// A picture's colours by bicubic interpolation, band by band.
+fn bicubic<E: From<Error>>(
+    picture: &Picture,
+    scale: usize,
+    header: &Header,
+    progress: &mut dyn FnMut(f64) -> bool,
+    mut rows: Rows<E>,
+) -> Result<(), E> {
+    let visible = bleed(picture);
+    let large = Resized::<3>::new(visible.rgb(), picture.width(), picture.height(), Scale::Up(scale));
+    for band in header.bands(0..header.height) {
+        if !progress(band.start as f64 / header.height as f64) {
+            return Err(Error::from(RunError::Cancelled).into());
         }
+        rows.give(band.clone(), &large.rows(band))?;
     }
+    Ok(())
+}
+
+/// A picture's colours by a network.
+fn enlarge<E: From<Error>>(
+    plan: &Plan,
+    picture: &Picture,
+    options: &RunOptions,
+    progress: &mut dyn FnMut(f64) -> bool,
+    mut rows: Rows<E>,
+) -> Result<(), E> {
+    let format = plan.network().picture;
+    let picture = bleed(picture);
+    let numbers = Numbers::new(&picture, &format);
+    let refused = Cell::new(false);
+    let mut given = Ok(());
+    let run = plan.run_tiles(&numbers, options, &mut |done| progress(done) && !refused.get(), &mut |piece| {
+        if given.is_ok() {
+            given = rows.piece(&piece, &format);
+            refused.set(given.is_err());
+        }
+    });
+    given?;
+    run.map_err(Error::from)?;
+    rows.end()
 }
 
 /// Id of the encoder that a model was trained with, where its card names one.
@@ -277,6 +346,7 @@ pub(crate) fn unit(embedding: &[f32]) -> Result<Vec<f32>, RunError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use pdn_image::resize;
     use pdn_network::zoo::{Edsr, Imdn};
     use pdn_network::{Card, DcmOptions, Network, hashed};
 
@@ -309,6 +379,89 @@ mod tests {
             assert!(opaque.alpha().unwrap().iter().all(|a| *a == 255));
             assert_eq!(opaque.rgb(), run(&upscaler, &sample()).rgb(), "an opaque alpha changes no colour");
         }
+    }
+
+    /// Pictures with and without colour and transparency.
+    fn kinds(width: usize, height: usize) -> Vec<Picture> {
+        let pixels = width * height;
+        let alpha: Vec<u8> = (0..pixels).map(|i| (i * 11 % 300).saturating_sub(45) as u8).collect();
+        let colour = Picture::from_rgb(width, height, (0..pixels * 3).map(|i| (i * 7 % 251) as u8).collect());
+        let mut grey = Picture::from_rgb(width, height, (0..pixels).flat_map(|i| [(i * 5 % 256) as u8; 3]).collect());
+        (grey.grey, grey.icc) = (true, Some(vec![3; 40]));
+        vec![colour.clone(), colour.with_alpha(Some(alpha.clone())), grey.clone(), grey.with_alpha(Some(alpha))]
+    }
+
+    #[test]
+    fn rows_are_those_of_the_whole_however_they_come() {
+        let network = upscaler(Edsr { features: 16, blocks: 1, ..Edsr::baseline(2) }.build().unwrap());
+        for upscaler in [Upscaler::bicubic(3).unwrap(), network] {
+            for picture in kinds(11, 37) {
+                let whole = run(&upscaler, &picture);
+                let header = upscaler.header(&picture).unwrap();
+                assert_eq!(whole.header(), header);
+                // The whole; bands of whole rows; columns, which are gathered.
+                for tile in [None, Some(12), Some(5)] {
+                    let mut rows = Vec::new();
+                    let options = RunOptions { tile, ..RunOptions::default() };
+                    upscaler
+                        .upscale_rows(&picture, &options, &mut |_| true, &mut |given| {
+                            rows.extend_from_slice(given);
+                            Ok::<(), Error>(())
+                        })
+                        .unwrap();
+                    assert_eq!(rows, whole.samples(0..header.height).into_owned(), "tiles of {tile:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn bands_are_given_before_the_work_is_done() {
+        let upscaler = upscaler(Edsr { features: 16, blocks: 1, ..Edsr::baseline(2) }.build().unwrap());
+        // Bands are higher with more threads.
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+        let (part, bytes) = pool.install(|| {
+            let (done, given) = (Cell::new(0.0), Cell::new(None));
+            let mut progress = |part| {
+                done.set(part);
+                true
+            };
+            let give = &mut |rows: &[u8]| {
+                given.set(given.get().or(Some((done.get(), rows.len()))));
+                Ok::<(), Error>(())
+            };
+            upscaler.upscale_rows(&kinds(11, 137)[0], &RunOptions::default(), &mut progress, give).unwrap();
+            given.get().unwrap()
+        });
+        assert!(part < 0.5 && bytes % (22 * 3) == 0, "{bytes} bytes at {part}");
+    }
+
+    #[test]
+    fn the_error_of_who_takes_the_rows_ends_the_work() {
+        #[derive(Debug, PartialEq)]
+        struct Full(usize);
+        impl From<Error> for Full {
+            fn from(error: Error) -> Self {
+                panic!("the other error: {error}")
+            }
+        }
+        let network = upscaler(Edsr { features: 16, blocks: 1, ..Edsr::baseline(2) }.build().unwrap());
+        for (upscaler, tile) in [(&Upscaler::bicubic(64).unwrap(), 12), (&network, 12), (&network, 5)] {
+            let (mut calls, mut last) = (0, 0.0);
+            let options = RunOptions { tile: Some(tile), ..RunOptions::default() };
+            let mut progress = |done| {
+                last = done;
+                true
+            };
+            let found = upscaler.upscale_rows(&kinds(11, 370)[0], &options, &mut progress, &mut |_| {
+                calls += 1;
+                Err(Full(calls))
+            });
+            assert_eq!(found, Err(Full(1)));
+            assert!(calls == 1 && (tile == 5 || last < 0.2), "{last} was done");
+        }
+        let cancelled = network.upscale_rows(&sample(), &RunOptions::default(), &mut |_| false, &mut |_| Ok(()));
+        assert!(matches!(cancelled, Err(Error::Run(RunError::Cancelled))));
     }
 
     #[test]

@@ -1,0 +1,83 @@
+//! Files written aside and renamed, so that no half-written one is ever in its place.
+
+use crate::{Error, Fault};
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use tempfile::NamedTempFile;
+
+/// A file of no name yet in the folder where it goes; it is removed when dropped before [`Self::persist`].
+pub(crate) struct Aside {
+    file: NamedTempFile,
+    target: PathBuf,
+}
+
+impl Aside {
+    pub(crate) fn new(target: &Path) -> Result<Self, Fault> {
+        if target.is_dir() {
+            return Err(Fault::TargetIsFolder);
+        }
+        let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let folder = folder.map_or_else(|| PathBuf::from("."), Path::to_owned);
+        if !folder.is_dir() {
+            return Err(Fault::NoFolder(folder));
+        }
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(".pdn-").suffix(".part");
+        #[cfg(unix)]
+        {
+            // As any new file, less what the umask takes; the default of temporary files is the owner alone.
+            use std::os::unix::fs::PermissionsExt;
+            builder.permissions(std::fs::Permissions::from_mode(0o666));
+        }
+        let file = builder.tempfile_in(folder).map_err(Fault::written)?;
+        Ok(Self { file, target: target.to_owned() })
+    }
+
+    /// Where it goes.
+    pub(crate) fn target(&self) -> &Path {
+        &self.target
+    }
+
+    /// Where it is until then.
+    pub(crate) fn path(&self) -> &Path {
+        self.file.path()
+    }
+
+    /// The file itself once more, for an encoder that wants to own it.
+    pub(crate) fn handle(&self) -> Result<File, Fault> {
+        self.file.as_file().try_clone().map_err(Fault::written)
+    }
+
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), Fault> {
+        self.file.write_all(bytes).map_err(Fault::written)
+    }
+
+    /// Brings it to its place.
+    pub(crate) fn persist(self) -> Result<(), Fault> {
+        self.file.as_file().sync_all().map_err(Fault::written)?;
+        self.file.persist(&self.target).map_err(|e| Fault::written(e.error))?;
+        Ok(())
+    }
+}
+
+/// Checks, before any work, that a file of any kind can be written to this name.
+///
+/// # Errors
+/// [`Error`] names the file: it is a folder, or its folder does not exist or cannot be written in.
+pub fn check_writable(path: &Path) -> Result<(), Error> {
+    Aside::new(path).map(drop).map_err(Error::at(path))
+}
+
+/// Writes a file aside, then renames it into its place.
+///
+/// # Errors
+/// [`Error`] names the file; nothing is left behind.
+pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    let write = || {
+        let mut aside = Aside::new(path)?;
+        aside.write(bytes)?;
+        aside.persist()
+    };
+    write().map_err(Error::at(path))
+}

@@ -1,0 +1,161 @@
+//! Pictures written row by row, so that the whole of one need never be in memory.
+
+use crate::aside::Aside;
+use crate::png_rows::PngRows;
+use crate::whole::Whole;
+use crate::write::{Format, WriteOptions};
+use crate::{Error, Fault, tiff_head};
+use std::fs::File;
+use std::ops::Range;
+use std::path::Path;
+
+/// What is said of a picture before its rows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// Pixels in a row.
+    pub width: usize,
+    /// Rows.
+    pub height: usize,
+    /// Whether a pixel is one sample of grey, and not red, green and blue.
+    pub grey: bool,
+    /// Whether alpha follows as the last sample of each pixel: 0 is transparent, 255 opaque.
+    pub alpha: bool,
+    /// The ICC profile that the numbers are in.
+    pub icc: Option<Vec<u8>>,
+}
+
+/// Rows of about this many bytes are a band.
+const BAND: usize = 1 << 20;
+
+impl Header {
+    /// Samples of a pixel, 1 to 4.
+    pub fn samples(&self) -> usize {
+        let colours = if self.grey { 1 } else { 3 };
+        colours + usize::from(self.alpha)
+    }
+
+    /// Bytes of a row.
+    pub fn row_bytes(&self) -> usize {
+        self.width * self.samples()
+    }
+
+    /// Cuts rows into bands of about a mebibyte, from the first on.
+    pub fn bands(&self, rows: Range<usize>) -> impl Iterator<Item = Range<usize>> + use<> {
+        let tall = (BAND / self.row_bytes().max(1)).max(1);
+        let end = rows.end;
+        rows.step_by(tall).map(move |first| first..(first + tall).min(end))
+    }
+}
+
+/// Writes a picture whose rows come one after the other, from the top, into the format that its file's name ends in.
+///
+/// A PNG is compressed and a TIFF laid down as the rows come, which takes a few rows of memory. The encoders of JPEG and
+/// WebP want the whole: its 8-bit samples are gathered, and encoded by [`Self::finish`].
+///
+/// The file is written aside, and renamed into its place when it is finished; a writer that is dropped before leaves
+/// nothing behind.
+///
+/// ```
+/// use pdn_image::{Header, RowWriter, WriteOptions};
+///
+/// let path = std::env::temp_dir().join("ramp.png");
+/// let header = Header { width: 256, height: 64, grey: true, alpha: false, icc: None };
+/// let mut writer = RowWriter::create(&path, &header, &WriteOptions::default())?;
+/// for _ in 0..64 {
+///     writer.write_rows(&std::array::from_fn::<u8, 256, _>(|x| x as u8))?;
+/// }
+/// writer.finish()?;
+/// # Ok::<(), pdn_image::Error>(())
+/// ```
+pub struct RowWriter {
+    aside: Aside,
+    body: Body,
+    row_bytes: usize,
+    /// Rows that were given, and that there will be.
+    given: usize,
+    height: usize,
+}
+
+/// What becomes of rows.
+enum Body {
+    Png(Box<PngRows<File>>),
+    Tiff,
+    Whole(Whole),
+}
+
+impl RowWriter {
+    /// Begins a picture.
+    ///
+    /// # Errors
+    /// [`Error`] names the file: its format is not known, cannot hold the size or the provenance, its folder does not exist
+    /// or cannot be written in, or what comes before the rows cannot be written.
+    pub fn create(path: &Path, header: &Header, options: &WriteOptions) -> Result<Self, Error> {
+        let format = Format::from_path(path)?;
+        let provenance = options.provenance.as_ref();
+        let create = || {
+            format.check_size(header.width, header.height)?;
+            provenance.map_or(Ok(()), |provenance| provenance.check(format))?;
+            let mut aside = Aside::new(path)?;
+            let body = match format {
+                Format::Png => Body::Png(Box::new(PngRows::begin(aside.handle()?, header, provenance)?)),
+                Format::Tiff => {
+                    aside.write(&tiff_head::head(header, provenance)?)?;
+                    Body::Tiff
+                }
+                Format::Jpeg | Format::WebP => Body::Whole(Whole::new(format, header, options)),
+            };
+            Ok(Self { aside, body, row_bytes: header.row_bytes(), given: 0, height: header.height })
+        };
+        create().map_err(Error::at(path))
+    }
+
+    /// Writes the next rows: any number of whole ones, interleaved, of as many samples as the header says.
+    ///
+    /// # Errors
+    /// [`Error`] names the file: these are no whole rows or too many, JPEG is given transparency, or writing fails.
+    pub fn write_rows(&mut self, rows: &[u8]) -> Result<(), Error> {
+        self.take(rows).map_err(Error::at(self.aside.target()))
+    }
+
+    fn take(&mut self, rows: &[u8]) -> Result<(), Fault> {
+        if !rows.len().is_multiple_of(self.row_bytes) {
+            return Err(Fault::PartOfRow { found: rows.len(), row: self.row_bytes });
+        }
+        self.given += rows.len() / self.row_bytes;
+        if self.given > self.height {
+            return Err(Fault::Rows { found: self.given, expected: self.height });
+        }
+        match &mut self.body {
+            Body::Png(png) => png.write(rows),
+            Body::Tiff => self.aside.write(rows),
+            Body::Whole(whole) => whole.push(rows),
+        }
+    }
+
+    /// Where the rows are until the picture is finished: a file that this writer removes when it is dropped, and that a
+    /// program which ends without dropping it must remove itself.
+    pub fn unfinished(&self) -> &Path {
+        self.aside.path()
+    }
+
+    /// Ends the picture and brings it to its place.
+    ///
+    /// # Errors
+    /// [`Error`] names the file: rows are missing, or writing fails; nothing is left behind then.
+    pub fn finish(self) -> Result<(), Error> {
+        let Self { mut aside, body, given, height, .. } = self;
+        let target = aside.target().to_owned();
+        let finish = || {
+            if given != height {
+                return Err(Fault::Rows { found: given, expected: height });
+            }
+            match body {
+                Body::Png(png) => png.end()?,
+                Body::Tiff => {}
+                Body::Whole(whole) => aside.write(&whole.encoded()?)?,
+            }
+            aside.persist()
+        };
+        finish().map_err(Error::at(&target))
+    }
+}

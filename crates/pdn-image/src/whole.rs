@@ -1,0 +1,83 @@
+//! JPEG and WebP, whose encoders want the whole picture: its rows are gathered.
+
+use crate::write::{Format, WriteOptions};
+use crate::{Fault, Header};
+use image::codecs::jpeg::JpegEncoder;
+use image::{ExtendedColorType, ImageEncoder, ImageError};
+use image_webp::{ColorType, EncodingError, WebPEncoder};
+use std::fmt::Display;
+
+/// A picture that is being gathered.
+pub(crate) struct Whole {
+    header: Header,
+    options: WriteOptions,
+    /// Interleaved; for JPEG without alpha.
+    samples: Vec<u8>,
+    format: Format,
+}
+
+impl Whole {
+    /// A picture of a format, for which it was checked.
+    pub(crate) fn new(format: Format, header: &Header, options: &WriteOptions) -> Self {
+        Self { header: header.clone(), options: options.clone(), samples: Vec::new(), format }
+    }
+
+    pub(crate) fn push(&mut self, rows: &[u8]) -> Result<(), Fault> {
+        if self.format != Format::Jpeg || !self.header.alpha {
+            self.samples.extend_from_slice(rows);
+            return Ok(());
+        }
+        for pixel in rows.chunks_exact(self.header.samples()) {
+            let [colours @ .., 255] = pixel else { return Err(Fault::NoAlpha) };
+            self.samples.extend_from_slice(colours);
+        }
+        Ok(())
+    }
+
+    /// The bytes of the file.
+    pub(crate) fn encoded(self) -> Result<Vec<u8>, Fault> {
+        let failed = |e: &dyn Display| Fault::written(std::io::Error::other(e.to_string()));
+        match self.format {
+            Format::WebP => self.webp().map_err(|e| failed(&e)),
+            _ => {
+                let bytes = self.jpeg().map_err(|e| failed(&e))?;
+                match &self.options.provenance {
+                    None => Ok(bytes),
+                    Some(provenance) => provenance.in_jpeg(bytes).map_err(|e| failed(&e)),
+                }
+            }
+        }
+    }
+
+    fn jpeg(&self) -> Result<Vec<u8>, ImageError> {
+        let mut bytes = Vec::new();
+        let mut encoder = JpegEncoder::new_with_quality(&mut bytes, self.options.jpeg_quality.clamp(1, 100));
+        if let Some(icc) = &self.header.icc {
+            encoder.set_icc_profile(icc.clone()).map_err(ImageError::Unsupported)?;
+        }
+        let color = if self.header.grey { ExtendedColorType::L8 } else { ExtendedColorType::Rgb8 };
+        // Sizes fit: the limit of both formats is below 32 bits.
+        encoder.write_image(&self.samples, self.header.width as u32, self.header.height as u32, color)?;
+        Ok(bytes)
+    }
+
+    /// By the encoder that `image` has, which alone takes XMP.
+    fn webp(&self) -> Result<Vec<u8>, EncodingError> {
+        let color = match (self.header.grey, self.header.alpha) {
+            (true, false) => ColorType::L8,
+            (true, true) => ColorType::La8,
+            (false, false) => ColorType::Rgb8,
+            (false, true) => ColorType::Rgba8,
+        };
+        let mut bytes = Vec::new();
+        let mut encoder = WebPEncoder::new(&mut bytes);
+        if let Some(icc) = &self.header.icc {
+            encoder.set_icc_profile(icc.clone());
+        }
+        if let Some(provenance) = &self.options.provenance {
+            encoder.set_xmp_metadata(provenance.packet().into_bytes());
+        }
+        encoder.encode(&self.samples, self.header.width as u32, self.header.height as u32, color)?;
+        Ok(bytes)
+    }
+}
