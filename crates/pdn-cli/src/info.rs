@@ -95,8 +95,8 @@ fn lines(facts: &Value) -> Vec<(&'static str, String)> {
     lines.push((
         "reach",
         match number(&run["whole_picture"]) {
-            0 => format!("{} pixels around each: runs in tiles", run["receptive_radius"]),
-            n => format!("the whole picture ({n} global pools): cannot run in tiles"),
+            0 => format!("{} pixels around each: rows flow through", run["receptive_radius"]),
+            n => format!("the whole picture ({n} global pools): runs layer by layer"),
         },
     ));
     lines.retain(|(_, value)| !value.is_empty());

@@ -264,7 +264,7 @@ fn info_is_for_people_and_programs() {
     desk.edsr("edsr.safetensors");
     let said = desk.run(&["info", "edsr.safetensors"]);
     assert_eq!(said.code, Some(0), "{}", said.err);
-    for word in ["edsr.safetensors", "EDSR", "x2", "runs in tiles"] {
+    for word in ["edsr.safetensors", "EDSR", "x2", "rows flow through"] {
         assert!(said.out.contains(word), "{}", said.out);
     }
     let facts: serde_json::Value =

@@ -1,8 +1,8 @@
 //! Runs a network on the CPU.
 //!
 //! [`Plan`] is the compiled form: modules folded, convolutions fused with what follows them, kernels for the machine's
-//! instruction set, every core, large pictures in tiles with the same pixels. [`mod@reference`] is the plain one that
-//! everything is tested against.
+//! instruction set, every core, rows that flow through all layers. [`mod@reference`] is the plain one that everything is
+//! tested against.
 //!
 //! ```
 //! use pdn_engine::{Isa, Map, Plan, RunOptions};
@@ -31,7 +31,7 @@ mod run;
 mod schedule;
 mod sequence;
 mod step;
-mod tile;
+mod stream;
 
 pub use error::RunError;
 pub use pdn_kernels::{Isa, Precision, peak_flops};
@@ -39,4 +39,4 @@ pub use pixels::Pixels;
 pub use plan::Plan;
 pub use reference::Map;
 pub use regions::Region;
-pub use tile::{Piece, RunOptions};
+pub use stream::{Piece, RunOptions};

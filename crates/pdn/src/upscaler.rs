@@ -221,7 +221,7 @@ impl Upscaler {
 
     /// Enlarges a picture as [`Self::upscale`] does, and gives it a few rows at a time, from the top, interleaved as
     /// [`Self::header`] says: a [`RowWriter`](crate::RowWriter) takes them as they are. The whole is in memory, in 8 bits, only
-    /// where the options have the network run in tiles narrower than the picture. The first error of `give` ends the work, at
+    /// where the options have the network run in columns narrower than the picture. The first error of `give` ends the work, at
     /// the next step of the network, and is the one that is returned.
     ///
     /// ```
@@ -307,7 +307,7 @@ fn enlarge<E: From<Error>>(
     let numbers = Numbers::new(&picture, &format);
     let refused = Cell::new(false);
     let mut given = Ok(());
-    let run = plan.run_tiles(&numbers, options, &mut |done| progress(done) && !refused.get(), &mut |piece| {
+    let run = plan.run_rows(&numbers, options, &mut |done| progress(done) && !refused.get(), &mut |piece| {
         if given.is_ok() {
             given = rows.piece(&piece, &format);
             refused.set(given.is_err());

@@ -58,7 +58,7 @@ impl Plan {
     /// told the part done, 0 to 1, and says whether to go on.
     ///
     /// # Errors
-    /// As [`Plan::run_tiles`].
+    /// As [`Plan::run_rows`].
     pub fn run(
         &self,
         picture: &dyn Pixels,
@@ -69,7 +69,7 @@ impl Plan {
         let (_, height, width) = picture.size();
         let (channels, height, width) = (self.program.output.channels, height * scale, width * scale);
         let mut out = Map::new(channels, height, width, vec![0.0; channels * height * width]);
-        self.run_tiles(picture, options, progress, &mut |piece| {
+        self.run_rows(picture, options, progress, &mut |piece| {
             out.data.par_chunks_mut(width).enumerate().for_each(|(line, out)| {
                 let (c, y) = (line / height, line % height);
                 if piece.rows().contains(&y) {
@@ -87,7 +87,7 @@ impl Plan {
     /// [`RunError::Prompt`] where the network takes a prompt and none was set; [`RunError::Picture`] where the picture
     /// has no pixels or not three channels; [`RunError::Memory`] where it cannot be run within the limit;
     /// [`RunError::NotFinite`] where the output holds NaN or an infinity; [`RunError::Cancelled`].
-    pub fn run_tiles(
+    pub fn run_rows(
         &self,
         picture: &dyn Pixels,
         options: &RunOptions,
@@ -112,7 +112,7 @@ impl Plan {
     /// the time it took.
     ///
     /// # Errors
-    /// As [`Plan::run_tiles`].
+    /// As [`Plan::run_rows`].
     pub fn time_steps(
         &self,
         picture: &dyn Pixels,
@@ -129,7 +129,7 @@ impl Plan {
     /// extent at which the module works. Options and progress are as in [`Plan::run`].
     ///
     /// # Errors
-    /// As [`Plan::run_tiles`], and [`RunError::Regions`] where regions have prompts of their own: a mask is one prompt's.
+    /// As [`Plan::run_rows`], and [`RunError::Regions`] where regions have prompts of their own: a mask is one prompt's.
     pub fn masks(
         &self,
         picture: &dyn Pixels,
