@@ -293,29 +293,31 @@ impl<'a> Run<'a> {
         });
     }
 
-    /// The statistic of each channel. Rows are summed on their own and then in order, in float64, so that the result
-    /// depends neither on threads nor on how the rows were shared out.
+    /// The statistic of each channel. Rows are summed on their own and then in order, so that the result depends neither on
+    /// threads nor on how the rows were shared out.
     fn pool(&self, pool: Pool, input: Source) -> Vec<f32> {
-        let shape = self.shape(input);
-        let count = (self.rows(input).height * shape.width) as f64;
-        let mean = |f: &(dyn Fn(f64, usize) -> f64 + Sync)| {
-            let height = self.rows(input).height;
-            let sums: Vec<Vec<f64>> =
-                (0..height).into_par_iter().map(|y| sum_channels(self.blocks(input, y), shape, f)).collect();
-            let mut total = vec![0.0; shape.blocks * LANES];
-            sums.iter().for_each(|row| total.iter_mut().zip(row).for_each(|(t, s)| *t += s));
-            total.iter_mut().for_each(|t| *t /= count);
-            total
-        };
-        let means = mean(&|v, _| v);
+        let means = self.means(input, None);
         let values = match pool {
             Pool::Mean => means,
             Pool::Contrast => {
-                let variances = mean(&|v, lane| (v - means[lane]).powi(2));
+                let variances = self.means(input, Some(&means.iter().map(|mean| *mean as f32).collect::<Vec<_>>()));
                 variances.iter().zip(&means).map(|(variance, mean)| variance.sqrt() + mean).collect()
             }
         };
         values.into_iter().take(input.channels).map(|v| v as f32).collect()
+    }
+
+    /// The mean of each lane, or of the squares of what it differs from some means.
+    fn means(&self, input: Source, from: Option<&[f32]>) -> Vec<f64> {
+        let (shape, height) = (self.shape(input), self.rows(input).height);
+        let sums: Vec<Vec<f64>> = (0..height)
+            .into_par_iter()
+            .map(|y| sum_channels(self.plan.isa, self.blocks(input, y), shape, from))
+            .collect();
+        let mut total = vec![0.0; shape.blocks * LANES];
+        sums.iter().for_each(|row| total.iter_mut().zip(row).for_each(|(t, s)| *t += s));
+        total.iter_mut().for_each(|t| *t /= (height * shape.width) as f64);
+        total
     }
 
     /// Some rows of an operation's result.

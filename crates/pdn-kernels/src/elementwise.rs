@@ -51,21 +51,3 @@ fn each_with_its_channel(row: &[f32], shape: RowShape, channels: &[f32], out: &m
         }
     }
 }
-
-/// For each lane the sum over a row's pixels of `f(value, lane)`, in float64 and in the order of the pixels.
-///
-/// # Panics
-/// When the slice is not of the shape's length.
-pub fn sum_channels(row: &[f32], shape: RowShape, f: impl Fn(f64, usize) -> f64) -> Vec<f64> {
-    assert_eq!(row.len(), shape.len(), "a row of {shape:?}");
-    let mut sums = vec![0.0; shape.blocks * LANES];
-    for (block, sums) in sums.chunks_exact_mut(LANES).enumerate() {
-        for x in 0..shape.width {
-            let pixel = &row[shape.at(block, x)..][..LANES];
-            for (lane, (sum, v)) in sums.iter_mut().zip(pixel).enumerate() {
-                *sum += f(f64::from(*v), block * LANES + lane);
-            }
-        }
-    }
-    sums
-}

@@ -26,10 +26,11 @@ mod precision;
 mod product;
 mod row;
 mod store;
+mod sum;
 mod winograd;
 
 pub use conv::Conv;
-pub use elementwise::{add_scaled, multiply_channels, prelu_channels, scale_and_add, sum_channels};
+pub use elementwise::{add_scaled, multiply_channels, prelu_channels, scale_and_add};
 pub use isa::Isa;
 pub use mask::{FoldedMask, MaskScale, mask_row};
 pub use peak::peak_flops;
@@ -38,6 +39,7 @@ pub use precision::Precision;
 pub use product::add_product;
 pub use row::{Input, LANES, RowShape};
 pub use store::Store;
+pub use sum::sum_channels;
 
 /// An activation that is applied as a row is stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
