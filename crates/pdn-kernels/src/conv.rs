@@ -3,7 +3,7 @@
 use crate::amx::{AmxConv, Products};
 use crate::direct::Direct;
 use crate::store::{Store, Writer};
-use crate::winograd::{STEP, WinogradRows};
+use crate::winograd::{FewOutputs, STEP, WinogradRows};
 use crate::{Input, Isa, LANES, Precision, RowShape};
 
 /// The largest side of a kernel.
@@ -21,6 +21,7 @@ pub struct Conv {
 enum Method {
     Direct(Direct),
     Winograd(WinogradRows),
+    Few(FewOutputs),
     Amx(AmxConv),
 }
 
@@ -92,6 +93,7 @@ impl Conv {
             Precision::Bf16x2 => Method::Amx(AmxConv::new(kernel, bias, shape, Products::Three)),
             Precision::Bf16 => Method::Amx(AmxConv::new(kernel, bias, shape, Products::One)),
             Precision::F32 if WinogradRows::pays(shape) => Method::Winograd(WinogradRows::new(kernel, bias, shape)),
+            Precision::F32 if FewOutputs::pays(shape) => Method::Few(FewOutputs::new(kernel, bias, shape)),
             Precision::F32 => Method::Direct(Direct::new(kernel, bias, shape)),
         };
         Self { shape, method }
@@ -121,7 +123,7 @@ impl Conv {
     pub fn group(&self) -> usize {
         match self.method {
             Method::Direct(_) => 1,
-            Method::Winograd(_) => STEP,
+            Method::Winograd(_) | Method::Few(_) => STEP,
             Method::Amx(_) => Self::most_rows(Precision::Bf16),
         }
     }
@@ -151,6 +153,7 @@ impl Conv {
         match &self.method {
             Method::Direct(direct) => direct.bytes(),
             Method::Winograd(winograd) => winograd.bytes(),
+            Method::Few(few) => few.bytes(),
             Method::Amx(amx) => amx.bytes(),
         }
     }
@@ -178,6 +181,8 @@ impl Conv {
             Method::Direct(direct) => unsafe { direct.row(isa, &input, &writer) },
             // SAFETY: as above.
             Method::Winograd(winograd) => unsafe { winograd.rows(isa, &input, rows, &writer) },
+            // SAFETY: as above.
+            Method::Few(few) => unsafe { few.rows(isa, &input, rows, &writer) },
         }
     }
 }

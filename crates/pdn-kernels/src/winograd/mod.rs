@@ -9,6 +9,7 @@
 //! transformed, multiplied and transformed back, so that it stays in the second cache; the kernel passes through it once
 //! for each strip. The gradient of the kernel is the gradient of the same formula: `Gᵀ [Σ (A dy Aᵀ) ⊙ (Bᵀ d B)] G`.
 
+mod few;
 mod pixels;
 mod product;
 mod rows;
@@ -17,6 +18,7 @@ mod transform;
 use crate::lanes::{self, Kernel, Lanes};
 use crate::planar::{PlanarConv, PlanarStore};
 use crate::{Isa, LANES};
+pub(crate) use few::FewOutputs;
 use pixels::{Pixels, cut, with_scratch};
 use product::{Product, Sums};
 pub(crate) use rows::WinogradRows;

@@ -129,7 +129,7 @@ impl HalfBack {
 }
 
 /// G along one side, of every lane.
-fn kernel_side([a, b, c]: [[f32; LANES]; 3]) -> [[f32; LANES]; SIDE] {
+pub(super) fn kernel_side([a, b, c]: [[f32; LANES]; 3]) -> [[f32; LANES]; SIDE] {
     let mut out = [[0.0; LANES]; SIDE];
     // A loop that the compiler makes vectors of; it does not of closures.
     for i in 0..LANES {
@@ -150,7 +150,7 @@ fn kernel_side([a, b, c]: [[f32; LANES]; 3]) -> [[f32; LANES]; SIDE] {
 /// # Safety
 /// As for [`Lanes`].
 #[inline(always)]
-unsafe fn input<V: Lanes>(d: [V; SIDE]) -> [V; SIDE] {
+pub(super) unsafe fn input<V: Lanes>(d: [V; SIDE]) -> [V; SIDE] {
     // SAFETY: this function's contract.
     unsafe {
         let (near, far) = (V::splat(NEAR), V::splat(FAR));
@@ -176,7 +176,7 @@ unsafe fn input<V: Lanes>(d: [V; SIDE]) -> [V; SIDE] {
 /// # Safety
 /// As for [`Lanes`].
 #[inline(always)]
-unsafe fn output<V: Lanes>(m: [V; SIDE]) -> [V; STEP] {
+pub(super) unsafe fn output<V: Lanes>(m: [V; SIDE]) -> [V; STEP] {
     // SAFETY: this function's contract.
     unsafe {
         let (a, b) = (m[1].plus(m[2]), m[1].minus(m[2]));

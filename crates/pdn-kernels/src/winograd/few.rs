@@ -1,0 +1,213 @@
+//! A 3x3 convolution to five outputs or fewer, such as every network's last: F(4, 3) along rows alone.
+//!
+//! Most lanes would be empty, so the three columns of the kernel share them, lane `kx * outputs + output` holding each, and are
+//! added afterwards. Then half the products are saved by the transform of rows: six places give four rows' sums over inputs
+//! and columns, where the direct sum takes twelve. Of pixels side by side none depends on another.
+
+use super::transform::{input, kernel_side, output};
+use super::{SIDE, STEP, load, store};
+use crate::conv::ConvShape;
+use crate::lanes::{self, Kernel, Lanes};
+use crate::store::Writer;
+use crate::{Input, Isa, LANES};
+use std::cell::RefCell;
+use std::mem::MaybeUninit;
+
+/// The most pixels of a tile.
+const PIXELS: usize = 14;
+
+/// A kernel and bias, transformed along rows.
+#[derive(Clone, Debug)]
+pub(crate) struct FewOutputs {
+    shape: ConvShape,
+    /// `[place][input][16]`.
+    kernel: Vec<f32>,
+    bias: [f32; LANES],
+    /// 1 in the lanes that are outputs, else 0.
+    lanes: [f32; LANES],
+}
+
+impl FewOutputs {
+    /// Whether it can, and pays.
+    pub(crate) fn pays(ConvShape { inputs, outputs, side, shuffle }: ConvShape) -> bool {
+        side == 3 && shuffle == 1 && outputs * side <= LANES && inputs >= LANES
+    }
+
+    /// Transforms a kernel `[out, in, 3, 3]`.
+    pub(crate) fn new(kernel: &[f32], bias: &[f32], shape: ConvShape) -> Self {
+        let ConvShape { inputs, outputs, .. } = shape;
+        let mut laid = vec![0.0; SIDE * inputs * LANES];
+        for input in 0..inputs {
+            let row = |ky: usize| {
+                std::array::from_fn(|lane| match (lane / outputs, lane % outputs) {
+                    (kx, output) if kx < 3 => kernel[((output * inputs + input) * 3 + ky) * 3 + kx],
+                    _ => 0.0,
+                })
+            };
+            for (place, lanes) in kernel_side([row(0), row(1), row(2)]).iter().enumerate() {
+                laid[(place * inputs + input) * LANES..][..LANES].copy_from_slice(lanes);
+            }
+        }
+        let filled = |value: &dyn Fn(usize) -> f32| std::array::from_fn(|i| if i < outputs { value(i) } else { 0.0 });
+        Self { shape, kernel: laid, bias: filled(&|i| bias[i]), lanes: filled(&|_| 1.0) }
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        size_of_val(&*self.kernel) + size_of_val(&self.bias) + size_of_val(&self.lanes)
+    }
+
+    /// Convolves a group of rows.
+    ///
+    /// # Safety
+    /// `input` is six rows of the inputs, padded by one pixel at least; the writer has `rows` rows of the outputs, and skips
+    /// so many that a group's four are not exceeded.
+    pub(crate) unsafe fn rows(&self, isa: Isa, input: &Input, rows: usize, writer: &Writer) {
+        thread_local! {
+            static SCRATCH: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+        }
+        SCRATCH.with_borrow_mut(|scratch| {
+            let len = SIDE * input.shape.blocks * PIXELS * LANES;
+            if scratch.len() < len {
+                scratch.resize(len, 0.0);
+            }
+            let job = Group { conv: self, input, rows, writer, transformed: scratch };
+            // SAFETY: this function's contract is the job's; the scratch is as long as it says.
+            unsafe { lanes::run(isa, job) };
+        });
+    }
+}
+
+/// A group of rows to convolve. Reads pixels from one left of the first to one right of the last of the six rows of every
+/// block of inputs. `transformed` has room for [`PIXELS`] pixels of them at each of six places.
+struct Group<'a> {
+    conv: &'a FewOutputs,
+    input: &'a Input<'a>,
+    rows: usize,
+    writer: &'a Writer<'a>,
+    /// `[place][block][pixel][16]`.
+    transformed: &'a mut [f32],
+}
+
+impl Kernel for Group<'_> {
+    #[inline(always)]
+    unsafe fn run<V: Lanes>(mut self) {
+        let mut x = 0;
+        // SAFETY: every tile gives pixels of the row.
+        unsafe {
+            if V::PIXELS >= PIXELS {
+                self.tiles::<V, PIXELS>(&mut x);
+            }
+            self.tiles::<V, 6>(&mut x);
+            self.tiles::<V, 3>(&mut x);
+        }
+    }
+}
+
+/// Sums of a tile: `[row or place][pixel][16]`, and a pixel of zeros that is read beyond the last.
+type Sums<const N: usize> = MaybeUninit<[[[f32; LANES]; PIXELS + 1]; N]>;
+
+/// Numbers from one row or place to the next.
+const ROW: usize = (PIXELS + 1) * LANES;
+
+impl Group<'_> {
+    /// As many tiles of `P` pixels as fit from `x`, each giving `P - 2`.
+    ///
+    /// # Safety
+    /// As [`Kernel::run`].
+    #[inline(always)]
+    unsafe fn tiles<V: Lanes, const P: usize>(&mut self, x: &mut usize) {
+        while *x + P - 2 <= self.input.shape.width {
+            // SAFETY: the tile's results are inside the row, and so its pixels inside the padded one.
+            unsafe {
+                self.transform::<V, P>(*x);
+                let rows = self.sums::<V, P>();
+                self.store::<V, P>(*x, &rows);
+            }
+            *x += P - 2;
+        }
+    }
+
+    /// Transforms `P` pixels from one left of `x` on.
+    ///
+    /// # Safety
+    /// As [`Self::tiles`].
+    #[inline(always)]
+    unsafe fn transform<V: Lanes, const P: usize>(&mut self, x: usize) {
+        let shape = self.input.shape;
+        let place = shape.blocks * P * LANES;
+        for block in 0..shape.blocks {
+            let (rows, offset) = self.input.block(block);
+            for p in 0..P {
+                let at = offset + (shape.pad + x + p - 1) * LANES;
+                // SAFETY: the pixel is inside the padded rows; the scratch has room for it at six places.
+                unsafe {
+                    let mut numbers = [V::splat(0.0); SIDE];
+                    for (number, row) in numbers.iter_mut().zip(rows) {
+                        *number = V::load(row.as_ptr().add(at));
+                    }
+                    let to = self.transformed.as_mut_ptr().add((block * P + p) * LANES);
+                    store(input(numbers), to, place);
+                }
+            }
+        }
+    }
+
+    /// The products of the transformed pixels, transformed back: the sums over inputs of each of four rows.
+    ///
+    /// # Safety
+    /// As [`Self::tiles`].
+    #[inline(always)]
+    unsafe fn sums<V: Lanes, const P: usize>(&self) -> Sums<STEP> {
+        let ConvShape { inputs, .. } = self.conv.shape;
+        let (mut places, mut rows) = (Sums::<SIDE>::uninit(), Sums::<STEP>::uninit());
+        let (places, to) = (places.as_mut_ptr().cast::<f32>(), rows.as_mut_ptr().cast::<f32>());
+        // SAFETY: this function's contract: six places of every block's `P` pixels, and of the kernel of every input.
+        unsafe {
+            for place in 0..SIDE {
+                let mut kernel = self.conv.kernel.as_ptr().add(place * inputs * LANES);
+                let mut sums = [V::splat(0.0); P];
+                for block in 0..self.input.shape.blocks {
+                    let at = (place * self.input.shape.blocks + block) * P * LANES;
+                    let mut pixel = self.transformed.as_ptr().add(at);
+                    for _ in 0..LANES.min(inputs - block * LANES) {
+                        let weights = V::load(kernel);
+                        for (p, sum) in sums.iter_mut().enumerate() {
+                            *sum = sum.plus_product(weights, V::splat(*pixel.add(p * LANES)));
+                        }
+                        kernel = kernel.add(LANES);
+                        pixel = pixel.add(1);
+                    }
+                }
+                store(sums, places.add(place * ROW), LANES);
+            }
+            for p in 0..P {
+                store(output(load::<V, SIDE>(places.add(p * LANES), ROW)), to.add(p * LANES), ROW);
+            }
+            store([V::splat(0.0); STEP], to.add(P * LANES), ROW);
+        }
+        rows
+    }
+
+    /// Adds each output's three columns from the lanes of three neighbouring pixels, and stores the rows.
+    ///
+    /// # Safety
+    /// As [`Self::tiles`].
+    #[inline(always)]
+    unsafe fn store<V: Lanes, const P: usize>(&self, x: usize, rows: &Sums<STEP>) {
+        let FewOutputs { shape, bias, lanes, .. } = self.conv;
+        let skip = self.writer.store.skip;
+        // SAFETY: the `P` pixels of four rows and one more were written, of which at most the last lane is read; the pixels
+        // that are written are inside the row.
+        unsafe {
+            let (bias, lanes) = (V::load(bias.as_ptr()), V::load(lanes.as_ptr()));
+            for row in 0..self.rows {
+                let sums = rows.as_ptr().cast::<f32>().add((skip + row) * ROW);
+                for i in 0..P - 2 {
+                    let [left, middle, right] = [0, 1, 2].map(|kx| sums.add((i + kx) * LANES + kx * shape.outputs));
+                    let sum = V::load(left).plus(V::load(middle)).plus(V::load(right));
+                    self.writer.put(row, 0, x + i, bias.plus_product(sum, lanes));
+                }
+            }
+        }
+    }
+}
