@@ -6,7 +6,7 @@
 //! zero pixels on either side: `[block][pad + width + pad][16]`. Sixteen lanes are one AVX-512 register or two AVX2
 //! registers, so one layout serves every instruction set; rows are contiguous, so threads can share a map by rows; and
 //! the lanes of a pixel are its channels, so what a pixel becomes does not depend on where in a row it stands. Training
-//! keeps its maps as autodiff frameworks do: see [`PlanarConv`].
+//! keeps its maps as autodiff frameworks do: see [`PixelConv`].
 //!
 //! # Safety
 //!
@@ -20,10 +20,11 @@ mod isa;
 mod lanes;
 mod mask;
 mod peak;
-mod planar;
+mod pixels;
 mod product;
 mod row;
 mod store;
+mod transpose;
 mod winograd;
 
 pub use conv::Conv;
@@ -31,10 +32,11 @@ pub use elementwise::{add_scaled, multiply_channels, prelu_channels, scale_and_a
 pub use isa::Isa;
 pub use mask::{MaskScale, mask_row};
 pub use peak::peak_flops;
-pub use planar::{PlanarConv, PlanarKernel, PlanarStore};
+pub use pixels::{PixelConv, PixelKernel, PixelMap, PixelStore};
 pub use product::add_product;
 pub use row::{LANES, RowShape};
 pub use store::Store;
+pub use transpose::transpose;
 
 /// An activation that is applied as a row is stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
