@@ -165,9 +165,12 @@ pub(super) fn kernel_gradient(
         for image in 0..images {
             let padded = pad(conv, few_map, few, image, &mut &mut *padded_room);
             for y in 0..height {
-                read_row(many_map, (image * height + y) * width * many, row);
-                for (block, pixel) in block.chunks_exact_mut(lanes).zip(row.chunks_exact(many)) {
-                    block[..many].copy_from_slice(pixel);
+                let mut b = row_of(many_map, (image * height + y) * width * many, row);
+                if lanes > many {
+                    for (block, pixel) in block.chunks_exact_mut(lanes).zip(b.chunks_exact(many)) {
+                        block[..many].copy_from_slice(pixel);
+                    }
+                    b = &*block;
                 }
                 for tap_row in 0..side {
                     run(
@@ -179,13 +182,13 @@ pub(super) fn kernel_gradient(
                             a: &padded[(y + tap_row) * pitch..][..pitch],
                             a_row: 1,
                             a_depth: few,
-                            b: block,
+                            b,
                             c: &mut sums[tap_row * side * few * lanes..][..side * few * lanes],
                             sums: Sums::Onto,
                         },
                     );
                 }
-                read_row(dy, (image * height + y) * width * outputs, results);
+                let results = row_of(dy, (image * height + y) * width * outputs, results);
                 for pixel in results.chunks_exact(outputs) {
                     bias.iter_mut().zip(pixel).for_each(|(bias, v)| *bias += v);
                 }
@@ -223,6 +226,15 @@ fn pad<'a>(conv: &PixelConv, map: PixelMap, channels: usize, image: usize, scrat
         read_row(map, (image * height + row) * width * channels, to);
     }
     padded
+}
+
+/// A row of a map, where it stands or read to `room`.
+fn row_of<'a>(map: PixelMap<'a>, first: usize, room: &'a mut [f32]) -> &'a [f32] {
+    if map.positive.is_none() {
+        return &map.numbers[first..][..room.len()];
+    }
+    read_row(map, first, room);
+    room
 }
 
 /// Reads a row of a map.
