@@ -82,19 +82,23 @@ impl<'a> View<'a> {
             let first = first + column * stride as isize;
             let inside = self.places.inside::<N>(column);
             if inside.len() == N && count == LANES {
-                let first = first as usize;
-                match self.map.positive {
-                    None => {
-                        for (i, pixel) in pixels.iter_mut().enumerate() {
-                            *pixel = V::load(self.map.numbers.as_ptr().add(first + i * stride));
-                        }
+                for (i, pixel) in pixels.iter_mut().enumerate() {
+                    let at = (first + (i * stride) as isize) as usize;
+                    *pixel = V::load(self.map.numbers.as_ptr().add(at));
+                    if let Some(positive) = self.map.positive {
+                        *pixel = pixel.where_positive(V::load(positive.as_ptr().add(at)));
                     }
-                    Some(positive) => {
-                        for (i, pixel) in pixels.iter_mut().enumerate() {
-                            let at = first + i * stride;
-                            let numbers = V::load(self.map.numbers.as_ptr().add(at));
-                            *pixel = numbers.where_positive(V::load(positive.as_ptr().add(at)));
-                        }
+                }
+            } else if count == LANES {
+                // The loop is unrolled, and chooses without a branch.
+                static ZEROS: [f32; LANES] = [0.0; LANES];
+                for (i, pixel) in pixels.iter_mut().enumerate() {
+                    let at = first + (i * stride) as isize;
+                    let outside = !inside.contains(&i);
+                    let from = |map: &[f32]| if outside { ZEROS.as_ptr() } else { map.as_ptr().wrapping_offset(at) };
+                    *pixel = V::load(from(self.map.numbers));
+                    if let Some(positive) = self.map.positive {
+                        *pixel = pixel.where_positive(V::load(from(positive)));
                     }
                 }
             } else {
