@@ -359,21 +359,25 @@ impl<B: Convolve + ConvolveBack, C: CheckpointStrategy> Convolve for Autodiff<B,
                     stored.add.set();
                 }
                 let back = Back { dy, y, shuffle: stored.shuffle };
-                if let Some(node) = to_x {
-                    let before = stored.x.get().then(|| gradients.consume::<B>(&node));
-                    let dx = B::input_gradient(kernel.clone(), back.clone(), before.clone());
-                    before.into_iter().for_each(B::leave);
+                let before = to_x.as_ref().filter(|_| stored.x.get()).map(|node| gradients.consume::<B>(node));
+                // Together, so that one fills the threads where the other does not.
+                let (dx, found) = rayon::join(
+                    || to_x.is_some().then(|| B::input_gradient(kernel.clone(), back.clone(), before.clone())),
+                    || {
+                        let wanted = to_kernel.is_some() || to_bias.is_some();
+                        wanted.then(|| B::kernel_gradients(x.clone(), kernel.clone(), back.clone()))
+                    },
+                );
+                if let Some((node, dx)) = to_x.zip(dx) {
                     gradients.register::<B>(node.id, dx);
                     stored.x.set();
                 }
-                if to_kernel.is_some() || to_bias.is_some() {
-                    let found = B::kernel_gradients(x.clone(), kernel, back.clone());
-                    for (node, gradient) in [to_kernel, to_bias].into_iter().zip(found) {
-                        if let Some(node) = node {
-                            gradients.register::<B>(node.id, gradient);
-                        }
+                for (node, gradient) in [to_kernel, to_bias].into_iter().zip(found.into_iter().flatten()) {
+                    if let Some(node) = node {
+                        gradients.register::<B>(node.id, gradient);
                     }
                 }
+                before.into_iter().for_each(B::leave);
                 [Some(x), Some(back.dy), back.y].into_iter().flatten().for_each(B::leave);
             }
         }

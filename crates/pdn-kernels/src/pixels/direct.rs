@@ -126,6 +126,9 @@ impl Direct {
                     for j in 0..side {
                         let (from, to) = (j.saturating_sub(edge), edge.saturating_sub(j));
                         let count = width.saturating_sub(from.max(to));
+                        if count == 0 {
+                            continue;
+                        }
                         let tap = (i * side + j) * outputs;
                         let products = products[from * lanes..].chunks_exact(lanes);
                         for (y, products) in y[to * outputs..].chunks_exact_mut(outputs).zip(products).take(count) {

@@ -367,6 +367,13 @@ mod tests {
     }
 
     #[test]
+    fn a_kernel_may_be_wider_than_the_map() {
+        for (inputs, outputs) in [(1, 16), (16, 1)] {
+            check(inputs, outputs, 2, 1, 1, 1, 1e-5).unwrap();
+        }
+    }
+
+    #[test]
     fn a_shuffle_is_the_convolution_s_with_its_pixels_exchanged() {
         for r in [2, 3] {
             let conv = PixelConv { inputs: 20, outputs: 16 * r * r, side: 3, images: 2, height: 5, width: 7 };
