@@ -4,7 +4,7 @@
 //!     cargo bench -p pdn-kernels
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use pdn_kernels::{Conv, Input, Isa, PlanarConv, PlanarKernel, PlanarStore, Precision, RowShape, Store};
+use pdn_kernels::{Conv, Input, Isa, PixelConv, PixelKernel, PixelMap, PixelStore, Precision, RowShape, Store};
 
 fn convolve(criterion: &mut Criterion) {
     // The body of EDSR-baseline, its second upsampling, its last convolution, and a 1x1.
@@ -68,18 +68,18 @@ fn train(criterion: &mut Criterion) {
     for (channels, images, extent) in [(64, 1, 48), (192, 32, 6)] {
         let name = format!("training, {channels} to {channels}, 3x3, {images} of {extent}x{extent}");
         let mut group = criterion.benchmark_group(name);
-        let conv = PlanarConv { inputs: channels, outputs: channels, side: 3, images, height: extent, width: extent };
+        let conv = PixelConv { inputs: channels, outputs: channels, side: 3, images, height: extent, width: extent };
         group.throughput(Throughput::Elements((channels * channels * 9 * images * extent * extent) as u64));
         let x = vec![0.5; images * channels * extent * extent];
         let mut y = x.clone();
-        let mut gradient = vec![0.01; channels * channels * 9];
-        let kernel = PlanarKernel::new(&gradient, channels, channels, 3);
+        let mut gradients = vec![0.0; conv.gradients_len()];
+        let kernel = PixelKernel::new(&vec![0.01; channels * channels * 9], channels, channels, 3, 1);
         for isa in Isa::available() {
             group.bench_function(BenchmarkId::new("forward", isa), |b| {
-                b.iter(|| conv.forward(isa, &x, &kernel, PlanarStore::default(), &mut y));
+                b.iter(|| conv.forward(isa, PixelMap::new(&x), &kernel, PixelStore::default(), &mut y));
             });
-            group.bench_function(BenchmarkId::new("kernel gradient", isa), |b| {
-                b.iter(|| conv.kernel_gradient(isa, &x, &y, &mut gradient));
+            group.bench_function(BenchmarkId::new("gradients", isa), |b| {
+                b.iter(|| conv.gradients(isa, PixelMap::new(&x), PixelMap::new(&y), &mut gradients));
             });
         }
         group.finish();

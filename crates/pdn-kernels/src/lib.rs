@@ -6,7 +6,7 @@
 //! zero pixels on either side: `[block][pad + width + pad][16]`. Sixteen lanes are one AVX-512 register or two AVX2
 //! registers, so one layout serves every instruction set; rows are contiguous, so threads can share a map by rows; and
 //! the lanes of a pixel are its channels, so what a pixel becomes does not depend on where in a row it stands. Training
-//! keeps its maps as autodiff frameworks do: see [`PlanarConv`].
+//! keeps its maps as autodiff frameworks do: see [`PixelConv`].
 //!
 //! # Safety
 //!
@@ -21,12 +21,13 @@ mod isa;
 mod lanes;
 mod mask;
 mod peak;
-mod planar;
+mod pixels;
 mod precision;
 mod product;
 mod row;
 mod store;
 mod sum;
+mod transpose;
 mod winograd;
 
 pub use conv::Conv;
@@ -34,12 +35,13 @@ pub use elementwise::{add_scaled, multiply_channels, prelu_channels, scale_and_a
 pub use isa::Isa;
 pub use mask::{FoldedMask, MaskScale, mask_row};
 pub use peak::peak_flops;
-pub use planar::{PlanarConv, PlanarKernel, PlanarStore};
+pub use pixels::{PixelConv, PixelKernel, PixelMap, PixelStore};
 pub use precision::Precision;
 pub use product::add_product;
 pub use row::{Input, LANES, RowShape};
 pub use store::Store;
 pub use sum::sum_channels;
+pub use transpose::transpose;
 
 /// An activation that is applied as a row is stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

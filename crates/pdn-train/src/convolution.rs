@@ -1,123 +1,264 @@
 //! This project's convolution as burn's on the CPU, with its own way back.
 //!
-//! Maps are `[images, channels, height, width]`, kernels `[sets, out, in, side, side]` and biases `[sets, out]`: one set for
-//! all images, or one for each, as a prompt mixes them. burn's own convolution took twice as long where it was measured.
+//! Convolutions read and write [`Pixels`]. Kernels are `[sets, out, in, side, side]` and biases `[sets, out]`: one set for all
+//! images, or one for each, as a prompt mixes them. What follows a convolution is done as it is stored, and on the way back
+//! as gradients are read: passes over memory would take as long as the work.
 
+use crate::memory;
 use burn::backend::autodiff::NodeId;
 use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, Dispatch, Flex, TensorMetadata, backend_extension};
-use burn::tensor::{DType, Shape, Tensor};
+use burn::tensor::Tensor;
 use burn_flex::FlexTensor;
-use pdn_kernels::{Isa, PlanarConv, PlanarKernel, PlanarStore};
+use pdn_kernels::{Isa, PixelConv, PixelKernel, PixelMap, PixelStore, transpose};
 use rayon::prelude::*;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Zero-padded convolution that keeps the extent: `x` is `[images, in, height, width]`, `kernel` `[sets, out, in, side,
-/// side]` with an odd side, `bias` `[sets, out]`, sets being 1 or the images.
-pub fn convolve(x: Tensor<4>, kernel: Tensor<5>, bias: Tensor<2>) -> Tensor<4> {
-    convolve_then(x, kernel, bias, Then::Nothing)
-}
-
-/// What follows a convolution and is done as it is stored, which saves a pass through memory on the way and another back.
+/// Maps whose channels stand side by side, `[images, height, width, channels]`.
 #[derive(Clone, Debug)]
-pub enum Then {
-    /// Nothing.
-    Nothing,
-    /// `max(y, 0)`.
-    Relu,
-    /// The sum with a map of the output's shape.
-    Add(Box<Tensor<4>>),
+pub struct Pixels {
+    map: Tensor<4>,
+    registered: Registered,
 }
 
-/// A convolution, and what follows it.
-pub fn convolve_then(x: Tensor<4>, kernel: Tensor<5>, bias: Tensor<2>, then: Then) -> Tensor<4> {
-    let (relu, add) = match then {
-        // A tensor of no numbers stands for none: a backend's operation takes tensors, not options.
-        Then::Nothing => (false, Tensor::zeros([0, 0, 0, 0], &bias.device())),
-        Then::Relu => (true, Tensor::zeros([0, 0, 0, 0], &bias.device())),
-        Then::Add(map) => (false, *map),
-    };
-    let [x, add] = [x, add].map(Tensor::into_dispatch);
-    Tensor::from_dispatch(Dispatch::convolve(x, kernel.into_dispatch(), bias.into_dispatch(), add, relu))
+/// Whether a gradient of a map was registered already on the way back, so that the next is added to it as it is stored.
+#[derive(Clone, Debug, Default)]
+struct Registered(Arc<AtomicBool>);
+
+impl Registered {
+    fn set(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    fn get(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Pixels {
+    /// Maps that have this layout.
+    pub fn new(map: Tensor<4>) -> Self {
+        Self { map, registered: Registered::default() }
+    }
+
+    /// From planes, `[images, channels, height, width]`.
+    pub fn of_planes(planes: Tensor<4>) -> Self {
+        let [images, channels, height, width] = planes.dims();
+        let pixels = exchange(planes.reshape([images, channels, height * width]));
+        Self::new(pixels.reshape([images, height, width, channels]))
+    }
+
+    /// To planes, `[images, channels, height, width]`.
+    pub fn planes(self) -> Tensor<4> {
+        let [images, height, width, channels] = self.map.dims();
+        exchange(self.map.reshape([images, height * width, channels])).reshape([images, channels, height, width])
+    }
+
+    /// `[images, height, width, channels]`.
+    pub fn dims(&self) -> [usize; 4] {
+        self.map.dims()
+    }
+
+    /// The maps, to be worked on in this layout.
+    pub fn map(self) -> Tensor<4> {
+        self.map
+    }
+}
+
+/// Rows and columns of `[images, rows, columns]` exchanged.
+fn exchange(x: Tensor<3>) -> Tensor<3> {
+    let [images, rows, columns] = x.dims();
+    if rows == 1 || columns == 1 {
+        return x.reshape([images, columns, rows]);
+    }
+    Tensor::from_dispatch(Dispatch::exchange(x.into_dispatch()))
+}
+
+/// What follows a convolution: `shuffle(max(y, 0) + add)`, each part if it is asked for.
+#[derive(Clone, Debug)]
+pub struct Then {
+    /// Whether negative numbers become zero.
+    pub relu: bool,
+    /// The sum with a map of what comes out.
+    pub add: Option<Pixels>,
+    /// Pixels a side that each pixel's channels become, which [`PixelConv::shuffles`] must allow; 1 for none.
+    pub shuffle: usize,
+}
+
+impl Then {
+    /// Nothing.
+    pub const NOTHING: Self = Self { relu: false, add: None, shuffle: 1 };
+    /// `max(y, 0)`.
+    pub const RELU: Self = Self { relu: true, ..Self::NOTHING };
+}
+
+/// Zero-padded convolution that keeps the extent: `x` has the channels `in`, `kernel` is `[sets, out, in, side, side]` with
+/// an odd side, `bias` `[sets, out]`, sets being 1 or the images.
+pub fn convolve(x: Pixels, kernel: Tensor<5>, bias: Tensor<2>, then: Then) -> Pixels {
+    let Then { relu, add, shuffle } = then;
+    // A tensor of no numbers stands for none: a backend's operation takes tensors, not options.
+    let add = add.unwrap_or_else(|| Pixels::new(Tensor::zeros([0, 0, 0, 0], &bias.device())));
+    let stored = Stored { relu, shuffle, x: x.registered, add: add.registered };
+    let [x, add] = [x.map, add.map].map(Tensor::into_dispatch);
+    let y = Dispatch::convolve(x, kernel.into_dispatch(), bias.into_dispatch(), add, stored);
+    Pixels::new(Tensor::from_dispatch(y))
+}
+
+/// How a convolution is stored, and what is known of its maps' gradients.
+#[derive(Clone, Debug)]
+pub struct Stored {
+    relu: bool,
+    shuffle: usize,
+    x: Registered,
+    add: Registered,
 }
 
 /// What the trainer asks of a backend beyond burn's own operations.
 #[backend_extension(Flex, Autodiff)]
 pub trait Convolve: Backend {
-    /// The convolution, where `relu` without its negative numbers, and with `add` added where it has any numbers.
+    /// The convolution, with `add` added where it has any numbers.
     fn convolve(
         x: FloatTensor<Self>,
         kernel: FloatTensor<Self>,
         bias: FloatTensor<Self>,
         add: FloatTensor<Self>,
-        relu: bool,
+        stored: Stored,
     ) -> FloatTensor<Self>;
-    /// The gradient before a ReLU, from its output and the gradient after it.
-    fn relu_gradient(y: FloatTensor<Self>, dy: FloatTensor<Self>) -> FloatTensor<Self>;
-    /// The gradient of the input, from that of the output.
-    fn input_gradient(kernel: FloatTensor<Self>, dy: FloatTensor<Self>) -> FloatTensor<Self>;
-    /// The gradient of the kernel, of the kernel's shape.
-    fn kernel_gradient(x: FloatTensor<Self>, kernel: FloatTensor<Self>, dy: FloatTensor<Self>) -> FloatTensor<Self>;
-    /// The gradient of the bias, of the bias's shape.
-    fn bias_gradient(bias: FloatTensor<Self>, dy: FloatTensor<Self>) -> FloatTensor<Self>;
+    /// `[images, rows, columns]` as `[images, columns, rows]`.
+    fn exchange(x: FloatTensor<Self>) -> FloatTensor<Self>;
 }
 
-/// Positions that one task should cover, so that small maps fill the lanes.
+/// The way back of [`Convolve`], from the gradient `dy` of what a convolution stored: with its `shuffle`, and through the ReLU
+/// that wrote `y` where there was one.
+trait ConvolveBack: Backend {
+    /// The gradient of the input, with `add` added.
+    fn input_gradient(
+        kernel: FloatTensor<Self>,
+        dy: Back<FloatTensor<Self>>,
+        add: Option<FloatTensor<Self>>,
+    ) -> FloatTensor<Self>;
+    /// The gradients of the kernel and the bias.
+    fn kernel_gradients(
+        x: FloatTensor<Self>,
+        kernel: FloatTensor<Self>,
+        dy: Back<FloatTensor<Self>>,
+    ) -> [FloatTensor<Self>; 2];
+    /// Takes back the memory of what nobody else holds.
+    fn leave(tensor: FloatTensor<Self>);
+}
+
+/// The gradient of what a convolution stored.
+#[derive(Clone, Debug)]
+struct Back<T> {
+    dy: T,
+    /// What a ReLU wrote.
+    y: Option<T>,
+    shuffle: usize,
+}
+
+impl Back<FlexTensor> {
+    fn contiguous(&self) -> Self {
+        let y = self.y.as_ref().map(FlexTensor::to_contiguous);
+        Self { dy: self.dy.to_contiguous(), y, shuffle: self.shuffle }
+    }
+
+    /// `[images, height, width, channels]` before the shuffle.
+    fn dims(&self) -> [usize; 4] {
+        let [images, height, width, channels] = self.dy.shape().dims();
+        let r = self.shuffle;
+        [images, height / r, width / r, channels * r * r]
+    }
+
+    fn map(&self) -> PixelMap<'_> {
+        PixelMap { numbers: numbers(&self.dy), positive: self.y.as_ref().map(numbers), shuffle: self.shuffle }
+    }
+}
+
+/// Positions that one task should cover, so that small maps fill a strip of tiles.
 const POSITIONS: usize = 2048;
 
 /// The shapes of one convolution over a batch.
 struct Batch {
-    conv: PlanarConv,
+    /// Of a task's group of images.
+    conv: PixelConv,
     sets: usize,
     images: usize,
 }
 
 impl Batch {
-    fn new(x: &Shape, kernel: &Shape) -> Self {
-        let [images, inputs, height, width] = x.dims();
-        let [sets, outputs, kernel_inputs, side, _] = kernel.dims();
+    fn new([images, height, width, inputs]: [usize; 4], [sets, outputs, kernel_inputs, side, _]: [usize; 5]) -> Self {
         assert_eq!(kernel_inputs, inputs, "channels of a convolution");
         assert!(sets == 1 || sets == images, "{sets} kernels for {images} images");
         // At least eight tasks where there are as many images, so that threads end together.
         let together = if sets == 1 { (POSITIONS / (height * width)).clamp(1, images.div_ceil(8)) } else { 1 };
-        Self { conv: PlanarConv { inputs, outputs, side, images: together, height, width }, sets, images }
+        Self { conv: PixelConv { inputs, outputs, side, images: together, height, width }, sets, images }
     }
 
     fn pixels(&self) -> usize {
         self.conv.height * self.conv.width
     }
 
-    /// Convolves `x` into `y` with the kernel of each set; what is stored is for the whole batch.
-    fn forward(&self, x: &[f32], kernels: &[PlanarKernel], store: PlanarStore, y: &mut [f32]) {
-        let conv = self.conv;
-        let (size_in, size_out) = (conv.inputs * self.pixels(), conv.outputs * self.pixels());
-        let xs = x.par_chunks(conv.images * size_in);
-        let ys = y.par_chunks_mut(conv.images * size_out);
-        ys.zip(xs).enumerate().for_each(|(at, (y, x))| {
-            let images = x.len() / size_in;
-            let set = if self.sets == 1 { 0 } else { at };
-            let bias = store.bias.map(|bias| &bias[set * conv.outputs..][..conv.outputs]);
-            let add = store.add.map(|add| &add[at * conv.images * size_out..][..y.len()]);
-            let store = PlanarStore { bias, add, ..store };
-            PlanarConv { images, ..conv }.forward(isa(), x, &kernels[set], store, y);
+    fn set(&self, task: usize) -> usize {
+        if self.sets == 1 { 0 } else { task }
+    }
+
+    /// The convolution of a task, and its part of a map of so many channels.
+    fn task<'a>(&self, task: usize, map: PixelMap<'a>, channels: usize) -> (PixelConv, PixelMap<'a>) {
+        let first = task * self.conv.images;
+        let images = self.conv.images.min(self.images - first);
+        let size = self.pixels() * channels;
+        let part = |numbers: &'a [f32]| &numbers[first * size..][..images * size];
+        let map = PixelMap { numbers: part(map.numbers), positive: map.positive.map(part), ..map };
+        (PixelConv { images, ..self.conv }, map)
+    }
+
+    /// Convolves `x` with the kernel of each set; what is stored is for the whole batch.
+    fn forward(&self, x: PixelMap, kernels: &[PixelKernel], store: PixelStore) -> Vec<f32> {
+        let size = self.pixels() * self.conv.outputs;
+        let mut y = memory::take(self.images * size);
+        y.par_chunks_mut((self.conv.images * size).max(1)).enumerate().for_each(|(task, y)| {
+            let (conv, x) = self.task(task, x, self.conv.inputs);
+            let bias = store.bias.map(|bias| &bias[self.set(task) * conv.outputs..][..conv.outputs]);
+            let add = store.add.map(|add| &add[task * self.conv.images * size..][..y.len()]);
+            conv.forward(isa(), x, &kernels[self.set(task)], PixelStore { bias, add, ..store }, y);
         });
+        y
+    }
+
+    /// The gradients of each set's kernel and bias, in lanes.
+    fn gradients(&self, x: PixelMap, dy: PixelMap) -> Vec<Vec<f32>> {
+        // Each task has its own sum, and they are added in their order: the same whatever the threads.
+        let parts: Vec<Vec<f32>> = (0..self.images.div_ceil(self.conv.images))
+            .into_par_iter()
+            .map(|task| {
+                let (conv, x) = self.task(task, x, self.conv.inputs);
+                let (_, dy) = self.task(task, dy, self.conv.outputs);
+                let mut part = memory::take(conv.gradients_len());
+                conv.gradients(isa(), x, dy, &mut part);
+                part
+            })
+            .collect();
+        if self.sets > 1 {
+            return parts;
+        }
+        let mut sum = memory::take(self.conv.gradients_len());
+        sum.par_chunks_mut(PASS).enumerate().for_each(|(at, sum)| {
+            sum.fill(0.0);
+            for part in &parts {
+                sum.iter_mut().zip(&part[at * PASS..]).for_each(|(sum, v)| *sum += v);
+            }
+        });
+        parts.into_iter().for_each(memory::leave);
+        vec![sum]
     }
 }
 
 /// Numbers that a pass over memory takes at a time.
-const PASS: usize = 1 << 14;
-
-/// A sum in sixteen parts, which the compiler makes lanes of.
-fn sum(numbers: &[f32]) -> f32 {
-    let mut lanes = [0.0_f32; 16];
-    let (whole, rest) = numbers.as_chunks::<16>();
-    for chunk in whole {
-        lanes.iter_mut().zip(chunk).for_each(|(lane, v)| *lane += v);
-    }
-    lanes.iter().sum::<f32>() + rest.iter().sum::<f32>()
-}
+const PASS: usize = 1 << 12;
 
 fn isa() -> Isa {
     static BEST: std::sync::LazyLock<Isa> = std::sync::LazyLock::new(Isa::best);
@@ -129,157 +270,149 @@ fn numbers(tensor: &FlexTensor) -> &[f32] {
     tensor.storage()
 }
 
+/// Lays out the kernel of each set.
+fn lay_out(kernel: &FlexTensor, each: impl Fn(&[f32]) -> PixelKernel + Send + Sync) -> Vec<PixelKernel> {
+    let sets = kernel.shape()[0];
+    let kernel = numbers(kernel);
+    kernel.par_chunks((kernel.len() / sets).max(1)).map(each).collect()
+}
+
 impl Convolve for Flex {
-    fn convolve(x: FlexTensor, kernel: FlexTensor, bias: FlexTensor, add: FlexTensor, relu: bool) -> FlexTensor {
-        let (x, kernel, bias) = (x.to_contiguous(), kernel.to_contiguous(), bias.to_contiguous());
-        let add = add.to_contiguous();
-        let batch = Batch::new(&x.shape(), &kernel.shape());
-        let PlanarConv { inputs, outputs, side, height, width, .. } = batch.conv;
-        let kernels: Vec<PlanarKernel> = numbers(&kernel)
-            .par_chunks(outputs * inputs * side * side)
-            .map(|kernel| PlanarKernel::new(kernel, outputs, inputs, side))
-            .collect();
-        let mut y = FlexTensor::empty(Shape::new([batch.images, outputs, height, width]), DType::F32);
+    fn convolve(x: FlexTensor, kernel: FlexTensor, bias: FlexTensor, add: FlexTensor, stored: Stored) -> FlexTensor {
+        let [x, kernel, bias, add] = [x, kernel, bias, add].map(|t| t.to_contiguous());
+        let [_, outputs, inputs, side, _]: [usize; 5] = kernel.shape().dims();
+        let batch = Batch::new(x.shape().dims(), kernel.shape().dims());
+        let Stored { relu, shuffle, .. } = stored;
+        let kernels = lay_out(&kernel, |kernel| PixelKernel::new(kernel, outputs, inputs, side, shuffle));
         let add = Some(numbers(&add)).filter(|add| !add.is_empty());
-        let store = PlanarStore { bias: Some(numbers(&bias)), relu, add };
-        batch.forward(numbers(&x), &kernels, store, y.storage_mut());
-        y
+        let store = PixelStore { bias: Some(numbers(&bias)), relu, add, shuffle };
+        let y = batch.forward(PixelMap::new(numbers(&x)), &kernels, store);
+        let PixelConv { height, width, .. } = batch.conv;
+        memory::tensor(y, [batch.images, height * shuffle, width * shuffle, outputs / (shuffle * shuffle)])
     }
 
-    fn relu_gradient(y: FlexTensor, dy: FlexTensor) -> FlexTensor {
-        let (y, dy) = (y.to_contiguous(), dy.to_contiguous());
-        let mut gradient = FlexTensor::empty(dy.shape(), DType::F32);
-        let out: &mut [f32] = gradient.storage_mut();
-        let parts = out.par_chunks_mut(PASS).zip(numbers(&y).par_chunks(PASS)).zip(numbers(&dy).par_chunks(PASS));
-        parts.for_each(|((out, y), dy)| {
-            for ((out, y), dy) in out.iter_mut().zip(y).zip(dy) {
-                *out = if *y > 0.0 { *dy } else { 0.0 };
-            }
-        });
-        gradient
-    }
-
-    fn input_gradient(kernel: FlexTensor, dy: FlexTensor) -> FlexTensor {
-        let (kernel, dy) = (kernel.to_contiguous(), dy.to_contiguous());
-        let [sets, outputs, inputs, side, _] = kernel.shape().dims();
-        let kernels: Vec<PlanarKernel> = numbers(&kernel)
-            .par_chunks(outputs * inputs * side * side)
-            .map(|kernel| PlanarKernel::transposed(kernel, outputs, inputs, side))
-            .collect();
-        let back = Batch::new(&dy.shape(), &Shape::new([sets, inputs, outputs, side, side]));
-        let PlanarConv { height, width, .. } = back.conv;
-        let mut dx = FlexTensor::empty(Shape::new([back.images, inputs, height, width]), DType::F32);
-        back.forward(numbers(&dy), &kernels, PlanarStore::default(), dx.storage_mut());
-        dx
-    }
-
-    fn kernel_gradient(x: FlexTensor, kernel: FlexTensor, dy: FlexTensor) -> FlexTensor {
-        let (x, dy) = (x.to_contiguous(), dy.to_contiguous());
-        let batch = Batch::new(&x.shape(), &kernel.shape());
-        let conv = batch.conv;
-        let size = conv.outputs * conv.inputs * conv.side * conv.side;
-        let xs = numbers(&x).par_chunks(conv.images * conv.inputs * batch.pixels());
-        let dys = numbers(&dy).par_chunks(conv.images * conv.outputs * batch.pixels());
-        // Each task has its own sum, and they are added in their order: the same whatever the threads.
-        let parts: Vec<Vec<f32>> = xs
-            .zip(dys)
-            .map(|(x, dy)| {
-                let mut part = vec![0.0; size];
-                let images = x.len() / (conv.inputs * batch.pixels());
-                PlanarConv { images, ..conv }.kernel_gradient(isa(), x, dy, &mut part);
-                part
-            })
-            .collect();
-        let mut gradient = FlexTensor::zeros(kernel.shape(), DType::F32);
-        let sums: &mut [f32] = gradient.storage_mut();
-        for (at, part) in parts.iter().enumerate() {
-            let set = if batch.sets == 1 { 0 } else { at };
-            for (sum, v) in sums[set * size..][..size].iter_mut().zip(part) {
-                *sum += v;
-            }
-        }
-        gradient
-    }
-
-    fn bias_gradient(bias: FlexTensor, dy: FlexTensor) -> FlexTensor {
-        let dy = dy.to_contiguous();
-        let [_, outputs, height, width] = dy.shape().dims();
-        let [sets, _] = bias.shape().dims();
-        let planes: Vec<f32> = numbers(&dy).par_chunks(height * width).map(sum).collect();
-        let mut gradient = FlexTensor::zeros(bias.shape(), DType::F32);
-        let sums: &mut [f32] = gradient.storage_mut();
-        for (at, sum) in planes.iter().enumerate() {
-            let set = if sets == 1 { 0 } else { at / outputs };
-            sums[set * outputs + at % outputs] += sum;
-        }
-        gradient
+    fn exchange(x: FlexTensor) -> FlexTensor {
+        let x = if x.is_contiguous() { x } else { x.to_contiguous() };
+        let [images, rows, columns] = x.shape().dims();
+        let mut y = memory::take(images * rows * columns);
+        let size = (rows * columns).max(1);
+        y.par_chunks_mut(size)
+            .zip(numbers(&x).par_chunks(size))
+            .for_each(|(y, x)| transpose(isa(), rows, columns, x, y));
+        memory::leave_tensor(x);
+        memory::tensor(y, [images, columns, rows])
     }
 }
 
-impl<B: Convolve, C: CheckpointStrategy> Convolve for Autodiff<B, C> {
+impl ConvolveBack for Flex {
+    fn input_gradient(kernel: FlexTensor, dy: Back<FlexTensor>, add: Option<FlexTensor>) -> FlexTensor {
+        let (kernel, dy, add) = (kernel.to_contiguous(), dy.contiguous(), add.map(|t| t.to_contiguous()));
+        let [sets, outputs, inputs, side, _] = kernel.shape().dims();
+        let kernels = lay_out(&kernel, |kernel| PixelKernel::transposed(kernel, outputs, inputs, side, dy.shuffle));
+        let back = Batch::new(dy.dims(), [sets, inputs, outputs, side, side]);
+        let store = PixelStore { add: add.as_ref().map(numbers), ..PixelStore::default() };
+        let dx = back.forward(dy.map(), &kernels, store);
+        memory::tensor(dx, [back.images, back.conv.height, back.conv.width, inputs])
+    }
+
+    fn kernel_gradients(x: FlexTensor, kernel: FlexTensor, dy: Back<FlexTensor>) -> [FlexTensor; 2] {
+        let (x, dy, shape) = (x.to_contiguous(), dy.contiguous(), kernel.shape().dims());
+        let [sets, outputs, inputs, side, _] = shape;
+        let batch = Batch::new(x.shape().dims(), shape);
+        let mut kernels = vec![0.0; shape.iter().product()];
+        let mut biases = vec![0.0; sets * outputs];
+        let parts = kernels.par_chunks_mut(outputs * inputs * side * side).zip(biases.par_chunks_mut(outputs));
+        let lanes = batch.gradients(PixelMap::new(numbers(&x)), dy.map());
+        parts.zip(lanes).for_each(|((kernel, bias), lanes)| {
+            batch.conv.kernel_and_bias(&lanes, dy.shuffle, kernel, bias);
+            memory::leave(lanes);
+        });
+        [memory::tensor(kernels, shape), memory::tensor(biases, [sets, outputs])]
+    }
+
+    fn leave(tensor: FlexTensor) {
+        memory::leave_tensor(tensor);
+    }
+}
+
+impl<B: Convolve + ConvolveBack, C: CheckpointStrategy> Convolve for Autodiff<B, C> {
     fn convolve(
         x: FloatTensor<Self>,
         kernel: FloatTensor<Self>,
         bias: FloatTensor<Self>,
         add: FloatTensor<Self>,
-        relu: bool,
+        stored: Stored,
     ) -> FloatTensor<Self> {
         #[derive(Debug)]
         struct ConvolveBackward;
-        impl<B: Convolve> Backward<B, 4> for ConvolveBackward {
-            /// The inputs, and the output of a ReLU.
-            type State = ([NodeId; 3], Option<FloatTensor<B>>);
+        impl<B: Convolve + ConvolveBack> Backward<B, 4> for ConvolveBackward {
+            /// The input and the kernel, how it was stored, and the output of a ReLU.
+            type State = ([NodeId; 2], Stored, Option<FloatTensor<B>>);
 
             fn backward(self, ops: Ops<Self::State, 4>, gradients: &mut Gradients, kept: &mut Checkpointer) {
                 let [to_x, to_kernel, to_bias, to_add] = ops.parents;
-                let mut dy = gradients.consume::<B>(&ops.node);
-                let (inputs, output) = ops.state;
-                let [x, kernel, bias]: [FloatTensor<B>; 3] = inputs.map(|input| kept.retrieve_node_output(input));
+                let dy = gradients.consume::<B>(&ops.node);
+                let (inputs, stored, y) = ops.state;
+                let [x, kernel]: [FloatTensor<B>; 2] = inputs.map(|input| kept.retrieve_node_output(input));
                 if let Some(node) = to_add {
                     gradients.register::<B>(node.id, dy.clone());
+                    stored.add.set();
                 }
-                if let Some(y) = output {
-                    dy = B::relu_gradient(y, dy);
+                let back = Back { dy, y, shuffle: stored.shuffle };
+                let before = to_x.as_ref().filter(|_| stored.x.get()).map(|node| gradients.consume::<B>(node));
+                // Together, so that one fills the threads where the other does not.
+                let (dx, found) = rayon::join(
+                    || to_x.is_some().then(|| B::input_gradient(kernel.clone(), back.clone(), before.clone())),
+                    || {
+                        let wanted = to_kernel.is_some() || to_bias.is_some();
+                        wanted.then(|| B::kernel_gradients(x.clone(), kernel.clone(), back.clone()))
+                    },
+                );
+                if let Some((node, dx)) = to_x.zip(dx) {
+                    gradients.register::<B>(node.id, dx);
+                    stored.x.set();
                 }
-                if let Some(node) = to_x {
-                    gradients.register::<B>(node.id, B::input_gradient(kernel.clone(), dy.clone()));
+                for (node, gradient) in [to_kernel, to_bias].into_iter().zip(found.into_iter().flatten()) {
+                    if let Some(node) = node {
+                        gradients.register::<B>(node.id, gradient);
+                    }
                 }
-                if let Some(node) = to_kernel {
-                    gradients.register::<B>(node.id, B::kernel_gradient(x, kernel, dy.clone()));
-                }
-                if let Some(node) = to_bias {
-                    gradients.register::<B>(node.id, B::bias_gradient(bias, dy));
-                }
+                before.into_iter().for_each(B::leave);
+                [Some(x), Some(back.dy), back.y].into_iter().flatten().for_each(B::leave);
             }
         }
         let nodes = [x.node(), kernel.node(), bias.node(), add.node()];
         match ConvolveBackward.prepare::<C>(nodes).compute_bound().stateful() {
             OpsKind::Tracked(mut prep) => {
-                let inputs = [prep.checkpoint(&x), prep.checkpoint(&kernel), prep.checkpoint(&bias)];
+                let inputs = [prep.checkpoint(&x), prep.checkpoint(&kernel)];
                 let [x, kernel, bias, add] = [x, kernel, bias, add].map(|t| t.into_primitive());
-                let y = B::convolve(x, kernel, bias, add, relu);
-                prep.finish((inputs, relu.then(|| y.clone())), y)
+                let y = B::convolve(x, kernel, bias, add, stored.clone());
+                let kept = stored.relu.then(|| y.clone());
+                prep.finish((inputs, stored, kept), y)
             }
             OpsKind::UnTracked(prep) => {
                 let [x, kernel, bias, add] = [x, kernel, bias, add].map(|t| t.into_primitive());
-                prep.finish(B::convolve(x, kernel, bias, add, relu))
+                prep.finish(B::convolve(x, kernel, bias, add, stored))
             }
         }
     }
 
-    fn relu_gradient(_: FloatTensor<Self>, _: FloatTensor<Self>) -> FloatTensor<Self> {
-        unreachable!("gradients are not differentiated again")
-    }
+    fn exchange(x: FloatTensor<Self>) -> FloatTensor<Self> {
+        #[derive(Debug)]
+        struct ExchangeBackward;
+        impl<B: Convolve> Backward<B, 1> for ExchangeBackward {
+            type State = ();
 
-    fn input_gradient(_: FloatTensor<Self>, _: FloatTensor<Self>) -> FloatTensor<Self> {
-        unreachable!("gradients are not differentiated again")
-    }
-
-    fn kernel_gradient(_: FloatTensor<Self>, _: FloatTensor<Self>, _: FloatTensor<Self>) -> FloatTensor<Self> {
-        unreachable!("gradients are not differentiated again")
-    }
-
-    fn bias_gradient(_: FloatTensor<Self>, _: FloatTensor<Self>) -> FloatTensor<Self> {
-        unreachable!("gradients are not differentiated again")
+            fn backward(self, ops: Ops<(), 1>, gradients: &mut Gradients, _: &mut Checkpointer) {
+                let dy = gradients.consume::<B>(&ops.node);
+                if let [Some(node)] = ops.parents {
+                    gradients.register::<B>(node.id, B::exchange(dy));
+                }
+            }
+        }
+        match ExchangeBackward.prepare::<C>([x.node()]).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish((), B::exchange(x.into_primitive())),
+            OpsKind::UnTracked(prep) => prep.finish(B::exchange(x.into_primitive())),
+        }
     }
 }

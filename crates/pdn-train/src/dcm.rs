@@ -6,7 +6,7 @@
 //! root from vanishing, and whose gradient is simple. Values and gradients reach P, the bank and the MLP through the
 //! composition. See `pdn_network`'s `dcm.rs` for the equations, and `pdn_engine::fold` for the form that is deployed.
 
-use crate::convolution::convolve;
+use crate::convolution::{Pixels, Then, convolve};
 use crate::executor::Parameters;
 use burn::tensor::{Tensor, activation};
 use pdn_network::{Dcm, DcmForm, NORM_EPS, Network, ParamId};
@@ -20,35 +20,29 @@ pub struct Trace {
     pub mask: Option<Tensor<4>>,
 }
 
-/// Runs a module on `x` `[images, c, height, width]` and prompts `[images, d, 1, 1]` of unit length.
+/// Runs a module on `x`, c channels, and prompts `[images, d, 1, 1]` of unit length.
 ///
 /// # Panics
 /// When the module is in the deploy form, which is not trained.
-pub fn run(
-    dcm: &Dcm,
-    network: &Network,
-    parameters: &Parameters,
-    x: Tensor<4>,
-    prompt: Tensor<4>,
-) -> (Tensor<4>, Trace) {
+pub fn run(dcm: &Dcm, network: &Network, parameters: &Parameters, x: Pixels, prompt: Tensor<4>) -> (Pixels, Trace) {
     let DcmForm::Train { project: (weight, bias) } = dcm.form else {
         panic!("{} is in the deploy form: train from the train form", dcm.name);
     };
     let module = Module { dcm, network, parameters };
     let (c, d) = (dcm.features, dcm.options.dim);
     let projection = Tensor::cat(vec![module.get(weight).reshape([d, c]), module.get(bias).reshape([d, 1])], 1);
-    let [images, _, height, width] = x.dims();
+    let [images, height, width, _] = x.dims();
     let mask = dcm.zeta.map(|zeta| module.mask(projection.clone(), module.get(zeta), x.clone(), prompt.clone()));
     let z = match &mask {
-        Some(mask) => Tensor::cat(vec![x.clone() * mask.clone(), mask.clone()], 1),
-        None => Tensor::cat(vec![x.clone(), Tensor::ones([images, 1, height, width], &x.device())], 1),
+        Some(mask) => Tensor::cat(vec![x.clone().map() * mask.clone(), mask.clone()], 3),
+        None => Tensor::cat(vec![x.clone().map(), Tensor::ones([images, height, width, 1], &prompt.device())], 3),
     };
     let mixture = dcm.mlp.map(|mlp| module.mixture(mlp, prompt));
     let (kernel, bias) = module.kernel(projection, mixture.as_ref());
-    let mut y = convolve(z, kernel, bias);
-    if dcm.options.residual {
-        y = y + x;
-    }
+    let then = Then { add: dcm.options.residual.then_some(x), ..Then::NOTHING };
+    let y = convolve(Pixels::new(z), kernel, bias, then);
+    // Of one channel, planes are pixels.
+    let mask = mask.map(|mask| mask.reshape([images, 1, height, width]));
     (y, Trace { mixture, mask })
 }
 
@@ -70,8 +64,8 @@ impl Module<'_> {
         self.parameters[id.index()].clone()
     }
 
-    /// Equation 2.
-    fn mask(&self, projection: Tensor<2>, zeta: Tensor<1>, x: Tensor<4>, prompt: Tensor<4>) -> Tensor<4> {
+    /// Equation 2, `[images, height, width, 1]`.
+    fn mask(&self, projection: Tensor<2>, zeta: Tensor<1>, x: Pixels, prompt: Tensor<4>) -> Tensor<4> {
         let (c, d) = (self.dcm.features, self.dcm.options.dim);
         let images = prompt.dims()[0];
         // [images, c + 1]: a 1x1 convolution to one channel, its bias the last number.
@@ -80,14 +74,16 @@ impl Module<'_> {
             x.clone(),
             direction.clone().narrow(1, 0, c).reshape([images, 1, c, 1, 1]),
             direction.narrow(1, c, 1),
-        );
+            Then::NOTHING,
+        )
+        .map();
         let gram = projection.clone().transpose().matmul(projection);
         let quadratic = gram.clone().narrow(0, 0, c).narrow(1, 0, c).reshape([1, c, c, 1, 1]);
         let linear = gram.clone().narrow(0, 0, c).narrow(1, c, 1) * 2.0;
         let constant = gram.narrow(0, c, 1).narrow(1, c, 1).reshape([1, 1, 1, 1]);
         // zᵀ G z = x·(A x + 2 a) + α
-        let inner = convolve(x.clone(), quadratic, linear.reshape([1, c]));
-        let square = (x * inner).sum_dim(1) + constant + NORM_EPS * NORM_EPS;
+        let inner = convolve(x.clone(), quadratic, linear.reshape([1, c]), Then::NOTHING);
+        let square = (x.map() * inner.map()).sum_dim(3) + constant + NORM_EPS * NORM_EPS;
         // Rounding may leave a square a little below zero where the feature vanishes.
         let norm = square.clamp_min(NORM_EPS * NORM_EPS).sqrt();
         activation::sigmoid(numerator / norm * zeta.reshape([1, 1, 1, 1]))

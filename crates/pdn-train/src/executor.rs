@@ -1,12 +1,14 @@
 //! The burn executor: the same nodes as the reference, over a batch, with gradients.
 //!
-//! Maps are `[images, channels, height, width]`; a vector has one pixel, a sequence one row. A DCM is not lowered but run in
-//! a folded form ([`crate::dcm`]), as making its d channels would cost many times as much.
+//! Maps are `[images, channels, height, width]`, but between convolutions [`Pixels`]; a vector has one pixel, a sequence one
+//! row. A DCM is not lowered but run in a folded form ([`crate::dcm`]), as making its d channels would cost many times as
+//! much.
 
-use crate::convolution::{Then, convolve, convolve_then};
+use crate::convolution::{Pixels, Then, convolve};
 use crate::dcm;
 use crate::layer_norm::layer_norm;
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData, activation};
+use pdn_kernels::PixelConv;
 use pdn_network::{Act, Binary, End, Extent, Interpolation, Network, Node, NodeId, Op, ParamId, Pool};
 
 /// What a network reads, over a batch.
@@ -50,7 +52,7 @@ pub struct Outputs {
 pub fn run(network: &Network, parameters: &Parameters, batch: &Batch) -> Outputs {
     let run = Run { network, parameters, batch };
     let mut dcms = Vec::new();
-    let mut maps: Vec<Option<Tensor<4>>> = Vec::with_capacity(network.nodes.len());
+    let mut maps: Vec<Option<Map>> = Vec::with_capacity(network.nodes.len());
     let mut left = users(network);
     let fused = fused(network, &left);
     for (id, node) in network.ids().zip(&network.nodes) {
@@ -71,15 +73,55 @@ pub fn run(network: &Network, parameters: &Parameters, batch: &Batch) -> Outputs
             Fusion::With(conv) => {
                 let Op::Conv { weight, bias } = network.node(conv).op else { unreachable!("only these are fused") };
                 let x = take(&network.node(conv).inputs[0]);
-                let other = node.inputs.iter().find(|input| **input != conv).map(take);
-                Some(run.conv(x, weight, bias, other.map_or(Then::Relu, |other| Then::Add(Box::new(other)))))
+                let then = match node.op {
+                    Op::PixelShuffle(shuffle) => Then { shuffle, ..Then::NOTHING },
+                    Op::Binary(_) => {
+                        let other = node.inputs.iter().find(|input| **input != conv).map(take);
+                        Then { add: other.map(Map::pixels), ..Then::NOTHING }
+                    }
+                    _ => Then::RELU,
+                };
+                Some(run.conv(x, weight, bias, then))
             }
         };
         maps.push(map);
     }
-    let output = maps[network.output.index()].take().expect("the output has no user left");
-    let taps = tapped(network).filter_map(|tap| maps[tap.index()].clone()).collect();
+    let output = maps[network.output.index()].take().expect("the output has no user left").planes();
+    let taps = tapped(network).filter_map(|tap| maps[tap.index()].clone().map(Map::planes)).collect();
     Outputs { output, dcms, taps }
+}
+
+/// The maps of a node.
+#[derive(Clone, Debug)]
+enum Map {
+    /// `[images, channels, height, width]`.
+    Planes(Tensor<4>),
+    /// As convolutions leave them.
+    Pixels(Pixels),
+}
+
+impl Map {
+    fn planes(self) -> Tensor<4> {
+        match self {
+            Map::Planes(planes) => planes,
+            Map::Pixels(pixels) => pixels.planes(),
+        }
+    }
+
+    fn pixels(self) -> Pixels {
+        match self {
+            Map::Planes(planes) => Pixels::of_planes(planes),
+            Map::Pixels(pixels) => pixels,
+        }
+    }
+
+    /// Maps in one layout, that of pixels if any has it: its axis of channels, and how what comes of them is kept.
+    fn alike(maps: Vec<Self>) -> (Vec<Tensor<4>>, usize, fn(Tensor<4>) -> Self) {
+        if maps.iter().any(|map| matches!(map, Map::Pixels(_))) {
+            return (maps.into_iter().map(|map| map.pixels().map()).collect(), 3, |map| Map::Pixels(Pixels::new(map)));
+        }
+        (maps.into_iter().map(Map::planes).collect(), 1, Map::Planes)
+    }
 }
 
 /// How a node runs.
@@ -93,17 +135,21 @@ enum Fusion {
     With(NodeId),
 }
 
-/// Which convolutions are run by the ReLU or the sum that alone reads them.
+/// Which convolutions are run by the ReLU, the sum or the shuffle that alone reads them.
 fn fused(network: &Network, users: &[usize]) -> Vec<Fusion> {
     let mut fusions = vec![Fusion::None; network.nodes.len()];
     for (id, node) in network.ids().zip(&network.nodes) {
-        let alone = |input: &&NodeId| {
-            users[input.index()] == 1
-                && matches!(network.node(**input).op, Op::Conv { .. })
-                && network.node(**input).shape == node.shape
+        let alone = |input: &&NodeId| users[input.index()] == 1 && matches!(network.node(**input).op, Op::Conv { .. });
+        let shuffles = |input: &&NodeId, r: usize| match network.node(**input).op {
+            Op::Conv { weight, .. } => match network.param(weight).shape[..] {
+                [outputs, inputs, side, _] => PixelConv::shuffles(outputs, inputs, side, r),
+                _ => false,
+            },
+            _ => false,
         };
         let conv = match node.op {
             Op::Act(Act::Relu) => node.inputs.first().filter(alone),
+            Op::PixelShuffle(r) => node.inputs.first().filter(alone).filter(|input| shuffles(input, r)),
             Op::Binary(Binary::Add) if network.node(node.inputs[0]).shape == network.node(node.inputs[1]).shape => {
                 node.inputs.iter().find(alone)
             }
@@ -138,33 +184,55 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    fn node(&self, node: &Node, inputs: Vec<Tensor<4>>, dcms: &mut Vec<dcm::Trace>) -> Tensor<4> {
+    fn node(&self, node: &Node, inputs: Vec<Map>, dcms: &mut Vec<dcm::Trace>) -> Map {
+        match &node.op {
+            Op::Conv { .. } | Op::MixedConv { .. } | Op::Dcm(_) => self.convolution(node, inputs, dcms),
+            Op::Fill(_) | Op::Act(_) | Op::Binary(_) | Op::Scale(_) | Op::Concat | Op::Slice { .. } => {
+                let (inputs, channels, kept) = Map::alike(inputs);
+                kept(self.anyhow(node, inputs, channels))
+            }
+            _ => Map::Planes(self.planes(node, inputs.into_iter().map(Map::planes).collect())),
+        }
+    }
+
+    /// What reads and leaves pixels.
+    fn convolution(&self, node: &Node, inputs: Vec<Map>, dcms: &mut Vec<dcm::Trace>) -> Map {
         let mut inputs = inputs.into_iter();
         let mut next = || inputs.next().expect("as many inputs as the operation takes");
         match &node.op {
-            Op::Picture { .. } => self.batch.picture.clone().expect("a picture"),
-            Op::Prompt { .. } => self.batch.prompt.clone().expect("a prompt"),
-            Op::Words(table) => self.words(*table),
-            Op::Constant(id) => {
-                let shape = [1, self.shape(*id)[0], 1, 1];
-                self.parameter(*id).reshape(shape)
-            }
-            Op::Fill(value) => {
-                let x = next();
-                let [images, _, height, width] = x.dims();
-                Tensor::full([images, 1, height, width], *value, &x.device())
-            }
-            Op::Conv { weight, bias } => self.conv(next(), *weight, *bias, Then::Nothing),
+            Op::Conv { weight, bias } => self.conv(next(), *weight, *bias, Then::NOTHING),
             Op::MixedConv { bank, bias } => {
-                let (x, mixture) = (next(), next());
+                let (x, mixture) = (next().pixels(), next().planes());
                 let mixed = |id: ParamId| dcm::mix(mixture.clone(), self.parameter(id));
                 let [_, outputs, inputs, side, _] = self.dims(*bank);
                 let images = mixture.dims()[0];
                 let kernel = mixed(*bank).reshape([images, outputs, inputs, side, side]);
-                convolve(x, kernel, mixed(*bias))
+                Map::Pixels(convolve(x, kernel, mixed(*bias), Then::NOTHING))
+            }
+            Op::Dcm(module) => {
+                let (x, prompt) = (next().pixels(), next().planes());
+                let (y, trace) = dcm::run(module, self.network, self.parameters, x, prompt);
+                dcms.push(trace);
+                Map::Pixels(y)
+            }
+            _ => unreachable!("the caller has the rest"),
+        }
+    }
+
+    /// What runs in any layout, `channels` being the axis of channels.
+    fn anyhow(&self, node: &Node, inputs: Vec<Tensor<4>>, channels: usize) -> Tensor<4> {
+        let mut inputs = inputs.into_iter();
+        let mut next = || inputs.next().expect("as many inputs as the operation takes");
+        match &node.op {
+            Op::Fill(value) => {
+                let x = next();
+                let mut shape = x.dims();
+                shape[channels] = 1;
+                Tensor::full(shape, *value, &x.device())
             }
             Op::Act(Act::PRelu(slopes)) => {
-                let (x, shape) = (next(), [1, self.shape(*slopes)[0], 1, 1]);
+                let (x, mut shape) = (next(), [1; 4]);
+                shape[channels] = self.shape(*slopes)[0];
                 activation::relu(x.clone()) - activation::relu(-x) * self.parameter(*slopes).reshape(shape)
             }
             Op::Act(act) => activate(*act, next()),
@@ -177,8 +245,23 @@ impl Run<'_> {
                 }
             }
             Op::Scale(factor) => next() * *factor,
-            Op::Concat => Tensor::cat(inputs.collect(), 1),
-            Op::Slice { start, len } => next().narrow(1, *start, *len),
+            Op::Concat => Tensor::cat(inputs.collect(), channels),
+            Op::Slice { start, len } => next().narrow(channels, *start, *len),
+            _ => unreachable!("the caller has the rest"),
+        }
+    }
+
+    fn planes(&self, node: &Node, inputs: Vec<Tensor<4>>) -> Tensor<4> {
+        let mut inputs = inputs.into_iter();
+        let mut next = || inputs.next().expect("as many inputs as the operation takes");
+        match &node.op {
+            Op::Picture { .. } => self.batch.picture.clone().expect("a picture"),
+            Op::Prompt { .. } => self.batch.prompt.clone().expect("a prompt"),
+            Op::Words(table) => self.words(*table),
+            Op::Constant(id) => {
+                let shape = [1, self.shape(*id)[0], 1, 1];
+                self.parameter(*id).reshape(shape)
+            }
             Op::PixelShuffle(r) => pixel_shuffle(next(), *r),
             Op::PixelUnshuffle(r) => pixel_unshuffle(next(), *r),
             Op::Enlarge(interpolation, r) => enlarge(next(), *interpolation, *r),
@@ -201,12 +284,7 @@ impl Run<'_> {
             Op::Join => join(next(), next()),
             Op::Attend { heads, causal } => attend([next(), next(), next()], *heads, *causal),
             Op::Take(end) => self.take(*end, next()),
-            Op::Dcm(module) => {
-                let (x, prompt) = (next(), next());
-                let (y, trace) = dcm::run(module, self.network, self.parameters, x, prompt);
-                dcms.push(trace);
-                y
-            }
+            _ => unreachable!("the caller has the rest"),
         }
     }
 
@@ -222,14 +300,15 @@ impl Run<'_> {
         self.shape(id).try_into().expect("checked as the network was built")
     }
 
-    fn conv(&self, x: Tensor<4>, weight: ParamId, bias: Option<ParamId>, then: Then) -> Tensor<4> {
+    fn conv(&self, x: Map, weight: ParamId, bias: Option<ParamId>, then: Then) -> Map {
+        let x = x.pixels();
         let [outputs, inputs, side, _] = self.dims(weight);
         let bias = match bias {
             Some(bias) => self.parameter(bias),
-            None => Tensor::zeros([outputs], &x.device()),
+            None => Tensor::zeros([outputs], &self.parameters[weight.index()].device()),
         };
         let kernel = self.parameter(weight).reshape([1, outputs, inputs, side, side]);
-        convolve_then(x, kernel, bias.reshape([1, outputs]), then)
+        Map::Pixels(convolve(x, kernel, bias.reshape([1, outputs]), then))
     }
 
     fn words(&self, table: ParamId) -> Tensor<4> {

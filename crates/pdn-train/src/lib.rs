@@ -8,6 +8,7 @@ pub mod dcm;
 pub mod embed;
 pub mod executor;
 pub mod layer_norm;
+mod memory;
 pub mod nouns;
 pub mod pictures;
 pub mod recipe;

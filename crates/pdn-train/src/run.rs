@@ -5,6 +5,7 @@
 //! on one instruction set.
 
 use crate::data::DataError;
+use crate::memory;
 use crate::weights::{Adam, cosine, gradients, tensors};
 use burn::tensor::{Device, Tensor};
 use pdn_network::checkpoint::{self, Precision};
@@ -158,6 +159,7 @@ pub fn train(
     let (mut saved, mut losses, mut pace) = (Instant::now(), Vec::new(), 0.0_f64);
     while state.adam.steps < schedule.steps {
         let begun = Instant::now();
+        memory::step();
         let step = Step { done: state.adam.steps, of: schedule.steps };
         let mut random = StdRng::seed_from_u64(schedule.seed.wrapping_mul(0x9e37_79b9).wrapping_add(step.done + 1));
         let parameters = tensors(&state.parameters, &device);
@@ -193,6 +195,7 @@ pub fn train(
             break;
         }
     }
+    memory::clear();
     Ok(state.records)
 }
 

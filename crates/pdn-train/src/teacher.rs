@@ -5,7 +5,7 @@
 //! features of its last fire module, averaged over the picture and over each quarter of it, and its thousand classes before
 //! the softmax.
 
-use crate::convolution::{Then, convolve_then};
+use crate::convolution::{Pixels, Then, convolve};
 use crate::data::{DataError, hex};
 use burn::tensor::module::{adaptive_avg_pool2d, conv2d, max_pool2d};
 use burn::tensor::ops::{ConvOptions, MaxPoolOptions};
@@ -111,7 +111,7 @@ impl Teacher {
             let shape = [pictures.len(), 3, SIDE, SIDE];
             let map = self.run(Tensor::from_data(TensorData::new(pixels.concat(), shape), &self.device));
             let (kernel, bias) = self.classes.clone();
-            let classes = convolve_then(map.clone(), kernel, bias, Then::Relu);
+            let classes = convolve(Pixels::of_planes(map.clone()), kernel, bias, Then::RELU).planes();
             let mean = |map: Tensor<4>| numbers(map.mean_dim(3).mean_dim(2));
             let (features, classes) = (mean(map.clone()), mean(classes));
             let quarters = numbers(adaptive_avg_pool2d(map, [2, 2]));
@@ -139,11 +139,11 @@ impl Teacher {
             if matches!(i, 0 | 2 | 4) {
                 x = max_pool2d(x, POOL);
             }
-            let layer = |x: Tensor<4>, (kernel, bias): &(Tensor<5>, Tensor<2>)| {
-                convolve_then(x, kernel.clone(), bias.clone(), Then::Relu)
+            let layer = |x: Pixels, (kernel, bias): &(Tensor<5>, Tensor<2>)| {
+                convolve(x, kernel.clone(), bias.clone(), Then::RELU)
             };
-            let squeezed = layer(x, &fire[0]);
-            x = Tensor::cat(vec![layer(squeezed.clone(), &fire[1]), layer(squeezed, &fire[2])], 1);
+            let squeezed = layer(Pixels::of_planes(x), &fire[0]);
+            x = Tensor::cat(vec![layer(squeezed.clone(), &fire[1]).planes(), layer(squeezed, &fire[2]).planes()], 1);
         }
         x
     }

@@ -93,6 +93,16 @@ impl Lanes for Avx2 {
     }
 
     #[inline(always)]
+    unsafe fn where_positive(self, other: Self) -> Self {
+        // SAFETY: above.
+        unsafe {
+            let zero = _mm256_setzero_ps();
+            let (a, b) = (_mm256_cmp_ps::<_CMP_GT_OQ>(other.0, zero), _mm256_cmp_ps::<_CMP_GT_OQ>(other.1, zero));
+            Self(_mm256_and_ps(self.0, a), _mm256_and_ps(self.1, b))
+        }
+    }
+
+    #[inline(always)]
     unsafe fn max(self, other: Self) -> Self {
         // SAFETY: above.
         unsafe { Self(_mm256_max_ps(self.0, other.0), _mm256_max_ps(self.1, other.1)) }

@@ -98,6 +98,12 @@ impl Lanes for Avx512 {
     }
 
     #[inline(always)]
+    unsafe fn where_positive(self, other: Self) -> Self {
+        // SAFETY: above.
+        unsafe { Self(_mm512_maskz_mov_ps(_mm512_cmp_ps_mask::<_CMP_GT_OQ>(other.0, _mm512_setzero_ps()), self.0)) }
+    }
+
+    #[inline(always)]
     unsafe fn max(self, other: Self) -> Self {
         // SAFETY: above.
         Self(unsafe { _mm512_max_ps(self.0, other.0) })

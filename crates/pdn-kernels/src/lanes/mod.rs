@@ -64,6 +64,12 @@ pub(crate) trait Lanes: Copy {
     /// The machine has the instruction set.
     unsafe fn transpose(rows: [Self; LANES]) -> [Self; LANES];
 
+    /// Where `other` is above zero the number, elsewhere zero.
+    ///
+    /// # Safety
+    /// The machine has the instruction set.
+    unsafe fn where_positive(self, other: Self) -> Self;
+
     /// The greater of each pair; `other` where one is not a number.
     ///
     /// # Safety

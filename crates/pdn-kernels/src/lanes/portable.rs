@@ -60,6 +60,11 @@ impl Lanes for Portable {
     }
 
     #[inline(always)]
+    unsafe fn where_positive(self, other: Self) -> Self {
+        self.zip(other, |a, b| if b > 0.0 { a } else { 0.0 })
+    }
+
+    #[inline(always)]
     unsafe fn max(self, other: Self) -> Self {
         self.zip(other, |a, b| if a > b { a } else { b })
     }

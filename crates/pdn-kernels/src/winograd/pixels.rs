@@ -1,151 +1,195 @@
-//! Planes to pixels with their channels side by side, and back.
+//! How tiles read and write maps whose channels stand side by side, and the memory for what is between.
 
-use super::{STEP, Tiles, load, store};
-use crate::lanes::{self, Kernel, Lanes};
-use crate::planar::PlanarConv;
-use crate::{Isa, LANES};
+use crate::LANES;
+use crate::lanes::Lanes;
+use crate::pixels::{PixelConv, PixelMap, PixelStore};
 use std::cell::RefCell;
+use std::ops::Range;
 
-/// A group's maps with their channels side by side: `[image][row][pixel][channel]`, whole tiles and `edge` zero pixels
-/// around each image, the channels rounded up to lanes.
-pub(super) struct Pixels<'a> {
-    edge: usize,
-    rows: usize,
-    columns: usize,
+/// Where the channels of a group's pixels stand.
+#[derive(Clone, Copy, Debug)]
+struct Places {
+    height: usize,
+    width: usize,
     channels: usize,
-    pub(super) lanes: usize,
-    pub(super) numbers: &'a mut [f32],
+    shuffle: usize,
 }
 
-impl<'a> Pixels<'a> {
-    /// In memory cut from `scratch`, whatever is there.
-    pub(super) fn new(tiles: Tiles, channels: usize, edge: usize, scratch: &mut &'a mut [f32]) -> Self {
-        let (rows, columns) = (tiles.rows * STEP + 2 * edge, tiles.columns * STEP + 2 * edge);
-        let lanes = channels.next_multiple_of(LANES);
-        let numbers = cut(scratch, tiles.images * rows * columns * lanes);
-        Self { edge, rows, columns, channels, lanes, numbers }
+impl Places {
+    /// From one row to the next.
+    fn row(&self) -> usize {
+        self.width * self.channels
     }
 
-    /// Where a pixel's channels begin; rows and columns count from the edge's.
-    pub(super) fn at(&self, image: usize, row: usize, column: usize) -> usize {
-        ((image * self.rows + row) * self.columns + column) * self.lanes
+    /// From one pixel to the next.
+    fn pixel(&self) -> usize {
+        self.channels / self.shuffle
     }
 
-    /// Fills it from planes, with zeros around them.
-    pub(super) fn fill(&mut self, isa: Isa, conv: &PlanarConv, planes: &[f32]) {
-        self.check(conv, planes.len());
-        self.numbers.fill(0.0);
-        // SAFETY: `planes` and the numbers are as long as `Exchange` says.
-        unsafe { lanes::run(isa, Exchange { conv, pixels: self, planes: Planes::From(planes) }) }
+    /// Where a block of channels of an image's first pixel begins.
+    fn block(&self, image: usize, block: usize) -> usize {
+        let channels = self.channels / (self.shuffle * self.shuffle);
+        let (part, channel) = (block / channels, block % channels);
+        let pixel = part / self.shuffle * self.width * self.shuffle + part % self.shuffle;
+        image * self.height * self.row() + pixel * channels + channel
     }
 
-    /// Writes its planes, with `add` added to them where it is given.
-    pub(super) fn write(&mut self, isa: Isa, conv: &PlanarConv, planes: &mut [f32], add: Option<&[f32]>) {
-        self.check(conv, planes.len());
-        assert!(add.is_none_or(|add| add.len() == planes.len()), "what is added to {conv:?}");
-        // SAFETY: as above; `add` is as long as `planes`.
-        unsafe { lanes::run(isa, Exchange { conv, pixels: self, planes: Planes::To(planes, add) }) }
+    /// The channels of a block.
+    fn count(&self, block: usize) -> usize {
+        LANES.min(self.channels - block)
     }
 
-    fn check(&self, conv: &PlanarConv, planes: usize) {
-        let PlanarConv { images, height, width, .. } = *conv;
-        assert_eq!(planes, images * self.channels * height * width, "the planes of {conv:?}");
-        let tiles = Tiles::of(conv);
-        assert_eq!(self.numbers.len(), tiles.room(self.lanes, self.edge), "the tiles of {conv:?}");
+    /// Those of `N` columns from `first` on that are inside, counted from it.
+    fn inside<const N: usize>(&self, first: isize) -> Range<usize> {
+        let width = self.width as isize;
+        (-first).clamp(0, N as isize) as usize..(width - first).clamp(0, N as isize) as usize
     }
 }
 
-/// Planes `[image][channel][row][pixel]` that are read or written.
-enum Planes<'a> {
-    From(&'a [f32]),
-    To(&'a mut [f32], Option<&'a [f32]>),
+/// A map that is read.
+#[derive(Clone, Copy)]
+pub(super) struct View<'a> {
+    places: Places,
+    map: PixelMap<'a>,
 }
 
-/// Planes to pixels or back, squares of 16 pixels by 16 channels at a time.
-///
-/// The planes are the convolution's images of the pixels' channels; the pixels have room for its tiles.
-struct Exchange<'a, 'b> {
-    conv: &'a PlanarConv,
-    pixels: &'a mut Pixels<'b>,
-    planes: Planes<'a>,
-}
-
-impl Kernel for Exchange<'_, '_> {
-    #[inline(always)]
-    unsafe fn run<V: Lanes>(mut self) {
-        let PlanarConv { images, height, width, .. } = *self.conv;
-        let channels = self.pixels.channels;
-        for image in 0..images {
-            for row in 0..height {
-                for block in (0..channels).step_by(LANES) {
-                    let count = LANES.min(channels - block);
-                    let plane = |channel: usize| ((image * channels + block + channel) * height + row) * width;
-                    let to = self.pixels.at(image, row + self.pixels.edge, self.pixels.edge) + block;
-                    // Squares of the row, the last one over the one before it.
-                    let squares = (0..width / LANES * LANES).step_by(LANES);
-                    let last = (width >= LANES && width % LANES > 0).then(|| width - LANES);
-                    for x in squares.chain(last) {
-                        // SAFETY: 16 pixels from x on are inside the row; their channels inside the pixel's lanes.
-                        unsafe { self.square::<V>(count, |channel| plane(channel) + x, to + x * self.pixels.lanes) }
-                    }
-                    if width < LANES {
-                        self.narrow(count, width, plane, to);
-                    }
-                }
-            }
-        }
+impl<'a> View<'a> {
+    pub(super) fn new(conv: &PixelConv, channels: usize, map: PixelMap<'a>) -> Self {
+        let places = Places { height: conv.height, width: conv.width, channels, shuffle: map.shuffle };
+        Self { places, map }
     }
-}
 
-impl Exchange<'_, '_> {
+    /// A block of `N` neighbouring pixels, zeros outside the image.
+    ///
     /// # Safety
-    /// As [`Kernel::run`]: 16 numbers at `plane(channel)` for each of `count` channels, 16 pixels' lanes at `to`.
+    /// As for [`Lanes`]; the image and the block are the map's.
     #[inline(always)]
-    unsafe fn square<V: Lanes>(&mut self, count: usize, plane: impl Fn(usize) -> usize, to: usize) {
-        let lanes = self.pixels.lanes;
-        // SAFETY: this function's contract.
+    pub(super) unsafe fn row<V: Lanes, const N: usize>(
+        &self,
+        image: usize,
+        row: isize,
+        column: isize,
+        block: usize,
+    ) -> [V; N] {
+        // SAFETY: this function's contract; only pixels inside the image are read, and of them the block's channels.
         unsafe {
-            let pixels = self.pixels.numbers.as_mut_ptr().add(to);
-            match &mut self.planes {
-                Planes::From(planes) => {
-                    let mut rows = [V::splat(0.0); LANES];
-                    for (channel, row) in rows.iter_mut().enumerate().take(count) {
-                        *row = V::load(planes.as_ptr().add(plane(channel)));
+            let mut pixels = [V::splat(0.0); N];
+            if row < 0 || row >= self.places.height as isize {
+                return pixels;
+            }
+            let (stride, count) = (self.places.pixel(), self.places.count(block));
+            let first = (self.places.block(image, block) + row as usize * self.places.row()) as isize;
+            let first = first + column * stride as isize;
+            let inside = self.places.inside::<N>(column);
+            if inside.len() == N && count == LANES {
+                for (i, pixel) in pixels.iter_mut().enumerate() {
+                    let at = (first + (i * stride) as isize) as usize;
+                    *pixel = V::load(self.map.numbers.as_ptr().add(at));
+                    if let Some(positive) = self.map.positive {
+                        *pixel = pixel.where_positive(V::load(positive.as_ptr().add(at)));
                     }
-                    store(V::transpose(rows), pixels, lanes);
                 }
-                Planes::To(planes, add) => {
-                    let rows: [V; LANES] = load(pixels, lanes);
-                    for (channel, row) in V::transpose(rows).iter().enumerate().take(count) {
-                        let row = match add {
-                            Some(add) => row.plus(V::load(add.as_ptr().add(plane(channel)))),
-                            None => *row,
-                        };
-                        row.store(planes.as_mut_ptr().add(plane(channel)));
+            } else if count == LANES {
+                // The loop is unrolled, and chooses without a branch.
+                static ZEROS: [f32; LANES] = [0.0; LANES];
+                for (i, pixel) in pixels.iter_mut().enumerate() {
+                    let at = first + (i * stride) as isize;
+                    let outside = !inside.contains(&i);
+                    let from = |map: &[f32]| if outside { ZEROS.as_ptr() } else { map.as_ptr().wrapping_offset(at) };
+                    *pixel = V::load(from(self.map.numbers));
+                    if let Some(positive) = self.map.positive {
+                        *pixel = pixel.where_positive(V::load(from(positive)));
+                    }
+                }
+            } else {
+                for i in inside {
+                    let at = (first + (i * stride) as isize) as usize;
+                    pixels[i] = some(self.map.numbers, at, count);
+                    if let Some(positive) = self.map.positive {
+                        pixels[i] = pixels[i].where_positive(some(positive, at, count));
                     }
                 }
             }
+            pixels
         }
+    }
+}
+
+/// The map that is written.
+pub(super) struct Target<'a> {
+    places: Places,
+    store: PixelStore<'a>,
+    numbers: &'a mut [f32],
+}
+
+impl<'a> Target<'a> {
+    pub(super) fn new(conv: &PixelConv, store: PixelStore<'a>, numbers: &'a mut [f32]) -> Self {
+        let PixelConv { outputs, height, width, .. } = *conv;
+        Self { places: Places { height, width, channels: outputs, shuffle: store.shuffle }, store, numbers }
     }
 
-    /// Rows of fewer pixels than lanes, a number at a time.
-    fn narrow(&mut self, count: usize, width: usize, plane: impl Fn(usize) -> usize, to: usize) {
-        for channel in 0..count {
-            for x in 0..width {
-                let (pixel, number) = (to + x * self.pixels.lanes + channel, plane(channel) + x);
-                match &mut self.planes {
-                    Planes::From(planes) => self.pixels.numbers[pixel] = planes[number],
-                    Planes::To(planes, add) => {
-                        planes[number] = self.pixels.numbers[pixel] + add.map_or(0.0, |add| add[number]);
+    /// Writes a block of neighbouring pixels, but for what is outside the image.
+    ///
+    /// # Safety
+    /// As for [`Lanes`]; the image and the block are the map's.
+    #[inline(always)]
+    pub(super) unsafe fn write<V: Lanes, const N: usize>(
+        &mut self,
+        image: usize,
+        row: usize,
+        column: usize,
+        block: usize,
+        mut pixels: [V; N],
+        bias: V,
+    ) {
+        if row >= self.places.height {
+            return;
+        }
+        let (stride, count) = (self.places.pixel(), self.places.count(block));
+        let first = self.places.block(image, block) + row * self.places.row() + column * stride;
+        // SAFETY: this function's contract; only pixels inside the image are written, and of them the block's channels.
+        unsafe {
+            for pixel in &mut pixels {
+                *pixel = pixel.plus(bias);
+                if self.store.relu {
+                    *pixel = V::splat(0.0).max(*pixel);
+                }
+            }
+            let inside = self.places.inside::<N>(column as isize).end;
+            for (i, pixel) in pixels.iter().enumerate().take(inside) {
+                let (mut pixel, at) = (*pixel, first + i * stride);
+                if count == LANES {
+                    if let Some(add) = self.store.add {
+                        pixel = pixel.plus(V::load(add.as_ptr().add(at)));
                     }
+                    pixel.store(self.numbers.as_mut_ptr().add(at));
+                } else {
+                    if let Some(add) = self.store.add {
+                        pixel = pixel.plus(some(add, at, count));
+                    }
+                    let mut lanes = [0.0; LANES];
+                    pixel.store(lanes.as_mut_ptr());
+                    self.numbers[at..at + count].copy_from_slice(&lanes[..count]);
                 }
             }
         }
     }
+}
+
+/// Fewer numbers than lanes, and zeros.
+///
+/// # Safety
+/// As for [`Lanes`].
+#[inline(always)]
+unsafe fn some<V: Lanes>(numbers: &[f32], at: usize, count: usize) -> V {
+    let mut lanes = [0.0; LANES];
+    lanes[..count].copy_from_slice(&numbers[at..at + count]);
+    // SAFETY: sixteen numbers stand there.
+    unsafe { V::load(lanes.as_ptr()) }
 }
 
 /// Runs with memory for so many numbers, which each thread keeps: fresh pages would cost half as much as the work.
-pub(super) fn with_scratch(len: usize, run: impl FnOnce(&mut [f32])) {
+pub(crate) fn with_scratch(len: usize, run: impl FnOnce(&mut [f32])) {
     thread_local! {
         static SCRATCH: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
     }
@@ -158,7 +202,7 @@ pub(super) fn with_scratch(len: usize, run: impl FnOnce(&mut [f32])) {
 }
 
 /// The next `len` numbers of `scratch`.
-pub(super) fn cut<'a>(scratch: &mut &'a mut [f32], len: usize) -> &'a mut [f32] {
+pub(crate) fn cut<'a>(scratch: &mut &'a mut [f32], len: usize) -> &'a mut [f32] {
     let (part, rest) = std::mem::take(scratch).split_at_mut(len);
     *scratch = rest;
     part

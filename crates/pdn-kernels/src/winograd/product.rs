@@ -6,21 +6,21 @@ use crate::lanes::Lanes;
 
 /// `c[row][column] (+)= Σ a[row, k] b[k][column]`: `b` is `[depth][columns]`, `c` `[rows][columns]`, columns being a multiple
 /// of [`LANES`]; `a` has its own strides.
-pub(super) struct Product {
-    pub(super) rows: usize,
-    pub(super) depth: usize,
-    pub(super) columns: usize,
-    pub(super) a: *const f32,
-    pub(super) a_row: usize,
-    pub(super) a_depth: usize,
-    pub(super) b: *const f32,
-    pub(super) c: *mut f32,
-    pub(super) sums: Sums,
+pub(crate) struct Product {
+    pub(crate) rows: usize,
+    pub(crate) depth: usize,
+    pub(crate) columns: usize,
+    pub(crate) a: *const f32,
+    pub(crate) a_row: usize,
+    pub(crate) a_depth: usize,
+    pub(crate) b: *const f32,
+    pub(crate) c: *mut f32,
+    pub(crate) sums: Sums,
 }
 
 /// What is done with what is in `c`.
 #[derive(Clone, Copy, PartialEq)]
-pub(super) enum Sums {
+pub(crate) enum Sums {
     /// It is written over.
     New,
     /// The sums are added to it.
@@ -31,7 +31,7 @@ impl Product {
     /// # Safety
     /// As for [`Lanes`]; the matrices have the extents that the fields say.
     #[inline(always)]
-    pub(super) unsafe fn run<V: Lanes>(&self) {
+    pub(crate) unsafe fn run<V: Lanes>(&self) {
         // SAFETY: this function's contract; each call's columns are below their count.
         unsafe {
             let mut column = 0;

@@ -83,16 +83,48 @@ impl WinogradKernel {
 /// As for [`Lanes`]; the pixels may be read and the places written.
 #[inline(always)]
 pub(super) unsafe fn transform_tile<V: Lanes>(rows: [*const f32; SIDE], pixel: usize, to: *mut f32, place: usize) {
-    // SAFETY: this function's contract; the half transformed tile has its 36 vectors.
+    let mut half = HalfTile::new();
+    // SAFETY: this function's contract; every row is put.
     unsafe {
-        let mut half = MaybeUninit::<[[f32; LANES]; SIDE * SIDE]>::uninit();
-        let half = half.as_mut_ptr().cast::<f32>();
         for (i, row) in rows.iter().enumerate() {
-            store(input(load::<V, SIDE>(*row, pixel)), half.add(i * LANES), SIDE * LANES);
+            half.put(i, load::<V, SIDE>(*row, pixel));
         }
+        half.finish::<V>(to, place);
+    }
+}
+
+/// A tile and block transformed along its rows.
+pub(super) struct HalfTile(MaybeUninit<[[f32; LANES]; SIDE * SIDE]>);
+
+impl HalfTile {
+    #[inline(always)]
+    pub(super) fn new() -> Self {
+        Self(MaybeUninit::uninit())
+    }
+
+    /// Transforms one of six rows.
+    ///
+    /// # Safety
+    /// As for [`Lanes`]; the row is below six.
+    #[inline(always)]
+    pub(super) unsafe fn put<V: Lanes>(&mut self, row: usize, pixels: [V; SIDE]) {
+        // SAFETY: this function's contract; the half has its 36 vectors.
+        unsafe { store(input(pixels), self.0.as_mut_ptr().cast::<f32>().add(row * LANES), SIDE * LANES) }
+    }
+
+    /// Transforms the columns, and writes the 36 places.
+    ///
+    /// # Safety
+    /// As for [`Lanes`]; every row was put, and the places may be written.
+    #[inline(always)]
+    pub(super) unsafe fn finish<V: Lanes>(&self, to: *mut f32, place: usize) {
+        let half = self.0.as_ptr().cast::<f32>();
         for j in 0..SIDE {
-            let places = input(load::<V, SIDE>(half.add(j * SIDE * LANES), LANES));
-            store(places, to.add(j * place), SIDE * place);
+            // SAFETY: this function's contract.
+            unsafe {
+                let places = input(load::<V, SIDE>(half.add(j * SIDE * LANES), LANES));
+                store(places, to.add(j * place), SIDE * place);
+            }
         }
     }
 }
