@@ -205,7 +205,7 @@ def command(engine: str, a, folder: str) -> tuple[list, dict]:
     peer = [sys.executable, __file__, "--peer", engine, "--onnx", a.onnx, "--facts", a.facts, "--output", output]
     for name in ("network", "scale", "side", "runs", "threads"):
         peer += [f"--{name}", getattr(a, name)]
-    limit = {"ONEDNN_MAX_CPU_ISA": "AVX2", "OV_CPU_MAX_ISA": "AVX2"} if engine.endswith("avx2") else {}
+    limit = {"ONEDNN_MAX_CPU_ISA": "AVX2"} if engine.endswith("avx2") else {}
     return peer, limit | (KEPT if engine.startswith("torch") else {})
 
 
