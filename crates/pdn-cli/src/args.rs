@@ -154,7 +154,7 @@ pub(crate) enum PrecisionChoice {
     Auto,
     /// IEEE single precision
     F32,
-    /// Each number as two of bf16: no picture of 8 bits shows the difference
+    /// Each number as two of bf16: hardly any level of 8 bits shows the difference
     Bf16x2,
     /// bf16: the fastest, with a difference of about half a level of 8 bits
     Bf16,

@@ -34,7 +34,7 @@ pub enum RunError {
         needed: usize,
         /// What may be used.
         limit: usize,
-        /// Why it was not cut into smaller tiles.
+        /// Why it was not run in narrower columns.
         why: &'static str,
     },
     /// The tokens cannot be read.

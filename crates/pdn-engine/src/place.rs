@@ -1,5 +1,5 @@
 //! Where each value of a plan lies in memory: slots that values share when their lives do not overlap, chosen before a
-//! run, so that a run's memory is known beforehand and nothing is allocated while it lasts.
+//! run, so that a run's memory is known beforehand and no layer allocates a map while it lasts.
 
 use crate::rows::Rows;
 use crate::schedule::Bands;

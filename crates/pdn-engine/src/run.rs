@@ -17,7 +17,7 @@ use std::ops::Range;
 use std::time::{Duration, Instant};
 
 /// The most rows that a group reads.
-const MOST_ROWS: usize = 16;
+const MOST_ROWS: usize = Conv::MOST_READ;
 
 /// The most maps that a convolution reads without their being copied into one.
 pub(crate) const MOST_MAPS: usize = 20;

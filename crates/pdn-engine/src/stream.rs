@@ -31,7 +31,8 @@ use std::time::Duration;
 /// How a picture is run.
 #[derive(Clone, Copy, Debug)]
 pub struct RunOptions {
-    /// Bytes that maps may take while running. A picture that needs more is run in columns.
+    /// Bytes that maps may take while running. A picture that needs more is run in columns. What a thread copies beside the maps,
+    /// a few rows under regions and a band for operations without a kernel of their own, is not counted.
     pub memory: usize,
     /// The width of columns in pixels of the input, whatever the memory.
     pub tile: Option<usize>,
@@ -81,7 +82,8 @@ impl Plan {
     }
 
     /// Runs the network on a picture in its value range and gives the enlarged picture piece by piece: rows from top to
-    /// bottom, of the whole width, so that the whole of it need never be there; or column by column, each from top to bottom. `progress` is told the part done, 0 to 1, and says whether to go on.
+    /// bottom, of the whole width, so that the whole of it need never be there; or column by column, each from top to bottom.
+    /// `progress` is told the part done, 0 to 1, and says whether to go on.
     ///
     /// # Errors
     /// [`RunError::Prompt`] where the network takes a prompt and none was set; [`RunError::Picture`] where the picture
@@ -140,18 +142,24 @@ impl Plan {
             return Err(RunError::Regions("a mask is one prompt's: set one prompt".into()));
         }
         let (_, height, width) = picture.size();
+        let block = self.program.multiple;
         let names = self.with_mask().map(|node| match &node.op {
             Op::Dcm(dcm) => format!("{}.mask", dcm.name),
             _ => unreachable!("only modules have masks"),
         });
-        let mut whole: Vec<(String, Map<f32>)> = names.zip(self.blank_masks(height, width)).collect();
         let extents: Vec<Extent> = self.with_mask().map(|node| node.shape.extent).collect();
+        // A map of blocks of pixels has one for the last block too, however little of it is the picture's.
+        let blank = |extent: &Extent| {
+            let (height, width) = (part(*extent, height, block), part(*extent, width, block));
+            Map::new(1, height, width, vec![0.0; height * width])
+        };
+        let mut whole: Vec<(String, Map<f32>)> = names.zip(extents.iter().map(blank)).collect();
         let progress = (progress, None);
         self.each_band(picture, options, progress, &mut Some(Vec::new()), &mut |span, rows, masks| {
             if rows.is_none() {
                 let masks = masks.iter().flatten();
                 for ((mask, extent), (_, whole)) in masks.zip(&extents).zip(&mut whole) {
-                    span.put(mask, *extent, whole);
+                    span.put(mask, *extent, block, whole);
                 }
             }
             Ok(())
@@ -199,7 +207,10 @@ impl Plan {
                 };
                 let rows = run.band(band, &mut watch).map_err(|_| RunError::Cancelled)?;
                 if !is_finite(rows, self.program.output) {
-                    return Err(RunError::NotFinite { layer: self.culprit(picture, span, (bands, height)) });
+                    // The same memory serves to look for it.
+                    run.release_output();
+                    drop(run);
+                    return Err(RunError::NotFinite { layer: self.culprit(picture, span, bands, space) });
                 }
                 read(span, Some(rows), masks)?;
                 run.release_output();
@@ -211,9 +222,8 @@ impl Plan {
     }
 
     /// The first step that gives a number that is not finite.
-    fn culprit(&self, picture: &dyn Pixels, span: &Span, (bands, height): (Bands, usize)) -> String {
-        let mut space = Workspace::new(&self.program, bands, height, span.seen.len());
-        let mut run = Run::new(self, picture, span.seen.clone(), bands, &mut space).suspect();
+    fn culprit(&self, picture: &dyn Pixels, span: &Span, bands: Bands, space: &mut Workspace) -> String {
+        let mut run = Run::new(self, picture, span.seen.clone(), bands, space).suspect();
         for band in 0..bands.count {
             let mut watch = Watch { progress: &mut |_| true, masks: None, times: None };
             match run.band(band, &mut watch) {
@@ -221,7 +231,8 @@ impl Plan {
                 _ => run.release_output(),
             }
         }
-        unreachable!("the same steps gave a number that was not finite before")
+        // A picture that gives other numbers when it is read again.
+        self.program.steps.last().map_or_else(String::new, |step| step.name.clone())
     }
 
     /// Room for the mask of each module that has one, over columns of some width.
@@ -280,7 +291,7 @@ impl Plan {
             };
         }
         if let Some(side) = options.tile {
-            return Ok((heights[0], side.max(1)));
+            return Ok((heights[0], side.clamp(1, width)));
         }
         let mut side = width;
         loop {
@@ -311,6 +322,9 @@ impl Plan {
     /// Bytes that running on a whole picture takes, beside the weights, the picture and the output, on as many threads as
     /// there are now.
     pub fn memory(&self, height: usize, width: usize) -> usize {
+        if height == 0 || width == 0 {
+            return 0;
+        }
         let height = height.next_multiple_of(self.program.multiple);
         let unbounded = RunOptions { memory: usize::MAX, tile: None };
         let bands = self.bands_and_columns(height, width, &unbounded).map(|(bands, _)| bands);
@@ -339,10 +353,18 @@ fn is_finite(rows: &Rows, output: Source) -> bool {
     rows.band.clone().into_par_iter().all(finite)
 }
 
+/// Pixels a side of a map for so many of the picture; of one that has a pixel for each block, the last block's included.
+fn part(extent: Extent, length: usize, block: usize) -> usize {
+    match extent {
+        Extent::Reduced(_) => extent.side(length.next_multiple_of(block)),
+        _ => extent.side(length),
+    }
+}
+
 impl Span {
     /// Puts what it gives of a map of one channel and some extent where it belongs in the whole.
-    fn put(&self, map: &Map<f32>, extent: Extent, whole: &mut Map<f32>) {
-        let columns = extent.side(self.given.start)..extent.side(self.given.end);
+    fn put(&self, map: &Map<f32>, extent: Extent, block: usize, whole: &mut Map<f32>) {
+        let columns = extent.side(self.given.start)..part(extent, self.given.end, block);
         let skipped = columns.start - extent.side(self.seen.start);
         for (from, to) in map.data.chunks_exact(map.width).zip(whole.data.chunks_exact_mut(whole.width)) {
             to[columns.clone()].copy_from_slice(&from[skipped..][..columns.len()]);

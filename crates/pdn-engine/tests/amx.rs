@@ -13,11 +13,16 @@ fn available() -> bool {
     available
 }
 
-fn networks() -> [Network; 3] {
+fn networks() -> [Network; 4] {
     let edsr = Edsr { features: 32, blocks: 1, ..Edsr::baseline(2) };
     [
         edsr.clone().build().unwrap(),
         edsr.plus(DcmOptions { dim: 48, ..DcmOptions::default() }).build().unwrap(),
+        // The largest kernel there is.
+        Edsr { features: 16, blocks: 1, ..Edsr::baseline(2) }
+            .plus(DcmOptions { dim: 4, kernel: 15, ..DcmOptions::default() })
+            .build()
+            .unwrap(),
         Rrdb { features: 16, growth: 16, ..Rrdb::published(1, 1) }.build().unwrap(),
     ]
 }

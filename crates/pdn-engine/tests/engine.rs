@@ -181,6 +181,27 @@ fn memory_is_kept_by_columns_and_refused_where_that_cannot_be() {
 }
 
 #[test]
+fn odd_sizes_have_masks_and_any_width_of_columns_will_do() {
+    let dcm = DcmOptions { dim: 16, ..DcmOptions::default() };
+    for scale in [1, 2] {
+        let network = Rrdb { features: 16, growth: 16, ..Rrdb::published(1, scale) }.plus(dcm).build().unwrap();
+        let (plan, block) = (plan(&network, Isa::best()), network.multiple());
+        for (height, width) in [(1, 1), (1, 5), (7, 5)] {
+            let picture = picture(height, width);
+            for (name, mask) in plan.masks(&picture, &RunOptions::default(), &mut |_| true).unwrap() {
+                let expected = (height.div_ceil(block), width.div_ceil(block));
+                assert_eq!((mask.height, mask.width), expected, "{name} of {height}x{width} at x{scale}");
+                assert!(mask.data.iter().all(|m| *m > 0.0), "{name} of {height}x{width} is filled");
+            }
+            let whole = run(&plan, &picture, RunOptions::default());
+            assert_eq!(run(&plan, &picture, RunOptions { tile: Some(usize::MAX), ..RunOptions::default() }), whole);
+        }
+        assert_eq!(plan.memory(0, 9), 0);
+        assert_eq!(plan.memory(9, 0), 0);
+    }
+}
+
+#[test]
 fn inputs_that_do_not_fit_are_said() {
     let network = Edsr { features: 16, blocks: 1, ..Edsr::baseline(2) }.plus(DcmOptions::default()).build().unwrap();
     let mut plan = Plan::new(&network, &hashed::weights(&network), Isa::best()).unwrap();

@@ -74,7 +74,7 @@ impl Conv {
     /// of 16, so that each block of outputs lands on one phase of the r x r.
     ///
     /// # Panics
-    /// When the lengths do not agree, the side is even or above 15, or `shuffle` does not divide as said.
+    /// When the lengths do not agree, there are no inputs or outputs, the side is even or above 15, or `shuffle` does not divide as said.
     pub fn with_precision(
         kernel: &[f32],
         bias: &[f32],
@@ -83,6 +83,7 @@ impl Conv {
     ) -> Self {
         let outputs = bias.len();
         assert!(side % 2 == 1 && side <= MAX_SIDE, "a kernel of side {side}");
+        assert!(outputs > 0 && inputs > 0, "a kernel of {outputs}x{inputs}");
         assert_eq!(kernel.len(), outputs * inputs * side * side, "a kernel of {outputs}x{inputs}x{side}x{side}");
         assert!(
             shuffle == 1 || (shuffle > 1 && outputs.is_multiple_of(shuffle * shuffle * LANES)),
@@ -127,6 +128,9 @@ impl Conv {
             Method::Amx(_) => Self::most_rows(Precision::Bf16),
         }
     }
+
+    /// The most rows that a group of any convolution reads.
+    pub const MOST_READ: usize = 2 * STEP + MAX_SIDE - 1;
 
     /// The largest group of any convolution with some precision; smaller ones divide it.
     pub fn most_rows(precision: Precision) -> usize {
@@ -174,7 +178,10 @@ impl Conv {
         assert_eq!(out_shape.blocks, self.shape.blocks() / (r * r), "blocks of output");
         assert_eq!(out_shape.width, input_shape.width * r, "width of output");
         let (writer, rows) = Writer::new(store, r, out, out_shape);
-        assert!(store.skip + rows <= self.group(), "rows of the group");
+        assert!(rows <= self.group() && store.skip <= self.group() - rows, "rows of the group");
+        if rows == 0 {
+            return;
+        }
         match &self.method {
             Method::Amx(amx) => amx.rows(&input, store, (out, out_shape)),
             // SAFETY: the rows have their shapes' lengths and pads, and the writer the output's: checked above.
@@ -342,6 +349,28 @@ mod tests {
                 let error = case.error(isa, seed >> 8);
                 prop_assert!(error < 2e-5, "{isa}: {error:.1e}");
             }
+        }
+    }
+
+    #[test]
+    fn what_is_no_row_is_refused_or_nothing() {
+        // Winograd's tiles, few outputs, the direct sum; a shape whose length would wrap around.
+        for (inputs, outputs) in [(16, 16), (16, 3), (3, 16)] {
+            let conv = Conv::new(&vec![0.5; outputs * inputs * 9], &vec![0.5; outputs], inputs, 3, 1);
+            let (shape, out_shape) = (RowShape::new(inputs, 9, 4), RowShape::new(outputs, 9, 0));
+            let row = vec![1.0; shape.len()];
+            let around = vec![row.as_slice(); conv.group() + 2];
+            let maps: &[&[&[f32]]] = &[&around];
+            conv.rows(Isa::best(), Input { maps, shape }, &Store::default(), (&mut [], out_shape));
+            let refused = |shape: RowShape, out_shape: RowShape, skip: usize| {
+                let store = Store { skip, ..Store::default() };
+                let mut out = vec![0.0; RowShape::new(outputs, 9, 0).len()];
+                let run = || conv.rows(Isa::best(), Input { maps, shape }, &store, (&mut out, out_shape));
+                std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)).is_err()
+            };
+            assert!(!refused(shape, out_shape, 0) && refused(shape, out_shape, usize::MAX));
+            let wide = RowShape { width: (1 << 60) + 9, ..shape };
+            assert!(refused(wide, RowShape { width: wide.width, ..out_shape }, 0));
         }
     }
 

@@ -4,8 +4,8 @@
 //! channels go by: each input number is broadcast once for every block, each kernel number loaded once for every pixel.
 //! Bias, activation, scale, sum and pixel shuffle happen as a tile is stored.
 //!
-//! A 3x3 convolution to five outputs or fewer, such as every network's last, would leave most lanes empty. Its three columns
-//! share the lanes instead: a tile sums over inputs and rows only, then each output adds three neighbouring pixels' lanes.
+//! A 3x3 convolution of few inputs to five outputs or fewer would leave most lanes empty (of more inputs: `winograd/few.rs`). Its
+//! three columns share the lanes instead: a tile sums over inputs and rows only, then each output adds three neighbouring pixels' lanes.
 
 use crate::conv::ConvShape;
 use crate::lanes::{self, Kernel, Lanes};

@@ -74,7 +74,8 @@ impl FoldedMask {
     pub fn row(&self, isa: Isa, (x, shape): (&[f32], RowShape), (out, out_shape): (&mut [f32], RowShape)) {
         assert_eq!(shape.blocks, self.channels.div_ceil(LANES), "blocks of features");
         assert_eq!(out_shape.blocks, (self.channels + 1).div_ceil(LANES), "blocks of output");
-        assert!(x.len() == shape.len() && out.len() == out_shape.len(), "rows of their shapes");
+        shape.check(x);
+        out_shape.check(out);
         assert_eq!(shape.width, out_shape.width, "rows of one width");
         out_shape.clear_pads(out);
         // SAFETY: the slices have their shapes' lengths, and the shapes fit the mask: checked above.
@@ -235,7 +236,8 @@ pub fn mask_row(
     assert_eq!(shape.width, out_shape.width, "rows of one width");
     assert_eq!(shape.blocks, channels.div_ceil(LANES) + 1, "blocks of the projection");
     assert_eq!(out_shape.blocks, (channels + 1).div_ceil(LANES), "blocks of output");
-    assert!(projected.len() == shape.len() && out.len() == out_shape.len(), "rows of their shapes");
+    shape.check(projected);
+    out_shape.check(out);
     out_shape.clear_pads(out);
     // SAFETY: every slice has its shape's length and the shapes fit each other, checked above.
     unsafe { lanes::run(isa, ProjectedRow { channels, projected, shape, scale, out, out_shape }) }

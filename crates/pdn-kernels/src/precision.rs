@@ -27,7 +27,7 @@ impl Precision {
     }
 
     /// The finest that is fast beside an instruction set: two bf16 numbers where there is AMX, whose difference from
-    /// float32 no picture of 8 bits shows, else float32.
+    /// float32 hardly any level of 8 bits shows, else float32.
     pub fn fast(isa: Isa) -> Self {
         if isa == Isa::Avx512 && AmxConv::is_available() { Self::Bf16x2 } else { Self::F32 }
     }

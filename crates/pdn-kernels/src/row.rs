@@ -41,6 +41,10 @@ impl<'a> Input<'a> {
     /// Panics unless there are so many rows of each map, of whole blocks, as many as the shape says.
     pub(crate) fn check(&self, rows: usize) {
         let block = self.shape.block_len();
+        // No product of the shape's wraps around, as slices hold it.
+        let pixels = self.shape.pad.checked_mul(2).and_then(|pads| pads.checked_add(self.shape.width));
+        assert!(pixels.is_some_and(|pixels| pixels <= isize::MAX as usize / LANES), "rows of {:?}", self.shape);
+        assert!(!self.maps.is_empty(), "a map of input");
         let whole = |map: &&[&[f32]]| {
             let len = map.first().map_or(0, |row| row.len());
             assert!(map.len() == rows, "{rows} rows of input");
@@ -55,6 +59,13 @@ impl RowShape {
     /// The row of a map with so many channels, the last block filled up.
     pub fn new(channels: usize, width: usize, pad: usize) -> Self {
         Self { blocks: channels.div_ceil(LANES), width, pad }
+    }
+
+    /// Panics unless a slice is a row of this shape. Beyond what memory holds no shape has a row.
+    pub(crate) fn check(self, row: &[f32]) {
+        let pixels = self.pad.checked_mul(2).and_then(|pads| pads.checked_add(self.width));
+        let len = pixels.and_then(|pixels| pixels.checked_mul(LANES)).and_then(|len| len.checked_mul(self.blocks));
+        assert!(len == Some(row.len()), "a row of {self:?}, found {} numbers", row.len());
     }
 
     /// Numbers in a row.

@@ -41,6 +41,9 @@ impl<'a> Writer<'a> {
         let row = shape.len() * shuffle;
         assert!(row > 0 && out.len().is_multiple_of(row), "rows of output");
         let rows = out.len() / row;
+        if rows > 0 {
+            shape.check(&out[..shape.len()]);
+        }
         assert!(
             store.add.is_empty()
                 || shuffle == 1 && store.add.len() == rows && store.add.iter().all(|add| add.len() == shape.len()),

@@ -13,7 +13,7 @@ const RUN: usize = 32;
 /// When the row is not of its shape, there is not a mean for each lane, or the machine lacks the instruction set.
 pub fn sum_channels(isa: Isa, row: &[f32], shape: RowShape, means: Option<&[f32]>) -> Vec<f64> {
     let lanes = shape.blocks * LANES;
-    assert_eq!(row.len(), shape.len(), "a row of {shape:?}");
+    shape.check(row);
     assert!(means.is_none_or(|means| means.len() == lanes), "a mean for each of {lanes} lanes");
     let mut sums = vec![0.0; lanes];
     // SAFETY: the row has its shape's length, and there is a sum, and a mean, for each of its lanes.

@@ -16,10 +16,10 @@ pub struct Summary {
     pub macs_per_token: usize,
     /// Multiply-accumulates once for each picture or prompt, whatever its size.
     pub macs_per_picture: usize,
-    /// Pixels of the picture to enlarge, on each side of a pixel or tile, that can change what comes out of it.
+    /// Pixels of the picture to enlarge, on each side of a pixel, that can change what comes out of it.
     /// The whole picture can where `whole_picture` is not empty.
     pub receptive_radius: usize,
-    /// Operations that read the whole picture before they give a pixel, so that it can neither be tiled nor streamed.
+    /// Operations that read the whole picture before they give a pixel, so that its rows cannot flow.
     pub whole_picture: usize,
 }
 
@@ -64,7 +64,7 @@ impl Network {
         }
     }
 
-    /// Walks back from the output: how far beyond a tile each map must be known, in that map's own pixels.
+    /// Walks back from the output: how far beyond a part of the output each map must be known, in that map's own pixels.
     fn receptive_radius(&self) -> usize {
         let mut margins = vec![0; self.nodes.len()];
         let mut radius = 0;
@@ -72,7 +72,7 @@ impl Network {
             let needed = match node.op {
                 Op::Conv { weight, .. } => margins[i] + self.param(weight).shape[3] / 2,
                 Op::MixedConv { bank, .. } => margins[i] + self.param(bank).shape[4] / 2,
-                // A tile starts at a multiple of the scale, so a margin of m pixels lies in ceil(m / r) blocks.
+                // A part starts at a multiple of the scale, so a margin of m pixels lies in ceil(m / r) blocks.
                 Op::PixelShuffle(r) => margins[i].div_ceil(r),
                 Op::PixelUnshuffle(r) => margins[i] * r,
                 Op::Enlarge(Interpolation::Nearest, r) => margins[i].div_ceil(r),

@@ -5,7 +5,8 @@
 //! channels, which is nearly all of the work. The price is rounding: about twice that of the direct sum.
 //!
 //! Lanes are channels. A strip of tiles at a time is transformed, multiplied and transformed back, so that it stays in the
-//! second cache; the kernel passes through it once for each strip. The gradient of the kernel is the gradient of the same formula: `Gᵀ [Σ (A dy Aᵀ) ⊙ (Bᵀ d B)] G`.
+//! second cache; the kernel passes through it once for each strip. The gradient of the kernel is the gradient of the same
+//! formula: `Gᵀ [Σ (A dy Aᵀ) ⊙ (Bᵀ d B)] G`.
 
 mod few;
 mod pixels;

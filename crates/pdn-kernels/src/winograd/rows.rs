@@ -5,17 +5,13 @@
 //! depend on which thread computes its row or on how wide the row is.
 
 use super::pixels::{cut, with_scratch};
-use super::{PLACES, Product, SIDE, STEP, Sums, WinogradKernel, transform_back, transform_tile};
+use super::{OUTPUTS, PLACES, Product, SIDE, STEP, STRIP, Sums, WinogradKernel, transform_back, transform_tile};
 use crate::conv::ConvShape;
 use crate::lanes::{self, Kernel, Lanes};
 use crate::store::Writer;
 use crate::{Input, Isa, LANES};
 
-/// Tiles of a strip: the rows of the widest product.
-const STRIP: usize = 14;
-/// Outputs whose kernel stays in the second cache.
-const OUTPUTS: usize = 64;
-/// Blocks of inputs that are transformed at a time at most, for the same reason: a module's 64 features and their mask.
+/// Blocks of inputs that are transformed at a time at most, so that they stay in the second cache: a module's 64 features and their mask.
 const BLOCKS: usize = 5;
 
 /// Blocks of inputs that are transformed at a time, of so many: parts as even as may be.

@@ -3,7 +3,7 @@
 //! Follows `model/architecture.py` and `model/block.py` of Zheng222/IMDN, whose parameter names are kept. In each block
 //! three convolutions distil: a quarter of the channels is kept, the rest goes on; what was kept is concatenated and
 //! weighed by contrast attention, whose statistic is the standard deviation plus the mean over the whole picture. So
-//! this network can neither be tiled nor streamed. Pictures are RGB in 0..1.
+//! this network cannot flow row by row. Pictures are RGB in 0..1.
 
 use super::layout::{Layout, as_stored, count, kernel_shape, same};
 use super::{Architecture, check_sizes, configuration, json};

@@ -6,7 +6,7 @@
 //! `modules` DCMs at equal intervals, then a convolution and the group's skip; a long skip goes around all groups.
 //!
 //! **RCAN's channel attention is off by default.** It weighs channels by their mean over the whole picture, which
-//! (1) makes every output pixel depend on every input pixel, so that pictures could be neither tiled nor streamed and
+//! (1) makes every output pixel depend on every input pixel, so that pictures could not flow row by row and
 //! memory would grow with the picture; (2) is a statistic of 48x48 patches in training and of whole photographs in use;
 //! and (3) is what a DCM does better, by the prompt and per pixel. `channel_attention` turns it on, as a control.
 //!

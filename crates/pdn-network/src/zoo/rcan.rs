@@ -3,7 +3,7 @@
 //! Follows `src/model/rcan.py` of EDSR-PyTorch and yulunzhang/RCAN, whose layouts are one. Ten groups of twenty blocks of
 //! 64 features; a block is convolution, ReLU, convolution, channel attention, plus its input; a group ends in a convolution
 //! and its skip; a long skip goes around all groups. Pictures are 0..255 with DIV2K's mean taken off. Channel attention
-//! weighs channels by their mean over the whole picture, so this network can neither be tiled nor streamed.
+//! weighs channels by their mean over the whole picture, so this network cannot flow row by row.
 //! Official weights exist for x2, x3, x4 and x8; x16 repeats the x2 stage once more.
 //!
 //! | here | EDSR-PyTorch | BasicSR |
