@@ -152,16 +152,6 @@ impl Conv {
         if side == 3 { STEP } else { side / 2 }
     }
 
-    /// Bytes that the laid out kernel takes.
-    pub fn bytes(&self) -> usize {
-        match &self.method {
-            Method::Direct(direct) => direct.bytes(),
-            Method::Winograd(winograd) => winograd.bytes(),
-            Method::Few(few) => few.bytes(),
-            Method::Amx(amx) => amx.bytes(),
-        }
-    }
-
     /// Convolves a group of rows: `input` holds the rows around it, [`Self::group`] and `side - 1` more, those outside the
     /// picture being zeros. Of the group's rows the `store` skips some, then as many are stored as `out` has room for,
     /// each as `shuffle` rows with their zero pixels, one after the other.
@@ -195,7 +185,7 @@ impl Conv {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::Activation;
     use proptest::prelude::*;
@@ -214,7 +204,8 @@ mod tests {
         (0..height).map(row).collect()
     }
 
-    fn random(seed: u64, len: usize) -> Vec<f32> {
+    /// Numbers from -1 to 1.
+    pub(crate) fn random(seed: u64, len: usize) -> Vec<f32> {
         let mut state = seed | 1;
         let mut next = || {
             state = state.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);

@@ -59,10 +59,6 @@ impl Direct {
         side == 3 && shuffle == 1 && outputs * side <= LANES
     }
 
-    pub(crate) fn bytes(&self) -> usize {
-        (self.kernel.len() + self.bias.len()) * size_of::<f32>()
-    }
-
     /// Convolves one row.
     ///
     /// # Safety

@@ -99,11 +99,6 @@ impl AmxConv {
         laid
     }
 
-    /// Bytes that the laid out kernel takes.
-    pub(crate) fn bytes(&self) -> usize {
-        size_of_val(&*self.kernel) + size_of_val(&*self.bias)
-    }
-
     /// Convolves rows: `input` holds the rows around a group's, of which the store skips some, from half a kernel above the
     /// first to half a kernel below the last, and as many are stored as `out` has room for, each as `shuffle` rows.
     ///

@@ -1,5 +1,6 @@
 use super::*;
 use crate::Activation;
+use crate::conv::tests::random;
 use half::bf16;
 use proptest::prelude::*;
 
@@ -27,15 +28,6 @@ fn rows(picture: &[f32], channels: usize, height: usize, shape: RowShape) -> Vec
         row
     };
     (0..height).map(row).collect()
-}
-
-fn random(seed: u64, len: usize) -> Vec<f32> {
-    let mut state = seed | 1;
-    let mut next = || {
-        state = state.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
-        (state >> 40) as f32 / (1 << 23) as f32 - 1.0
-    };
-    (0..len).map(|_| next()).collect()
 }
 
 fn convolution(

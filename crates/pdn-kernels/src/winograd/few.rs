@@ -52,10 +52,6 @@ impl FewOutputs {
         Self { shape, kernel: laid, bias: filled(&|i| bias[i]), lanes: filled(&|_| 1.0) }
     }
 
-    pub(crate) fn bytes(&self) -> usize {
-        size_of_val(&*self.kernel) + size_of_val(&self.bias) + size_of_val(&self.lanes)
-    }
-
     /// Convolves a group of rows.
     ///
     /// # Safety

@@ -49,11 +49,6 @@ impl WinogradRows {
         Self { shape, kernels: kernels.collect(), bias: shape.lay_out(bias) }
     }
 
-    pub(crate) fn bytes(&self) -> usize {
-        let kernels: usize = self.kernels.iter().map(|kernel| kernel.numbers.len()).sum();
-        (kernels + self.bias.len()) * size_of::<f32>()
-    }
-
     /// Convolves a group of rows.
     ///
     /// # Safety
