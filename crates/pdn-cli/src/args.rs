@@ -347,6 +347,13 @@ pub(crate) struct Train {
     /// Go on with the run that the folder holds
     #[arg(long)]
     pub(crate) resume: bool,
+    /// Go on, in a new folder, from the weights that another run left (weights.safetensors), at their step but with the
+    /// optimizer's moments anew, which the result's card says
+    #[arg(long, value_name = "FILE", conflicts_with = "resume")]
+    pub(crate) restart: Option<PathBuf>,
+    /// Another value for a key of the recipe, such as schedule.steps=500 or config.features=32; may be given several times
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
 }
 
 /// Convert a model to safetensors, or to ONNX for other runtimes.

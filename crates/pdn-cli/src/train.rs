@@ -5,10 +5,15 @@ use crate::dashboard::Dashboard;
 use crate::failure::Failure;
 use crate::progress::interrupted;
 use pdn_train::recipe::{Recipe, RecipeError};
-use pdn_train::run::{Progress, RESULT, RunError, train};
+use pdn_train::run::{Begin, Progress, RESULT, RunError, train};
 
 pub(crate) fn run(args: &Train) -> Result<(), Failure> {
-    let recipe = Recipe::open(&args.recipe).map_err(recipe_failure)?;
+    let recipe = Recipe::open(&args.recipe, &args.set).map_err(recipe_failure)?;
+    let begin = match &args.restart {
+        Some(weights) => Begin::Restart(weights.clone()),
+        None if args.resume => Begin::Resume,
+        None => Begin::New,
+    };
     println!("reading data in {}", args.data.display());
     let task = recipe.prepare(&args.recipe, &args.data).map_err(recipe_failure)?;
     let mut dashboard = Dashboard::new();
@@ -16,12 +21,12 @@ pub(crate) fn run(args: &Train) -> Result<(), Failure> {
         dashboard.show(progress);
         !interrupted()
     };
-    let records = train(task.as_ref(), recipe.schedule(), &args.out, args.resume, &mut watch).map_err(run_failure)?;
+    let history = train(task.as_ref(), recipe.schedule(), &args.out, &begin, &mut watch).map_err(run_failure)?;
     if interrupted() {
         println!("stopped; go on with --resume");
         return Err(Failure { code: 130, message: "interrupted; the run can be resumed".into() });
     }
-    if records.last().is_some() {
+    if !history.records.is_empty() {
         println!("{}", args.out.join(RESULT).display());
     }
     Ok(())

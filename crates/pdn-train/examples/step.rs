@@ -7,8 +7,8 @@
 
 use pdn_image::{Degradation, Picture};
 use pdn_network::{Card, hashed, zoo};
-use pdn_train::restore::{PromptMix, Restore};
-use pdn_train::run::{Schedule, train};
+use pdn_train::restore::{Loss, PromptMix, Restore};
+use pdn_train::run::{Begin, Schedule, train};
 use pdn_train::scenes::Scene;
 use std::time::Instant;
 
@@ -50,13 +50,23 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         patch: 48,
         batch: 16,
         card: Card::default(),
+        loss: Loss::L1,
         start: None,
     };
-    let schedule =
-        Schedule { steps: steps + 1, rate: 1e-4, warmup: 0, decay: 0.0, clip: 0.0, seed: 1, evaluate: steps + 2 };
+    let schedule = Schedule {
+        steps: steps + 1,
+        rate: 1e-4,
+        warmup: 0,
+        decay: 0.0,
+        clip: 0.0,
+        accumulate: 1,
+        average: 0.0,
+        seed: 1,
+        evaluate: steps + 2,
+    };
     let folder = tempfile::tempdir()?;
     let (mut last, mut times) = (Instant::now(), Vec::new());
-    train(&task, &schedule, folder.path(), false, &mut |progress| {
+    train(&task, &schedule, folder.path(), &Begin::New, &mut |progress| {
         times.push(last.elapsed().as_secs_f64() * 1e3);
         last = Instant::now();
         // A schedule's last step ends with an evaluation, which is not to be timed.

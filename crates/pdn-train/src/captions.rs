@@ -1,7 +1,7 @@
 //! Flickr8k: pictures with five captions each, for the prompt encoder, and what a teacher sees in them.
 
 use crate::data::{DataError, hex, read_picture};
-use crate::teacher::{FEATURES, Seen, Teacher, WHOLE};
+use crate::teacher::{Teacher, WHOLE};
 use pdn::{Captioned, Tokenizer};
 use pdn_image::{Picture, resize_to};
 use pdn_network::checkpoint::{self, Precision};
@@ -28,19 +28,13 @@ const TOGETHER: usize = 32;
 /// A picture, and its captions as tokens.
 #[derive(Clone, Debug)]
 pub struct Pair {
-    /// The whole picture, then parts of it, some in a mirror.
-    pub views: Vec<View>,
+    /// The whole picture, a square.
+    pub picture: Picture,
     /// Each with its start and end.
     pub captions: Vec<Vec<usize>>,
-}
-
-/// A picture or a part of it, as the tower looks at it, and what the teacher sees in just that.
-#[derive(Clone, Debug)]
-pub struct View {
-    /// A square of the tower's side.
-    pub picture: Picture,
-    /// Over all views that are learned from, every number has a mean of 0 and a deviation of 1.
-    pub seen: Seen,
+    /// What the teacher sees in it, and in parts of it: over all that is learned from, every number has a mean of 0 and a
+    /// deviation of 1.
+    pub seen: Vec<Vec<f32>>,
 }
 
 /// Where the teacher's answers come from: asked once, they are kept in a file.
@@ -59,8 +53,10 @@ pub struct Answers<'a> {
 pub struct Captions {
     /// Those learned from.
     pub train: Vec<Pair>,
-    /// Those held back, whole.
+    /// Those held back.
     pub held_back: Vec<Pair>,
+    /// Mean and deviation of what the teacher says.
+    pub(crate) moments: Moments,
 }
 
 impl Captions {
@@ -71,7 +67,6 @@ impl Captions {
     /// [`DataError`] names the file and what was expected.
     pub fn flickr8k(
         folder: &Path,
-        side: usize,
         (tokenizer, context): (&Tokenizer, usize),
         answers: &Answers,
     ) -> Result<Self, DataError> {
@@ -101,31 +96,20 @@ impl Captions {
             .collect();
         let mut seen = answers.about(&parts)?.into_iter();
         let (mut train, mut held_back) = (Vec::new(), Vec::new());
-        for (parts, (learned, _, captions)) in parts.iter().zip(pictures) {
-            let squares: Vec<Picture> = parts.par_iter().map(|part| resize_to(part, side, side)).collect();
-            let views = squares.into_iter().zip(&mut seen).map(|(picture, seen)| View { picture, seen }).collect();
-            if learned { &mut train } else { &mut held_back }.push(Pair { views, captions });
+        for (parts, (learned, picture, captions)) in parts.iter().zip(pictures) {
+            let seen = seen.by_ref().take(parts.len()).collect();
+            if learned { &mut train } else { &mut held_back }.push(Pair { picture, captions, seen });
         }
-        let mut captions = Self { train, held_back };
-        captions.standardise();
-        Ok(captions)
-    }
-
-    /// Brings every number that the teacher says to a mean of 0 and a deviation of 1.
-    fn standardise(&mut self) {
-        let whole = Moments::over(self.train.iter().flat_map(|pair| &pair.views).map(|view| &view.seen.whole), WHOLE);
-        let quarters = self.train.iter().flat_map(|pair| &pair.views).flat_map(|view| &view.seen.quarters);
-        let quarters = Moments::over(quarters, FEATURES);
-        for view in self.train.iter_mut().chain(&mut self.held_back).flat_map(|pair| &mut pair.views) {
-            whole.standardise(&mut view.seen.whole);
-            view.seen.quarters.iter_mut().for_each(|quarter| quarters.standardise(quarter));
-        }
+        let moments = Moments::over(train.iter().flat_map(|pair| &pair.seen), WHOLE);
+        let pairs = train.iter_mut().chain(&mut held_back);
+        pairs.flat_map(|pair| &mut pair.seen).for_each(|seen| moments.standardise(seen));
+        Ok(Self { train, held_back, moments })
     }
 }
 
 impl Answers<'_> {
     /// What the teacher sees in every view, in order.
-    fn about(&self, parts: &[Vec<Picture>]) -> Result<Vec<Seen>, DataError> {
+    fn about(&self, parts: &[Vec<Picture>]) -> Result<Vec<Vec<f32>>, DataError> {
         // The same pictures, cut in the same way, have the same answers.
         let mut hash = Sha256::new();
         parts.iter().flatten().for_each(|part| hash.update(part.rgb()));
@@ -146,53 +130,47 @@ impl Answers<'_> {
 }
 
 /// Answers kept in a file; `None` where it is not there or holds others.
-fn kept(path: &Path, key: &str, count: usize) -> Option<Vec<Seen>> {
+fn kept(path: &Path, key: &str, count: usize) -> Option<Vec<Vec<f32>>> {
     let read = checkpoint::read(path).ok().filter(|read| read.metadata.get(KEY).is_some_and(|found| found == key))?;
-    let [whole, quarters] = ["whole", "quarters"].map(|name| read.tensors.get(name));
-    let (whole, quarters) = (whole?.data(), quarters?.data());
-    let rows = whole.chunks_exact(WHOLE).zip(quarters.chunks_exact(4 * FEATURES));
-    let seen = rows.map(|(whole, quarters)| {
-        let quarter = |q: usize| quarters[q * FEATURES..][..FEATURES].to_vec();
-        Seen { whole: whole.to_vec(), quarters: [0, 1, 2, 3].map(quarter) }
-    });
-    Some(seen.collect()).filter(|seen: &Vec<Seen>| seen.len() == count)
+    let seen = read.tensors.get("whole")?.data().chunks_exact(WHOLE).map(<[f32]>::to_vec);
+    Some(seen.collect()).filter(|seen: &Vec<_>| seen.len() == count)
 }
 
-fn keep(path: &Path, key: String, seen: &[Seen]) -> Result<(), DataError> {
-    let whole = seen.iter().flat_map(|seen| seen.whole.iter().copied()).collect();
-    let quarters = seen.iter().flat_map(|seen| seen.quarters.iter().flatten().copied()).collect();
-    let tensors = Tensors::from([
-        ("whole".to_owned(), Tensor::new(vec![seen.len(), WHOLE], whole)),
-        ("quarters".to_owned(), Tensor::new(vec![seen.len(), 4, FEATURES], quarters)),
-    ]);
+fn keep(path: &Path, key: String, seen: &[Vec<f32>]) -> Result<(), DataError> {
+    let whole = Tensor::new(vec![seen.len(), WHOLE], seen.concat());
+    let tensors = Tensors::from([("whole".to_owned(), whole)]);
     let bytes = checkpoint::write(&tensors, HashMap::from([(KEY.to_owned(), key)]), Precision::F16);
     pdn_image::write_atomically(path, &bytes).map_err(|e| DataError { path: path.to_owned(), why: e.to_string() })
 }
 
-/// The picture, then random parts of it, some in a mirror.
+/// The picture, then random parts of it.
 fn parts(picture: &Picture, count: usize, seed: u64) -> Vec<Picture> {
     let mut random = StdRng::seed_from_u64(seed);
-    let mut parts = vec![picture.clone()];
-    while parts.len() < count {
-        let (area, shape) = (random.random_range(SMALLEST..1.0), random.random_range(-0.22_f64..0.22).exp());
-        let length = |share: f64| ((SIDE as f64 * share.sqrt()) as usize).min(SIDE);
-        let (width, height) = (length(area * shape), length(area / shape));
-        let (left, top) = (random.random_range(0..=SIDE - width), random.random_range(0..=SIDE - height));
-        let part = picture.part((left, top), width, height);
-        parts.push(if random.random() { part.mirrored() } else { part });
-    }
-    parts
+    let parts = (1..count).map(|_| part(picture, &mut random));
+    std::iter::once(picture.clone()).chain(parts).collect()
+}
+
+/// A random part of a picture, half of them in a mirror.
+pub(crate) fn part(picture: &Picture, random: &mut StdRng) -> Picture {
+    let (area, shape) = (random.random_range(SMALLEST..1.0), random.random_range(-0.22_f64..0.22).exp());
+    let length = |share: f64| ((SIDE as f64 * share.sqrt()) as usize).min(SIDE);
+    let (width, height) = (length(area * shape), length(area / shape));
+    let (left, top) = (random.random_range(0..=SIDE - width), random.random_range(0..=SIDE - height));
+    let part = picture.part((left, top), width, height);
+    if random.random() { part.mirrored() } else { part }
 }
 
 /// Mean and deviation of each of some numbers.
-struct Moments(Vec<(f32, f32)>);
+#[derive(Clone, Debug)]
+pub(crate) struct Moments(Vec<(f32, f32)>);
 
 impl Moments {
-    fn over<'a>(rows: impl Iterator<Item = &'a Vec<f32>>, len: usize) -> Self {
+    /// Of rows of `len` numbers.
+    pub(crate) fn over<R: AsRef<[f32]>>(rows: impl Iterator<Item = R>, len: usize) -> Self {
         let (mut sums, mut squares, mut count) = (vec![0.0_f64; len], vec![0.0_f64; len], 0.0_f64);
         for row in rows {
             count += 1.0;
-            for ((sum, square), v) in sums.iter_mut().zip(&mut squares).zip(row) {
+            for ((sum, square), v) in sums.iter_mut().zip(&mut squares).zip(row.as_ref()) {
                 *sum += f64::from(*v);
                 *square += f64::from(*v).powi(2);
             }
@@ -204,7 +182,8 @@ impl Moments {
         Self(moments.collect())
     }
 
-    fn standardise(&self, row: &mut [f32]) {
+    /// Brings a row's numbers to a mean of 0 and a deviation of 1.
+    pub(crate) fn standardise(&self, row: &mut [f32]) {
         row.iter_mut().zip(&self.0).for_each(|(v, (mean, deviation))| *v = (*v - mean) / deviation);
     }
 }

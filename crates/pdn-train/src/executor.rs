@@ -50,6 +50,37 @@ pub struct Outputs {
 /// # Panics
 /// When the batch lacks an input that the network reads, or shapes do not fit: a trainer checks its data as it loads.
 pub fn run(network: &Network, parameters: &Parameters, batch: &Batch) -> Outputs {
+    watched(network, parameters, batch, &mut |_, _| {})
+}
+
+/// The first layer of a network that gives a number which is not finite, by the name of its kernel; for an operation without
+/// one, the layer before it.
+pub fn first_not_finite(network: &Network, parameters: &Parameters, batch: &Batch) -> Option<String> {
+    let (mut layer, mut found) = ("the input".to_owned(), None);
+    watched(network, parameters, batch, &mut |node, map| {
+        match &node.op {
+            Op::Conv { weight: param, .. }
+            | Op::MixedConv { bank: param, .. }
+            | Op::LayerNorm { weight: param, .. } => {
+                layer.clone_from(&network.param(*param).name);
+            }
+            Op::Dcm(dcm) => layer.clone_from(&dcm.name),
+            _ => {}
+        }
+        let map = match map {
+            Map::Planes(map) => map.clone(),
+            Map::Pixels(map) => map.clone().map(),
+        };
+        let numbers: Vec<f32> = map.into_data().try_into_vec().expect("maps are f32");
+        if found.is_none() && numbers.iter().any(|v| !v.is_finite()) {
+            found = Some(layer.clone());
+        }
+    });
+    found
+}
+
+/// Runs a network, and shows each map as it is made, with the node that made it.
+fn watched(network: &Network, parameters: &Parameters, batch: &Batch, watch: &mut dyn FnMut(&Node, &Map)) -> Outputs {
     let run = Run { network, parameters, batch };
     let mut dcms = Vec::new();
     let mut maps: Vec<Option<Map>> = Vec::with_capacity(network.nodes.len());
@@ -84,6 +115,13 @@ pub fn run(network: &Network, parameters: &Parameters, batch: &Batch) -> Outputs
                 Some(run.conv(x, weight, bias, then))
             }
         };
+        let layer = match fused[id.index()] {
+            Fusion::With(conv) => network.node(conv),
+            _ => node,
+        };
+        if let Some(map) = &map {
+            watch(layer, map);
+        }
         maps.push(map);
     }
     let output = maps[network.output.index()].take().expect("the output has no user left").planes();

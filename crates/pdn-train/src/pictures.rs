@@ -1,40 +1,45 @@
 //! Training the tower of pictures, against sentences that are settled ([`crate::sentences`]).
 //!
-//! Each view is to find its picture's captions among all pictures' (CLIP's cross-entropy, the whole data set being the batch),
-//! to agree with what the teacher sees in just that view, and its map is to say what the teacher sees in each quarter
-//! (Beyer et al. 2022: a patient and consistent teacher). The layers that only this needs are thrown away.
+//! Every step looks at parts of pictures in tones that were not seen before. Each is to find its picture's captions among all
+//! pictures' (CLIP's cross-entropy, the whole data set being the batch), and to agree with what the teacher sees in just that
+//! part (Beyer et al. 2022: a patient and consistent teacher); and at every pixel of its stages' maps a linear layer is to
+//! say what the teacher's maps hold there (Romero et al. 2015: hints), which is how it learns to see and not only what to
+//! answer. The layers that only this needs are thrown away.
 
-use crate::captions::Captions;
+use crate::captions::{Captions, Moments, part};
+use crate::convolution::{Pixels, Then, convolve};
 use crate::executor::{self, Batch};
 use crate::retrieval::{first_scale, matrix, ranks, recalls, rows, scale, unit, words};
-use crate::run::{Record, Step, Task};
+use crate::run::{History, Step, Task};
 use crate::sentences::{TEACHER, project};
-use crate::teacher::{FEATURES, WHOLE};
+use crate::teacher::{CHANNELS, Teacher, WHOLE};
 use crate::weights::{flat, initial, tensors};
-use burn::tensor::module::adaptive_avg_pool2d;
 use burn::tensor::{Device, Int, Tensor, TensorData, activation};
 use pdn::{EncoderFile, Framing};
-use pdn_image::Picture;
+use pdn_image::{Picture, resize_to};
 use pdn_network::checkpoint::Precision;
 use pdn_network::zoo::Clip;
 use pdn_network::{Card, Network, NetworkError, Tensor as Stored, Tensors, hashed};
-use rand::RngExt;
 use rand::rngs::StdRng;
 use rand::seq::index::sample;
+use rand::{RngExt, SeedableRng};
 use rayon::prelude::*;
 
 /// ImageNet's, which CLIP's heirs share; what matters is that training and use agree.
 const MEAN: [f64; 3] = [0.485, 0.456, 0.406];
 const DEVIATION: [f64; 3] = [0.229, 0.224, 0.225];
 
-/// The layer from the tower's map to what the teacher sees in a quarter.
-const QUARTERS: &str = "quarters.weight";
-const QUARTERS_BIAS: &str = "quarters.bias";
-
-/// Weight of finding the captions, of the cosine to the whole that the teacher sees, and of the squared error to its quarters.
+/// Weight of finding the captions, and of the cosine to the whole that the teacher sees.
 const FINDING: f64 = 0.5;
 const AGREEMENT: f64 = 2.0;
-const QUARTERING: f64 = 1.5;
+/// Weights of the squared errors to the teacher's maps, coarse ones first.
+const HINTS: [f64; CHANNELS.len()] = [1.5, 0.5, 0.25];
+
+/// How far a view's contrast, saturation and brightness may be changed.
+const TONE: f64 = 0.3;
+
+/// Views from which the mean and deviation of the teacher's maps are taken.
+const MEASURED: usize = 256;
 
 /// Training of a tower of pictures.
 #[derive(Debug)]
@@ -48,8 +53,11 @@ pub struct Pictures {
     text: Tensors,
     /// The mean of each picture's captions, `[pictures, dim]`.
     captions: Tensor<2>,
-    /// What the teacher sees in each view of each picture, in the space of the embeddings.
-    targets: Vec<Vec<Vec<f32>>>,
+    teacher: Teacher,
+    /// The layer from what the teacher sees into the space of the embeddings, `[dim, WHOLE]`.
+    projection: Tensor<1>,
+    /// Mean and deviation of each channel of the teacher's maps.
+    moments: Vec<Moments>,
     /// The captions of pictures held back, each with its picture's place.
     held_back: (Vec<usize>, Vec<Vec<f32>>),
 }
@@ -59,10 +67,17 @@ impl Pictures {
     ///
     /// # Errors
     /// Where the configuration describes no network, or the sentences are not its.
-    pub fn new(clip: Clip, mut text: Tensors, data: Captions, batch: usize, card: Card) -> Result<Self, NetworkError> {
+    pub fn new(
+        clip: Clip,
+        mut text: Tensors,
+        data: Captions,
+        teacher: Teacher,
+        batch: usize,
+        card: Card,
+    ) -> Result<Self, NetworkError> {
         let (picture, network) = (clip.picture_network()?, clip.text_network()?);
         let missing = || NetworkError::Config(format!("the sentences lack {TEACHER} of [{}, {WHOLE}]", clip.dim));
-        let teacher = text.remove(TEACHER).filter(|t| t.shape() == [clip.dim, WHOLE]).ok_or_else(missing)?;
+        let projection = text.remove(TEACHER).filter(|t| t.shape() == [clip.dim, WHOLE]).ok_or_else(missing)?;
         let device = Device::flex();
         let parameters = tensors(&flat(&network, &network.bind(text.clone())?), &device);
         let embed = |sentences: &[&[usize]]| -> Vec<Vec<f32>> {
@@ -89,44 +104,72 @@ impl Pictures {
         let means: Vec<Vec<f32>> = data.train.iter().map(mean).collect();
         let autodiff = device.clone().autodiff();
         let captions = Tensor::from_data(unit(matrix(&means, &device)).into_data(), &autodiff);
-        let weight = Tensor::<1>::from_data(TensorData::new(teacher.data().to_vec(), [clip.dim * WHOLE]), &device);
-        let target = |pair: &crate::captions::Pair| {
-            rows(project(&weight, clip.dim, matrix(pair.views.iter().map(|view| &view.seen.whole), &device)))
-        };
-        let targets = data.train.iter().map(target).collect();
+        let projection = TensorData::new(projection.data().to_vec(), [clip.dim * WHOLE]);
+        let projection = Tensor::<1>::from_data(projection, &device);
         let batch = batch.min(data.train.len());
-        Ok(Self { clip, picture, data, batch, card, text, captions, targets, held_back })
+        let moments = Vec::new();
+        let mut task =
+            Self { clip, picture, data, batch, card, text, captions, teacher, projection, moments, held_back };
+        let mut random = StdRng::seed_from_u64(0);
+        let measured = (0..MEASURED)
+            .map(|_| view(&task.data.train[random.random_range(0..task.data.train.len())].picture, &mut random));
+        let (_, maps) = task.teacher.explain(&measured.collect::<Vec<_>>(), &task.sides());
+        task.moments =
+            maps.iter().zip(CHANNELS).map(|(map, channels)| Moments::over(map.chunks(channels), channels)).collect();
+        Ok(task)
     }
 
-    /// Unit vectors of pictures and the maps they are made of.
-    fn embed(&self, parameters: &[Tensor<1>], pictures: &[&Picture], device: &Device) -> (Tensor<2>, Tensor<4>) {
+    /// Unit vectors of pictures, and the maps of the tower's stages, coarse ones first.
+    fn embed(&self, parameters: &[Tensor<1>], pictures: &[Picture], device: &Device) -> (Tensor<2>, Vec<Tensor<4>>) {
         let side = self.clip.side();
-        let pixels: Vec<Vec<f32>> = pictures.par_iter().map(|picture| look(picture)).collect();
+        let pixels: Vec<Vec<f32>> = pictures.par_iter().map(|picture| look(picture, side)).collect();
         let picture = Tensor::from_data(TensorData::new(pixels.concat(), [pictures.len(), 3, side, side]), device);
         let batch = Batch { picture: Some(picture), ..Batch::default() };
         let mut out = executor::run(&self.picture, &parameters[..self.picture.params.len()], &batch);
-        (unit(out.output.flatten::<2>(1, 3)), out.taps.remove(0))
+        out.taps.reverse();
+        (unit(out.output.flatten::<2>(1, 3)), out.taps)
     }
 
-    /// Channels of the tower's last map.
-    fn channels(&self) -> usize {
-        self.picture.taps.first().map_or(0, |tap| self.picture.node(tap.node).shape.channels)
+    /// Channels of the maps that are taught and the teacher's that they are to say, coarse ones first.
+    fn hints(&self) -> impl Iterator<Item = [usize; 2]> {
+        let taps = self.picture.taps.iter().rev().map(|tap| self.picture.node(tap.node).shape.channels);
+        taps.zip(CHANNELS).map(|(ours, its)| [ours, its])
     }
 
-    /// What the teacher would see in each quarter, `[pictures, FEATURES, 2, 2]`, from the tower's map.
-    fn quarters(&self, parameters: &[Tensor<1>], map: Tensor<4>) -> Tensor<4> {
-        let first = self.picture.params.len();
-        let weight = parameters[first].clone().reshape([FEATURES, self.channels()]);
-        let map = adaptive_avg_pool2d(map, [2, 2]).permute([0, 2, 3, 1]);
-        let [pictures, ..] = map.dims();
-        let quarters = map.reshape([4 * pictures, self.channels()]).matmul(weight.transpose())
-            + parameters[first + 1].clone().reshape([1, FEATURES]);
-        quarters.reshape([pictures, 2, 2, FEATURES]).permute([0, 3, 1, 2])
+    /// Pixels a side of the maps that are taught.
+    fn sides(&self) -> Vec<usize> {
+        let coarsest = self.clip.side() / (2 << self.picture.taps.len());
+        (0..self.hints().count()).map(|stage| coarsest << stage).collect()
+    }
+
+    /// The squared error of a map to the teacher's numbers at its pixels, by the layer at a place among the parameters.
+    fn hint(&self, layer: &[Tensor<1>], map: Tensor<4>, [ours, its]: [usize; 2], said: Vec<f32>) -> Tensor<1> {
+        let [images, _, height, width] = map.dims();
+        let said = TensorData::new(said, [images, height, width, its]);
+        let said = Tensor::<4>::from_data(said, &map.device());
+        let kernel = layer[0].clone().reshape([1, its, ours, 1, 1]);
+        let bias = layer[1].clone().reshape([1, its]);
+        let found = convolve(Pixels::of_planes(map), kernel, bias, Then::NOTHING).map();
+        (found - said).powi_scalar(2).mean()
     }
 }
 
-/// A square of the tower's side as numbers, channel by channel.
-fn look(picture: &Picture) -> Vec<f32> {
+/// A part of a picture, in other tones.
+fn view(picture: &Picture, random: &mut StdRng) -> Picture {
+    let part = part(picture, random);
+    let [contrast, saturation, brightness] = [(); 3].map(|()| random.random_range(1.0 - TONE..1.0 + TONE));
+    let toned = part.rgb().chunks_exact(3).flat_map(|pixel| {
+        let pixel = [pixel[0], pixel[1], pixel[2]].map(f64::from);
+        let grey = pixel.iter().sum::<f64>() / 3.0;
+        let tone = |v: f64| (128.0 + contrast * (grey + saturation * (v - grey) - 128.0)) * brightness;
+        pixel.map(|v| tone(v).round().clamp(0.0, 255.0) as u8)
+    });
+    part.with_rgb(toned.collect())
+}
+
+/// A picture, squeezed to a square, as numbers, channel by channel.
+fn look(picture: &Picture, side: usize) -> Vec<f32> {
+    let picture = resize_to(picture, side, side);
     let number = |v: u8, c: usize| ((f64::from(v) / 255.0 - MEAN[c]) / DEVIATION[c]) as f32;
     (0..3).flat_map(|c| picture.plane(c).map(move |v| number(v, c))).collect()
 }
@@ -134,59 +177,61 @@ fn look(picture: &Picture) -> Vec<f32> {
 impl Task for Pictures {
     fn parameters(&self) -> Vec<(String, Vec<usize>)> {
         let tower = self.picture.params.iter().map(|p| (p.name.clone(), p.shape.clone()));
-        let layers = [
-            (QUARTERS.to_owned(), vec![FEATURES, self.channels()]),
-            (QUARTERS_BIAS.to_owned(), vec![FEATURES]),
-            ("logit_scale".to_owned(), vec![1]),
-        ];
-        tower.chain(layers).collect()
+        let layers = self.hints().enumerate().flat_map(|(i, [ours, its])| {
+            [(format!("hints.{i}.weight"), vec![its, ours]), (format!("hints.{i}.bias"), vec![its])]
+        });
+        tower.chain(layers).chain([("logit_scale".to_owned(), vec![1])]).collect()
     }
 
     fn initial(&self, seed: u64) -> Vec<Vec<f32>> {
         let mut all = initial(&self.picture, 0.2, seed);
-        let inputs = self.channels();
-        all.push(hashed::numbers(QUARTERS, FEATURES * inputs, (3.0 / inputs as f64).sqrt()));
-        all.push(vec![0.0; FEATURES]);
+        for (i, [ours, its]) in self.hints().enumerate() {
+            all.push(hashed::numbers(&format!("hints.{i}.weight"), its * ours, (3.0 / ours as f64).sqrt()));
+            all.push(vec![0.0; its]);
+        }
         all.push(vec![first_scale()]);
         all
     }
 
-    fn loss(&self, parameters: &[Tensor<1>], _step: &Step, random: &mut StdRng) -> Tensor<1> {
+    fn loss(&self, parameters: &[Tensor<1>], _step: &Step, random: &mut StdRng) -> Vec<(&'static str, Tensor<1>)> {
         let device = parameters[0].device();
-        let chosen: Vec<(usize, usize)> = sample(random, self.data.train.len(), self.batch)
-            .into_iter()
-            .map(|at| (at, random.random_range(0..self.data.train[at].views.len())))
-            .collect();
-        let views = || chosen.iter().map(|(at, view)| &self.data.train[*at].views[*view]);
-        let (pictures, map) = self.embed(parameters, &views().map(|view| &view.picture).collect::<Vec<_>>(), &device);
-        let logits =
-            pictures.clone().matmul(self.captions.clone().transpose()) * scale(&parameters[parameters.len() - 1]);
-        let own: Vec<i32> = chosen.iter().map(|(at, _)| *at as i32).collect();
+        let own = sample(random, self.data.train.len(), self.batch).into_vec();
+        let views: Vec<Picture> = own.iter().map(|at| view(&self.data.train[*at].picture, random)).collect();
+        let (mut seen, mut said) = self.teacher.explain(&views, &self.sides());
+        seen.iter_mut().for_each(|seen| self.data.moments.standardise(seen));
+        for ((map, moments), channels) in said.iter_mut().zip(&self.moments).zip(CHANNELS) {
+            map.par_chunks_mut(channels).for_each(|pixel| moments.standardise(pixel));
+        }
+        let (pictures, maps) = self.embed(parameters, &views, &device);
+        let (layers, last) = parameters[self.picture.params.len()..].split_at(2 * said.len());
+        let logits = pictures.clone().matmul(self.captions.clone().transpose()) * scale(&last[0]);
+        let own: Vec<i32> = own.iter().map(|at| *at as i32).collect();
         let own = Tensor::<1, Int>::from_data(TensorData::new(own, [self.batch]), &device).reshape([self.batch, 1]);
         let finding = -activation::log_softmax(logits, 1).gather(1, own).mean();
-        let targets = matrix(chosen.iter().map(|(at, view)| &self.targets[*at][*view]), &device);
-        let agreement = (pictures * targets).sum() / self.batch as f64;
-        let seen: Vec<f32> = views()
-            .flat_map(|view| (0..FEATURES).flat_map(|c| view.seen.quarters.iter().map(move |quarter| quarter[c])))
-            .collect();
-        let seen = Tensor::<4>::from_data(TensorData::new(seen, [self.batch, FEATURES, 2, 2]), &device);
-        let quartering = (self.quarters(parameters, map) - seen).powi_scalar(2).mean();
-        finding * FINDING - agreement * AGREEMENT + quartering * QUARTERING
+        let plain = Device::flex();
+        let targets = project(&self.projection, self.clip.dim, matrix(&seen, &plain)).into_data();
+        let agreement = (pictures * Tensor::from_data(targets, &device)).sum() / self.batch as f64;
+        let hints = maps.into_iter().zip(self.hints()).zip(layers.chunks(2)).zip(said).zip(HINTS);
+        let hints = hints
+            .map(|((((map, channels), layer), said), weight)| self.hint(layer, map, channels, said) * weight)
+            .reduce(|a, b| a + b);
+        let terms = [("finding", finding * FINDING), ("agreement", (agreement.neg() + 1.0) * AGREEMENT)];
+        terms.into_iter().chain(hints.map(|hints| ("hints", hints))).collect()
     }
 
     fn evaluate(&self, parameters: &[Vec<f32>], _step: &Step) -> Vec<(String, f64)> {
         let device = Device::flex();
         let parameters = tensors(parameters, &device);
-        let whole: Vec<&Picture> = self.data.held_back.iter().map(|pair| &pair.views[0].picture).collect();
+        let whole: Vec<Picture> = self.data.held_back.iter().map(|pair| pair.picture.clone()).collect();
         let pictures: Vec<Vec<f32>> =
             whole.chunks(100).flat_map(|pictures| rows(self.embed(&parameters, pictures, &device).0)).collect();
         let (own, texts) = &self.held_back;
         recalls(&ranks(texts, own, &pictures))
     }
 
-    fn export(&self, parameters: &[Vec<f32>], progress: &[Record]) -> Vec<u8> {
+    fn export(&self, parameters: &[Vec<f32>], history: &History) -> Vec<u8> {
         let mut card = self.card.clone();
-        if let Some(last) = progress.last() {
+        if let Some(last) = history.records.last() {
             card.more.insert("steps".into(), last.step.into());
             card.more.insert("retrieval".into(), serde_json::json!({
                 "protocol": format!("text to picture, {} pictures held back, every caption", self.data.held_back.len()),

@@ -5,10 +5,11 @@ use crate::data::DataError;
 use crate::embed::BatchEncoder;
 use crate::nouns::Nouns;
 use crate::pictures::Pictures;
-use crate::restore::{LAST_TEMPERATURE, PromptMix, Restore};
-use crate::run::{self, Schedule, Task};
+use crate::restore::{LAST_TEMPERATURE, Loss, PromptMix, Restore};
+use crate::run::{Schedule, Task};
 use crate::scenes::{self, Source};
 use crate::sentences::{self, Sentences};
+use crate::state;
 use crate::teacher::Teacher;
 use pdn::Tokenizer;
 use pdn_image::Degradation;
@@ -55,6 +56,9 @@ pub struct RestoreRecipe {
     pub architecture: String,
     /// The architecture's configuration.
     pub config: serde_json::Value,
+    /// How what is enlarged is compared with what it was: l1, mse or charbonnier.
+    #[serde(default)]
+    pub loss: Loss,
     /// How often each kind of prompt goes with a patch.
     pub prompts: PromptMix,
     /// Where pictures come from.
@@ -136,14 +140,25 @@ pub enum RecipeError {
 }
 
 impl Recipe {
-    /// Reads a recipe.
+    /// Reads a recipe, with other values for some of its keys, each `key=value`: keys are joined by dots, values are TOML, or
+    /// text where they are none.
     ///
     /// # Errors
     /// [`RecipeError::Recipe`] names the file, the line and what was expected.
-    pub fn open(path: &Path) -> Result<Self, RecipeError> {
+    pub fn open(path: &Path, set: &[String]) -> Result<Self, RecipeError> {
         let wrong = |why: String| RecipeError::Recipe { path: path.to_owned(), why };
         let text = std::fs::read_to_string(path).map_err(|e| wrong(format!("cannot be read: {e}")))?;
-        toml::from_str(&text).map_err(|e| wrong(e.to_string().trim_end().to_owned()))
+        let said = |e: toml::de::Error| wrong(e.to_string().trim_end().to_owned());
+        // First as it stands, so that what is wrong with it is said with its line.
+        let recipe = toml::from_str(&text).map_err(said)?;
+        if set.is_empty() {
+            return Ok(recipe);
+        }
+        let mut table: toml::Table = toml::from_str(&text).map_err(said)?;
+        for setting in set {
+            put(&mut table, setting).map_err(|why| wrong(format!("--set {setting}: {why}")))?;
+        }
+        table.try_into().map_err(|e: toml::de::Error| wrong(format!("with --set: {}", e.to_string().trim_end())))
     }
 
     /// How long and how fast.
@@ -168,8 +183,27 @@ impl Recipe {
     }
 }
 
+/// Puts a value at a key of a table.
+fn put(table: &mut toml::Table, setting: &str) -> Result<(), String> {
+    let (keys, value) = setting.split_once('=').ok_or("expected key=value")?;
+    let (value, mut keys) = (value.trim(), keys.trim().split('.').peekable());
+    // Text need not be quoted.
+    let parsed = toml::from_str::<toml::Table>(&format!("value = {value}")).ok().and_then(|mut t| t.remove("value"));
+    let parsed = parsed.unwrap_or_else(|| toml::Value::String(value.to_owned()));
+    let mut table = table;
+    while let Some(key) = keys.next() {
+        if keys.peek().is_none() {
+            table.insert(key.to_owned(), parsed);
+            break;
+        }
+        let inner = table.entry(key.to_owned()).or_insert_with(|| toml::Value::Table(toml::Table::new()));
+        table = inner.as_table_mut().ok_or_else(|| format!("`{key}` is no table"))?;
+    }
+    Ok(())
+}
+
 impl CaptionedData {
-    fn read(&self, clip: &Clip, path: &Path, data: &Path) -> Result<(Captions, Tokenizer), RecipeError> {
+    fn read(&self, clip: &Clip, path: &Path, data: &Path) -> Result<(Captions, Tokenizer, Teacher), RecipeError> {
         let wrong = |why: String| RecipeError::Recipe { path: path.to_owned(), why };
         if self.views == 0 {
             return Err(wrong("views 0: expected at least 1, the whole picture".into()));
@@ -182,12 +216,12 @@ impl CaptionedData {
         let teacher = Teacher::open(&data.join(&self.teacher))?;
         let cache = self.cache.as_ref().map(|cache| path.parent().unwrap_or(Path::new(".")).join(cache));
         let answers = Answers { teacher: &teacher, cache, views: self.views };
-        let captions = Captions::flickr8k(&folder, clip.side(), (&tokenizer, clip.text.context), &answers)?;
+        let captions = Captions::flickr8k(&folder, (&tokenizer, clip.text.context), &answers)?;
         if captions.train.len() < 2 || captions.held_back.is_empty() {
             let why = "expected at least two pictures of the split `train`, and one that is held back".into();
             return Err(DataError { path: folder.join("captions.csv"), why }.into());
         }
-        Ok((captions, tokenizer))
+        Ok((captions, tokenizer, teacher))
     }
 }
 
@@ -200,7 +234,7 @@ impl SentencesRecipe {
         if !(0.0..1.0).contains(&self.dropped) {
             return Err(wrong(format!("dropped {}: expected 0 or more, less than 1", self.dropped)));
         }
-        let (captions, tokenizer) = self.data.read(&self.clip, path, data)?;
+        let (captions, tokenizer, _) = self.data.read(&self.clip, path, data)?;
         let nouns = self.nouns.as_ref().map(|folder| Nouns::open(&data.join(folder), &tokenizer)).transpose()?;
         let task = Sentences::new(self.clip.clone(), captions, nouns, self.batch, self.dropped);
         Ok(Box::new(task.map_err(|e| wrong(e.to_string()))?))
@@ -219,7 +253,7 @@ impl PicturesRecipe {
         let beside = path.parent().unwrap_or(Path::new(".")).join(&self.sentences);
         let sentences =
             checkpoint::read(&beside).map_err(|e| DataError { path: e.path.clone(), why: e.why.to_string() })?;
-        let (captions, _) = self.data.read(&self.clip, path, data)?;
+        let (captions, _, teacher) = self.data.read(&self.clip, path, data)?;
         let mut card = Card {
             name: self.name.clone(),
             description: self.description.clone(),
@@ -232,7 +266,7 @@ impl PicturesRecipe {
         card.more.insert("recipe".into(), serde_json::to_value(recipe).map_err(|e| wrong(e.to_string()))?);
         let about = sentences.metadata.get(sentences::KEY).and_then(|about| serde_json::from_str(about).ok());
         card.more.insert("sentences".into(), about.unwrap_or_default());
-        let task = Pictures::new(self.clip.clone(), sentences.tensors, captions, self.batch, card);
+        let task = Pictures::new(self.clip.clone(), sentences.tensors, captions, teacher, self.batch, card);
         Ok(Box::new(task.map_err(|e| DataError { path: beside, why: e.to_string() })?))
     }
 }
@@ -262,7 +296,7 @@ impl RestoreRecipe {
             return Err(wrong(format!("the network takes a prompt of {dim}, the encoder gives {}", encoder.dim)));
         }
         let start = match &self.start {
-            Some(start) => Some(run::parameters(&path.parent().unwrap_or(Path::new(".")).join(start), &network)?),
+            Some(start) => Some(state::parameters(&path.parent().unwrap_or(Path::new(".")).join(start), &network)?),
             None => None,
         };
         let (mut sources, mut held_back) = (Vec::new(), Vec::new());
@@ -306,6 +340,7 @@ impl RestoreRecipe {
             patch: self.patch,
             batch: self.batch,
             card,
+            loss: self.loss,
             start,
         }))
     }

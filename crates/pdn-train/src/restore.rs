@@ -2,7 +2,7 @@
 
 use crate::activity;
 use crate::executor::{self, Batch};
-use crate::run::{Record, Step, Task};
+use crate::run::{History, Step, Task};
 use crate::scenes::Scene;
 use crate::weights::initial;
 use burn::tensor::{Device, Tensor, TensorData};
@@ -15,6 +15,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, RngExt};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
+use std::path::Path;
 
 /// How often each kind of prompt goes with a patch. A picture without captions shares their part between the views.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -48,9 +49,45 @@ pub struct Restore {
     pub batch: usize,
     /// What the result is.
     pub card: Card,
+    /// How what is enlarged is compared with what it was.
+    pub loss: Loss,
     /// Weights that the run starts from, where not from random ones.
     pub start: Option<Vec<Vec<f32>>>,
 }
+
+/// How pictures are compared, number by number, of 1 for white.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Loss {
+    /// The mean of `|d|`.
+    #[default]
+    L1,
+    /// The mean of `d²`.
+    Mse,
+    /// The mean of `sqrt(d² + 1e-6)`, which is smooth at 0 (Lai et al. 2017).
+    Charbonnier,
+}
+
+impl Loss {
+    fn name(self) -> &'static str {
+        match self {
+            Self::L1 => "l1",
+            Self::Mse => "mse",
+            Self::Charbonnier => "charbonnier",
+        }
+    }
+
+    fn of(self, difference: Tensor<4>) -> Tensor<1> {
+        match self {
+            Self::L1 => difference.abs().mean(),
+            Self::Mse => difference.powi_scalar(2).mean(),
+            Self::Charbonnier => (difference.powi_scalar(2) + 1e-6).sqrt().mean(),
+        }
+    }
+}
+
+/// Pictures held back that are shown as they are enlarged.
+const SAMPLES: usize = 3;
 
 /// Prompts and pictures over which prompt activity is measured.
 const PROMPTS: usize = 300;
@@ -104,6 +141,39 @@ impl Restore {
             _ if draw < caption + view => &scene.view,
             _ => &scene.mirrored,
         }
+    }
+
+    /// A step's network, what it is given, and what should come of it.
+    fn batch(&self, device: &Device, step: &Step, random: &mut StdRng) -> (Network, Batch, Tensor<4>) {
+        let seeds: Vec<u64> = (0..self.batch).map(|_| random.next_u64()).collect();
+        let samples: Vec<Sample> = seeds.par_iter().map(|seed| self.sample(*seed)).collect();
+        let gather = |part: fn(&Sample) -> &[f32], shape: [usize; 4]| {
+            let data: Vec<f32> = samples.iter().flat_map(part).copied().collect();
+            Tensor::<4>::from_data(TensorData::new(data, shape), device)
+        };
+        let (low, high) = (self.patch, self.patch * self.network.scale);
+        let picture = gather(|s| &s.low, [self.batch, 3, low, low]);
+        let target = gather(|s| &s.high, [self.batch, 3, high, high]);
+        let prompt = self.network.prompt_dim().map(|dim| gather(|s| &s.prompt, [self.batch, dim, 1, 1]));
+        // What was trained before has its mixtures already.
+        let temperature = if self.start.is_some() { LAST_TEMPERATURE } else { temperature(step) };
+        let batch = Batch { picture: Some(picture), prompt, words: None };
+        (self.network.at_temperature(temperature), batch, target)
+    }
+
+    /// The pictures held back, enlarged by the network with these weights, no prompt given.
+    fn enlarged(&self, parameters: &[Vec<f32>], scenes: &[Scene]) -> Vec<Option<Picture>> {
+        // As it is exported: at the temperature that training ends with.
+        let (network, weights) = self.deployed(parameters);
+        let model = Model { network, weights, card: Card::default(), source: None };
+        let Ok(mut upscaler) = Upscaler::new(&model, Isa::best()) else { return vec![None; scenes.len()] };
+        let enlarge = |scene: &Scene| {
+            if self.network.prompt_dim().is_some() {
+                upscaler.set_prompt(&scene.mirrored).ok()?;
+            }
+            upscaler.upscale(&scene.low, &RunOptions::default(), &mut |_| true).ok()
+        };
+        scenes.iter().map(enlarge).collect()
     }
 
     /// The network with these weights, as it is shipped.
@@ -166,51 +236,44 @@ impl Task for Restore {
         self.start.clone().unwrap_or_else(|| initial(&self.network, BRANCH, seed))
     }
 
-    fn loss(&self, parameters: &[Tensor<1>], step: &Step, random: &mut StdRng) -> Tensor<1> {
-        let device = parameters[0].device();
-        let seeds: Vec<u64> = (0..self.batch).map(|_| random.next_u64()).collect();
-        let samples: Vec<Sample> = seeds.par_iter().map(|seed| self.sample(*seed)).collect();
-        let gather = |part: fn(&Sample) -> &[f32], shape: [usize; 4], device: &Device| {
-            let data: Vec<f32> = samples.iter().flat_map(part).copied().collect();
-            Tensor::<4>::from_data(TensorData::new(data, shape), device)
-        };
-        let (low, high) = (self.patch, self.patch * self.network.scale);
-        let picture = gather(|s| &s.low, [self.batch, 3, low, low], &device);
-        let target = gather(|s| &s.high, [self.batch, 3, high, high], &device);
-        let dim = self.network.prompt_dim();
-        let prompt = dim.map(|dim| gather(|s| &s.prompt, [self.batch, dim, 1, 1], &device));
-        // What was trained before has its mixtures already.
-        let temperature = if self.start.is_some() { LAST_TEMPERATURE } else { temperature(step) };
-        let network = self.network.at_temperature(temperature);
-        let batch = Batch { picture: Some(picture), prompt, words: None };
+    fn loss(&self, parameters: &[Tensor<1>], step: &Step, random: &mut StdRng) -> Vec<(&'static str, Tensor<1>)> {
+        let (network, batch, target) = self.batch(&parameters[0].device(), step, random);
         let output = executor::run(&network, parameters, &batch).output;
         // Of white, whatever the network's range.
-        (output - target).abs().mean() / self.network.picture.range
+        vec![(self.loss.name(), self.loss.of((output - target) / self.network.picture.range))]
+    }
+
+    fn blame(&self, parameters: &[Tensor<1>], step: &Step, random: &mut StdRng) -> Option<String> {
+        let (network, batch, _) = self.batch(&parameters[0].device(), step, random);
+        executor::first_not_finite(&network, parameters, &batch)
     }
 
     fn evaluate(&self, parameters: &[Vec<f32>], _step: &Step) -> Vec<(String, f64)> {
-        // As it is exported: at the temperature that training ends with.
-        let (network, weights) = self.deployed(parameters);
-        let model = Model { network, weights, card: Card::default(), source: None };
-        let Ok(mut upscaler) = Upscaler::new(&model, Isa::best()) else { return Vec::new() };
         let protocol = Protocol { space: ColourSpace::YMatlab, shave: self.network.scale };
-        let mut total = 0.0;
-        for scene in &self.held_back {
-            let prompted = match self.network.prompt_dim() {
-                Some(_) => upscaler.set_prompt(&scene.mirrored),
-                None => Ok(()),
-            };
-            let enlarged = prompted.and_then(|()| upscaler.upscale(&scene.low, &RunOptions::default(), &mut |_| true));
-            let score = enlarged.ok().and_then(|enlarged| psnr(&enlarged, &scene.high, protocol).ok());
-            total += score.unwrap_or(f64::NAN);
-        }
+        let enlarged = self.enlarged(parameters, &self.held_back);
+        let score = |(scene, enlarged): (&Scene, Option<Picture>)| {
+            enlarged.and_then(|enlarged| psnr(&enlarged, &scene.high, protocol).ok()).unwrap_or(f64::NAN)
+        };
+        let total: f64 = self.held_back.iter().zip(enlarged).map(score).sum();
         vec![("PSNR".to_owned(), total / self.held_back.len() as f64)]
     }
 
-    fn export(&self, parameters: &[Vec<f32>], progress: &[Record]) -> Vec<u8> {
+    fn samples(&self, parameters: &[Vec<f32>]) -> Vec<(String, Picture)> {
+        let scenes = &self.held_back[..SAMPLES.min(self.held_back.len())];
+        let named = |(scene, enlarged): (&Scene, Option<Picture>)| {
+            let name = Path::new(&scene.name).file_stem()?.to_string_lossy().into_owned();
+            Some((name, enlarged?))
+        };
+        scenes.iter().zip(self.enlarged(parameters, scenes)).filter_map(named).collect()
+    }
+
+    fn export(&self, parameters: &[Vec<f32>], history: &History) -> Vec<u8> {
         let (network, weights) = self.deployed(parameters);
         let mut card = self.card.clone();
-        if let Some(last) = progress.last() {
+        if !history.restarts.is_empty() {
+            card.more.insert("restarted_from_weights_at_steps".into(), history.restarts.clone().into());
+        }
+        if let Some(last) = history.records.last() {
             card.more.insert("steps".into(), last.step.into());
             card.more.insert("training_seconds".into(), last.seconds.round().into());
             card.more.insert(

@@ -4,16 +4,15 @@
 //! run that was stopped and resumed gives the same numbers, to the last bit, as one that was not, at one thread count and
 //! on one instruction set.
 
-use crate::data::DataError;
+use crate::log::Log;
 use crate::memory;
-use crate::weights::{Adam, cosine, gradients, tensors};
+use crate::state::{self, STATE, State};
+use crate::weights::{cosine, gradients, tensors};
 use burn::tensor::{Device, Tensor};
-use pdn_network::checkpoint::{self, Precision};
-use pdn_network::{Network, Param, Tensors};
+use pdn_image::Picture;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -23,12 +22,20 @@ pub trait Task {
     fn parameters(&self) -> Vec<(String, Vec<usize>)>;
     /// How they start.
     fn initial(&self, seed: u64) -> Vec<Vec<f32>>;
-    /// The loss of one step's batch.
-    fn loss(&self, parameters: &[Tensor<1>], step: &Step, random: &mut StdRng) -> Tensor<1>;
+    /// The terms of one batch's loss, by name: what is made small is their sum.
+    fn loss(&self, parameters: &[Tensor<1>], step: &Step, random: &mut StdRng) -> Vec<(&'static str, Tensor<1>)>;
+    /// Of a batch whose loss is no number: the first layer that gives none, where that can be told.
+    fn blame(&self, _parameters: &[Tensor<1>], _step: &Step, _random: &mut StdRng) -> Option<String> {
+        None
+    }
     /// Figures by name, from data that is held back.
     fn evaluate(&self, parameters: &[Vec<f32>], step: &Step) -> Vec<(String, f64)>;
+    /// Pictures by name that show what it has come to.
+    fn samples(&self, _parameters: &[Vec<f32>]) -> Vec<(String, Picture)> {
+        Vec::new()
+    }
     /// The bytes of the file that the run is for, with what it has come to.
-    fn export(&self, parameters: &[Vec<f32>], progress: &[Record]) -> Vec<u8>;
+    fn export(&self, parameters: &[Vec<f32>], history: &History) -> Vec<u8>;
 }
 
 /// Where a run stands.
@@ -57,11 +64,30 @@ pub struct Schedule {
     /// Longest gradient; longer ones are shortened to it. None where it is 0.
     #[serde(default)]
     pub clip: f64,
+    /// Batches whose gradients are averaged for a step.
+    #[serde(default = "one")]
+    pub accumulate: u64,
+    /// How much of the averaged weights a step keeps, such as 0.999: they are what is measured and exported. None where it is 0.
+    #[serde(default)]
+    pub average: f64,
     /// Everything random comes from it.
     #[serde(default)]
     pub seed: u64,
     /// Steps between two evaluations.
     pub evaluate: u64,
+}
+
+fn one() -> u64 {
+    1
+}
+
+/// What became of a run so far.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct History {
+    /// Its evaluations.
+    pub records: Vec<Record>,
+    /// Steps at which it went on from weights alone, without the optimizer's moments.
+    pub restarts: Vec<u64>,
 }
 
 /// One evaluation.
@@ -84,6 +110,8 @@ pub struct Progress<'a> {
     pub step: Step,
     /// The step's loss.
     pub loss: f64,
+    /// The terms that it is the sum of.
+    pub terms: &'a [(&'static str, f64)],
     /// Its learning rate.
     pub rate: f64,
     /// Seconds of training, over all sittings.
@@ -107,14 +135,14 @@ pub enum RunError {
         /// What is wrong.
         why: String,
     },
-    /// The loss is no number.
-    #[error("the loss is {loss} at step {step}{at}: lower the rate, or look at the data")]
+    /// A term of the loss, or a gradient, is no number.
+    #[error("{term} is no number at step {step}{at}: lower the rate, or look at the data")]
     NotFinite {
-        /// The loss.
-        loss: f64,
+        /// The loss's first such term, or `the gradient`.
+        term: String,
         /// The step.
         step: u64,
-        /// The first parameter that is not finite.
+        /// The first layer or parameter of which that holds.
         at: String,
     },
     /// The folder holds a run already.
@@ -122,23 +150,33 @@ pub enum RunError {
     Exists(PathBuf),
 }
 
-/// The file in a run's folder from which it goes on.
-pub const STATE: &str = "state.safetensors";
+impl RunError {
+    pub(crate) fn file(path: &Path, why: impl std::fmt::Display) -> Self {
+        Self::File { path: path.to_owned(), why: why.to_string() }
+    }
+}
+
+/// Where a run begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Begin {
+    /// At its first step, in a folder without a run.
+    New,
+    /// Where the folder's run stopped, or at its first step where there is none.
+    Resume,
+    /// At the step of these weights, which another run left ([`crate::state::WEIGHTS`]), in a folder without a run.
+    Restart(PathBuf),
+}
+
 /// The file in a run's folder that it is for.
 pub const RESULT: &str = "result.safetensors";
+/// The folder in a run's folder of pictures that show what it has come to.
+pub const SAMPLES: &str = "samples";
 
 /// Time between two checkpoints.
 const CHECKPOINT: Duration = Duration::from_secs(60);
 
-struct State {
-    parameters: Vec<Vec<f32>>,
-    adam: Adam,
-    records: Vec<Record>,
-    seconds: f64,
-}
-
-/// Runs a task in a folder, from its start or from where the folder's run stopped. `watch` is told of every step and says
-/// whether to go on; a run that is told to stop writes a checkpoint first.
+/// Runs a task in a folder. `watch` is told of every step and says whether to go on; a run that is told to stop writes a
+/// checkpoint first.
 ///
 /// # Errors
 /// [`RunError`].
@@ -146,30 +184,30 @@ pub fn train(
     task: &dyn Task,
     schedule: &Schedule,
     folder: &Path,
-    resume: bool,
+    begin: &Begin,
     watch: &mut dyn FnMut(&Progress) -> bool,
-) -> Result<Vec<Record>, RunError> {
+) -> Result<History, RunError> {
     let device = Device::flex().autodiff();
-    let mut state = match (resume, folder.join(STATE).exists()) {
-        (true, true) => State::read(task, folder, schedule)?,
-        (false, true) => return Err(RunError::Exists(folder.to_owned())),
+    let path = folder.join(STATE);
+    let mut state = match (begin, path.exists()) {
+        (Begin::Resume, true) => State::read(task, &path, schedule)?,
+        (_, true) => return Err(RunError::Exists(folder.to_owned())),
+        (Begin::Restart(weights), false) => State::read(task, weights, schedule)?,
         (_, false) => State::new(task, schedule),
     };
-    std::fs::create_dir_all(folder).map_err(|e| file(folder, e))?;
+    std::fs::create_dir_all(folder).map_err(|e| RunError::file(folder, e))?;
+    let mut log = Log::open(folder, state.adam.steps)?;
     let (mut saved, mut losses, mut pace) = (Instant::now(), Vec::new(), 0.0_f64);
     while state.adam.steps < schedule.steps {
         let begun = Instant::now();
-        memory::step();
         let step = Step { done: state.adam.steps, of: schedule.steps };
-        let mut random = StdRng::seed_from_u64(schedule.seed.wrapping_mul(0x9e37_79b9).wrapping_add(step.done + 1));
         let parameters = tensors(&state.parameters, &device);
-        let loss = task.loss(&parameters, &step, &mut random);
-        let mut gradients = gradients(&loss, &parameters);
-        let loss = f64::from(loss.into_scalar::<f32>());
-        check_finite(loss, step.done, task, &gradients)?;
+        let (terms, mut gradients) = descent(task, schedule, &parameters, &step)?;
+        let loss = terms.iter().map(|(_, value)| value).sum::<f64>();
         clip(&mut gradients, schedule.clip);
         let rate = cosine(schedule.rate, step.done, schedule.steps, schedule.warmup);
         state.adam.step(rate as f32, &mut state.parameters, &gradients);
+        state.averaged(schedule.average);
         losses.push(loss);
         let took = begun.elapsed().as_secs_f64();
         state.seconds += took;
@@ -179,33 +217,85 @@ pub fn train(
         if evaluated {
             let mean = losses.iter().sum::<f64>() / losses.len() as f64;
             losses.clear();
-            let figures = task.evaluate(&state.parameters, &step);
-            state.records.push(Record { step: step.done, loss: mean, seconds: state.seconds, figures });
+            let figures = task.evaluate(state.best(), &step);
+            state.history.records.push(Record { step: step.done, loss: mean, seconds: state.seconds, figures });
         }
-        let (seconds, records) = (state.seconds, state.records.as_slice());
-        let go_on = watch(&Progress { step, loss, rate, seconds, pace, records, evaluated });
+        let (seconds, records) = (state.seconds, state.history.records.as_slice());
+        let progress = Progress { step, loss, terms: &terms, rate, seconds, pace, records, evaluated };
+        log.step(&progress)?;
+        let go_on = watch(&progress);
+        if evaluated {
+            log.samples(step.done, &task.samples(state.best()))?;
+            state::write(folder, RESULT, &task.export(state.best(), &state.history))?;
+            state.write_weights(task, folder, schedule)?;
+        }
         if evaluated || !go_on || saved.elapsed() > CHECKPOINT {
+            // The logs first: what they hold beyond the state is dropped when the run goes on.
+            log.flush()?;
             state.write(task, folder, schedule)?;
             saved = Instant::now();
-        }
-        if evaluated {
-            write(&folder.join(RESULT), &task.export(&state.parameters, &state.records))?;
         }
         if !go_on {
             break;
         }
     }
     memory::clear();
-    Ok(state.records)
+    Ok(state.history)
 }
 
-fn check_finite(loss: f64, step: u64, task: &dyn Task, gradients: &[Vec<f32>]) -> Result<(), RunError> {
-    let bad = gradients.iter().position(|g| g.iter().any(|v| !v.is_finite()));
-    if loss.is_finite() && bad.is_none() {
-        return Ok(());
+/// What makes up a step's loss, and its gradient.
+type Descent = (Vec<(&'static str, f64)>, Vec<Vec<f32>>);
+
+/// The terms of a step's loss and their sum's gradient, averaged over its batches.
+fn descent(task: &dyn Task, schedule: &Schedule, parameters: &[Tensor<1>], step: &Step) -> Result<Descent, RunError> {
+    let random = |batch: u64| {
+        let step = schedule.seed.wrapping_mul(0x9e37_79b9).wrapping_add(step.done + 1);
+        StdRng::seed_from_u64(step.wrapping_add(batch << 40))
+    };
+    let batches = schedule.accumulate.max(1);
+    let mut all: Option<Descent> = None;
+    for batch in 0..batches {
+        memory::step();
+        let terms = task.loss(parameters, step, &mut random(batch));
+        let whole = terms.iter().map(|(_, term)| term.clone()).reduce(|a, b| a + b).expect("a loss has a term");
+        let gradients = gradients(&whole, parameters);
+        let terms: Vec<_> =
+            terms.into_iter().map(|(name, term)| (name, f64::from(term.into_scalar::<f32>()))).collect();
+        check_finite(&terms, &gradients, step.done, task, || task.blame(parameters, step, &mut random(batch)))?;
+        match &mut all {
+            None => all = Some((terms, gradients)),
+            Some((terms_before, gradients_before)) => {
+                terms_before.iter_mut().zip(terms).for_each(|(sum, (_, term))| sum.1 += term);
+                let pairs = gradients_before.iter_mut().flatten().zip(gradients.iter().flatten());
+                pairs.for_each(|(sum, g)| *sum += g);
+            }
+        }
     }
-    let at = bad.map_or_else(String::new, |i| format!(", first in the gradient of {}", task.parameters()[i].0));
-    Err(RunError::NotFinite { loss, step, at })
+    let (mut terms, mut gradients) = all.expect("there is a batch");
+    if batches > 1 {
+        terms.iter_mut().for_each(|(_, term)| *term /= batches as f64);
+        gradients.iter_mut().flatten().for_each(|g| *g /= batches as f32);
+    }
+    Ok((terms, gradients))
+}
+
+fn check_finite(
+    terms: &[(&'static str, f64)],
+    gradients: &[Vec<f32>],
+    step: u64,
+    task: &dyn Task,
+    blame: impl FnOnce() -> Option<String>,
+) -> Result<(), RunError> {
+    let term = terms.iter().find(|(_, value)| !value.is_finite());
+    let bad = gradients.iter().position(|g| g.iter().any(|v| !v.is_finite()));
+    let term = match (term, bad) {
+        (None, None) => return Ok(()),
+        (Some((name, _)), _) => format!("the loss's term {name}"),
+        (None, Some(_)) => "the gradient".into(),
+    };
+    let of_gradient = |i: usize| format!(", first in the gradient of {}", task.parameters()[i].0);
+    let at = blame().map(|layer| format!(", first after {layer}")).or_else(|| bad.map(of_gradient));
+    Err(RunError::NotFinite { term, step, at: at.unwrap_or_default() })
 }
 
 /// Shortens the gradient, over all parameters, to at most `longest`.
@@ -216,82 +306,4 @@ fn clip(gradients: &mut [Vec<f32>], longest: f64) {
         let factor = (longest / length) as f32;
         gradients.iter_mut().flatten().for_each(|v| *v *= factor);
     }
-}
-
-fn file(path: &Path, why: impl std::fmt::Display) -> RunError {
-    RunError::File { path: path.to_owned(), why: why.to_string() }
-}
-
-/// Writes a file aside and renames it, so that a kill leaves the old one or the new one.
-fn write(path: &Path, bytes: &[u8]) -> Result<(), RunError> {
-    pdn_image::write_atomically(path, bytes).map_err(|e| file(path, e))
-}
-
-impl State {
-    fn new(task: &dyn Task, schedule: &Schedule) -> Self {
-        let parameters = task.initial(schedule.seed);
-        let adam = Adam::new(&parameters, schedule.decay as f32);
-        Self { parameters, adam, records: Vec::new(), seconds: 0.0 }
-    }
-
-    fn write(&self, task: &dyn Task, folder: &Path, schedule: &Schedule) -> Result<(), RunError> {
-        let mut all = Tensors::new();
-        let parts = [("parameters", &self.parameters), ("first", &self.adam.first), ("second", &self.adam.second)];
-        for (part, arrays) in parts {
-            for ((name, shape), array) in task.parameters().into_iter().zip(arrays) {
-                all.insert(format!("{part}/{name}"), pdn_network::Tensor::new(shape, array.clone()));
-            }
-        }
-        let json = |value: serde_json::Value| value.to_string();
-        let metadata = HashMap::from([
-            ("step".to_owned(), self.adam.steps.to_string()),
-            ("seconds".to_owned(), self.seconds.to_string()),
-            ("records".to_owned(), json(serde_json::json!(self.records))),
-            ("schedule".to_owned(), json(serde_json::json!(schedule))),
-        ]);
-        write(&folder.join(STATE), &checkpoint::write(&all, metadata, Precision::F32))
-    }
-
-    fn read(task: &dyn Task, folder: &Path, schedule: &Schedule) -> Result<Self, RunError> {
-        let path = folder.join(STATE);
-        let mut read = checkpoint::read(&path).map_err(|e| file(&path, e.why))?;
-        let mut state = Self::new(task, schedule);
-        let text = |key: &str| read.metadata.get(key).cloned().ok_or_else(|| file(&path, format!("lacks `{key}`")));
-        state.adam.steps = text("step")?.parse().map_err(|e| file(&path, format!("its step: {e}")))?;
-        state.seconds = text("seconds")?.parse().map_err(|e| file(&path, format!("its seconds: {e}")))?;
-        state.records =
-            serde_json::from_str(&text("records")?).map_err(|e| file(&path, format!("its records: {e}")))?;
-        let arrays = [
-            ("parameters", &mut state.parameters),
-            ("first", &mut state.adam.first),
-            ("second", &mut state.adam.second),
-        ];
-        for (part, arrays) in arrays {
-            for ((name, shape), array) in task.parameters().into_iter().zip(arrays) {
-                let key = format!("{part}/{name}");
-                match read.tensors.remove(&key) {
-                    Some(tensor) if tensor.shape() == shape => *array = tensor.into_data(),
-                    _ => return Err(file(&path, format!("has no {key} of shape {shape:?}: another recipe's run?"))),
-                }
-            }
-        }
-        Ok(state)
-    }
-}
-
-/// The weights of a run's state, for a network to start from.
-///
-/// # Errors
-/// [`DataError`] names the file and what of the network it lacks.
-pub fn parameters(path: &Path, network: &Network) -> Result<Vec<Vec<f32>>, DataError> {
-    let wrong = |why: String| DataError { path: path.to_owned(), why };
-    let mut read = checkpoint::read(path).map_err(|e| wrong(e.why.to_string()))?;
-    let parameter = |param: &Param| match read.tensors.remove(&format!("parameters/{}", param.name)) {
-        Some(tensor) if tensor.shape() == param.shape => Ok(tensor.into_data()),
-        found => {
-            let found = found.map_or("none".to_owned(), |tensor| format!("{:?}", tensor.shape()));
-            Err(wrong(format!("expected {} of {:?} to start from, found {found}", param.name, param.shape)))
-        }
-    };
-    network.params.iter().map(parameter).collect()
 }

@@ -8,7 +8,7 @@ use crate::captions::{Captions, Pair};
 use crate::executor::{self, Batch};
 use crate::nouns::{CLIP, Noun, Nouns};
 use crate::retrieval::{cross_entropy, first_scale, matrix, ranks, recalls, rows, scale, unit, words};
-use crate::run::{Record, Step, Task};
+use crate::run::{History, Step, Task};
 use crate::teacher::WHOLE;
 use crate::weights::{initial, tensors};
 use burn::tensor::{Device, Tensor};
@@ -132,7 +132,7 @@ impl Task for Sentences {
         all
     }
 
-    fn loss(&self, parameters: &[Tensor<1>], _step: &Step, random: &mut StdRng) -> Tensor<1> {
+    fn loss(&self, parameters: &[Tensor<1>], _step: &Step, random: &mut StdRng) -> Vec<(&'static str, Tensor<1>)> {
         let device = parameters[0].device();
         let chosen: Vec<&Pair> =
             sample(random, self.data.train.len(), self.batch).into_iter().map(|i| &self.data.train[i]).collect();
@@ -141,8 +141,8 @@ impl Task for Sentences {
         let seen: Vec<Vec<f32>> = chosen
             .iter()
             .map(|pair| {
-                let view = &pair.views[random.random_range(0..pair.views.len())];
-                view.seen.whole.iter().map(|v| if random.random_bool(self.dropped) { 0.0 } else { *v }).collect()
+                let seen = &pair.seen[random.random_range(0..pair.seen.len())];
+                seen.iter().map(|v| if random.random_bool(self.dropped) { 0.0 } else { *v }).collect()
             })
             .collect();
         let seen = self.project(parameters, matrix(&seen, &device));
@@ -151,17 +151,19 @@ impl Task for Sentences {
         let texts = self.embed(parameters, &both, &device);
         let [first, second] = [0, self.batch].map(|at| texts.clone().narrow(0, at, self.batch));
         let scale = scale(&parameters[parameters.len() - 1]);
-        let loss = cross_entropy(first.clone(), seen, scale.clone()) + cross_entropy(first, second, scale);
-        match &self.nouns {
-            Some(nouns) => loss + self.noun_loss(parameters, nouns, random) * NOUN_WEIGHT,
-            None => loss,
-        }
+        let mut terms = vec![
+            ("pictures", cross_entropy(first.clone(), seen, scale.clone())),
+            ("captions", cross_entropy(first, second, scale)),
+        ];
+        let nouns = self.nouns.as_ref().map(|nouns| self.noun_loss(parameters, nouns, random) * NOUN_WEIGHT);
+        terms.extend(nouns.map(|nouns| ("nouns", nouns)));
+        terms
     }
 
     fn evaluate(&self, parameters: &[Vec<f32>], _step: &Step) -> Vec<(String, f64)> {
         let device = Device::flex();
         let parameters = tensors(parameters, &device);
-        let seen = matrix(self.data.held_back.iter().map(|pair| &pair.views[0].seen.whole), &device);
+        let seen = matrix(self.data.held_back.iter().map(|pair| &pair.seen[0]), &device);
         let pictures = rows(self.project(&parameters, seen));
         let (own, captions): (Vec<usize>, Vec<&[usize]>) = (self.data.held_back.iter().enumerate())
             .flat_map(|(at, pair)| pair.captions.iter().map(move |caption| (at, caption.as_slice())))
@@ -175,12 +177,12 @@ impl Task for Sentences {
         figures
     }
 
-    fn export(&self, parameters: &[Vec<f32>], progress: &[Record]) -> Vec<u8> {
+    fn export(&self, parameters: &[Vec<f32>], history: &History) -> Vec<u8> {
         let tensors: Tensors = (self.parameters().into_iter().zip(parameters))
             .filter(|((name, _), _)| name != "logit_scale" && name != NOUNS)
             .map(|((name, shape), data)| (name, Stored::new(shape, data.clone())))
             .collect();
-        let about = serde_json::json!({ "clip": self.clip, "last": progress.last() });
+        let about = serde_json::json!({ "clip": self.clip, "last": history.records.last() });
         checkpoint::write(&tensors, HashMap::from([(KEY.to_owned(), about.to_string())]), Precision::F32)
     }
 }

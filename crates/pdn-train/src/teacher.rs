@@ -1,19 +1,20 @@
 //! SqueezeNet 1.1 (Iandola et al. 2016) as a teacher: what it sees in a picture.
 //!
 //! It saw ImageNet's million pictures; a tower that learns from thousands is helped by what it says of each. It is used in
-//! training only, from the OpenVINO form of the published Caffe weights: BGR in 0..255 less a mean. What it sees are the
-//! features of its last fire module, averaged over the picture and over each quarter of it, and its thousand classes before
-//! the softmax.
+//! training only, from the OpenVINO form of the published Caffe weights: BGR in 0..255 less a mean. What it sees of a whole
+//! picture are the features of its last fire module and its thousand classes before the softmax, both averaged; how it comes
+//! to that are the maps of its fire modules.
 
 use crate::convolution::{Pixels, Then, convolve};
 use crate::data::{DataError, hex};
-use burn::tensor::module::{adaptive_avg_pool2d, conv2d, max_pool2d};
-use burn::tensor::ops::{ConvOptions, MaxPoolOptions};
+use burn::tensor::module::conv2d;
+use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Device, Tensor, TensorData, activation};
 use pdn_image::{Picture, resize_to};
 use rayon::prelude::*;
 use regex::Regex;
 use sha2::{Digest, Sha256};
+use std::ops::Range;
 use std::path::Path;
 
 /// Channels of its features.
@@ -22,29 +23,15 @@ pub const FEATURES: usize = 512;
 /// Numbers that it says of a whole picture: its features and its classes.
 pub const WHOLE: usize = FEATURES + 1000;
 
-/// What the teacher sees in a picture.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Seen {
-    /// [`WHOLE`] numbers.
-    pub whole: Vec<f32>,
-    /// [`FEATURES`] numbers for each quarter: left and right above, left and right below.
-    pub quarters: [Vec<f32>; 4],
-}
+/// Channels of the maps by which it comes to what it sees, coarse ones first: of its last fire module, and of those before
+/// its pools.
+pub(crate) const CHANNELS: [usize; 3] = [FEATURES, 256, 128];
 
 /// Pixels a side at which pictures are looked at: less than the published 227, at half the cost.
 const SIDE: usize = 159;
 
 /// Pictures at once.
-const BATCH: usize = 64;
-
-/// Its pools: 3x3, every second pixel, the last window cut at the edge.
-const POOL: MaxPoolOptions<2> = MaxPoolOptions {
-    kernel_size: [3, 3],
-    stride: [2, 2],
-    padding: [(0, 0), (0, 0)],
-    dilation: [1, 1],
-    ceil_mode: true,
-};
+const BATCH: usize = 32;
 
 /// SqueezeNet 1.1.
 #[derive(Debug)]
@@ -103,26 +90,33 @@ impl Teacher {
         Ok(Self { mean, first, fires, classes, device, id: hex(&Sha256::digest(&bytes)[..6]) })
     }
 
-    /// What it sees in pictures.
-    pub fn see(&self, pictures: &[Picture]) -> Vec<Seen> {
-        let mut all = Vec::with_capacity(pictures.len());
+    /// What it sees in pictures: of each [`WHOLE`] numbers.
+    pub fn see(&self, pictures: &[Picture]) -> Vec<Vec<f32>> {
+        pictures.chunks(BATCH).flat_map(|pictures| self.look_at(pictures, &[]).0).collect()
+    }
+
+    /// What it sees in pictures, and of each of the first of [`CHANNELS`] that `sides` has a number for the map
+    /// `[pictures, side, side, channels]`, averaged to so many pixels a side.
+    pub(crate) fn explain(&self, pictures: &[Picture], sides: &[usize]) -> (Vec<Vec<f32>>, Vec<Vec<f32>>) {
+        let mut all = (Vec::new(), vec![Vec::new(); sides.len()]);
         for pictures in pictures.chunks(BATCH) {
-            let pixels: Vec<Vec<f32>> = pictures.par_iter().map(|picture| self.look(picture)).collect();
-            let shape = [pictures.len(), 3, SIDE, SIDE];
-            let map = self.run(Tensor::from_data(TensorData::new(pixels.concat(), shape), &self.device));
-            let (kernel, bias) = self.classes.clone();
-            let classes = convolve(Pixels::of_planes(map.clone()), kernel, bias, Then::RELU).planes();
-            let mean = |map: Tensor<4>| numbers(map.mean_dim(3).mean_dim(2));
-            let (features, classes) = (mean(map.clone()), mean(classes));
-            let quarters = numbers(adaptive_avg_pool2d(map, [2, 2]));
-            for ((features, classes), quarters) in
-                features.chunks(FEATURES).zip(classes.chunks(WHOLE - FEATURES)).zip(quarters.chunks(4 * FEATURES))
-            {
-                let quarter = |q: usize| quarters.iter().skip(q).step_by(4).copied().collect();
-                all.push(Seen { whole: [features, classes].concat(), quarters: [0, 1, 2, 3].map(quarter) });
-            }
+            let (whole, maps) = self.look_at(pictures, sides);
+            all.0.extend(whole);
+            all.1.iter_mut().zip(maps).for_each(|(all, map)| all.extend(map));
         }
         all
+    }
+
+    fn look_at(&self, pictures: &[Picture], sides: &[usize]) -> (Vec<Vec<f32>>, Vec<Vec<f32>>) {
+        let pixels: Vec<Vec<f32>> = pictures.par_iter().map(|picture| self.look(picture)).collect();
+        let shape = [pictures.len(), 3, SIDE, SIDE];
+        let maps = self.run(Tensor::from_data(TensorData::new(pixels.concat(), shape), &self.device));
+        let (kernel, bias) = self.classes.clone();
+        let classes = Square::of(convolve(maps[0].pixels(&self.device), kernel, bias, Then::RELU)).averaged(1).numbers;
+        let features = maps[0].averaged(1).numbers;
+        let whole = features.chunks(FEATURES).zip(classes.chunks(WHOLE - FEATURES));
+        let whole = whole.map(|(features, classes)| [features, classes].concat()).collect();
+        (whole, maps.iter().zip(sides).map(|(map, side)| map.averaged(*side).numbers).collect())
     }
 
     fn look(&self, picture: &Picture) -> Vec<f32> {
@@ -131,26 +125,91 @@ impl Teacher {
         (0..3).flat_map(|c| channel(c).collect::<Vec<f32>>()).collect()
     }
 
-    fn run(&self, x: Tensor<4>) -> Tensor<4> {
+    /// The maps of [`CHANNELS`], and that of the first convolution.
+    fn run(&self, x: Tensor<4>) -> Vec<Square> {
         let (kernel, bias) = &self.first;
         let options = ConvOptions::new([2, 2], [0, 0], [1, 1], 1);
-        let mut x = activation::relu(conv2d(x, kernel.clone(), Some(bias.clone()), options));
+        let x = activation::relu(conv2d(x, kernel.clone(), Some(bias.clone()), options));
+        let mut maps = vec![Square::of(Pixels::of_planes(x))];
+        let mut x = maps[0].pooled().pixels(&self.device);
         for (i, fire) in self.fires.iter().enumerate() {
-            if matches!(i, 0 | 2 | 4) {
-                x = max_pool2d(x, POOL);
-            }
             let layer = |x: Pixels, (kernel, bias): &(Tensor<5>, Tensor<2>)| {
                 convolve(x, kernel.clone(), bias.clone(), Then::RELU)
             };
-            let squeezed = layer(Pixels::of_planes(x), &fire[0]);
-            x = Tensor::cat(vec![layer(squeezed.clone(), &fire[1]).planes(), layer(squeezed, &fire[2]).planes()], 1);
+            let squeezed = layer(x, &fire[0]);
+            let expanded =
+                Tensor::cat(vec![layer(squeezed.clone(), &fire[1]).map(), layer(squeezed, &fire[2]).map()], 3);
+            x = Pixels::new(expanded);
+            if matches!(i, 1 | 3 | 7) {
+                maps.insert(0, Square::of(x));
+                x = maps[0].pooled().pixels(&self.device);
+            }
         }
-        x
+        maps
     }
 }
 
-fn numbers(tensor: Tensor<4>) -> Vec<f32> {
-    tensor.into_data().try_into_vec().expect("features are f32")
+/// Square maps of several pictures, channels side by side.
+struct Square {
+    numbers: Vec<f32>,
+    side: usize,
+    channels: usize,
+}
+
+impl Square {
+    fn of(map: Pixels) -> Self {
+        let [_, side, _, channels] = map.dims();
+        let numbers = map.map().into_data().try_into_vec().expect("maps are f32");
+        Self { numbers, side, channels }
+    }
+
+    fn pixels(&self, device: &Device) -> Pixels {
+        let images = self.numbers.len() / (self.side * self.side * self.channels);
+        let shape = [images, self.side, self.side, self.channels];
+        Pixels::new(Tensor::from_data(TensorData::new(self.numbers.clone(), shape), device))
+    }
+
+    /// The largest of 3x3 at every second pixel, the last window cut at the edge: SqueezeNet's pool.
+    fn pooled(&self) -> Self {
+        let side = (self.side - 3).div_ceil(2) + 1;
+        self.windows(side, |at| 2 * at..(2 * at + 3).min(self.side), f32::max, |_| 1.0)
+    }
+
+    /// Averaged to `side` pixels a side, over windows that overlap where the sides have no whole ratio.
+    fn averaged(&self, side: usize) -> Self {
+        let window = |at: usize| at * self.side / side..((at + 1) * self.side).div_ceil(side);
+        self.windows(side, window, |sum, v| sum + v, |pixels| 1.0 / pixels as f32)
+    }
+
+    /// For each pixel of so many a side the numbers of a window of columns and rows, brought together and scaled by what
+    /// their count is worth.
+    fn windows(
+        &self,
+        side: usize,
+        window: impl Fn(usize) -> Range<usize> + Sync,
+        join: impl Fn(f32, f32) -> f32 + Sync,
+        worth: impl Fn(usize) -> f32 + Sync,
+    ) -> Self {
+        let (from, channels) = (self.side, self.channels);
+        let images = self.numbers.len() / (from * from * channels);
+        let mut numbers = vec![0.0; images * side * side * channels];
+        numbers.par_chunks_mut(side * channels).enumerate().for_each(|(row, out)| {
+            let (image, y) = (row / side, row % side);
+            for (x, out) in out.chunks_exact_mut(channels).enumerate() {
+                let (rows, columns) = (window(y), window(x));
+                let count = rows.len() * columns.len();
+                let mut pixels = rows.flat_map(|y| columns.clone().map(move |x| (image * from + y) * from + x));
+                let pixel = |at: usize| &self.numbers[at * channels..][..channels];
+                pixels.by_ref().take(1).for_each(|at| out.copy_from_slice(pixel(at)));
+                for at in pixels {
+                    out.iter_mut().zip(pixel(at)).for_each(|(out, v)| *out = join(*out, *v));
+                }
+                let worth = worth(count);
+                out.iter_mut().for_each(|v| *v *= worth);
+            }
+        });
+        Self { numbers, side, channels }
+    }
 }
 
 /// A constant's shape and numbers.
@@ -170,4 +229,37 @@ fn constants(xml: &str, bytes: &[u8]) -> Option<Vec<Constant>> {
         (shape.iter().product::<usize>() == data.len()).then_some((shape, data))
     });
     read.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One picture of two channels, the second the first's negative.
+    fn square(side: usize) -> Square {
+        let numbers = (0..side * side).flat_map(|i| [i as f32, -(i as f32)]).collect();
+        Square { numbers, side, channels: 2 }
+    }
+
+    #[test]
+    fn the_last_pool_is_cut_at_the_edge() {
+        let pooled = square(6).pooled();
+        assert_eq!(pooled.side, 3, "windows begin at 0, 2 and 4, the last has two pixels");
+        let first: Vec<f32> = pooled.numbers.iter().copied().step_by(2).collect();
+        assert_eq!(first, [14.0, 16.0, 17.0, 26.0, 28.0, 29.0, 32.0, 34.0, 35.0]);
+        assert_eq!(pooled.numbers[1], 0.0);
+    }
+
+    #[test]
+    fn averages_are_burn_s() {
+        let square = square(9);
+        let device = Device::flex();
+        let planes = square.pixels(&device).planes();
+        for side in [1, 2, 6, 9] {
+            let expected = burn::tensor::module::adaptive_avg_pool2d(planes.clone(), [side, side]);
+            let expected = Square::of(Pixels::of_planes(expected)).numbers;
+            let found = square.averaged(side).numbers;
+            assert!(found.iter().zip(&expected).all(|(a, b)| (a - b).abs() < 1e-4), "{found:?} {expected:?}");
+        }
+    }
 }

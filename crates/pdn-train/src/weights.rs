@@ -69,6 +69,8 @@ pub struct Adam {
     pub decay: f32,
     /// Steps done.
     pub steps: u64,
+    /// Steps that were done before the moments began.
+    pub begun: u64,
     /// Means of the gradients, in the order of the parameters.
     pub first: Vec<Vec<f32>>,
     /// Means of their squares.
@@ -79,13 +81,13 @@ impl Adam {
     /// Before the first step.
     pub fn new(parameters: &[Vec<f32>], decay: f32) -> Self {
         let zeros: Vec<Vec<f32>> = parameters.iter().map(|p| vec![0.0; p.len()]).collect();
-        Self { beta1: 0.9, beta2: 0.999, eps: 1e-8, decay, steps: 0, first: zeros.clone(), second: zeros }
+        Self { beta1: 0.9, beta2: 0.999, eps: 1e-8, decay, steps: 0, begun: 0, first: zeros.clone(), second: zeros }
     }
 
     /// One step down the gradients.
     pub fn step(&mut self, rate: f32, parameters: &mut [Vec<f32>], gradients: &[Vec<f32>]) {
         self.steps += 1;
-        let correction = |beta: f32| (1.0 - f64::from(beta).powf(self.steps as f64)) as f32;
+        let correction = |beta: f32| (1.0 - f64::from(beta).powf((self.steps - self.begun) as f64)) as f32;
         let (c1, c2) = (correction(self.beta1), correction(self.beta2).sqrt());
         let Self { beta1, beta2, eps, decay, .. } = *self;
         let moments = self.first.par_iter_mut().zip(self.second.par_iter_mut());

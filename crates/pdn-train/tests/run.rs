@@ -1,12 +1,18 @@
 //! Whole runs on pictures made here: they learn, they can be stopped and resumed, and what they write can be used.
 
+use burn::tensor::Tensor;
 use pdn_image::{Degradation, Picture};
 use pdn_network::zoo::{Edsr, Pdn, Tail};
 use pdn_network::{Card, DcmOptions, Model, Network, hashed};
-use pdn_train::restore::{PromptMix, Restore};
-use pdn_train::run::{Progress, RESULT, RunError, STATE, Schedule, Task, parameters, train};
+use pdn_train::log::{FIGURES, LOSSES};
+use pdn_train::restore::{Loss, PromptMix, Restore};
+use pdn_train::run::{Begin, History, Progress, RESULT, RunError, Schedule, Step, Task, train};
 use pdn_train::scenes::Scene;
+use pdn_train::state::{STATE, WEIGHTS, parameters};
+use rand::rngs::StdRng;
+use std::cell::Cell;
 use std::path::Path;
+use std::process::Command;
 
 const DIM: usize = 8;
 
@@ -31,6 +37,7 @@ fn task(network: Network) -> Restore {
         patch: 12,
         batch: 4,
         card: Card { name: "test".into(), ..Card::default() },
+        loss: Loss::L1,
         start: None,
     }
 }
@@ -42,7 +49,17 @@ fn pdn() -> Network {
 }
 
 fn schedule(steps: u64) -> Schedule {
-    Schedule { steps, rate: 2e-3, warmup: 2, decay: 0.0, clip: 1.0, seed: 7, evaluate: steps }
+    Schedule {
+        steps,
+        rate: 2e-3,
+        warmup: 2,
+        decay: 0.0,
+        clip: 1.0,
+        accumulate: 1,
+        average: 0.0,
+        seed: 7,
+        evaluate: steps,
+    }
 }
 
 fn go_on(_: &Progress) -> bool {
@@ -58,9 +75,9 @@ fn a_run_learns_and_its_result_is_a_model() {
     let folder = tempfile::tempdir().unwrap();
     let task = task(pdn());
     let steps = 150;
-    let records =
-        train(&task, &Schedule { evaluate: 50, ..schedule(steps) }, folder.path(), false, &mut go_on).unwrap();
-    let losses: Vec<f64> = records.iter().map(|r| r.loss).collect();
+    let history =
+        train(&task, &Schedule { evaluate: 50, ..schedule(steps) }, folder.path(), &Begin::New, &mut go_on).unwrap();
+    let losses: Vec<f64> = history.records.iter().map(|r| r.loss).collect();
     assert!(losses[2] < losses[0] * 0.8, "{losses:?}");
     let model = Model::open(&folder.path().join(RESULT)).unwrap();
     assert_eq!((model.network.scale, model.network.prompt_dim()), (2, Some(DIM)));
@@ -71,8 +88,8 @@ fn a_run_learns_and_its_result_is_a_model() {
 fn a_run_that_was_stopped_goes_on_to_the_last_bit() {
     let task = task(pdn());
     let (whole, parts) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    train(&task, &schedule(6), whole.path(), false, &mut go_on).unwrap();
-    let stop_at = |step| train(&task, &schedule(6), parts.path(), true, &mut |p| p.step.done < step).unwrap();
+    train(&task, &schedule(6), whole.path(), &Begin::New, &mut go_on).unwrap();
+    let stop_at = |step| train(&task, &schedule(6), parts.path(), &Begin::Resume, &mut |p| p.step.done < step).unwrap();
     stop_at(2);
     stop_at(5);
     stop_at(9);
@@ -86,9 +103,9 @@ fn a_run_that_was_stopped_goes_on_to_the_last_bit() {
 #[test]
 fn a_folder_with_a_run_is_not_written_over() {
     let (task, folder) = (task(pdn()), tempfile::tempdir().unwrap());
-    train(&task, &schedule(1), folder.path(), false, &mut go_on).unwrap();
+    train(&task, &schedule(1), folder.path(), &Begin::New, &mut go_on).unwrap();
     let before = bytes(folder.path(), STATE);
-    let error = train(&task, &schedule(1), folder.path(), false, &mut go_on).unwrap_err();
+    let error = train(&task, &schedule(1), folder.path(), &Begin::New, &mut go_on).unwrap_err();
     assert!(matches!(error, RunError::Exists(_)), "{error}");
     assert_eq!(bytes(folder.path(), STATE), before);
 }
@@ -96,12 +113,12 @@ fn a_folder_with_a_run_is_not_written_over() {
 #[test]
 fn another_recipe_s_run_is_refused() {
     let folder = tempfile::tempdir().unwrap();
-    train(&task(pdn()), &schedule(1), folder.path(), false, &mut go_on).unwrap();
+    train(&task(pdn()), &schedule(1), folder.path(), &Begin::New, &mut go_on).unwrap();
     let other = task(Edsr { features: 6, blocks: 1, ..Edsr::baseline(2) }.build().unwrap());
-    let error = train(&other, &schedule(2), folder.path(), true, &mut go_on).unwrap_err().to_string();
+    let error = train(&other, &schedule(2), folder.path(), &Begin::Resume, &mut go_on).unwrap_err().to_string();
     assert!(error.contains("another recipe") && error.contains("state.safetensors"), "{error}");
     std::fs::write(folder.path().join(STATE), "damaged").unwrap();
-    let error = train(&task(pdn()), &schedule(2), folder.path(), true, &mut go_on).unwrap_err().to_string();
+    let error = train(&task(pdn()), &schedule(2), folder.path(), &Begin::Resume, &mut go_on).unwrap_err().to_string();
     assert!(error.contains("not a model file"), "{error}");
 }
 
@@ -109,13 +126,13 @@ fn another_recipe_s_run_is_refused() {
 fn a_run_starts_from_another_s_weights() {
     let (before, after) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let mut task = task(pdn());
-    let first = train(&task, &schedule(20), before.path(), false, &mut go_on).unwrap();
+    let first = train(&task, &schedule(20), before.path(), &Begin::New, &mut go_on).unwrap();
     let state = before.path().join(STATE);
     let start = parameters(&state, &task.network).unwrap();
     assert_ne!(start, task.initial(7));
     task.start = Some(start);
-    let second = train(&task, &Schedule { rate: 1e-9, ..schedule(1) }, after.path(), false, &mut go_on).unwrap();
-    let figure = |records: &[pdn_train::run::Record]| records.last().unwrap().figures[0].1;
+    let second = train(&task, &Schedule { rate: 1e-9, ..schedule(1) }, after.path(), &Begin::New, &mut go_on).unwrap();
+    let figure = |history: &History| history.records.last().unwrap().figures[0].1;
     assert!((figure(&first) - figure(&second)).abs() < 1e-3, "{first:?} {second:?}");
     let other = Edsr { features: 6, blocks: 1, ..Edsr::baseline(2) }.build().unwrap();
     let error = parameters(&state, &other).unwrap_err().to_string();
@@ -129,15 +146,146 @@ fn a_loss_that_is_no_number_stops_the_run() {
     start[0][0] = f32::NAN;
     task.start = Some(start);
     let folder = tempfile::tempdir().unwrap();
-    let error = train(&task, &schedule(3), folder.path(), false, &mut go_on).unwrap_err();
+    let error = train(&task, &schedule(3), folder.path(), &Begin::New, &mut go_on).unwrap_err();
     assert!(matches!(error, RunError::NotFinite { step: 0, .. }), "{error}");
-    assert!(error.to_string().contains("conv_first.weight"), "{error}");
+    let said = error.to_string();
+    assert!(said.contains("term l1") && said.contains("first after conv_first.weight"), "{said}");
+}
+
+#[test]
+fn a_layer_that_overflows_is_named() {
+    let mut task = task(Edsr { features: 6, blocks: 1, ..Edsr::baseline(2) }.build().unwrap());
+    let mut start = task.initial(1);
+    let at = task.network.params.iter().position(|p| p.name.contains("conv2")).unwrap();
+    start[at].fill(f32::MAX);
+    task.start = Some(start);
+    let folder = tempfile::tempdir().unwrap();
+    let error = train(&task, &schedule(3), folder.path(), &Begin::New, &mut go_on).unwrap_err().to_string();
+    assert!(error.contains(&task.network.params[at].name), "{error}");
+}
+
+/// A parameter times 1, then 3, then 1 again.
+struct Slope(Cell<f64>);
+
+impl Task for Slope {
+    fn parameters(&self) -> Vec<(String, Vec<usize>)> {
+        vec![("slope".into(), vec![1])]
+    }
+
+    fn initial(&self, _seed: u64) -> Vec<Vec<f32>> {
+        vec![vec![5.0]]
+    }
+
+    fn loss(&self, parameters: &[Tensor<1>], _step: &Step, _random: &mut StdRng) -> Vec<(&'static str, Tensor<1>)> {
+        self.0.set(4.0 - self.0.get());
+        vec![("height", parameters[0].clone() * self.0.get())]
+    }
+
+    fn evaluate(&self, _parameters: &[Vec<f32>], _step: &Step) -> Vec<(String, f64)> {
+        Vec::new()
+    }
+
+    fn export(&self, _parameters: &[Vec<f32>], _history: &History) -> Vec<u8> {
+        Vec::new()
+    }
+}
+
+#[test]
+fn gradients_of_several_batches_are_averaged() {
+    let folder = tempfile::tempdir().unwrap();
+    let schedule = Schedule { accumulate: 2, clip: 0.0, ..schedule(1) };
+    let history = train(&Slope(Cell::new(3.0)), &schedule, folder.path(), &Begin::New, &mut go_on).unwrap();
+    assert_eq!(history.records[0].loss, 10.0, "the mean of 5 and 15");
+    let state = pdn_network::checkpoint::parse(&bytes(folder.path(), STATE)).unwrap().tensors;
+    assert!((state["first/slope"].data()[0] - 0.1 * 2.0).abs() < 1e-6, "a tenth of the mean of 1 and 3");
+}
+
+#[test]
+fn averaged_weights_are_measured_and_exported() {
+    let (plain, averaged) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let task = task(pdn());
+    let schedule = schedule(12);
+    train(&task, &schedule, plain.path(), &Begin::New, &mut go_on).unwrap();
+    train(&task, &Schedule { average: 0.9, ..schedule }, averaged.path(), &Begin::New, &mut go_on).unwrap();
+    let state = |folder: &Path| pdn_network::checkpoint::parse(&bytes(folder, STATE)).unwrap().tensors;
+    let (plain_state, averaged_state) = (state(plain.path()), state(averaged.path()));
+    let name = "parameters/conv_first.weight";
+    assert_eq!(plain_state[name], averaged_state[name], "averaging changes no step");
+    assert_ne!(averaged_state[name], averaged_state["average/conv_first.weight"]);
+    assert_ne!(bytes(plain.path(), RESULT), bytes(averaged.path(), RESULT));
+    let start = parameters(&averaged.path().join(STATE), &task.network).unwrap();
+    assert_eq!(start[0], averaged_state["average/conv_first.weight"].data());
+}
+
+#[test]
+fn a_run_goes_on_elsewhere_from_its_weights_alone() {
+    let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let task = task(pdn());
+    let first = train(&task, &schedule(20), here.path(), &Begin::New, &mut go_on).unwrap();
+    let begin = Begin::Restart(here.path().join(WEIGHTS));
+    let longer = Schedule { steps: 22, ..schedule(1) };
+    let history = train(&task, &longer, there.path(), &begin, &mut go_on).unwrap();
+    assert_eq!(history.restarts, [20]);
+    assert_eq!(
+        history.records.iter().map(|r| r.step).collect::<Vec<_>>(),
+        [20, 21, 22],
+        "and what was measured before"
+    );
+    let psnr = |history: &History| history.records.last().unwrap().figures[0].1;
+    assert!(psnr(&history) > psnr(&first) - 1.0, "{history:?}");
+    let card = Model::open(&there.path().join(RESULT)).unwrap().card;
+    assert_eq!(card.more["restarted_from_weights_at_steps"], serde_json::json!([20]));
+    let error = train(&task, &longer, there.path(), &begin, &mut go_on).unwrap_err();
+    assert!(matches!(error, RunError::Exists(_)), "{error}");
+}
+
+#[test]
+fn logs_hold_each_step_once_however_often_a_run_stopped() {
+    let folder = tempfile::tempdir().unwrap();
+    let task = task(pdn());
+    let run = |stop| {
+        let schedule = Schedule { evaluate: 2, ..schedule(6) };
+        train(&task, &schedule, folder.path(), &Begin::Resume, &mut |p| p.step.done < stop).unwrap();
+    };
+    run(3);
+    // What a kill leaves: rows beyond the state, the last cut short.
+    let path = folder.path().join(LOSSES);
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, format!("{text}4,1,1,1,1\n5,1,")).unwrap();
+    run(6);
+    let steps = |file: &str| {
+        let text = std::fs::read_to_string(folder.path().join(file)).unwrap();
+        text.lines().map(|line| line.split(',').next().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(steps(LOSSES), ["step", "1", "2", "3", "4", "5", "6"]);
+    assert_eq!(steps(FIGURES), ["step", "2", "4", "6"]);
+    assert!(folder.path().join("samples/d.png").exists());
 }
 
 #[test]
 fn a_network_without_prompt_is_trained_as_well() {
     let folder = tempfile::tempdir().unwrap();
     let task = task(Edsr { features: 6, blocks: 1, ..Edsr::baseline(2) }.build().unwrap());
-    let records = train(&task, &schedule(2), folder.path(), false, &mut go_on).unwrap();
-    assert!(records[0].figures[0].1.is_finite());
+    let history = train(&task, &schedule(2), folder.path(), &Begin::New, &mut go_on).unwrap();
+    assert!(history.records[0].figures[0].1.is_finite());
+}
+
+#[test]
+fn tensorboard_reads_what_a_run_writes() {
+    let python = std::env::var("PDN_PYTHON").unwrap_or_else(|_| "python3".into());
+    let has = Command::new(&python).args(["-c", "import tensorboard"]).output();
+    if !has.is_ok_and(|output| output.status.success()) {
+        return pdn_testing::skip("tensorboard", "no python3 with the package tensorboard");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    // Two sittings, of which the second begins before the first ended.
+    let schedule = Schedule { evaluate: 2, ..schedule(6) };
+    let run =
+        |stop| train(&task(pdn()), &schedule, folder.path(), &Begin::Resume, &mut |p| p.step.done < stop).unwrap();
+    run(3);
+    run(6);
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/reference/events.py");
+    let read = Command::new(python).arg(script).arg(folder.path()).output().unwrap();
+    let said = String::from_utf8_lossy(&[read.stdout, read.stderr].concat()).into_owned();
+    assert!(said.contains("4 curves, 1 pictures"), "{said}");
 }

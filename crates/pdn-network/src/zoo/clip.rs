@@ -13,8 +13,8 @@
 //! pictures of `side` x `side`, whose preprocessing is the encoder's, give vectors of `dim` numbers, not normalised.
 //!
 //! Beside the transformer there is a small convolutional picture tower, which learns from thousands of pictures where a
-//! transformer wants millions: residual blocks at a quarter, an eighth and so on of the picture, averaged at the end. The map
-//! before that is tapped as `visual.map`.
+//! transformer wants millions: residual blocks at a quarter, an eighth and so on of the picture, averaged at the end. What each
+//! stage comes to is tapped as `visual.stages.N`.
 
 use super::{check_sizes, json};
 use crate::{Act, Builder, End, Network, NetworkError, NodeId, PictureFormat, Pool};
@@ -248,8 +248,8 @@ fn convolutions(b: &mut Builder, picture: NodeId, stages: &[(usize, usize)]) -> 
             let y = b.conv_relu_conv([&format!("{name}.{i}.conv1"), &format!("{name}.{i}.conv2")], y);
             x = b.add(x, y);
         }
+        b.tap(&name, x);
     }
-    b.tap("visual.map", x);
     let x = b.global_pool(Pool::Mean, x);
     b.layer_norm("visual.ln_post", x)
 }
