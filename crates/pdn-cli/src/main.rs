@@ -4,6 +4,8 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod aside;
+mod batch;
 mod bootstrap;
 mod compare;
 mod controls;
@@ -17,8 +19,10 @@ mod folder;
 mod given;
 mod heat;
 mod info;
+mod inputs;
 mod masks;
 mod model;
+mod outputs;
 mod progress;
 mod prompt;
 mod scores;

@@ -88,7 +88,7 @@ fn a_picture_becomes_larger() {
         (&["upscale", "small.png", "-o", "large.jpg", "--quality", "80"], (80, 64)),
         (&["upscale", "small.png", "-o", "large.tif"], (80, 64)),
     ] {
-        let said = desk.run(arguments);
+        let said = desk.run(&[arguments, &["--force"]].concat());
         assert_eq!(said.code, Some(0), "{arguments:?}: {}", said.err);
         let large = desk.picture(arguments[3]);
         assert_eq!((large.width(), large.height()), size, "{arguments:?}");
@@ -101,7 +101,8 @@ fn pixels_do_not_depend_on_how_they_are_run() {
     let desk = Desk::new();
     desk.edsr("edsr.safetensors");
     let run = |more: &[&str]| {
-        let arguments = [&["upscale", "small.png", "-m", "edsr.safetensors", "-o", "out.png"], more].concat();
+        let arguments =
+            [&["upscale", "small.png", "-m", "edsr.safetensors", "--force", "-o", "out.png"], more].concat();
         let said = desk.run(&arguments);
         assert_eq!(said.code, Some(0), "{}", said.err);
         desk.picture("out.png")
@@ -125,7 +126,7 @@ fn inputs_that_are_no_pictures() {
     std::fs::create_dir(desk.at("folder")).unwrap();
     for (input, word) in [
         ("none.png", "no such file"),
-        ("folder", "is a folder"),
+        ("folder", "holds no pictures"),
         ("empty.png", "is empty"),
         ("cut.png", "damaged or cut short"),
         ("words.png", "expected PNG, JPEG, WebP, TIFF or BMP"),
@@ -221,8 +222,10 @@ fn wrong_use() {
     );
     desk.fails(&["degrade", "small.png", "-o", "out.png", "--scale", "0"], 2, &["--scale 0"]);
     for arguments in [
-        &["upscale", "small.png"][..],
+        &["upscale"][..],
         &["upscale", "small.png", "-o", "out.png", "--isa", "mmx"],
+        &["upscale", "small.png", "-o", "out.png", "--out-dir", "out"],
+        &["upscale", "small.png", "--force", "--skip-existing"],
         &["upscale", "small.png", "-o", "out.png", "--quality", "0"],
         &["eval", "--data", ".", "--degradation", "fog"],
         &["enlarge"],
@@ -373,7 +376,7 @@ fn pillow_reads_what_is_written() {
     ] {
         pdn::write(&desk.at("in.tif"), picture, &Default::default()).unwrap();
         for output in ["out.png", "out.tif"] {
-            let said = desk.run(&["upscale", "in.tif", "-o", output, "--model", "bicubic", "--scale", "3"]);
+            let said = desk.run(&["upscale", "in.tif", "--force", "-o", output, "--model", "bicubic", "--scale", "3"]);
             assert_eq!(said.code, Some(0), "{}", said.err);
             let mut command = Command::new(&python);
             let read = command.current_dir(&desk.0).args(["-c", PILLOW, output, "samples"]).output().unwrap();
@@ -489,7 +492,7 @@ fn prompted(encoder: Option<&str>) -> Desk {
 fn a_prompt_steers_and_is_printed() {
     let desk = prompted(None);
     let run = |more: &[&str], words: &str| {
-        let arguments = [&["upscale", "small.png", "-m", "pdn.safetensors", "-o", "out.png"], more].concat();
+        let arguments = [&["upscale", "small.png", "-m", "pdn.safetensors", "--force", "-o", "out.png"], more].concat();
         let said = desk.run(&arguments);
         assert_eq!(said.code, Some(0), "{more:?}: {}", said.err);
         assert!(said.out.contains(words), "{more:?}: {}", said.out);
@@ -530,7 +533,7 @@ fn a_prompt_that_cannot_be_used_is_said() {
 fn the_network_that_comes_with_it_is_steered_by_a_sentence() {
     let desk = Desk::new();
     let run = |prompt: &str| {
-        let said = desk.run(&["upscale", "small.png", "-o", "out.png", "--prompt", prompt]);
+        let said = desk.run(&["upscale", "small.png", "--force", "-o", "out.png", "--prompt", prompt]);
         assert_eq!(said.code, Some(0), "{}", said.err);
         assert!(said.out.contains("by pdn-x4 x4") && said.out.contains(&format!("\"{prompt}\"")), "{}", said.out);
         desk.picture("out.png")
