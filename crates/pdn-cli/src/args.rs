@@ -18,6 +18,7 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     Upscale(Upscale),
     Info(Info),
+    Models(Models),
     Eval(Eval),
     Degrade(Degrade),
     Compare(Compare),
@@ -28,6 +29,8 @@ pub(crate) enum Command {
     Train(Train),
     Convert(Convert),
     Bench(Bench),
+    Completions(Completions),
+    Man(Man),
 }
 
 /// Enlarge pictures.
@@ -200,7 +203,8 @@ pub(crate) struct Typed {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct ModelChoice {
-    /// `pdn-x4`, which comes with pdn, `bicubic` (MATLAB's imresize, the baseline), or a file: .safetensors, .pth, .pt
+    /// `pdn-x4`, which comes with pdn, `bicubic` (MATLAB's imresize, the baseline), a file (.safetensors, .pth, .pt), or one of
+    /// the Hugging Face hub: owner/name, or owner/name:file
     #[arg(short, long, value_name = "MODEL", default_value = pdn::DEFAULT_MODEL)]
     pub(crate) model: PathBuf,
     /// How many times larger a side; a network has its own, bicubic takes 4 if nothing is said
@@ -264,9 +268,20 @@ impl EngineChoice {
 /// Say what a model file is: its network, its size, what it costs to run.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Info {
-    /// .safetensors, .pth or .pt, or the name of a network that comes with pdn
+    /// .safetensors, .pth or .pt, the name of a network that comes with pdn, or owner/name[:file] on the Hugging Face hub
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// List the models at hand: those that come with pdn, and those in the Hugging Face hub's cache.
+///
+/// Their names are what --model takes. Of the cache, files up to 512 MiB are looked into, and those that are no networks for
+/// pictures are left out.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Models {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
@@ -499,6 +514,24 @@ pub(crate) struct Bench {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// Print a script that has a shell complete what is typed.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example: pdn completions bash > ~/.local/share/bash-completion/completions/pdn")]
+pub(crate) struct Completions {
+    /// The shell
+    #[arg(value_name = "SHELL")]
+    pub(crate) shell: clap_complete::Shell,
+}
+
+/// Print the manual page, or write the pages of all commands.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example: pdn man ~/.local/share/man/man1")]
+pub(crate) struct Man {
+    /// The folder of the pages, which is made [default: the first page is printed]
+    #[arg(value_name = "DIR")]
+    pub(crate) folder: Option<PathBuf>,
 }
 
 /// `256` or `320x200`.

@@ -461,7 +461,10 @@ fn help_is_worth_reading() {
     let desk = Desk::new();
     for (arguments, words) in [
         (&["--help"][..], &["upscale", "info", "eval", "degrade", "controls", "Exit codes"][..]),
-        (&["upscale", "--help"], &["pdn-x4", "bicubic", "--output", "Example", "transparency"]),
+        (
+            &["upscale", "--help"],
+            &["pdn-x4", "bicubic", "--output", "Example", "transparency", "photo_x4.jpg beside it", "{name}"],
+        ),
         (&["eval", "--help"], &["MATLAB", "blur-bicubic", "Example"]),
     ] {
         let said = desk.run(arguments);
@@ -470,6 +473,48 @@ fn help_is_worth_reading() {
             assert!(said.out.contains(word), "{arguments:?} should say `{word}`: {}", said.out);
         }
     }
+}
+
+/// The commands that the help lists.
+fn commands(desk: &Desk) -> Vec<String> {
+    let help = desk.run(&["--help"]).out;
+    let (_, listed) = help.split_once("Commands:\n").unwrap();
+    let lines = listed.lines().take_while(|line| !line.is_empty()).filter(|line| !line.starts_with("   "));
+    let names: Vec<String> = lines.map(|line| line.split_whitespace().next().unwrap().to_owned()).collect();
+    assert!(names.len() > 10 && names.contains(&"upscale".to_owned()), "{names:?}");
+    names
+}
+
+#[test]
+fn every_command_is_completed_and_has_a_page() {
+    let desk = Desk::new();
+    let commands = commands(&desk);
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let said = desk.run(&["completions", shell]);
+        assert_eq!(said.code, Some(0), "{shell}: {}", said.err);
+        for word in commands.iter().map(String::as_str).chain(["skip-existing"]) {
+            assert!(said.out.contains(word), "{shell} should know {word}");
+        }
+        std::fs::write(desk.at(shell), said.out).unwrap();
+        // What each says of a script that it does not accept.
+        let check = if shell == "fish" { "--no-execute" } else { "-n" };
+        match std::process::Command::new(shell).arg(check).arg(desk.at(shell)).output() {
+            _ if ["elvish", "powershell"].contains(&shell) => {}
+            Ok(read) => assert!(read.status.success(), "{shell}: {}", String::from_utf8_lossy(&read.stderr)),
+            Err(_) => pdn_testing::skip(shell, &format!("there is no {shell}")),
+        }
+    }
+    let said = desk.run(&["man", "pages"]);
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    for command in commands.iter().filter(|command| *command != "help") {
+        let page = std::fs::read_to_string(desk.at("pages").join(format!("pdn-{command}.1"))).unwrap();
+        assert!(page.contains(".TH") && page.contains(command.as_str()), "{command}: {page}");
+    }
+    let page = desk.run(&["man"]);
+    assert!(page.code == Some(0) && page.out.contains(".SH NAME"), "{}{}", page.out, page.err);
+    assert_eq!(page.out, std::fs::read_to_string(desk.at("pages/pdn.1")).unwrap());
+    assert_eq!(desk.run(&["man", "small.png"]).code, Some(1));
+    assert_eq!(desk.run(&["completions", "dos"]).code, Some(2));
 }
 
 /// A desk with a small network that takes prompts of the bundled encoder; its card names the encoder that is given.
