@@ -51,7 +51,9 @@ def cut(folder: Path, a) -> None:
     """Writes the pictures that all are given."""
     from PIL import Image
 
-    sources = sorted(p for p in Path(a.pictures).iterdir() if p.suffix.lower() in (".png", ".jpg"))
+    sources = sorted(p for p in Path(a.pictures).iterdir() if p.suffix.lower() in (".bmp", ".jpg", ".jpeg", ".png", ".tif"))
+    if not sources:
+        sys.exit(f"{a.pictures} holds no pictures")
     for i in range(a.count):
         with Image.open(sources[i % len(sources)]) as picture:
             picture = picture.convert("RGB")
