@@ -18,6 +18,7 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     Upscale(Upscale),
     Info(Info),
+    Models(Models),
     Eval(Eval),
     Degrade(Degrade),
     Compare(Compare),
@@ -28,25 +29,110 @@ pub(crate) enum Command {
     Train(Train),
     Convert(Convert),
     Bench(Bench),
+    Completions(Completions),
+    Man(Man),
 }
 
-/// Enlarge a picture.
+/// Enlarge pictures.
 ///
-/// The format is told by the content of IN and by the ending of OUT. EXIF orientation is applied, an ICC profile is
-/// carried over, transparency is enlarged without halos. OUT is written aside and renamed: it is whole or not there. The
-/// model and the prompt are stored in its metadata (XMP).
+/// IN is any number of pictures, folders with all that is in them, patterns such as 'holiday/*.jpg', or - for a list of names on
+/// the standard input. A picture's format is told by its content, and by the ending of its new name. EXIF orientation is
+/// applied, an ICC profile is carried over, transparency is enlarged without halos. The model and the prompt are stored in the
+/// metadata (XMP).
+///
+/// photo.jpg becomes photo_x4.jpg beside it, or in --out-dir, or what -o says. What is written is whole or not there, and
+/// nothing is overwritten without --force. A picture that fails stops no other: all that failed are named at the end. After a
+/// stop, of whatever kind, the same command with --skip-existing goes on.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example: pdn upscale photo.jpg --prompt 'a brown dog on the beach' -o photo_x4.png")]
+#[command(after_help = "Examples:
+  pdn upscale photo.jpg --prompt 'a brown dog on the beach' -o large.png
+  pdn upscale holiday *.tif --out-dir large --skip-existing
+  find . -name '*.png' -print0 | pdn upscale -0 - --out-dir large --name '{name}.{ext}' --json")]
 pub(crate) struct Upscale {
-    /// PNG, JPEG, WebP, TIFF or BMP
-    #[arg(value_name = "IN")]
-    pub(crate) input: PathBuf,
-    /// Where the enlarged picture goes: .png, .tif or .tiff (not compressed), .jpg, .jpeg or .webp (lossless); PNG and TIFF are
-    /// written as the rows come, and never held whole
-    #[arg(short, long, value_name = "OUT")]
-    pub(crate) output: PathBuf,
+    #[command(flatten)]
+    pub(crate) inputs: Inputs,
+    #[command(flatten)]
+    pub(crate) outputs: Outputs,
+    #[command(flatten)]
+    pub(crate) batch: Batch,
     #[command(flatten)]
     pub(crate) prompt: PromptChoice,
+    #[command(flatten)]
+    pub(crate) parts: Parts,
+    #[command(flatten)]
+    pub(crate) model: ModelChoice,
+    #[command(flatten)]
+    pub(crate) engine: EngineChoice,
+    #[command(flatten)]
+    pub(crate) writing: Writing,
+}
+
+/// What is enlarged.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Inputs {
+    /// PNG, JPEG, WebP, TIFF or BMP; a folder, whose hidden files and those of other kinds are left out; a pattern of *, ?, []
+    /// and **; or - for names on the standard input, one a line
+    #[arg(value_name = "IN", required = true)]
+    pub(crate) names: Vec<PathBuf>,
+    /// Names on the standard input end in a zero byte, as `find -print0` writes them
+    #[arg(short = '0', long)]
+    pub(crate) null: bool,
+    /// Refuse pictures of more pixels than this
+    #[arg(long, value_name = "PIXELS", default_value_t = 100_000_000)]
+    pub(crate) max_pixels: u64,
+}
+
+/// Where enlarged pictures go.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Outputs {
+    /// Where one enlarged picture goes: .png, .tif or .tiff (not compressed), .jpg, .jpeg or .webp (lossless); PNG and TIFF are
+    /// written as the rows come, and never held whole
+    #[arg(short, long, value_name = "OUT", conflicts_with_all = ["out_dir", "name", "format"])]
+    pub(crate) output: Option<PathBuf>,
+    /// The folder of the enlarged pictures, which is made; those of a folder or a pattern keep their folders below it [default:
+    /// each beside its picture]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out_dir: Option<PathBuf>,
+    /// What an enlarged picture is called. {name} is the picture's name without its ending, {from} its ending, {scale} how many
+    /// times larger a side becomes, {model} the model's name, {ext} the ending of the format it is written in
+    #[arg(long, value_name = "TEMPLATE", default_value = "{name}_x{scale}.{ext}")]
+    pub(crate) name: String,
+    /// The format that pictures are written in [default: that of their names' endings, or png where it is not written]
+    #[arg(long)]
+    pub(crate) format: Option<WrittenFormat>,
+    /// Overwrite what is there
+    #[arg(long, conflicts_with = "skip_existing")]
+    pub(crate) force: bool,
+    /// Leave pictures out whose enlarged picture is there: to go on after a stop
+    #[arg(long)]
+    pub(crate) skip_existing: bool,
+}
+
+/// A format, by the ending that its files get.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum WrittenFormat {
+    Png,
+    #[value(alias = "jpeg")]
+    Jpg,
+    Webp,
+    #[value(alias = "tiff")]
+    Tif,
+}
+
+/// How many pictures are run.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Batch {
+    /// Pictures at once, which share the threads and the memory [default: as many as threads, at most 4]
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) jobs: Option<u16>,
+    /// Print a line of JSON for each picture and nothing else: input, output, sizes, seconds and prompt, or the error
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Prompts of parts of a picture.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Parts {
     /// A sentence for a part of the picture: left, top, width and height in its pixels, such as 0,0,80,60="a brick wall"; may be
     /// given several times, those given later lie above, and the other prompts are for the rest
     #[arg(long, value_name = "X,Y,W,H=TEXT", value_parser = region)]
@@ -54,19 +140,17 @@ pub(crate) struct Upscale {
     /// Pixels over which the prompt of a region passes into the next
     #[arg(long, value_name = "PIXELS", default_value_t = 8, requires = "region")]
     pub(crate) feather: usize,
-    #[command(flatten)]
-    pub(crate) model: ModelChoice,
-    #[command(flatten)]
-    pub(crate) engine: EngineChoice,
+}
+
+/// How pictures are written.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Writing {
     /// Store nothing of how it was made: no model, no prompt
     #[arg(long)]
     pub(crate) strip: bool,
     /// JPEG quality, 1 to 100
     #[arg(long, default_value_t = 95, value_parser = clap::value_parser!(u8).range(1..=100))]
     pub(crate) quality: u8,
-    /// Refuse pictures of more pixels than this
-    #[arg(long, value_name = "PIXELS", default_value_t = 100_000_000)]
-    pub(crate) max_pixels: u64,
 }
 
 #[derive(Debug, clap::Args)]
@@ -119,7 +203,8 @@ pub(crate) struct Typed {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct ModelChoice {
-    /// `pdn-x4`, which comes with pdn, `bicubic` (MATLAB's imresize, the baseline), or a file: .safetensors, .pth, .pt
+    /// `pdn-x4`, which comes with pdn, `bicubic` (MATLAB's imresize, the baseline), a file (.safetensors, .pth, .pt), or one of
+    /// the Hugging Face hub: owner/name, or owner/name:file
     #[arg(short, long, value_name = "MODEL", default_value = pdn::DEFAULT_MODEL)]
     pub(crate) model: PathBuf,
     /// How many times larger a side; a network has its own, bicubic takes 4 if nothing is said
@@ -183,9 +268,20 @@ impl EngineChoice {
 /// Say what a model file is: its network, its size, what it costs to run.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Info {
-    /// .safetensors, .pth or .pt, or the name of a network that comes with pdn
+    /// .safetensors, .pth or .pt, the name of a network that comes with pdn, or owner/name[:file] on the Hugging Face hub
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// List the models at hand: those that come with pdn, and those in the Hugging Face hub's cache.
+///
+/// Their names are what --model takes. Of the cache, files up to 512 MiB are looked into, and those that are no networks for
+/// pictures are left out.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Models {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
@@ -425,6 +521,24 @@ pub(crate) struct Bench {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// Print a script that has a shell complete what is typed.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example: pdn completions bash > ~/.local/share/bash-completion/completions/pdn")]
+pub(crate) struct Completions {
+    /// The shell
+    #[arg(value_name = "SHELL")]
+    pub(crate) shell: clap_complete::Shell,
+}
+
+/// Print the manual page, or write the pages of all commands.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example: pdn man ~/.local/share/man/man1")]
+pub(crate) struct Man {
+    /// The folder of the pages, which is made [default: the first page is printed]
+    #[arg(value_name = "DIR")]
+    pub(crate) folder: Option<PathBuf>,
 }
 
 /// `256` or `320x200`.

@@ -4,13 +4,16 @@ use std::fmt::Display;
 use std::path::Path;
 
 /// A line for the user and an exit code.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Failure {
     pub(crate) code: u8,
     pub(crate) message: String,
 }
 
 impl Failure {
+    /// The exit code of what was interrupted, as shells have it.
+    pub(crate) const INTERRUPTED: u8 = 130;
+
     /// Something failed: 1.
     pub(crate) fn failed(message: impl Display) -> Self {
         Self { code: 1, message: message.to_string() }
@@ -26,9 +29,9 @@ impl Failure {
         Self { code: 2, message: message.to_string() }
     }
 
-    /// Interrupted: 130, as shells have it.
+    /// Interrupted: 130.
     pub(crate) fn interrupted() -> Self {
-        Self { code: 130, message: "interrupted; nothing was written".into() }
+        Self { code: Self::INTERRUPTED, message: "interrupted; nothing was written".into() }
     }
 }
 

@@ -4,7 +4,7 @@ use crate::failure::Failure;
 use std::path::{Path, PathBuf};
 
 /// Endings of files that are taken for pictures.
-const ENDINGS: [&str; 7] = ["png", "jpg", "jpeg", "webp", "tif", "tiff", "bmp"];
+pub(crate) const ENDINGS: [&str; 7] = ["png", "jpg", "jpeg", "webp", "tif", "tiff", "bmp"];
 
 /// The pictures in a folder by name; those in its folder `HR` where it has one.
 pub(crate) fn pictures(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
@@ -18,8 +18,7 @@ pub(crate) fn pictures(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
     let mut found = Vec::new();
     for entry in entries {
         let path = entry.map_err(|error| Failure::at(folder, error))?.path();
-        let ending = path.extension().map(|e| e.to_string_lossy().to_ascii_lowercase()).unwrap_or_default();
-        if path.is_file() && ENDINGS.contains(&ending.as_str()) {
+        if path.is_file() && is_picture_name(&path) {
             found.push(path);
         }
     }
@@ -28,6 +27,12 @@ pub(crate) fn pictures(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
         true => Err(Failure::at(folder, format_args!("holds no pictures: expected files in {}", ENDINGS.join(", ")))),
         false => Ok(found),
     }
+}
+
+/// Whether a file's name is that of a picture.
+pub(crate) fn is_picture_name(path: &Path) -> bool {
+    let ending = path.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+    ENDINGS.contains(&ending.as_str())
 }
 
 /// Pictures as they are named, and those in the folders that are.

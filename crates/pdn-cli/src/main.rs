@@ -4,6 +4,8 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod aside;
+mod batch;
 mod bootstrap;
 mod compare;
 mod controls;
@@ -16,9 +18,14 @@ mod failure;
 mod folder;
 mod given;
 mod heat;
+mod hub;
 mod info;
+mod inputs;
 mod masks;
 mod model;
+mod models;
+mod outputs;
+mod pages;
 mod progress;
 mod prompt;
 mod scores;
@@ -46,6 +53,7 @@ fn main() -> ExitCode {
     let done = match &args.command {
         Command::Upscale(args) => upscale::run(args),
         Command::Info(args) => info::run(args),
+        Command::Models(args) => models::run(args),
         Command::Eval(args) => eval::run(args),
         Command::Degrade(args) => degrade::run(args),
         Command::Compare(args) => compare::run(args),
@@ -56,6 +64,8 @@ fn main() -> ExitCode {
         Command::Train(args) => train::run(args),
         Command::Convert(args) => convert::run(args),
         Command::Bench(args) => bench::run(args),
+        Command::Completions(args) => pages::completions(args),
+        Command::Man(args) => pages::man(args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

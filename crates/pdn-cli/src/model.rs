@@ -1,21 +1,25 @@
 //! The model that is meant by a name: one that comes with the command, a file, or a network with hashed weights.
 
 use crate::failure::Failure;
+use crate::hub;
 use pdn::{Card, Model, bundled_model, bundled_models, hashed, zoo};
 use std::path::Path;
 
 /// What a network with hashed weights enlarges by when nothing is said.
 const SCALE: usize = 4;
 
-/// A model that comes with the command, by its name, or else a file's.
+/// A model that comes with the command, by its name, or else a file's, or one of the hub.
 pub(crate) fn open_model(name: &Path) -> Result<Model, Failure> {
-    let bundled = name.to_str().and_then(bundled_model);
-    if bundled.is_none() && name.extension().is_none() && !name.exists() {
+    if let Some(bundled) = name.to_str().and_then(bundled_model) {
+        return bundled.map_err(Failure::failed);
+    }
+    let file = hub::network(name)?;
+    if file == name && name.extension().is_none() && !name.exists() {
         let known: Vec<&str> = bundled_models().collect();
         let why = format_args!("no such file, and no network that comes with pdn: {}", known.join(", "));
         return Err(Failure::at(name, why));
     }
-    bundled.unwrap_or_else(|| Model::open(name)).map_err(Failure::failed)
+    Model::open(&file).map_err(Failure::failed)
 }
 
 /// As [`open_model`], or the network of that name with weights hashed from their names, at `scale`. Of a file for
@@ -25,16 +29,22 @@ pub(crate) fn open_or_make(name: &Path, scale: Option<usize>) -> Result<Model, F
     if let Some(name) = presets.iter().copied().find(|preset| name == Path::new(preset)) {
         return make(name, scale.unwrap_or(SCALE));
     }
-    if !name.exists() && !bundled_models().any(|bundled| name == Path::new(bundled)) {
+    if bundled_models().any(|bundled| name == Path::new(bundled)) {
+        return match scale {
+            Some(_) => Err(Failure::usage(format_args!("{}: comes at one scale: leave --scale out", name.display()))),
+            None => open_model(name),
+        };
+    }
+    let file = hub::network(name)?;
+    if !file.exists() {
         let known: Vec<&str> = bundled_models().chain(presets).collect();
         let why =
             format_args!("no such file, and no network of that name: expected a file or one of {}", known.join(", "));
         return Err(Failure::at(name, why));
     }
     match scale {
-        Some(scale) if name.exists() => Model::open_at(name, scale).map_err(Failure::failed),
-        Some(_) => Err(Failure::usage(format_args!("{}: comes at one scale: leave --scale out", name.display()))),
-        None => open_model(name),
+        Some(scale) => Model::open_at(&file, scale).map_err(Failure::failed),
+        None => open_model(&file),
     }
 }
 

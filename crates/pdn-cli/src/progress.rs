@@ -8,39 +8,39 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 /// Whether the user asked to stop.
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
-/// The file that is being written.
-static UNFINISHED: Mutex<Option<PathBuf>> = Mutex::new(None);
+/// The folders in which pictures are being made.
+static UNFINISHED: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 
 /// The first interrupt asks the work to stop at the next step, and to leave nothing behind; the second does not wait.
 pub(crate) fn watch_for_interrupt() {
-    // Without a handler an interrupt ends the program at once, which may leave a file of no name.
+    // Without a handler an interrupt ends the program at once, which may leave a folder of no name.
     let _ = ctrlc::set_handler(|| {
         if INTERRUPTED.swap(true, Ordering::Relaxed) {
-            if let Some(path) = unfinished().take() {
-                let _ = std::fs::remove_file(path);
+            for folder in unfinished().iter() {
+                let _ = std::fs::remove_dir_all(folder);
             }
             std::process::exit(130);
         }
     });
 }
 
-fn unfinished() -> MutexGuard<'static, Option<PathBuf>> {
+fn unfinished() -> MutexGuard<'static, Vec<PathBuf>> {
     UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// While this is there, an interrupt that does not wait removes the file.
-pub(crate) struct Unfinished;
+/// While this is there, an interrupt that does not wait removes the folder.
+pub(crate) struct Unfinished(PathBuf);
 
 impl Unfinished {
-    pub(crate) fn new(path: &Path) -> Self {
-        *unfinished() = Some(path.to_owned());
-        Self
+    pub(crate) fn new(folder: &Path) -> Self {
+        unfinished().push(folder.to_owned());
+        Self(folder.to_owned())
     }
 }
 
 impl Drop for Unfinished {
     fn drop(&mut self) {
-        *unfinished() = None;
+        unfinished().retain(|folder| *folder != self.0);
     }
 }
 
@@ -69,6 +69,70 @@ impl Progress {
     pub(crate) fn show(&self, picture: usize, done: f64) -> bool {
         self.0.set_position(picture as u64 * STEPS + (done * STEPS as f64) as u64);
         !interrupted()
+    }
+}
+
+/// A bar of pixels on the terminal, over pictures of any sizes that are run at once.
+pub(crate) struct Pixels(ProgressBar);
+
+impl Pixels {
+    /// `pixels` is what is thought to be to do.
+    pub(crate) fn new(pixels: u64) -> Self {
+        let bar = ProgressBar::new(pixels);
+        if let Ok(style) = ProgressStyle::with_template("{msg} {wide_bar} {percent:>3} %, {eta} left") {
+            bar.set_style(style);
+        }
+        Self(bar)
+    }
+
+    pub(crate) fn say(&self, message: String) {
+        self.0.set_message(message);
+    }
+
+    /// Does what writes to the terminal without the bar in between.
+    pub(crate) fn aside<T>(&self, write: impl FnOnce() -> T) -> T {
+        self.0.suspend(write)
+    }
+
+    /// A picture that was thought to have so many pixels.
+    pub(crate) fn picture(&self, pixels: u64) -> Share<'_> {
+        Share { bar: &self.0, pixels, shown: 0 }
+    }
+}
+
+impl Drop for Pixels {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
+}
+
+/// The part of a bar that is one picture's. Dropped before its end, the rest is no longer to do.
+pub(crate) struct Share<'a> {
+    bar: &'a ProgressBar,
+    pixels: u64,
+    shown: u64,
+}
+
+impl Share<'_> {
+    /// How many pixels it has in truth.
+    pub(crate) fn has(&mut self, pixels: u64) {
+        self.bar.inc_length(pixels);
+        self.bar.dec_length(self.pixels);
+        self.pixels = pixels;
+    }
+
+    /// Shows the part done, and says whether to go on.
+    pub(crate) fn show(&mut self, done: f64) -> bool {
+        let shown = ((done * self.pixels as f64) as u64).clamp(self.shown, self.pixels.max(self.shown));
+        self.bar.inc(shown - self.shown);
+        self.shown = shown;
+        !interrupted()
+    }
+}
+
+impl Drop for Share<'_> {
+    fn drop(&mut self) {
+        self.bar.dec_length(self.pixels.saturating_sub(self.shown));
     }
 }
 
@@ -107,5 +171,24 @@ impl Drop for Download {
 impl Drop for Progress {
     fn drop(&mut self) {
         self.0.finish_and_clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bar_is_of_the_pixels_there_are() {
+        let all = Pixels::new(300);
+        let at = || (all.0.position(), all.0.length());
+        let (mut one, mut other, unread) = (all.picture(100), all.picture(200), all.picture(0));
+        assert!(one.show(0.5) && other.show(0.25));
+        assert_eq!(at(), (100, Some(300)));
+        other.has(80);
+        assert!(other.show(0.1) && other.show(1.0), "never back");
+        assert_eq!(at(), (130, Some(180)));
+        drop((one, other, unread));
+        assert_eq!(at(), (130, Some(130)), "what is not done is not to do");
     }
 }

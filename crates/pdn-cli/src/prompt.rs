@@ -3,16 +3,13 @@
 use crate::args::{EncoderChoice, PromptChoice};
 use crate::failure::Failure;
 use crate::given::{Given, Source};
-#[cfg(feature = "hub")]
-use crate::progress::Download;
+use crate::hub;
 use crate::upscale::failure;
 use pdn::{
     CaptionError, Captions, Embedding, Encoder, Limits, Picture, Prompt, Rectangle, Regions, Upscaler, read_embeddings,
     sidecar,
 };
-#[cfg(feature = "hub")]
-use pdn::{Hub, HubError};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// What steers a model that takes prompts, and the encoder; nothing for one that takes none.
 pub(crate) struct PromptSetter(Option<(Choice, Encoder)>);
@@ -149,33 +146,11 @@ fn mixed(given: &Given) -> Result<Prompt, Failure> {
 pub(crate) fn encoder(choice: &EncoderChoice) -> Result<Encoder, Failure> {
     let opened = match (&choice.encoder, choice.encoder_activation) {
         (None, _) => pdn::bundled_encoder(),
-        (Some(name), None) => Encoder::open(&located(name)?),
-        (Some(name), Some(activation)) => Encoder::open_with(&located(name)?, activation),
+        (Some(name), None) => Encoder::open(&hub::encoder(name)?),
+        (Some(name), Some(activation)) => Encoder::open_with(&hub::encoder(name)?, activation),
     };
     let encoder = opened.map_err(Failure::failed)?;
     Ok(if choice.truncate_prompt { encoder.truncating() } else { encoder })
-}
-
-/// The file that is meant; a model's name, where no file is called so, is fetched from the hub.
-#[cfg(feature = "hub")]
-fn located(name: &Path) -> Result<PathBuf, Failure> {
-    match name.to_str().filter(|name| Hub::is_name(name)) {
-        Some(repo) if !name.exists() => {
-            let progress = Download::new();
-            let found = Hub::from_env().encoder(repo, &mut |file, done, size| progress.show(file, done, size));
-            found.map_err(|error| match error {
-                HubError::Interrupted => Failure { message: error.to_string(), ..Failure::interrupted() },
-                _ => Failure::failed(error),
-            })
-        }
-        _ => Ok(name.to_owned()),
-    }
-}
-
-/// The file that is meant.
-#[cfg(not(feature = "hub"))]
-fn located(name: &Path) -> Result<PathBuf, Failure> {
-    Ok(name.to_owned())
 }
 
 /// The prompt that an option gives.

@@ -88,7 +88,7 @@ fn a_picture_becomes_larger() {
         (&["upscale", "small.png", "-o", "large.jpg", "--quality", "80"], (80, 64)),
         (&["upscale", "small.png", "-o", "large.tif"], (80, 64)),
     ] {
-        let said = desk.run(arguments);
+        let said = desk.run(&[arguments, &["--force"]].concat());
         assert_eq!(said.code, Some(0), "{arguments:?}: {}", said.err);
         let large = desk.picture(arguments[3]);
         assert_eq!((large.width(), large.height()), size, "{arguments:?}");
@@ -101,7 +101,8 @@ fn pixels_do_not_depend_on_how_they_are_run() {
     let desk = Desk::new();
     desk.edsr("edsr.safetensors");
     let run = |more: &[&str]| {
-        let arguments = [&["upscale", "small.png", "-m", "edsr.safetensors", "-o", "out.png"], more].concat();
+        let arguments =
+            [&["upscale", "small.png", "-m", "edsr.safetensors", "--force", "-o", "out.png"], more].concat();
         let said = desk.run(&arguments);
         assert_eq!(said.code, Some(0), "{}", said.err);
         desk.picture("out.png")
@@ -125,7 +126,7 @@ fn inputs_that_are_no_pictures() {
     std::fs::create_dir(desk.at("folder")).unwrap();
     for (input, word) in [
         ("none.png", "no such file"),
-        ("folder", "is a folder"),
+        ("folder", "holds no pictures"),
         ("empty.png", "is empty"),
         ("cut.png", "damaged or cut short"),
         ("words.png", "expected PNG, JPEG, WebP, TIFF or BMP"),
@@ -221,8 +222,10 @@ fn wrong_use() {
     );
     desk.fails(&["degrade", "small.png", "-o", "out.png", "--scale", "0"], 2, &["--scale 0"]);
     for arguments in [
-        &["upscale", "small.png"][..],
+        &["upscale"][..],
         &["upscale", "small.png", "-o", "out.png", "--isa", "mmx"],
+        &["upscale", "small.png", "-o", "out.png", "--out-dir", "out"],
+        &["upscale", "small.png", "--force", "--skip-existing"],
         &["upscale", "small.png", "-o", "out.png", "--quality", "0"],
         &["eval", "--data", ".", "--degradation", "fog"],
         &["enlarge"],
@@ -373,7 +376,7 @@ fn pillow_reads_what_is_written() {
     ] {
         pdn::write(&desk.at("in.tif"), picture, &Default::default()).unwrap();
         for output in ["out.png", "out.tif"] {
-            let said = desk.run(&["upscale", "in.tif", "-o", output, "--model", "bicubic", "--scale", "3"]);
+            let said = desk.run(&["upscale", "in.tif", "--force", "-o", output, "--model", "bicubic", "--scale", "3"]);
             assert_eq!(said.code, Some(0), "{}", said.err);
             let mut command = Command::new(&python);
             let read = command.current_dir(&desk.0).args(["-c", PILLOW, output, "samples"]).output().unwrap();
@@ -458,7 +461,10 @@ fn help_is_worth_reading() {
     let desk = Desk::new();
     for (arguments, words) in [
         (&["--help"][..], &["upscale", "info", "eval", "degrade", "controls", "Exit codes"][..]),
-        (&["upscale", "--help"], &["pdn-x4", "bicubic", "--output", "Example", "transparency"]),
+        (
+            &["upscale", "--help"],
+            &["pdn-x4", "bicubic", "--output", "Example", "transparency", "photo_x4.jpg beside it", "{name}"],
+        ),
         (&["eval", "--help"], &["MATLAB", "blur-bicubic", "Example"]),
     ] {
         let said = desk.run(arguments);
@@ -467,6 +473,48 @@ fn help_is_worth_reading() {
             assert!(said.out.contains(word), "{arguments:?} should say `{word}`: {}", said.out);
         }
     }
+}
+
+/// The commands that the help lists.
+fn commands(desk: &Desk) -> Vec<String> {
+    let help = desk.run(&["--help"]).out;
+    let (_, listed) = help.split_once("Commands:\n").unwrap();
+    let lines = listed.lines().take_while(|line| !line.is_empty()).filter(|line| !line.starts_with("   "));
+    let names: Vec<String> = lines.map(|line| line.split_whitespace().next().unwrap().to_owned()).collect();
+    assert!(names.len() > 10 && names.contains(&"upscale".to_owned()), "{names:?}");
+    names
+}
+
+#[test]
+fn every_command_is_completed_and_has_a_page() {
+    let desk = Desk::new();
+    let commands = commands(&desk);
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let said = desk.run(&["completions", shell]);
+        assert_eq!(said.code, Some(0), "{shell}: {}", said.err);
+        for word in commands.iter().map(String::as_str).chain(["skip-existing"]) {
+            assert!(said.out.contains(word), "{shell} should know {word}");
+        }
+        std::fs::write(desk.at(shell), said.out).unwrap();
+        // What each says of a script that it does not accept.
+        let check = if shell == "fish" { "--no-execute" } else { "-n" };
+        match std::process::Command::new(shell).arg(check).arg(desk.at(shell)).output() {
+            _ if ["elvish", "powershell"].contains(&shell) => {}
+            Ok(read) => assert!(read.status.success(), "{shell}: {}", String::from_utf8_lossy(&read.stderr)),
+            Err(_) => pdn_testing::skip(shell, &format!("there is no {shell}")),
+        }
+    }
+    let said = desk.run(&["man", "pages"]);
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    for command in commands.iter().filter(|command| *command != "help") {
+        let page = std::fs::read_to_string(desk.at("pages").join(format!("pdn-{command}.1"))).unwrap();
+        assert!(page.contains(".TH") && page.contains(command.as_str()), "{command}: {page}");
+    }
+    let page = desk.run(&["man"]);
+    assert!(page.code == Some(0) && page.out.contains(".SH NAME"), "{}{}", page.out, page.err);
+    assert_eq!(page.out, std::fs::read_to_string(desk.at("pages/pdn.1")).unwrap());
+    assert_eq!(desk.run(&["man", "small.png"]).code, Some(1));
+    assert_eq!(desk.run(&["completions", "dos"]).code, Some(2));
 }
 
 /// A desk with a small network that takes prompts of the bundled encoder; its card names the encoder that is given.
@@ -489,7 +537,7 @@ fn prompted(encoder: Option<&str>) -> Desk {
 fn a_prompt_steers_and_is_printed() {
     let desk = prompted(None);
     let run = |more: &[&str], words: &str| {
-        let arguments = [&["upscale", "small.png", "-m", "pdn.safetensors", "-o", "out.png"], more].concat();
+        let arguments = [&["upscale", "small.png", "-m", "pdn.safetensors", "--force", "-o", "out.png"], more].concat();
         let said = desk.run(&arguments);
         assert_eq!(said.code, Some(0), "{more:?}: {}", said.err);
         assert!(said.out.contains(words), "{more:?}: {}", said.out);
@@ -530,7 +578,7 @@ fn a_prompt_that_cannot_be_used_is_said() {
 fn the_network_that_comes_with_it_is_steered_by_a_sentence() {
     let desk = Desk::new();
     let run = |prompt: &str| {
-        let said = desk.run(&["upscale", "small.png", "-o", "out.png", "--prompt", prompt]);
+        let said = desk.run(&["upscale", "small.png", "--force", "-o", "out.png", "--prompt", prompt]);
         assert_eq!(said.code, Some(0), "{}", said.err);
         assert!(said.out.contains("by pdn-x4 x4") && said.out.contains(&format!("\"{prompt}\"")), "{}", said.out);
         desk.picture("out.png")

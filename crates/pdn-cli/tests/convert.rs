@@ -74,7 +74,7 @@ impl Desk {
     }
 
     fn enlarged(&self, model: &str) -> Picture {
-        self.does(&["upscale", "small.png", "-o", "large.png", "--model", model, "--prompt", "a dog"]);
+        self.does(&["upscale", "small.png", "--force", "-o", "large.png", "--model", model, "--prompt", "a dog"]);
         pdn::read(&self.at("large.png"), &Limits::default()).unwrap()
     }
 }
@@ -117,7 +117,7 @@ fn the_name_of_a_network_is_a_model_of_hashed_weights() {
         assert_eq!((info["scale"].as_u64(), info["card"]["name"].as_str()), (Some(scale), Some("imdn")));
         assert!(info["card"]["description"].as_str().unwrap().contains("hashed"));
     }
-    desk.does(&["upscale", "small.png", "-o", "large.png", "--model", "imdn.safetensors"]);
+    desk.does(&["upscale", "small.png", "--force", "-o", "large.png", "--model", "imdn.safetensors"]);
 }
 
 #[test]

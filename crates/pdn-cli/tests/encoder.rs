@@ -63,8 +63,19 @@ fn real_clip_embeds_and_steers() {
     let embeddings = read_embeddings(&desk.path().join("two.safetensors")).unwrap();
     assert_eq!(embeddings.len(), 2);
     network(&desk);
-    let upscale =
-        ["upscale", "small.png", "-o", "out.png", "-m", "pdn.safetensors", "-p", "a b", "--encoder", &archive];
+    let upscale = [
+        "upscale",
+        "small.png",
+        "--force",
+        "-o",
+        "out.png",
+        "-m",
+        "pdn.safetensors",
+        "-p",
+        "a b",
+        "--encoder",
+        &archive,
+    ];
     let said = run(&desk, &upscale, &[]);
     assert_eq!(said.code, Some(0), "{}", said.err);
     let gelu = run(&desk, &[&upscale[..], &["--encoder-activation", "gelu"]].concat(), &[]);
@@ -75,10 +86,10 @@ fn real_clip_embeds_and_steers() {
 #[test]
 fn an_encoder_that_does_not_fit_is_refused_with_both_names() {
     let (desk, archive) = (desk(), archive());
-    let bundled = ["upscale", "small.png", "-o", "out.png", "-p", "a b", "--encoder", &archive];
+    let bundled = ["upscale", "small.png", "--force", "-o", "out.png", "-p", "a b", "--encoder", &archive];
     run(&desk, &bundled, &[]).fails(1, &["clip-vit-64x1-8-32-quickgelu@", "pdn-clip@"]);
     network(&desk);
-    let other = ["upscale", "small.png", "-o", "out.png", "-m", "pdn.safetensors", "-p", "a dog"];
+    let other = ["upscale", "small.png", "--force", "-o", "out.png", "-m", "pdn.safetensors", "-p", "a dog"];
     run(&desk, &other, &[]).fails(1, &["48", "256"]);
     assert!(!desk.path().join("out.png").exists());
 }

@@ -14,7 +14,7 @@ struct Said {
     err: String,
 }
 
-const UPSCALE: [&str; 6] = ["upscale", "small.png", "-m", "pdn.safetensors", "-o", "out.png"];
+const UPSCALE: [&str; 7] = ["upscale", "small.png", "-m", "pdn.safetensors", "--force", "-o", "out.png"];
 
 impl Desk {
     fn new() -> Self {
@@ -169,7 +169,7 @@ fn captions_steer_where_they_are_asked_for() {
     std::fs::remove_file(desk.at("small.txt")).unwrap();
     desk.fails(&[&UPSCALE[..], &["--captions", "sidecar"]].concat(), 1, &["small.txt", "no such file"]);
     desk.fails(&[&UPSCALE[..], &["--captions", "none"]].concat(), 1, &["none", ".csv or .json"]);
-    let bicubic = ["upscale", "small.png", "-m", "bicubic", "-o", "out.png", "--captions", "words.csv"];
+    let bicubic = ["upscale", "small.png", "-m", "bicubic", "--force", "-o", "out.png", "--captions", "words.csv"];
     desk.fails(&bicubic, 2, &["takes no prompt"]);
 }
 
@@ -212,7 +212,7 @@ fn how_a_picture_was_made_is_stored_with_it() {
     let desk = Desk::new();
     let prompt = "a <brown> \"dog\" & ein Hündchen,\n犬";
     let upscale = |out: &'static str, more: &[&str]| {
-        desk.works(&[&["upscale", "small.png", "-m", "./pdn.safetensors", "-o", out][..], more].concat());
+        desk.works(&[&["upscale", "small.png", "-m", "./pdn.safetensors", "--force", "-o", out][..], more].concat());
     };
     for out in ["out.png", "out.jpg", "out.webp"] {
         upscale(out, &["--prompt", prompt]);
@@ -234,7 +234,7 @@ fn how_a_picture_was_made_is_stored_with_it() {
     );
     upscale("out.png", &[]);
     assert_eq!(fact(&desk, "out.png", "Prompt").unwrap(), "none given: the picture itself, in a mirror");
-    desk.works(&["upscale", "small.png", "-m", "bicubic", "-o", "out.png"]);
+    desk.works(&["upscale", "small.png", "-m", "bicubic", "--force", "-o", "out.png"]);
     assert_eq!(fact(&desk, "out.png", "Model").unwrap(), "bicubic");
     assert_eq!((fact(&desk, "out.png", "Prompt"), fact(&desk, "out.png", "Encoder")), (None, None));
 }
@@ -418,6 +418,6 @@ fn parts_of_a_picture_have_prompts_of_their_own() {
     fails(&["--region", "10,0,5,5"], 2, &["X,Y,W,H=TEXT"]);
     fails(&["--region", "10,0,5,5= "], 2, &["empty"]);
     fails(&["--feather", "3"], 2, &["--region"]);
-    let bicubic = ["upscale", "small.png", "-o", "out.png", "-m", "bicubic", "--region", "0,0,5,5=snow"];
+    let bicubic = ["upscale", "small.png", "--force", "-o", "out.png", "-m", "bicubic", "--region", "0,0,5,5=snow"];
     desk.fails(&bicubic, 2, &["takes no prompt"]);
 }

@@ -93,6 +93,15 @@ impl Prompt {
         }
     }
 
+    /// Whether its embedding depends on the picture that is to be enlarged, so that it must be set anew for each.
+    pub fn reads_picture(&self) -> bool {
+        match self {
+            Self::None | Self::Regions(_) => true,
+            Self::Text(_) | Self::Picture { .. } | Self::Embedding { .. } => false,
+            Self::Mix(prompts) => prompts.iter().any(|(_, prompt)| prompt.reads_picture()),
+        }
+    }
+
     /// Id of the encoder that its embedding is by, where `encoder` embeds what is not embedded yet.
     pub fn encoder<'a>(&'a self, encoder: &'a Encoder) -> &'a str {
         match self {

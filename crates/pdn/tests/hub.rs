@@ -1,4 +1,4 @@
-//! Encoders from a hub: a server here that speaks as the hub does, and is cut short, wrong or absent as networks are.
+//! Networks and encoders from a hub: a server here that speaks as the hub does, and is cut short, wrong or absent as networks are.
 
 use pdn::{Hub, HubError};
 use std::collections::HashMap;
@@ -118,6 +118,16 @@ impl Server {
                 .is_some_and(|token| request.headers.get("authorization") != Some(&format!("Bearer {token}")))
             {
                 return answer("401 Unauthorized", &["content-length: 0".into()], b"", None);
+            }
+            if let Some(rest) = request.path.strip_prefix("/api/models/") {
+                if behaviour.renamed && rest.starts_with(REPO) {
+                    let there = "location: /api/models/new/name/revision/main".to_owned();
+                    return answer("307 Temporary Redirect", &[there, "content-length: 0".into()], b"", None);
+                }
+                let names = behaviour.weights.iter().map(|(name, _)| *name).chain(["README.md", "config.json"]);
+                let siblings: Vec<_> = names.map(|name| serde_json::json!({"rfilename": name})).collect();
+                let body = serde_json::json!({"sha": COMMIT, "siblings": siblings}).to_string().into_bytes();
+                return answer("200 OK", &[format!("content-length: {}", body.len())], &body, None);
             }
             let Some((repo, rest)) = request.path.split_once("/resolve/") else { return not_found() };
             if behaviour.renamed && repo == format!("/{REPO}") {
@@ -308,4 +318,70 @@ fn an_interrupted_download_is_kept() {
     assert!(matches!(stop, Err(HubError::Interrupted)));
     assert_eq!(std::fs::read(fetch(&hub).unwrap()).unwrap(), weights());
     assert!(server.bodies()[1].contains("bytes="), "{:?}", server.bodies());
+}
+
+fn network(hub: &Hub, name: &str) -> Result<std::path::PathBuf, HubError> {
+    hub.network(name, &mut |_, _, _| true)
+}
+
+/// A hub's model of several networks, one of them in a folder.
+fn several() -> Behaviour {
+    let named = |name, seed: u8| (name, vec![seed; 1000]);
+    Behaviour { weights: vec![named("x2.pth", 2), named("nets/x4.pth", 4)], ..Behaviour::default() }
+}
+
+#[test]
+fn a_network_is_its_model_s_only_weights_or_those_that_are_named() {
+    for renamed in [false, true] {
+        let only = Behaviour { weights: vec![("IMDN_x4.pth", weights())], renamed, ..Behaviour::default() };
+        let (server, cache) = (Server::new(only), tempfile::tempdir().unwrap());
+        let hub = server.hub(cache.path());
+        let path = network(&hub, REPO).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), weights());
+        assert!(path.ends_with("IMDN_x4.pth"));
+        let offline = Hub { offline: true, ..hub };
+        assert_eq!(network(&offline, REPO).unwrap(), path, "what is in the cache is not asked for");
+        assert_eq!(network(&offline, "someone/clip:IMDN_x4.pth").unwrap(), path);
+        assert_eq!(offline.cached(), [("someone/clip:IMDN_x4.pth".to_owned(), path)]);
+    }
+    let (server, cache) = (Server::new(several()), tempfile::tempdir().unwrap());
+    let hub = server.hub(cache.path());
+    let error = network(&hub, REPO).unwrap_err().to_string();
+    assert!(error.contains("x2.pth, nets/x4.pth") && error.contains("someone/clip:FILE"), "{error}");
+    let path = network(&hub, "someone/clip:nets/x4.pth").unwrap();
+    assert_eq!(std::fs::read(&path).unwrap(), [4; 1000]);
+    let offline = Hub { offline: true, ..hub };
+    assert_eq!(network(&offline, "someone/clip:nets/x4.pth").unwrap(), path);
+    let error = network(&offline, "someone/clip:x2.pth").unwrap_err();
+    assert!(matches!(error, HubError::Offline { .. }) && error.to_string().contains("--model FILE"), "{error}");
+}
+
+#[test]
+fn a_network_that_is_cut_goes_on_and_one_that_is_wrong_is_refused() {
+    let cut = Behaviour { weights: vec![("a.pth", weights())], cuts: vec![300_000, 0], ..Behaviour::default() };
+    let (server, cache) = (Server::new(cut.clone()), tempfile::tempdir().unwrap());
+    assert_eq!(std::fs::read(network(&server.hub(cache.path()), REPO).unwrap()).unwrap(), weights());
+    assert_eq!(server.bodies().last().unwrap(), "GET /store/a.pth bytes=300000-");
+    let wrong = Behaviour { etag: Some("ab".repeat(32)), cuts: Vec::new(), ..cut };
+    let (server, cache) = (Server::new(wrong), tempfile::tempdir().unwrap());
+    let hub = server.hub(cache.path());
+    assert!(matches!(network(&hub, REPO), Err(HubError::Checksum { .. })) && hub.cached().is_empty());
+}
+
+#[test]
+fn networks_that_are_not_there() {
+    let (server, cache) = (Server::new(several()), tempfile::tempdir().unwrap());
+    let hub = server.hub(cache.path());
+    for name in
+        ["someone/clip:x8.pth", "someone/clip:../x2.pth", "someone/clip:/x2.pth", "someone/clip:", "clip", "a/b/c"]
+    {
+        let error = network(&hub, name).unwrap_err();
+        let expected = matches!(error, HubError::NotFound { .. } | HubError::Answer { .. });
+        assert!(expected && files(cache.path()).is_empty(), "{name}: {error}");
+    }
+    let none = Server::new(Behaviour::default());
+    let error = network(&none.hub(cache.path()), REPO).unwrap_err();
+    assert!(matches!(error, HubError::NotFound { .. }) && error.to_string().contains(".pth"), "{error}");
+    let wants = Server::new(Behaviour { token: Some("secret"), ..several() });
+    assert!(matches!(network(&wants.hub(cache.path()), REPO), Err(HubError::Refused { status: 401, .. })));
 }

@@ -1,0 +1,342 @@
+//! Pictures enlarged, one or thousands: each read, steered, run and written, some at once.
+//!
+//! The threads are one pool that all pictures at once share: while one is read or written its threads help the others, and
+//! the last picture has them all. The memory is divided.
+
+use crate::args::Upscale;
+use crate::aside::{Aside, folder_of, remove_abandoned};
+use crate::failure::Failure;
+use crate::folder::report;
+use crate::outputs::Task;
+use crate::progress::{Pixels, Share, interrupted};
+use crate::prompt::PromptSetter;
+use crate::upscale::{Chosen, failure, options, threads};
+use pdn::{
+    Error, FileError, Limits, Options, Picture, Prompt, Provenance, RowWriter, Upscaler, WriteOptions, check_target,
+};
+use rayon::ThreadPool;
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+/// The most pictures at once where nothing is said: each has the network's weights once more.
+const JOBS: usize = 4;
+
+/// Pictures to enlarge by one model.
+pub(crate) struct Batch<'a> {
+    pub(crate) args: &'a Upscale,
+    pub(crate) chosen: &'a Chosen<'a>,
+    pub(crate) setter: &'a PromptSetter,
+    pub(crate) tasks: Vec<Task>,
+    pub(crate) skipped: Vec<Task>,
+}
+
+/// A picture that was enlarged.
+struct Enlarged {
+    from: (usize, usize),
+    to: (usize, usize),
+    scale: usize,
+    seconds: f64,
+    prompt: Option<String>,
+}
+
+/// What all pictures at once share.
+struct Shared<'a> {
+    pool: ThreadPool,
+    options: Options,
+    progress: &'a Pixels,
+    /// What each picture is thought to have.
+    pixels: Vec<u64>,
+    next: AtomicUsize,
+    done: AtomicUsize,
+    /// Whether nothing more is begun.
+    stopped: AtomicBool,
+    failed: Mutex<Vec<(usize, Failure)>>,
+}
+
+impl Batch<'_> {
+    /// Enlarges all, with `first` among others; `failed` is what failed before. What fails is named at the end.
+    pub(crate) fn run(&self, first: Upscaler, failed: Vec<Failure>) -> Result<(), Failure> {
+        let of = self.tasks.len() + self.skipped.len() + failed.len();
+        for failure in &failed {
+            self.say_json(|| json!({"error": failure.message}))?;
+        }
+        for Task { input, output } in &self.skipped {
+            self.say_json(|| json!({"input": name(input), "output": name(output), "skipped": true}))?;
+        }
+        self.prepare_folders()?;
+        let start = Instant::now();
+        let pixels: Vec<u64> = self.tasks.iter().map(|task| pixels(&task.input, self.args.inputs.max_pixels)).collect();
+        let pool = threads(&self.args.engine)?;
+        let jobs = self.args.batch.jobs.map_or(pool.current_num_threads().min(JOBS), usize::from);
+        let jobs = jobs.min(self.tasks.len()).max(1);
+        let Options { memory, tile } = options(&self.args.engine);
+        let progress = Pixels::new(pixels.iter().sum());
+        let shared = Shared {
+            pool,
+            options: Options { memory: memory / jobs, tile },
+            progress: &progress,
+            pixels,
+            next: AtomicUsize::new(0),
+            done: AtomicUsize::new(0),
+            stopped: AtomicBool::new(false),
+            failed: Mutex::new(Vec::new()),
+        };
+        let mut first = Some(first);
+        std::thread::scope(|scope| {
+            for _ in 0..jobs {
+                let upscaler = first.take();
+                scope.spawn(|| self.work(upscaler, &shared));
+            }
+        });
+        let Shared { done, failed: mut late, .. } = shared;
+        drop(progress);
+        let done = done.into_inner();
+        let late = late.get_mut().unwrap_or_else(PoisonError::into_inner);
+        late.sort_by_key(|(at, _)| *at);
+        let failed: Vec<Failure> = failed.into_iter().chain(late.drain(..).map(|(_, failure)| failure)).collect();
+        self.end(done, of, failed, start)
+    }
+
+    /// The last words: how many there are, or why not all.
+    fn end(&self, done: usize, of: usize, mut failed: Vec<Failure>, start: Instant) -> Result<(), Failure> {
+        let there = self.skipped.len();
+        if interrupted() {
+            failed.retain(|failure| failure.code != Failure::INTERRUPTED);
+            let _ = report(&failed, of);
+            return Err(match (done, of) {
+                (0, 1) => Failure::interrupted(),
+                _ => Failure {
+                    message: format!("interrupted; {} of {of} pictures are whole", done + there),
+                    ..Failure::interrupted()
+                },
+            });
+        }
+        match (of, failed.pop()) {
+            (1, Some(failure)) => Err(failure),
+            (_, last) => {
+                failed.extend(last);
+                if !self.args.batch.json && (of > 1 || there > 0) {
+                    let seconds = start.elapsed().as_secs_f64();
+                    let there = if there > 0 { format!(", {there} were there already") } else { String::new() };
+                    self.say(&format!("{done} of {of} pictures enlarged in {seconds:.1} s{there}"))?;
+                }
+                report(&failed, of)
+            }
+        }
+    }
+
+    /// Makes the folder of the results, and clears those that are there of what was left by a kill.
+    fn prepare_folders(&self) -> Result<(), Failure> {
+        if let Some(folder) = &self.args.outputs.out_dir {
+            make_folder(folder)?;
+        }
+        let folders: BTreeSet<_> = self.tasks.iter().map(|task| folder_of(&task.output)).collect();
+        folders.iter().for_each(|folder| remove_abandoned(folder));
+        Ok(())
+    }
+
+    /// Enlarges one picture after the other, as long as there are any.
+    fn work(&self, upscaler: Option<Upscaler>, shared: &Shared) {
+        let mut upscaler = upscaler;
+        // The prompt that is set, where it is the same for all pictures.
+        let mut set = None;
+        loop {
+            let at = shared.next.fetch_add(1, Ordering::Relaxed);
+            let Some(task) = self.tasks.get(at) else { return };
+            if interrupted() || shared.stopped.load(Ordering::Relaxed) {
+                return;
+            }
+            shared.progress.say(format!("{}/{}", at + 1, self.tasks.len()));
+            let mut share = shared.progress.picture(shared.pixels[at]);
+            let compiled = match upscaler.take() {
+                Some(upscaler) => Ok(upscaler),
+                None => self.chosen.compile(),
+            };
+            let found = compiled.and_then(|mut compiled| {
+                let found = self.enlarge(&mut compiled, &mut set, task, shared, &mut share);
+                upscaler = Some(compiled);
+                found
+            });
+            drop(share);
+            let said = shared.progress.aside(|| self.tell(task, &found));
+            match found {
+                Ok(_) => {
+                    shared.done.fetch_add(1, Ordering::Relaxed);
+                }
+                Err(failure) => lock(&shared.failed).push((at, failure)),
+            }
+            // Where nobody listens any more, nothing more is done.
+            if let Err(failure) = said {
+                lock(&shared.failed).push((usize::MAX, failure));
+                shared.stopped.store(true, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// One picture, from its file to its place.
+    fn enlarge(
+        &self,
+        upscaler: &mut Upscaler,
+        set: &mut Option<Prompt>,
+        task: &Task,
+        shared: &Shared,
+        share: &mut Share,
+    ) -> Result<Enlarged, Failure> {
+        let (args, setter, Task { input, output }) = (self.args, self.setter, task);
+        let picture = pdn::read(input, &Limits { pixels: args.inputs.max_pixels })?;
+        share.has((picture.width() * picture.height()) as u64);
+        let prompt = match args.parts.region.as_slice() {
+            [] => setter.of(input)?,
+            parts => setter.within(setter.of(input)?, parts, args.parts.feather)?,
+        };
+        let header = upscaler.header(&picture).map_err(|error| failure(input, error))?;
+        let provenance =
+            (!args.writing.strip).then(|| self.provenance(upscaler, prompt.as_ref(), setter.encoder(prompt.as_ref())));
+        let written = WriteOptions { jpeg_quality: args.writing.quality, provenance };
+        if args.outputs.out_dir.is_some() {
+            make_folder(&folder_of(output))?;
+        }
+        let aside = Aside::new(output)?;
+        let (width, height) = (header.width, header.height);
+        check_target(aside.path(), width, height, picture.has_transparency(), &written)
+            .map_err(|error| aside.named(error))?;
+        for lost in &picture.lost {
+            shared.progress.aside(|| eprintln!("pdn: {}: {lost}", input.display()));
+        }
+        let start = Instant::now();
+        if set.is_none() || *set != prompt {
+            setter.set(upscaler, prompt.as_ref(), input, &picture)?;
+            *set = prompt.clone().filter(|prompt| !prompt.reads_picture());
+        }
+        let mut writer = RowWriter::create(aside.path(), &header, &written).map_err(|error| aside.named(error))?;
+        shared.pool.install(|| run(upscaler, &picture, &shared.options, share, &mut writer)).map_err(|stopped| {
+            match stopped {
+                Stopped::Enlarging(error) => failure(input, error),
+                Stopped::Writing(error) => aside.named(error).into(),
+            }
+        })?;
+        writer.finish().map_err(|error| aside.named(error))?;
+        aside.place(args.outputs.force)?;
+        share.show(1.0);
+        Ok(Enlarged {
+            from: (picture.width(), picture.height()),
+            to: (width, height),
+            scale: upscaler.scale(),
+            seconds: start.elapsed().as_secs_f64(),
+            prompt: prompt.map(|prompt| prompt.to_string()),
+        })
+    }
+
+    /// How a picture was made, for its metadata. Of a model's path only the name: folders are nobody's business.
+    fn provenance(&self, upscaler: &Upscaler, prompt: Option<&Prompt>, encoder: Option<&str>) -> Provenance {
+        let name = self.args.model.model.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let mut facts = vec![("Model", name), ("Scale", upscaler.scale().to_string())];
+        facts.extend(prompt.map(|prompt| ("Prompt", prompt.to_string())));
+        facts.extend(encoder.map(|id| ("Encoder", id.to_owned())));
+        Provenance { software: concat!("pdn ", env!("CARGO_PKG_VERSION")).into(), facts }
+    }
+
+    /// Says how one picture went; for people a failure is said at the end.
+    fn tell(&self, task: &Task, found: &Result<Enlarged, Failure>) -> Result<(), Failure> {
+        let Task { input, output } = task;
+        let model = self.args.model.model.display();
+        match found {
+            Ok(made) if !self.args.batch.json => self.say(&format!(
+                "{}: {}x{} to {}x{} by {model} x{} in {:.2} s{}",
+                output.display(),
+                made.from.0,
+                made.from.1,
+                made.to.0,
+                made.to.1,
+                made.scale,
+                made.seconds,
+                made.prompt.as_ref().map_or(String::new(), |prompt| format!("; prompt {prompt}"))
+            )),
+            Ok(made) => self.say_json(|| {
+                json!({
+                    "input": name(input),
+                    "output": name(output),
+                    "width": made.from.0,
+                    "height": made.from.1,
+                    "output_width": made.to.0,
+                    "output_height": made.to.1,
+                    "model": model.to_string(),
+                    "scale": made.scale,
+                    "seconds": made.seconds,
+                    "prompt": made.prompt,
+                })
+            }),
+            Err(failure) => {
+                self.say_json(|| json!({"input": name(input), "output": name(output), "error": failure.message}))
+            }
+        }
+    }
+
+    fn say_json(&self, line: impl FnOnce() -> Value) -> Result<(), Failure> {
+        match self.args.batch.json {
+            true => self.say(&line().to_string()),
+            false => Ok(()),
+        }
+    }
+
+    /// Writes a line to the standard output.
+    fn say(&self, line: &str) -> Result<(), Failure> {
+        let mut out = std::io::stdout().lock();
+        let said = writeln!(out, "{line}").and_then(|()| out.flush());
+        said.map_err(|error| Failure::failed(format_args!("the standard output: {error}")))
+    }
+}
+
+/// Why there is no enlarged picture.
+enum Stopped {
+    Enlarging(Error),
+    Writing(FileError),
+}
+
+impl From<Error> for Stopped {
+    fn from(error: Error) -> Self {
+        Self::Enlarging(error)
+    }
+}
+
+impl From<FileError> for Stopped {
+    fn from(error: FileError) -> Self {
+        Self::Writing(error)
+    }
+}
+
+fn run(
+    upscaler: &Upscaler,
+    picture: &Picture,
+    options: &Options,
+    share: &mut Share,
+    writer: &mut RowWriter,
+) -> Result<(), Stopped> {
+    upscaler.upscale_rows(picture, options, &mut |done| share.show(done), &mut |rows| Ok(writer.write_rows(rows)?))
+}
+
+fn make_folder(folder: &Path) -> Result<(), Failure> {
+    if folder.is_file() {
+        return Err(Failure::at(folder, "is a file, expected a folder"));
+    }
+    std::fs::create_dir_all(folder).map_err(|error| Failure::at(folder, format_args!("cannot be made: {error}")))
+}
+
+/// The pixels that a picture's head says it has; none where it says none, or more than are enlarged.
+fn pixels(path: &Path, limit: u64) -> u64 {
+    let size = imagesize::size(path).map_or(0, |size| (size.width as u64).saturating_mul(size.height as u64));
+    if size > limit { 0 } else { size }
+}
+
+fn name(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}
+
+fn lock<T>(of: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,249 @@
+//! Which pictures are meant by what was typed: files, folders, patterns, and a list on the standard input.
+
+use crate::args::Inputs;
+use crate::failure::Failure;
+use crate::folder::{ENDINGS, is_picture_name};
+use glob::{MatchOptions, Pattern, glob_with};
+use std::ffi::OsStr;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use walkdir::{DirEntry, WalkDir};
+
+/// A picture to enlarge.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Input {
+    /// Its file.
+    pub(crate) path: PathBuf,
+    /// Its folder below the one that was named; empty where it was itself.
+    pub(crate) below: PathBuf,
+}
+
+/// The pictures that are meant, and what could not be looked into.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    pub(crate) pictures: Vec<Input>,
+    pub(crate) failed: Vec<Failure>,
+    /// The folder of the results, whose pictures are not taken from a folder around it.
+    results: Option<PathBuf>,
+}
+
+/// Stars match names within a folder, `**` folders, and nothing hidden.
+const MATCHING: MatchOptions =
+    MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: true };
+
+impl Found {
+    /// The pictures that are meant by `inputs`, in the order in which they are named, those of a folder by name.
+    pub(crate) fn new(inputs: &Inputs, results: Option<&Path>) -> Result<Self, Failure> {
+        let results = results.and_then(|folder| folder.canonicalize().ok());
+        let mut found = Self { results, ..Self::default() };
+        for name in &inputs.names {
+            match name == Path::new("-") {
+                true => listed(inputs.null)?.iter().for_each(|name| found.add(name)),
+                false => found.add_typed(name),
+            }
+        }
+        match found.pictures.is_empty() && found.failed.is_empty() {
+            true => Err(Failure::failed("the standard input names no pictures: expected a name a line")),
+            false => Ok(found),
+        }
+    }
+
+    /// Takes a name that may be a pattern, which not every shell expands. A file that is called so comes first.
+    fn add_typed(&mut self, name: &Path) {
+        match name.to_str().filter(|text| text.contains(['*', '?', '['])) {
+            Some(pattern) if name.symlink_metadata().is_err() && Pattern::new(pattern).is_ok() => self.matched(pattern),
+            _ => self.add(name),
+        }
+    }
+
+    fn add(&mut self, name: &Path) {
+        match name.is_dir() {
+            true => self.walk(name),
+            false => self.pictures.push(Input { path: name.to_owned(), below: PathBuf::new() }),
+        }
+    }
+
+    /// Takes the pictures in a folder and its folders.
+    fn walk(&mut self, folder: &Path) {
+        let before = (self.pictures.len(), self.failed.len());
+        let results = self.results.clone();
+        let wanted = |entry: &DirEntry| {
+            let is_results = entry.file_type().is_dir() && entry.path().canonicalize().ok() == results;
+            entry.depth() == 0 || !(is_hidden(entry.file_name()) || results.is_some() && is_results)
+        };
+        for entry in WalkDir::new(folder).follow_links(true).sort_by_file_name().into_iter().filter_entry(wanted) {
+            match entry {
+                Ok(entry) if entry.file_type().is_file() && is_picture_name(entry.path()) => {
+                    self.take(entry.path(), folder);
+                }
+                Ok(_) => {}
+                Err(error) => self.failed.extend(unseen(folder, &error)),
+            }
+        }
+        if before == (self.pictures.len(), self.failed.len()) {
+            let why = format_args!("holds no pictures: expected files in {}", ENDINGS.join(", "));
+            self.failed.push(Failure::at(folder, why));
+        }
+    }
+
+    /// Takes the pictures that a pattern matches.
+    fn matched(&mut self, pattern: &str) {
+        let before = (self.pictures.len(), self.failed.len());
+        let root = root_of(pattern);
+        // That it is a pattern is known by now.
+        for entry in glob_with(pattern, MATCHING).into_iter().flatten() {
+            match entry {
+                Ok(path) if path.is_file() && is_picture_name(&path) && !self.is_result(&path, &root) => {
+                    self.take(&path, &root);
+                }
+                Ok(_) => {}
+                Err(error) => self.failed.push(Failure::at(error.path(), error.error())),
+            }
+        }
+        if before == (self.pictures.len(), self.failed.len()) {
+            let why = format_args!("matches no pictures: expected files in {}", ENDINGS.join(", "));
+            self.failed.push(Failure::at(Path::new(pattern), why));
+        }
+    }
+
+    /// Whether a file is in the folder of the results, and that in the folder where a pattern begins.
+    fn is_result(&self, path: &Path, root: &Path) -> bool {
+        let Some(results) = &self.results else { return false };
+        let whole = |path: &Path| path.canonicalize().ok();
+        whole(root).as_ref() != Some(results) && whole(path).is_some_and(|path| path.starts_with(results))
+    }
+
+    fn take(&mut self, path: &Path, root: &Path) {
+        let below = path.parent().and_then(|parent| parent.strip_prefix(root).ok()).unwrap_or(Path::new(""));
+        self.pictures.push(Input { path: path.to_owned(), below: below.to_owned() });
+    }
+}
+
+/// The names on the standard input.
+fn listed(null: bool) -> Result<Vec<PathBuf>, Failure> {
+    let mut bytes = Vec::new();
+    std::io::stdin()
+        .read_to_end(&mut bytes)
+        .map_err(|error| Failure::failed(format_args!("the standard input: {error}")))?;
+    let names = bytes.split(|byte| *byte == if null { 0 } else { b'\n' });
+    let whole = |name: &[u8]| match name.strip_suffix(b"\r").filter(|_| !null) {
+        Some(name) => name.to_vec(),
+        None => name.to_vec(),
+    };
+    names.map(whole).filter(|name| !name.is_empty()).map(path).collect()
+}
+
+#[cfg(unix)]
+fn path(bytes: Vec<u8>) -> Result<PathBuf, Failure> {
+    use std::os::unix::ffi::OsStringExt;
+    Ok(std::ffi::OsString::from_vec(bytes).into())
+}
+
+#[cfg(not(unix))]
+fn path(bytes: Vec<u8>) -> Result<PathBuf, Failure> {
+    String::from_utf8(bytes).map(PathBuf::from).map_err(|error| {
+        let name = String::from_utf8_lossy(error.as_bytes()).into_owned();
+        Failure::failed(format_args!("the standard input: {name} is not UTF-8"))
+    })
+}
+
+fn is_hidden(name: &OsStr) -> bool {
+    name.as_encoded_bytes().first() == Some(&b'.')
+}
+
+/// The folder in which a pattern begins to be one.
+fn root_of(pattern: &str) -> PathBuf {
+    let parts = Path::new(pattern).components();
+    parts.take_while(|part| !part.as_os_str().to_string_lossy().contains(['*', '?', '['])).collect()
+}
+
+/// What of a folder could not be seen, where that may have been a picture.
+fn unseen(folder: &Path, error: &walkdir::Error) -> Option<Failure> {
+    let path = error.path().unwrap_or(folder);
+    if let Some(ancestor) = error.loop_ancestor() {
+        // Nothing is lost: all that is there is reached without it.
+        eprintln!("pdn: {}: leads back to {}, and is not followed", path.display(), ancestor.display());
+        return None;
+    }
+    if path.is_symlink() && !is_picture_name(path) {
+        return None;
+    }
+    Some(match error.io_error() {
+        Some(error) => Failure::at(path, error),
+        None => Failure::at(path, error),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    fn named(names: &[PathBuf], results: Option<&Path>) -> Found {
+        Found::new(&Inputs { names: names.to_vec(), null: false, max_pixels: 1 }, results).unwrap()
+    }
+
+    fn tree(files: &[&str]) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        for file in files {
+            let path = folder.path().join(file);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, b"").unwrap();
+        }
+        folder
+    }
+
+    fn seen(found: &Found, root: &Path) -> Vec<(String, String)> {
+        let text = |path: &Path| path.to_string_lossy().replace('\\', "/");
+        let each = |input: &Input| (text(input.path.strip_prefix(root).unwrap()), text(&input.below));
+        found.pictures.iter().map(each).collect()
+    }
+
+    #[test]
+    fn folders_and_patterns_are_looked_through() {
+        let files =
+            ["b.JPG", "a.png", "notes.txt", ".hidden.png", ".git/x.png", "sub/deep/c.webp", "out/a_x4.png", "[1].png"];
+        let tree = tree(&files);
+        let at = |name: &str| tree.path().join(name);
+        let all = [("[1].png", ""), ("a.png", ""), ("b.JPG", ""), ("sub/deep/c.webp", "sub/deep")];
+        let expect = |found: &Found, expected: &[(&str, &str)]| {
+            let expected: Vec<_> = expected.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect();
+            assert_eq!(seen(found, tree.path()), expected);
+            assert!(found.failed.is_empty(), "{:?}", found.failed);
+        };
+        expect(&named(&[at("")], Some(&at("out"))), &all);
+        expect(&named(&[at("**/*")], Some(&at("out"))), &all);
+        expect(&named(&[at("*.png")], None), &all[..2]);
+        expect(&named(&[at("s*/**/*.webp")], None), &all[3..]);
+        expect(&named(&[at("[1].png")], None), &all[..1]);
+        expect(&named(&[at("out"), at("b.JPG")], Some(&at("out"))), &[("out/a_x4.png", ""), ("b.JPG", "")]);
+        // What is named itself is not looked at here: whether it is a picture is said where it is read.
+        expect(&named(&[at("notes.txt"), at("none[.png")], None), &[("notes.txt", ""), ("none[.png", "")]);
+    }
+
+    #[test]
+    fn what_holds_nothing_is_named_and_stops_nothing() {
+        let tree = tree(&["full/a.png", "empty/notes.txt"]);
+        let at = |name: &str| tree.path().join(name);
+        let found = named(&[at("empty"), at("*.tif"), at("full")], None);
+        assert_eq!(found.pictures.len(), 1);
+        let said: Vec<&str> = found.failed.iter().map(|failure| failure.message.as_str()).collect();
+        assert!(said[0].contains("holds no pictures") && said[1].contains("matches no pictures"), "{said:?}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_are_followed_once_around() {
+        use std::os::unix::fs::symlink;
+        let tree = tree(&["in/a.png", "elsewhere/b.png"]);
+        let at = |name: &str| tree.path().join(name);
+        symlink(at("in"), at("in/loop")).unwrap();
+        symlink(at("elsewhere"), at("in/there")).unwrap();
+        symlink(at("nowhere.png"), at("in/gone.png")).unwrap();
+        symlink(at("nowhere"), at("in/lock")).unwrap();
+        let found = named(&[at("in")], None);
+        let expected = [("in/a.png", ""), ("in/there/b.png", "there")].map(|(a, b)| (a.to_owned(), b.to_owned()));
+        assert_eq!(seen(&found, tree.path()), expected);
+        assert!(found.failed.len() == 1 && found.failed[0].message.contains("gone.png"), "{:?}", found.failed);
+    }
+}

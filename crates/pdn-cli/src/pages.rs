@@ -1,0 +1,42 @@
+//! `pdn completions` and `pdn man`: what is typed, for shells and for readers, from the same description that parses it.
+
+use crate::args::{Args, Completions, Man};
+use crate::failure::Failure;
+use clap::CommandFactory;
+use clap_mangen::generate_to;
+use std::io::Write;
+
+pub(crate) fn completions(args: &Completions) -> Result<(), Failure> {
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut Args::command(), "pdn", &mut script);
+    print(&script)
+}
+
+pub(crate) fn man(args: &Man) -> Result<(), Failure> {
+    let command = Args::command().disable_help_subcommand(true);
+    let Some(folder) = &args.folder else {
+        let mut page = Vec::new();
+        clap_mangen::Man::new(command).render(&mut page).map_err(Failure::failed)?;
+        return print(&page);
+    };
+    std::fs::create_dir_all(folder)
+        .and_then(|()| generate_to(command, folder))
+        .map_err(|error| Failure::at(folder, format_args!("cannot be written: {error}")))?;
+    println!("{}: pdn.1, and a page for each command", folder.display());
+    Ok(())
+}
+
+fn print(bytes: &[u8]) -> Result<(), Failure> {
+    let written = std::io::stdout().write_all(bytes);
+    written.map_err(|error| Failure::failed(format_args!("the standard output: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_typed_is_described_without_contradiction() {
+        Args::command().debug_assert();
+    }
+}

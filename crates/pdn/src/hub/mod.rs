@@ -1,0 +1,307 @@
+//! Networks and encoders from the Hugging Face hub, by their name.
+//!
+//! Files are kept in the hub's own cache, in its own layout, so that what other programs have fetched is not fetched again:
+//!
+//! ```text
+//! models--openai--clip-vit-base-patch32/
+//!   blobs/<etag>                            the files; <etag>.incomplete while they are fetched
+//!   snapshots/<commit>/model.safetensors    links to them
+//!   refs/main                               the commit, written last
+//! ```
+//!
+//! What is in the cache is used without asking the hub. `HF_ENDPOINT`, `HF_HOME`, `HF_HUB_CACHE`, `HF_HUB_OFFLINE`, `HF_TOKEN`
+//! and `HF_TOKEN_PATH` mean what they mean to the hub's own programs.
+
+mod error;
+mod session;
+
+pub use error::HubError;
+
+use session::{Session, is_hexadecimal};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Weights that an encoder may lie in, the preferred first, each with the file that says its activation.
+const FILES: [(&str, &str); 4] = [
+    ("model.safetensors", "config.json"),
+    ("open_clip_model.safetensors", "open_clip_config.json"),
+    ("pytorch_model.bin", "config.json"),
+    ("open_clip_pytorch_model.bin", "open_clip_config.json"),
+];
+
+/// Endings of files of a network's weights.
+const WEIGHTS: [&str; 3] = [".safetensors", ".pth", ".pt"];
+
+/// What weights are called where a model has no others: preferred where it has.
+const USUAL: &str = "model.safetensors";
+
+/// The branch that is fetched.
+const BRANCH: &str = "main";
+
+/// Shows a download: the file, the bytes that are there, the bytes of all of it. Whether to go on is answered.
+pub type ShowDownload<'a> = &'a mut dyn FnMut(&str, u64, u64) -> bool;
+
+/// A hub of models, and the cache of what was fetched from it.
+#[derive(Clone, Debug)]
+pub struct Hub {
+    /// Its address.
+    pub endpoint: String,
+    /// The folder of its cache.
+    pub cache: PathBuf,
+    /// What it is told by who asks for models that are not for everyone.
+    pub token: Option<String>,
+    /// Whether it is never asked.
+    pub offline: bool,
+}
+
+impl Hub {
+    /// The hub and the cache that the environment names.
+    pub fn from_env() -> Self {
+        Self::from_variables(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
+    }
+
+    fn from_variables(variable: impl Fn(&str) -> Option<String>) -> Self {
+        let folder = |name: &str| variable(name).map(PathBuf::from);
+        let home = || folder("HOME").or_else(|| folder("USERPROFILE")).unwrap_or_default();
+        let caches = || folder("XDG_CACHE_HOME").unwrap_or_else(|| home().join(".cache"));
+        let base = folder("HF_HOME").unwrap_or_else(|| caches().join("huggingface"));
+        let token_file = folder("HF_TOKEN_PATH").unwrap_or_else(|| base.join("token"));
+        let token = variable("HF_TOKEN").or_else(|| fs::read_to_string(token_file).ok());
+        let endpoint = variable("HF_ENDPOINT").unwrap_or_else(|| "https://huggingface.co".into());
+        let said = variable("HF_HUB_OFFLINE").unwrap_or_default().to_ascii_uppercase();
+        Self {
+            endpoint: endpoint.trim_end_matches('/').to_owned(),
+            cache: folder("HF_HUB_CACHE").unwrap_or_else(|| base.join("hub")),
+            token: token.map(|token| token.trim().to_owned()).filter(|token| !token.is_empty()),
+            offline: ["1", "ON", "YES", "TRUE"].contains(&said.as_str()),
+        }
+    }
+
+    /// Whether this is how models are named, `openai/clip-vit-base-patch32`, and not a file of weights that is not there.
+    pub fn is_name(name: &str) -> bool {
+        let part = |part: &str| {
+            let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+            !part.is_empty() && part.len() <= 96 && !part.starts_with('.') && part.chars().all(plain)
+        };
+        let is_file = is_weights(name) || name.ends_with(".bin");
+        !is_file && name.split_once('/').is_some_and(|(owner, model)| part(owner) && part(model))
+    }
+
+    /// Whether this is how a network is named: as a model, or as a file of one, `owner/name:file`.
+    pub fn is_network_name(name: &str) -> bool {
+        Self::is_name(name.split_once(':').map_or(name, |(repo, _)| repo))
+    }
+
+    /// The weights of an encoder, with its configuration beside them: from the cache, or else fetched into it.
+    ///
+    /// # Errors
+    /// [`HubError`]; nothing half-fetched is ever taken for the file.
+    pub fn encoder(&self, repo: &str, show: ShowDownload) -> Result<PathBuf, HubError> {
+        let folder = self.folder(repo)?;
+        let whole =
+            |snapshot: &Path, (weights, config)| snapshot.join(weights).exists() && snapshot.join(config).exists();
+        if let Some(snapshot) = snapshot(&folder)
+            && let Some((weights, _)) = FILES.into_iter().find(|pair| whole(&snapshot, *pair))
+        {
+            return Ok(snapshot.join(weights));
+        }
+        let session = self.session(repo, Wanted::Encoder, folder)?;
+        for (weights, config) in FILES {
+            let Some(answer) = session.ask(weights, BRANCH)? else { continue };
+            // The configuration first: it is small, and the weights are of use only with it.
+            if let Some(answer) = session.ask(config, &answer.commit)? {
+                session.take(config, &answer, show)?;
+            }
+            let path = session.take(weights, &answer, show)?;
+            session.settle(&answer.commit)?;
+            return Ok(path);
+        }
+        let files: Vec<&str> = FILES.iter().map(|(weights, _)| *weights).collect();
+        Err(self.not_found(repo, &files.join(", ")))
+    }
+
+    /// The weights of a network, from the cache or else fetched into it: `owner/name:file`, or `owner/name`, whose only file
+    /// of weights is meant, or else its `model.safetensors`.
+    ///
+    /// # Errors
+    /// [`HubError`]; nothing half-fetched is ever taken for the file.
+    pub fn network(&self, name: &str, show: ShowDownload) -> Result<PathBuf, HubError> {
+        let (repo, file) = name.split_once(':').map_or((name, None), |(repo, file)| (repo, Some(file)));
+        let folder = self.folder(repo)?;
+        if let Some(file) = file.filter(|file| !is_inside(file)) {
+            let why = format!("{file} is no file of a model: expected owner/name:file");
+            return Err(HubError::Answer { url: name.into(), why });
+        }
+        let cached = snapshot(&folder);
+        let among = cached.as_deref().map(weights_in).unwrap_or_default();
+        let chosen = match file {
+            Some(file) => among.iter().find(|known| *known == file).cloned(),
+            None => choose(repo, &among).ok().flatten(),
+        };
+        if let (Some(snapshot), Some(file)) = (cached, chosen) {
+            return Ok(snapshot.join(file));
+        }
+        let session = self.session(repo, Wanted::Network, folder)?;
+        let file = match file {
+            Some(file) => file.to_owned(),
+            None => choose(repo, &session.files()?)?.ok_or_else(|| self.not_found(repo, &WEIGHTS.join(", ")))?,
+        };
+        let answer = session.ask(&file, BRANCH)?.ok_or_else(|| self.not_found(repo, &file))?;
+        let path = session.take(&file, &answer, show)?;
+        session.settle(&answer.commit)?;
+        Ok(path)
+    }
+
+    /// The files of weights in the cache, by the names that [`Self::network`] takes, in their order.
+    pub fn cached(&self) -> Vec<(String, PathBuf)> {
+        let mut found = Vec::new();
+        for entry in fs::read_dir(&self.cache).into_iter().flatten().flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let repo = name.strip_prefix("models--").map(|repo| repo.replacen("--", "/", 1));
+            if let (Some(repo), Some(snapshot)) = (repo, snapshot(&entry.path())) {
+                let files = weights_in(&snapshot).into_iter();
+                found.extend(files.map(|file| (format!("{repo}:{file}"), snapshot.join(file))));
+            }
+        }
+        found.sort();
+        found
+    }
+
+    /// The folder of a model in the cache.
+    fn folder(&self, repo: &str) -> Result<PathBuf, HubError> {
+        match Self::is_name(repo) {
+            true => Ok(self.cache.join(format!("models--{}", repo.replace('/', "--")))),
+            false => {
+                let why = "is no name of a model: expected owner/name".into();
+                Err(HubError::Answer { url: repo.into(), why })
+            }
+        }
+    }
+
+    fn session<'a>(&'a self, repo: &'a str, wanted: Wanted, folder: PathBuf) -> Result<Session<'a>, HubError> {
+        match self.offline {
+            true => Err(self.unreachable(repo, wanted, "HF_HUB_OFFLINE is set".into())),
+            false => Ok(Session::new(self, repo, wanted, folder)),
+        }
+    }
+
+    fn not_found(&self, repo: &str, files: &str) -> HubError {
+        HubError::NotFound { repo: repo.into(), endpoint: self.endpoint.clone(), files: files.into() }
+    }
+
+    fn unreachable(&self, repo: &str, wanted: Wanted, why: String) -> HubError {
+        let (at, (weights, config)) = (format!("{}/{repo}", self.endpoint), FILES[0]);
+        let instead = match wanted {
+            Wanted::Encoder => format!(
+                "fetch {weights} and {config} of {at} where there is a network, put them in one folder, and give --encoder \
+                 FOLDER/{weights}"
+            ),
+            Wanted::Network => format!("fetch its weights of {at} where there is a network, and give --model FILE"),
+        };
+        HubError::Offline { repo: repo.to_owned(), cache: self.cache.clone(), why, instead }
+    }
+}
+
+/// For what a model is fetched.
+#[derive(Clone, Copy, Debug)]
+enum Wanted {
+    Encoder,
+    Network,
+}
+
+/// The files of a model that are used without asking.
+fn snapshot(folder: &Path) -> Option<PathBuf> {
+    let commit = fs::read_to_string(folder.join("refs").join(BRANCH)).ok()?;
+    Some(folder.join("snapshots").join(is_hexadecimal(commit.trim()).then(|| commit.trim())?))
+}
+
+/// The files of weights in a snapshot and its folders, by their names there.
+fn weights_in(snapshot: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut left = vec![(snapshot.to_owned(), String::new())];
+    while let Some((folder, below)) = left.pop() {
+        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+            let name = format!("{below}{}", entry.file_name().to_string_lossy());
+            match entry.file_type() {
+                Ok(kind) if kind.is_dir() => left.push((entry.path(), name + "/")),
+                // A link to what is not there is no file.
+                _ if is_weights(&name) && entry.path().is_file() => found.push(name),
+                _ => {}
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+fn is_weights(file: &str) -> bool {
+    WEIGHTS.iter().any(|ending| file.ends_with(ending))
+}
+
+/// Whether a file's name stays in the model's folder.
+fn is_inside(file: &str) -> bool {
+    let plain = |part: &str| !["", ".", ".."].contains(&part);
+    !file.contains('\\') && !file.contains(':') && file.split('/').all(plain)
+}
+
+/// The weights among a model's files; none where it has none.
+fn choose(repo: &str, files: &[String]) -> Result<Option<String>, HubError> {
+    let weights: Vec<&String> = files.iter().filter(|file| is_weights(file) && is_inside(file)).collect();
+    match weights.as_slice() {
+        [] => Ok(None),
+        [one] => Ok(Some((*one).clone())),
+        several => match several.iter().find(|file| *file == &USUAL) {
+            Some(usual) => Ok(Some((*usual).clone())),
+            None => {
+                let files = several.iter().map(|file| file.as_str()).collect::<Vec<_>>().join(", ");
+                Err(HubError::Several { repo: repo.into(), files })
+            }
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_models_are_told_from_paths() {
+        for name in ["openai/clip-vit-base-patch32", "laion/CLIP-ViT-B-32-laion2B-s34B-b79K", "a/b.c_d"] {
+            assert!(Hub::is_name(name), "{name}");
+        }
+        for path in
+            ["clip", "./clip", "../clip", "a/b/c", "/a", "a/", "a/.b", "a b/c", "a/..", "a\\b/c", "clip/ViT-B-32.pt"]
+        {
+            assert!(!Hub::is_name(path), "{path}");
+        }
+    }
+
+    #[test]
+    fn of_several_files_the_usual_one_is_meant() {
+        let of = |files: &[&str]| choose("a/b", &files.iter().map(|file| (*file).to_owned()).collect::<Vec<_>>());
+        assert_eq!(of(&["README.md", "config.json"]).unwrap(), None);
+        assert_eq!(of(&["README.md", "net/x4.pth", "../x2.pth"]).unwrap().as_deref(), Some("net/x4.pth"));
+        assert_eq!(of(&["x4.pth", USUAL]).unwrap().as_deref(), Some(USUAL));
+        let error = of(&["x2.pth", "x4.pth"]).unwrap_err().to_string();
+        assert!(error.contains("x2.pth, x4.pth") && error.contains("a/b:FILE"), "{error}");
+        assert!(Hub::is_network_name("a/b") && Hub::is_network_name("a/b:x2.pth") && !Hub::is_network_name("b/x2.pth"));
+    }
+
+    #[test]
+    fn the_environment_names_hub_and_cache() {
+        let hub = |set: &[(&str, &str)]| {
+            Hub::from_variables(|name| {
+                set.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
+            })
+        };
+        let plain = hub(&[("HOME", "/none")]);
+        assert_eq!(plain.cache, Path::new("/none/.cache/huggingface/hub"));
+        assert!(!plain.offline && plain.token.is_none() && plain.endpoint.starts_with("https://"));
+        let all = [("HF_HOME", "/h"), ("HF_ENDPOINT", "http://x:1/"), ("HF_TOKEN", "t\n"), ("HF_HUB_OFFLINE", "true")];
+        let set = hub(&all);
+        assert_eq!((set.cache.as_path(), set.endpoint.as_str()), (Path::new("/h/hub"), "http://x:1"));
+        assert!(set.offline && set.token.as_deref() == Some("t"));
+        assert_eq!(hub(&[("XDG_CACHE_HOME", "/c")]).cache, Path::new("/c/huggingface/hub"));
+        assert_eq!(hub(&[("HF_HUB_CACHE", "/d"), ("HF_HUB_OFFLINE", "0")]).cache, Path::new("/d"));
+    }
+}
