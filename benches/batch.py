@@ -121,7 +121,9 @@ def with_ncnn(a) -> None:
         while (item := loaded.get()) is not None:
             path, picture = item
             extractor = net.create_extractor()
-            extractor.input("in0", ncnn.Mat(np.ascontiguousarray(picture)).clone())
+            # ncnn's map is a view, which keeps nothing alive.
+            pixels = np.ascontiguousarray(picture)
+            extractor.input("in0", ncnn.Mat(pixels))
             _, out = extractor.extract("out0")
             enlarged.put((path, np.array(out)))
 
