@@ -42,7 +42,7 @@ fn written<K: TiffKind>(header: &Header, packet: Option<&str>, rows: usize) -> T
     let colours = if header.grey { PhotometricInterpretation::BlackIsZero } else { PhotometricInterpretation::RGB };
     directory.write_tag(Tag::ImageWidth, header.width as u32)?;
     directory.write_tag(Tag::ImageLength, header.height as u32)?;
-    directory.write_tag(Tag::BitsPerSample, &vec![8_u16; header.samples()][..])?;
+    directory.write_tag(Tag::BitsPerSample, &vec![header.depth.bits() as u16; header.samples()][..])?;
     directory.write_tag(Tag::Compression, CompressionMethod::None)?;
     directory.write_tag(Tag::PhotometricInterpretation, colours)?;
     directory.write_tag(Tag::SamplesPerPixel, header.samples() as u16)?;
@@ -100,7 +100,7 @@ mod tests {
             (40_000, 35_000, false, false, false),
             (40_000, 40_000, false, false, true),
         ] {
-            let header = Header { width, height, grey, alpha, icc: Some(vec![7; 131]) };
+            let header = Header { width, height, grey, alpha, icc: Some(vec![7; 131]), ..Header::default() };
             let provenance = Provenance { software: "pdn".into(), facts: vec![] };
             let head = head(&header, Some(&provenance)).unwrap();
             assert_eq!(head[2], if big { 43 } else { 42 }, "{width}x{height}");

@@ -68,7 +68,7 @@ fn bmp_grey_and_sixteen_bits_are_read() {
     let deep = ImageBuffer::from_raw(2, 1, vec![0_u16, 65535, 257, 128, 129, 65406]).unwrap();
     let deep = open(&encoded(&DynamicImage::ImageRgb16(deep), ImageFormat::Png));
     assert_eq!(deep.rgb(), [0, 255, 1, 0, 1, 254]);
-    assert_eq!(deep.lost.len(), 1);
+    assert_eq!(deep.lost, ["read as 8 bits a sample, the file has 16"]);
     let clear = DynamicImage::ImageRgba8(ImageBuffer::from_raw(1, 1, vec![1, 2, 3, 4]).unwrap());
     assert_eq!(open(&encoded(&clear, ImageFormat::Png)).alpha(), Some(&[4][..]));
 }
@@ -92,7 +92,7 @@ fn tiffs_of_others_are_read() {
     let float = ImageBuffer::from_raw(2, 1, vec![0.0_f32, 1.0, 0.5, 2.0, -1.0, 0.2]).unwrap();
     let float = open(&encoded(&DynamicImage::ImageRgb32F(float), ImageFormat::Tiff));
     assert_eq!(float.rgb(), [0, 255, 128, 255, 0, 51]);
-    assert_eq!(float.lost, ["read as 8 bits a sample, the file has 32"]);
+    assert_eq!(float.lost, ["read as 8 bits a sample, the file has more than 16"]);
     let mut pages = Cursor::new(Vec::new());
     let mut encoder = tiff::encoder::TiffEncoder::new(&mut pages).unwrap();
     encoder.write_image::<tiff::encoder::colortype::Gray8>(2, 1, &[7, 9]).unwrap();
