@@ -1,9 +1,10 @@
 //! What can be typed.
 
 use crate::given::Given;
+use crate::look::{Extras, Look};
 use clap::{Parser, Subcommand};
 use pdn::{Activation, Degradation, Isa, Precision, Rectangle, StoredPrecision};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Super-resolution: a small picture in, a large one out.
 #[derive(Debug, Parser)]
@@ -32,9 +33,10 @@ pub(crate) enum Command {
 
 /// Enlarge a picture.
 ///
-/// The format is told by the content of IN and by the ending of OUT. EXIF orientation is applied, an ICC profile is
-/// carried over, transparency is enlarged without halos. OUT is written aside and renamed: it is whole or not there. The
-/// model and the prompt are stored in its metadata (XMP).
+/// The format is told by the content of IN and by the ending of OUT. 16 bits a sample stay 16 where OUT has them, grey stays
+/// grey, transparency is enlarged without halos. The ICC profile is carried over, and EXIF: its orientation is applied, its
+/// thumbnail dropped, its size made to agree. OUT is written aside and renamed: it is whole or not there. The model and the
+/// prompt are stored in its metadata (XMP); XMP that IN has is left out.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: pdn upscale photo.jpg --prompt 'a brown dog on the beach' -o photo_x4.png")]
 pub(crate) struct Upscale {
@@ -58,12 +60,15 @@ pub(crate) struct Upscale {
     pub(crate) model: ModelChoice,
     #[command(flatten)]
     pub(crate) engine: EngineChoice,
-    /// Store nothing of how it was made: no model, no prompt
+    #[command(flatten)]
+    pub(crate) look: Look,
+    /// Store nothing of how it was made and taken: no model, no prompt, no EXIF. An ICC profile stays: without it the colours
+    /// would be others
     #[arg(long)]
     pub(crate) strip: bool,
-    /// JPEG quality, 1 to 100
-    #[arg(long, default_value_t = 95, value_parser = clap::value_parser!(u8).range(1..=100))]
-    pub(crate) quality: u8,
+    /// JPEG quality, 1 to 100 [default: 95]
+    #[arg(long, value_parser = clap::value_parser!(u8).range(1..=100))]
+    pub(crate) quality: Option<u8>,
     /// Refuse pictures of more pixels than this
     #[arg(long, value_name = "PIXELS", default_value_t = 100_000_000)]
     pub(crate) max_pixels: u64,
@@ -122,9 +127,16 @@ pub(crate) struct ModelChoice {
     /// `pdn-x4`, which comes with pdn, `bicubic` (MATLAB's imresize, the baseline), or a file: .safetensors, .pth, .pt
     #[arg(short, long, value_name = "MODEL", default_value = pdn::DEFAULT_MODEL)]
     pub(crate) model: PathBuf,
-    /// How many times larger a side; a network has its own, bicubic takes 4 if nothing is said
+    /// How many times larger a side, such as 3 or 2.5; a network has its own, and `pdn upscale` resizes what it gives to any
+    /// other; bicubic takes 4 if nothing is said
     #[arg(short, long, value_name = "N")]
-    pub(crate) scale: Option<usize>,
+    pub(crate) scale: Option<f64>,
+}
+
+impl ModelChoice {
+    pub(crate) fn is_bicubic(&self) -> bool {
+        self.model == Path::new("bicubic")
+    }
 }
 
 #[derive(Debug, clap::Args)]
@@ -208,6 +220,8 @@ pub(crate) struct Eval {
     pub(crate) degradation: Degradation,
     #[command(flatten)]
     pub(crate) prompt: PromptChoice,
+    #[command(flatten)]
+    pub(crate) extras: Extras,
     #[command(flatten)]
     pub(crate) engine: EngineChoice,
     /// Print JSON

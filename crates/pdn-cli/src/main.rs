@@ -17,6 +17,7 @@ mod folder;
 mod given;
 mod heat;
 mod info;
+mod look;
 mod masks;
 mod model;
 mod progress;

@@ -123,6 +123,16 @@ pub enum Fault {
         /// The most.
         limit: usize,
     },
+    /// More EXIF than its format has a place for.
+    #[error(
+        "cannot hold its EXIF: {found} bytes, JPEG has a place for {limit}; leave it out, or write .png, .tif or .webp"
+    )]
+    LongExif {
+        /// Bytes to write.
+        found: usize,
+        /// The most.
+        limit: usize,
+    },
     /// The folder to write in is not there.
     #[error("cannot be written: the folder {0} does not exist")]
     NoFolder(PathBuf),

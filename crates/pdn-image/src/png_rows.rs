@@ -22,6 +22,7 @@ impl<W: Write + 'static> PngRows<W> {
         let failed = Failed::default();
         let mut info = Info::with_size(header.width as u32, header.height as u32);
         info.icc_profile = header.icc.clone().map(Into::into);
+        info.exif_metadata = header.exif.clone().map(Into::into);
         let begin = || {
             let mut encoder = Encoder::with_info(Kept { file, failed: failed.clone() }, info)?;
             encoder.set_color(match (header.grey, header.alpha) {

@@ -1,6 +1,6 @@
 //! Reading pictures: the format is told by the content, limits are checked on the header before anything is decoded.
 
-use crate::{AnyPicture, Error, Fault, Picture, Sample, tiff_read};
+use crate::{AnyPicture, Error, Fault, Picture, Sample, exif, profile, tiff_read};
 use image::metadata::Orientation;
 use image::{ColorType, DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader};
 use std::fs::File;
@@ -26,6 +26,11 @@ const DECODER_OVERHEAD: u64 = 64 << 20;
 
 /// What is said of a picture of inks.
 pub(crate) const CMYK: &str = "converted from CMYK without regard to its profile: its colours are near, not exact";
+
+/// What is said of a picture that has XMP: what was true of it need not be of what is made of it.
+pub(crate) const XMP: &str = "its XMP is left out";
+pub(crate) const DAMAGED_EXIF: &str = "its EXIF is damaged, and left out";
+const NO_PROFILE: &str = "its ICC profile is damaged or for other colours than were read, and left out";
 
 /// Reads a PNG, JPEG, WebP, TIFF or BMP, turned as its EXIF orientation says, with 16 bits a sample where the file has
 /// more than 8; of a TIFF of several pictures the first.
@@ -127,9 +132,13 @@ impl Decoded {
             }
         };
         (picture.grey, picture.exif, picture.lost) = (!color.has_color(), self.exif, self.notes);
-        // A profile says in bytes 16 to 20 what its numbers are; one for CMYK does not fit what was decoded.
-        let space: &[u8] = if picture.grey { b"GRAY" } else { b"RGB " };
-        picture.icc = self.icc.filter(|icc| icc.get(16..20) == Some(space));
+        // WebP has no grey, and a profile that has.
+        let is_grey = || picture.rgb().chunks_exact(3).all(|p| p[0] == p[1] && p[1] == p[2]);
+        let profile_is_grey = self.icc.as_ref().is_some_and(|icc| profile::fits(icc, true));
+        picture.grey |= profile_is_grey && is_grey();
+        let fits = self.icc.as_ref().is_none_or(|icc| profile::fits(icc, picture.grey));
+        picture.lost.extend((!fits).then_some(NO_PROFILE));
+        picture.icc = self.icc.filter(|_| fits);
         picture
     }
 }
@@ -139,13 +148,17 @@ fn decode(mut file: impl BufRead + Seek, limits: &Limits) -> Result<Decoded, Fau
     if begin.is_empty() {
         return Err(Fault::Empty);
     }
+    if is_jxl(begin) {
+        return jxl(file, limits);
+    }
     let format = match image::guess_format(begin) {
         Ok(format) => format,
         Err(_) if tiff_read::is_big(begin) => ImageFormat::Tiff,
         Err(_) => return Err(Fault::NotAPicture),
     };
     match format {
-        ImageFormat::Png | ImageFormat::WebP | ImageFormat::Bmp => decoded(file, format, limits),
+        ImageFormat::Png => png(file, limits),
+        ImageFormat::WebP | ImageFormat::Bmp => decoded(file, format, limits),
         ImageFormat::Tiff => tiff_read::read(file, limits),
         ImageFormat::Jpeg => jpeg(file, limits),
         _ => Err(Fault::NotAPicture),
@@ -154,20 +167,51 @@ fn decode(mut file: impl BufRead + Seek, limits: &Limits) -> Result<Decoded, Fau
 
 fn decoded(file: impl BufRead + Seek, format: ImageFormat, limits: &Limits) -> Result<Decoded, Fault> {
     let mut reader = ImageReader::with_format(file, format);
+    reader.limits(budget(limits));
+    let mut decoder = reader.into_decoder().map_err(fault)?;
+    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+    from_decoder(decoder, orientation, limits)
+}
+
+fn budget(limits: &Limits) -> image::Limits {
     let mut budget = image::Limits::no_limits();
     // At most 32 bits for each of four channels.
     budget.max_alloc = Some(limits.pixels.saturating_mul(16).saturating_add(DECODER_OVERHEAD));
-    reader.limits(budget);
-    let mut decoder = reader.into_decoder().map_err(fault)?;
+    budget
+}
+
+fn from_decoder(mut decoder: impl ImageDecoder, orientation: Orientation, limits: &Limits) -> Result<Decoded, Fault> {
     let (width, height) = decoder.dimensions();
     check_pixels(u64::from(width), u64::from(height), limits)?;
-    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
     let icc = decoder.icc_profile().unwrap_or(None);
+    let block = decoder.exif_metadata().unwrap_or(None);
+    let exif = block.as_ref().and_then(|block| exif::of_shown(block));
+    let mut notes = Vec::new();
+    notes.extend((exif.is_none() && block.is_some()).then_some(DAMAGED_EXIF));
+    notes.extend(decoder.xmp_metadata().unwrap_or(None).map(|_| XMP));
     let mut picture = DynamicImage::from_decoder(decoder).map_err(fault)?;
     picture.apply_orientation(orientation);
     let color = picture.color();
     let bits = 8 * color.bytes_per_pixel() / color.channel_count();
-    Ok(Decoded { picture, bits, icc, exif: None, notes: Vec::new() })
+    Ok(Decoded { picture, bits, icc, exif, notes })
+}
+
+/// Whether a file begins as a JPEG XL does, bare or in its container (ISO 18181).
+fn is_jxl(begin: &[u8]) -> bool {
+    begin.starts_with(&[0xff, 0x0a]) || begin.starts_with(b"\0\0\0\x0cJXL \r\n\x87\n")
+}
+
+#[cfg(feature = "jxl")]
+fn jxl(file: impl BufRead + Seek, limits: &Limits) -> Result<Decoded, Fault> {
+    let mut decoder = jxl_oxide::integration::JxlDecoder::new(file).map_err(fault)?;
+    decoder.set_limits(budget(limits)).map_err(fault)?;
+    // It gives pictures turned as they are shown.
+    from_decoder(decoder, Orientation::NoTransforms, limits)
+}
+
+#[cfg(not(feature = "jxl"))]
+fn jxl(_: impl BufRead + Seek, _: &Limits) -> Result<Decoded, Fault> {
+    Err(Fault::Unsupported("JPEG XL, which this build leaves out: build it with the feature `jxl`".into()))
 }
 
 pub(crate) fn check_pixels(width: u64, height: u64, limits: &Limits) -> Result<(), Fault> {
@@ -175,6 +219,20 @@ pub(crate) fn check_pixels(width: u64, height: u64, limits: &Limits) -> Result<(
         pixels if pixels > limits.pixels => Err(Fault::TooLarge { width, height, pixels, limit: limits.pixels }),
         _ => Ok(()),
     }
+}
+
+fn png(mut file: impl BufRead + Seek, limits: &Limits) -> Result<Decoded, Fault> {
+    let mut head = png::Decoder::new(&mut file);
+    head.set_ignore_text_chunk(true);
+    // What is wrong with it, its decoder will say.
+    let profile = head.read_info().ok().and_then(|reader| {
+        let grey = matches!(reader.info().color_type, png::ColorType::Grayscale | png::ColorType::GrayscaleAlpha);
+        profile::of_png(reader.info(), grey)
+    });
+    file.rewind().map_err(unreadable)?;
+    let mut found = decoded(file, ImageFormat::Png, limits)?;
+    found.icc = found.icc.or(profile);
+    Ok(found)
 }
 
 fn jpeg(mut file: impl BufRead + Seek, limits: &Limits) -> Result<Decoded, Fault> {

@@ -4,7 +4,7 @@ use crate::aside::Aside;
 use crate::png_rows::PngRows;
 use crate::whole::Whole;
 use crate::write::{Format, WriteOptions};
-use crate::{Depth, Error, Fault, tiff_head};
+use crate::{Depth, Error, Fault, exif, tiff_head};
 use std::fs::File;
 use std::ops::Range;
 use std::path::Path;
@@ -100,6 +100,11 @@ impl RowWriter {
             format.check_size(header.width, header.height)?;
             format.check_depth(header.depth)?;
             provenance.map_or(Ok(()), |provenance| provenance.check(format))?;
+            if let Some(block) = header.exif.as_ref().filter(|_| format == Format::Jpeg) {
+                exif::check_jpeg(block)?;
+            }
+            let exif = header.exif.as_ref().map(|block| exif::sized(block, header));
+            let header = &Header { exif, ..header.clone() };
             let mut aside = Aside::new(path)?;
             let body = match format {
                 Format::Png => Body::Png(Box::new(PngRows::begin(aside.handle()?, header, provenance)?)),

@@ -1,13 +1,14 @@
 //! TIFF (revision 6.0), as its decoder gives it: packed bits, planes, floats, inks and premultiplied alpha become samples of
 //! 8 or 16 bits, pixel by pixel.
 
-use crate::read::{Decoded, check_pixels, unreadable};
+use crate::exif::{self, Field, TAKEN};
+use crate::read::{Decoded, XMP, check_pixels, unreadable};
 use crate::{Fault, Limits, Sample};
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageBuffer, Pixel};
 use std::io::{Read, Seek};
 use tiff::decoder::{Decoder, DecodingResult};
-use tiff::tags::{ExtraSamples, PhotometricInterpretation, Tag};
+use tiff::tags::{ByteOrder, ExtraSamples, PhotometricInterpretation, Tag, ValueBuffer};
 use tiff::{ColorType, TiffError};
 
 /// Whether a file begins as a TIFF of 64 bits does.
@@ -25,6 +26,10 @@ pub(crate) fn read(file: impl Read + Seek, limits: &Limits) -> Result<Decoded, F
     notes.extend(decoder.more_images().then_some("the first picture is read, the file has more"));
     notes.extend((layout.colours == Colours::Cmyk).then_some(crate::read::CMYK));
     let icc = decoder.get_tag_u8_vec(Tag::IccProfile).ok();
+    notes.extend(decoder.find_tag(crate::tiff_head::XMP).ok().flatten().map(|_| XMP));
+    let exif = exif(&mut decoder);
+    notes.extend(exif.is_none().then_some(crate::read::DAMAGED_EXIF));
+    let exif = exif.flatten();
     let orientation = decoder.find_tag_unsigned::<u8>(Tag::Orientation).unwrap_or(None);
     // The size was checked.
     let mut decoder = decoder.with_limits(tiff::decoder::Limits::unlimited());
@@ -33,7 +38,37 @@ pub(crate) fn read(file: impl Read + Seek, limits: &Limits) -> Result<Decoded, F
     let (mut picture, bits) = layout.picture(samples, planes > 1, width, height)?;
     let orientation = orientation.and_then(Orientation::from_exif);
     picture.apply_orientation(orientation.unwrap_or(Orientation::NoTransforms));
-    Ok(Decoded { picture, bits, icc, exif: None, notes })
+    Ok(Decoded { picture, bits, icc, exif, notes })
+}
+
+/// What is said of how a picture was taken, as a block; nothing where it cannot be followed.
+fn exif<R: Read + Seek>(decoder: &mut Decoder<R>) -> Option<Option<Vec<u8>>> {
+    let order = if cfg!(target_endian = "little") { ByteOrder::LittleEndian } else { ByteOrder::BigEndian };
+    let field = |tag: Tag, value: &mut ValueBuffer| {
+        value.set_byte_order(order);
+        let count = usize::try_from(value.count()).ok()?;
+        let kind = value.data_type().to_u16();
+        Some(Field { tag: tag.to_u16(), kind, count, bytes: value.as_bytes().to_vec() })
+    };
+    let mut taken = Vec::new();
+    for tag in TAKEN.map(Tag::from_u16_exhaustive) {
+        let mut value = ValueBuffer::empty(tiff::tags::Type::BYTE);
+        if decoder.image_ifd().find_tag_buf(tag, &mut value).ok()?.is_some() {
+            taken.push(field(tag, &mut value)?);
+        }
+    }
+    let mut linked = [Vec::new(), Vec::new()];
+    for (link, fields) in [Tag::ExifDirectory, Tag::GpsDirectory].into_iter().zip(&mut linked) {
+        let Some(place) = decoder.find_tag(link).ok()? else { continue };
+        let directory = decoder.read_directory(place.into_ifd_pointer().ok()?).ok()?;
+        for (tag, _) in directory.iter().filter(|(tag, _)| exif::is_movable(tag.to_u16())) {
+            let mut value = ValueBuffer::empty(tiff::tags::Type::BYTE);
+            decoder.read_directory_tags(&directory).find_tag_buf(tag, &mut value).ok()?;
+            fields.push(field(tag, &mut value)?);
+        }
+    }
+    let [exif, gps] = linked;
+    Some(exif::block([taken, exif, gps]))
 }
 
 /// What a pixel's first samples are.

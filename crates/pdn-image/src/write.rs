@@ -2,6 +2,7 @@
 
 use crate::aside::check_writable;
 use crate::{AnyPicture, Depth, Error, Fault, Picture, Provenance, RowWriter, Sample};
+use std::fmt;
 use std::path::Path;
 
 /// A format that is written.
@@ -15,6 +16,12 @@ pub enum Format {
     Jpeg,
     /// WebP, lossless.
     WebP,
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
 }
 
 /// How a picture is written.

@@ -13,7 +13,8 @@ fn sample(width: usize, height: usize, grey: bool, alpha: bool) -> Picture {
     let mut picture = Picture::from_rgb(width, height, rgb).with_alpha(alpha);
     picture.grey = grey;
     let space: &[u8] = if grey { b"GRAY" } else { b"RGB " };
-    picture.icc = Some([&[0; 16][..], space, &[5; 111]].concat());
+    // A profile of no tags, with an odd number of bytes behind.
+    picture.icc = Some([&[0, 0, 0, 135][..], &[0; 12], space, &[0; 16], b"acsp", &[0; 92], &[5; 3]].concat());
     picture
 }
 
@@ -39,12 +40,7 @@ fn what_is_read_is_what_was_given() {
             for (ending, tall) in [("png", 1), ("png", 3), ("tif", 1), ("tiff", 64), ("webp", 2)] {
                 let path = folder.path().join(format!("rows.{ending}"));
                 by_rows(&path, &picture, tall, &WriteOptions::default()).unwrap();
-                let mut found = open(&path);
-                if ending == "webp" {
-                    // It has no grey: the decoder cannot tell, and a profile of grey does not fit.
-                    (found.grey, found.icc) = (picture.grey, picture.icc.clone());
-                }
-                assert_eq!(found, picture, "{width}x{height} {ending}");
+                assert_eq!(open(&path), picture, "{width}x{height} {ending}");
             }
         }
     }
