@@ -14,6 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import imagecodecs
 import numpy
 import tifffile
 from PIL import Image, ImageCms
@@ -21,7 +22,10 @@ from PIL import Image, ImageCms
 HERE = Path(__file__).parent / "formats"
 TABLE = Path(__file__).parents[2] / "docs" / "formats.md"
 WIDTH, HEIGHT = 8, 6
-SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+SRGB = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+# Its date, so that the files do not change from day to day.
+SRGB[24:36] = bytes.fromhex("07d000010001000000000000")
+SRGB = bytes(SRGB)
 
 
 def drawn(channels: int) -> numpy.ndarray:
@@ -82,6 +86,7 @@ def make() -> None:
     tifffile.imwrite(HERE / "premultiplied-16.tif", associated, photometric="rgb", extrasamples=["assocalpha"], **plain)
     tifffile.imwrite(HERE / "planes-16.tif", colour.transpose(2, 0, 1), photometric="rgb", planarconfig="separate", **plain)
     tifffile.imwrite(HERE / "float.tif", (colour / 65535).astype(numpy.float32), photometric="rgb", **plain)
+    (HERE / "colour-16.jxl").write_bytes(imagecodecs.jpegxl_encode(colour, lossless=True))
     # ImageMagick: 16 bits of colour and transparency, and a PNG that says its colours by gAMA and cHRM alone.
     magick("colour-16.png", "colour-16.tif", "+profile", "*", "-set", "gamma", "0.45455")
     magick("colour-alpha-16.png", "colour-alpha-16.tif")
@@ -100,11 +105,13 @@ def make() -> None:
 
 
 def shown(name: str) -> dict:
-    """What ImageMagick sees."""
+    """What ImageMagick sees; JPEG XL it does not read, and that file is without loss."""
+    name = name.replace(".jxl", ".tif")
     # It looks for an orientation in JPEG and TIFF alone.
     turned = ["-rotate", "90"] if name in ("camera.png", "camera.webp") else ["-auto-orient"]
     raw = run("convert", name, *turned, "-colorspace", "sRGB", "-set", "colorspace", "sRGB", "-depth", "16", "-endian", "MSB", "RGBA:-")
     if name == "linear.png":
+        # Its numbers are not to be made others.
         raw = run("convert", "colour-16.tif", "-depth", "16", "-endian", "MSB", "RGBA:-")
     width, height = run("convert", name, *turned, "-format", "%w %h", "info:").decode().split()
     return {"width": int(width), "height": int(height), "rgba": raw.hex()}
@@ -123,7 +130,7 @@ def found(path: Path) -> str:
     if "IFD0:Make" in said:
         whole = {"ExifIFD:DateTimeOriginal", "GPS:GPSLatitude", "IFD0:Artist", "ExifIFD:FNumber"} <= said.keys()
         parts += ["EXIF" if whole else "part of EXIF"]
-    parts += [f"turned {said['IFD0:Orientation']}"] if said.get("IFD0:Orientation", "Horizontal (normal)") != "Horizontal (normal)" else []
+    parts += ["turned"] if said.get("IFD0:Orientation", "Horizontal (normal)") != "Horizontal (normal)" else []
     parts += ["thumbnail"] if "IFD1:ThumbnailOffset" in said else []
     parts += ["XMP"] if any(key.startswith("XMP-dc") for key in said) else []
     return ", ".join(parts)
@@ -132,7 +139,7 @@ def found(path: Path) -> str:
 def table(pdn: Path, names: list[str]) -> str:
     rows = ["| in | holds | .png | .tif | .jpg | .webp |", "|---|---|---|---|---|---|"]
     with tempfile.TemporaryDirectory() as folder:
-        for name in names:
+        for name in (name for name in names if not name.endswith(".jxl")):
             cells = [found(HERE / name)]
             for ending in ("png", "tif", "jpg", "webp"):
                 out = Path(folder) / f"out.{ending}"
