@@ -148,10 +148,10 @@ pub fn write<S: Sample>(path: &Path, picture: &Picture<S>, options: &WriteOption
     writer.finish()
 }
 
-/// Writes a picture of either depth, as [`write`] does; one of 16 bits as 8 where the format has no more.
+/// Writes a picture of either depth, as [`write()`] does; one of 16 bits as 8 where the format has no more.
 ///
 /// # Errors
-/// As [`write`].
+/// As [`write()`].
 pub fn write_any(path: &Path, picture: &AnyPicture, options: &WriteOptions) -> Result<(), Error> {
     match picture {
         AnyPicture::Sixteen(picture) if Format::from_path(path)?.depth() == Depth::Sixteen => {
