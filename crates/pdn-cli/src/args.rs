@@ -1,9 +1,10 @@
 //! What can be typed.
 
 use crate::given::Given;
+use crate::look::{Extras, Look};
 use clap::{Parser, Subcommand};
 use pdn::{Activation, Degradation, Isa, Precision, Rectangle, StoredPrecision};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Super-resolution: a small picture in, a large one out.
 #[derive(Debug, Parser)]
@@ -36,9 +37,10 @@ pub(crate) enum Command {
 /// Enlarge pictures.
 ///
 /// IN is any number of pictures, folders with all that is in them, patterns such as 'holiday/*.jpg', or - for a list of names on
-/// the standard input. A picture's format is told by its content, and by the ending of its new name. EXIF orientation is
-/// applied, an ICC profile is carried over, transparency is enlarged without halos. The model and the prompt are stored in the
-/// metadata (XMP).
+/// the standard input. A picture's format is told by its content, and by the ending of its new name. 16 bits a sample stay 16
+/// where that has them, grey stays grey, transparency is enlarged without halos. The ICC profile is carried over, and EXIF: its
+/// orientation is applied, its thumbnail dropped, its size made to agree. The model and the prompt are stored in the metadata
+/// (XMP); XMP that IN has is left out.
 ///
 /// photo.jpg becomes photo_x4.jpg beside it, or in --out-dir, or what -o says. What is written is whole or not there, and
 /// nothing is overwritten without --force. A picture that fails stops no other: all that failed are named at the end. After a
@@ -63,6 +65,8 @@ pub(crate) struct Upscale {
     pub(crate) model: ModelChoice,
     #[command(flatten)]
     pub(crate) engine: EngineChoice,
+    #[command(flatten)]
+    pub(crate) look: Look,
     #[command(flatten)]
     pub(crate) writing: Writing,
 }
@@ -93,9 +97,10 @@ pub(crate) struct Outputs {
     /// each beside its picture]
     #[arg(long, value_name = "DIR")]
     pub(crate) out_dir: Option<PathBuf>,
-    /// What an enlarged picture is called. {name} is the picture's name without its ending, {from} its ending, {scale} how many
-    /// times larger a side becomes, {model} the model's name, {ext} the ending of the format it is written in
-    #[arg(long, value_name = "TEMPLATE", default_value = "{name}_x{scale}.{ext}")]
+    /// What an enlarged picture is called. {name} is the picture's name without its ending, {from} its ending, {size} what size it
+    /// was asked to be (x4, x2.5, 1920w, 1080h, 1920x1080, 12mp), {model} the model's name, {scale} the model's own, {ext} the
+    /// ending of the format it is written in
+    #[arg(long, value_name = "TEMPLATE", default_value = "{name}_{size}.{ext}")]
     pub(crate) name: String,
     /// The format that pictures are written in [default: that of their names' endings, or png where it is not written]
     #[arg(long)]
@@ -145,12 +150,13 @@ pub(crate) struct Parts {
 /// How pictures are written.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Writing {
-    /// Store nothing of how it was made: no model, no prompt
+    /// Store nothing of how it was made and taken: no model, no prompt, no EXIF. An ICC profile stays: without it the colours
+    /// would be others
     #[arg(long)]
     pub(crate) strip: bool,
-    /// JPEG quality, 1 to 100
-    #[arg(long, default_value_t = 95, value_parser = clap::value_parser!(u8).range(1..=100))]
-    pub(crate) quality: u8,
+    /// JPEG quality, 1 to 100 [default: 95]
+    #[arg(long, value_parser = clap::value_parser!(u8).range(1..=100))]
+    pub(crate) quality: Option<u8>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -207,9 +213,16 @@ pub(crate) struct ModelChoice {
     /// the Hugging Face hub: owner/name, or owner/name:file
     #[arg(short, long, value_name = "MODEL", default_value = pdn::DEFAULT_MODEL)]
     pub(crate) model: PathBuf,
-    /// How many times larger a side; a network has its own, bicubic takes 4 if nothing is said
+    /// How many times larger a side, such as 3 or 2.5; a network has its own, and `pdn upscale` resizes what it gives to any
+    /// other; bicubic takes 4 if nothing is said
     #[arg(short, long, value_name = "N")]
-    pub(crate) scale: Option<usize>,
+    pub(crate) scale: Option<f64>,
+}
+
+impl ModelChoice {
+    pub(crate) fn is_bicubic(&self) -> bool {
+        self.model == Path::new("bicubic")
+    }
 }
 
 #[derive(Debug, clap::Args)]
@@ -304,6 +317,8 @@ pub(crate) struct Eval {
     pub(crate) degradation: Degradation,
     #[command(flatten)]
     pub(crate) prompt: PromptChoice,
+    #[command(flatten)]
+    pub(crate) extras: Extras,
     #[command(flatten)]
     pub(crate) engine: EngineChoice,
     /// Print JSON

@@ -12,7 +12,8 @@ use crate::progress::{Pixels, Share, interrupted};
 use crate::prompt::PromptSetter;
 use crate::upscale::{Chosen, failure, options, threads};
 use pdn::{
-    Error, FileError, Limits, Options, Picture, Prompt, Provenance, RowWriter, Upscaler, WriteOptions, check_target,
+    Error, FileError, Format, Header, Limits, Options, Prompt, Provenance, RowWriter, Upscaler, WriteOptions,
+    check_target,
 };
 use rayon::ThreadPool;
 use serde_json::{Value, json};
@@ -39,6 +40,8 @@ pub(crate) struct Batch<'a> {
 struct Enlarged {
     from: (usize, usize),
     to: (usize, usize),
+    /// By what: the model, and what was done beside.
+    how: String,
     scale: usize,
     seconds: f64,
     prompt: Option<String>,
@@ -188,56 +191,82 @@ impl Batch<'_> {
         share: &mut Share,
     ) -> Result<Enlarged, Failure> {
         let (args, setter, Task { input, output }) = (self.args, self.setter, task);
-        let picture = pdn::read(input, &Limits { pixels: args.inputs.max_pixels })?;
+        let picture = pdn::read_any(input, &Limits { pixels: args.inputs.max_pixels })?;
         share.has((picture.width() * picture.height()) as u64);
         let prompt = match args.parts.region.as_slice() {
             [] => setter.of(input)?,
             parts => setter.within(setter.of(input)?, parts, args.parts.feather)?,
         };
-        let header = upscaler.header(&picture).map_err(|error| failure(input, error))?;
-        let provenance =
-            (!args.writing.strip).then(|| self.provenance(upscaler, prompt.as_ref(), setter.encoder(prompt.as_ref())));
-        let written = WriteOptions { jpeg_quality: args.writing.quality, provenance };
+        let format = Format::from_path(output)?;
+        let say = |what: &str| shared.progress.aside(|| eprintln!("pdn: {}: {what}", input.display()));
+        let target = args.look.target(&args.model, &picture, format, &say);
+        let header = upscaler.header_for(&picture, &target).map_err(|error| failure(input, error))?;
+        let header = Header { exif: header.exif.filter(|_| !args.writing.strip), ..header };
+        let runs = upscaler.runs_network(&picture, &target).map_err(|error| failure(input, error))?;
+        let provenance = (!args.writing.strip)
+            .then(|| self.provenance(upscaler, runs, prompt.as_ref(), setter.encoder(prompt.as_ref())));
+        let jpeg_quality = args.writing.quality.unwrap_or(WriteOptions::default().jpeg_quality);
+        let written = WriteOptions { jpeg_quality, provenance };
         if args.outputs.out_dir.is_some() {
             make_folder(&folder_of(output))?;
         }
         let aside = Aside::new(output)?;
-        let (width, height) = (header.width, header.height);
-        check_target(aside.path(), width, height, picture.has_transparency(), &written)
+        let (from, to) = ((picture.width(), picture.height()), (header.width, header.height));
+        check_target(aside.path(), to.0, to.1, picture.has_transparency(), &written)
             .map_err(|error| aside.named(error))?;
-        for lost in &picture.lost {
-            shared.progress.aside(|| eprintln!("pdn: {}: {lost}", input.display()));
-        }
+        picture.lost().iter().for_each(|lost| say(lost));
         let start = Instant::now();
         if set.is_none() || *set != prompt {
-            setter.set(upscaler, prompt.as_ref(), input, &picture)?;
+            setter.set(upscaler, prompt.as_ref(), input, &picture.eight())?;
             *set = prompt.clone().filter(|prompt| !prompt.reads_picture());
         }
         let mut writer = RowWriter::create(aside.path(), &header, &written).map_err(|error| aside.named(error))?;
-        shared.pool.install(|| run(upscaler, &picture, &shared.options, share, &mut writer)).map_err(|stopped| {
-            match stopped {
-                Stopped::Enlarging(error) => failure(input, error),
-                Stopped::Writing(error) => aside.named(error).into(),
-            }
+        let mut show = |done| share.show(done);
+        let mut give = |rows: &[u8]| Ok(writer.write_rows(rows)?);
+        let run = || upscaler.upscale_rows_to(&picture, &target, &shared.options, &mut show, &mut give);
+        shared.pool.install(run).map_err(|stopped| match stopped {
+            Stopped::Enlarging(error) => failure(input, error),
+            Stopped::Writing(error) => aside.named(error).into(),
         })?;
         writer.finish().map_err(|error| aside.named(error))?;
         aside.place(args.outputs.force)?;
         share.show(1.0);
-        Ok(Enlarged {
-            from: (picture.width(), picture.height()),
-            to: (width, height),
-            scale: upscaler.scale(),
-            seconds: start.elapsed().as_secs_f64(),
-            prompt: prompt.map(|prompt| prompt.to_string()),
-        })
+        let how = self.how(upscaler, runs, from, to);
+        let (seconds, prompt) = (start.elapsed().as_secs_f64(), prompt.map(|prompt| prompt.to_string()));
+        Ok(Enlarged { from, to, how, scale: upscaler.scale(), seconds, prompt })
+    }
+
+    /// By what a picture becomes so large.
+    fn how(&self, upscaler: &Upscaler, runs: bool, from: (usize, usize), to: (usize, usize)) -> String {
+        let (model, scale) = (self.args.model.model.display(), upscaler.scale());
+        match (self.args.model.is_bicubic(), runs) {
+            (true, _) => "bicubic".into(),
+            (false, false) => format!("bicubic, as {model} makes pictures larger only"),
+            (false, true) => {
+                let resized = if to == (from.0 * scale, from.1 * scale) { "" } else { ", resized by bicubic" };
+                format!("{model} x{scale}{}{resized}", self.args.look.extras.words())
+            }
+        }
     }
 
     /// How a picture was made, for its metadata. Of a model's path only the name: folders are nobody's business.
-    fn provenance(&self, upscaler: &Upscaler, prompt: Option<&Prompt>, encoder: Option<&str>) -> Provenance {
+    fn provenance(
+        &self,
+        upscaler: &Upscaler,
+        runs: bool,
+        prompt: Option<&Prompt>,
+        encoder: Option<&str>,
+    ) -> Provenance {
         let name = self.args.model.model.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let mut facts = vec![("Model", name), ("Scale", upscaler.scale().to_string())];
-        facts.extend(prompt.map(|prompt| ("Prompt", prompt.to_string())));
-        facts.extend(encoder.map(|id| ("Encoder", id.to_owned())));
+        let mut facts = vec![("Model", if runs { name } else { "bicubic".into() })];
+        if runs {
+            let extras = self.args.look.extras;
+            facts.push(("Scale", upscaler.scale().to_string()));
+            facts.extend(prompt.map(|prompt| ("Prompt", prompt.to_string())));
+            facts.extend(encoder.map(|id| ("Encoder", id.to_owned())));
+            facts.extend(extras.self_ensemble.then(|| ("SelfEnsemble", "8".into())));
+            facts.extend(extras.color_fix.then(|| ("ColorFix", "low frequencies".into())));
+        }
         Provenance { software: concat!("pdn ", env!("CARGO_PKG_VERSION")).into(), facts }
     }
 
@@ -247,13 +276,13 @@ impl Batch<'_> {
         let model = self.args.model.model.display();
         match found {
             Ok(made) if !self.args.batch.json => self.say(&format!(
-                "{}: {}x{} to {}x{} by {model} x{} in {:.2} s{}",
+                "{}: {}x{} to {}x{} by {} in {:.2} s{}",
                 output.display(),
                 made.from.0,
                 made.from.1,
                 made.to.0,
                 made.to.1,
-                made.scale,
+                made.how,
                 made.seconds,
                 made.prompt.as_ref().map_or(String::new(), |prompt| format!("; prompt {prompt}"))
             )),
@@ -308,16 +337,6 @@ impl From<FileError> for Stopped {
     fn from(error: FileError) -> Self {
         Self::Writing(error)
     }
-}
-
-fn run(
-    upscaler: &Upscaler,
-    picture: &Picture,
-    options: &Options,
-    share: &mut Share,
-    writer: &mut RowWriter,
-) -> Result<(), Stopped> {
-    upscaler.upscale_rows(picture, options, &mut |done| share.show(done), &mut |rows| Ok(writer.write_rows(rows)?))
 }
 
 fn make_folder(folder: &Path) -> Result<(), Failure> {

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use std::path::Path;
 
 pub(crate) fn run(args: &Eval) -> Result<(), Failure> {
+    args.extras.check(&args.model)?;
     let mut upscaler = open(&args.model, &args.engine)?;
     let prompt = PromptSetter::new(&args.prompt, &upscaler)?;
     let paths = pictures(&args.data)?;
@@ -57,8 +58,10 @@ fn score(
     let hr = picture.modcrop(scale);
     let used = prompt.of(path)?;
     prompt.set(upscaler, used.as_ref(), path, &small)?;
-    let enlarged = enlarge(&args.engine, || upscaler.upscale(&small, &options(&args.engine), progress))
-        .map_err(|error| failure(path, error))?;
+    let (small, target) = (small.into(), args.extras.target());
+    let enlarged = enlarge(&args.engine, || upscaler.upscale_to(&small, &target, &options(&args.engine), progress))
+        .map_err(|error| failure(path, error))?
+        .into_eight();
     let scores = Scores::of(&hr, &enlarged, scale).map_err(|error| Failure::at(path, error))?;
     Ok(Scored { name: name(path), prompt: used.map(|prompt| prompt.to_string()), scores })
 }
@@ -69,7 +72,7 @@ fn name(path: &Path) -> String {
 
 fn print_table(args: &Eval, upscaler: &Upscaler, prompt: &PromptSetter, scored: &[Scored], mean: &Scores) {
     let scale = upscaler.scale();
-    println!("model        {} x{scale}", args.model.model.display());
+    println!("model        {} x{scale}{}", args.model.model.display(), args.extras.words());
     println!("prompt       {}", prompt.words());
     println!("pictures     {} of {}, cut to multiples of {scale}", scored.len(), args.data.display());
     println!("degradation  {}", degradation(args));
@@ -101,6 +104,8 @@ fn as_json(args: &Eval, upscaler: &Upscaler, prompt: &PromptSetter, scored: &[Sc
     json!({
         "model": args.model.model.display().to_string(),
         "scale": upscaler.scale(),
+        "self_ensemble": args.extras.self_ensemble,
+        "color_fix": args.extras.color_fix,
         "prompt": prompt.words(),
         "data": args.data.display().to_string(),
         "cut_to_multiples_of": upscaler.scale(),

@@ -21,6 +21,7 @@ mod heat;
 mod hub;
 mod info;
 mod inputs;
+mod look;
 mod masks;
 mod model;
 mod models;

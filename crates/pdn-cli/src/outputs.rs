@@ -3,13 +3,10 @@
 use crate::args::{Outputs, WrittenFormat};
 use crate::failure::Failure;
 use crate::inputs::Input;
-use pdn::{FileError, FileFault};
+use pdn::Format;
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
-
-/// Endings of the formats that are written.
-const WRITTEN: [&str; 6] = ["png", "tif", "tiff", "jpg", "jpeg", "webp"];
 
 /// A picture and where it goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +28,7 @@ enum Part {
     Text(String),
     Name,
     From,
+    Size,
     Scale,
     Model,
     Ending,
@@ -40,9 +38,10 @@ enum Part {
 pub(crate) struct Naming<'a> {
     args: &'a Outputs,
     template: Vec<Part>,
-    /// What stands for the model and the scale.
+    /// What stands for the model, its scale and the size that was asked for.
     model: OsString,
     scale: String,
+    size: String,
 }
 
 impl WrittenFormat {
@@ -58,7 +57,7 @@ impl WrittenFormat {
 
 impl<'a> Naming<'a> {
     /// Reads the template; `model` is the model's name as it was typed.
-    pub(crate) fn new(args: &'a Outputs, model: &Path, scale: String) -> Result<Self, Failure> {
+    pub(crate) fn new(args: &'a Outputs, model: &Path, scale: usize, size: String) -> Result<Self, Failure> {
         let template = parts(&args.name)?;
         if args.format.is_some() && !template.contains(&Part::Ending) {
             return Err(Failure::usage(format_args!("--name {}: expected {{ext}} where --format is given", args.name)));
@@ -70,7 +69,7 @@ impl<'a> Naming<'a> {
             Some("safetensors" | "pth" | "pt") => name.file_stem().unwrap_or_default().to_owned(),
             _ => name.as_os_str().to_owned(),
         };
-        Ok(Self { args, template, model, scale })
+        Ok(Self { args, template, model, scale: scale.to_string(), size })
     }
 
     /// What is to be done with pictures. Whatever would make two pictures one, or take one away, is said before any work.
@@ -107,10 +106,8 @@ impl<'a> Naming<'a> {
             (None, Some(folder)) => folder.join(&input.below).join(self.name(&input.path)),
             (None, None) => input.path.with_file_name(self.name(&input.path)),
         };
-        match is_written(&output) {
-            true => Ok(output),
-            false => Err(FileError { path: output, why: FileFault::UnknownFormat }.into()),
-        }
+        Format::from_path(&output)?;
+        Ok(output)
     }
 
     fn name(&self, input: &Path) -> OsString {
@@ -123,6 +120,7 @@ impl<'a> Naming<'a> {
                 Part::Text(text) => OsStr::new(text),
                 Part::Name => input.file_stem().unwrap_or_default(),
                 Part::From => from,
+                Part::Size => OsStr::new(&self.size),
                 Part::Scale => OsStr::new(&self.scale),
                 Part::Model => &self.model,
                 Part::Ending => ending,
@@ -182,8 +180,7 @@ impl<'a> Naming<'a> {
 }
 
 fn is_written(path: &Path) -> bool {
-    let ending = path.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
-    WRITTEN.contains(&ending.as_str())
+    Format::from_path(path).is_ok()
 }
 
 /// A name by which a file is known, however it was typed: whether it is there or only its folder is.
@@ -208,10 +205,13 @@ fn parts(template: &str) -> Result<Vec<Part>, Failure> {
         parts.push(match placeholder {
             "name" => Part::Name,
             "from" => Part::From,
+            "size" => Part::Size,
             "scale" => Part::Scale,
             "model" => Part::Model,
             "ext" => Part::Ending,
-            other => return Err(wrong(format!("knows no {{{other}}}: expected name, from, scale, model or ext"))),
+            other => {
+                return Err(wrong(format!("knows no {{{other}}}: expected name, from, size, scale, model or ext")));
+            }
         });
         rest = after;
     }
@@ -224,7 +224,7 @@ mod tests {
     use super::*;
 
     fn args() -> Outputs {
-        let name = "{name}_x{scale}.{ext}".into();
+        let name = "{name}_{size}.{ext}".into();
         Outputs { output: None, out_dir: None, name, format: None, force: false, skip_existing: false }
     }
 
@@ -233,7 +233,7 @@ mod tests {
     }
 
     fn named(args: &Outputs, model: &str, input: &Input) -> String {
-        let naming = Naming::new(args, Path::new(model), "4".into()).unwrap();
+        let naming = Naming::new(args, Path::new(model), 4, "x4".into()).unwrap();
         naming.output(input).unwrap().to_string_lossy().replace('\\', "/")
     }
 
@@ -266,7 +266,7 @@ mod tests {
         use std::os::unix::ffi::OsStrExt;
         let path = Path::new(OsStr::from_bytes(b"a\xff.png")).to_owned();
         let args = args();
-        let naming = Naming::new(&args, Path::new("m"), "2".into()).unwrap();
+        let naming = Naming::new(&args, Path::new("m"), 2, "x2".into()).unwrap();
         let output = naming.output(&Input { path, below: PathBuf::new() }).unwrap();
         assert_eq!(output.as_os_str().as_bytes(), b"a\xff_x2.png");
     }
@@ -280,11 +280,11 @@ mod tests {
             ("{name}.png", Some(WrittenFormat::Jpg), "{ext}"),
         ] {
             let args = Outputs { name: template.into(), format, ..args() };
-            let error = Naming::new(&args, Path::new("m"), "4".into()).err().unwrap();
+            let error = Naming::new(&args, Path::new("m"), 4, "x4".into()).err().unwrap();
             assert!(error.code == 2 && error.message.contains(word), "{}", error.message);
         }
         let args = Outputs { name: "{name}.gif".into(), ..args() };
-        let naming = Naming::new(&args, Path::new("m"), "4".into()).unwrap();
+        let naming = Naming::new(&args, Path::new("m"), 4, "x4".into()).unwrap();
         assert_eq!(naming.plan(vec![input("a.png", "")]).unwrap_err().code, 2);
     }
 
@@ -297,7 +297,7 @@ mod tests {
         }
         let plan = |args: &Outputs, names: &[&str]| {
             let inputs = names.iter().map(|name| Input { path: at(name), below: PathBuf::new() }).collect();
-            Naming::new(args, Path::new("m"), "4".into()).unwrap().plan(inputs)
+            Naming::new(args, Path::new("m"), 4, "x4".into()).unwrap().plan(inputs)
         };
         let names = |tasks: &[Task]| -> Vec<PathBuf> { tasks.iter().map(|task| task.input.clone()).collect() };
         let plain = args();

@@ -7,7 +7,7 @@ use crate::inputs::Found;
 use crate::model::open_model;
 use crate::outputs::{Naming, Plan};
 use crate::prompt::PromptSetter;
-use pdn::{Error, FileError, Isa, Model, Options, Precision, RunError, Upscaler, WriteOptions};
+use pdn::{Error, FileError, Format, Isa, Model, Options, Precision, RunError, Upscaler, WriteOptions};
 use std::path::Path;
 
 /// What bicubic enlarges by when nothing is said.
@@ -21,48 +21,57 @@ pub(crate) fn run(args: &Upscale) -> Result<(), Failure> {
     }
     let chosen = Chosen::read(&args.model, &args.engine)?;
     let upscaler = chosen.compile()?;
-    let naming = Naming::new(&args.outputs, &args.model.model, upscaler.scale().to_string())?;
-    let Plan { tasks, skipped } = naming.plan(pictures)?;
+    let size = args.look.size_in_names(&args.model, upscaler.scale());
+    let Plan { tasks, skipped } =
+        Naming::new(&args.outputs, &args.model.model, upscaler.scale(), size)?.plan(pictures)?;
+    let formats: Vec<Format> = tasks.iter().filter_map(|task| Format::from_path(&task.output).ok()).collect();
+    args.look.check(&args.model, &formats, args.writing.quality)?;
     let setter = PromptSetter::new(&args.prompt, &upscaler)?;
     Batch { args, chosen: &chosen, setter: &setter, tasks, skipped }.run(upscaler, failed)
 }
 
 /// What enlarges, read but not compiled: each of several at once compiles its own, as each has its own prompt.
 pub(crate) enum Chosen<'a> {
-    Bicubic(usize),
+    Bicubic,
     Network { choice: &'a ModelChoice, model: Box<Model>, isa: Isa, precision: Precision },
 }
 
 impl<'a> Chosen<'a> {
     pub(crate) fn read(choice: &'a ModelChoice, engine: &EngineChoice) -> Result<Self, Failure> {
-        if choice.model == Path::new("bicubic") {
-            return Ok(Self::Bicubic(choice.scale.unwrap_or(BICUBIC_SCALE)));
+        if choice.is_bicubic() {
+            return Ok(Self::Bicubic);
         }
         let model = Box::new(open_model(&choice.model)?);
         let (isa, precision) = engine.target();
         Ok(Self::Network { choice, model, isa, precision })
     }
 
+    /// At its own scale, whatever was chosen.
     pub(crate) fn compile(&self) -> Result<Upscaler, Failure> {
         let (choice, model, isa, precision) = match self {
-            Self::Bicubic(scale) => return Upscaler::bicubic(*scale).map_err(Failure::usage),
+            Self::Bicubic => return Upscaler::bicubic(BICUBIC_SCALE).map_err(Failure::usage),
             Self::Network { choice, model, isa, precision } => (choice, model, *isa, *precision),
         };
-        let upscaler = Upscaler::with_precision(model, isa, precision).map_err(|error| match error {
+        Upscaler::with_precision(model, isa, precision).map_err(|error| match error {
             Error::Run(RunError::Isa(_)) => Failure::usage(error),
             other => failure(&choice.model, other),
-        })?;
-        if let Some(scale) = choice.scale.filter(|scale| *scale != upscaler.scale()) {
-            let message = format!("{}: enlarges x{}, not x{scale}", choice.model.display(), upscaler.scale());
-            return Err(Failure::usage(message));
-        }
-        Ok(upscaler)
+        })
     }
 }
 
-/// The model that was chosen.
+/// The model that was chosen, which must be of the scale that was.
 pub(crate) fn open(choice: &ModelChoice, engine: &EngineChoice) -> Result<Upscaler, Failure> {
-    Chosen::read(choice, engine)?.compile()
+    if choice.is_bicubic() {
+        let scale = choice.scale.unwrap_or(BICUBIC_SCALE as f64);
+        // What is no whole number becomes 0, which is refused.
+        return Upscaler::bicubic(if scale.fract() == 0.0 { scale as usize } else { 0 }).map_err(Failure::usage);
+    }
+    let upscaler = Chosen::read(choice, engine)?.compile()?;
+    if let Some(scale) = choice.scale.filter(|scale| *scale != upscaler.scale() as f64) {
+        let message = format!("{}: enlarges x{}, not x{scale}", choice.model.display(), upscaler.scale());
+        return Err(Failure::usage(message));
+    }
+    Ok(upscaler)
 }
 
 pub(crate) fn options(choice: &EngineChoice) -> Options {
@@ -87,6 +96,7 @@ pub(crate) fn enlarge<T: Send>(choice: &EngineChoice, run: impl FnOnce() -> T + 
 pub(crate) fn failure(path: &Path, error: Error) -> Failure {
     match error {
         Error::Run(RunError::Cancelled) => Failure::interrupted(),
+        Error::Size(_) => Failure::usage(error),
         other => Failure::at(path, other),
     }
 }

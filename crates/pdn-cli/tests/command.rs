@@ -211,10 +211,23 @@ fn models_that_are_none() {
 fn wrong_use() {
     let desk = Desk::new();
     desk.edsr("edsr.safetensors");
-    let model = ["upscale", "small.png", "-o", "out.png", "--model", "edsr.safetensors"];
-    desk.fails(&[&model[..], &["--scale", "4"]].concat(), 2, &["edsr.safetensors", "x2, not x4"]);
-    desk.fails(&["upscale", "small.png", "-o", "out.png", "--model", "bicubic", "--scale", "0"], 2, &["1 to 64"]);
-    desk.fails(&["upscale", "small.png", "-o", "out.png", "--scale", "3"], 2, &["pdn-x4", "x4, not x3"]);
+    let eval = ["eval", "--data", ".", "--model"];
+    desk.fails(&[&eval[..], &["edsr.safetensors", "--scale", "4"]].concat(), 2, &["edsr.safetensors", "x2, not x4"]);
+    desk.fails(&[&eval[..], &["bicubic", "--scale", "65"]].concat(), 2, &["1 to 64"]);
+    desk.fails(&[&eval[..], &["bicubic", "--scale", "2.5"]].concat(), 2, &["1 to 64"]);
+    desk.fails(&[&eval[..], &["bicubic", "--self-ensemble"]].concat(), 2, &["--self-ensemble", "bicubic"]);
+    for (options, words) in [
+        (&["--scale", "0"][..], &["above 0"][..]),
+        (&["--scale", "nan"], &["above 0"]),
+        (&["--width", "0"], &["a pixel at least"]),
+        (&["--quality", "90"], &["--quality", "PNG", "without loss"]),
+        (&["--color-fix", "--model", "bicubic"], &["--color-fix", "bicubic"]),
+    ] {
+        desk.fails(&[&["upscale", "small.png", "-o", "out.png"][..], options].concat(), 2, words);
+    }
+    desk.fails(&["upscale", "small.png", "-o", "out.jpg", "--depth", "16"], 2, &["--depth 16", "JPEG"]);
+    desk.fails(&["upscale", "small.png", "-o", "out.png", "--width", "4000000000"], 1, &["small.png", "limit"]);
+    desk.fails(&["upscale", "small.png", "-o", "out.jpg", "--width", "70000", "--height", "9"], 1, &["65535"]);
     desk.fails(
         &["upscale", "small.png", "-o", "out.png", "--model", "pdn-x9"],
         1,
@@ -227,6 +240,9 @@ fn wrong_use() {
         &["upscale", "small.png", "-o", "out.png", "--out-dir", "out"],
         &["upscale", "small.png", "--force", "--skip-existing"],
         &["upscale", "small.png", "-o", "out.png", "--quality", "0"],
+        &["upscale", "small.png", "-o", "out.png", "--megapixels", "-1"],
+        &["upscale", "small.png", "-o", "out.png", "--width", "9", "--scale", "2"],
+        &["upscale", "small.png", "-o", "out.png", "--depth", "12"],
         &["eval", "--data", ".", "--degradation", "fog"],
         &["enlarge"],
         &[],
@@ -345,6 +361,33 @@ fn an_evaluation_names_what_failed() {
     assert!(said.err.contains("1 of 2 pictures failed"), "{}", said.err);
 }
 
+#[test]
+fn any_size_and_depth() {
+    let desk = Desk::new();
+    desk.edsr("edsr.safetensors");
+    let rgb = (0..20 * 16 * 3).map(|i| 20_000 + i * 11).collect();
+    pdn::write(&desk.at("deep.png"), &Picture::<u16>::new(20, 16, rgb), &Default::default()).unwrap();
+    let any = |name: &str| pdn::read_any(&desk.at(name), &Limits::default()).unwrap();
+    for (output, options, (width, height), bits, words) in [
+        ("a.png", &["--scale", "2.5"][..], (50, 40), 16, "edsr.safetensors x2, resized by bicubic"),
+        ("a.tif", &["--width", "33", "--linear-light"], (33, 26), 16, "resized"),
+        ("b.tif", &["--depth", "8", "--color-fix"], (40, 32), 8, "edsr.safetensors x2, colours fixed in"),
+        ("b.png", &["--self-ensemble"], (40, 32), 16, "x2, mean of eight flips and rotations in"),
+        ("c.png", &["--height", "8"], (10, 8), 16, "bicubic, as edsr.safetensors makes pictures larger only"),
+        ("d.png", &["--width", "9", "--height", "40", "--model", "bicubic"], (9, 40), 16, "by bicubic in"),
+        ("e.jpg", &["--megapixels", "0.002"], (50, 40), 8, "resized"),
+    ] {
+        let base = ["upscale", "deep.png", "-o", output, "--model", "edsr.safetensors"];
+        let base = if options.contains(&"--model") { &base[..4] } else { &base[..] };
+        let said = desk.run(&[base, options].concat());
+        assert_eq!(said.code, Some(0), "{}", said.err);
+        assert!(said.out.contains(words), "{}", said.out);
+        assert_eq!(said.err.contains("written as 8 bits a sample"), output == "e.jpg", "{}", said.err);
+        let found = any(output);
+        assert_eq!((found.width(), found.height(), found.header().depth.bits()), (width, height, bits), "{output}");
+    }
+}
+
 /// A program that reads a picture by Pillow: its mode, its size, whether it has a profile and a packet; and its samples.
 const PILLOW: &str = "
 import sys
@@ -364,7 +407,7 @@ fn pillow_reads_what_is_written() {
     let desk = Desk::new();
     let rgb: Vec<u8> = (0..7 * 5 * 3).map(|i| (i * 7 % 251) as u8).collect();
     let mut colour = Picture::from_rgb(7, 5, rgb);
-    colour.icc = Some([&[0; 16][..], b"RGB ", &[5; 111]].concat());
+    colour.icc = Some([&[0, 0, 0, 135][..], &[0; 12], b"RGB ", &[0; 16], b"acsp", &[0; 92], &[5; 3]].concat());
     let mut grey = Picture::from_rgb(7, 5, (0..35).flat_map(|i| [i * 7; 3]).collect());
     grey.grey = true;
     let alpha = || Some((0..35).map(|i| i * 7).collect());

@@ -4,17 +4,20 @@
 //! visible. So the colours of visible pixels are first spread over the transparent ones, the colours are enlarged on
 //! their own, and the alpha channel is enlarged beside them.
 
-use crate::{Picture, Resized, Scale};
+use crate::{Picture, Resized, Sample};
 use std::borrow::Cow;
+use std::ops::Range;
 
 /// The picture with the colours of fully transparent pixels replaced by those of the nearest visible ones: from the
 /// edge outwards, ring by ring, each the mean of its neighbours that are known. A picture without any visible pixel, or
 /// without transparent ones, stays as it is.
-pub fn bleed(picture: &Picture) -> Cow<'_, Picture> {
-    let Some(alpha) = picture.alpha().filter(|alpha| alpha.contains(&0)) else { return Cow::Borrowed(picture) };
+pub fn bleed<S: Sample>(picture: &Picture<S>) -> Cow<'_, Picture<S>> {
+    let Some(alpha) = picture.alpha().filter(|alpha| alpha.contains(&S::default())) else {
+        return Cow::Borrowed(picture);
+    };
     let (width, height) = (picture.width(), picture.height());
     let mut rgb = picture.rgb().to_vec();
-    let mut known: Vec<bool> = alpha.iter().map(|a| *a > 0).collect();
+    let mut known: Vec<bool> = alpha.iter().map(|a| *a != S::default()).collect();
     let neighbours = |at: usize| {
         let (x, y) = (at % width, at / width);
         let columns = x.saturating_sub(1)..(x + 2).min(width);
@@ -25,12 +28,12 @@ pub fn bleed(picture: &Picture) -> Cow<'_, Picture> {
     let unknown_around = |at: usize, known: &[bool]| neighbours(at).filter(|n| !known[*n]).collect::<Vec<_>>();
     let mut ring: Vec<usize> = (0..known.len()).filter(|at| !known[*at] && neighbours(*at).any(|n| known[n])).collect();
     while !ring.is_empty() {
-        let colours: Vec<[u8; 3]> = ring
+        let colours: Vec<[S; 3]> = ring
             .iter()
             .map(|at| {
                 let around: Vec<usize> = neighbours(*at).filter(|n| known[*n]).collect();
-                let sum = |c: usize| around.iter().map(|n| usize::from(rgb[n * 3 + c])).sum::<usize>();
-                std::array::from_fn(|c| ((sum(c) + around.len() / 2) / around.len()) as u8)
+                let sum = |c: usize| around.iter().map(|n| rgb[n * 3 + c].level()).sum::<f64>();
+                std::array::from_fn(|c| S::rounded(sum(c) / around.len() as f64))
             })
             .collect();
         for (at, colour) in ring.iter().zip(colours) {
@@ -45,15 +48,46 @@ pub fn bleed(picture: &Picture) -> Cow<'_, Picture> {
     Cow::Owned(picture.with_rgb(rgb))
 }
 
-/// The alpha channel of a picture enlarged by MATLAB's bicubic rule: 0 and 255 stay exact away from edges.
-pub fn resize_alpha(picture: &Picture, scale: usize) -> Option<Resized<'_, 1>> {
-    Some(Resized::new(picture.alpha()?, picture.width(), picture.height(), Scale::Up(scale)))
+/// An alpha channel enlarged, of which only the rows are made that are asked for.
+#[derive(Debug)]
+pub enum Alpha<'a, S, T> {
+    /// The same everywhere: so it stays, and nothing is computed.
+    Constant {
+        /// Its value.
+        value: T,
+        /// Pixels in a row.
+        width: usize,
+    },
+    /// By MATLAB's bicubic rule: what is clear and what is opaque stays exact away from edges.
+    Resized(Resized<'a, S, T, 1>),
+}
+
+impl<'a, S: Sample, T: Sample> Alpha<'a, S, T> {
+    /// The alpha channel of a picture, where it has one, for a size.
+    ///
+    /// # Panics
+    /// When the size or the picture is empty.
+    pub fn new(picture: &'a Picture<S>, width: usize, height: usize) -> Option<Self> {
+        let alpha = picture.alpha()?;
+        Some(match picture.constant_alpha() {
+            Some(value) => Self::Constant { value: T::of(value), width },
+            None => Self::Resized(Resized::to_size(alpha, picture.width(), picture.height(), width, height)),
+        })
+    }
+
+    /// Some rows of it.
+    pub fn rows(&self, rows: Range<usize>) -> Vec<T> {
+        match self {
+            Self::Constant { value, width } => vec![*value; width * rows.len()],
+            Self::Resized(resized) => resized.rows(rows),
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::resize;
+    use crate::{Scale, resize};
 
     /// A red disc; what is transparent around it hides green.
     fn disc(side: usize) -> Picture {
@@ -67,7 +101,9 @@ mod tests {
     }
 
     fn alpha(picture: &Picture, scale: usize) -> Vec<u8> {
-        resize_alpha(picture, scale).unwrap().rows(0..picture.height() * scale)
+        Alpha::new(picture, picture.width() * scale, picture.height() * scale)
+            .unwrap()
+            .rows(0..picture.height() * scale)
     }
 
     /// The most green that shows over black.
@@ -95,6 +131,9 @@ mod tests {
         let opaque = disc(16).with_alpha(Some(vec![255; 256]));
         assert!(alpha(&opaque, 3).iter().all(|a| *a == 255));
         assert_eq!(*bleed(&opaque), opaque);
+        let half = disc(16).with_alpha(Some(vec![128; 256]));
+        assert_eq!(alpha(&half, 2), vec![128; 1024]);
+        assert_eq!(Alpha::<_, u16>::new(&half, 3, 2).unwrap().rows(0..2), [128 * 257; 6]);
         let clear = disc(16).with_alpha(Some(vec![0; 256]));
         assert_eq!(*bleed(&clear), clear);
     }

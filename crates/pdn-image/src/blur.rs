@@ -1,7 +1,6 @@
 //! MATLAB's `imgaussfilt`: a Gaussian of `2 ceil(2σ) + 1` taps, edges replicated, rounded to 8 bits at the end.
 
-use crate::Picture;
-use crate::resize::rounded;
+use crate::{Picture, Sample};
 use rayon::prelude::*;
 
 /// The picture's colours blurred by a Gaussian of this standard deviation, in pixels; alpha stays.
@@ -27,7 +26,7 @@ pub fn gaussian_blur(picture: &Picture, sigma: f64) -> Picture {
         for (i, out) in out.iter_mut().enumerate() {
             let (x, c) = (i / 3, i % 3);
             let sum: f64 = taps.iter().enumerate().map(|(tap, w)| w * tall[clamped(x, tap, width) * 3 + c]).sum();
-            *out = rounded(sum);
+            *out = u8::rounded(sum);
         }
     });
     picture.with_rgb(rgb)
@@ -53,7 +52,7 @@ mod tests {
         let taps = gaussian(1.3, 3);
         assert_eq!(taps.len(), 7);
         for (i, tap) in taps.iter().enumerate() {
-            assert_eq!(blurred.rgb()[(4 * 9 + 1 + i) * 3], rounded(255.0 * tap * taps[3]));
+            assert_eq!(blurred.rgb()[(4 * 9 + 1 + i) * 3], u8::rounded(255.0 * tap * taps[3]));
         }
         assert!(blurred.plane(1).all(|v| v == 0));
         let flat = Picture::from_rgb(3, 2, vec![77; 18]);

@@ -39,6 +39,9 @@ pub enum Fault {
     /// None of the formats that are read.
     #[error("is not a picture that is read here: expected PNG, JPEG, WebP, TIFF or BMP")]
     NotAPicture,
+    /// A picture of a kind that is not read.
+    #[error("is not read here: {0}")]
+    Unsupported(String),
     /// Cut short or overwritten.
     #[error("is damaged or cut short: {0}")]
     Damaged(String),
@@ -104,11 +107,27 @@ pub enum Fault {
     /// Transparency in a format that has none.
     #[error("cannot hold transparency: JPEG has none, write .png, .tif or .webp")]
     NoAlpha,
+    /// 16 bits a sample in a format that has 8.
+    #[error("cannot hold 16 bits a sample: {format} has 8, write .png or .tif")]
+    TooDeep {
+        /// The format.
+        format: &'static str,
+    },
     /// More said of a picture than its format has a place for.
     #[error(
         "cannot hold how it was made: {found} bytes, JPEG has a place for {limit}; leave it out, or write .png, .tif or .webp"
     )]
     LongProvenance {
+        /// Bytes to write.
+        found: usize,
+        /// The most.
+        limit: usize,
+    },
+    /// More EXIF than its format has a place for.
+    #[error(
+        "cannot hold its EXIF: {found} bytes, JPEG has a place for {limit}; leave it out, or write .png, .tif or .webp"
+    )]
+    LongExif {
         /// Bytes to write.
         found: usize,
         /// The most.

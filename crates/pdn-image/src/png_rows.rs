@@ -1,6 +1,6 @@
 //! PNG, compressed as its rows come.
 
-use crate::{Fault, Header, Provenance};
+use crate::{Depth, Fault, Header, Provenance};
 use png::{BitDepth, ColorType, Compression, Encoder, Filter, Info, StreamWriter};
 use std::fmt::Display;
 use std::io::{self, Write};
@@ -10,6 +10,7 @@ use std::sync::{Arc, OnceLock};
 pub(crate) struct PngRows<W: Write + 'static> {
     stream: StreamWriter<'static, Kept<W>>,
     failed: Failed,
+    depth: Depth,
 }
 
 /// Bytes of a chunk of compressed data.
@@ -21,6 +22,7 @@ impl<W: Write + 'static> PngRows<W> {
         let failed = Failed::default();
         let mut info = Info::with_size(header.width as u32, header.height as u32);
         info.icc_profile = header.icc.clone().map(Into::into);
+        info.exif_metadata = header.exif.clone().map(Into::into);
         let begin = || {
             let mut encoder = Encoder::with_info(Kept { file, failed: failed.clone() }, info)?;
             encoder.set_color(match (header.grey, header.alpha) {
@@ -29,7 +31,10 @@ impl<W: Write + 'static> PngRows<W> {
                 (false, false) => ColorType::Rgb,
                 (false, true) => ColorType::Rgba,
             });
-            encoder.set_depth(BitDepth::Eight);
+            encoder.set_depth(match header.depth {
+                Depth::Eight => BitDepth::Eight,
+                Depth::Sixteen => BitDepth::Sixteen,
+            });
             // What `image` has for its own default.
             encoder.set_compression(Compression::Fast);
             encoder.set_filter(Filter::Adaptive);
@@ -40,11 +45,15 @@ impl<W: Write + 'static> PngRows<W> {
         };
         let stream = begin();
         failed.check(&stream)?;
-        Ok(Self { stream: stream.map_err(other)?, failed })
+        Ok(Self { stream: stream.map_err(other)?, failed, depth: header.depth })
     }
 
     pub(crate) fn write(&mut self, rows: &[u8]) -> Result<(), Fault> {
-        let written = self.stream.write_all(rows);
+        let written = match self.depth {
+            Depth::Eight => self.stream.write_all(rows),
+            // The first byte of a sample is its high one here.
+            Depth::Sixteen => self.stream.write_all(&big_endian(rows)),
+        };
         self.failed.check(&written)
     }
 
@@ -53,6 +62,11 @@ impl<W: Write + 'static> PngRows<W> {
         let ended = self.stream.finish();
         self.failed.check(&ended)
     }
+}
+
+/// Samples of 16 bits in the machine's own order, brought to the order of networks.
+fn big_endian(rows: &[u8]) -> Vec<u8> {
+    rows.as_chunks().0.iter().flat_map(|pair| u16::from_ne_bytes(*pair).to_be_bytes()).collect()
 }
 
 /// A file that takes everything and keeps its first error: the encoder ends its data when it is dropped, where an error
@@ -122,7 +136,7 @@ mod tests {
 
     #[test]
     fn a_full_disk_is_an_error_wherever_it_is_met() {
-        let header = Header { width: 5, height: 7, grey: false, alpha: false, icc: None };
+        let header = Header { width: 5, height: 7, ..Header::default() };
         let rows: Vec<u8> = (0..105).map(|i| (i * 37 % 256) as u8).collect();
         let write = |holds| {
             let disk = Disk { holds, ..Disk::default() };

@@ -54,8 +54,9 @@ impl Provenance {
     pub(crate) fn in_jpeg(&self, bytes: Vec<u8>) -> Result<Vec<u8>, img_parts::Error> {
         let mut jpeg = Jpeg::from_bytes(bytes.into())?;
         let segments = jpeg.segments_mut();
-        // JFIF's own segment is the first.
-        let at = segments.iter().take_while(|segment| segment.marker() == markers::APP0).count();
+        // JFIF's own segment is the first, then EXIF.
+        let first = |segment: &&JpegSegment| [markers::APP0, markers::APP1].contains(&segment.marker());
+        let at = segments.iter().take_while(first).count();
         let packet = [JPEG_NAME, self.packet().as_bytes()].concat();
         segments.insert(at, JpegSegment::new_with_contents(markers::APP1, packet.into()));
         Ok(jpeg.encoder().bytes().into())

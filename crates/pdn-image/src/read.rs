@@ -1,8 +1,8 @@
 //! Reading pictures: the format is told by the content, limits are checked on the header before anything is decoded.
 
-use crate::{Error, Fault, Picture, tiff_read};
+use crate::{AnyPicture, Error, Fault, Picture, Sample, exif, profile, tiff_read};
 use image::metadata::Orientation;
-use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader};
+use image::{ColorType, DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Cursor, Seek, SeekFrom};
 use std::path::Path;
@@ -24,13 +24,30 @@ impl Default for Limits {
 /// What decoders may take beside a picture's own samples.
 const DECODER_OVERHEAD: u64 = 64 << 20;
 
-/// Reads a PNG, JPEG, WebP, TIFF or BMP, turned as its EXIF orientation says, as 8 bits a sample; of a TIFF of several
-/// pictures the first.
+/// What is said of a picture of inks.
+pub(crate) const CMYK: &str = "converted from CMYK without regard to its profile: its colours are near, not exact";
+
+/// What is said of a picture that has XMP: what was true of it need not be of what is made of it.
+pub(crate) const XMP: &str = "its XMP is left out";
+pub(crate) const DAMAGED_EXIF: &str = "its EXIF is damaged, and left out";
+const NO_PROFILE: &str = "its ICC profile is damaged or for other colours than were read, and left out";
+
+/// Reads a PNG, JPEG, WebP, TIFF or BMP, turned as its EXIF orientation says, with 16 bits a sample where the file has
+/// more than 8; of a TIFF of several pictures the first.
 ///
 /// # Errors
-/// [`Error`] names the file: it is missing, a folder, empty, no picture, damaged, or beyond the limits.
+/// [`Error`] names the file: it is missing, a folder, empty, no picture, of a kind that is not read, damaged, or beyond the
+/// limits.
+pub fn read_any(path: &Path, limits: &Limits) -> Result<AnyPicture, Error> {
+    open(path).and_then(|file| decode(BufReader::new(file), limits)).map(Decoded::any).map_err(Error::at(path))
+}
+
+/// Reads a picture as [`read_any`] does, but always as 8 bits a sample.
+///
+/// # Errors
+/// As [`read_any`].
 pub fn read(path: &Path, limits: &Limits) -> Result<Picture, Error> {
-    open(path).and_then(|file| decode(BufReader::new(file), limits)).map_err(Error::at(path))
+    open(path).and_then(|file| decode(BufReader::new(file), limits)).map(Decoded::eight).map_err(Error::at(path))
 }
 
 fn open(path: &Path) -> Result<File, Fault> {
@@ -47,18 +64,92 @@ pub(crate) fn unreadable(error: io::Error) -> Fault {
     }
 }
 
+/// Reads a picture from memory, as [`read_any`] does.
+///
+/// # Errors
+/// [`Fault`] says what is wrong.
+pub fn read_any_bytes(bytes: &[u8], limits: &Limits) -> Result<AnyPicture, Fault> {
+    decode(Cursor::new(bytes), limits).map(Decoded::any)
+}
+
 /// Reads a picture from memory, as [`read`] does.
 ///
 /// # Errors
 /// [`Fault`] says what is wrong.
 pub fn read_bytes(bytes: &[u8], limits: &Limits) -> Result<Picture, Fault> {
-    decode(Cursor::new(bytes), limits)
+    decode(Cursor::new(bytes), limits).map(Decoded::eight)
 }
 
-fn decode(mut file: impl BufRead + Seek, limits: &Limits) -> Result<Picture, Fault> {
+/// A picture as it is shown, and what its file says of it.
+pub(crate) struct Decoded {
+    pub(crate) picture: DynamicImage,
+    /// Bits of the file's samples; 8 also where there are fewer.
+    pub(crate) bits: u8,
+    pub(crate) icc: Option<Vec<u8>>,
+    pub(crate) exif: Option<Vec<u8>>,
+    /// What is not as in the file.
+    pub(crate) notes: Vec<&'static str>,
+}
+
+impl Decoded {
+    /// With 16 bits a sample where there are more than 8.
+    fn any(mut self) -> AnyPicture {
+        if self.bits == 8 {
+            return self.eight().into();
+        }
+        self.notes.extend((self.bits > 16).then_some("read as 16 bits a sample, the file has more"));
+        let picture = std::mem::take(&mut self.picture);
+        let color = picture.color();
+        match color.has_alpha() {
+            false => self.built(color, (picture.width(), picture.height()), picture.into_rgb16().into_raw()).into(),
+            true => self.built(color, (picture.width(), picture.height()), picture.into_rgba16().into_raw()).into(),
+        }
+    }
+
+    fn eight(mut self) -> Picture {
+        self.notes.extend(match self.bits {
+            8 => None,
+            16 => Some("read as 8 bits a sample, the file has 16"),
+            _ => Some("read as 8 bits a sample, the file has more than 16"),
+        });
+        let picture = std::mem::take(&mut self.picture);
+        let color = picture.color();
+        match color.has_alpha() {
+            false => self.built(color, (picture.width(), picture.height()), picture.into_rgb8().into_raw()),
+            true => self.built(color, (picture.width(), picture.height()), picture.into_rgba8().into_raw()),
+        }
+    }
+
+    /// A picture of interleaved RGB or RGBA, with what is said of it.
+    fn built<S: Sample>(self, color: ColorType, (width, height): (u32, u32), samples: Vec<S>) -> Picture<S> {
+        let (width, height) = (width as usize, height as usize);
+        let mut picture = match color.has_alpha() {
+            false => Picture::new(width, height, samples),
+            true => {
+                let alpha = samples.iter().skip(3).step_by(4).copied().collect();
+                let rgb = samples.chunks_exact(4).flat_map(|p| [p[0], p[1], p[2]]).collect();
+                Picture::new(width, height, rgb).with_alpha(Some(alpha))
+            }
+        };
+        (picture.grey, picture.exif, picture.lost) = (!color.has_color(), self.exif, self.notes);
+        // WebP has no grey, and a profile that has.
+        let is_grey = || picture.rgb().chunks_exact(3).all(|p| p[0] == p[1] && p[1] == p[2]);
+        let profile_is_grey = self.icc.as_ref().is_some_and(|icc| profile::fits(icc, true));
+        picture.grey |= profile_is_grey && is_grey();
+        let fits = self.icc.as_ref().is_none_or(|icc| profile::fits(icc, picture.grey));
+        picture.lost.extend((!fits).then_some(NO_PROFILE));
+        picture.icc = self.icc.filter(|_| fits);
+        picture
+    }
+}
+
+fn decode(mut file: impl BufRead + Seek, limits: &Limits) -> Result<Decoded, Fault> {
     let begin = file.fill_buf().map_err(unreadable)?;
     if begin.is_empty() {
         return Err(Fault::Empty);
+    }
+    if is_jxl(begin) {
+        return jxl(file, limits);
     }
     let format = match image::guess_format(begin) {
         Ok(format) => format,
@@ -66,46 +157,61 @@ fn decode(mut file: impl BufRead + Seek, limits: &Limits) -> Result<Picture, Fau
         Err(_) => return Err(Fault::NotAPicture),
     };
     match format {
-        ImageFormat::Png | ImageFormat::WebP | ImageFormat::Bmp => {}
-        ImageFormat::Tiff => return tiff(file, limits),
-        ImageFormat::Jpeg if jpeg_ends(&mut file).map_err(unreadable)? => file.rewind().map_err(unreadable)?,
-        ImageFormat::Jpeg => return Err(Fault::Damaged("its end is missing".into())),
-        _ => return Err(Fault::NotAPicture),
+        ImageFormat::Png => png(file, limits),
+        ImageFormat::WebP | ImageFormat::Bmp => decoded(file, format, limits),
+        ImageFormat::Tiff => tiff_read::read(file, limits),
+        ImageFormat::Jpeg => jpeg(file, limits),
+        _ => Err(Fault::NotAPicture),
     }
-    let (decoded, icc) = decoded(file, format, limits)?;
-    Ok(picture(decoded, icc))
 }
 
-fn tiff(mut file: impl BufRead + Seek, limits: &Limits) -> Result<Picture, Fault> {
-    let found = tiff_read::read(&mut file, limits)?;
-    file.rewind().map_err(unreadable)?;
-    let mut picture = match found.picture {
-        Some(decoded) => picture(decoded, found.icc),
-        None => picture(decoded(file, ImageFormat::Tiff, limits)?.0, found.icc),
-    };
-    picture.lost.extend(found.more.then_some("the first picture is read, the file has more"));
-    Ok(picture)
-}
-
-/// A picture as it is shown, and its profile.
-fn decoded(
-    file: impl BufRead + Seek,
-    format: ImageFormat,
-    limits: &Limits,
-) -> Result<(DynamicImage, Option<Vec<u8>>), Fault> {
+fn decoded(file: impl BufRead + Seek, format: ImageFormat, limits: &Limits) -> Result<Decoded, Fault> {
     let mut reader = ImageReader::with_format(file, format);
+    reader.limits(budget(limits));
+    let mut decoder = reader.into_decoder().map_err(fault)?;
+    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+    from_decoder(decoder, orientation, limits)
+}
+
+fn budget(limits: &Limits) -> image::Limits {
     let mut budget = image::Limits::no_limits();
     // At most 32 bits for each of four channels.
     budget.max_alloc = Some(limits.pixels.saturating_mul(16).saturating_add(DECODER_OVERHEAD));
-    reader.limits(budget);
-    let mut decoder = reader.into_decoder().map_err(fault)?;
+    budget
+}
+
+fn from_decoder(mut decoder: impl ImageDecoder, orientation: Orientation, limits: &Limits) -> Result<Decoded, Fault> {
     let (width, height) = decoder.dimensions();
     check_pixels(u64::from(width), u64::from(height), limits)?;
-    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
     let icc = decoder.icc_profile().unwrap_or(None);
-    let mut decoded = DynamicImage::from_decoder(decoder).map_err(fault)?;
-    decoded.apply_orientation(orientation);
-    Ok((decoded, icc))
+    let block = decoder.exif_metadata().unwrap_or(None);
+    let exif = block.as_ref().and_then(|block| exif::of_shown(block));
+    let mut notes = Vec::new();
+    notes.extend((exif.is_none() && block.is_some()).then_some(DAMAGED_EXIF));
+    notes.extend(decoder.xmp_metadata().unwrap_or(None).map(|_| XMP));
+    let mut picture = DynamicImage::from_decoder(decoder).map_err(fault)?;
+    picture.apply_orientation(orientation);
+    let color = picture.color();
+    let bits = 8 * color.bytes_per_pixel() / color.channel_count();
+    Ok(Decoded { picture, bits, icc, exif, notes })
+}
+
+/// Whether a file begins as a JPEG XL does, bare or in its container (ISO 18181).
+fn is_jxl(begin: &[u8]) -> bool {
+    begin.starts_with(&[0xff, 0x0a]) || begin.starts_with(b"\0\0\0\x0cJXL \r\n\x87\n")
+}
+
+#[cfg(feature = "jxl")]
+fn jxl(file: impl BufRead + Seek, limits: &Limits) -> Result<Decoded, Fault> {
+    let mut decoder = jxl_oxide::integration::JxlDecoder::new(file).map_err(fault)?;
+    decoder.set_limits(budget(limits)).map_err(fault)?;
+    // It gives pictures turned as they are shown.
+    from_decoder(decoder, Orientation::NoTransforms, limits)
+}
+
+#[cfg(not(feature = "jxl"))]
+fn jxl(_: impl BufRead + Seek, _: &Limits) -> Result<Decoded, Fault> {
+    Err(Fault::Unsupported("JPEG XL, which this build leaves out: build it with the feature `jxl`".into()))
 }
 
 pub(crate) fn check_pixels(width: u64, height: u64, limits: &Limits) -> Result<(), Fault> {
@@ -115,46 +221,77 @@ pub(crate) fn check_pixels(width: u64, height: u64, limits: &Limits) -> Result<(
     }
 }
 
-/// What was decoded, in 8 bits. Large pictures are not held twice for longer than they are converted.
-fn picture(decoded: DynamicImage, icc: Option<Vec<u8>>) -> Picture {
-    let color = decoded.color();
-    let (width, height) = (decoded.width() as usize, decoded.height() as usize);
-    let mut picture = match color.has_alpha() {
-        false => Picture::from_rgb(width, height, decoded.into_rgb8().into_raw()),
-        true => {
-            let rgba = decoded.into_rgba8();
-            let alpha = rgba.pixels().map(|p| p.0[3]).collect();
-            let rgb = rgba.pixels().flat_map(|p| [p.0[0], p.0[1], p.0[2]]).collect();
-            Picture::from_rgb(width, height, rgb).with_alpha(Some(alpha))
-        }
-    };
-    picture.grey = !color.has_color();
-    picture.lost.extend(match color.bytes_per_pixel() / color.channel_count() {
-        1 => None,
-        2 => Some("read as 8 bits a sample, the file has 16"),
-        _ => Some("read as 8 bits a sample, the file has 32"),
+fn png(mut file: impl BufRead + Seek, limits: &Limits) -> Result<Decoded, Fault> {
+    let mut head = png::Decoder::new(&mut file);
+    head.set_ignore_text_chunk(true);
+    // What is wrong with it, its decoder will say.
+    let profile = head.read_info().ok().and_then(|reader| {
+        let grey = matches!(reader.info().color_type, png::ColorType::Grayscale | png::ColorType::GrayscaleAlpha);
+        profile::of_png(reader.info(), grey)
     });
-    // A profile says in bytes 16 to 20 what its numbers are; one for CMYK does not fit what was decoded.
-    let space: &[u8] = if picture.grey { b"GRAY" } else { b"RGB " };
-    picture.icc = icc.filter(|icc| icc.get(16..20) == Some(space));
-    picture
+    file.rewind().map_err(unreadable)?;
+    let mut found = decoded(file, ImageFormat::Png, limits)?;
+    found.icc = found.icc.or(profile);
+    Ok(found)
 }
 
-/// Whether a JPEG's data is followed by its end marker. The decoder fills what is missing with grey, which would be
-/// taken for a picture.
-fn jpeg_ends(file: &mut (impl BufRead + Seek)) -> io::Result<bool> {
+fn jpeg(mut file: impl BufRead + Seek, limits: &Limits) -> Result<Decoded, Fault> {
+    let frame = jpeg_frame(&mut file).map_err(unreadable)?;
+    let frame = frame.ok_or_else(|| Fault::Damaged("its end is missing".into()))?;
+    if frame.components == 4 && !frame.adobe {
+        return Err(Fault::Unsupported("a JPEG of four inks without Adobe's word on how they are stored".into()));
+    }
+    file.rewind().map_err(unreadable)?;
+    let mut found = decoded(file, ImageFormat::Jpeg, limits)?;
+    found.notes.extend((frame.components == 4).then_some(CMYK));
+    Ok(found)
+}
+
+/// What a JPEG says before its data.
+struct Frame {
+    components: u8,
+    /// Whether Adobe's marker is there: inks are then stored inverted, as the decoder takes them to be.
+    adobe: bool,
+}
+
+/// What a JPEG says before its data; nothing where the data is not followed by the end marker. The decoder fills what is
+/// missing with grey, which would be taken for a picture.
+fn jpeg_frame(file: &mut (impl BufRead + Seek)) -> io::Result<Option<Frame>> {
     file.seek(SeekFrom::Start(2))?;
+    let mut frame = Frame { components: 0, adobe: false };
     let mut segment = [0; 4];
     loop {
-        match file.read_exact(&mut segment) {
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(false),
-            read => read?,
+        if !fills(file, &mut segment)? {
+            return Ok(None);
         }
-        let [0xff, marker, high, low] = segment else { return Ok(false) };
-        file.seek_relative(i64::from(u16::from_be_bytes([high, low])) - 2)?;
+        let [0xff, marker, high, low] = segment else { return Ok(None) };
+        let mut left = i64::from(u16::from_be_bytes([high, low])) - 2;
+        let mut begin = [0; 6];
+        if left >= 6 {
+            if !fills(file, &mut begin)? {
+                return Ok(None);
+            }
+            left -= 6;
+        }
+        match marker {
+            0xee => frame.adobe |= begin.starts_with(b"Adobe"),
+            0xc4 | 0xc8 | 0xcc => {}
+            // Precision, height and width come before the number of components.
+            0xc0..=0xcf => frame.components = begin[5],
+            _ => {}
+        }
+        file.seek_relative(left)?;
         if marker == 0xda {
-            return ends(file);
+            return Ok(ends(file)?.then_some(frame));
         }
+    }
+}
+
+/// Whether as many bytes follow.
+fn fills(file: &mut impl BufRead, bytes: &mut [u8]) -> io::Result<bool> {
+    match file.read_exact(bytes) {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
+        read => read.map(|()| true),
     }
 }
 
@@ -179,7 +316,7 @@ fn fault(error: ImageError) -> Fault {
         ImageError::IoError(error) if error.raw_os_error().is_some() => unreadable(error),
         ImageError::IoError(error) if error.kind() != io::ErrorKind::UnexpectedEof => Fault::Damaged(error.to_string()),
         ImageError::IoError(_) => Fault::Damaged("its end is missing".into()),
-        ImageError::Unsupported(error) => Fault::Damaged(format!("not supported: {error}")),
+        ImageError::Unsupported(error) => Fault::Unsupported(error.to_string().replace('\n', " ")),
         other => Fault::Damaged(other.to_string().replace('\n', " ")),
     }
 }

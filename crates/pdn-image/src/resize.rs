@@ -6,8 +6,9 @@
 //! one. Where the same name is used for other rules: BasicSR mirrors the edge and rounds nothing; OpenCV's kernel has
 //! a = -0.75 and no antialiasing; PIL rounds its weights.
 
-use crate::Picture;
+use crate::{Picture, Sample};
 use rayon::prelude::*;
+use std::marker::PhantomData;
 use std::ops::Range;
 
 /// By what whole factor a picture is resized.
@@ -37,7 +38,7 @@ impl Scale {
 }
 
 /// The picture resized; alpha, where there is any, by the same rule.
-pub fn resize(picture: &Picture, scale: Scale) -> Picture {
+pub fn resize<S: Sample>(picture: &Picture<S>, scale: Scale) -> Picture<S> {
     resize_sides(picture, [picture.width(), picture.height()].map(|length| Side::scaled(length, scale)))
 }
 
@@ -45,15 +46,14 @@ pub fn resize(picture: &Picture, scale: Scale) -> Picture {
 ///
 /// # Panics
 /// When the width, the height or the picture is empty.
-pub fn resize_to(picture: &Picture, width: usize, height: usize) -> Picture {
+pub fn resize_to<S: Sample>(picture: &Picture<S>, width: usize, height: usize) -> Picture<S> {
     assert!(width * height * picture.width() * picture.height() > 0, "an empty picture");
-    let side = |from: usize, to: usize| Side { from, to, factor: to as f64 / from as f64 };
-    resize_sides(picture, [side(picture.width(), width), side(picture.height(), height)])
+    resize_sides(picture, [Side::of_lengths(picture.width(), width), Side::of_lengths(picture.height(), height)])
 }
 
 /// How one side is resized.
 #[derive(Clone, Copy, Debug)]
-struct Side {
+pub(crate) struct Side {
     from: usize,
     to: usize,
     factor: f64,
@@ -62,6 +62,15 @@ struct Side {
 impl Side {
     fn scaled(length: usize, scale: Scale) -> Self {
         Self { from: length, to: scale.of(length), factor: scale.factor() }
+    }
+
+    pub(crate) fn of_lengths(from: usize, to: usize) -> Self {
+        Self { from, to, factor: to as f64 / from as f64 }
+    }
+
+    /// What makes each sample of this side, resized.
+    pub(crate) fn all(self) -> Vec<Taps> {
+        (0..self.to).map(|out| self.taps(out)).collect()
     }
 
     /// What makes sample `out` of this side, resized.
@@ -81,65 +90,78 @@ impl Side {
     }
 }
 
-fn resize_sides(picture: &Picture, [width, height]: [Side; 2]) -> Picture {
-    let rgb = Resized::<3>::of_sides(picture.rgb(), width, height).rows(0..height.to);
-    let alpha = picture.alpha().map(|alpha| Resized::<1>::of_sides(alpha, width, height).rows(0..height.to));
-    let mut resized = Picture::from_rgb(width.to, height.to, rgb).with_alpha(alpha);
+fn resize_sides<S: Sample>(picture: &Picture<S>, [width, height]: [Side; 2]) -> Picture<S> {
+    let rgb = Resized::<S, S, 3>::of_sides(picture.rgb(), width, height).rows(0..height.to);
+    let alpha = picture.alpha().map(|alpha| Resized::<S, S, 1>::of_sides(alpha, width, height).rows(0..height.to));
+    let mut resized = Picture::new(width.to, height.to, rgb).with_alpha(alpha);
     (resized.grey, resized.icc, resized.lost) = (picture.grey, picture.icc.clone(), picture.lost.clone());
+    resized.exif = picture.exif.clone();
     resized
 }
 
-/// Interleaved samples of `N` channels, resized as [`resize`] does, of which only the rows are made that are asked for.
+/// Interleaved samples of `N` channels and of type `S`, resized as [`resize`] does to samples of type `T`, of which only the
+/// rows are made that are asked for.
 #[derive(Debug)]
-pub struct Resized<'a, const N: usize> {
-    data: &'a [u8],
+pub struct Resized<'a, S, T, const N: usize> {
+    data: &'a [S],
     /// Samples in a row of `data`.
     stride: usize,
     columns: Vec<Taps>,
     height: Side,
+    to: PhantomData<T>,
 }
 
 /// The samples that make one of a resized side, with their weights.
-type Taps = Vec<(usize, f64)>;
+pub(crate) type Taps = Vec<(usize, f64)>;
 
-impl<'a, const N: usize> Resized<'a, N> {
+impl<'a, S: Sample, T: Sample, const N: usize> Resized<'a, S, T, N> {
     /// Samples of a width and height, row by row, resized.
     ///
     /// # Panics
     /// When there are not `width * height * N` of them.
-    pub fn new(data: &'a [u8], width: usize, height: usize, scale: Scale) -> Self {
+    pub fn new(data: &'a [S], width: usize, height: usize, scale: Scale) -> Self {
         Self::of_sides(data, Side::scaled(width, scale), Side::scaled(height, scale))
     }
 
-    fn of_sides(data: &'a [u8], width: Side, height: Side) -> Self {
+    /// Samples of a width and height, row by row, squeezed or stretched to another width and height.
+    ///
+    /// # Panics
+    /// When there are not `width * height * N` of them.
+    pub fn to_size(data: &'a [S], width: usize, height: usize, to_width: usize, to_height: usize) -> Self {
+        Self::of_sides(data, Side::of_lengths(width, to_width), Side::of_lengths(height, to_height))
+    }
+
+    fn of_sides(data: &'a [S], width: Side, height: Side) -> Self {
         assert_eq!(data.len(), width.from * height.from * N, "{N} channels of {}x{}", width.from, height.from);
-        Self { data, stride: width.from * N, columns: (0..width.to).map(|x| width.taps(x)).collect(), height }
+        Self { data, stride: width.from * N, columns: width.all(), height, to: PhantomData }
     }
 
     /// Some rows of the result.
-    pub fn rows(&self, rows: Range<usize>) -> Vec<u8> {
+    pub fn rows(&self, rows: Range<usize>) -> Vec<T> {
         let width = self.columns.len() * N;
-        let mut out = vec![0; rows.len() * width];
+        let mut out = vec![T::default(); rows.len() * width];
         if !self.data.is_empty() {
             out.par_chunks_mut(width).zip(rows).for_each(|(out, y)| self.row(y, out));
         }
         out
     }
 
-    fn row(&self, y: usize, out: &mut [u8]) {
+    fn row(&self, y: usize, out: &mut [T]) {
         let mut sums = vec![0.0; self.stride];
         for (row, weight) in self.height.taps(y) {
             let source = &self.data[row * self.stride..][..self.stride];
-            sums.iter_mut().zip(source).for_each(|(s, v)| *s += weight * f64::from(*v));
+            sums.iter_mut().zip(source).for_each(|(s, v)| *s += weight * v.level());
         }
-        let tall: Vec<u8> = sums.into_iter().map(rounded).collect();
+        // A level of one type in the other: 1, 257 or 1/257.
+        let unit = T::MAX.level() / S::MAX.level();
+        let tall: Vec<T> = sums.into_iter().map(|sum| T::rounded(sum * unit)).collect();
         for (pixel, taps) in out.chunks_exact_mut(N).zip(&self.columns) {
             let mut sums = [0.0; N];
             for (column, weight) in taps {
                 let source = &tall[column * N..][..N];
-                sums.iter_mut().zip(source).for_each(|(s, v)| *s += weight * f64::from(*v));
+                sums.iter_mut().zip(source).for_each(|(s, v)| *s += weight * v.level());
             }
-            pixel.iter_mut().zip(sums).for_each(|(out, sum)| *out = rounded(sum));
+            pixel.iter_mut().zip(sums).for_each(|(out, sum)| *out = T::rounded(sum));
         }
     }
 }
@@ -152,11 +174,6 @@ fn cubic(x: f64) -> f64 {
         _ if x <= 2.0 => ((-0.5 * x + 2.5) * x - 4.0) * x + 2.0,
         _ => 0.0,
     }
-}
-
-/// Rounded half up and clipped to 8 bits.
-pub(crate) fn rounded(v: f64) -> u8 {
-    (v + 0.5).floor().clamp(0.0, 255.0) as u8
 }
 
 #[cfg(test)]

@@ -4,13 +4,13 @@ use crate::aside::Aside;
 use crate::png_rows::PngRows;
 use crate::whole::Whole;
 use crate::write::{Format, WriteOptions};
-use crate::{Error, Fault, tiff_head};
+use crate::{Depth, Error, Fault, exif, tiff_head};
 use std::fs::File;
 use std::ops::Range;
 use std::path::Path;
 
 /// What is said of a picture before its rows.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Header {
     /// Pixels in a row.
     pub width: usize,
@@ -18,10 +18,14 @@ pub struct Header {
     pub height: usize,
     /// Whether a pixel is one sample of grey, and not red, green and blue.
     pub grey: bool,
-    /// Whether alpha follows as the last sample of each pixel: 0 is transparent, 255 opaque.
+    /// Whether alpha follows as the last sample of each pixel: 0 is transparent, the largest opaque.
     pub alpha: bool,
+    /// Bits of a sample.
+    pub depth: Depth,
     /// The ICC profile that the numbers are in.
     pub icc: Option<Vec<u8>>,
+    /// EXIF, as [`Picture::exif`](crate::Picture::exif) has it; its size is made to agree.
+    pub exif: Option<Vec<u8>>,
 }
 
 /// Rows of about this many bytes are a band.
@@ -36,7 +40,7 @@ impl Header {
 
     /// Bytes of a row.
     pub fn row_bytes(&self) -> usize {
-        self.width * self.samples()
+        self.width * self.samples() * self.depth.bytes()
     }
 
     /// Cuts rows into bands of about a mebibyte, from the first on.
@@ -50,7 +54,7 @@ impl Header {
 /// Writes a picture whose rows come one after the other, from the top, into the format that its file's name ends in.
 ///
 /// A PNG is compressed and a TIFF laid down as the rows come, which takes a few rows of memory. The encoders of JPEG and
-/// WebP want the whole: its 8-bit samples are gathered, and encoded by [`Self::finish`].
+/// WebP want the whole: its samples are gathered, and encoded by [`Self::finish`].
 ///
 /// The file is written aside, and renamed into its place when it is finished; a writer that is dropped before leaves
 /// nothing behind.
@@ -59,7 +63,7 @@ impl Header {
 /// use pdn_image::{Header, RowWriter, WriteOptions};
 ///
 /// let path = std::env::temp_dir().join("ramp.png");
-/// let header = Header { width: 256, height: 64, grey: true, alpha: false, icc: None };
+/// let header = Header { width: 256, height: 64, grey: true, ..Header::default() };
 /// let mut writer = RowWriter::create(&path, &header, &WriteOptions::default())?;
 /// for _ in 0..64 {
 ///     writer.write_rows(&std::array::from_fn::<u8, 256, _>(|x| x as u8))?;
@@ -87,14 +91,20 @@ impl RowWriter {
     /// Begins a picture.
     ///
     /// # Errors
-    /// [`Error`] names the file: its format is not known, cannot hold the size or the provenance, its folder does not exist
+    /// [`Error`] names the file: its format is not known, cannot hold the size, the depth or the provenance, its folder does not exist
     /// or cannot be written in, or what comes before the rows cannot be written.
     pub fn create(path: &Path, header: &Header, options: &WriteOptions) -> Result<Self, Error> {
         let format = Format::from_path(path)?;
         let provenance = options.provenance.as_ref();
         let create = || {
             format.check_size(header.width, header.height)?;
+            format.check_depth(header.depth)?;
             provenance.map_or(Ok(()), |provenance| provenance.check(format))?;
+            if let Some(block) = header.exif.as_ref().filter(|_| format == Format::Jpeg) {
+                exif::check_jpeg(block)?;
+            }
+            let exif = header.exif.as_ref().map(|block| exif::sized(block, header));
+            let header = &Header { exif, ..header.clone() };
             let mut aside = Aside::new(path)?;
             let body = match format {
                 Format::Png => Body::Png(Box::new(PngRows::begin(aside.handle()?, header, provenance)?)),
@@ -109,7 +119,8 @@ impl RowWriter {
         create().map_err(Error::at(path))
     }
 
-    /// Writes the next rows: any number of whole ones, interleaved, of as many samples as the header says.
+    /// Writes the next rows: any number of whole ones, interleaved, of as many samples as the header says, those of 16 bits in
+    /// the machine's own order of bytes.
     ///
     /// # Errors
     /// [`Error`] names the file: these are no whole rows or too many, JPEG is given transparency, or writing fails.

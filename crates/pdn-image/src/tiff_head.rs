@@ -1,6 +1,7 @@
 //! TIFF (revision 6.0), its rows laid down as they come: they are not compressed, so that the place of each is known
 //! beforehand, and all that is not a row stands before them. Beyond 4 GiB it is a BigTIFF.
 
+use crate::exif::{self, Field};
 use crate::{Fault, Header, Provenance};
 use std::io::{Cursor, Error};
 use tiff::encoder::{DirectoryEncoder, Rational, TiffEncoder, TiffKind, TiffKindBig, TiffKindStandard};
@@ -8,7 +9,7 @@ use tiff::tags::{CompressionMethod, ExtraSamples, PhotometricInterpretation, Res
 use tiff::{Directory, TiffResult};
 
 /// The tag of an XMP packet (XMP specification, part 3).
-const XMP: Tag = Tag::Unknown(700);
+pub(crate) const XMP: Tag = Tag::Unknown(700);
 
 /// Bytes of a strip: whole rows, at least one.
 const STRIP: usize = 256 << 10;
@@ -19,7 +20,8 @@ const HEAD: u64 = 16 << 20;
 /// The bytes before the rows of a picture, whose size was checked.
 pub(crate) fn head(header: &Header, provenance: Option<&Provenance>) -> Result<Vec<u8>, Fault> {
     let packet = provenance.map(Provenance::packet);
-    let lengths = [header.icc.as_ref().map_or(0, Vec::len), packet.as_ref().map_or(0, String::len)];
+    let optional = |bytes: &Option<Vec<u8>>| bytes.as_ref().map_or(0, Vec::len);
+    let lengths = [optional(&header.icc), optional(&header.exif), packet.as_ref().map_or(0, String::len)];
     let total = lengths.into_iter().map(|n| n as u64).sum::<u64>() + header.row_bytes() as u64 * header.height as u64;
     let head = match total + HEAD <= u64::from(u32::MAX) {
         true => placed::<TiffKindStandard>(header, packet.as_deref()),
@@ -38,11 +40,20 @@ fn placed<K: TiffKind>(header: &Header, packet: Option<&str>) -> TiffResult<Vec<
 fn written<K: TiffKind>(header: &Header, packet: Option<&str>, rows: usize) -> TiffResult<Vec<u8>> {
     let mut bytes = Cursor::new(Vec::new());
     let mut encoder = TiffEncoder::<_, K>::new_generic(&mut bytes)?;
+    let [taken, exif, gps] = header.exif.as_deref().and_then(exif::fields).unwrap_or_default();
+    let mut links = Vec::new();
+    for (tag, fields) in [(Tag::ExifDirectory, exif), (Tag::GpsDirectory, gps)] {
+        if !fields.is_empty() {
+            let mut directory = encoder.extra_directory()?;
+            fields.iter().try_for_each(|field| put_field(&mut directory, field))?;
+            links.push((tag, directory.finish_with_offsets()?.offset));
+        }
+    }
     let mut directory = encoder.image_directory()?;
     let colours = if header.grey { PhotometricInterpretation::BlackIsZero } else { PhotometricInterpretation::RGB };
     directory.write_tag(Tag::ImageWidth, header.width as u32)?;
     directory.write_tag(Tag::ImageLength, header.height as u32)?;
-    directory.write_tag(Tag::BitsPerSample, &vec![8_u16; header.samples()][..])?;
+    directory.write_tag(Tag::BitsPerSample, &vec![header.depth.bits() as u16; header.samples()][..])?;
     directory.write_tag(Tag::Compression, CompressionMethod::None)?;
     directory.write_tag(Tag::PhotometricInterpretation, colours)?;
     directory.write_tag(Tag::SamplesPerPixel, header.samples() as u16)?;
@@ -59,6 +70,10 @@ fn written<K: TiffKind>(header: &Header, packet: Option<&str>, rows: usize) -> T
     if let Some(packet) = packet {
         put_bytes(&mut directory, XMP, Type::BYTE, packet.as_bytes())?;
     }
+    taken.iter().try_for_each(|field| put_field(&mut directory, field))?;
+    for (tag, place) in links {
+        directory.write_tag(tag, place)?;
+    }
     let tall = (STRIP / header.row_bytes()).clamp(1, header.height);
     let starts = (0..header.height).step_by(tall);
     let offsets = starts.clone().map(|y| K::convert_offset((rows + y * header.row_bytes()) as u64));
@@ -68,6 +83,17 @@ fn written<K: TiffKind>(header: &Header, packet: Option<&str>, rows: usize) -> T
     directory.write_tag(Tag::StripByteCounts, K::convert_slice(&lengths.collect::<TiffResult<Vec<_>>>()?))?;
     directory.finish()?;
     Ok(bytes.into_inner())
+}
+
+/// Writes a field of EXIF; one of a type that is not known to TIFF is left out.
+fn put_field<K: TiffKind>(
+    directory: &mut DirectoryEncoder<'_, &mut Cursor<Vec<u8>>, K>,
+    field: &Field,
+) -> TiffResult<()> {
+    match Type::from_u16(field.kind) {
+        Some(kind) => put_bytes(directory, Tag::from_u16_exhaustive(field.tag), kind, &field.bytes),
+        None => Ok(()),
+    }
 }
 
 /// Writes a tag of bytes, and one more where they are odd, as what follows begins at an even byte.
@@ -100,7 +126,7 @@ mod tests {
             (40_000, 35_000, false, false, false),
             (40_000, 40_000, false, false, true),
         ] {
-            let header = Header { width, height, grey, alpha, icc: Some(vec![7; 131]) };
+            let header = Header { width, height, grey, alpha, icc: Some(vec![7; 131]), ..Header::default() };
             let provenance = Provenance { software: "pdn".into(), facts: vec![] };
             let head = head(&header, Some(&provenance)).unwrap();
             assert_eq!(head[2], if big { 43 } else { 42 }, "{width}x{height}");

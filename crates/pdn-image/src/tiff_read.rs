@@ -1,66 +1,262 @@
-//! What `image` does not read of a TIFF: grey with alpha, profiles larger than their picture, and whether more follow.
+//! TIFF (revision 6.0), as its decoder gives it: packed bits, planes, floats, inks and premultiplied alpha become samples of
+//! 8 or 16 bits, pixel by pixel.
 
-use crate::read::{check_pixels, unreadable};
-use crate::{Fault, Limits};
+use crate::exif::{self, Field, TAKEN};
+use crate::read::{Decoded, XMP, check_pixels, unreadable};
+use crate::{Fault, Limits, Sample};
 use image::metadata::Orientation;
-use image::{DynamicImage, GrayAlphaImage};
+use image::{DynamicImage, ImageBuffer, Pixel};
 use std::io::{Read, Seek};
 use tiff::decoder::{Decoder, DecodingResult};
-use tiff::tags::{ExtraSamples, PlanarConfiguration, Tag};
-use tiff::{ColorType, TiffError, TiffResult};
+use tiff::tags::{ByteOrder, ExtraSamples, PhotometricInterpretation, Tag, ValueBuffer};
+use tiff::{ColorType, TiffError};
 
-/// A TIFF's first picture, less what `image` reads.
-pub(crate) struct Found {
-    /// The picture, where it is of grey with alpha.
-    pub(crate) picture: Option<DynamicImage>,
-    pub(crate) icc: Option<Vec<u8>>,
-    /// Whether more pictures follow.
-    pub(crate) more: bool,
-}
-
-/// Whether a file begins as a TIFF of 64 bits does, which `image` reads and does not recognise.
+/// Whether a file begins as a TIFF of 64 bits does.
 pub(crate) fn is_big(begin: &[u8]) -> bool {
     begin.starts_with(b"II\x2b\0") || begin.starts_with(b"MM\0\x2b")
 }
 
-pub(crate) fn read(file: impl Read + Seek, limits: &Limits) -> Result<Found, Fault> {
+/// The first picture of a file.
+pub(crate) fn read(file: impl Read + Seek, limits: &Limits) -> Result<Decoded, Fault> {
     let mut decoder = Decoder::new(file).map_err(fault)?;
     let (width, height) = decoder.dimensions().map_err(fault)?;
     check_pixels(u64::from(width), u64::from(height), limits)?;
+    let layout = Layout::of(&mut decoder)?;
+    let mut notes = Vec::new();
+    notes.extend(decoder.more_images().then_some("the first picture is read, the file has more"));
+    notes.extend((layout.colours == Colours::Cmyk).then_some(crate::read::CMYK));
     let icc = decoder.get_tag_u8_vec(Tag::IccProfile).ok();
-    let more = decoder.more_images();
-    let picture = match is_grey_alpha(&mut decoder).map_err(fault)? {
-        true => Some(grey_alpha(decoder, width, height).map_err(fault)?),
-        false => None,
-    };
-    Ok(Found { picture, icc, more })
-}
-
-/// Whether it is of grey with alpha, of 8 bits a sample and pixel by pixel.
-fn is_grey_alpha<R: Read + Seek>(decoder: &mut Decoder<R>) -> TiffResult<bool> {
-    let extra = decoder.find_tag_unsigned_vec::<u16>(Tag::ExtraSamples)?.unwrap_or_default();
-    let planes = decoder.find_tag_unsigned::<u16>(Tag::PlanarConfiguration)?;
-    Ok(decoder.colortype()? == ColorType::Multiband { bit_depth: 8, num_samples: 2 }
-        && extra == [ExtraSamples::UnassociatedAlpha.to_u16()]
-        && planes.is_none_or(|planes| planes == PlanarConfiguration::Chunky.to_u16()))
-}
-
-fn grey_alpha<R: Read + Seek>(decoder: Decoder<R>, width: u32, height: u32) -> TiffResult<DynamicImage> {
+    notes.extend(decoder.find_tag(crate::tiff_head::XMP).ok().flatten().map(|_| XMP));
+    let exif = exif(&mut decoder);
+    notes.extend(exif.is_none().then_some(crate::read::DAMAGED_EXIF));
+    let exif = exif.flatten();
+    let orientation = decoder.find_tag_unsigned::<u8>(Tag::Orientation).unwrap_or(None);
     // The size was checked.
     let mut decoder = decoder.with_limits(tiff::decoder::Limits::unlimited());
-    let DecodingResult::U8(samples) = decoder.read_image()? else { return Err(TiffError::IntSizeError) };
-    let picture = GrayAlphaImage::from_raw(width, height, samples).ok_or(TiffError::IntSizeError)?;
-    let mut picture = DynamicImage::from(picture);
-    let orientation =
-        decoder.find_tag_unsigned::<u8>(Tag::Orientation).unwrap_or(None).and_then(Orientation::from_exif);
+    let mut samples = DecodingResult::U8(Vec::new());
+    let planes = decoder.read_image_to_buffer(&mut samples).map_err(fault)?.planes;
+    let (mut picture, bits) = layout.picture(samples, planes > 1, width, height)?;
+    let orientation = orientation.and_then(Orientation::from_exif);
     picture.apply_orientation(orientation.unwrap_or(Orientation::NoTransforms));
-    Ok(picture)
+    Ok(Decoded { picture, bits, icc, exif, notes })
+}
+
+/// What is said of how a picture was taken, as a block; nothing where it cannot be followed.
+fn exif<R: Read + Seek>(decoder: &mut Decoder<R>) -> Option<Option<Vec<u8>>> {
+    let order = if cfg!(target_endian = "little") { ByteOrder::LittleEndian } else { ByteOrder::BigEndian };
+    let field = |tag: Tag, value: &mut ValueBuffer| {
+        value.set_byte_order(order);
+        let count = usize::try_from(value.count()).ok()?;
+        let kind = value.data_type().to_u16();
+        Some(Field { tag: tag.to_u16(), kind, count, bytes: value.as_bytes().to_vec() })
+    };
+    let mut taken = Vec::new();
+    for tag in TAKEN.map(Tag::from_u16_exhaustive) {
+        let mut value = ValueBuffer::empty(tiff::tags::Type::BYTE);
+        if decoder.image_ifd().find_tag_buf(tag, &mut value).ok()?.is_some() {
+            taken.push(field(tag, &mut value)?);
+        }
+    }
+    let mut linked = [Vec::new(), Vec::new()];
+    for (link, fields) in [Tag::ExifDirectory, Tag::GpsDirectory].into_iter().zip(&mut linked) {
+        let Some(place) = decoder.find_tag(link).ok()? else { continue };
+        let directory = decoder.read_directory(place.into_ifd_pointer().ok()?).ok()?;
+        for (tag, _) in directory.iter().filter(|(tag, _)| exif::is_movable(tag.to_u16())) {
+            let mut value = ValueBuffer::empty(tiff::tags::Type::BYTE);
+            decoder.read_directory_tags(&directory).find_tag_buf(tag, &mut value).ok()?;
+            fields.push(field(tag, &mut value)?);
+        }
+    }
+    let [exif, gps] = linked;
+    Some(exif::block([taken, exif, gps]))
+}
+
+/// What a pixel's first samples are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Colours {
+    Grey,
+    Rgb,
+    Cmyk,
+}
+
+/// What a pixel is made of.
+#[derive(Clone, Copy, Debug)]
+struct Layout {
+    colours: Colours,
+    /// Samples of a pixel, those that nobody knows among them.
+    samples: usize,
+    /// Whether alpha follows the colours, and they are multiplied by it.
+    alpha: Option<bool>,
+    /// Bits of a sample.
+    bits: u8,
+    /// Whether 0 is white, which the decoder undoes where a pixel is one sample only.
+    inverted: bool,
+}
+
+impl Layout {
+    fn of<R: Read + Seek>(decoder: &mut Decoder<R>) -> Result<Self, Fault> {
+        let color = decoder.colortype().map_err(fault)?;
+        let samples: usize = decoder.find_tag_unsigned(Tag::SamplesPerPixel).map_err(fault)?.unwrap_or(1);
+        let extra: Vec<u16> = decoder.find_tag_unsigned_vec(Tag::ExtraSamples).map_err(fault)?.unwrap_or_default();
+        let meaning: Option<u16> = decoder.find_tag_unsigned(Tag::PhotometricInterpretation).map_err(fault)?;
+        let (colours, bits) = match color {
+            ColorType::Gray(bits) | ColorType::GrayA(bits) => (Colours::Grey, bits),
+            ColorType::Multiband { bit_depth, .. } => (Colours::Grey, bit_depth),
+            ColorType::RGB(bits) | ColorType::RGBA(bits) => (Colours::Rgb, bits),
+            ColorType::CMYK(bits) | ColorType::CMYKA(bits) => (Colours::Cmyk, bits),
+            other => return Err(unsupported(format_args!("{other:?}"))),
+        };
+        // Old writers name no alpha where there is one.
+        let alpha = match extra.first().copied().and_then(ExtraSamples::from_u16) {
+            Some(ExtraSamples::AssociatedAlpha) => Some(true),
+            Some(ExtraSamples::UnassociatedAlpha) => Some(false),
+            None if matches!(color, ColorType::RGBA(_)) => Some(false),
+            _ => None,
+        };
+        let alpha = alpha.filter(|_| samples > colours.count());
+        let inverted = samples > 1 && meaning == Some(PhotometricInterpretation::WhiteIsZero.to_u16());
+        match samples >= colours.count() {
+            true => Ok(Self { colours, samples, alpha, bits, inverted }),
+            false => Err(unsupported(format_args!("{samples} samples of {color:?}"))),
+        }
+    }
+
+    /// What was decoded as a picture, and how many bits the file's samples have.
+    fn picture(
+        self,
+        decoded: DecodingResult,
+        planar: bool,
+        width: u32,
+        height: u32,
+    ) -> Result<(DynamicImage, u8), Fault> {
+        let whole = |v: f64| u16::rounded(v.clamp(0.0, 1.0) * 65_535.0);
+        let deep = match decoded {
+            DecodingResult::U8(samples) => {
+                let samples = if self.bits < 8 { self.unpacked(&samples, width) } else { samples };
+                let picture = Shown { layout: self, planar, width, height }.eight(samples)?;
+                return Ok((picture, 8));
+            }
+            DecodingResult::U16(samples) => samples,
+            DecodingResult::U32(samples) => samples.into_iter().map(|v| (v >> 16) as u16).collect(),
+            // Not a number becomes 0.
+            DecodingResult::F16(samples) => samples.into_iter().map(|v| whole(v.to_f64())).collect(),
+            DecodingResult::F32(samples) => samples.into_iter().map(|v| whole(f64::from(v))).collect(),
+            DecodingResult::F64(samples) => samples.into_iter().map(whole).collect(),
+            _ => return Err(unsupported("samples with a sign")),
+        };
+        Ok((Shown { layout: self, planar, width, height }.sixteen(deep)?, self.bits))
+    }
+
+    /// Samples of fewer than 8 bits, of which rows begin with a byte, brought to the range of 8.
+    fn unpacked(self, bytes: &[u8], width: u32) -> Vec<u8> {
+        let (bits, row) = (usize::from(self.bits), width as usize * self.samples);
+        let most = (1_u16 << bits) - 1;
+        let sample = |line: &[u8], i: usize| {
+            let at = i * bits;
+            let pair = u16::from_be_bytes([line[at / 8], line.get(at / 8 + 1).copied().unwrap_or(0)]);
+            ((pair >> (16 - bits - at % 8)) & most) * 255 / most
+        };
+        let lines = bytes.chunks_exact((row * bits).div_ceil(8).max(1));
+        lines.flat_map(|line| (0..row).map(move |i| sample(line, i) as u8)).collect()
+    }
+}
+
+/// A picture's extent and what its samples are.
+struct Shown {
+    layout: Layout,
+    planar: bool,
+    width: u32,
+    height: u32,
+}
+
+impl Shown {
+    fn eight(&self, samples: Vec<u8>) -> Result<DynamicImage, Fault> {
+        let samples = self.pixels(samples);
+        match (self.layout.colours == Colours::Grey, self.layout.alpha.is_some()) {
+            (true, false) => self.buffer(samples).map(DynamicImage::ImageLuma8),
+            (true, true) => self.buffer(samples).map(DynamicImage::ImageLumaA8),
+            (false, false) => self.buffer(samples).map(DynamicImage::ImageRgb8),
+            (false, true) => self.buffer(samples).map(DynamicImage::ImageRgba8),
+        }
+    }
+
+    fn sixteen(&self, samples: Vec<u16>) -> Result<DynamicImage, Fault> {
+        let samples = self.pixels(samples);
+        match (self.layout.colours == Colours::Grey, self.layout.alpha.is_some()) {
+            (true, false) => self.buffer(samples).map(DynamicImage::ImageLuma16),
+            (true, true) => self.buffer(samples).map(DynamicImage::ImageLumaA16),
+            (false, false) => self.buffer(samples).map(DynamicImage::ImageRgb16),
+            (false, true) => self.buffer(samples).map(DynamicImage::ImageRgba16),
+        }
+    }
+
+    fn buffer<P: Pixel>(&self, samples: Vec<P::Subpixel>) -> Result<ImageBuffer<P, Vec<P::Subpixel>>, Fault> {
+        let buffer = ImageBuffer::from_raw(self.width, self.height, samples);
+        buffer.ok_or_else(|| Fault::Damaged("its end is missing".into()))
+    }
+
+    /// Grey or RGB and alpha, pixel by pixel, not multiplied.
+    fn pixels<S: Sample>(&self, samples: Vec<S>) -> Vec<S> {
+        let Layout { colours, samples: count, alpha, inverted, .. } = self.layout;
+        if !self.planar && !inverted && colours != Colours::Cmyk && alpha != Some(true) {
+            let shown = colours.count() + usize::from(alpha.is_some());
+            return match shown == count {
+                true => samples,
+                false => samples.chunks_exact(count).flat_map(|pixel| &pixel[..shown]).copied().collect(),
+            };
+        }
+        let pixels = samples.len() / count;
+        let at = |i: usize, c: usize| if self.planar { samples[c * pixels + i] } else { samples[i * count + c] };
+        let mut out = Vec::with_capacity(pixels * 4);
+        for i in 0..pixels {
+            let opacity = alpha.map(|_| at(i, colours.count()));
+            let divisor = opacity.filter(|_| alpha == Some(true));
+            out.extend(colours.shown(|c| at(i, c), inverted).into_iter().flatten().map(|v| divided(v, divisor)));
+            out.extend(opacity);
+        }
+        out
+    }
+}
+
+impl Colours {
+    fn count(self) -> usize {
+        match self {
+            Self::Grey => 1,
+            Self::Rgb => 3,
+            Self::Cmyk => 4,
+        }
+    }
+
+    /// A pixel's colour, whose samples are asked for. Inks are what they leave of the light: there is no profile here.
+    fn shown<S: Sample>(self, sample: impl Fn(usize) -> S, inverted: bool) -> [Option<S>; 3] {
+        let most = S::MAX.level();
+        let number = |c: usize| sample(c).level();
+        match self {
+            Self::Grey if inverted => [Some(S::rounded(most - number(0))), None, None],
+            Self::Grey => [Some(sample(0)), None, None],
+            Self::Rgb => [0, 1, 2].map(|c| Some(sample(c))),
+            Self::Cmyk => [0, 1, 2].map(|c| Some(S::rounded((most - number(c)) * (most - number(3)) / most))),
+        }
+    }
+}
+
+/// A colour that was multiplied by its alpha, as it was before.
+fn divided<S: Sample>(colour: S, alpha: Option<S>) -> S {
+    match alpha {
+        Some(alpha) if alpha != S::default() => S::rounded(colour.level() * S::MAX.level() / alpha.level()),
+        _ => colour,
+    }
+}
+
+fn unsupported(what: impl std::fmt::Display) -> Fault {
+    Fault::Unsupported(format!("a TIFF of {what}"))
 }
 
 fn fault(error: TiffError) -> Fault {
     match error {
         TiffError::IoError(error) if error.raw_os_error().is_some() => unreadable(error),
         TiffError::IoError(_) => Fault::Damaged("its end is missing".into()),
+        TiffError::UnsupportedError(what) => unsupported(what.to_string().replace('\n', " ")),
         other => Fault::Damaged(other.to_string().replace('\n', " ")),
     }
 }

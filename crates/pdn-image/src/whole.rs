@@ -55,6 +55,9 @@ impl Whole {
         if let Some(icc) = &self.header.icc {
             encoder.set_icc_profile(icc.clone()).map_err(ImageError::Unsupported)?;
         }
+        if let Some(exif) = &self.header.exif {
+            encoder.set_exif_metadata(exif.clone()).map_err(ImageError::Unsupported)?;
+        }
         let color = if self.header.grey { ExtendedColorType::L8 } else { ExtendedColorType::Rgb8 };
         // Sizes fit: the limit of both formats is below 32 bits.
         encoder.write_image(&self.samples, self.header.width as u32, self.header.height as u32, color)?;
@@ -73,6 +76,9 @@ impl Whole {
         let mut encoder = WebPEncoder::new(&mut bytes);
         if let Some(icc) = &self.header.icc {
             encoder.set_icc_profile(icc.clone());
+        }
+        if let Some(exif) = &self.header.exif {
+            encoder.set_exif_metadata(exif.clone());
         }
         if let Some(provenance) = &self.options.provenance {
             encoder.set_xmp_metadata(provenance.packet().into_bytes());

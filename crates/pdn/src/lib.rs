@@ -20,12 +20,16 @@ mod clip_file;
 mod convert;
 mod embedding_file;
 mod encoder;
+mod enlarge;
+mod ensemble;
 mod export;
 #[cfg(feature = "hub")]
 mod hub;
 mod prompt;
 mod regions;
 mod rows;
+mod stages;
+mod target;
 mod tokenizer;
 mod upscaler;
 
@@ -40,14 +44,15 @@ pub use export::{deployed, onnx};
 pub use hub::{Hub, HubError, ShowDownload};
 pub use pdn_engine::{Isa, Map, Plan, Precision, RunError, RunOptions as Options, peak_flops};
 pub use pdn_image::{
-    ColourSpace, CompareError, Degradation, Error as FileError, Fault as FileFault, Header, Limits, Picture, Protocol,
-    Provenance, RowWriter, Scale, WriteOptions, check_target, check_writable, psnr, read, read_bytes, resize_to, ssim,
-    write, write_atomically,
+    AnyPicture, ColourSpace, CompareError, Degradation, Depth, Error as FileError, Fault as FileFault, Format, Header,
+    Light, Limits, Picture, Protocol, Provenance, RowWriter, Sample, Scale, WriteOptions, check_target, check_writable,
+    psnr, read, read_any, read_any_bytes, read_bytes, resize_to, ssim, write, write_any, write_atomically,
 };
 pub use pdn_network::checkpoint::Precision as StoredPrecision;
 pub use pdn_network::{Activity, Card, Model, ModelError, PromptActivity, Summary, Tensor, hashed, zoo};
 pub use prompt::{Prompt, PromptError, Regions};
 pub use regions::{Rectangle, RegionError};
+pub use target::{Size, Target};
 pub use tokenizer::Tokenizer;
 pub use upscaler::{Error, Upscaler};
 

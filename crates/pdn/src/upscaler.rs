@@ -2,14 +2,14 @@
 
 use crate::convert::Numbers;
 use crate::encoder::{Embedding, Encoder};
+use crate::enlarge::{Work, is_larger};
 use crate::prompt::{Prompt, PromptError, Regions};
 use crate::regions::{Rectangle, shares};
-use crate::rows::Rows;
+use crate::target::{Size, Target};
 use pdn_engine::{Isa, Map, Plan, Precision, Region, RunError, RunOptions};
-use pdn_image::{Header, Picture, Resized, Scale, bleed, resize_alpha};
+use pdn_image::{AnyPicture, Depth, Header, Picture, Sample, bleed};
 use pdn_network::onnx::OnnxError;
 use pdn_network::{Model, ModelError, NetworkError};
-use std::cell::Cell;
 use std::path::Path;
 
 /// Enlarges pictures, by a model or by MATLAB's bicubic interpolation.
@@ -18,6 +18,8 @@ pub struct Upscaler {
     engine: Engine,
     /// Id of the encoder that the model was trained with, where its card names one.
     encoder: Option<String>,
+    /// Whether the prompt is one of regions.
+    parted: bool,
 }
 
 #[derive(Debug)]
@@ -56,17 +58,19 @@ pub enum Error {
     #[error("bicubic enlarges by 1 to 64, not by {0}")]
     Scale(usize),
     /// A result of more pixels than are made.
-    #[error("would become {width}x{height}, more than the limit of {MAX_OUTPUT_PIXELS} pixels")]
+    #[error("would become {width}x{height}, more than the limit of {limit} pixels")]
     TooLarge {
         /// Its width.
         width: usize,
         /// Its height.
         height: usize,
+        /// The most pixels.
+        limit: usize,
     },
+    /// A size that no picture has.
+    #[error("cannot be made of size {0}")]
+    Size(String),
 }
-
-/// The most pixels of an enlarged picture: 3 GB in memory.
-const MAX_OUTPUT_PIXELS: usize = 1_000_000_000;
 
 impl Upscaler {
     /// MATLAB's bicubic `imresize` by a whole factor: what super-resolution is measured against.
@@ -75,7 +79,7 @@ impl Upscaler {
     /// [`Error::Scale`] for a factor of 0 or above 64.
     pub fn bicubic(scale: usize) -> Result<Self, Error> {
         match scale {
-            1..=64 => Ok(Self { engine: Engine::Bicubic(scale), encoder: None }),
+            1..=64 => Ok(Self { engine: Engine::Bicubic(scale), encoder: None, parted: false }),
             _ => Err(Error::Scale(scale)),
         }
     }
@@ -103,7 +107,7 @@ impl Upscaler {
     /// [`RunError::Isa`] where the machine lacks the instruction set, [`RunError::Precision`] what the precision needs.
     pub fn with_precision(model: &Model, isa: Isa, precision: Precision) -> Result<Self, Error> {
         let plan = Plan::with_precision(&model.network, &model.weights, isa, precision)?;
-        Ok(Self { engine: Engine::Network(Box::new(plan)), encoder: encoder_of(model) })
+        Ok(Self { engine: Engine::Network(Box::new(plan)), encoder: encoder_of(model), parted: false })
     }
 
     /// Whether the model takes a prompt.
@@ -144,7 +148,11 @@ impl Upscaler {
         let region = |(prompt, share)| Ok(Region { prompt: unit(&self.embedding(prompt, encoder, picture)?)?, share });
         let regions = prompts.zip(shares).map(region).collect::<Result<Vec<_>, Error>>()?;
         match &mut self.engine {
-            Engine::Network(plan) => Ok(plan.set_regions(regions)?),
+            Engine::Network(plan) => {
+                plan.set_regions(regions)?;
+                self.parted = true;
+                Ok(())
+            }
             Engine::Bicubic(_) => self.set_prompt(&[]),
         }
     }
@@ -158,7 +166,9 @@ impl Upscaler {
             let found = format!("a prompt embedding of {} numbers", embedding.len());
             return Err(RunError::Prompt { expected: "no prompt: bicubic takes none".into(), found }.into());
         };
-        Ok(plan.set_prompt(&unit(embedding)?)?)
+        plan.set_prompt(&unit(embedding)?)?;
+        self.parted = false;
+        Ok(())
     }
 
     /// How many times larger a side becomes.
@@ -174,11 +184,7 @@ impl Upscaler {
     /// # Errors
     /// [`Error::TooLarge`] beyond a thousand million pixels.
     pub fn output_size(&self, picture: &Picture) -> Result<(usize, usize), Error> {
-        let (width, height) = (picture.width() * self.scale(), picture.height() * self.scale());
-        match width.checked_mul(height) {
-            Some(pixels) if pixels <= MAX_OUTPUT_PIXELS => Ok((width, height)),
-            _ => Err(Error::TooLarge { width, height }),
-        }
+        Size::Model.of((picture.width(), picture.height()), self.scale())
     }
 
     /// The compiled model; `None` for bicubic.
@@ -196,6 +202,25 @@ impl Upscaler {
     pub fn header(&self, picture: &Picture) -> Result<Header, Error> {
         let (width, height) = self.output_size(picture)?;
         Ok(Header { width, height, ..picture.header() })
+    }
+
+    /// What is said of a picture, made as a target says.
+    ///
+    /// # Errors
+    /// [`Error::Size`] where the target is no size, [`Error::TooLarge`] beyond a thousand million pixels.
+    pub fn header_for(&self, picture: &AnyPicture, target: &Target) -> Result<Header, Error> {
+        let (width, height) = target.size.of((picture.width(), picture.height()), self.scale())?;
+        let header = picture.header();
+        Ok(Header { width, height, depth: target.depth.unwrap_or(header.depth), ..header })
+    }
+
+    /// Whether the network is run on a picture for a target: not for bicubic, nor where it becomes larger on no side.
+    ///
+    /// # Errors
+    /// As [`Self::header_for`].
+    pub fn runs_network(&self, picture: &AnyPicture, target: &Target) -> Result<bool, Error> {
+        let size = (picture.width(), picture.height());
+        Ok(self.plan().is_some() && is_larger(target.size.of(size, self.scale())?, size))
     }
 
     /// Enlarges a picture. Colours hidden under full transparency are replaced by their visible neighbours' first;
@@ -217,6 +242,41 @@ impl Upscaler {
             Ok::<(), Error>(())
         })?;
         Ok(Picture::from_samples(header, samples))
+    }
+
+    /// Makes a picture as a target says: of any size, with 8 or 16 bits a sample, by the network and what is asked for beside
+    /// it. Otherwise as [`Self::upscale`].
+    ///
+    /// ```
+    /// use pdn::{AnyPicture, Depth, Options, Picture, Size, Target, Upscaler};
+    ///
+    /// let picture = Picture::from_rgb(2, 2, vec![0, 0, 0, 255, 0, 0, 0, 255, 0, 255, 255, 255]);
+    /// let target = Target { size: Size::Width(7), depth: Some(Depth::Sixteen), linear_light: true, ..Target::default() };
+    /// let upscaler = Upscaler::bicubic(4)?;
+    /// let large = upscaler.upscale_to(&picture.into(), &target, &Options::default(), &mut |_done| true)?;
+    /// assert!(matches!(large, AnyPicture::Sixteen(large) if large.width() == 7));
+    /// # Ok::<(), pdn::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Self::header_for`] and [`Self::upscale`]; [`RunError::Regions`] for a self-ensemble with prompts for regions.
+    pub fn upscale_to(
+        &self,
+        picture: &AnyPicture,
+        target: &Target,
+        options: &RunOptions,
+        progress: &mut dyn FnMut(f64) -> bool,
+    ) -> Result<AnyPicture, Error> {
+        let header = self.header_for(picture, target)?;
+        let mut bytes = Vec::with_capacity(header.row_bytes() * header.height);
+        self.upscale_rows_to(picture, target, options, progress, &mut |rows| {
+            bytes.extend_from_slice(rows);
+            Ok::<(), Error>(())
+        })?;
+        Ok(match header.depth {
+            Depth::Eight => Picture::<u8>::from_samples(header, bytes).into(),
+            Depth::Sixteen => Picture::<u16>::from_samples(header, u16::from_bytes(bytes)).into(),
+        })
     }
 
     /// Enlarges a picture as [`Self::upscale`] does, and gives it a few rows at a time, from the top, interleaved as
@@ -251,11 +311,34 @@ impl Upscaler {
         give: &mut dyn FnMut(&[u8]) -> Result<(), E>,
     ) -> Result<(), E> {
         let header = self.header(picture)?;
-        let rows = Rows::new(&header, resize_alpha(picture, self.scale()), give);
-        match &self.engine {
-            Engine::Bicubic(scale) => bicubic(picture, *scale, &header, progress, rows),
-            Engine::Network(plan) => enlarge(plan, picture, options, progress, rows),
+        self.work(&header, &Target::default(), options).made::<u8, u8, E>(picture, progress, give)
+    }
+
+    /// Makes a picture as [`Self::upscale_to`] does, and gives its rows as [`Self::upscale_rows`] does, interleaved as
+    /// [`Self::header_for`] says; those of 16 bits a sample in the machine's own order of bytes.
+    ///
+    /// # Errors
+    /// As [`Self::upscale_to`], and what `give` returns.
+    pub fn upscale_rows_to<E: From<Error>>(
+        &self,
+        picture: &AnyPicture,
+        target: &Target,
+        options: &RunOptions,
+        progress: &mut dyn FnMut(f64) -> bool,
+        give: &mut dyn FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let header = self.header_for(picture, target)?;
+        let work = self.work(&header, target, options);
+        match (picture, header.depth) {
+            (AnyPicture::Eight(picture), Depth::Eight) => work.made::<_, u8, E>(picture, progress, give),
+            (AnyPicture::Eight(picture), Depth::Sixteen) => work.made::<_, u16, E>(picture, progress, give),
+            (AnyPicture::Sixteen(picture), Depth::Eight) => work.made::<_, u8, E>(picture, progress, give),
+            (AnyPicture::Sixteen(picture), Depth::Sixteen) => work.made::<_, u16, E>(picture, progress, give),
         }
+    }
+
+    fn work<'a>(&'a self, header: &'a Header, target: &'a Target, options: &'a RunOptions) -> Work<'a> {
+        Work { plan: self.plan(), parted: self.parted, header, target, options }
     }
 
     /// The attention masks of a picture under the prompt: by the name of each module's tap, one channel of 0 to 1. None for a
@@ -273,49 +356,6 @@ impl Upscaler {
         let picture = bleed(picture);
         Ok(plan.masks(&Numbers::new(&picture, &plan.network().picture), options, progress)?)
     }
-}
-
-/// A picture's colours by bicubic interpolation, band by band.
-fn bicubic<E: From<Error>>(
-    picture: &Picture,
-    scale: usize,
-    header: &Header,
-    progress: &mut dyn FnMut(f64) -> bool,
-    mut rows: Rows<E>,
-) -> Result<(), E> {
-    let visible = bleed(picture);
-    let large = Resized::<3>::new(visible.rgb(), picture.width(), picture.height(), Scale::Up(scale));
-    for band in header.bands(0..header.height) {
-        if !progress(band.start as f64 / header.height as f64) {
-            return Err(Error::from(RunError::Cancelled).into());
-        }
-        rows.give(band.clone(), &large.rows(band))?;
-    }
-    Ok(())
-}
-
-/// A picture's colours by a network.
-fn enlarge<E: From<Error>>(
-    plan: &Plan,
-    picture: &Picture,
-    options: &RunOptions,
-    progress: &mut dyn FnMut(f64) -> bool,
-    mut rows: Rows<E>,
-) -> Result<(), E> {
-    let format = plan.network().picture;
-    let picture = bleed(picture);
-    let numbers = Numbers::new(&picture, &format);
-    let refused = Cell::new(false);
-    let mut given = Ok(());
-    let run = plan.run_rows(&numbers, options, &mut |done| progress(done) && !refused.get(), &mut |piece| {
-        if given.is_ok() {
-            given = rows.piece(&piece, &format);
-            refused.set(given.is_err());
-        }
-    });
-    given?;
-    run.map_err(Error::from)?;
-    rows.end()
 }
 
 /// Id of the encoder that a model was trained with, where its card names one.
@@ -346,9 +386,10 @@ pub(crate) fn unit(embedding: &[f32]) -> Result<Vec<f32>, RunError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use pdn_image::resize;
+    use pdn_image::{Scale, resize};
     use pdn_network::zoo::{Edsr, Imdn};
     use pdn_network::{Card, DcmOptions, Network, hashed};
+    use std::cell::Cell;
 
     fn upscaler(network: Network) -> Upscaler {
         let weights = hashed::weights(&network);

@@ -1,0 +1,145 @@
+//! A picture made larger: by the network, whose rows are finished as the target says, or by bicubic interpolation alone.
+
+use crate::convert::{Numbers, sample};
+use crate::ensemble;
+use crate::rows::{Rows, bands};
+use crate::stages::{ColorFix, Resize, Stage};
+use crate::target::{Size, Target};
+use crate::upscaler::Error;
+use pdn_engine::{Plan, RunError, RunOptions};
+use pdn_image::{Alpha, Header, Light, Picture, Resized, Sample, bleed};
+use std::cell::Cell;
+
+/// What is to be done.
+#[derive(Clone, Copy)]
+pub(crate) struct Work<'a> {
+    /// The network; without one it is bicubic.
+    pub(crate) plan: Option<&'a Plan>,
+    /// Whether its prompt is one of regions.
+    pub(crate) parted: bool,
+    /// What the picture becomes.
+    pub(crate) header: &'a Header,
+    pub(crate) target: &'a Target,
+    pub(crate) options: &'a RunOptions,
+}
+
+impl Work<'_> {
+    /// A picture with samples of one type, made one with samples of another.
+    pub(crate) fn made<S: Sample, T: Sample, E: From<Error>>(
+        &self,
+        picture: &Picture<S>,
+        progress: &mut dyn FnMut(f64) -> bool,
+        give: &mut dyn FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let Self { plan, parted, header, target, options } = *self;
+        let visible = bleed(picture);
+        let (small, size) = ((picture.width(), picture.height()), (header.width, header.height));
+        let alpha = Alpha::<S, T>::new(picture, size.0, size.1);
+        let light = || target.linear_light.then(|| light(picture));
+        let Some(plan) = plan.filter(|_| is_larger(size, small)) else {
+            let stages: Vec<Box<dyn Stage>> = match light() {
+                Some(light) => vec![Box::new(Resize::new(small, size, Some(light)))],
+                None => Vec::new(),
+            };
+            return resized(&visible, header, progress, Rows::new(header, small, alpha, stages, give));
+        };
+        if target.self_ensemble && parted {
+            let why = "a self-ensemble turns the picture, and its regions would stay: leave out one of the two";
+            return Err(Error::from(RunError::Regions(why.into())).into());
+        }
+        let scale = plan.network().scale;
+        let large = Size::Model.of(small, scale)?;
+        let mut stages: Vec<Box<dyn Stage>> = Vec::new();
+        if target.color_fix {
+            stages.push(Box::new(ColorFix::new(&visible, scale)));
+        }
+        if size != large {
+            stages.push(Box::new(Resize::new(large, size, light())));
+        }
+        let rows = Rows::new(header, large, alpha, stages, give);
+        match target.self_ensemble {
+            true => averaged(plan, &visible, options, progress, rows),
+            false => enlarge(plan, &visible, options, progress, rows),
+        }
+    }
+}
+
+/// Whether a size is larger than another on one side at least.
+pub(crate) fn is_larger(size: (usize, usize), than: (usize, usize)) -> bool {
+    size.0 > than.0 || size.1 > than.1
+}
+
+/// The curves of a picture's profile, or else sRGB's.
+fn light<S>(picture: &Picture<S>) -> Light {
+    picture.icc.as_deref().and_then(Light::of_profile).unwrap_or_else(Light::srgb)
+}
+
+/// A picture's colours by bicubic interpolation, band by band: rounded between its passes as MATLAB does, or by the rows'
+/// own stages.
+fn resized<S: Sample, T: Sample, E: From<Error>>(
+    visible: &Picture<S>,
+    header: &Header,
+    progress: &mut dyn FnMut(f64) -> bool,
+    mut rows: Rows<S, T, E>,
+) -> Result<(), E> {
+    let (width, height) = (visible.width(), visible.height());
+    let mut go_on = |done: f64| match progress(done) {
+        true => Ok(()),
+        false => Err(E::from(Error::from(RunError::Cancelled))),
+    };
+    if rows.has_stages() {
+        return bands(width, 0..height).try_for_each(|band| {
+            go_on(band.start as f64 / height as f64)?;
+            let rgb = &visible.rgb()[band.start * width * 3..band.end * width * 3];
+            rows.deep(&rgb.iter().map(|v| u16::of(*v)).collect::<Vec<_>>())
+        });
+    }
+    let large = Resized::<S, T, 3>::to_size(visible.rgb(), width, height, header.width, header.height);
+    header.bands(0..header.height).try_for_each(|band| {
+        go_on(band.start as f64 / header.height as f64)?;
+        rows.give(&large.rows(band))
+    })
+}
+
+/// A picture's colours by a network.
+fn enlarge<S: Sample, T: Sample, E: From<Error>>(
+    plan: &Plan,
+    visible: &Picture<S>,
+    options: &RunOptions,
+    progress: &mut dyn FnMut(f64) -> bool,
+    mut rows: Rows<S, T, E>,
+) -> Result<(), E> {
+    let format = plan.network().picture;
+    let numbers = Numbers::new(visible, &format);
+    let refused = Cell::new(false);
+    let mut given = Ok(());
+    let run = plan.run_rows(&numbers, options, &mut |done| progress(done) && !refused.get(), &mut |piece| {
+        if given.is_ok() {
+            given = rows.piece(&piece, &format);
+            refused.set(given.is_err());
+        }
+    });
+    given?;
+    run.map_err(Error::from)?;
+    rows.end()
+}
+
+/// A picture's colours by a network, each the mean of eight.
+fn averaged<S: Sample, T: Sample, E: From<Error>>(
+    plan: &Plan,
+    visible: &Picture<S>,
+    options: &RunOptions,
+    progress: &mut dyn FnMut(f64) -> bool,
+    mut rows: Rows<S, T, E>,
+) -> Result<(), E> {
+    let format = plan.network().picture;
+    let mean = ensemble::run(plan, &Numbers::new(visible, &format), options, progress).map_err(Error::from)?;
+    let (width, height) = (visible.width() * plan.network().scale, visible.height() * plan.network().scale);
+    bands(width, 0..height).try_for_each(|band| {
+        let numbers = mean[band.start * width * 3..band.end * width * 3].iter().enumerate();
+        match rows.has_stages() {
+            true => rows.deep(&numbers.map(|(i, v)| sample(*v, i % 3, &format)).collect::<Vec<_>>()),
+            false => rows.give(&numbers.map(|(i, v)| sample(*v, i % 3, &format)).collect::<Vec<_>>()),
+        }
+    })
+}

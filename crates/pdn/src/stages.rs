@@ -1,0 +1,77 @@
+//! What is done to a network's rows before they are rounded: numbers from 0 to 1, interleaved RGB, in order from the top.
+
+use pdn_image::{Light, Picture, RowFilter, Sample};
+
+/// A step that takes rows and gives those that are ready: all, once all have come.
+pub(crate) trait Stage {
+    fn push(&mut self, rows: Vec<f32>) -> Vec<f32>;
+}
+
+/// An exact resize, in linear light where curves are given.
+pub(crate) struct Resize {
+    filter: RowFilter,
+    light: Option<Light>,
+}
+
+impl Resize {
+    pub(crate) fn new(from: (usize, usize), to: (usize, usize), light: Option<Light>) -> Self {
+        Self { filter: RowFilter::resize(from, to, 3), light }
+    }
+}
+
+impl Stage for Resize {
+    fn push(&mut self, mut rows: Vec<f32>) -> Vec<f32> {
+        let Some(light) = &self.light else { return self.filter.push(&rows) };
+        light.linear(&mut rows);
+        let mut rows = self.filter.push(&rows);
+        light.encoded(&mut rows);
+        rows
+    }
+}
+
+/// The low frequencies of the rows replaced by those of the small picture: what is left of the difference between it and the
+/// rows, made as small as it, after a Gaussian, is made large again and added.
+pub(crate) struct ColorFix<'a, S> {
+    small: &'a Picture<S>,
+    down: RowFilter,
+    blur: RowFilter,
+    up: RowFilter,
+    /// Numbers of the small picture that were compared.
+    compared: usize,
+    /// Rows that wait for what is to be added to them.
+    waiting: Vec<f32>,
+}
+
+/// Standard deviation of the Gaussian in pixels of the small picture: what is finer than that stays the network's.
+const SIGMA: f64 = 4.0;
+
+impl<'a, S: Sample> ColorFix<'a, S> {
+    /// For rows of a picture `scale` times as large.
+    pub(crate) fn new(small: &'a Picture<S>, scale: usize) -> Self {
+        let size = (small.width(), small.height());
+        let large = (size.0 * scale, size.1 * scale);
+        Self {
+            small,
+            down: RowFilter::resize(large, size, 3),
+            blur: RowFilter::gaussian(size, SIGMA, 3),
+            up: RowFilter::resize(size, large, 3),
+            compared: 0,
+            waiting: Vec::new(),
+        }
+    }
+}
+
+impl<S: Sample> Stage for ColorFix<'_, S> {
+    fn push(&mut self, rows: Vec<f32>) -> Vec<f32> {
+        let mut difference = self.down.push(&rows);
+        self.waiting.extend(rows);
+        let most = S::MAX.level();
+        let own = self.small.rgb()[self.compared..].iter().map(|v| (v.level() / most) as f32);
+        difference.iter_mut().zip(own).for_each(|(v, own)| *v = own - *v);
+        self.compared += difference.len();
+        let missing = self.up.push(&self.blur.push(&difference));
+        let mut ready: Vec<f32> = self.waiting.drain(..missing.len()).collect();
+        ready.iter_mut().zip(missing).for_each(|(v, missing)| *v += missing);
+        ready
+    }
+}
