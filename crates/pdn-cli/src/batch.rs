@@ -42,7 +42,8 @@ struct Enlarged {
     to: (usize, usize),
     /// By what: the model, and what was done beside.
     how: String,
-    scale: usize,
+    /// The network's scale where one ran, or bicubic's where it is a whole number.
+    scale: Option<usize>,
     seconds: f64,
     prompt: Option<String>,
 }
@@ -233,7 +234,9 @@ impl Batch<'_> {
         share.show(1.0);
         let how = self.how(upscaler, runs, from, to);
         let (seconds, prompt) = (start.elapsed().as_secs_f64(), prompt.map(|prompt| prompt.to_string()));
-        Ok(Enlarged { from, to, how, scale: upscaler.scale(), seconds, prompt })
+        let scale = upscaler.scale();
+        let scale = (runs || to == (from.0 * scale, from.1 * scale)).then_some(scale);
+        Ok(Enlarged { from, to, how, scale, seconds, prompt })
     }
 
     /// By what a picture becomes so large.

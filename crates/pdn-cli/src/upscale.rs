@@ -32,14 +32,16 @@ pub(crate) fn run(args: &Upscale) -> Result<(), Failure> {
 
 /// What enlarges, read but not compiled: each of several at once compiles its own, as each has its own prompt.
 pub(crate) enum Chosen<'a> {
-    Bicubic,
+    Bicubic(usize),
     Network { choice: &'a ModelChoice, model: Box<Model>, isa: Isa, precision: Precision },
 }
 
 impl<'a> Chosen<'a> {
     pub(crate) fn read(choice: &'a ModelChoice, engine: &EngineChoice) -> Result<Self, Failure> {
         if choice.is_bicubic() {
-            return Ok(Self::Bicubic);
+            // Any other size is resized to at once, whatever its own scale is.
+            let whole = choice.scale.filter(|scale| scale.fract() == 0.0 && (1.0..=64.0).contains(scale));
+            return Ok(Self::Bicubic(whole.map_or(BICUBIC_SCALE, |scale| scale as usize)));
         }
         let model = Box::new(open_model(&choice.model)?);
         let (isa, precision) = engine.target();
@@ -49,7 +51,7 @@ impl<'a> Chosen<'a> {
     /// At its own scale, whatever was chosen.
     pub(crate) fn compile(&self) -> Result<Upscaler, Failure> {
         let (choice, model, isa, precision) = match self {
-            Self::Bicubic => return Upscaler::bicubic(BICUBIC_SCALE).map_err(Failure::usage),
+            Self::Bicubic(scale) => return Upscaler::bicubic(*scale).map_err(Failure::usage),
             Self::Network { choice, model, isa, precision } => (choice, model, *isa, *precision),
         };
         Upscaler::with_precision(model, isa, precision).map_err(|error| match error {

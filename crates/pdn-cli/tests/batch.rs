@@ -202,9 +202,25 @@ fn names_and_formats_are_chosen() {
     let name = ["--name", "{model}_{name}_{from}_{scale}.{ext}", "--format", "webp"];
     desk.bicubic(&[&["a.png", "b.jpg", "--out-dir", "out"][..], &name].concat()).works();
     assert_eq!(desk.names("out"), ["bicubic_a_png_2.webp", "bicubic_b_jpg_2.webp"]);
-    desk.bicubic(&["a.png", "--name", "{size}.png"]).fails(2, &["{size}", "expected name, from"]);
+    desk.bicubic(&["a.png", "--name", "{sides}.png"]).fails(2, &["{sides}", "expected name, from"]);
     desk.bicubic(&["a.png", "--name", "{name}.gif"]).fails(2, &["a.gif", ".png, .tif"]);
     desk.bicubic(&["a.png", "b.jpg", "--out-dir", "a.png"]).fails(1, &["a.png", "is a file, expected a folder"]);
+}
+
+#[test]
+fn sizes_are_in_the_names() {
+    let desk = Desk::with(&["a.png"]);
+    let sizes: [(&[&str], &str, (usize, usize)); 5] = [
+        (&["--scale", "2.5"], "a_x2.5.png", (50, 40)),
+        (&["--width", "30"], "a_30w.png", (30, 24)),
+        (&["--height", "32"], "a_32h.png", (40, 32)),
+        (&["--width", "30", "--height", "30"], "a_30x30.png", (30, 30)),
+        (&["--megapixels", "0.002"], "a_0.002mp.png", (50, 40)),
+    ];
+    for (size, name, pixels) in sizes {
+        desk.run(&[&["--model", "bicubic", "a.png"], size].concat()).works();
+        assert_eq!(desk.size(name), pixels, "{name}");
+    }
 }
 
 #[test]
