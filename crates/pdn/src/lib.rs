@@ -40,9 +40,9 @@ pub use export::{deployed, onnx};
 pub use hub::{Hub, HubError, ShowDownload};
 pub use pdn_engine::{Isa, Map, Plan, Precision, RunError, RunOptions as Options, peak_flops};
 pub use pdn_image::{
-    ColourSpace, CompareError, Degradation, Error as FileError, Fault as FileFault, Header, Limits, Picture, Protocol,
-    Provenance, RowWriter, Scale, WriteOptions, check_target, check_writable, psnr, read, read_bytes, resize_to, ssim,
-    write, write_atomically,
+    ColourSpace, CompareError, Degradation, Error as FileError, Fault as FileFault, Format, Header, Limits, Picture,
+    Protocol, Provenance, RowEncoder, RowWriter, Scale, WriteOptions, check_target, check_writable, encode, psnr, read,
+    read_bytes, resize_to, ssim, write, write_atomically,
 };
 pub use pdn_network::checkpoint::Precision as StoredPrecision;
 pub use pdn_network::{Activity, Card, Model, ModelError, PromptActivity, Summary, Tensor, hashed, zoo};
