@@ -22,6 +22,8 @@ mod model;
 mod progress;
 mod prompt;
 mod scores;
+#[cfg(feature = "serve")]
+mod serve;
 mod table;
 #[cfg(feature = "train")]
 mod train;
@@ -56,6 +58,8 @@ fn main() -> ExitCode {
         Command::Train(args) => train::run(args),
         Command::Convert(args) => convert::run(args),
         Command::Bench(args) => bench::run(args),
+        #[cfg(feature = "serve")]
+        Command::Serve(args) => serve::run(args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
