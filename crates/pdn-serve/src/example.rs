@@ -47,7 +47,7 @@ fn scene(x: f64, y: f64) -> Colour {
     }
     let cliff =
         0.74 - 0.13 * ((x - 0.78) * 2.3).max(0.0).powf(0.55) + 0.012 * (x * 41.0).sin() + 0.006 * (x * 97.0).sin();
-    if x > 0.78 && y > cliff {
+    if x > 0.78 - 0.16 * (y - 0.74) + 0.010 * (y * 47.0).sin() && y > cliff {
         return rock(x, y, y - cliff);
     }
     if y > 0.7 { sea(x, y) } else { sky(x, y) }
@@ -136,7 +136,7 @@ fn sea(x: f64, y: f64) -> Colour {
     colour = mix(colour, [0.95, 0.70, 0.52], 0.16 * wave);
     // The sun's road.
     let road = (x - 0.42).abs() / (0.035 + 0.16 * depth);
-    if road < 1.0 && (y * 330.0 * (1.0 - 0.45 * depth) + 3.0 * (x * 37.0).sin()).sin() > 0.1 + 0.7 * road {
+    if road < 1.0 && (y * 420.0 * (1.0 - 0.45 * depth) + (x * 29.0 + y * 60.0).sin()).sin() > 0.2 + 0.8 * road {
         colour = mix(colour, [1.0, 0.84, 0.56], 0.85 * (1.0 - 0.5 * depth));
     }
     boat(x, y).unwrap_or(colour)

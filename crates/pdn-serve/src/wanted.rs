@@ -1,13 +1,15 @@
 //! What a request asks for: JSON or a form, brought to one shape.
 
 use crate::problem::{Kind, Problem};
-use axum::body::{Body, Bytes};
-use axum::extract::{FromRequest, Multipart, Request};
+use axum::body::Bytes;
 use axum::http::{HeaderMap, header};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use futures_util::stream;
+use multer::Multipart;
 use pdn::{Format, Rectangle};
 use serde::{Deserialize, Serialize};
+use std::convert::Infallible;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -232,10 +234,11 @@ impl Wanted {
 
     /// Names of files are not looked at: nothing is ever written under them.
     async fn of_form(media: &str, body: Bytes) -> Result<Self, Problem> {
-        let malformed = |error: &dyn std::fmt::Display| Kind::Malformed.because(format_args!("the form: {error}"));
-        let request = Request::builder().header(header::CONTENT_TYPE, media).body(Body::from(body));
-        let request = request.map_err(|error| malformed(&error))?;
-        let mut form = Multipart::from_request(request, &()).await.map_err(|error| malformed(&error))?;
+        let malformed = |error: multer::Error| Kind::Malformed.because(format_args!("the form: {error}"));
+        let boundary = multer::parse_boundary(media).map_err(malformed)?;
+        // It was received within bounds: nothing more is to be bounded.
+        let body = stream::iter([Ok::<_, Infallible>(body)]);
+        let mut form = Multipart::new(body, boundary);
         let (mut picture, mut weights) = (None, None);
         let mut wanted = Self {
             picture: Source::File(Bytes::new()),
@@ -246,9 +249,9 @@ impl Wanted {
             format: FileFormat::default(),
             quality: QUALITY,
         };
-        while let Some(field) = form.next_field().await.map_err(|error| malformed(&error.body_text()))? {
+        while let Some(field) = form.next_field().await.map_err(malformed)? {
             let name = field.name().unwrap_or_default().to_owned();
-            let bytes = field.bytes().await.map_err(|error| malformed(&error.body_text()))?;
+            let bytes = field.bytes().await.map_err(malformed)?;
             match name.as_str() {
                 "picture" => picture = Some(Source::File(bytes)),
                 "prompt_picture" => wanted.prompts.push((1.0, PromptSource::Picture(Source::File(bytes)))),
