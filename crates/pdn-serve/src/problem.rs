@@ -166,15 +166,13 @@ impl From<FileFault> for Problem {
 impl From<pdn::Error> for Problem {
     fn from(error: pdn::Error) -> Self {
         let kind = match &error {
-            pdn::Error::Prompt(_) | pdn::Error::EncoderMismatch { .. } | pdn::Error::Run(RunError::Prompt { .. }) => {
-                Kind::Prompt
-            }
+            pdn::Error::Prompt(_)
+            | pdn::Error::EncoderMismatch { .. }
+            | pdn::Error::Run(RunError::Prompt { .. } | RunError::Regions(_)) => Kind::Prompt,
             pdn::Error::TooLarge { .. } => Kind::LargeResult,
             pdn::Error::Run(RunError::Memory { .. }) => Kind::MuchMemory,
             pdn::Error::Run(RunError::Cancelled) => Kind::Cancelled,
-            pdn::Error::Run(RunError::NotFinite { .. } | RunError::Picture { .. } | RunError::Regions(_)) => {
-                Kind::Picture
-            }
+            pdn::Error::Run(RunError::NotFinite { .. } | RunError::Picture { .. }) => Kind::Picture,
             _ => Kind::Internal,
         };
         kind.because(error)

@@ -167,6 +167,8 @@ fn masks_are_those_of_the_prompt() {
     let job = served.job(&[("picture", &png(20, 16)), ("model", b"bicubic")]);
     assert_eq!(served.get(&path(&job, "masks")).ok(200).value(), json!([]));
     assert!(job["prompt"].is_null());
+    let job = served.job(&[("picture", &png(20, 16)), ("region", b"0,0,9,9=a wall")]);
+    served.get(&path(&job, "masks")).problem(422, "prompt", "without regions");
 }
 
 #[test]

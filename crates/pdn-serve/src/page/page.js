@@ -64,6 +64,8 @@ function askForToken() {
   return asking;
 }
 
+$("not-now").onclick = () => $("ask-token").close();
+
 function keepToken(token) {
   state.token = token;
   sessionStorage.setItem("token", token);
@@ -108,7 +110,7 @@ function showProblem(error) {
 }
 
 const number = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
-const pixels = (n) => (n >= 1e6 ? `${(n / 1e6).toFixed(n >= 1e7 ? 0 : 1)} megapixels` : `${number.format(n)} pixels`);
+const pixels = (n) => (n >= 1e6 ? `${Number((n / 1e6).toFixed(n >= 1e7 ? 0 : 1))} megapixels` : `${number.format(n)} pixels`);
 function seconds(s) {
   if (s < 0.0995) return `${Math.max(1, Math.round(s * 1000))} ms`;
   if (s < 60) return `${s.toFixed(s < 10 ? 2 : 0)} s`;
@@ -433,7 +435,7 @@ async function enlarge() {
   const { picture } = state;
   if (!picture || state.job) return;
   const only = Boolean(picture.id);
-  const [used, stop] = [model(), new AbortController()];
+  const [used, parts, stop] = [model(), state.regions.length, new AbortController()];
   state.job = { stop };
   showProblem(null);
   $("outcome").textContent = "";
@@ -447,7 +449,8 @@ async function enlarge() {
     const ended = await watch(job);
     if (state.picture !== picture || ended.state === "cancelled") return cancelled();
     if (ended.state !== "done") throw new Problem(ended.problem.status, `${ended.problem.title}: ${ended.problem.detail}`);
-    await done(ended, used, only);
+    // Masks are of one prompt.
+    await done(ended, used, only, used.takes_prompt && !parts);
   } catch (error) {
     showProblem(error);
   } finally {
@@ -482,9 +485,9 @@ function showProgress(job) {
   say($("progress-text").textContent, false);
 }
 
-async function done(job, used, only) {
+async function done(job, used, only, hasMasks) {
   const url = await blobUrl(job.links.result);
-  const run = { job, url, factor: used.scale, takesPrompt: used.takes_prompt, words: words(job), masks: null };
+  const run = { job, url, factor: used.scale, hasMasks, words: words(job), masks: null };
   state.runs.unshift(run);
   for (const old of state.runs.splice(12)) URL.revokeObjectURL(old.url);
   const { prompt, running } = job.seconds;
@@ -540,7 +543,7 @@ async function show(run) {
   const before = world.style.width;
   update();
   if (fresh || before !== world.style.width) state.zoom.fitted ? fit() : place();
-  $("masks").hidden = !run.takesPrompt;
+  $("masks").hidden = !run.hasMasks;
   const modules = run.masks ?? [];
   $("module").replaceChildren(new Option("none", ""), ...(run.masks ? modules.map(option) : [new Option("look", "?")]));
 }
@@ -594,6 +597,7 @@ async function masks(run) {
 async function showMask(name) {
   const run = state.shown;
   $("heat").hidden = $("mask-more").hidden = true;
+  world.classList.remove("masked");
   if (!name || !run) return;
   const all = await masks(run);
   if (name === "?") {
@@ -619,6 +623,7 @@ async function showMask(name) {
   $("low").textContent = mask.low.toFixed(3);
   $("high").textContent = mask.high.toFixed(3);
   canvas.hidden = $("mask-more").hidden = false;
+  world.classList.add("masked");
   say(`Mask ${name}: ${mask.low.toFixed(3)} to ${mask.high.toFixed(3)}, ${mask.mean.toFixed(3)} on average.`);
 }
 

@@ -9,6 +9,7 @@ use crate::stop::Stop;
 use axum::Json;
 use axum::extract::Path;
 use axum::response::IntoResponse;
+use pdn::Prompt;
 use serde::Serialize;
 use std::sync::Arc;
 use tokio::sync::oneshot;
@@ -48,6 +49,7 @@ impl Drop for Waiting {
     responses(
         (status = 200, description = "The masks; none where the model has none", body = Vec<MaskView>),
         (status = 404, description = "There is no such job, or it or its picture has expired", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "The job has regions: masks are of one prompt", body = Problem, content_type = "application/problem+json"),
         (status = 429, description = "Too many jobs are waiting", body = Problem, content_type = "application/problem+json", headers(("retry-after" = u16))),
         (status = "default", description = "Anything else that is wrong", body = Problem, content_type = "application/problem+json"),
     ),
@@ -74,6 +76,7 @@ pub(crate) async fn list(app: Shared, Path(name): Path<String>) -> Answer {
     responses(
         (status = 200, description = "The mask, in grey", body = String, content_type = "image/png"),
         (status = 404, description = "There is no such job or module, or it has expired", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "The job has regions: masks are of one prompt", body = Problem, content_type = "application/problem+json"),
         (status = 429, description = "Too many jobs are waiting", body = Problem, content_type = "application/problem+json", headers(("retry-after" = u16))),
         (status = "default", description = "Anything else that is wrong", body = Problem, content_type = "application/problem+json"),
     ),
@@ -89,6 +92,9 @@ pub(crate) async fn show(app: Shared, Path((name, module)): Path<(String, String
 impl App {
     /// A job's masks, computed the first time; who asks meanwhile waits for the same.
     async fn masks<'a>(&self, job: &'a Arc<Job>) -> Result<&'a Vec<Mask>, Problem> {
+        if matches!(job.order.prompt, Prompt::Regions(_)) {
+            return Err(Kind::Prompt.because("masks are of one prompt: ask for those of a job without regions"));
+        }
         let masks = job.masks.get_or_try_init(async || {
             let (answer, answered) = oneshot::channel();
             let waiting = Waiting(Arc::default());

@@ -39,9 +39,9 @@ struct Api;
 
 type Routes = OpenApiRouter<Arc<App>>;
 
-/// Every route, and what answers where there is none.
-pub(crate) fn router(app: Arc<App>) -> Router {
-    let (router, api) = Routes::with_openapi(Api::openapi())
+/// Every route, with its description.
+fn routes() -> Routes {
+    Routes::with_openapi(Api::openapi())
         .routes(routes!(upscale::upscale))
         .routes(routes!(jobs::create))
         .routes(routes!(jobs::show, jobs::cancel))
@@ -59,7 +59,11 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .routes(routes!(page::style))
         .routes(routes!(page::script))
         .routes(routes!(page::example))
-        .split_for_parts();
+}
+
+/// Every route, and what answers where there is none.
+pub(crate) fn router(app: Arc<App>) -> Router {
+    let (router, api) = routes().split_for_parts();
     let api: Bytes = serde_json::to_vec(&api).unwrap_or_default().into();
     let nothing = async |uri: Uri| Kind::NotFound.because(format_args!("nothing is at {}", uri.path())).into_response();
     let method = async || Kind::Method.because("/openapi.json says what can be done here").into_response();
@@ -101,4 +105,21 @@ fn file(bytes: Bytes, media: &'static str, name: &str) -> Response {
         response.headers_mut().insert(header::CONTENT_DISPOSITION, value);
     }
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::Settings;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_route_is_described() {
+        let app = App::new(Settings::default(), vec![], vec![], pdn::bundled_encoder().unwrap());
+        let shown = format!("{:?}", router(Arc::new(app)));
+        let paths =
+            shown.split('"').filter(|text| text.starts_with('/') && !text.contains("__private")).map(str::to_owned);
+        let described = routes().split_for_parts().1.paths.paths.into_keys();
+        assert_eq!(paths.collect::<BTreeSet<_>>(), described.collect::<BTreeSet<_>>());
+    }
 }
