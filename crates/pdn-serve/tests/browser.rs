@@ -82,7 +82,7 @@ impl Page {
         let (driver, port, browser) = driver()?;
         let mut options = json!({
             "binary": browser,
-            "args": ["--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1360,940", "--disable-gpu"]
+            "args": ["--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1360,940", "--disable-gpu", "--hide-scrollbars"]
         });
         options.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         let Value::Object(capabilities) = json!({"browserName": "chrome", "goog:chromeOptions": options}) else {
@@ -380,6 +380,7 @@ async fn the_page_by_keyboard() {
     page.press("a lighthouse").await;
     page.press(&enter).await;
     page.until("runs.children.length === 1 && !enlarge.disabled").await;
+    assert_eq!(page.js("document.activeElement.id").await, json!("prompt"), "the next sentence can be written at once");
     // The view: zoom, move, fit.
     page.js("(document.activeElement.blur(), 1)").await;
     page.tab_to("view").await;

@@ -503,12 +503,17 @@ const words = (job) => {
   return job.prompt.startsWith("none given") ? "no prompt" : job.prompt.replace(", elsewhere none given: the picture itself, in a mirror", "");
 };
 
+/** Where the focus was, to which it returns from Cancel. */
+let began = null;
+
 function working(on) {
+  if (on) began = document.activeElement;
+  const lost = [$("cancel"), document.body].includes(document.activeElement);
   $("working").hidden = !on;
   $("enlarge").disabled = on || !state.picture;
   $("progress").value = 0;
   if (on) $("cancel").focus();
-  else if (document.activeElement === document.body) $("enlarge").focus();
+  else if (lost) (began === document.body ? $("enlarge") : began).focus();
 }
 
 async function cancel() {

@@ -96,6 +96,9 @@ impl App {
             return Err(Kind::Prompt.because("masks are of one prompt: ask for those of a job without regions"));
         }
         let masks = job.masks.get_or_try_init(async || {
+            if self.is_stopping() {
+                return Err(Kind::Stopping.because("it finishes what it has, and takes nothing on"));
+            }
             let (answer, answered) = oneshot::channel();
             let waiting = Waiting(Arc::default());
             let (picture, stop) = (self.kept_picture(job.order.picture)?, Arc::clone(&waiting.0));
