@@ -14,7 +14,7 @@ use hyper_util::service::TowerToHyperService;
 use pdn::Encoder;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -196,12 +196,15 @@ async fn accept(listener: &tokio::net::TcpListener, room: &Arc<Semaphore>) -> (T
     }
 }
 
+/// A client's bytes, written with patience that ends.
+type Patient = Pin<Box<TimeoutStream<TcpStream>>>;
+
 /// A connection that is closed when its client neither sends a request nor takes its answer.
 fn connection(
     stream: TcpStream,
     router: Router,
     patience: Duration,
-) -> http1::Connection<TokioIo<std::pin::Pin<Box<TimeoutStream<TcpStream>>>>, TowerToHyperService<Router>> {
+) -> http1::Connection<TokioIo<Patient>, TowerToHyperService<Router>> {
     let _ = stream.set_nodelay(true);
     let mut stream = TimeoutStream::new(stream);
     stream.set_write_timeout(Some(patience));
