@@ -21,8 +21,10 @@ pub(crate) async fn guard(State(app): State<Arc<App>>, request: Request, next: N
 
 fn check(app: &App, request: &Request) -> Result<(), Problem> {
     let host = host(request);
-    // Names that another's server resolves to this machine would let its page read what is here (DNS rebinding).
-    if app.settings.address.ip().is_loopback() && !host.as_ref().is_some_and(|host| is_loopback(host.host())) {
+    // Names that another's server resolves to this machine would let its page read what is here (DNS rebinding). Where there is
+    // a token that page lacks it, and a proxy may have another name.
+    let open = app.settings.token.is_none() && app.settings.address.ip().is_loopback();
+    if open && !host.as_ref().is_some_and(|host| is_loopback(host.host())) {
         let found = host.as_ref().map_or("none", Authority::as_str);
         return Err(Kind::ForeignHost.because(format_args!("expected the host localhost or 127.0.0.1, found {found}")));
     }
@@ -34,8 +36,8 @@ fn check(app: &App, request: &Request) -> Result<(), Problem> {
         }
     }
     let path = request.uri().path();
-    let open = !path.starts_with("/v1/") && path != "/metrics";
-    if let Some(token) = app.settings.token.as_deref().filter(|_| !open) {
+    let guarded = path.starts_with("/v1/") || path == "/metrics";
+    if let Some(token) = app.settings.token.as_deref().filter(|_| guarded) {
         let given = text(request.headers(), header::AUTHORIZATION).and_then(bearer).unwrap_or_default();
         if !bool::from(given.as_bytes().ct_eq(token.as_bytes())) {
             return Err(

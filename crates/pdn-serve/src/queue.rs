@@ -79,7 +79,6 @@ impl Queue {
         if inner.closed {
             return Err(Kind::Stopping.because("no more jobs are taken on"));
         }
-        // One that a worker will take at once does not wait.
         if inner.waiting.len() >= self.room {
             let why = format_args!("{} jobs wait, the most that may: try again later", self.room);
             return Err(Kind::QueueFull.because(why));

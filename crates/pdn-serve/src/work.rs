@@ -139,8 +139,9 @@ impl Worker {
         watch: &Watch,
     ) -> Result<Vec<u8>, Stopped> {
         let encoder = &self.app.encoder;
+        let prompting = Instant::now();
         self.pool.install(|| upscaler.prompt(&job.order.prompt, encoder, picture))?;
-        job.prompted(watch.begun.elapsed());
+        job.prompted(prompting.elapsed());
         let written = WriteOptions { jpeg_quality: job.order.quality, provenance: Some(provenance(job, encoder.id())) };
         let mut file = RowEncoder::new(job.order.format.format(), &upscaler.header(picture)?, &written)?;
         let mut progress = |done| {

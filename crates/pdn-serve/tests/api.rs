@@ -379,6 +379,8 @@ fn others_need_the_token() {
     assert!(matches!(bind([127, 0, 0, 1], Some("short")), Err(ServeError::Token(5))));
     let mut served = Served::new(|settings| settings.token = Some("0123456789abcdef".into()));
     served.get("/v1/models").ok(200);
+    let proxied = "GET /v1/models HTTP/1.1\r\nhost: pdn.example\r\nauthorization: Bearer 0123456789abcdef\r\nconnection: close\r\n\r\n";
+    assert!(served.raw(proxied.as_bytes()).starts_with("HTTP/1.1 200"));
     for token in [None, Some("0123456789abcdeg"), Some("0123456789abcde"), Some("")] {
         served.token = token.map(Into::into);
         for path in ["/v1/models", "/metrics", "/v1/jobs/x"] {

@@ -90,10 +90,6 @@ impl Served {
         self.thread.take().unwrap().join().unwrap();
     }
 
-    pub(crate) fn is_over(&self) -> bool {
-        self.thread.as_ref().is_none_or(JoinHandle::is_finished)
-    }
-
     pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }
