@@ -30,6 +30,8 @@ pub(crate) enum Command {
     Train(Train),
     Convert(Convert),
     Bench(Bench),
+    #[cfg(feature = "serve")]
+    Serve(Box<crate::serve::Serve>),
     Completions(Completions),
     Man(Man),
 }
@@ -259,22 +261,29 @@ pub(crate) enum PrecisionChoice {
 }
 
 impl EngineChoice {
-    /// The instruction set and the precision that are meant. What this machine cannot do is said, and f32 taken.
+    /// The instruction set and the precision that are meant, as [`PrecisionChoice::on`] has it.
     pub(crate) fn target(&self) -> (Isa, Precision) {
         let isa = self.isa.unwrap_or_else(Isa::best);
-        let asked = match self.precision {
-            PrecisionChoice::Auto => Precision::fast(isa),
-            PrecisionChoice::F32 => Precision::F32,
-            PrecisionChoice::Bf16x2 => Precision::Bf16x2,
-            PrecisionChoice::Bf16 => Precision::Bf16,
+        (isa, self.precision.on(isa))
+    }
+}
+
+impl PrecisionChoice {
+    /// The precision that is meant. What this machine cannot do is said, and f32 taken.
+    pub(crate) fn on(self, isa: Isa) -> Precision {
+        let asked = match self {
+            Self::Auto => Precision::fast(isa),
+            Self::F32 => Precision::F32,
+            Self::Bf16x2 => Precision::Bf16x2,
+            Self::Bf16 => Precision::Bf16,
         };
         if asked != Precision::F32 && (isa != Isa::Avx512 || !asked.is_available()) {
             eprintln!(
                 "pdn: {asked} needs AMX, which this machine or the instruction set chosen lacks: computing in f32"
             );
-            return (isa, Precision::F32);
+            return Precision::F32;
         }
-        (isa, asked)
+        asked
     }
 }
 

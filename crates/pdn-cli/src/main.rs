@@ -30,6 +30,8 @@ mod pages;
 mod progress;
 mod prompt;
 mod scores;
+#[cfg(feature = "serve")]
+mod serve;
 mod table;
 #[cfg(feature = "train")]
 mod train;
@@ -65,6 +67,8 @@ fn main() -> ExitCode {
         Command::Train(args) => train::run(args),
         Command::Convert(args) => convert::run(args),
         Command::Bench(args) => bench::run(args),
+        #[cfg(feature = "serve")]
+        Command::Serve(args) => serve::run(args),
         Command::Completions(args) => pages::completions(args),
         Command::Man(args) => pages::man(args),
     };

@@ -1,0 +1,210 @@
+//! What all requests share, and how what one wants becomes a job.
+
+use crate::job::{Job, Order};
+use crate::kept::Kept;
+use crate::metrics::Metrics;
+use crate::models::{ModelView, Offered};
+use crate::problem::{Kind, Problem};
+use crate::queue::{Queue, Task};
+use crate::settings::{Settings, UPLOADS};
+use crate::wanted::{FileFormat, PromptSource, Source, Wanted};
+use pdn::{Encoder, FileFault, Picture, Prompt, Rectangle, RegionError, Regions};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::sync::Semaphore;
+use uuid::Uuid;
+
+/// What all requests share.
+pub(crate) struct App {
+    pub(crate) settings: Settings,
+    pub(crate) models: Vec<Offered>,
+    pub(crate) views: Vec<ModelView>,
+    pub(crate) encoder: Encoder,
+    pub(crate) queue: Queue,
+    pub(crate) kept: Kept,
+    pub(crate) metrics: Metrics,
+    /// Bytes that bodies in hand may take yet.
+    pub(crate) uploads: Semaphore,
+    /// Pictures that may be decoded at a time.
+    pub(crate) decoders: Semaphore,
+    /// Whether it takes nothing on any more.
+    stopping: AtomicBool,
+}
+
+/// Pictures that are decoded at a time.
+const DECODERS: usize = 2;
+
+/// Prompts and regions of a request at most: each costs an embedding.
+const PROMPTS: usize = 16;
+
+/// A job that is to be, and its picture.
+pub(crate) struct Prepared {
+    pub(crate) order: Order,
+    pub(crate) picture: Arc<Picture>,
+}
+
+impl App {
+    pub(crate) fn new(settings: Settings, models: Vec<Offered>, views: Vec<ModelView>, encoder: Encoder) -> Self {
+        Self {
+            queue: Queue::new(settings.queue),
+            kept: Kept::new(settings.keep_memory, settings.keep),
+            metrics: Metrics::new(),
+            uploads: Semaphore::new(settings.upload * UPLOADS),
+            decoders: Semaphore::new(DECODERS),
+            stopping: AtomicBool::new(false),
+            settings,
+            models,
+            views,
+            encoder,
+        }
+    }
+
+    /// Takes nothing on from now.
+    pub(crate) fn stop(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+
+    /// The kept picture, or else the file's; the id that the one has and the other may be kept by.
+    pub(crate) async fn picture(&self, source: Source) -> Result<(Uuid, Arc<Picture>), Problem> {
+        match source {
+            Source::Kept(id) => Ok((id, self.kept_picture(id)?)),
+            Source::File(bytes) => Ok((Uuid::new_v4(), Arc::new(self.decode(bytes).await?))),
+        }
+    }
+
+    pub(crate) fn kept_picture(&self, id: Uuid) -> Result<Arc<Picture>, Problem> {
+        let expired =
+            || Kind::NotFound.because(format_args!("no picture {id}: it never was, or has expired; send it again"));
+        self.kept.picture(id).ok_or_else(expired)
+    }
+
+    pub(crate) fn kept_job(&self, id: Uuid) -> Result<Arc<Job>, Problem> {
+        let expired = || Kind::NotFound.because(format_args!("no job {id}: it never was, or has expired"));
+        self.kept.job(id).ok_or_else(expired)
+    }
+
+    /// Checks all that can be checked before the work.
+    pub(crate) async fn prepare(&self, wanted: Wanted) -> Result<Prepared, Problem> {
+        let (model, view) = self.model(wanted.model.as_deref())?;
+        if !(1..=100).contains(&wanted.quality) {
+            return Err(Kind::Option.because(format_args!("quality {}: expected 1 to 100", wanted.quality)));
+        }
+        self.check_prompts(view, &wanted)?;
+        let (id, picture) = self.picture(wanted.picture).await?;
+        let size = (picture.width(), picture.height());
+        let output = (size.0 * view.scale, size.1 * view.scale);
+        check_format(wanted.format, output, &picture)?;
+        check_regions(&wanted.regions, size)?;
+        let prompt = self.prompt(wanted.prompts, wanted.regions, wanted.feather).await?;
+        let words = view.takes_prompt.then(|| prompt.to_string());
+        let model_name = view.name.clone();
+        let (format, quality) = (wanted.format, wanted.quality);
+        Ok(Prepared {
+            order: Order { model, model_name, picture: id, size, output, prompt, words, format, quality },
+            picture,
+        })
+    }
+
+    fn model(&self, name: Option<&str>) -> Result<(usize, &ModelView), Problem> {
+        let named = |view: &&ModelView| name.is_none_or(|name| view.name == name);
+        let found = self.views.iter().enumerate().find(|(_, view)| named(view));
+        found.ok_or_else(|| {
+            let known: Vec<&str> = self.views.iter().map(|view| view.name.as_str()).collect();
+            Kind::Option.because(format_args!(
+                "no model `{}`: expected one of {}",
+                name.unwrap_or_default(),
+                known.join(", ")
+            ))
+        })
+    }
+
+    fn check_prompts(&self, view: &ModelView, wanted: &Wanted) -> Result<(), Problem> {
+        let given = wanted.prompts.len() + wanted.regions.len();
+        if given > 0 && !view.takes_prompt {
+            return Err(Kind::Prompt.because(format_args!("the model {} takes no prompt: leave it out", view.name)));
+        }
+        if given > PROMPTS {
+            return Err(Kind::Prompt.because(format_args!("{given} prompts and regions: expected {PROMPTS} at most")));
+        }
+        if let Some((weight, _)) = wanted.prompts.iter().find(|(weight, _)| !weight.is_finite()) {
+            return Err(Kind::Prompt.because(format_args!("a prompt of weight {weight}: expected a finite number")));
+        }
+        let texts = wanted.prompts.iter().filter_map(|(_, source)| match source {
+            PromptSource::Text(text) => Some(text),
+            PromptSource::Picture(_) => None,
+        });
+        let mut texts = texts.chain(wanted.regions.iter().map(|(_, text)| text));
+        texts.try_for_each(|text| self.encoder.tokens(text).map(drop).map_err(|error| Kind::Prompt.because(error)))
+    }
+
+    /// The prompts that were given, as one.
+    async fn prompt(
+        &self,
+        given: Vec<(f32, PromptSource)>,
+        regions: Vec<(Rectangle, String)>,
+        feather: usize,
+    ) -> Result<Prompt, Problem> {
+        let mut prompts = Vec::with_capacity(given.len());
+        for (weight, source) in given {
+            let prompt = match source {
+                PromptSource::Text(text) => Prompt::Text(text),
+                PromptSource::Picture(source) => {
+                    let (_, picture) =
+                        self.picture(source).await.map_err(|problem| problem.of("the prompt's picture"))?;
+                    Prompt::from(Arc::unwrap_or_clone(picture))
+                }
+            };
+            prompts.push((weight, prompt));
+        }
+        // One prompt of a positive weight is that prompt.
+        let rest = match prompts.len() {
+            0 => Prompt::None,
+            1 if prompts[0].0 > 0.0 => prompts.remove(0).1,
+            _ => Prompt::Mix(prompts),
+        };
+        if regions.is_empty() {
+            return Ok(rest);
+        }
+        let parts = regions.into_iter().map(|(rectangle, text)| (rectangle, Prompt::Text(text))).collect();
+        Ok(Prompt::Regions(Box::new(Regions { parts, rest, feather })))
+    }
+
+    /// Takes a job on.
+    pub(crate) fn submit(&self, prepared: Prepared) -> Result<Arc<Job>, Problem> {
+        let job = Job::new(prepared.order);
+        self.queue.offer(Task::Enlarge(Arc::clone(&job), prepared.picture))?;
+        Ok(job)
+    }
+
+    /// Takes a job on whose picture and result are kept.
+    pub(crate) fn submit_kept(&self, prepared: Prepared) -> Result<Arc<Job>, Problem> {
+        let picture = Arc::clone(&prepared.picture);
+        let job = self.submit(prepared)?;
+        self.kept.put_picture(job.order.picture, picture);
+        self.kept.put_job(Arc::clone(&job));
+        Ok(job)
+    }
+}
+
+fn check_format(format: FileFormat, (width, height): (usize, usize), picture: &Picture) -> Result<(), Problem> {
+    format.format().check_size(width, height)?;
+    match format {
+        FileFormat::Jpeg if picture.has_transparency() => Err(FileFault::NoAlpha.into()),
+        _ => Ok(()),
+    }
+}
+
+fn check_regions(regions: &[(Rectangle, String)], (width, height): (usize, usize)) -> Result<(), Problem> {
+    let inside = |start: usize, length: usize, whole: usize| start.checked_add(length).is_some_and(|end| end <= whole);
+    let outside = |(r, _): &&(Rectangle, String)| !inside(r.left, r.width, width) || !inside(r.top, r.height, height);
+    match regions.iter().find(outside) {
+        Some((rectangle, _)) => {
+            Err(Kind::Prompt.because(RegionError::Outside { rectangle: *rectangle, width, height }))
+        }
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,61 @@
+//! Bodies of requests, received within bounds: of each, of all together, and of time.
+
+use crate::app::App;
+use crate::problem::{Kind, Problem};
+use axum::body::{Body, Bytes};
+use axum::http::{HeaderMap, header};
+use futures_util::StreamExt;
+use tokio::sync::SemaphorePermit;
+use tokio::time::{Instant, timeout, timeout_at};
+
+/// A body, and its part of the memory for those that are in hand.
+pub(crate) struct Upload<'a> {
+    pub(crate) bytes: Bytes,
+    _held: Option<SemaphorePermit<'a>>,
+}
+
+/// How many times a client's patience a whole upload may take.
+const WHOLE: u32 = 8;
+
+impl App {
+    /// Receives a body.
+    pub(crate) async fn receive(&self, headers: &HeaderMap, body: Body) -> Result<Upload<'_>, Problem> {
+        let limit = self.settings.upload;
+        let too_large =
+            || Kind::LargeUpload.because(format_args!("more than {limit} bytes, the limit: send a smaller file"));
+        let announced = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+        if announced.is_some_and(|length: u64| length > limit as u64) {
+            return Err(too_large());
+        }
+        let patience = self.settings.patience;
+        let slow = |_| Kind::SlowUpload.because(format_args!("nothing came for {} s", patience.as_secs_f32()));
+        let end = Instant::now() + patience * WHOLE;
+        let (mut bytes, mut held, mut stream) = (Vec::new(), None::<SemaphorePermit>, body.into_data_stream());
+        while let Some(piece) = timeout_at(end, timeout(patience, stream.next())).await.map_err(slow)?.map_err(slow)? {
+            let piece =
+                piece.map_err(|error| Kind::Malformed.because(format_args!("the body ended early: {error}")))?;
+            if bytes.len() + piece.len() > limit {
+                return Err(too_large());
+            }
+            // Pieces are some KiB: no more than 32 bits.
+            let room = self.uploads.try_acquire_many(piece.len() as u32);
+            let room = room.map_err(|_| Kind::Busy.because("other uploads take all memory for them: try again"))?;
+            match &mut held {
+                Some(held) => held.merge(room),
+                None => held = Some(room),
+            }
+            bytes.extend_from_slice(&piece);
+        }
+        Ok(Upload { bytes: bytes.into(), _held: held })
+    }
+
+    /// Decodes a picture, on threads where that holds nobody up, a few at a time.
+    pub(crate) async fn decode(&self, bytes: Bytes) -> Result<pdn::Picture, Problem> {
+        let turn = timeout(self.settings.patience, self.decoders.acquire()).await;
+        let Ok(Ok(_turn)) = turn else { return Err(Kind::Busy.because("other pictures are being read: try again")) };
+        let limits = pdn::Limits { pixels: self.settings.pixels };
+        let decoded = tokio::task::spawn_blocking(move || pdn::read_bytes(&bytes, &limits)).await;
+        let decoded = decoded.map_err(|_| Kind::Internal.because("the picture's decoder broke"))?;
+        Ok(decoded?)
+    }
+}

@@ -1,0 +1,38 @@
+//! A page and an HTTP API that enlarge pictures, steered by prompts.
+//!
+//! [`Server::bind`] compiles the models and listens, [`Server::run`] answers until its [`Stopper`] says stop. What it answers is
+//! described at `/openapi.json`; the page is at `/`.
+//!
+//! ```no_run
+//! use pdn_serve::{Offered, Server, Settings};
+//!
+//! let model = pdn::bundled_model(pdn::DEFAULT_MODEL).expect("it comes with the library")?;
+//! let models = vec![("pdn-x4".to_owned(), Offered::Network(Box::new(model)))];
+//! let server = Server::bind(Settings::default(), models, pdn::bundled_encoder()?)?;
+//! println!("http://{}", server.address());
+//! server.run()?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+#![forbid(unsafe_code)]
+
+mod app;
+mod body;
+mod example;
+mod guard;
+mod job;
+mod kept;
+mod layers;
+mod metrics;
+mod models;
+mod problem;
+mod queue;
+mod routes;
+mod server;
+mod settings;
+mod stop;
+mod wanted;
+mod work;
+
+pub use models::Offered;
+pub use server::{ServeError, Server, Stopper};
+pub use settings::Settings;

@@ -1,0 +1,195 @@
+//! What is answered when something is wrong: problem details (RFC 9457), each of a type that programs can tell.
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use pdn::{FileFault, RunError};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// What is wrong, as `application/problem+json`.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub(crate) struct Problem {
+    /// Its type: `urn:pdn:problem:` and a name.
+    #[serde(rename = "type")]
+    #[schema(example = "urn:pdn:problem:queue-full")]
+    urn: String,
+    /// The type in words.
+    title: &'static str,
+    /// The status of the answer.
+    status: u16,
+    /// This case of it: what was expected, what was found, what to do.
+    detail: String,
+    #[serde(skip)]
+    kind: Kind,
+}
+
+/// The types of problems.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Malformed,
+    Unauthorised,
+    ForeignHost,
+    ForeignPage,
+    NotFound,
+    Method,
+    SlowUpload,
+    NotDone,
+    Cancelled,
+    LargeUpload,
+    ManyPixels,
+    MuchMemory,
+    LargeResult,
+    Media,
+    Picture,
+    Prompt,
+    Option,
+    QueueFull,
+    Internal,
+    Stopping,
+    Busy,
+    TooSlow,
+}
+
+impl Kind {
+    /// Every type.
+    #[cfg(test)]
+    pub(crate) const ALL: [Self; 22] = [
+        Self::Malformed,
+        Self::Unauthorised,
+        Self::ForeignHost,
+        Self::ForeignPage,
+        Self::NotFound,
+        Self::Method,
+        Self::SlowUpload,
+        Self::NotDone,
+        Self::Cancelled,
+        Self::LargeUpload,
+        Self::ManyPixels,
+        Self::MuchMemory,
+        Self::LargeResult,
+        Self::Media,
+        Self::Picture,
+        Self::Prompt,
+        Self::Option,
+        Self::QueueFull,
+        Self::Internal,
+        Self::Stopping,
+        Self::Busy,
+        Self::TooSlow,
+    ];
+
+    /// Status, name and title.
+    pub(crate) fn facts(self) -> (StatusCode, &'static str, &'static str) {
+        match self {
+            Self::Malformed => (StatusCode::BAD_REQUEST, "malformed", "The request cannot be read"),
+            Self::Unauthorised => (StatusCode::UNAUTHORIZED, "unauthorised", "The token is missing or wrong"),
+            Self::ForeignHost => (StatusCode::FORBIDDEN, "foreign-host", "The host is not this machine"),
+            Self::ForeignPage => (StatusCode::FORBIDDEN, "foreign-page", "Another site's page may not ask"),
+            Self::NotFound => (StatusCode::NOT_FOUND, "not-found", "There is nothing here"),
+            Self::Method => (StatusCode::METHOD_NOT_ALLOWED, "method", "This cannot be done here"),
+            Self::SlowUpload => (StatusCode::REQUEST_TIMEOUT, "slow-upload", "The upload came to a halt"),
+            Self::NotDone => (StatusCode::CONFLICT, "not-done", "The job is not done"),
+            Self::Cancelled => (StatusCode::CONFLICT, "cancelled", "The job was cancelled"),
+            Self::LargeUpload => (StatusCode::PAYLOAD_TOO_LARGE, "large-upload", "The upload is too large"),
+            Self::ManyPixels => (StatusCode::PAYLOAD_TOO_LARGE, "many-pixels", "The picture has too many pixels"),
+            Self::MuchMemory => (StatusCode::PAYLOAD_TOO_LARGE, "much-memory", "The picture needs too much memory"),
+            Self::LargeResult => (StatusCode::PAYLOAD_TOO_LARGE, "large-result", "The enlarged picture is too large"),
+            Self::Media => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "media", "What was sent is of no known kind"),
+            Self::Picture => (StatusCode::UNPROCESSABLE_ENTITY, "picture", "The picture cannot be enlarged"),
+            Self::Prompt => (StatusCode::UNPROCESSABLE_ENTITY, "prompt", "The prompt cannot be used"),
+            Self::Option => (StatusCode::UNPROCESSABLE_ENTITY, "option", "An option cannot be used"),
+            Self::QueueFull => (StatusCode::TOO_MANY_REQUESTS, "queue-full", "Too many jobs are waiting"),
+            Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "Something broke here"),
+            Self::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "stopping", "The server is stopping"),
+            Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy", "Too much is being uploaded"),
+            Self::TooSlow => (StatusCode::GATEWAY_TIMEOUT, "too-slow", "The job took too long"),
+        }
+    }
+
+    /// Seconds after which to try again, where that may help.
+    fn retry_after(self) -> Option<u16> {
+        match self {
+            Self::QueueFull | Self::Busy => Some(2),
+            Self::Stopping => Some(10),
+            _ => None,
+        }
+    }
+
+    /// A problem of the type.
+    pub(crate) fn because(self, detail: impl ToString) -> Problem {
+        let (status, name, title) = self.facts();
+        let urn = format!("urn:pdn:problem:{name}");
+        Problem { urn, title, status: status.as_u16(), detail: detail.to_string(), kind: self }
+    }
+}
+
+impl Problem {
+    pub(crate) fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// The same, which begins by saying of what it is said.
+    pub(crate) fn of(self, what: &str) -> Self {
+        Self { detail: format!("{what}: {}", self.detail), ..self }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let (status, _, _) = self.kind.facts();
+        let body = serde_json::to_string(&self).unwrap_or_default();
+        let mut response = (status, [(header::CONTENT_TYPE, "application/problem+json")], body).into_response();
+        let headers = response.headers_mut();
+        if let Some(seconds) = self.kind.retry_after() {
+            headers.insert(header::RETRY_AFTER, seconds.into());
+        }
+        if self.kind == Kind::Unauthorised {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}
+
+impl From<FileFault> for Problem {
+    fn from(fault: FileFault) -> Self {
+        let kind = match &fault {
+            FileFault::NotAPicture => Kind::Media,
+            FileFault::TooLarge { .. } => Kind::ManyPixels,
+            FileFault::NoAlpha | FileFault::BeyondFormat { .. } | FileFault::LongProvenance { .. } => Kind::Option,
+            FileFault::Io { .. } => Kind::Internal,
+            _ => Kind::Picture,
+        };
+        kind.because(format_args!("the picture {fault}"))
+    }
+}
+
+impl From<pdn::Error> for Problem {
+    fn from(error: pdn::Error) -> Self {
+        let kind = match &error {
+            pdn::Error::Prompt(_)
+            | pdn::Error::EncoderMismatch { .. }
+            | pdn::Error::Run(RunError::Prompt { .. } | RunError::Regions(_)) => Kind::Prompt,
+            pdn::Error::TooLarge { .. } => Kind::LargeResult,
+            pdn::Error::Run(RunError::Memory { .. }) => Kind::MuchMemory,
+            pdn::Error::Run(RunError::Cancelled) => Kind::Cancelled,
+            pdn::Error::Run(RunError::NotFinite { .. } | RunError::Picture { .. }) => Kind::Picture,
+            _ => Kind::Internal,
+        };
+        kind.because(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_problem_is_described_where_users_read() {
+        let described = std::fs::read_to_string(pdn_testing::root().join("docs/serve.md")).unwrap();
+        for kind in Kind::ALL {
+            let (status, name, _) = kind.facts();
+            let row = format!("| {} | `{name}` |", status.as_u16());
+            assert!(described.contains(&row), "docs/serve.md has no line `{row}`");
+        }
+    }
+}

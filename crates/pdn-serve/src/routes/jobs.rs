@@ -1,0 +1,190 @@
+//! Jobs: taken on now, watched, fetched later.
+#![allow(unused_qualifications, reason = "the macro of descriptions writes whole paths")]
+
+use super::{Answer, Shared, file, id, query};
+use crate::app::App;
+use crate::job::{Job, JobView, State, Status};
+use crate::problem::{Kind, Problem};
+use crate::wanted::{Ask, FileFormat, Form};
+use crate::work::provenance;
+use axum::Json;
+use axum::body::{Body, Bytes};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use futures_util::stream;
+use pdn::{Limits, WriteOptions, encode};
+use serde::Deserialize;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch::Receiver;
+use tokio::time::{sleep, timeout};
+use utoipa::IntoParams;
+
+impl App {
+    pub(super) fn view(&self, job: &Job, status: &Status) -> JobView {
+        let ahead = if status.state == State::Queued { self.queue.ahead_of(job.id) } else { 0 };
+        job.view(status, ahead)
+    }
+}
+
+/// Take a job on
+///
+/// As `POST /v1/upscale`, but a job is answered at once. The picture is kept, and its id stands for it in later requests: another
+/// prompt for it is a job with the id and the prompt.
+#[utoipa::path(
+    post, path = "/v1/jobs", tag = "jobs",
+    request_body(content((Form = "multipart/form-data"), (Ask = "application/json"))),
+    responses(
+        (status = 202, description = "The job", body = JobView, headers(("location" = String))),
+        (status = 400, description = "The request cannot be read", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "The kept picture has expired", body = Problem, content_type = "application/problem+json"),
+        (status = 408, description = "The upload came to a halt", body = Problem, content_type = "application/problem+json"),
+        (status = 413, description = "Too many bytes or pixels", body = Problem, content_type = "application/problem+json"),
+        (status = 415, description = "Neither a form nor JSON, or no PNG, JPEG, WebP, TIFF or BMP", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "The picture is damaged, or the prompt or an option cannot be used", body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "Too many jobs are waiting", body = Problem, content_type = "application/problem+json", headers(("retry-after" = u16))),
+        (status = 503, description = "The server is stopping, or too much is being uploaded", body = Problem, content_type = "application/problem+json", headers(("retry-after" = u16))),
+        (status = "default", description = "Anything else that is wrong", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(crate) async fn create(app: Shared, headers: HeaderMap, body: Body) -> Answer {
+    let prepared = app.read(&headers, body).await?;
+    let job = app.submit_kept(prepared)?;
+    let location = format!("/v1/jobs/{}", job.id);
+    Ok((StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(app.view(&job, &job.status()))).into_response())
+}
+
+/// Say where a job stands
+#[utoipa::path(
+    get, path = "/v1/jobs/{id}", tag = "jobs", params(("id" = String, Path, description = "The job's id")),
+    responses(
+        (status = 200, description = "The job", body = JobView),
+        (status = 404, description = "There is none, or it has expired", body = Problem, content_type = "application/problem+json"),
+        (status = "default", description = "Anything else that is wrong", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(crate) async fn show(app: Shared, Path(name): Path<String>) -> Answer {
+    let job = app.kept_job(id(&name)?)?;
+    Ok(Json(app.view(&job, &job.status())).into_response())
+}
+
+/// Cancel a job, or forget one that is done
+///
+/// One that waits or runs is cancelled, at the network's next step; one that has ended is forgotten with its result.
+#[utoipa::path(
+    delete, path = "/v1/jobs/{id}", tag = "jobs", params(("id" = String, Path, description = "The job's id")),
+    responses(
+        (status = 204, description = "It is cancelled or forgotten"),
+        (status = 404, description = "There is none, or it has expired", body = Problem, content_type = "application/problem+json"),
+        (status = "default", description = "Anything else that is wrong", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(crate) async fn cancel(app: Shared, Path(name): Path<String>) -> Answer {
+    let job = app.kept_job(id(&name)?)?;
+    match job.status().state.is_final() {
+        true => drop(app.kept.forget(job.id)),
+        false => app.queue.cancel(&job),
+    }
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// At most so often is progress told; and so often where nothing moves.
+const OFTEN: Duration = Duration::from_millis(60);
+const SELDOM: Duration = Duration::from_secs(1);
+
+/// Watch a job
+///
+/// Server-sent events, whose data is the job as JSON: `progress` while it waits or runs, then one that is named by how it ended,
+/// `done`, `failed` or `cancelled`.
+#[utoipa::path(
+    get, path = "/v1/jobs/{id}/events", tag = "jobs", params(("id" = String, Path, description = "The job's id")),
+    responses(
+        (status = 200, description = "Events", body = String, content_type = "text/event-stream"),
+        (status = 404, description = "There is none, or it has expired", body = Problem, content_type = "application/problem+json"),
+        (status = "default", description = "Anything else that is wrong", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(crate) async fn events(app: Shared, Path(name): Path<String>) -> Answer {
+    let job = app.kept_job(id(&name)?)?;
+    let mut changes = job.watch();
+    changes.mark_changed();
+    let app = Arc::clone(&app);
+    let events = stream::unfold(Some((app, job, changes)), async |state| {
+        let (app, job, mut changes) = state?;
+        let status = next(&mut changes).await;
+        let view = app.view(&job, &status);
+        let last = status.state.is_final();
+        let event = Event::default().event(if last { status.state.word() } else { "progress" }).json_data(view);
+        let event = event.unwrap_or_else(|_| Event::default().event("failed"));
+        Some((Ok::<_, Infallible>(event), (!last).then_some((app, job, changes))))
+    });
+    Ok(Sse::new(events).keep_alive(KeepAlive::default()).into_response())
+}
+
+/// The status after a change, or after a while without one.
+async fn next(changes: &mut Receiver<Status>) -> Status {
+    let _ = timeout(SELDOM, changes.changed()).await;
+    if !changes.borrow().state.is_final() {
+        sleep(OFTEN).await;
+    }
+    changes.borrow_and_update().clone()
+}
+
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ResultOptions {
+    /// Another format than the job's.
+    #[param(inline)]
+    format: Option<FileFormat>,
+}
+
+/// Fetch the enlarged picture
+#[utoipa::path(
+    get, path = "/v1/jobs/{id}/result", tag = "jobs",
+    params(("id" = String, Path, description = "The job's id"), ResultOptions),
+    responses(
+        (status = 200, description = "The enlarged picture", content((String = "image/png"), (String = "image/jpeg"), (String = "image/webp"), (String = "image/tiff"))),
+        (status = 404, description = "There is no such job, or it has expired", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "It is not done, or was cancelled", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "The format cannot hold the picture", body = Problem, content_type = "application/problem+json"),
+        (status = "default", description = "Why the job failed, or anything else that is wrong", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(crate) async fn result(
+    app: Shared,
+    Path(name): Path<String>,
+    options: Result<Query<ResultOptions>, QueryRejection>,
+) -> Answer {
+    let job = app.kept_job(id(&name)?)?;
+    let status = job.status();
+    let Some(bytes) = status.result else {
+        return Err(status.problem.unwrap_or_else(|| Kind::NotDone.because("wait for the event `done`")));
+    };
+    let format = query(options)?.format.unwrap_or(job.order.format);
+    let bytes = if format == job.order.format { bytes } else { converted(&app, &job, bytes, format).await? };
+    Ok(named(&job, bytes, format))
+}
+
+fn named(job: &Job, bytes: Bytes, format: FileFormat) -> Response {
+    let scale = job.order.output.0 / job.order.size.0.max(1);
+    file(bytes, format.media(), &format!("enlarged_x{scale}.{}", format.ending()))
+}
+
+/// A result in another format. JPEG has lost something already: the others are whole.
+async fn converted(app: &App, job: &Arc<Job>, bytes: Bytes, format: FileFormat) -> Result<Bytes, Problem> {
+    let (job, encoder) = (Arc::clone(job), app.encoder.id().to_owned());
+    let turn = app.decoders.acquire().await;
+    let work = move || {
+        let picture = pdn::read_bytes(&bytes, &Limits { pixels: u64::MAX })?;
+        let options = WriteOptions { jpeg_quality: job.order.quality, provenance: Some(provenance(&job, &encoder)) };
+        encode(&picture, format.format(), &options)
+    };
+    let encoded = tokio::task::spawn_blocking(work).await;
+    drop(turn);
+    let encoded = encoded.map_err(|_| Kind::Internal.because("the picture's encoder broke"))?;
+    Ok(encoded?.into())
+}

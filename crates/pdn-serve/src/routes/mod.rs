@@ -1,0 +1,125 @@
+//! What can be asked for: each route with its description, from which `/openapi.json` is made.
+
+mod jobs;
+mod masks;
+mod page;
+mod pictures;
+mod service;
+mod upscale;
+
+use crate::app::{App, Prepared};
+use crate::problem::{Kind, Problem};
+use crate::wanted::Wanted;
+use axum::body::{Body, Bytes};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
+use axum::http::{HeaderMap, HeaderValue, Uri, header};
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Router};
+use std::sync::Arc;
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use uuid::Uuid;
+
+/// The API's description, without its routes.
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "pdn", description = "Super-resolution steered by a prompt: small pictures become large."),
+    components(schemas(crate::wanted::Form)),
+    tags(
+        (name = "enlarge", description = "A picture in, a larger one out"),
+        (name = "jobs", description = "Enlarging that is asked for now and fetched later"),
+        (name = "pictures", description = "Pictures that are kept, to be enlarged under other prompts"),
+        (name = "service", description = "What the server has, and how it is"),
+        (name = "page", description = "The page and its parts")
+    )
+)]
+struct Api;
+
+type Routes = OpenApiRouter<Arc<App>>;
+
+/// Every route, with its description.
+fn routes() -> Routes {
+    Routes::with_openapi(Api::openapi())
+        .routes(routes!(upscale::upscale))
+        .routes(routes!(jobs::create))
+        .routes(routes!(jobs::show, jobs::cancel))
+        .routes(routes!(jobs::events))
+        .routes(routes!(jobs::result))
+        .routes(routes!(masks::list))
+        .routes(routes!(masks::show))
+        .routes(routes!(pictures::create))
+        .routes(routes!(pictures::show, pictures::forget))
+        .routes(routes!(service::models))
+        .routes(routes!(service::health))
+        .routes(routes!(service::metrics))
+        .routes(routes!(service::description))
+        .routes(routes!(page::index))
+        .routes(routes!(page::style))
+        .routes(routes!(page::script))
+        .routes(routes!(page::example))
+}
+
+/// Every route, and what answers where there is none.
+pub(crate) fn router(app: Arc<App>) -> Router {
+    let (router, api) = routes().split_for_parts();
+    let api: Bytes = serde_json::to_vec(&api).unwrap_or_default().into();
+    let nothing = async |uri: Uri| Kind::NotFound.because(format_args!("nothing is at {}", uri.path())).into_response();
+    let method = async || Kind::Method.because("/openapi.json says what can be done here").into_response();
+    router
+        .layer(Extension(service::Description(api)))
+        .method_not_allowed_fallback(method)
+        .fallback(nothing)
+        .with_state(app)
+}
+
+/// What a handler answers.
+type Answer = Result<Response, Problem>;
+
+/// The state that handlers share.
+type Shared = State<Arc<App>>;
+
+impl App {
+    /// Receives and checks a request for a job.
+    async fn read(&self, headers: &HeaderMap, body: Body) -> Result<Prepared, Problem> {
+        let upload = self.receive(headers, body).await?;
+        self.prepare(Wanted::read(headers, upload.bytes.clone()).await?).await
+    }
+}
+
+/// The id in a path: what is none names nothing.
+fn id(text: &str) -> Result<Uuid, Problem> {
+    text.parse().map_err(|_| Kind::NotFound.because(format_args!("`{text}` is no id")))
+}
+
+/// The options after a path's question mark.
+fn query<T>(query: Result<Query<T>, QueryRejection>) -> Result<T, Problem> {
+    query.map(|Query(options)| options).map_err(|error| Kind::Option.because(error.body_text()))
+}
+
+/// A picture's file as an answer.
+fn file(bytes: Bytes, media: &'static str, name: &str) -> Response {
+    let mut response = ([(header::CONTENT_TYPE, media)], bytes).into_response();
+    if let Ok(value) = HeaderValue::from_str(&format!("inline; filename=\"{name}\"")) {
+        response.headers_mut().insert(header::CONTENT_DISPOSITION, value);
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::Settings;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_route_is_described() {
+        let app = App::new(Settings::default(), vec![], vec![], pdn::bundled_encoder().unwrap());
+        let shown = format!("{:?}", router(Arc::new(app)));
+        let paths =
+            shown.split('"').filter(|text| text.starts_with('/') && !text.contains("__private")).map(str::to_owned);
+        let described = routes().split_for_parts().1.paths.paths.into_keys();
+        assert_eq!(paths.collect::<BTreeSet<_>>(), described.collect::<BTreeSet<_>>());
+    }
+}

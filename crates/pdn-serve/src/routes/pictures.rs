@@ -1,0 +1,73 @@
+//! Pictures that are kept for requests to come.
+
+use super::{Answer, Shared, file, id};
+use crate::job::PictureView;
+use crate::problem::{Kind, Problem};
+use crate::wanted::{Form, Source, Wanted};
+use axum::Json;
+use axum::body::Body;
+use axum::extract::Path;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::IntoResponse;
+use pdn::{Format, WriteOptions, encode};
+
+/// Keep a picture
+///
+/// Its id stands for it in requests, as the picture to enlarge or as a prompt, until nobody has asked for it for a while.
+#[utoipa::path(
+    post, path = "/v1/pictures", tag = "pictures",
+    request_body(content((Form = "multipart/form-data"), (crate::wanted::Ask = "application/json"))),
+    responses(
+        (status = 201, description = "It is kept", body = PictureView, headers(("location" = String))),
+        (status = 413, description = "Too many bytes or pixels", body = Problem, content_type = "application/problem+json"),
+        (status = 415, description = "Neither a form nor JSON, or no PNG, JPEG, WebP, TIFF or BMP", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "The picture is damaged", body = Problem, content_type = "application/problem+json"),
+        (status = "default", description = "Anything else that is wrong", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(crate) async fn create(app: Shared, headers: HeaderMap, body: Body) -> Answer {
+    let upload = app.receive(&headers, body).await?;
+    let Source::File(bytes) = Wanted::read(&headers, upload.bytes.clone()).await?.picture else {
+        return Err(Kind::Option.because("expected a picture's file, found the id of one that is kept"));
+    };
+    let (id, picture) = app.picture(Source::File(bytes)).await?;
+    let view = PictureView { id: id.to_string(), width: picture.width(), height: picture.height() };
+    app.kept.put_picture(id, picture);
+    Ok((StatusCode::CREATED, [(header::LOCATION, format!("/v1/pictures/{id}"))], Json(view)).into_response())
+}
+
+/// Fetch a kept picture
+///
+/// As it was read, turned upright: for browsers that cannot show its file.
+#[utoipa::path(
+    get, path = "/v1/pictures/{id}", tag = "pictures", params(("id" = String, Path, description = "The picture's id")),
+    responses(
+        (status = 200, description = "The picture", body = String, content_type = "image/png"),
+        (status = 404, description = "There is none, or it has expired", body = Problem, content_type = "application/problem+json"),
+        (status = "default", description = "Anything else that is wrong", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(crate) async fn show(app: Shared, Path(name): Path<String>) -> Answer {
+    let picture = app.kept_picture(id(&name)?)?;
+    let turn = app.decoders.acquire().await;
+    let encoded = tokio::task::spawn_blocking(move || encode(&picture, Format::Png, &WriteOptions::default())).await;
+    drop(turn);
+    let encoded = encoded.map_err(|_| Kind::Internal.because("the picture's encoder broke"))?;
+    Ok(file(encoded?.into(), "image/png", "picture.png"))
+}
+
+/// Forget a kept picture
+#[utoipa::path(
+    delete, path = "/v1/pictures/{id}", tag = "pictures", params(("id" = String, Path, description = "The picture's id")),
+    responses(
+        (status = 204, description = "It is forgotten"),
+        (status = 404, description = "There is none, or it has expired", body = Problem, content_type = "application/problem+json"),
+        (status = "default", description = "Anything else that is wrong", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(crate) async fn forget(app: Shared, Path(name): Path<String>) -> Answer {
+    let id = id(&name)?;
+    app.kept_picture(id)?;
+    app.kept.forget(id);
+    Ok(StatusCode::NO_CONTENT.into_response())
+}

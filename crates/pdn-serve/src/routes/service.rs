@@ -1,0 +1,111 @@
+//! What the server has, and how it is.
+
+use super::{Answer, Shared};
+use crate::metrics::Now;
+use crate::models::ModelView;
+use crate::problem::Problem;
+use axum::body::Bytes;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use axum::{Extension, Json};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// The models that it has, and what a request may ask of it.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Offer {
+    /// The first is used where none is named.
+    models: Vec<ModelView>,
+    /// Id of the encoder of its prompts.
+    encoder: String,
+    limits: OfferLimits,
+}
+
+/// What a request may take.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct OfferLimits {
+    /// Bytes of a request's body.
+    upload_bytes: usize,
+    /// Pixels of a picture, before it is enlarged.
+    pixels: u64,
+    /// Seconds that a job may run.
+    seconds: u64,
+    /// Seconds that pictures and results are kept after they were last asked for.
+    keep_seconds: u64,
+}
+
+/// List the models
+#[utoipa::path(
+    get, path = "/v1/models", tag = "service",
+    responses(
+        (status = 200, description = "The models, and what a request may take", body = Offer),
+        (status = "default", description = "Anything that is wrong", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(crate) async fn models(app: Shared) -> Json<Offer> {
+    let limits = OfferLimits {
+        upload_bytes: app.settings.upload,
+        pixels: app.settings.pixels,
+        seconds: app.settings.time.as_secs(),
+        keep_seconds: app.settings.keep.as_secs(),
+    };
+    Json(Offer { models: app.views.clone(), encoder: app.encoder.id().to_owned(), limits })
+}
+
+/// Whether it takes requests.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Health {
+    /// `ok`, or `stopping`.
+    status: &'static str,
+    version: &'static str,
+}
+
+/// Say whether it takes requests
+#[utoipa::path(
+    get, path = "/healthz", tag = "service",
+    responses(
+        (status = 200, description = "It does", body = Health),
+        (status = 503, description = "It is stopping", body = Health),
+        (status = "default", description = "Anything else that is wrong", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(crate) async fn health(app: Shared) -> Answer {
+    let (code, status) = match app.is_stopping() {
+        false => (StatusCode::OK, "ok"),
+        true => (StatusCode::SERVICE_UNAVAILABLE, "stopping"),
+    };
+    Ok((code, Json(Health { status, version: env!("CARGO_PKG_VERSION") })).into_response())
+}
+
+/// Count
+///
+/// Requests, their times, jobs, pixels and memory, for Prometheus.
+#[utoipa::path(
+    get, path = "/metrics", tag = "service",
+    responses(
+        (status = 200, description = "OpenMetrics", body = String, content_type = "application/openmetrics-text"),
+        (status = "default", description = "Anything that is wrong", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(crate) async fn metrics(app: Shared) -> Answer {
+    let ((waiting, running), (kept, kept_bytes)) = (app.queue.counts(), app.kept.counts());
+    let text = app.metrics.text(&Now { waiting, running, kept, kept_bytes });
+    let media = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    Ok(([(header::CONTENT_TYPE, media)], text).into_response())
+}
+
+/// The API's description, written once.
+#[derive(Clone)]
+pub(super) struct Description(pub(super) Bytes);
+
+/// Describe the API
+#[utoipa::path(
+    get, path = "/openapi.json", tag = "service",
+    responses(
+        (status = 200, description = "OpenAPI 3.1", content_type = "application/json", body = Object),
+        (status = "default", description = "Anything that is wrong", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(crate) async fn description(Extension(Description(api)): Extension<Description>) -> Answer {
+    Ok(([(header::CONTENT_TYPE, "application/json")], api).into_response())
+}

@@ -1,0 +1,407 @@
+//! What a request asks for: JSON or a form, brought to one shape.
+
+use crate::problem::{Kind, Problem};
+use axum::body::Bytes;
+use axum::http::{HeaderMap, header};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use futures_util::stream;
+use multer::Multipart;
+use pdn::{Format, Rectangle};
+use serde::{Deserialize, Serialize};
+use std::convert::Infallible;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+/// What a request asks for.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Wanted {
+    pub(crate) picture: Source,
+    pub(crate) model: Option<String>,
+    /// Each with its weight.
+    pub(crate) prompts: Vec<(f32, PromptSource)>,
+    pub(crate) regions: Vec<(Rectangle, String)>,
+    pub(crate) feather: usize,
+    pub(crate) format: FileFormat,
+    pub(crate) quality: u8,
+}
+
+/// Where a picture comes from.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Source {
+    Kept(Uuid),
+    File(Bytes),
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum PromptSource {
+    Text(String),
+    Picture(Source),
+}
+
+/// A format of enlarged pictures.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum FileFormat {
+    /// PNG.
+    #[default]
+    Png,
+    /// JPEG, which has no transparency.
+    Jpeg,
+    /// WebP, lossless.
+    Webp,
+    /// TIFF, not compressed.
+    Tiff,
+}
+
+impl FileFormat {
+    pub(crate) fn format(self) -> Format {
+        match self {
+            Self::Png => Format::Png,
+            Self::Jpeg => Format::Jpeg,
+            Self::Webp => Format::WebP,
+            Self::Tiff => Format::Tiff,
+        }
+    }
+
+    pub(crate) fn media(self) -> &'static str {
+        match self {
+            Self::Png => "image/png",
+            Self::Jpeg => "image/jpeg",
+            Self::Webp => "image/webp",
+            Self::Tiff => "image/tiff",
+        }
+    }
+
+    /// The ending of its files' names.
+    pub(crate) fn ending(self) -> &'static str {
+        match self {
+            Self::Png => "png",
+            Self::Jpeg => "jpg",
+            Self::Webp => "webp",
+            Self::Tiff => "tif",
+        }
+    }
+}
+
+const FEATHER: usize = 8;
+const QUALITY: u8 = 95;
+
+/// A picture to enlarge, and how.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Ask {
+    picture: PictureAsk,
+    /// The model's name; the server's first where there is none.
+    model: Option<String>,
+    /// What steers the model: none (the picture itself, in a mirror), one, or several, mixed.
+    #[serde(default)]
+    prompts: Vec<PromptAsk>,
+    /// Sentences for parts of the picture; the later lie above.
+    #[serde(default)]
+    regions: Vec<RegionAsk>,
+    /// Pixels over which the prompt of a region passes into the next.
+    #[serde(default = "feather")]
+    #[schema(default = 8)]
+    feather: usize,
+    #[serde(default)]
+    format: FileFormat,
+    /// JPEG's, 1 to 100.
+    #[serde(default = "quality")]
+    #[schema(default = 95, minimum = 1, maximum = 100)]
+    quality: u8,
+}
+
+fn feather() -> usize {
+    FEATHER
+}
+
+fn quality() -> u8 {
+    QUALITY
+}
+
+/// A picture: one that is kept, or a file's bytes.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum PictureAsk {
+    /// Id of a kept picture.
+    #[schema(format = "uuid")]
+    Id(String),
+    /// A PNG, JPEG, WebP, TIFF or BMP, in base64.
+    #[schema(format = "byte")]
+    Data(String),
+}
+
+/// A sentence or a picture, and its weight in a mix.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PromptAsk {
+    /// What the picture shows, in a sentence.
+    text: Option<String>,
+    /// Another picture, of the like.
+    picture: Option<PictureAsk>,
+    /// A negative one steers away.
+    #[serde(default = "one")]
+    #[schema(default = 1.0)]
+    weight: f32,
+}
+
+fn one() -> f32 {
+    1.0
+}
+
+/// A rectangle of the picture, in its pixels, and what it shows.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RegionAsk {
+    left: usize,
+    top: usize,
+    #[schema(minimum = 1)]
+    width: usize,
+    #[schema(minimum = 1)]
+    height: usize,
+    text: String,
+}
+
+/// The parts of a form; those of files have the files' bytes.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "the description of what `of_form` reads")]
+pub(crate) struct Form {
+    /// The picture to enlarge: PNG, JPEG, WebP, TIFF or BMP.
+    #[schema(content_media_type = "application/octet-stream")]
+    picture: Option<String>,
+    /// In its place, the id of a kept picture.
+    #[schema(format = "uuid")]
+    picture_id: Option<String>,
+    /// The model's name.
+    model: Option<String>,
+    /// A sentence; may be there several times.
+    prompt: Option<Vec<String>>,
+    /// Another picture, of the like; may be there several times.
+    #[schema(content_media_type = "application/octet-stream")]
+    prompt_picture: Option<Vec<String>>,
+    /// Weights of the prompts in their order, such as `0.7,0.3`.
+    weights: Option<String>,
+    /// A sentence for a part of the picture, such as `0,0,80,60=a brick wall`; may be there several times.
+    region: Option<Vec<String>>,
+    /// Pixels over which the prompt of a region passes into the next.
+    feather: Option<usize>,
+    format: Option<FileFormat>,
+    /// JPEG's, 1 to 100.
+    quality: Option<u8>,
+}
+
+impl Wanted {
+    /// Reads a body by what its header says it is.
+    pub(crate) async fn read(headers: &HeaderMap, body: Bytes) -> Result<Self, Problem> {
+        let media = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        match media.split(';').next().unwrap_or_default().trim().to_ascii_lowercase().as_str() {
+            "application/json" => Self::of_json(&body),
+            "multipart/form-data" => Self::of_form(media, body).await,
+            _ => {
+                let why = format_args!("expected multipart/form-data or application/json, found `{media}`");
+                Err(Kind::Media.because(why))
+            }
+        }
+    }
+
+    fn of_json(body: &[u8]) -> Result<Self, Problem> {
+        let ask: Ask = serde_json::from_slice(body).map_err(|error| match error.classify() {
+            serde_json::error::Category::Data => Kind::Option.because(error),
+            _ => Kind::Malformed.because(format_args!("the body is no JSON: {error}")),
+        })?;
+        let prompt = |ask: PromptAsk| match (ask.text, ask.picture) {
+            (Some(text), None) => Ok((ask.weight, PromptSource::Text(text))),
+            (None, Some(picture)) => Ok((ask.weight, PromptSource::Picture(picture.source()?))),
+            _ => Err(Kind::Prompt.because("a prompt has either a text or a picture")),
+        };
+        let region = |ask: RegionAsk| match ask {
+            RegionAsk { width: 0, .. } | RegionAsk { height: 0, .. } => {
+                Err(Kind::Option.because("a region is at least a pixel wide and high"))
+            }
+            RegionAsk { left, top, width, height, text } => Ok((Rectangle { left, top, width, height }, text)),
+        };
+        Ok(Self {
+            picture: ask.picture.source()?,
+            model: ask.model,
+            prompts: ask.prompts.into_iter().map(prompt).collect::<Result<_, _>>()?,
+            regions: ask.regions.into_iter().map(region).collect::<Result<_, _>>()?,
+            feather: ask.feather,
+            format: ask.format,
+            quality: ask.quality,
+        })
+    }
+
+    /// Names of files are not looked at: nothing is ever written under them.
+    async fn of_form(media: &str, body: Bytes) -> Result<Self, Problem> {
+        let malformed = |error: multer::Error| Kind::Malformed.because(format_args!("the form: {error}"));
+        let boundary = multer::parse_boundary(media).map_err(malformed)?;
+        // It was received within bounds: nothing more is to be bounded.
+        let body = stream::iter([Ok::<_, Infallible>(body)]);
+        let mut form = Multipart::new(body, boundary);
+        let (mut picture, mut weights) = (None, None);
+        let mut wanted = Self {
+            picture: Source::File(Bytes::new()),
+            model: None,
+            prompts: Vec::new(),
+            regions: Vec::new(),
+            feather: FEATHER,
+            format: FileFormat::default(),
+            quality: QUALITY,
+        };
+        while let Some(field) = form.next_field().await.map_err(malformed)? {
+            let name = field.name().unwrap_or_default().to_owned();
+            let bytes = field.bytes().await.map_err(malformed)?;
+            match name.as_str() {
+                "picture" => picture = Some(Source::File(bytes)),
+                "prompt_picture" => wanted.prompts.push((1.0, PromptSource::Picture(Source::File(bytes)))),
+                _ => {
+                    let text = String::from_utf8(bytes.into())
+                        .map_err(|_| Kind::Malformed.because(format_args!("the form's `{name}` is no UTF-8")))?;
+                    match name.as_str() {
+                        "picture_id" => picture = Some(Source::Kept(id(&text)?)),
+                        "weights" => weights = Some(text),
+                        _ => wanted.set(&name, text)?,
+                    }
+                }
+            }
+        }
+        wanted.picture = picture.ok_or_else(|| Kind::Option.because("expected a form with a file `picture`"))?;
+        if let Some(text) = weights {
+            wanted.weigh(&text)?;
+        }
+        Ok(wanted)
+    }
+
+    fn set(&mut self, name: &str, text: String) -> Result<(), Problem> {
+        let wrong = |expected: &str| Kind::Option.because(format_args!("{name} `{text}`: expected {expected}"));
+        match name {
+            "model" => self.model = Some(text),
+            "prompt" => self.prompts.push((1.0, PromptSource::Text(text))),
+            "feather" => self.feather = text.parse().map_err(|_| wrong("pixels"))?,
+            "quality" => self.quality = text.parse().map_err(|_| wrong("1 to 100"))?,
+            "format" => {
+                let value = serde_json::Value::String(text.clone());
+                self.format = serde_json::from_value(value).map_err(|_| wrong("png, jpeg, webp or tiff"))?;
+            }
+            "region" => {
+                let (rectangle, sentence) = text.split_once('=').ok_or_else(|| wrong("X,Y,W,H=TEXT"))?;
+                let rectangle = rectangle.parse().map_err(|error: pdn::RegionError| wrong(&error.to_string()))?;
+                self.regions.push((rectangle, sentence.to_owned()));
+            }
+            _ => return Err(Kind::Option.because(format_args!("the form has a part `{name}`, which is not known"))),
+        }
+        Ok(())
+    }
+
+    fn weigh(&mut self, text: &str) -> Result<(), Problem> {
+        let weights: Option<Vec<f32>> = text.split(',').map(|weight| weight.trim().parse().ok()).collect();
+        match weights {
+            Some(weights) if weights.len() == self.prompts.len() => {
+                self.prompts.iter_mut().zip(weights).for_each(|((weight, _), given)| *weight = given);
+                Ok(())
+            }
+            _ => {
+                let why = format_args!("weights `{text}`: expected {} numbers, one a prompt", self.prompts.len());
+                Err(Kind::Prompt.because(why))
+            }
+        }
+    }
+}
+
+impl PictureAsk {
+    fn source(self) -> Result<Source, Problem> {
+        match self {
+            Self::Id(text) => Ok(Source::Kept(id(&text)?)),
+            Self::Data(text) => {
+                let bytes = STANDARD.decode(text.trim_ascii());
+                let bytes = bytes.map_err(|error| Kind::Option.because(format_args!("a picture's data: {error}")))?;
+                Ok(Source::File(bytes.into()))
+            }
+        }
+    }
+}
+
+fn id(text: &str) -> Result<Uuid, Problem> {
+    text.trim().parse().map_err(|_| Kind::Option.because(format_args!("`{text}` is no id of a picture")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn form(parts: &[(&str, &[u8])]) -> Result<Wanted, Problem> {
+        let mut body = Vec::new();
+        for (name, value) in parts {
+            body.extend(
+                format!("--b\r\ncontent-disposition: form-data; name=\"{name}\"; filename=\"x\"\r\n\r\n").bytes(),
+            );
+            body.extend(*value);
+            body.extend(b"\r\n");
+        }
+        body.extend(b"--b--\r\n");
+        let headers =
+            HeaderMap::from_iter([(header::CONTENT_TYPE, "multipart/form-data; boundary=b".parse().unwrap())]);
+        Wanted::read(&headers, body.into()).await
+    }
+
+    fn json(body: &str) -> Result<Wanted, Problem> {
+        Wanted::of_json(body.as_bytes())
+    }
+
+    #[tokio::test]
+    async fn a_form_and_json_say_the_same() {
+        let wanted = form(&[
+            ("picture", b"abc"),
+            ("prompt", b"a dog"),
+            ("prompt_picture", b"def"),
+            ("weights", b"0.5, -2"),
+            ("region", b"1,2,3,4=a wall = a house"),
+            ("feather", b"3"),
+            ("model", b"m"),
+            ("format", b"webp"),
+            ("quality", b"80"),
+        ]);
+        let same = r#"{"picture": {"data": "YWJj"}, "model": "m", "format": "webp", "quality": 80, "feather": 3,
+            "prompts": [{"text": "a dog", "weight": 0.5}, {"picture": {"data": "ZGVm"}, "weight": -2}],
+            "regions": [{"left": 1, "top": 2, "width": 3, "height": 4, "text": "a wall = a house"}]}"#;
+        assert_eq!(wanted.await.unwrap(), json(same).unwrap());
+        let id = Uuid::new_v4();
+        let wanted = form(&[("picture_id", id.to_string().as_bytes())]).await.unwrap();
+        assert_eq!(wanted, json(&format!(r#"{{"picture": {{"id": "{id}"}}}}"#)).unwrap());
+        assert_eq!((wanted.feather, wanted.format, wanted.quality), (8, FileFormat::Png, 95));
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_read_is_said() {
+        for (parts, kind, word) in [
+            (&[][..], Kind::Option, "`picture`"),
+            (&[("picture_id", &b"7"[..])], Kind::Option, "`7`"),
+            (&[("picture", b"x"), ("format", b"gif")], Kind::Option, "png, jpeg"),
+            (&[("picture", b"x"), ("colour", b"x")], Kind::Option, "`colour`"),
+            (&[("picture", b"x"), ("prompt", b"\xff")], Kind::Malformed, "UTF-8"),
+            (&[("picture", b"x"), ("weights", b"1")], Kind::Prompt, "expected 0 numbers"),
+            (&[("picture", b"x"), ("region", b"1,2,3=x")], Kind::Option, "left, top"),
+        ] {
+            let problem = form(parts).await.unwrap_err();
+            let said = serde_json::to_string(&problem).unwrap();
+            assert!(problem.kind() == kind && said.contains(word), "{said}");
+        }
+        for (body, kind, word) in [
+            ("{", Kind::Malformed, "no JSON"),
+            ("{}", Kind::Option, "picture"),
+            (r#"{"picture": {"data": "?"}}"#, Kind::Option, "data"),
+            (r#"{"picture": {"data": ""}, "colour": 1}"#, Kind::Option, "colour"),
+            (r#"{"picture": {"data": ""}, "prompts": [{}]}"#, Kind::Prompt, "either"),
+            (
+                r#"{"picture": {"data": ""}, "regions": [{"left":0,"top":0,"width":0,"height":1,"text":"x"}]}"#,
+                Kind::Option,
+                "at least",
+            ),
+        ] {
+            let problem = json(body).unwrap_err();
+            let said = serde_json::to_string(&problem).unwrap();
+            assert!(problem.kind() == kind && said.contains(word), "{said}");
+        }
+    }
+}

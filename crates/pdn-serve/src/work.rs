@@ -1,0 +1,197 @@
+//! The work: threads that take jobs off the queue and run networks on a pool of their own.
+
+use crate::app::App;
+use crate::job::{Job, Mask};
+use crate::problem::{Kind, Problem};
+use crate::queue::Task;
+use crate::stop::Stop;
+use pdn::{FileFault, Format, Map, Options, Picture, Provenance, RowEncoder, Upscaler, WriteOptions, encode};
+use rayon::ThreadPool;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Instant;
+
+/// One who works: a compiled model each, and the threads that all share.
+pub(crate) struct Worker {
+    app: Arc<App>,
+    pool: Arc<ThreadPool>,
+    /// One whose work broke is compiled again.
+    upscalers: Vec<Option<Upscaler>>,
+}
+
+/// What watches over a piece of work.
+struct Watch<'a> {
+    stop: &'a Stop,
+    begun: Instant,
+    app: &'a App,
+}
+
+impl Watch<'_> {
+    /// Whether to go on.
+    fn goes_on(&self) -> bool {
+        if self.begun.elapsed() > self.app.settings.time {
+            self.stop.now(Kind::TooSlow);
+        }
+        self.stop.goes_on()
+    }
+
+    /// An error, or why the work was stopped.
+    fn problem(&self, error: Stopped) -> Problem {
+        match error {
+            Stopped::Enlarging(pdn::Error::Run(pdn::RunError::Cancelled)) => {
+                self.stop.problem(self.app.settings.time.as_secs())
+            }
+            Stopped::Enlarging(error) => error.into(),
+            Stopped::Encoding(fault) => fault.into(),
+            Stopped::Large => {
+                let limit = self.app.settings.keep_memory;
+                Kind::LargeResult
+                    .because(format_args!("its file has more than {limit} bytes, the limit of all that is kept"))
+            }
+        }
+    }
+}
+
+/// Why there is no enlarged picture.
+enum Stopped {
+    Enlarging(pdn::Error),
+    Encoding(FileFault),
+    Large,
+}
+
+impl From<pdn::Error> for Stopped {
+    fn from(error: pdn::Error) -> Self {
+        Self::Enlarging(error)
+    }
+}
+
+impl From<FileFault> for Stopped {
+    fn from(fault: FileFault) -> Self {
+        Self::Encoding(fault)
+    }
+}
+
+impl Worker {
+    pub(crate) fn new(app: Arc<App>, pool: Arc<ThreadPool>) -> Self {
+        let upscalers = app.models.iter().map(|_| None).collect();
+        Self { app, pool, upscalers }
+    }
+
+    /// Works until the queue is closed.
+    pub(crate) fn run(mut self) {
+        while let Some(task) = self.app.clone().queue.take() {
+            match task {
+                Task::Enlarge(job, picture) => self.enlarge(&job, &picture),
+                Task::Masks { job, picture, stop, answer } => {
+                    let masks =
+                        self.guarded(job.order.model, |worker, upscaler| worker.masks(&job, &picture, upscaler, &stop));
+                    self.app.queue.finished(&job);
+                    let _ = answer.send(masks);
+                }
+            }
+        }
+    }
+
+    fn enlarge(&mut self, job: &Job, picture: &Picture) {
+        let begun = job.begin();
+        let outcome = self.guarded(job.order.model, |worker, upscaler| {
+            let watch = Watch { stop: &job.stop, begun, app: &worker.app };
+            worker.enlarged(job, picture, upscaler, &watch).map_err(|error| watch.problem(error))
+        });
+        job.finish(outcome);
+        let status = job.status();
+        let pixels = status.result.as_ref().map_or(0, |_| job.order.output.0 * job.order.output.1);
+        self.app.metrics.ended(status.state.word(), pixels);
+        self.app.queue.finished(job);
+        self.app.kept.tidy();
+        let (job, state, seconds) = (job.id, status.state.word(), begun.elapsed().as_secs_f64());
+        tracing::info!(%job, state, seconds, pixels, "job");
+    }
+
+    /// Runs some work with a model; what breaks is an answer, and not the end of the worker.
+    fn guarded<T>(
+        &mut self,
+        model: usize,
+        work: impl FnOnce(&Self, &mut Upscaler) -> Result<T, Problem>,
+    ) -> Result<T, Problem> {
+        let mut upscaler = match self.upscalers[model].take() {
+            Some(upscaler) => upscaler,
+            None => self.app.models[model].open(self.app.settings.target)?,
+        };
+        match catch_unwind(AssertUnwindSafe(|| work(self, &mut upscaler))) {
+            Ok(outcome) => {
+                self.upscalers[model] = Some(upscaler);
+                outcome
+            }
+            Err(_) => Err(Kind::Internal.because("the work broke; what there is to know is in the server's log")),
+        }
+    }
+
+    fn options(&self) -> Options {
+        Options { memory: self.app.settings.memory, tile: None }
+    }
+
+    fn enlarged(
+        &self,
+        job: &Job,
+        picture: &Picture,
+        upscaler: &mut Upscaler,
+        watch: &Watch,
+    ) -> Result<Vec<u8>, Stopped> {
+        let encoder = &self.app.encoder;
+        let prompting = Instant::now();
+        self.pool.install(|| upscaler.prompt(&job.order.prompt, encoder, picture))?;
+        job.prompted(prompting.elapsed());
+        let written = WriteOptions { jpeg_quality: job.order.quality, provenance: Some(provenance(job, encoder.id())) };
+        let mut file = RowEncoder::new(job.order.format.format(), &upscaler.header(picture)?, &written)?;
+        let mut progress = |done| {
+            job.progress(done);
+            watch.goes_on()
+        };
+        let limit = self.app.settings.keep_memory;
+        let mut give = |rows: &[u8]| match file.encoded() {
+            size if size > limit => Err(Stopped::Large),
+            _ => Ok(file.write_rows(rows)?),
+        };
+        self.pool.install(|| upscaler.upscale_rows(picture, &self.options(), &mut progress, &mut give))?;
+        Ok(file.finish()?)
+    }
+
+    fn masks(&self, job: &Job, picture: &Picture, upscaler: &mut Upscaler, stop: &Stop) -> Result<Vec<Mask>, Problem> {
+        let watch = Watch { stop, begun: Instant::now(), app: &self.app };
+        let mut masks = || -> Result<Vec<Mask>, Stopped> {
+            self.pool.install(|| upscaler.prompt(&job.order.prompt, &self.app.encoder, picture))?;
+            let found = self.pool.install(|| upscaler.masks(picture, &self.options(), &mut |_| watch.goes_on()))?;
+            found.into_iter().map(|(name, map)| Ok(mask(&name, &map)?)).collect()
+        };
+        masks().map_err(|error| watch.problem(error))
+    }
+}
+
+/// A mask as a grey picture, black its least value and white its largest.
+fn mask(name: &str, map: &Map<f32>) -> Result<Mask, FileFault> {
+    let (low, high) = map.data.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(l, h), v| (l.min(*v), h.max(*v)));
+    let level = |v: &f32| if high > low { ((v - low) / (high - low) * 255.0).round() as u8 } else { 128 };
+    let mut picture = Picture::from_rgb(map.width, map.height, map.data.iter().flat_map(|v| [level(v); 3]).collect());
+    picture.grey = true;
+    let mean = map.data.iter().map(|v| f64::from(*v)).sum::<f64>() / map.data.len() as f64;
+    Ok(Mask {
+        name: name.strip_suffix(".mask").unwrap_or(name).to_owned(),
+        width: map.width,
+        height: map.height,
+        range: (low, high),
+        mean: mean as f32,
+        png: encode(&picture, Format::Png, &WriteOptions::default())?.into(),
+    })
+}
+
+/// How a job's picture is made, for its metadata.
+pub(crate) fn provenance(job: &Job, encoder: &str) -> Provenance {
+    let order = &job.order;
+    let scale = order.output.0 / order.size.0.max(1);
+    let mut facts = vec![("Model", order.model_name.clone()), ("Scale", scale.to_string())];
+    if let Some(words) = &order.words {
+        facts.extend([("Prompt", words.clone()), ("Encoder", encoder.to_owned())]);
+    }
+    Provenance { software: concat!("pdn ", env!("CARGO_PKG_VERSION")).into(), facts }
+}

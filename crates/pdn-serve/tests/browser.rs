@@ -1,0 +1,460 @@
+//! The page in a real browser: Chromium, driven by chromedriver, where both are installed.
+//!
+//! `PDN_SCREENSHOTS=folder` keeps pictures of the page.
+
+mod common;
+
+use common::{Served, models, png};
+use fantoccini::actions::{InputSource, MouseActions, PointerAction, WheelAction, WheelActions};
+use fantoccini::elements::Element;
+use fantoccini::key::Key;
+use fantoccini::{Client, Locator};
+use hyper_util::client::legacy::connect::HttpConnector;
+use pdn_serve::Offered;
+use serde_json::{Value, json};
+use std::io::{BufRead, BufReader, Read};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// A browser at a server's page.
+struct Page {
+    client: Client,
+    served: Served,
+    folder: TempDir,
+    _driver: Driver,
+}
+
+/// A chromedriver, ended when it is dropped; what it says is to go somewhere.
+struct Driver {
+    child: Child,
+    _said: BufReader<ChildStdout>,
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A program's file.
+fn program(names: &[&str]) -> Option<PathBuf> {
+    let folders = std::env::var_os("PATH")?;
+    let files = std::env::split_paths(&folders).flat_map(|folder| names.iter().map(move |name| folder.join(name)));
+    files.into_iter().find(|file| file.is_file())
+}
+
+/// Starts chromedriver, and says at which port; the browser.
+fn driver() -> Option<(Driver, u16, PathBuf)> {
+    let (Some(driver), Some(browser)) = (program(&["chromedriver"]), program(&["chromium", "google-chrome"])) else {
+        pdn_testing::skip(
+            "browser",
+            "no chromedriver or no Chromium (Debian: apt-get install chromium chromium-driver)",
+        );
+        return None;
+    };
+    let started = Command::new(driver).arg("--port=0").stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
+    let mut child = started.unwrap();
+    let mut said = BufReader::new(child.stdout.take().unwrap());
+    let port = said
+        .by_ref()
+        .lines()
+        .map_while(Result::ok)
+        .find_map(|line| line.split("successfully on port ").nth(1)?.trim_end_matches('.').parse().ok());
+    Some((Driver { child, _said: said }, port.expect("chromedriver says its port"), browser))
+}
+
+/// The models of the page: the one that comes with pdn, and one that takes a while.
+fn offered() -> Vec<(String, Offered)> {
+    let model = pdn::bundled_model(pdn::DEFAULT_MODEL).unwrap().unwrap();
+    let slow = models().into_iter().filter(|(name, _)| name == "slow" || name == "bicubic");
+    std::iter::once((pdn::DEFAULT_MODEL.to_owned(), Offered::Network(Box::new(model)))).chain(slow).collect()
+}
+
+impl Page {
+    async fn open(more: Value) -> Option<Self> {
+        Self::at(Served::with(offered(), |_| {}), more).await
+    }
+
+    async fn at(served: Served, more: Value) -> Option<Self> {
+        let (driver, port, browser) = driver()?;
+        let mut options = json!({
+            "binary": browser,
+            "args": ["--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1360,940", "--disable-gpu", "--hide-scrollbars"]
+        });
+        options.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let Value::Object(capabilities) = json!({"browserName": "chrome", "goog:chromeOptions": options}) else {
+            return None;
+        };
+        let url = format!("http://127.0.0.1:{port}");
+        let connected = Client::with_capabilities_and_connector(&url, &capabilities, HttpConnector::new()).await;
+        let client = connected.unwrap();
+        client.goto(&served.url("/")).await.unwrap();
+        Some(Self { client, served, folder: TempDir::new().unwrap(), _driver: driver })
+    }
+
+    async fn close(self) {
+        self.client.close().await.unwrap();
+    }
+
+    async fn find(&self, id: &str) -> Element {
+        self.client.find(Locator::Id(id)).await.unwrap()
+    }
+
+    async fn click(&self, id: &str) {
+        self.find(id).await.click().await.unwrap_or_else(|error| panic!("{id}: {error}"));
+    }
+
+    async fn text(&self, id: &str) -> String {
+        self.js(&format!("document.getElementById('{id}').textContent")).await.as_str().unwrap().to_owned()
+    }
+
+    async fn js(&self, expression: &str) -> Value {
+        self.client
+            .execute(&format!("return {expression}"), vec![])
+            .await
+            .unwrap_or_else(|e| panic!("{expression}: {e}"))
+    }
+
+    /// Waits until an expression holds.
+    async fn until(&self, expression: &str) {
+        let begun = Instant::now();
+        while self.js(&format!("Boolean({expression})")).await != json!(true) {
+            if begun.elapsed() > Duration::from_secs(60) {
+                let said = self.js("[outcome.textContent, problem.textContent, document.activeElement.id]").await;
+                panic!("not within a minute: {expression}; the page says {said}");
+            }
+            tokio::time::sleep(Duration::from_millis(40)).await;
+        }
+    }
+
+    async fn type_into(&self, id: &str, text: &str) {
+        let field = self.find(id).await;
+        field.clear().await.unwrap();
+        field.send_keys(text).await.unwrap();
+    }
+
+    async fn upload(&self, name: &str, bytes: &[u8]) {
+        let path = self.folder.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        self.find("file").await.send_keys(path.to_str().unwrap()).await.unwrap();
+    }
+
+    /// Presses at a point of an element, from its middle, and lets go after having moved.
+    async fn drag(&self, id: &str, from: (f64, f64), by: (f64, f64)) {
+        let element = self.find(id).await;
+        let duration = Some(Duration::from_millis(60));
+        let (x, y) = from;
+        let drag = MouseActions::new("mouse".into())
+            .then(PointerAction::MoveToElement { element, duration, x, y })
+            .then(PointerAction::Down { button: 0 })
+            .then(PointerAction::MoveBy { duration, x: by.0 / 2.0, y: by.1 / 2.0 })
+            .then(PointerAction::MoveBy { duration, x: by.0 / 2.0, y: by.1 / 2.0 })
+            .then(PointerAction::Up { button: 0 });
+        self.client.perform_actions(drag).await.unwrap();
+    }
+
+    /// Presses keys, wherever the focus is.
+    async fn press(&self, keys: &str) {
+        self.client.active_element().await.unwrap().send_keys(keys).await.unwrap();
+    }
+
+    /// Goes from one control to the next until that of an id, as those do who use no mouse.
+    async fn tab_to(&self, id: &str) {
+        for _ in 0..60 {
+            if self.js("document.activeElement.id").await == json!(id) {
+                return;
+            }
+            self.press(&char::from(Key::Tab).to_string()).await;
+        }
+        panic!("{id} is not reached by the tab key");
+    }
+
+    async fn screenshot(&self, name: &str) {
+        if let Some(folder) = std::env::var_os("PDN_SCREENSHOTS").map(PathBuf::from) {
+            std::fs::create_dir_all(&folder).unwrap();
+            std::fs::write(folder.join(format!("{name}.png")), self.client.screenshot().await.unwrap()).unwrap();
+        }
+    }
+
+    /// Every control has a name, and nothing is wider than the window.
+    async fn check_names_and_width(&self) {
+        let nameless = "[...document.querySelectorAll('button, input, select, textarea, [tabindex]')].filter((e) =>
+            !(e.getAttribute('aria-label') || e.labels?.length || e.textContent.trim())).map((e) => e.id || e.outerHTML)";
+        assert_eq!(self.js(nameless).await, json!([]));
+        let wide = self.js("document.documentElement.scrollWidth - innerWidth").await;
+        assert!(wide.as_f64() <= Some(0.0), "{wide} pixels wider than the window");
+    }
+}
+
+#[tokio::test]
+async fn the_page_by_mouse() {
+    let Some(page) = Page::open(json!({})).await else { return };
+    page.until("document.querySelectorAll('#model option').length === 3").await;
+    page.screenshot("empty").await;
+    let example = page.served.get("/example.png").ok(200).body;
+    page.upload("lighthouse.png", &example).await;
+    page.until("!viewer.hidden").await;
+    assert_eq!(page.text("facts").await, "192 × 128");
+    enlarges_with_progress(&page).await;
+    slider_wheel_and_drag_move_the_picture(&page).await;
+    a_prompt_is_switched(&page).await;
+    a_mask_is_shown(&page).await;
+    a_part_is_drawn(&page).await;
+    a_picture_is_a_prompt(&page, &example).await;
+    a_result_is_downloaded(&page).await;
+    a_job_is_cancelled(&page).await;
+    errors_are_told(&page).await;
+    page.check_names_and_width().await;
+    page.close().await;
+}
+
+async fn enlarges_with_progress(page: &Page) {
+    let watch = "(() => { window.seen = []; window.parts = [];
+        new MutationObserver(() => { seen.push(document.getElementById('progress-text').textContent);
+            parts.push(progress.value); }).observe(document.getElementById('progress-text'), { childList: true }); return 1 })()";
+    page.js(watch).await;
+    page.type_into("prompt", "a lighthouse above a calm sea at dusk").await;
+    page.click("enlarge").await;
+    page.until("!results.hidden && !enlarge.disabled").await;
+    let seen = page.js("window.seen").await.to_string();
+    assert!(
+        seen.contains("Sending the picture") && seen.contains("of 393,216 pixels,") && seen.contains(" s"),
+        "{seen}"
+    );
+    let parts: Vec<f64> = serde_json::from_value(page.js("window.parts").await).unwrap();
+    assert!(parts.is_sorted() && parts.last() == Some(&1.0), "{parts:?}");
+    assert!(page.text("outcome").await.starts_with("Done: enlarged in "));
+    assert!(page.text("live").await.contains("768 by 512 pixels"));
+    assert_eq!(page.text("facts").await, "192 × 128 to 768 × 512");
+    assert_eq!(page.js("after.naturalWidth").await, json!(768));
+    page.screenshot("light").await;
+    page.click("theme").await;
+    page.click("theme").await;
+    assert_eq!(page.js("document.documentElement.dataset.theme").await, json!("dark"));
+    page.screenshot("dark").await;
+    page.click("theme").await;
+    assert_eq!(page.text("theme").await, "Theme: system");
+}
+
+async fn slider_wheel_and_drag_move_the_picture(page: &Page) {
+    let clip = page.js("after.style.clipPath").await;
+    page.drag("view", (0.0, 0.0), (160.0, 0.0)).await;
+    let value = page.js("Number(split.value)").await.as_f64().unwrap();
+    assert!(value > 60.0, "the handle is in the middle, and was dragged to the right: {value}");
+    assert_ne!(page.js("after.style.clipPath").await, clip);
+    let line = page.js("document.getElementById('line').offsetLeft / view.clientWidth * 100").await;
+    assert!((line.as_f64().unwrap() - value).abs() < 1.0, "the line is at {line}, the slider at {value}");
+    let before = page.js("world.style.transform").await;
+    page.drag("view", (-200.0, 120.0), (30.0, 20.0)).await;
+    assert_ne!(page.js("world.style.transform").await, before);
+    let zoom = page.text("zoom").await;
+    let (x, y) = (400, 300);
+    let wheel =
+        WheelActions::new("wheel".into()).then(WheelAction::Scroll { duration: None, x, y, delta_x: 0, delta_y: -300 });
+    page.client.perform_actions(wheel).await.unwrap();
+    page.until(&format!("zoom.value !== '{zoom}'")).await;
+    page.screenshot("zoomed").await;
+    page.click("fit").await;
+    assert_eq!(page.text("zoom").await, zoom);
+}
+
+async fn a_prompt_is_switched(page: &Page) {
+    let first = page.js("after.src").await;
+    page.type_into("prompt", "a wall of red bricks").await;
+    page.click("enlarge").await;
+    page.until("runs.children.length === 2 && !enlarge.disabled").await;
+    let outcome = page.text("outcome").await;
+    println!("{outcome}");
+    assert!(outcome.starts_with("Prompt switched in ") && outcome.contains(", enlarged in "), "{outcome}");
+    assert_eq!(page.served.metric("pdn_requests_total{method=\"POST\",route=\"/v1/jobs\",status=\"202\"}"), 2.0);
+    let second = page.js("after.src").await;
+    assert_ne!(second, first);
+    page.client.find(Locator::Css("#runs li:last-child button")).await.unwrap().click().await.unwrap();
+    page.until(&format!("after.src === {first}")).await;
+    assert_eq!(page.js("document.querySelectorAll('#runs [aria-pressed=true]').length").await, json!(1));
+}
+
+async fn a_mask_is_shown(page: &Page) {
+    let module = page.find("module").await;
+    module.select_by_value("?").await.unwrap();
+    page.until("!heat.hidden && document.querySelectorAll('#module option').length > 1").await;
+    let painted = "(() => { const d = heat.getContext('2d').getImageData(0, 0, heat.width, heat.height).data;
+        return new Set(Array.from({ length: d.length / 4 }, (_, i) => d.slice(4 * i, 4 * i + 3).join())).size })()";
+    assert!(page.js(painted).await.as_u64() > Some(20), "the mask has colours");
+    let (low, high): (f64, f64) = (page.text("low").await.parse().unwrap(), page.text("high").await.parse().unwrap());
+    assert!(0.0 <= low && low < high && high <= 1.0, "{low} to {high}");
+    page.screenshot("mask").await;
+    let said = page.text("live").await;
+    page.find("module").await.select_by_index(2).await.unwrap();
+    page.until(&format!("live.textContent !== '{said}' && !heat.hidden")).await;
+    page.find("module").await.select_by_value("").await.unwrap();
+    page.until("heat.hidden").await;
+}
+
+async fn a_part_is_drawn(page: &Page) {
+    page.js("(view.scrollIntoView({ block: 'center' }), 1)").await;
+    page.click("draw").await;
+    page.drag("view", (60.0, -120.0), (120.0, 90.0)).await;
+    page.until("regions.children.length === 1").await;
+    assert_eq!(page.js("draw.getAttribute('aria-pressed')").await, json!("false"));
+    let numbers =
+        page.js("[...document.querySelectorAll('#regions input[type=number]')].map((i) => Number(i.value))").await;
+    let [left, top, width, height]: [usize; 4] = serde_json::from_value(numbers).unwrap();
+    assert!(left > 90 && top < 60 && width > 15 && height > 10 && left + width <= 192 && top + height <= 128);
+    page.press("a red and white tower").await;
+    page.click("enlarge").await;
+    page.until("runs.children.length === 3 && !enlarge.disabled").await;
+    let words = page.js("runs.firstElementChild.textContent").await;
+    assert!(
+        words.as_str().unwrap().starts_with(&format!("in {left},{top},{width},{height} \"a red and white tower\"")),
+        "{words}"
+    );
+    page.screenshot("part").await;
+    page.client.find(Locator::Css("#regions button")).await.unwrap().click().await.unwrap();
+    assert_eq!(page.js("regions.children.length + rectangles.children.length").await, json!(0));
+}
+
+async fn a_picture_is_a_prompt(page: &Page, picture: &[u8]) {
+    let path = page.folder.path().join("like.png");
+    std::fs::write(&path, picture).unwrap();
+    page.find("reference-file").await.send_keys(path.to_str().unwrap()).await.unwrap();
+    assert_eq!(page.text("reference-name").await, "like.png");
+    page.type_into("prompt", "").await;
+    page.click("enlarge").await;
+    page.until("runs.children.length === 4 && !enlarge.disabled").await;
+    let words = page.js("runs.firstElementChild.textContent").await;
+    assert!(words.as_str().unwrap().starts_with("a picture of 192x128"), "{words}");
+    page.click("remove-reference").await;
+    assert_eq!(page.js("document.getElementById('reference-shown').hidden").await, json!(true));
+}
+
+async fn a_result_is_downloaded(page: &Page) {
+    let watch = "(() => { HTMLAnchorElement.prototype.click = function () { window.saved = this.download };
+        const make = URL.createObjectURL; URL.createObjectURL = (blob) => { window.blob = blob; return make(blob) }; return 1 })()";
+    page.js(watch).await;
+    page.find("format").await.select_by_value("webp").await.unwrap();
+    page.click("download").await;
+    page.until("window.saved").await;
+    assert_eq!(page.js("[saved, blob.type]").await, json!(["lighthouse_x4.webp", "image/webp"]));
+}
+
+async fn a_job_is_cancelled(page: &Page) {
+    page.upload("large.png", &png(1200, 900)).await;
+    page.until("before.naturalWidth === 1200").await;
+    page.find("model").await.select_by_value("slow").await.unwrap();
+    assert!(!page.find("prompt").await.is_enabled().await.unwrap(), "the model takes no prompt");
+    page.click("enlarge").await;
+    page.until("progress.value > 0").await;
+    page.screenshot("working").await;
+    page.click("cancel").await;
+    page.until("outcome.textContent === 'Cancelled.' && !enlarge.disabled").await;
+    assert_eq!(page.served.metric("pdn_jobs_total{outcome=\"cancelled\"}"), 1.0);
+}
+
+async fn errors_are_told(page: &Page) {
+    page.upload("words.txt", b"no picture at all").await;
+    page.until("!problem.hidden").await;
+    assert!(page.text("problem").await.contains("expected PNG"), "{}", page.text("problem").await);
+    page.upload("again.png", &png(30, 20)).await;
+    page.until("before.naturalWidth === 30 && problem.hidden").await;
+    page.find("model").await.select_by_value("pdn-x4").await.unwrap();
+    page.type_into("prompt", &"dog ".repeat(90)).await;
+    page.click("enlarge").await;
+    page.until("!problem.hidden").await;
+    assert!(page.text("problem").await.contains("tokens"), "{}", page.text("problem").await);
+    page.screenshot("error").await;
+}
+
+#[tokio::test]
+async fn the_page_by_keyboard() {
+    let Some(page) = Page::open(json!({})).await else { return };
+    page.until("document.querySelectorAll('#model option').length === 3").await;
+    let enter = char::from(Key::Enter).to_string();
+    page.tab_to("try").await;
+    page.press(&enter).await;
+    page.until("!viewer.hidden && document.activeElement.id === 'prompt'").await;
+    // A sentence, and Enter.
+    page.press("a lighthouse").await;
+    page.press(&enter).await;
+    page.until("runs.children.length === 1 && !enlarge.disabled").await;
+    assert_eq!(page.js("document.activeElement.id").await, json!("prompt"), "the next sentence can be written at once");
+    // The view: zoom, move, fit.
+    page.js("(document.activeElement.blur(), 1)").await;
+    page.tab_to("view").await;
+    let (transform, zoom) = (page.js("world.style.transform").await, page.text("zoom").await);
+    page.press("+").await;
+    assert_ne!(page.text("zoom").await, zoom);
+    page.press(&char::from(Key::Left).to_string()).await;
+    page.press("0").await;
+    assert_eq!(page.js("world.style.transform").await, transform);
+    page.press("1").await;
+    assert_eq!(page.text("zoom").await, "100 %");
+    // The slider is one step on.
+    page.press(&char::from(Key::Tab).to_string()).await;
+    assert_eq!(page.js("document.activeElement.id").await, json!("split"));
+    page.press(&char::from(Key::Right).to_string()).await;
+    assert_eq!(page.js("split.value").await, json!("50.5"));
+    page.screenshot("keyboard").await;
+    // A mask, by its first letter.
+    page.tab_to("module").await;
+    page.press("l").await;
+    page.until("!heat.hidden").await;
+    page.js("(document.activeElement.blur(), 1)").await;
+    // A part, by numbers.
+    page.tab_to("add-region").await;
+    page.press(&enter).await;
+    page.press("a red tower").await;
+    page.press(&enter).await;
+    page.until("runs.children.length === 2 && !enlarge.disabled").await;
+    // A prompt so far, and a theme.
+    page.js("(document.activeElement.blur(), 1)").await;
+    page.tab_to("theme").await;
+    page.press(&enter).await;
+    assert_eq!(page.text("theme").await, "Theme: light");
+    // Cancel has the focus while there is something to cancel.
+    page.js("(document.getElementById('model').value = 'slow', 1)").await;
+    page.upload("large.png", &png(1200, 900)).await;
+    page.until("before.naturalWidth === 1200").await;
+    page.tab_to("enlarge").await;
+    page.press(&enter).await;
+    page.until("document.activeElement.id === 'cancel' && progress.value > 0").await;
+    page.press(&enter).await;
+    page.until("outcome.textContent === 'Cancelled.'").await;
+    page.until("document.activeElement.id === 'enlarge'").await;
+    page.close().await;
+}
+
+#[tokio::test]
+async fn the_page_on_a_phone_and_with_a_token() {
+    let token = "a-token-for-tests".to_owned();
+    let served = Served::with(offered(), |settings| settings.token = Some(token.clone()));
+    let phone = json!({"mobileEmulation": {"deviceMetrics": {"width": 390, "height": 844, "pixelRatio": 2.0}}});
+    let Some(page) = Page::at(served, phone).await else { return };
+    page.until("document.getElementById('ask-token').open").await;
+    page.screenshot("token").await;
+    page.press(&token).await;
+    page.press(&char::from(Key::Enter).to_string()).await;
+    page.until("document.querySelectorAll('#model option').length === 3").await;
+    page.check_names_and_width().await;
+    page.screenshot("phone-empty").await;
+    page.click("try").await;
+    page.until("!viewer.hidden").await;
+    page.type_into("prompt", "a lighthouse above a calm sea at dusk").await;
+    page.click("enlarge").await;
+    page.until("!results.hidden && !enlarge.disabled").await;
+    page.check_names_and_width().await;
+    for theme in ["light", "dark"] {
+        page.js("(window.scrollTo(0, 0), 1)").await;
+        page.click("theme").await;
+        assert_eq!(page.js("document.documentElement.dataset.theme").await, json!(theme));
+        page.screenshot(&format!("phone-{theme}")).await;
+        page.js("(window.scrollTo(0, document.body.scrollHeight), 1)").await;
+        page.screenshot(&format!("phone-{theme}-below")).await;
+    }
+    let small = "[...document.querySelectorAll('button')].filter((b) => b.offsetParent && b.offsetHeight < 36).map((b) => b.id)";
+    assert_eq!(page.js(small).await, json!([]), "fingers hit every button");
+    page.close().await;
+}
