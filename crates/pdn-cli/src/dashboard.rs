@@ -102,7 +102,7 @@ fn minutes(progress: &Progress) -> String {
 }
 
 fn line(progress: &Progress) -> String {
-    let Progress { step, loss, rate, seconds, pace, records, evaluated } = progress;
+    let Progress { step, loss, rate, seconds, pace, records, evaluated, .. } = progress;
     let mut line = format!(
         "step {} of {}, {seconds:.0} s: loss {loss:.4}, rate {rate:.2e}, {pace:.2} s a step, {} left",
         step.done,

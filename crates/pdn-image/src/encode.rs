@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// ```
 /// use pdn_image::{Format, Header, RowEncoder, WriteOptions};
 ///
-/// let header = Header { width: 256, height: 64, grey: true, alpha: false, icc: None };
+/// let header = Header { width: 256, height: 64, grey: true, ..Header::default() };
 /// let mut encoder = RowEncoder::new(Format::Png, &header, &WriteOptions::default())?;
 /// for _ in 0..64 {
 ///     encoder.write_rows(&std::array::from_fn::<u8, 256, _>(|x| x as u8))?;
@@ -160,7 +160,7 @@ mod tests {
 
     #[test]
     fn rows_that_do_not_fit_are_refused() {
-        let header = Header { width: 5, height: 2, grey: true, alpha: false, icc: None };
+        let header = Header { width: 5, height: 2, grey: true, ..Header::default() };
         let new = |format| RowEncoder::new(format, &header, &WriteOptions::default()).unwrap();
         for format in [Format::Png, Format::Tiff, Format::Jpeg, Format::WebP] {
             let mut encoder = new(format);
@@ -169,7 +169,7 @@ mod tests {
             assert!(matches!(encoder.finish(), Err(Fault::Rows { found: 1, expected: 2 })));
             assert!(matches!(new(format).write_rows(&[0; 15]), Err(Fault::Rows { found: 3, expected: 2 })));
         }
-        let wide = Header { width: 70_000, height: 1, grey: true, alpha: false, icc: None };
+        let wide = Header { width: 70_000, height: 1, grey: true, ..Header::default() };
         assert!(RowEncoder::new(Format::Jpeg, &wide, &WriteOptions::default()).is_err());
     }
 }

@@ -45,6 +45,8 @@ const MEASURED: usize = 256;
 #[derive(Debug)]
 pub struct Pictures {
     clip: Clip,
+    /// Pixels a side at which whole pictures are looked at.
+    shown: usize,
     picture: Network,
     data: Captions,
     batch: usize,
@@ -63,12 +65,13 @@ pub struct Pictures {
 }
 
 impl Pictures {
-    /// The tower of `clip`, to be trained beside the trained tower of sentences with its teacher's layer.
+    /// The tower of `clip`, which looks at whole pictures at `shown` pixels a side, to be trained beside the trained tower of sentences with its teacher's layer.
     ///
     /// # Errors
     /// Where the configuration describes no network, or the sentences are not its.
     pub fn new(
         clip: Clip,
+        shown: usize,
         mut text: Tensors,
         data: Captions,
         teacher: Teacher,
@@ -109,7 +112,7 @@ impl Pictures {
         let batch = batch.min(data.train.len());
         let moments = Vec::new();
         let mut task =
-            Self { clip, picture, data, batch, card, text, captions, teacher, projection, moments, held_back };
+            Self { clip, shown, picture, data, batch, card, text, captions, teacher, projection, moments, held_back };
         let mut random = StdRng::seed_from_u64(0);
         let measured = (0..MEASURED)
             .map(|_| view(&task.data.train[random.random_range(0..task.data.train.len())].picture, &mut random));
@@ -119,9 +122,14 @@ impl Pictures {
         Ok(task)
     }
 
-    /// Unit vectors of pictures, and the maps of the tower's stages, coarse ones first.
-    fn embed(&self, parameters: &[Tensor<1>], pictures: &[Picture], device: &Device) -> (Tensor<2>, Vec<Tensor<4>>) {
-        let side = self.clip.side();
+    /// Unit vectors of pictures looked at in squares of `side` pixels, and the maps of the tower's stages, coarse ones first.
+    fn embed(
+        &self,
+        parameters: &[Tensor<1>],
+        pictures: &[Picture],
+        side: usize,
+        device: &Device,
+    ) -> (Tensor<2>, Vec<Tensor<4>>) {
         let pixels: Vec<Vec<f32>> = pictures.par_iter().map(|picture| look(picture, side)).collect();
         let picture = Tensor::from_data(TensorData::new(pixels.concat(), [pictures.len(), 3, side, side]), device);
         let batch = Batch { picture: Some(picture), ..Batch::default() };
@@ -202,7 +210,7 @@ impl Task for Pictures {
         for ((map, moments), channels) in said.iter_mut().zip(&self.moments).zip(CHANNELS) {
             map.par_chunks_mut(channels).for_each(|pixel| moments.standardise(pixel));
         }
-        let (pictures, maps) = self.embed(parameters, &views, &device);
+        let (pictures, maps) = self.embed(parameters, &views, self.clip.side(), &device);
         let (layers, last) = parameters[self.picture.params.len()..].split_at(2 * said.len());
         let logits = pictures.clone().matmul(self.captions.clone().transpose()) * scale(&last[0]);
         let own: Vec<i32> = own.iter().map(|at| *at as i32).collect();
@@ -223,8 +231,10 @@ impl Task for Pictures {
         let device = Device::flex();
         let parameters = tensors(parameters, &device);
         let whole: Vec<Picture> = self.data.held_back.iter().map(|pair| pair.picture.clone()).collect();
-        let pictures: Vec<Vec<f32>> =
-            whole.chunks(100).flat_map(|pictures| rows(self.embed(&parameters, pictures, &device).0)).collect();
+        let pictures: Vec<Vec<f32>> = whole
+            .chunks(100)
+            .flat_map(|pictures| rows(self.embed(&parameters, pictures, self.shown, &device).0))
+            .collect();
         let (own, texts) = &self.held_back;
         recalls(&ranks(texts, own, &pictures))
     }
@@ -241,7 +251,7 @@ impl Task for Pictures {
         let tower = self.picture.params.iter().zip(parameters);
         let mut tensors = self.text.clone();
         tensors.extend(tower.map(|(p, data)| (p.name.clone(), Stored::new(p.shape.clone(), data.clone()))));
-        let clip = self.clip.clone();
+        let clip = self.clip.looking_at(self.shown);
         let framing = Framing::Squeeze;
         let file = EncoderFile { clip, framing, mean: MEAN, deviation: DEVIATION, card, tensors };
         file.to_bytes(Precision::F16)

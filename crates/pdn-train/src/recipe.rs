@@ -104,6 +104,10 @@ pub struct PicturesRecipe {
     pub batch: usize,
     /// Both towers.
     pub clip: Clip,
+    /// Pixels a side at which the finished tower looks at whole pictures; where nothing is said as many as in training. More
+    /// are better: of parts, which it learns from, things look larger than of the whole (Touvron et al. 2019).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shown: Option<usize>,
     /// How long and how fast.
     pub schedule: Schedule,
 }
@@ -250,6 +254,8 @@ impl PicturesRecipe {
         if !matches!(self.clip.picture, PictureTower::Convolutions { .. }) {
             return Err(wrong("clip.picture: expected convolutions, of which a map is taught".into()));
         }
+        let shown = self.shown.unwrap_or(self.clip.side());
+        self.clip.looking_at(shown).picture_network().map_err(|e| wrong(format!("shown: {e}")))?;
         let beside = path.parent().unwrap_or(Path::new(".")).join(&self.sentences);
         let sentences =
             checkpoint::read(&beside).map_err(|e| DataError { path: e.path.clone(), why: e.why.to_string() })?;
@@ -266,7 +272,7 @@ impl PicturesRecipe {
         card.more.insert("recipe".into(), serde_json::to_value(recipe).map_err(|e| wrong(e.to_string()))?);
         let about = sentences.metadata.get(sentences::KEY).and_then(|about| serde_json::from_str(about).ok());
         card.more.insert("sentences".into(), about.unwrap_or_default());
-        let task = Pictures::new(self.clip.clone(), sentences.tensors, captions, teacher, self.batch, card);
+        let task = Pictures::new(self.clip.clone(), shown, sentences.tensors, captions, teacher, self.batch, card);
         Ok(Box::new(task.map_err(|e| DataError { path: beside, why: e.to_string() })?))
     }
 }

@@ -132,6 +132,15 @@ impl Clip {
         }
     }
 
+    /// The same with pictures of another size, which a tower of convolutions looks at as well.
+    pub fn looking_at(&self, pixels: usize) -> Self {
+        let mut other = self.clone();
+        match &mut other.picture {
+            PictureTower::Vit { side, .. } | PictureTower::Convolutions { side, .. } => *side = pixels,
+        }
+        other
+    }
+
     /// The network that reads a sentence.
     ///
     /// # Errors
