@@ -5,7 +5,7 @@
 mod common;
 
 use common::{Served, models, png};
-use fantoccini::actions::{InputSource, MouseActions, PointerAction, WheelAction, WheelActions};
+use fantoccini::actions::{Actions, InputSource, MouseActions, PointerAction, TouchActions, WheelAction, WheelActions};
 use fantoccini::elements::Element;
 use fantoccini::key::Key;
 use fantoccini::{Client, Locator};
@@ -427,6 +427,32 @@ async fn the_page_by_keyboard() {
     page.close().await;
 }
 
+/// Two fingers that move apart about the middle of the view.
+async fn two_fingers_zoom(page: &Page) {
+    page.js("(window.scrollTo(0, 0), 1)").await;
+    let zoom = page.text("zoom").await;
+    let middle = page
+        .js("[view.getBoundingClientRect().left + view.clientWidth / 2, view.getBoundingClientRect().top + 60]")
+        .await;
+    let [x, y]: [f64; 2] = serde_json::from_value(middle).unwrap();
+    let finger = |name: &str, side: f64| {
+        let duration = Some(Duration::from_millis(50));
+        TouchActions::new(name.into())
+            .then(PointerAction::MoveTo { duration, x: x + 30.0 * side, y })
+            .then(PointerAction::Down { button: 0 })
+            .then(PointerAction::MoveBy { duration, x: 30.0 * side, y: 0.0 })
+            .then(PointerAction::MoveBy { duration, x: 30.0 * side, y: 0.0 })
+            .then(PointerAction::Up { button: 0 })
+    };
+    page.client.perform_actions(Actions::from(finger("left", -1.0)).and(finger("right", 1.0))).await.unwrap();
+    let factor = |text: &str| text.trim_end_matches(" %").parse::<f64>().unwrap();
+    let found = factor(&page.text("zoom").await) / factor(&zoom);
+    assert!((2.4..3.6).contains(&found), "three times as far apart: {found} times as large");
+    // To the browser the first tap after two fingers is no click.
+    page.js("(fit.click(), 1)").await;
+    page.until(&format!("zoom.value === '{zoom}'")).await;
+}
+
 #[tokio::test]
 async fn the_page_on_a_phone_and_with_a_token() {
     let token = "a-token-for-tests".to_owned();
@@ -456,5 +482,6 @@ async fn the_page_on_a_phone_and_with_a_token() {
     }
     let small = "[...document.querySelectorAll('button')].filter((b) => b.offsetParent && b.offsetHeight < 36).map((b) => b.id)";
     assert_eq!(page.js(small).await, json!([]), "fingers hit every button");
+    two_fingers_zoom(&page).await;
     page.close().await;
 }
