@@ -30,8 +30,8 @@ mod read;
 mod resize;
 mod rows;
 mod sample;
-mod tiff_head;
 mod tiff_read;
+mod tiff_rows;
 mod whole;
 mod write;
 

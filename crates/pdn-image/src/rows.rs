@@ -2,12 +2,14 @@
 
 use crate::aside::Aside;
 use crate::png_rows::PngRows;
+use crate::tiff_rows::TiffRows;
 use crate::whole::Whole;
 use crate::write::{Format, WriteOptions};
-use crate::{Depth, Error, Fault, exif, tiff_head};
+use crate::{Depth, Error, Fault, exif, tiff_rows};
 use std::fs::File;
 use std::ops::Range;
 use std::path::Path;
+use tiff::encoder::{TiffKindBig, TiffKindStandard};
 
 /// What is said of a picture before its rows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -53,7 +55,7 @@ impl Header {
 
 /// Writes a picture whose rows come one after the other, from the top, into the format that its file's name ends in.
 ///
-/// A PNG is compressed and a TIFF laid down as the rows come, which takes a few rows of memory. The encoders of JPEG and
+/// PNG and TIFF are compressed as the rows come, which takes a few rows of memory. The encoders of JPEG and
 /// WebP want the whole: its samples are gathered, and encoded by [`Self::finish`].
 ///
 /// The file is written aside, and renamed into its place when it is finished; a writer that is dropped before leaves
@@ -83,7 +85,8 @@ pub struct RowWriter {
 /// What becomes of rows.
 enum Body {
     Png(Box<PngRows<File>>),
-    Tiff,
+    Tiff(Box<TiffRows<File, TiffKindStandard>>),
+    BigTiff(Box<TiffRows<File, TiffKindBig>>),
     Whole(Whole),
 }
 
@@ -105,13 +108,13 @@ impl RowWriter {
             }
             let exif = header.exif.as_ref().map(|block| exif::sized(block, header));
             let header = &Header { exif, ..header.clone() };
-            let mut aside = Aside::new(path)?;
+            let aside = Aside::new(path)?;
             let body = match format {
                 Format::Png => Body::Png(Box::new(PngRows::begin(aside.handle()?, header, provenance)?)),
-                Format::Tiff => {
-                    aside.write(&tiff_head::head(header, provenance)?)?;
-                    Body::Tiff
+                Format::Tiff if tiff_rows::is_big(header, provenance) => {
+                    Body::BigTiff(Box::new(TiffRows::begin(aside.handle()?, header, provenance)?))
                 }
+                Format::Tiff => Body::Tiff(Box::new(TiffRows::begin(aside.handle()?, header, provenance)?)),
                 Format::Jpeg | Format::WebP => Body::Whole(Whole::new(format, header, options)),
             };
             Ok(Self { aside, body, row_bytes: header.row_bytes(), given: 0, height: header.height })
@@ -138,7 +141,8 @@ impl RowWriter {
         }
         match &mut self.body {
             Body::Png(png) => png.write(rows),
-            Body::Tiff => self.aside.write(rows),
+            Body::Tiff(tiff) => tiff.write(rows),
+            Body::BigTiff(tiff) => tiff.write(rows),
             Body::Whole(whole) => whole.push(rows),
         }
     }
@@ -162,7 +166,8 @@ impl RowWriter {
             }
             match body {
                 Body::Png(png) => png.end()?,
-                Body::Tiff => {}
+                Body::Tiff(tiff) => tiff.end()?,
+                Body::BigTiff(tiff) => tiff.end()?,
                 Body::Whole(whole) => aside.write(&whole.encoded()?)?,
             }
             aside.persist()
