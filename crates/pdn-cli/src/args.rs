@@ -91,7 +91,7 @@ pub(crate) struct Inputs {
 /// Where enlarged pictures go.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Outputs {
-    /// Where one enlarged picture goes: .png, .tif or .tiff (not compressed), .jpg, .jpeg or .webp (lossless); PNG and TIFF are
+    /// Where one enlarged picture goes: .png, .tif or .tiff (Deflate), .jpg, .jpeg or .webp (lossless); PNG and TIFF are
     /// written as the rows come, and never held whole
     #[arg(short, long, value_name = "OUT", conflicts_with_all = ["out_dir", "name", "format"])]
     pub(crate) output: Option<PathBuf>,

@@ -1,11 +1,10 @@
 //! Pictures encoded in memory, as their rows come: what is sent and never stored.
 
-use crate::png_rows::PngRows;
-use crate::whole::Whole;
+use crate::encoding::Encoding;
 use crate::write::{Format, WriteOptions};
-use crate::{Fault, Header, Picture, tiff_head};
-use std::io::{self, Write};
-use std::sync::{Arc, Mutex, PoisonError};
+use crate::{Fault, Header, Picture};
+use std::io::{self, Cursor, Seek, SeekFrom, Write};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Encodes a picture whose rows come one after the other, from the top. What [`RowWriter`](crate::RowWriter) is for files,
 /// this is for memory: the same bytes.
@@ -22,35 +21,23 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// # Ok::<(), pdn_image::Fault>(())
 /// ```
 pub struct RowEncoder {
-    body: Body,
+    encoding: Encoding<Shared>,
     bytes: Shared,
-    row_bytes: usize,
-    /// Rows that were given, and that there will be.
-    given: usize,
-    height: usize,
 }
 
-/// What becomes of rows.
-enum Body {
-    Png(Box<PngRows<Shared>>),
-    Tiff,
-    Whole(Whole),
-}
-
-/// The bytes so far, which PNG's encoder wants to own as well.
+/// The bytes so far, which the encoder wants to own as well.
 #[derive(Clone, Default)]
-struct Shared(Arc<Mutex<Vec<u8>>>);
+struct Shared(Arc<Mutex<Cursor<Vec<u8>>>>);
 
 impl Shared {
-    fn push(&self, bytes: &[u8]) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
+    fn lock(&self) -> MutexGuard<'_, Cursor<Vec<u8>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Write for Shared {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.push(bytes);
-        Ok(bytes.len())
+        self.lock().write(bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -58,52 +45,35 @@ impl Write for Shared {
     }
 }
 
+impl Seek for Shared {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.lock().seek(to)
+    }
+}
+
 impl RowEncoder {
     /// Begins a picture.
     ///
     /// # Errors
-    /// [`Fault`] where the format cannot hold the size or the provenance.
+    /// [`Fault`] where the format cannot hold the size, the depth or the provenance.
     pub fn new(format: Format, header: &Header, options: &WriteOptions) -> Result<Self, Fault> {
-        format.check_size(header.width, header.height)?;
-        let provenance = options.provenance.as_ref();
-        provenance.map_or(Ok(()), |provenance| provenance.check(format))?;
         let bytes = Shared::default();
-        let body = match format {
-            Format::Png => Body::Png(Box::new(PngRows::begin(bytes.clone(), header, provenance)?)),
-            Format::Tiff => {
-                bytes.push(&tiff_head::head(header, provenance)?);
-                Body::Tiff
-            }
-            Format::Jpeg | Format::WebP => Body::Whole(Whole::new(format, header, options)),
-        };
-        Ok(Self { body, bytes, row_bytes: header.row_bytes(), given: 0, height: header.height })
+        let encoding = Encoding::begin(format, header, options, || Ok(bytes.clone()))?;
+        Ok(Self { encoding, bytes })
     }
 
-    /// Takes the next rows: any number of whole ones, interleaved, of as many samples as the header says.
+    /// Takes the next rows: any number of whole ones, interleaved, of as many samples as the header says, those of 16 bits in
+    /// the machine's own order of bytes.
     ///
     /// # Errors
     /// [`Fault`]: these are no whole rows or too many, or JPEG is given transparency.
     pub fn write_rows(&mut self, rows: &[u8]) -> Result<(), Fault> {
-        if !rows.len().is_multiple_of(self.row_bytes) {
-            return Err(Fault::PartOfRow { found: rows.len(), row: self.row_bytes });
-        }
-        self.given += rows.len() / self.row_bytes;
-        if self.given > self.height {
-            return Err(Fault::Rows { found: self.given, expected: self.height });
-        }
-        match &mut self.body {
-            Body::Png(png) => png.write(rows),
-            Body::Tiff => {
-                self.bytes.push(rows);
-                Ok(())
-            }
-            Body::Whole(whole) => whole.push(rows),
-        }
+        self.encoding.write_rows(rows)
     }
 
     /// Bytes that are encoded so far; those of JPEG and WebP are encoded at the end.
     pub fn encoded(&self) -> usize {
-        self.bytes.0.lock().unwrap_or_else(PoisonError::into_inner).len()
+        self.bytes.lock().get_ref().len()
     }
 
     /// Ends the picture and gives its file's bytes.
@@ -111,15 +81,10 @@ impl RowEncoder {
     /// # Errors
     /// [`Fault`]: rows are missing, or they cannot be encoded.
     pub fn finish(self) -> Result<Vec<u8>, Fault> {
-        if self.given != self.height {
-            return Err(Fault::Rows { found: self.given, expected: self.height });
-        }
-        match self.body {
-            Body::Png(png) => png.end()?,
-            Body::Tiff => {}
-            Body::Whole(whole) => return whole.encoded(),
-        }
-        Ok(std::mem::take(&mut *self.bytes.0.lock().unwrap_or_else(PoisonError::into_inner)))
+        Ok(match self.encoding.end()? {
+            Some(bytes) => bytes,
+            None => std::mem::take(self.bytes.lock().get_mut()),
+        })
     }
 }
 

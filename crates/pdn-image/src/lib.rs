@@ -18,6 +18,7 @@ mod blur;
 mod compare;
 mod degrade;
 mod encode;
+mod encoding;
 mod error;
 mod exif;
 mod filter;
@@ -31,8 +32,8 @@ mod read;
 mod resize;
 mod rows;
 mod sample;
-mod tiff_head;
 mod tiff_read;
+mod tiff_rows;
 mod whole;
 mod write;
 

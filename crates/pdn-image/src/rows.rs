@@ -1,10 +1,9 @@
 //! Pictures written row by row, so that the whole of one need never be in memory.
 
 use crate::aside::Aside;
-use crate::png_rows::PngRows;
-use crate::whole::Whole;
+use crate::encoding::Encoding;
 use crate::write::{Format, WriteOptions};
-use crate::{Depth, Error, Fault, exif, tiff_head};
+use crate::{Depth, Error};
 use std::fs::File;
 use std::ops::Range;
 use std::path::Path;
@@ -53,7 +52,7 @@ impl Header {
 
 /// Writes a picture whose rows come one after the other, from the top, into the format that its file's name ends in.
 ///
-/// A PNG is compressed and a TIFF laid down as the rows come, which takes a few rows of memory. The encoders of JPEG and
+/// PNG and TIFF are compressed as the rows come, which takes a few rows of memory. The encoders of JPEG and
 /// WebP want the whole: its samples are gathered, and encoded by [`Self::finish`].
 ///
 /// The file is written aside, and renamed into its place when it is finished; a writer that is dropped before leaves
@@ -73,18 +72,7 @@ impl Header {
 /// ```
 pub struct RowWriter {
     aside: Aside,
-    body: Body,
-    row_bytes: usize,
-    /// Rows that were given, and that there will be.
-    given: usize,
-    height: usize,
-}
-
-/// What becomes of rows.
-enum Body {
-    Png(Box<PngRows<File>>),
-    Tiff,
-    Whole(Whole),
+    encoding: Encoding<File>,
 }
 
 impl RowWriter {
@@ -95,26 +83,10 @@ impl RowWriter {
     /// or cannot be written in, or what comes before the rows cannot be written.
     pub fn create(path: &Path, header: &Header, options: &WriteOptions) -> Result<Self, Error> {
         let format = Format::from_path(path)?;
-        let provenance = options.provenance.as_ref();
         let create = || {
-            format.check_size(header.width, header.height)?;
-            format.check_depth(header.depth)?;
-            provenance.map_or(Ok(()), |provenance| provenance.check(format))?;
-            if let Some(block) = header.exif.as_ref().filter(|_| format == Format::Jpeg) {
-                exif::check_jpeg(block)?;
-            }
-            let exif = header.exif.as_ref().map(|block| exif::sized(block, header));
-            let header = &Header { exif, ..header.clone() };
-            let mut aside = Aside::new(path)?;
-            let body = match format {
-                Format::Png => Body::Png(Box::new(PngRows::begin(aside.handle()?, header, provenance)?)),
-                Format::Tiff => {
-                    aside.write(&tiff_head::head(header, provenance)?)?;
-                    Body::Tiff
-                }
-                Format::Jpeg | Format::WebP => Body::Whole(Whole::new(format, header, options)),
-            };
-            Ok(Self { aside, body, row_bytes: header.row_bytes(), given: 0, height: header.height })
+            let aside = Aside::new(path)?;
+            let encoding = Encoding::begin(format, header, options, || aside.handle())?;
+            Ok(Self { aside, encoding })
         };
         create().map_err(Error::at(path))
     }
@@ -125,22 +97,7 @@ impl RowWriter {
     /// # Errors
     /// [`Error`] names the file: these are no whole rows or too many, JPEG is given transparency, or writing fails.
     pub fn write_rows(&mut self, rows: &[u8]) -> Result<(), Error> {
-        self.take(rows).map_err(Error::at(self.aside.target()))
-    }
-
-    fn take(&mut self, rows: &[u8]) -> Result<(), Fault> {
-        if !rows.len().is_multiple_of(self.row_bytes) {
-            return Err(Fault::PartOfRow { found: rows.len(), row: self.row_bytes });
-        }
-        self.given += rows.len() / self.row_bytes;
-        if self.given > self.height {
-            return Err(Fault::Rows { found: self.given, expected: self.height });
-        }
-        match &mut self.body {
-            Body::Png(png) => png.write(rows),
-            Body::Tiff => self.aside.write(rows),
-            Body::Whole(whole) => whole.push(rows),
-        }
+        self.encoding.write_rows(rows).map_err(Error::at(self.aside.target()))
     }
 
     /// Where the rows are until the picture is finished: a file that this writer removes when it is dropped, and that a
@@ -154,16 +111,11 @@ impl RowWriter {
     /// # Errors
     /// [`Error`] names the file: rows are missing, or writing fails; nothing is left behind then.
     pub fn finish(self) -> Result<(), Error> {
-        let Self { mut aside, body, given, height, .. } = self;
+        let Self { mut aside, encoding } = self;
         let target = aside.target().to_owned();
         let finish = || {
-            if given != height {
-                return Err(Fault::Rows { found: given, expected: height });
-            }
-            match body {
-                Body::Png(png) => png.end()?,
-                Body::Tiff => {}
-                Body::Whole(whole) => aside.write(&whole.encoded()?)?,
+            if let Some(bytes) = encoding.end()? {
+                aside.write(&bytes)?;
             }
             aside.persist()
         };

@@ -26,7 +26,7 @@ pub(crate) fn read(file: impl Read + Seek, limits: &Limits) -> Result<Decoded, F
     notes.extend(decoder.more_images().then_some("the first picture is read, the file has more"));
     notes.extend((layout.colours == Colours::Cmyk).then_some(crate::read::CMYK));
     let icc = decoder.get_tag_u8_vec(Tag::IccProfile).ok();
-    notes.extend(decoder.find_tag(crate::tiff_head::XMP).ok().flatten().map(|_| XMP));
+    notes.extend(decoder.find_tag(crate::tiff_rows::XMP).ok().flatten().map(|_| XMP));
     let exif = exif(&mut decoder);
     notes.extend(exif.is_none().then_some(crate::read::DAMAGED_EXIF));
     let exif = exif.flatten();

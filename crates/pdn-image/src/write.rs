@@ -10,7 +10,7 @@ use std::path::Path;
 pub enum Format {
     /// PNG.
     Png,
-    /// TIFF, not compressed.
+    /// TIFF, compressed by Deflate.
     Tiff,
     /// JPEG.
     Jpeg,
