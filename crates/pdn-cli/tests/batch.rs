@@ -408,13 +408,15 @@ fn a_disk_that_fills_up_fails_what_does_not_fit() {
     let desk = Desk::new();
     (0..6).for_each(|i| desk.draw(&format!("in/{i}.png"), 40, 40, i + 7));
     std::fs::create_dir(desk.at("out")).unwrap();
+    // Room for half of what there will be.
+    desk.bicubic(&["in", "--out-dir", "roomy", "--format", "tif"]).works();
+    let all: usize = desk.files("roomy").values().map(Vec::len).sum();
     let mut mount = std::process::Command::new("mount");
-    let made = mount.args(["-t", "tmpfs", "-o", "size=64k", "none"]).arg(desk.at("out")).output();
+    let made = mount.args(["-t", "tmpfs", "-o", &format!("size={}", all / 2), "none"]).arg(desk.at("out")).output();
     if !made.is_ok_and(|made| made.status.success()) {
         return pdn_testing::skip("tmpfs", "a small file system cannot be mounted here: that takes root");
     }
     let _mounted = Mounted(desk.at("out"));
-    // Each takes 19200 bytes and a head.
     let said = desk.bicubic(&["in", "--out-dir", "out", "--format", "tif", "--jobs", "1"]);
     let said = said.fails(1, &["out/5_x2.tif: cannot be written", "pictures failed"]);
     let whole = desk.names("out");

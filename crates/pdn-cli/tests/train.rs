@@ -132,6 +132,11 @@ fn files(run: &Path) -> Vec<String> {
     names
 }
 
+/// Of those all but the logs.
+fn weights(run: &Path) -> Vec<String> {
+    files(run).into_iter().filter(|name| name.ends_with(".safetensors")).collect()
+}
+
 /// A process that does not outlive a test that fails.
 #[cfg(unix)]
 struct Killed(std::process::Child);
@@ -200,12 +205,13 @@ fn a_full_disk_stops_a_run_and_spoils_nothing() {
     };
     let (code, said) = limited(4, "");
     assert!(code == Some(1) && said.contains("state.safetensors") && said.lines().count() == 1, "{said}");
-    assert!(files(&run).is_empty(), "{:?}", files(&run));
+    assert!(weights(&run).is_empty(), "{:?}", weights(&run));
+    assert!(!files(&run).iter().any(|name| name.ends_with(".part")), "{:?}", files(&run));
     assert_eq!(train(folder.path(), &["--resume"]).0, Some(0));
-    let (whole, state) = (files(&run), std::fs::read(run.join("state.safetensors")).unwrap());
+    let (whole, state) = (weights(&run), std::fs::read(run.join("state.safetensors")).unwrap());
     std::fs::write(folder.path().join("recipe.toml"), recipe.replace("steps = 4", "steps = 8")).unwrap();
     assert_eq!(limited(4, "--resume").0, Some(1));
-    assert_eq!((files(&run), std::fs::read(run.join("state.safetensors")).unwrap()), (whole, state));
+    assert_eq!((weights(&run), std::fs::read(run.join("state.safetensors")).unwrap()), (whole, state));
     let (code, said) = train(folder.path(), &["--resume"]);
     assert!(code == Some(0) && said.contains("step 8 of 8"), "{said}");
 }

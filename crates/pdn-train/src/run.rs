@@ -224,16 +224,16 @@ pub fn train(
         let progress = Progress { step, loss, terms: &terms, rate, seconds, pace, records, evaluated };
         log.step(&progress)?;
         let go_on = watch(&progress);
-        if evaluated {
-            log.samples(step.done, &task.samples(state.best()))?;
-            state::write(folder, RESULT, &task.export(state.best(), &state.history))?;
-            state.write_weights(task, folder, schedule)?;
-        }
         if evaluated || !go_on || saved.elapsed() > CHECKPOINT {
             // The logs first: what they hold beyond the state is dropped when the run goes on.
             log.flush()?;
             state.write(task, folder, schedule)?;
             saved = Instant::now();
+        }
+        if evaluated {
+            log.samples(step.done, &task.samples(state.best()))?;
+            state::write(folder, RESULT, &task.export(state.best(), &state.history))?;
+            state.write_weights(task, folder, schedule)?;
         }
         if !go_on {
             break;
