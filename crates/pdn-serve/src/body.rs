@@ -2,9 +2,10 @@
 
 use crate::app::App;
 use crate::problem::{Kind, Problem};
-use axum::body::{Body, Bytes};
+use axum::body::{Body, BodyDataStream, Bytes};
 use axum::http::{HeaderMap, header};
 use futures_util::StreamExt;
+use std::time::Duration;
 use tokio::sync::SemaphorePermit;
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -17,6 +18,26 @@ pub(crate) struct Upload<'a> {
 /// How many times a client's patience a whole upload may take.
 const WHOLE: u32 = 8;
 
+/// How much more of an upload that is too large is received, and for how long.
+const DROPPED: usize = 64 << 20;
+const DROPPING: Duration = Duration::from_secs(2);
+
+/// Receives what is left of a body, and keeps nothing: a client that is still writing would find the connection closed, and
+/// never read why.
+async fn drop_rest(stream: &mut BodyDataStream) {
+    let mut left = DROPPED;
+    let dropped = async {
+        while let Some(Ok(piece)) = stream.next().await {
+            match left.checked_sub(piece.len()) {
+                Some(less) => left = less,
+                None => return,
+            }
+        }
+    };
+    // What does not end in time is cut off, as before.
+    let _ = timeout(DROPPING, dropped).await;
+}
+
 impl App {
     /// Receives a body.
     pub(crate) async fn receive(&self, headers: &HeaderMap, body: Body) -> Result<Upload<'_>, Problem> {
@@ -24,17 +45,23 @@ impl App {
         let too_large =
             || Kind::LargeUpload.because(format_args!("more than {limit} bytes, the limit: send a smaller file"));
         let announced = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+        let mut stream = body.into_data_stream();
         if announced.is_some_and(|length: u64| length > limit as u64) {
+            // Who asks before sending has sent nothing.
+            if !headers.contains_key(header::EXPECT) {
+                drop_rest(&mut stream).await;
+            }
             return Err(too_large());
         }
         let patience = self.settings.patience;
         let slow = |_| Kind::SlowUpload.because(format_args!("nothing came for {} s", patience.as_secs_f32()));
         let end = Instant::now() + patience * WHOLE;
-        let (mut bytes, mut held, mut stream) = (Vec::new(), None::<SemaphorePermit>, body.into_data_stream());
+        let (mut bytes, mut held) = (Vec::new(), None::<SemaphorePermit>);
         while let Some(piece) = timeout_at(end, timeout(patience, stream.next())).await.map_err(slow)?.map_err(slow)? {
             let piece =
                 piece.map_err(|error| Kind::Malformed.because(format_args!("the body ended early: {error}")))?;
             if bytes.len() + piece.len() > limit {
+                drop_rest(&mut stream).await;
                 return Err(too_large());
             }
             // Pieces are some KiB: no more than 32 bits.
