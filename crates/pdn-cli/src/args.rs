@@ -321,7 +321,8 @@ pub(crate) struct Eval {
     /// A folder of pictures, or one that has them in HR
     #[arg(short, long, value_name = "DIR")]
     pub(crate) data: PathBuf,
-    /// blur-bicubic (Gaussian of 1.3 pixels, then bicubic: the paper's) or bicubic
+    /// blur-bicubic (Gaussian of 1.3 pixels, then bicubic: the paper's), bicubic, or practical[:SEED] (random blur, noise and
+    /// JPEG, another for each file's name)
     #[arg(long, value_name = "NAME", default_value_t = Degradation::BlurBicubic)]
     pub(crate) degradation: Degradation,
     #[command(flatten)]
@@ -350,7 +351,8 @@ pub(crate) struct Degrade {
     /// How many times smaller a side; sides are cut to multiples of it
     #[arg(short, long, value_name = "N", default_value_t = 4)]
     pub(crate) scale: usize,
-    /// blur-bicubic (Gaussian of 1.3 pixels, then bicubic: the paper's) or bicubic
+    /// blur-bicubic (Gaussian of 1.3 pixels, then bicubic: the paper's), bicubic, or practical[:SEED] (random blur, noise and
+    /// JPEG, another for each file's name)
     #[arg(long, value_name = "NAME", default_value_t = Degradation::BlurBicubic)]
     pub(crate) degradation: Degradation,
 }
@@ -386,7 +388,8 @@ pub(crate) struct Controls {
     /// {"file", "captions"} with the files in its folder `images`
     #[arg(short, long, value_name = "DIR")]
     pub(crate) data: PathBuf,
-    /// blur-bicubic (Gaussian of 1.3 pixels, then bicubic: the paper's) or bicubic
+    /// blur-bicubic (Gaussian of 1.3 pixels, then bicubic: the paper's), bicubic, or practical[:SEED] (random blur, noise and
+    /// JPEG, another for each file's name)
     #[arg(long, value_name = "NAME", default_value_t = Degradation::BlurBicubic)]
     pub(crate) degradation: Degradation,
     #[command(flatten)]
@@ -464,6 +467,9 @@ pub(crate) struct Train {
     /// The folder that the recipe's folders are in
     #[arg(long, value_name = "DIR", env = "PDN_DATA", default_value = "../shared/data")]
     pub(crate) data: PathBuf,
+    /// MiB of pictures that are kept as they are decoded; beyond that they are read from their files again
+    #[arg(long, value_name = "MIB", default_value_t = 4096)]
+    pub(crate) room: u64,
     /// Go on with the run that the folder holds
     #[arg(long)]
     pub(crate) resume: bool,

@@ -82,7 +82,7 @@ fn score(
     let path = &captioned.path;
     let scale = upscaler.scale();
     let picture = pdn::read(path, &Limits::default())?.with_alpha(None);
-    let low = args.degradation.apply(&picture, scale).map_err(|error| Failure::at(path, error))?;
+    let low = args.degradation.seeded(path).apply(&picture, scale).map_err(|error| Failure::at(path, error))?;
     let high = picture.modcrop(scale);
     let sentences = |of: &[String]| of.iter().cloned().map(Prompt::Text).collect();
     let prompts: [Vec<Prompt>; CONDITIONS.len()] = [

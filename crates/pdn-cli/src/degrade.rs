@@ -31,7 +31,8 @@ pub(crate) fn run(args: &Degrade) -> Result<(), Failure> {
 
 fn degrade(args: &Degrade, input: &Path, output: &Path) -> Result<(), Failure> {
     let picture = pdn::read(input, &Limits::default())?;
-    let small = args.degradation.apply(&picture, args.scale).map_err(|error| Failure::at(input, error))?;
+    let small =
+        args.degradation.seeded(input).apply(&picture, args.scale).map_err(|error| Failure::at(input, error))?;
     write(output, &small)?;
     let (width, height) = (small.width(), small.height());
     println!("{}: {width}x{height}, {} by {}", output.display(), args.degradation, args.scale);

@@ -54,7 +54,7 @@ fn score(
     let scale = upscaler.scale();
     let picture = pdn::read(path, &Limits::default())?;
     let picture = picture.with_alpha(None);
-    let small = args.degradation.apply(&picture, scale).map_err(|error| Failure::at(path, error))?;
+    let small = args.degradation.seeded(path).apply(&picture, scale).map_err(|error| Failure::at(path, error))?;
     let hr = picture.modcrop(scale);
     let used = prompt.of(path)?;
     prompt.set(upscaler, used.as_ref(), path, &small)?;
@@ -88,6 +88,7 @@ fn degradation(args: &Eval) -> String {
     let how = match args.degradation {
         pdn::Degradation::Bicubic => "MATLAB's bicubic imresize",
         pdn::Degradation::BlurBicubic => "MATLAB's imgaussfilt of 1.3 pixels, then its bicubic imresize",
+        pdn::Degradation::Practical { .. } => "random blur, noise, JPEG and resize, by the file's name",
     };
     format!("{}: {how}", args.degradation)
 }

@@ -4,8 +4,8 @@ use crate::args::Train;
 use crate::dashboard::Dashboard;
 use crate::failure::Failure;
 use crate::progress::interrupted;
-use pdn_train::recipe::{Recipe, RecipeError};
-use pdn_train::run::{Begin, Progress, RESULT, RunError, train};
+use pdn_train::recipe::{Desk, Recipe, RecipeError};
+use pdn_train::run::{Begin, Progress, RESULT, RunError};
 
 pub(crate) fn run(args: &Train) -> Result<(), Failure> {
     let recipe = Recipe::open(&args.recipe, &args.set).map_err(recipe_failure)?;
@@ -15,13 +15,16 @@ pub(crate) fn run(args: &Train) -> Result<(), Failure> {
         None => Begin::New,
     };
     println!("reading data in {}", args.data.display());
-    let task = recipe.prepare(&args.recipe, &args.data).map_err(recipe_failure)?;
+    let mut told = |what: String| println!("{what}");
+    let room = args.room << 20;
+    let mut desk = Desk { recipe: &args.recipe, data: &args.data, room, told: &mut told };
+    let task = recipe.prepare(&mut desk).map_err(recipe_failure)?;
     let mut dashboard = Dashboard::new();
     let mut watch = |progress: &Progress| {
         dashboard.show(progress);
         !interrupted()
     };
-    let history = train(task.as_ref(), recipe.schedule(), &args.out, &begin, &mut watch).map_err(run_failure)?;
+    let history = task.train(recipe.schedule(), &args.out, &begin, &mut watch).map_err(run_failure)?;
     if interrupted() {
         println!("stopped; go on with --resume");
         return Err(Failure { code: 130, message: "interrupted; the run can be resumed".into() });

@@ -215,3 +215,115 @@ fn a_full_disk_stops_a_run_and_spoils_nothing() {
     let (code, said) = train(folder.path(), &["--resume"]);
     assert!(code == Some(0) && said.contains("step 8 of 8"), "{said}");
 }
+
+/// A recipe for a small network, beside the encoder that comes with pdn, and pictures for it: some with captions, one broken.
+fn restore_desk(folder: &Path) -> String {
+    let pictures = folder.join("data/pictures/0001");
+    std::fs::create_dir_all(&pictures).unwrap();
+    for i in 0..5_usize {
+        let rgb = (0..60 * 48 * 3).map(|j| (127.0 + 90.0 * ((j / 3) as f64 / (i + 3) as f64).sin()) as u8).collect();
+        let picture = pdn::Picture::from_rgb(60, 48, rgb);
+        pdn::write(&pictures.join(format!("{i}.png")), &picture, &pdn::WriteOptions::default()).unwrap();
+    }
+    std::fs::write(pictures.join("broken.jpg"), "no picture").unwrap();
+    let coco = r#"{"images": [{"id": 1, "file_name": "0.png"}, {"id": 2, "file_name": "7.png"}],
+        "annotations": [{"image_id": 1, "caption": "a dog"}, {"image_id": 1, "caption": "a brown dog"}]}"#;
+    std::fs::write(folder.join("data/captions.json"), coco).unwrap();
+    let encoder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../pdn-weights/pdn-clip.safetensors");
+    format!(
+        r#"task = "restore"
+name = "small"
+description = "A test."
+license = "CC0-1.0"
+encoder = "{}"
+degradation = "practical"
+patch = 12
+batch = 2
+architecture = "pdn"
+cache = "kept"
+config = {{ scale = 2, features = 6, groups = 1, blocks = 1, modules = 1, tail = "direct", dcm = {{ dim = 256, kernels = 2 }} }}
+prompts = {{ caption = 0.5, view = 0.2, mirrored = 0.3 }}
+
+[[sources]]
+folder = "pictures"
+captions = "captions.json"
+sizes = [1.0, 0.8]
+weight = 1
+held_back = 1
+
+[schedule]
+steps = 3
+rate = 1e-3
+evaluate = 3
+"#,
+        encoder.display()
+    )
+}
+
+#[test]
+fn a_network_is_trained_started_from_and_used() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let recipe = restore_desk(folder.path());
+    std::fs::write(at("recipe.toml"), &recipe).unwrap();
+    let (code, said) = train(folder.path(), &[]);
+    assert_eq!(code, Some(0), "{said}");
+    for word in ["skipped", "broken.jpg", "8 to learn from, 1 held back, 1 skipped", "step 3 of 3"] {
+        assert!(said.contains(word), "expected `{word}`: {said}");
+    }
+    let card = pdn::Model::open(&at("run/result.safetensors")).unwrap().card;
+    assert_eq!(card.more["data"][0]["unreadable"], 1);
+    assert!(!serde_json::to_string(&card).unwrap().contains(env!("CARGO_MANIFEST_DIR")), "paths are nobody's business");
+    // Embeddings are kept: the same again, without the encoder's having to see anything.
+    assert_eq!(std::fs::read_dir(at("kept")).unwrap().count(), 2);
+    let (code, again) = train(folder.path(), &["--set", "schedule.steps=4", "--resume"]);
+    assert!(code == Some(0) && again.contains("1 skipped") && again.contains("step 4 of 4"), "{again}");
+    // Another scale starts from it, but for what is of its own size.
+    std::fs::rename(at("run"), at("first")).unwrap();
+    let other = "base = \"recipe.toml\"\nstart = \"first/weights.safetensors\"\nanew = [\"conv_last.\"]\nconfig = { scale = 3 }\n";
+    std::fs::rename(at("recipe.toml"), at("base.toml")).unwrap();
+    std::fs::write(at("recipe.toml"), other.replace("recipe.toml", "base.toml")).unwrap();
+    let (code, said) = train(folder.path(), &[]);
+    assert_eq!(code, Some(0), "{said}");
+    let mut command = Command::cargo_bin("pdn").unwrap();
+    let upscaled = command.current_dir(folder.path()).args(["upscale", "data/pictures/0001/0.png", "-o", "large.png"]);
+    upscaled.args(["--model", "run/result.safetensors", "-p", "a dog"]).assert().success();
+    let large = pdn::read(&at("large.png"), &pdn::Limits::default()).unwrap();
+    assert_eq!((large.width(), large.height()), (180, 144));
+}
+
+#[test]
+fn what_is_wrong_with_a_network_s_recipe_is_said_before_any_step() {
+    let folder = tempfile::tempdir().unwrap();
+    let recipe = restore_desk(folder.path());
+    let fails = |recipe: &str, code: i32, words: &[&str]| {
+        std::fs::write(folder.path().join("recipe.toml"), recipe).unwrap();
+        let (found, said) = train(folder.path(), &[]);
+        assert_eq!(found, Some(code), "{said}");
+        for word in words {
+            assert!(said.contains(word), "expected `{word}`: {said}");
+        }
+        assert!(!folder.path().join("run").exists(), "nothing is left behind");
+    };
+    let with = |from: &str, to: &str| {
+        assert!(recipe.contains(from), "{from}");
+        recipe.replace(from, to)
+    };
+    fails(&with("held_back = 1", "held_bakc = 1"), 2, &["recipe.toml", "held_bakc"]);
+    fails(&with("folder = \"pictures\"", "folder = \"none\""), 1, &["none: cannot be read"]);
+    fails(&with("sizes = [1.0, 0.8]", "part = 12"), 2, &["recipe.toml", "part 12", "24"]);
+    fails(&with("sizes = [1.0, 0.8]", "sizes = [0.1]"), 1, &["pictures", "no pictures left to learn from"]);
+    fails(&with("held_back = 1", "held_back = 0"), 2, &["recipe.toml", "held_back"]);
+    fails(&with("degradation = \"practical\"", "degradation = \"fog\""), 2, &["recipe.toml", "fog", "practical:SEED"]);
+    fails(&with("dim = 256", "dim = 512"), 2, &["recipe.toml", "512", "256"]);
+    fails(&with("architecture = \"pdn\"", "architecture = \"pnd\""), 2, &["recipe.toml", "pnd"]);
+    fails(&with("cache = \"kept\"", "start = \"none.safetensors\""), 1, &["none.safetensors"]);
+    fails(&with("cache = \"kept\"", "anew = [\"conv_last.\"]"), 2, &["recipe.toml", "`start`"]);
+    fails("base = \"none.toml\"", 2, &["none.toml", "cannot be read"]);
+    let prompts = "prompts = { caption = 0.5, view = 0.2, mirrored = 0.3 }\n";
+    fails(&with(prompts, ""), 2, &["recipe.toml", "`encoder` and `prompts`"]);
+    let captions = folder.path().join("data/captions.json");
+    let text = std::fs::read_to_string(&captions).unwrap();
+    std::fs::write(&captions, text.replace("0.png", "zero.png")).unwrap();
+    fails(&recipe, 1, &["captions.json", "names none of the source's 6 pictures"]);
+}

@@ -26,6 +26,7 @@ mod light;
 mod picture;
 mod pillow;
 mod png_rows;
+mod practical;
 mod profile;
 mod provenance;
 mod read;

@@ -10,6 +10,7 @@ use pdn_network::{Card, hashed, zoo};
 use pdn_train::restore::{Loss, PromptMix, Restore};
 use pdn_train::run::{Begin, Schedule, train};
 use pdn_train::scenes::Scene;
+use pdn_train::shelf::{Cut, Shelf};
 use std::time::Instant;
 
 /// As the trainer's command: pages that are given back would be faulted in again at every step.
@@ -27,23 +28,18 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     let network = zoo::preset(network, scale)?;
     let dim = network.prompt_dim().unwrap_or(1);
+    let folder = tempfile::tempdir()?;
     let scene = |name: &str| {
         let side = 64 * scale;
         let rgb = hashed::numbers(name, side * side * 3, 127.0).into_iter().map(|v| (v + 128.0) as u8).collect();
-        let high = Picture::from_rgb(side, side, rgb);
-        let low = Degradation::BlurBicubic.apply(&high, scale)?;
+        let file = folder.path().join(format!("{name}.png"));
+        pdn_image::write(&file, &Picture::from_rgb(side, side, rgb), &Default::default())?;
         let (view, mirrored) = (hashed::prompt("view", dim), hashed::prompt("mirrored", dim));
-        Ok::<Scene, Box<dyn std::error::Error>>(Scene {
-            name: name.into(),
-            high,
-            low,
-            captions: vec![],
-            view,
-            mirrored,
-        })
+        Ok::<Scene, Box<dyn std::error::Error>>(Scene { place: (file, Cut::WHOLE), captions: vec![], view, mirrored })
     };
     let task = Restore {
         network,
+        shelf: Shelf::new(Degradation::BlurBicubic, scale, 1 << 28),
         sources: vec![(1.0, vec![scene("one")?, scene("two")?])],
         held_back: vec![scene("three")?],
         prompts: PromptMix { caption: 0.0, view: 0.5, mirrored: 0.5 },
@@ -64,9 +60,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         seed: 1,
         evaluate: steps + 2,
     };
-    let folder = tempfile::tempdir()?;
     let (mut last, mut times) = (Instant::now(), Vec::new());
-    train(&task, &schedule, folder.path(), &Begin::New, &mut |progress| {
+    train(&task, &schedule, &folder.path().join("run"), &Begin::New, &mut |progress| {
         times.push(last.elapsed().as_secs_f64() * 1e3);
         last = Instant::now();
         // A schedule's last step ends with an evaluation, which is not to be timed.

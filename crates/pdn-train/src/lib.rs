@@ -18,6 +18,8 @@ mod retrieval;
 pub mod run;
 pub mod scenes;
 pub mod sentences;
+pub mod shelf;
+pub mod source;
 pub mod state;
 pub mod teacher;
 pub mod weights;

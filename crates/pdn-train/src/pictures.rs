@@ -8,6 +8,7 @@
 
 use crate::captions::{Captions, Moments, part};
 use crate::convolution::{Pixels, Then, convolve};
+use crate::data::DataError;
 use crate::executor::{self, Batch};
 use crate::retrieval::{first_scale, matrix, ranks, recalls, rows, scale, unit, words};
 use crate::run::{History, Step, Task};
@@ -182,7 +183,18 @@ fn look(picture: &Picture, side: usize) -> Vec<f32> {
     (0..3).flat_map(|c| picture.plane(c).map(move |v| number(v, c))).collect()
 }
 
+/// What a step learns from.
+#[derive(Debug)]
+pub struct Views {
+    /// The places of pictures.
+    own: Vec<usize>,
+    /// A view of each.
+    views: Vec<Picture>,
+}
+
 impl Task for Pictures {
+    type Batch = Views;
+
     fn parameters(&self) -> Vec<(String, Vec<usize>)> {
         let tower = self.picture.params.iter().map(|p| (p.name.clone(), p.shape.clone()));
         let layers = self.hints().enumerate().flat_map(|(i, [ours, its])| {
@@ -201,16 +213,21 @@ impl Task for Pictures {
         all
     }
 
-    fn loss(&self, parameters: &[Tensor<1>], _step: &Step, random: &mut StdRng) -> Vec<(&'static str, Tensor<1>)> {
-        let device = parameters[0].device();
+    fn draw(&self, random: &mut StdRng) -> Result<Views, DataError> {
         let own = sample(random, self.data.train.len(), self.batch).into_vec();
-        let views: Vec<Picture> = own.iter().map(|at| view(&self.data.train[*at].picture, random)).collect();
-        let (mut seen, mut said) = self.teacher.explain(&views, &self.sides());
+        let views = own.iter().map(|at| view(&self.data.train[*at].picture, random)).collect();
+        Ok(Views { own, views })
+    }
+
+    fn loss(&self, parameters: &[Tensor<1>], _step: &Step, batch: &Views) -> Vec<(&'static str, Tensor<1>)> {
+        let device = parameters[0].device();
+        let Views { own, views } = batch;
+        let (mut seen, mut said) = self.teacher.explain(views, &self.sides());
         seen.iter_mut().for_each(|seen| self.data.moments.standardise(seen));
         for ((map, moments), channels) in said.iter_mut().zip(&self.moments).zip(CHANNELS) {
             map.par_chunks_mut(channels).for_each(|pixel| moments.standardise(pixel));
         }
-        let (pictures, maps) = self.embed(parameters, &views, self.clip.side(), &device);
+        let (pictures, maps) = self.embed(parameters, views, self.clip.side(), &device);
         let (layers, last) = parameters[self.picture.params.len()..].split_at(2 * said.len());
         let logits = pictures.clone().matmul(self.captions.clone().transpose()) * scale(&last[0]);
         let own: Vec<i32> = own.iter().map(|at| *at as i32).collect();

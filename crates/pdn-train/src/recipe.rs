@@ -5,16 +5,18 @@ use crate::data::DataError;
 use crate::embed::BatchEncoder;
 use crate::nouns::Nouns;
 use crate::pictures::Pictures;
-use crate::restore::{LAST_TEMPERATURE, Loss, PromptMix, Restore};
-use crate::run::{Schedule, Task};
-use crate::scenes::{self, Source};
+use crate::restore::{self, LAST_TEMPERATURE, Loss, PromptMix, Restore};
+use crate::run::{Run, Schedule};
+use crate::scenes::{Reader, Scenes};
 use crate::sentences::{self, Sentences};
-use crate::state;
+use crate::shelf::Shelf;
+use crate::source::Source;
 use crate::teacher::Teacher;
+use crate::{state, weights};
 use pdn::Tokenizer;
 use pdn_image::Degradation;
 use pdn_network::zoo::{Clip, PictureTower};
-use pdn_network::{Card, checkpoint, zoo};
+use pdn_network::{Card, Network, NetworkError, checkpoint, zoo};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -40,27 +42,35 @@ pub struct RestoreRecipe {
     pub description: String,
     /// The licence of its weights, with the terms of the data.
     pub license: String,
-    /// The prompt encoder's file, beside the recipe.
-    pub encoder: PathBuf,
-    /// A run's state, beside the recipe, whose weights this run starts from; kernels are then mixed at the last temperature
-    /// throughout.
+    /// The prompt encoder's file, beside the recipe; where the network takes prompts it is needed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encoder: Option<PathBuf>,
+    /// A run's state or weights, beside the recipe, that this run starts from, of this scale or another; kernels are then mixed
+    /// at the last temperature throughout.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start: Option<PathBuf>,
+    /// How the names of parameters begin that are not taken from there, such as `conv_last` where it is of another scale.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub anew: Vec<String>,
+    /// A folder beside the recipe in which embeddings are kept, so that the next run on the same pictures begins at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache: Option<PathBuf>,
     /// What makes small pictures of large ones.
     pub degradation: String,
     /// Pixels a side of a small patch.
     pub patch: usize,
     /// Patches in a step.
     pub batch: usize,
-    /// The architecture's key.
+    /// The architecture's key, or a published size's name, such as `rcan+`.
     pub architecture: String,
-    /// The architecture's configuration.
+    /// The architecture's configuration; of a published size only the scale, and what is otherwise.
     pub config: serde_json::Value,
     /// How what is enlarged is compared with what it was: l1, mse or charbonnier.
     #[serde(default)]
     pub loss: Loss,
-    /// How often each kind of prompt goes with a patch.
-    pub prompts: PromptMix,
+    /// How often each kind of prompt goes with a patch; where the network takes prompts it is needed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompts: Option<PromptMix>,
     /// Where pictures come from.
     pub sources: Vec<Source>,
     /// How long and how fast.
@@ -145,7 +155,7 @@ pub enum RecipeError {
 
 impl Recipe {
     /// Reads a recipe, with other values for some of its keys, each `key=value`: keys are joined by dots, values are TOML, or
-    /// text where they are none.
+    /// text where they are none. A recipe that names another file as its `base` says only in what it differs from that.
     ///
     /// # Errors
     /// [`RecipeError::Recipe`] names the file, the line and what was expected.
@@ -153,16 +163,21 @@ impl Recipe {
         let wrong = |why: String| RecipeError::Recipe { path: path.to_owned(), why };
         let text = std::fs::read_to_string(path).map_err(|e| wrong(format!("cannot be read: {e}")))?;
         let said = |e: toml::de::Error| wrong(e.to_string().trim_end().to_owned());
-        // First as it stands, so that what is wrong with it is said with its line.
-        let recipe = toml::from_str(&text).map_err(said)?;
-        if set.is_empty() {
-            return Ok(recipe);
-        }
         let mut table: toml::Table = toml::from_str(&text).map_err(said)?;
+        let base = table.remove(BASE);
+        if base.is_none() && set.is_empty() {
+            // As it stands, so that what is wrong with it is said with its line.
+            return toml::from_str(&text).map_err(said);
+        }
+        if let Some(base) = base {
+            let base = base.as_str().ok_or_else(|| wrong(format!("{BASE}: expected a file's name")))?;
+            table = merged(fragment(&beside(path, Path::new(base)))?, table);
+        }
         for setting in set {
             put(&mut table, setting).map_err(|why| wrong(format!("--set {setting}: {why}")))?;
         }
-        table.try_into().map_err(|e: toml::de::Error| wrong(format!("with --set: {}", e.to_string().trim_end())))
+        let with = if set.is_empty() { "with its base" } else { "with --set" };
+        table.try_into().map_err(|e: toml::de::Error| wrong(format!("{with}: {}", e.to_string().trim_end())))
     }
 
     /// How long and how fast.
@@ -174,17 +189,60 @@ impl Recipe {
         }
     }
 
-    /// Loads the data and prepares the task; `path` is the recipe's, for messages.
+    /// Loads the data and prepares the task.
     ///
     /// # Errors
     /// [`RecipeError`].
-    pub fn prepare(&self, path: &Path, data: &Path) -> Result<Box<dyn Task>, RecipeError> {
+    pub fn prepare(&self, desk: &mut Desk) -> Result<Box<dyn Run>, RecipeError> {
         match self {
-            Self::Sentences(recipe) => recipe.prepare(path, data),
-            Self::Pictures(recipe) => recipe.prepare(path, data),
-            Self::Restore(recipe) => recipe.prepare(path, data),
+            Self::Sentences(recipe) => recipe.prepare(desk.recipe, desk.data),
+            Self::Pictures(recipe) => recipe.prepare(desk.recipe, desk.data),
+            Self::Restore(recipe) => recipe.prepare(desk),
         }
     }
+}
+
+/// What a recipe is followed with.
+#[allow(missing_debug_implementations)] // of a closure there is nothing to show
+pub struct Desk<'a> {
+    /// The recipe's file.
+    pub recipe: &'a Path,
+    /// The folder of all data.
+    pub data: &'a Path,
+    /// Bytes of pixels that are kept.
+    pub room: u64,
+    /// Who is told what of the data is left out.
+    pub told: &'a mut dyn FnMut(String),
+}
+
+/// The key of a file beside a recipe that holds what it shares with others.
+const BASE: &str = "base";
+
+fn beside(recipe: &Path, file: &Path) -> PathBuf {
+    recipe.parent().unwrap_or(Path::new(".")).join(file)
+}
+
+/// What recipes share.
+fn fragment(path: &Path) -> Result<toml::Table, RecipeError> {
+    let wrong = |why: String| RecipeError::Recipe { path: path.to_owned(), why };
+    let text = std::fs::read_to_string(path).map_err(|e| wrong(format!("cannot be read: {e}")))?;
+    let table: toml::Table = toml::from_str(&text).map_err(|e| wrong(e.to_string().trim_end().to_owned()))?;
+    match table.contains_key(BASE) {
+        true => Err(wrong(format!("has a {BASE} of its own: expected what recipes share"))),
+        false => Ok(table),
+    }
+}
+
+/// The first table, with what the second says otherwise or beside it.
+fn merged(mut base: toml::Table, own: toml::Table) -> toml::Table {
+    for (key, value) in own {
+        let value = match (base.remove(&key), value) {
+            (Some(toml::Value::Table(base)), toml::Value::Table(own)) => toml::Value::Table(merged(base, own)),
+            (_, own) => own,
+        };
+        base.insert(key, value);
+    }
+    base
 }
 
 /// Puts a value at a key of a table.
@@ -218,7 +276,7 @@ impl CaptionedData {
             .ok_or_else(|| wrong(format!("vocabulary {}: expected 514 to 49408", clip.text.vocabulary)))?;
         let folder = data.join(&self.flickr8k);
         let teacher = Teacher::open(&data.join(&self.teacher))?;
-        let cache = self.cache.as_ref().map(|cache| path.parent().unwrap_or(Path::new(".")).join(cache));
+        let cache = self.cache.as_ref().map(|cache| beside(path, cache));
         let answers = Answers { teacher: &teacher, cache, views: self.views };
         let captions = Captions::flickr8k(&folder, (&tokenizer, clip.text.context), &answers)?;
         if captions.train.len() < 2 || captions.held_back.is_empty() {
@@ -230,7 +288,7 @@ impl CaptionedData {
 }
 
 impl SentencesRecipe {
-    fn prepare(&self, path: &Path, data: &Path) -> Result<Box<dyn Task>, RecipeError> {
+    fn prepare(&self, path: &Path, data: &Path) -> Result<Box<dyn Run>, RecipeError> {
         let wrong = |why: String| RecipeError::Recipe { path: path.to_owned(), why };
         if self.batch < 2 {
             return Err(wrong(format!("batch {}: expected at least 2, to tell pairs apart", self.batch)));
@@ -246,7 +304,7 @@ impl SentencesRecipe {
 }
 
 impl PicturesRecipe {
-    fn prepare(&self, path: &Path, data: &Path) -> Result<Box<dyn Task>, RecipeError> {
+    fn prepare(&self, path: &Path, data: &Path) -> Result<Box<dyn Run>, RecipeError> {
         let wrong = |why: String| RecipeError::Recipe { path: path.to_owned(), why };
         if self.batch == 0 {
             return Err(wrong("batch 0: expected at least 1".into()));
@@ -256,7 +314,7 @@ impl PicturesRecipe {
         }
         let shown = self.shown.unwrap_or(self.clip.side());
         self.clip.looking_at(shown).picture_network().map_err(|e| wrong(format!("shown: {e}")))?;
-        let beside = path.parent().unwrap_or(Path::new(".")).join(&self.sentences);
+        let beside = beside(path, &self.sentences);
         let sentences =
             checkpoint::read(&beside).map_err(|e| DataError { path: e.path.clone(), why: e.why.to_string() })?;
         let (captions, _, teacher) = self.data.read(&self.clip, path, data)?;
@@ -278,50 +336,49 @@ impl PicturesRecipe {
 }
 
 impl RestoreRecipe {
-    fn prepare(&self, path: &Path, data: &Path) -> Result<Box<dyn Task>, RecipeError> {
+    fn prepare(&self, desk: &mut Desk) -> Result<Box<dyn Run>, RecipeError> {
+        let path = desk.recipe;
+        let beside = |file: &PathBuf| beside(path, file);
         let wrong = |why: String| RecipeError::Recipe { path: path.to_owned(), why };
-        if self.patch == 0 || self.batch == 0 {
-            return Err(wrong(format!("patch {}, batch {}: expected at least 1", self.patch, self.batch)));
-        }
-        let PromptMix { caption, view, mirrored } = self.prompts;
-        let parts = [caption, view, mirrored].into_iter().chain(self.sources.iter().map(|source| source.weight));
-        if let Some(part) = parts.into_iter().find(|part| !part.is_finite() || *part < 0.0) {
-            return Err(wrong(format!("weight {part}: expected a number that is not negative")));
-        }
-        if !self.sources.iter().any(|source| source.weight > 0.0) {
-            return Err(wrong("sources: expected at least one with a weight above 0".into()));
-        }
-        let network = zoo::build(&self.architecture, &self.config).map_err(|e| wrong(e.to_string()))?;
-        if let Some(dcm) = network.dcms().find(|dcm| dcm.options.temperature != LAST_TEMPERATURE) {
-            let found = dcm.options.temperature;
-            return Err(wrong(format!("temperature {found}: training ends at {LAST_TEMPERATURE}, leave it out")));
-        }
-        let degradation: Degradation = self.degradation.parse().map_err(wrong)?;
-        let encoder = BatchEncoder::open(&path.parent().unwrap_or(Path::new(".")).join(&self.encoder))?;
-        if let Some(dim) = network.prompt_dim().filter(|dim| *dim != encoder.dim) {
-            return Err(wrong(format!("the network takes a prompt of {dim}, the encoder gives {}", encoder.dim)));
+        let network = self.network().map_err(|e| wrong(e.to_string()))?;
+        let degradation = self.check(&network).map_err(wrong)?;
+        let encoder = self.encoder.as_ref().map(|file| BatchEncoder::open(&beside(file))).transpose()?;
+        let (takes, gives) = (network.prompt_dim(), encoder.as_ref().map(|encoder| encoder.dim));
+        if let (Some(takes), Some(gives)) = (takes, gives)
+            && takes != gives
+        {
+            return Err(wrong(format!("the network takes a prompt of {takes}, the encoder gives {gives}")));
         }
         let start = match &self.start {
-            Some(start) => Some(state::parameters(&path.parent().unwrap_or(Path::new(".")).join(start), &network)?),
+            Some(start) => {
+                let initial = weights::initial(&network, restore::BRANCH, self.schedule.seed);
+                Some(state::parameters(&beside(start), &network, &self.anew, initial)?)
+            }
             None => None,
         };
-        let (mut sources, mut held_back) = (Vec::new(), Vec::new());
+        let shelf = Shelf::new(degradation, network.scale, desk.room);
+        let cache = self.cache.as_ref().map(beside);
+        // What takes no prompt needs none embedded.
+        let encoder = encoder.as_ref().filter(|_| takes.is_some());
+        let reader = Reader { root: desk.data, shelf: &shelf, patch: self.patch, encoder, cache: cache.as_deref() };
+        let (mut sources, mut held_back, mut data) = (Vec::new(), Vec::new(), Vec::new());
         for source in &self.sources {
-            let (scenes, held) = scenes::read(data, source, network.scale, degradation, &encoder)?;
-            // Prompt activity is measured on the middle of the pictures held back, half a patch a side.
-            let sides = [(&scenes, self.patch), (&held, self.patch.div_ceil(2))];
-            for (scenes, side) in sides {
-                if let Some(small) = scenes.iter().find(|s| s.low.width().min(s.low.height()) < side) {
-                    let why = format!("{}: degraded, it is smaller than {side} pixels a side", small.name);
-                    return Err(DataError { path: data.join(&source.folder), why }.into());
-                }
+            let scenes = reader.read(source)?;
+            let folder = desk.data.join(&source.folder);
+            tell(&folder, &scenes, desk.told);
+            if scenes.train.is_empty() {
+                let why = format!("has no pictures left to learn from, {} being held back", scenes.held_back.len());
+                return Err(DataError { path: folder, why }.into());
             }
-            if scenes.is_empty() {
-                let why = format!("has no pictures left to learn from, {} being held back", held.len());
-                return Err(DataError { path: data.join(&source.folder), why }.into());
-            }
-            sources.push((source.weight, scenes));
-            held_back.extend(held);
+            data.push(serde_json::json!({
+                "folder": source.folder,
+                "learned_from": scenes.train.len(),
+                "held_back": scenes.held_back.len(),
+                "unreadable": scenes.skipped.len(),
+                "too_small": scenes.small,
+            }));
+            sources.push((source.weight, scenes.train));
+            held_back.extend(scenes.held_back);
         }
         if held_back.is_empty() {
             return Err(wrong("held_back: expected pictures of some source, to measure on".into()));
@@ -332,17 +389,16 @@ impl RestoreRecipe {
             license: self.license.clone(),
             ..Card::default()
         };
-        card.more.insert("encoder".into(), encoder.id.clone().into());
-        // Where files lay is nobody's business but this machine's: of a run's state, its folder's name is kept.
-        let encoder = self.encoder.file_name().map(PathBuf::from).unwrap_or_default();
-        let of_run = |start: &PathBuf| Some(PathBuf::from(start.parent()?.file_name()?));
-        let recipe = Self { encoder, start: self.start.as_ref().and_then(of_run), ..self.clone() };
-        card.more.insert("recipe".into(), serde_json::to_value(recipe).map_err(|e| wrong(e.to_string()))?);
+        card.more.extend(encoder.map(|encoder| ("encoder".to_owned(), encoder.id.clone().into())));
+        card.more.insert("data".into(), data.into());
+        card.more
+            .insert("recipe".into(), serde_json::to_value(self.without_places()).map_err(|e| wrong(e.to_string()))?);
         Ok(Box::new(Restore {
             network,
+            shelf,
             sources,
             held_back,
-            prompts: self.prompts,
+            prompts: self.prompts.unwrap_or(PromptMix { caption: 0.0, view: 0.0, mirrored: 0.0 }),
             patch: self.patch,
             batch: self.batch,
             card,
@@ -350,4 +406,90 @@ impl RestoreRecipe {
             start,
         }))
     }
+
+    /// The network that it trains.
+    ///
+    /// # Errors
+    /// [`NetworkError`] where there is none of that name and configuration.
+    pub fn network(&self) -> Result<Network, NetworkError> {
+        let scale = self.config.get("scale").and_then(serde_json::Value::as_u64).unwrap_or(0);
+        match zoo::preset_config(&self.architecture, scale as usize) {
+            Some((architecture, mut config)) => {
+                differ(&mut config, &self.config);
+                (architecture.build)(&config)
+            }
+            None => zoo::build(&self.architecture, &self.config),
+        }
+    }
+
+    /// What is wrong with it, whatever the data; otherwise the degradation that it names.
+    fn check(&self, network: &Network) -> Result<Degradation, String> {
+        if self.patch == 0 || self.batch == 0 {
+            return Err(format!("patch {}, batch {}: expected at least 1", self.patch, self.batch));
+        }
+        if !self.sources.iter().any(|source| source.weight > 0.0) {
+            return Err("sources: expected at least one with a weight above 0".into());
+        }
+        self.sources.iter().try_for_each(|source| source.check(network.scale, self.patch))?;
+        if let Some(dcm) = network.dcms().find(|dcm| dcm.options.temperature != LAST_TEMPERATURE) {
+            let found = dcm.options.temperature;
+            return Err(format!("temperature {found}: training ends at {LAST_TEMPERATURE}, leave it out"));
+        }
+        if network.prompt_dim().is_some() && (self.encoder.is_none() || self.prompts.is_none()) {
+            return Err("the network takes a prompt: expected `encoder` and `prompts`".into());
+        }
+        if let Some(PromptMix { caption, view, mirrored }) = self.prompts {
+            let parts = [caption, view, mirrored];
+            if let Some(part) = parts.iter().find(|part| !part.is_finite() || **part < 0.0) {
+                return Err(format!("prompts: {part}: expected a number that is not negative"));
+            }
+        }
+        if self.start.is_none() && !self.anew.is_empty() {
+            return Err("anew: expected `start`, whose weights are taken for the others".into());
+        }
+        self.degradation.parse()
+    }
+
+    /// Where files lay is nobody's business but this machine's: of a run's state, its folder's name is kept.
+    fn without_places(&self) -> Self {
+        let name = |file: &PathBuf| Some(PathBuf::from(file.file_name()?));
+        let of_run = |start: &PathBuf| Some(PathBuf::from(start.parent()?.file_name()?));
+        Self {
+            encoder: self.encoder.as_ref().and_then(name),
+            start: self.start.as_ref().and_then(of_run),
+            cache: None,
+            ..self.clone()
+        }
+    }
+}
+
+/// Says otherwise, or beside it, in a configuration what another one says.
+fn differ(config: &mut serde_json::Value, other: &serde_json::Value) {
+    match (config, other) {
+        (serde_json::Value::Object(config), serde_json::Value::Object(other)) => {
+            for (key, value) in other {
+                differ(config.entry(key).or_insert(serde_json::Value::Null), value);
+            }
+        }
+        (config, other) => *config = other.clone(),
+    }
+}
+
+/// Pictures that are named each as they are left out; more are counted.
+const NAMED: usize = 10;
+
+fn tell(folder: &Path, scenes: &Scenes, told: &mut dyn FnMut(String)) {
+    for (file, why) in scenes.skipped.iter().take(NAMED) {
+        told(format!("skipped {}: {why}", file.display()));
+    }
+    let Scenes { train, held_back, skipped, small } = scenes;
+    let folder = folder.display();
+    let mut line = format!("{folder}: {} to learn from, {} held back", train.len(), held_back.len());
+    if !skipped.is_empty() {
+        line += &format!(", {} skipped as they cannot be read", skipped.len());
+    }
+    if *small > 0 {
+        line += &format!(", {small} left out as too small");
+    }
+    told(line);
 }

@@ -1,9 +1,11 @@
 //! Training a super-resolution network: patches of degraded pictures are enlarged and compared with what they were.
 
 use crate::activity;
+use crate::data::DataError;
 use crate::executor::{self, Batch};
 use crate::run::{History, Step, Task};
 use crate::scenes::Scene;
+use crate::shelf::Shelf;
 use crate::weights::initial;
 use burn::tensor::{Device, Tensor, TensorData};
 use pdn::Upscaler;
@@ -12,12 +14,12 @@ use pdn_image::{ColourSpace, Picture, Protocol, psnr};
 use pdn_network::checkpoint::Precision;
 use pdn_network::{Card, Model, Network, PictureFormat, PromptActivity, Tensor as Stored, Weights};
 use rand::rngs::StdRng;
-use rand::{Rng, RngExt};
+use rand::{Rng, RngExt, SeedableRng};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
-use std::path::Path;
 
-/// How often each kind of prompt goes with a patch. A picture without captions shares their part between the views.
+/// How often each kind of prompt goes with a patch. A picture without captions shares their part between the views, and where
+/// these have none it goes with its mirror image.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PromptMix {
@@ -30,13 +32,15 @@ pub struct PromptMix {
 }
 
 /// Residual branches start a tenth as large as they might: the network starts near the identity.
-const BRANCH: f64 = 0.1;
+pub(crate) const BRANCH: f64 = 0.1;
 
 /// Training of a super-resolution network.
 #[derive(Debug)]
 pub struct Restore {
     /// What is trained, in the train form.
     pub network: Network,
+    /// The pictures of all scenes.
+    pub shelf: Shelf,
     /// Scenes of each source, and how often it is drawn from.
     pub sources: Vec<(f64, Vec<Scene>)>,
     /// Scenes to measure on.
@@ -94,7 +98,8 @@ const PROMPTS: usize = 300;
 const PICTURES: usize = 4;
 
 /// One patch with its prompt.
-struct Sample {
+#[derive(Debug)]
+pub struct Sample {
     low: Vec<f32>,
     high: Vec<f32>,
     prompt: Vec<f32>,
@@ -109,8 +114,7 @@ fn temperature(step: &Step) -> f64 {
 }
 
 impl Restore {
-    fn sample(&self, seed: u64) -> Sample {
-        use rand::SeedableRng;
+    fn sample(&self, seed: u64) -> Result<Sample, DataError> {
         let random = &mut StdRng::seed_from_u64(seed);
         let total: f64 = self.sources.iter().map(|(weight, _)| weight).sum();
         let mut left = random.random_range(0.0..total);
@@ -121,15 +125,13 @@ impl Restore {
             })
             .unwrap_or(&self.sources[0]);
         let scene = &scenes[random.random_range(0..scenes.len())];
-        let x = random.random_range(0..=scene.low.width() - self.patch);
-        let y = random.random_range(0..=scene.low.height() - self.patch);
+        let pair = self.shelf.patch(&scene.place, self.patch, random)?;
         let turn = random.random_range(0..8_u8);
-        let scale = self.network.scale;
-        Sample {
-            low: patch(&scene.low, x, y, self.patch, turn, &self.network.picture),
-            high: patch(&scene.high, x * scale, y * scale, self.patch * scale, turn, &self.network.picture),
+        Ok(Sample {
+            low: square(&pair.low, (0, 0), self.patch, turn, &self.network.picture),
+            high: square(&pair.high, (0, 0), self.patch * self.network.scale, turn, &self.network.picture),
             prompt: self.prompt(scene, random).to_vec(),
-        }
+        })
     }
 
     fn prompt<'a>(&self, scene: &'a Scene, random: &mut StdRng) -> &'a [f32] {
@@ -144,9 +146,7 @@ impl Restore {
     }
 
     /// A step's network, what it is given, and what should come of it.
-    fn batch(&self, device: &Device, step: &Step, random: &mut StdRng) -> (Network, Batch, Tensor<4>) {
-        let seeds: Vec<u64> = (0..self.batch).map(|_| random.next_u64()).collect();
-        let samples: Vec<Sample> = seeds.par_iter().map(|seed| self.sample(*seed)).collect();
+    fn batch(&self, device: &Device, step: &Step, samples: &[Sample]) -> (Network, Batch, Tensor<4>) {
         let gather = |part: fn(&Sample) -> &[f32], shape: [usize; 4]| {
             let data: Vec<f32> = samples.iter().flat_map(part).copied().collect();
             Tensor::<4>::from_data(TensorData::new(data, shape), device)
@@ -171,7 +171,8 @@ impl Restore {
             if self.network.prompt_dim().is_some() {
                 upscaler.set_prompt(&scene.mirrored).ok()?;
             }
-            upscaler.upscale(&scene.low, &RunOptions::default(), &mut |_| true).ok()
+            let pair = self.shelf.pair(&scene.place).ok()?;
+            upscaler.upscale(&pair.low, &RunOptions::default(), &mut |_| true).ok()
         };
         scenes.iter().map(enlarge).collect()
     }
@@ -194,10 +195,11 @@ impl Restore {
         let prompts: Vec<&[f32]> = (0..count).map(|i| prompts[i * prompts.len() / count]).collect();
         let side = self.patch.div_ceil(2);
         let middle = |scene: &Scene| {
-            let (x, y) = ((scene.low.width() - side) / 2, (scene.low.height() - side) / 2);
-            patch(&scene.low, x, y, side, 0, &self.network.picture)
+            let low = &self.shelf.pair(&scene.place).ok()?.low;
+            let at = ((low.width() - side) / 2, (low.height() - side) / 2);
+            Some(square(low, at, side, 0, &self.network.picture))
         };
-        let pictures: Vec<Vec<f32>> = self.held_back.iter().take(PICTURES).map(middle).collect();
+        let pictures: Vec<Vec<f32>> = self.held_back.iter().take(PICTURES).filter_map(middle).collect();
         let modules = activity::measure(&self.network, weights, &prompts, &pictures, side);
         PromptActivity { prompts: prompts.len(), pictures: pictures.len(), modules }
     }
@@ -210,7 +212,8 @@ impl Restore {
 }
 
 /// A square of a picture in a network's range, turned and mirrored: three bits, of which one exchanges the axes.
-fn patch(picture: &Picture, left: usize, top: usize, side: usize, turn: u8, format: &PictureFormat) -> Vec<f32> {
+fn square(picture: &Picture, at: (usize, usize), side: usize, turn: u8, format: &PictureFormat) -> Vec<f32> {
+    let (left, top) = at;
     let mut out = Vec::with_capacity(3 * side * side);
     for (c, mean) in format.mean.into_iter().enumerate() {
         let table: [f32; 256] = std::array::from_fn(|v| (format.range * (v as f64 / 255.0 - mean)) as f32);
@@ -228,6 +231,8 @@ fn patch(picture: &Picture, left: usize, top: usize, side: usize, turn: u8, form
 }
 
 impl Task for Restore {
+    type Batch = Vec<Sample>;
+
     fn parameters(&self) -> Vec<(String, Vec<usize>)> {
         self.network.params.iter().map(|p| (p.name.clone(), p.shape.clone())).collect()
     }
@@ -236,15 +241,20 @@ impl Task for Restore {
         self.start.clone().unwrap_or_else(|| initial(&self.network, BRANCH, seed))
     }
 
-    fn loss(&self, parameters: &[Tensor<1>], step: &Step, random: &mut StdRng) -> Vec<(&'static str, Tensor<1>)> {
-        let (network, batch, target) = self.batch(&parameters[0].device(), step, random);
+    fn draw(&self, random: &mut StdRng) -> Result<Vec<Sample>, DataError> {
+        let seeds: Vec<u64> = (0..self.batch).map(|_| random.next_u64()).collect();
+        seeds.par_iter().map(|seed| self.sample(*seed)).collect()
+    }
+
+    fn loss(&self, parameters: &[Tensor<1>], step: &Step, samples: &Self::Batch) -> Vec<(&'static str, Tensor<1>)> {
+        let (network, batch, target) = self.batch(&parameters[0].device(), step, samples);
         let output = executor::run(&network, parameters, &batch).output;
         // Of white, whatever the network's range.
         vec![(self.loss.name(), self.loss.of((output - target) / self.network.picture.range))]
     }
 
-    fn blame(&self, parameters: &[Tensor<1>], step: &Step, random: &mut StdRng) -> Option<String> {
-        let (network, batch, _) = self.batch(&parameters[0].device(), step, random);
+    fn blame(&self, parameters: &[Tensor<1>], step: &Step, samples: &Self::Batch) -> Option<String> {
+        let (network, batch, _) = self.batch(&parameters[0].device(), step, samples);
         executor::first_not_finite(&network, parameters, &batch)
     }
 
@@ -252,7 +262,9 @@ impl Task for Restore {
         let protocol = Protocol { space: ColourSpace::YMatlab, shave: self.network.scale };
         let enlarged = self.enlarged(parameters, &self.held_back);
         let score = |(scene, enlarged): (&Scene, Option<Picture>)| {
-            enlarged.and_then(|enlarged| psnr(&enlarged, &scene.high, protocol).ok()).unwrap_or(f64::NAN)
+            let pair = self.shelf.pair(&scene.place).ok();
+            let score = enlarged.zip(pair).and_then(|(enlarged, pair)| psnr(&enlarged, &pair.high, protocol).ok());
+            score.unwrap_or(f64::NAN)
         };
         let total: f64 = self.held_back.iter().zip(enlarged).map(score).sum();
         vec![("PSNR".to_owned(), total / self.held_back.len() as f64)]
@@ -261,7 +273,7 @@ impl Task for Restore {
     fn samples(&self, parameters: &[Vec<f32>]) -> Vec<(String, Picture)> {
         let scenes = &self.held_back[..SAMPLES.min(self.held_back.len())];
         let named = |(scene, enlarged): (&Scene, Option<Picture>)| {
-            let name = Path::new(&scene.name).file_stem()?.to_string_lossy().into_owned();
+            let name = scene.place.0.file_stem()?.to_string_lossy().into_owned();
             Some((name, enlarged?))
         };
         scenes.iter().zip(self.enlarged(parameters, scenes)).filter_map(named).collect()
@@ -305,7 +317,8 @@ mod tests {
     #[test]
     fn a_patch_turns_as_its_picture_does() {
         let picture = Picture::from_rgb(3, 3, (0..27).map(|i| i * 9).collect());
-        let red = |turn| patch(&picture, 0, 0, 3, turn, &PictureFormat { range: 255.0, mean: [0.0; 3] })[..9].to_vec();
+        let red =
+            |turn| square(&picture, (0, 0), 3, turn, &PictureFormat { range: 255.0, mean: [0.0; 3] })[..9].to_vec();
         let seen: std::collections::BTreeSet<Vec<i32>> =
             (0..8).map(|turn| red(turn).iter().map(|v| v.round() as i32).collect()).collect();
         assert_eq!(seen.len(), 8, "eight ways to turn and mirror a square");

@@ -4,6 +4,7 @@
 //! run that was stopped and resumed gives the same numbers, to the last bit, as one that was not, at one thread count and
 //! on one instruction set.
 
+use crate::data::DataError;
 use crate::log::Log;
 use crate::memory;
 use crate::state::{self, STATE, State};
@@ -14,18 +15,26 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::{Duration, Instant};
 
 /// What is trained, and on what.
-pub trait Task {
+pub trait Task: Sync {
+    /// What a step learns from.
+    type Batch: Send;
     /// The parameters' names and shapes, in their order.
     fn parameters(&self) -> Vec<(String, Vec<usize>)>;
     /// How they start.
     fn initial(&self, seed: u64) -> Vec<Vec<f32>>;
-    /// The terms of one batch's loss, by name: what is made small is their sum.
-    fn loss(&self, parameters: &[Tensor<1>], step: &Step, random: &mut StdRng) -> Vec<(&'static str, Tensor<1>)>;
+    /// Draws a batch, and reads what it is of: while the steps before it are taken.
+    ///
+    /// # Errors
+    /// [`DataError`] names the file that cannot be read.
+    fn draw(&self, random: &mut StdRng) -> Result<Self::Batch, DataError>;
+    /// The terms of a batch's loss, by name: what is made small is their sum.
+    fn loss(&self, parameters: &[Tensor<1>], step: &Step, batch: &Self::Batch) -> Vec<(&'static str, Tensor<1>)>;
     /// Of a batch whose loss is no number: the first layer that gives none, where that can be told.
-    fn blame(&self, _parameters: &[Tensor<1>], _step: &Step, _random: &mut StdRng) -> Option<String> {
+    fn blame(&self, _parameters: &[Tensor<1>], _step: &Step, _batch: &Self::Batch) -> Option<String> {
         None
     }
     /// Figures by name, from data that is held back.
@@ -37,6 +46,24 @@ pub trait Task {
     /// The bytes of the file that the run is for, with what it has come to.
     fn export(&self, parameters: &[Vec<f32>], history: &History) -> Vec<u8>;
 }
+
+/// A task of any kind, which can be run.
+pub trait Run {
+    /// [`train`] of it.
+    ///
+    /// # Errors
+    /// As [`train`]'s.
+    fn train(&self, schedule: &Schedule, folder: &Path, begin: &Begin, watch: Watch) -> Result<History, RunError>;
+}
+
+impl<T: Task> Run for T {
+    fn train(&self, schedule: &Schedule, folder: &Path, begin: &Begin, watch: Watch) -> Result<History, RunError> {
+        train(self, schedule, folder, begin, watch)
+    }
+}
+
+/// Who is told of every step, and says whether to go on.
+pub type Watch<'a> = &'a mut dyn FnMut(&Progress) -> bool;
 
 /// Where a run stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,6 +162,9 @@ pub enum RunError {
         /// What is wrong.
         why: String,
     },
+    /// Data could not be read.
+    #[error(transparent)]
+    Data(#[from] DataError),
     /// A term of the loss, or a gradient, is no number.
     #[error("{term} is no number at step {step}{at}: lower the rate, or look at the data")]
     NotFinite {
@@ -175,34 +205,73 @@ pub const SAMPLES: &str = "samples";
 /// Time between two checkpoints.
 const CHECKPOINT: Duration = Duration::from_secs(60);
 
+/// Batches that are drawn ahead of the step that is taken.
+const AHEAD: usize = 2;
+
 /// Runs a task in a folder. `watch` is told of every step and says whether to go on; a run that is told to stop writes a
 /// checkpoint first.
 ///
 /// # Errors
 /// [`RunError`].
-pub fn train(
-    task: &dyn Task,
+pub fn train<T: Task>(
+    task: &T,
     schedule: &Schedule,
     folder: &Path,
     begin: &Begin,
-    watch: &mut dyn FnMut(&Progress) -> bool,
+    watch: Watch,
 ) -> Result<History, RunError> {
-    let device = Device::flex().autodiff();
     let path = folder.join(STATE);
-    let mut state = match (begin, path.exists()) {
+    let state = match (begin, path.exists()) {
         (Begin::Resume, true) => State::read(task, &path, schedule)?,
         (_, true) => return Err(RunError::Exists(folder.to_owned())),
         (Begin::Restart(weights), false) => State::read(task, weights, schedule)?,
         (_, false) => State::new(task, schedule),
     };
     std::fs::create_dir_all(folder).map_err(|e| RunError::file(folder, e))?;
-    let mut log = Log::open(folder, state.adam.steps)?;
+    let log = Log::open(folder, state.adam.steps)?;
+    let first = state.adam.steps;
+    let (ahead, batches) = sync_channel(AHEAD);
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            for step in first..schedule.steps {
+                for batch in 0..schedule.accumulate.max(1) {
+                    // Nobody waits for it any more where the run has stopped.
+                    if ahead.send(task.draw(&mut random(schedule, step, batch))).is_err() {
+                        return;
+                    }
+                }
+            }
+        });
+        // Dropped as the steps end, before the scope waits for who draws.
+        let batches = batches;
+        steps(task, schedule, folder, (state, log), &batches, watch)
+    })
+}
+
+/// Everything random in a batch of a step.
+fn random(schedule: &Schedule, step: u64, batch: u64) -> StdRng {
+    let step = schedule.seed.wrapping_mul(0x9e37_79b9).wrapping_add(step + 1);
+    StdRng::seed_from_u64(step.wrapping_add(batch << 40))
+}
+
+/// Batches as they were drawn, in their order.
+type Batches<T> = Receiver<Result<<T as Task>::Batch, DataError>>;
+
+fn steps<T: Task>(
+    task: &T,
+    schedule: &Schedule,
+    folder: &Path,
+    (mut state, mut log): (State, Log),
+    batches: &Batches<T>,
+    watch: Watch,
+) -> Result<History, RunError> {
+    let device = Device::flex().autodiff();
     let (mut saved, mut losses, mut pace) = (Instant::now(), Vec::new(), 0.0_f64);
     while state.adam.steps < schedule.steps {
         let begun = Instant::now();
         let step = Step { done: state.adam.steps, of: schedule.steps };
         let parameters = tensors(&state.parameters, &device);
-        let (terms, mut gradients) = descent(task, schedule, &parameters, &step)?;
+        let (terms, mut gradients) = descent(task, schedule, &parameters, &step, batches)?;
         let loss = terms.iter().map(|(_, value)| value).sum::<f64>();
         clip(&mut gradients, schedule.clip);
         let rate = cosine(schedule.rate, step.done, schedule.steps, schedule.warmup);
@@ -247,21 +316,24 @@ pub fn train(
 type Descent = (Vec<(&'static str, f64)>, Vec<Vec<f32>>);
 
 /// The terms of a step's loss and their sum's gradient, averaged over its batches.
-fn descent(task: &dyn Task, schedule: &Schedule, parameters: &[Tensor<1>], step: &Step) -> Result<Descent, RunError> {
-    let random = |batch: u64| {
-        let step = schedule.seed.wrapping_mul(0x9e37_79b9).wrapping_add(step.done + 1);
-        StdRng::seed_from_u64(step.wrapping_add(batch << 40))
-    };
-    let batches = schedule.accumulate.max(1);
+fn descent<T: Task>(
+    task: &T,
+    schedule: &Schedule,
+    parameters: &[Tensor<1>],
+    step: &Step,
+    batches: &Batches<T>,
+) -> Result<Descent, RunError> {
+    let count = schedule.accumulate.max(1);
     let mut all: Option<Descent> = None;
-    for batch in 0..batches {
+    for _ in 0..count {
         memory::step();
-        let terms = task.loss(parameters, step, &mut random(batch));
+        let batch = batches.recv().expect("one is drawn for each of the steps")?;
+        let terms = task.loss(parameters, step, &batch);
         let whole = terms.iter().map(|(_, term)| term.clone()).reduce(|a, b| a + b).expect("a loss has a term");
         let gradients = gradients(&whole, parameters);
         let terms: Vec<_> =
             terms.into_iter().map(|(name, term)| (name, f64::from(term.into_scalar::<f32>()))).collect();
-        check_finite(&terms, &gradients, step.done, task, || task.blame(parameters, step, &mut random(batch)))?;
+        check_finite(&terms, &gradients, step.done, task, || task.blame(parameters, step, &batch))?;
         match &mut all {
             None => all = Some((terms, gradients)),
             Some((terms_before, gradients_before)) => {
@@ -272,18 +344,18 @@ fn descent(task: &dyn Task, schedule: &Schedule, parameters: &[Tensor<1>], step:
         }
     }
     let (mut terms, mut gradients) = all.expect("there is a batch");
-    if batches > 1 {
-        terms.iter_mut().for_each(|(_, term)| *term /= batches as f64);
-        gradients.iter_mut().flatten().for_each(|g| *g /= batches as f32);
+    if count > 1 {
+        terms.iter_mut().for_each(|(_, term)| *term /= count as f64);
+        gradients.iter_mut().flatten().for_each(|g| *g /= count as f32);
     }
     Ok((terms, gradients))
 }
 
-fn check_finite(
+fn check_finite<T: Task>(
     terms: &[(&'static str, f64)],
     gradients: &[Vec<f32>],
     step: u64,
-    task: &dyn Task,
+    task: &T,
     blame: impl FnOnce() -> Option<String>,
 ) -> Result<(), RunError> {
     let term = terms.iter().find(|(_, value)| !value.is_finite());

@@ -5,6 +5,7 @@
 //! space into CLIP's. Both layers are thrown away.
 
 use crate::captions::{Captions, Pair};
+use crate::data::DataError;
 use crate::executor::{self, Batch};
 use crate::nouns::{CLIP, Noun, Nouns};
 use crate::retrieval::{cross_entropy, first_scale, matrix, ranks, recalls, rows, scale, unit, words};
@@ -74,11 +75,9 @@ impl Sentences {
         (0..caption.len()).filter(kept).map(|i| caption[i]).collect()
     }
 
-    fn noun_loss(&self, parameters: &[Tensor<1>], nouns: &Nouns, random: &mut StdRng) -> Tensor<1> {
+    fn noun_loss(&self, parameters: &[Tensor<1>], nouns: &Nouns, chosen: &[usize]) -> Tensor<1> {
         let device = parameters[0].device();
-        let count = NOUN_BATCH.min(nouns.train.len());
-        let chosen: Vec<&Noun> =
-            sample(random, nouns.train.len(), count).into_iter().map(|i| &nouns.train[i]).collect();
+        let chosen: Vec<&Noun> = chosen.iter().map(|i| &nouns.train[*i]).collect();
         let texts =
             self.embed(parameters, &chosen.iter().map(|noun| noun.tokens.as_slice()).collect::<Vec<_>>(), &device);
         let clip = matrix(chosen.iter().map(|noun| &noun.clip), &device);
@@ -110,7 +109,20 @@ pub(crate) fn project(weight: &Tensor<1>, dim: usize, seen: Tensor<2>) -> Tensor
     unit(seen.matmul(weight.clone().reshape([dim, WHOLE]).transpose()))
 }
 
+/// What a step learns from.
+#[derive(Debug)]
+pub struct Said {
+    /// Two captions of each picture.
+    captions: Vec<[Vec<usize>; 2]>,
+    /// What the teacher sees in each.
+    seen: Vec<Vec<f32>>,
+    /// Places of nouns.
+    nouns: Vec<usize>,
+}
+
 impl Task for Sentences {
+    type Batch = Said;
+
     fn parameters(&self) -> Vec<(String, Vec<usize>)> {
         let tower = self.text.params.iter().map(|p| (p.name.clone(), p.shape.clone()));
         let layers = [
@@ -132,22 +144,27 @@ impl Task for Sentences {
         all
     }
 
-    fn loss(&self, parameters: &[Tensor<1>], _step: &Step, random: &mut StdRng) -> Vec<(&'static str, Tensor<1>)> {
-        let device = parameters[0].device();
+    fn draw(&self, random: &mut StdRng) -> Result<Said, DataError> {
         let chosen: Vec<&Pair> =
             sample(random, self.data.train.len(), self.batch).into_iter().map(|i| &self.data.train[i]).collect();
         let captions: Vec<[Vec<usize>; 2]> =
             chosen.iter().map(|pair| [(); 2].map(|()| self.caption(pair, random))).collect();
-        let seen: Vec<Vec<f32>> = chosen
-            .iter()
-            .map(|pair| {
-                let seen = &pair.seen[random.random_range(0..pair.seen.len())];
-                seen.iter().map(|v| if random.random_bool(self.dropped) { 0.0 } else { *v }).collect()
-            })
-            .collect();
-        let seen = self.project(parameters, matrix(&seen, &device));
+        let mut seen = |pair: &&Pair| -> Vec<f32> {
+            let seen = &pair.seen[random.random_range(0..pair.seen.len())];
+            seen.iter().map(|v| if random.random_bool(self.dropped) { 0.0 } else { *v }).collect()
+        };
+        let seen = chosen.iter().map(&mut seen).collect();
+        let nouns = self.nouns.as_ref().map_or(Vec::new(), |nouns| {
+            sample(random, nouns.train.len(), NOUN_BATCH.min(nouns.train.len())).into_vec()
+        });
+        Ok(Said { captions, seen, nouns })
+    }
+
+    fn loss(&self, parameters: &[Tensor<1>], _step: &Step, batch: &Said) -> Vec<(&'static str, Tensor<1>)> {
+        let device = parameters[0].device();
+        let seen = self.project(parameters, matrix(&batch.seen, &device));
         let both: Vec<&[usize]> =
-            [0, 1].into_iter().flat_map(|i| captions.iter().map(move |c| c[i].as_slice())).collect();
+            [0, 1].into_iter().flat_map(|i| batch.captions.iter().map(move |c| c[i].as_slice())).collect();
         let texts = self.embed(parameters, &both, &device);
         let [first, second] = [0, self.batch].map(|at| texts.clone().narrow(0, at, self.batch));
         let scale = scale(&parameters[parameters.len() - 1]);
@@ -155,7 +172,7 @@ impl Task for Sentences {
             ("pictures", cross_entropy(first.clone(), seen, scale.clone())),
             ("captions", cross_entropy(first, second, scale)),
         ];
-        let nouns = self.nouns.as_ref().map(|nouns| self.noun_loss(parameters, nouns, random) * NOUN_WEIGHT);
+        let nouns = self.nouns.as_ref().map(|nouns| self.noun_loss(parameters, nouns, &batch.nouns) * NOUN_WEIGHT);
         terms.extend(nouns.map(|nouns| ("nouns", nouns)));
         terms
     }

@@ -28,7 +28,7 @@ pub(crate) struct State {
 }
 
 impl State {
-    pub(crate) fn new(task: &dyn Task, schedule: &Schedule) -> Self {
+    pub(crate) fn new(task: &impl Task, schedule: &Schedule) -> Self {
         let parameters = task.initial(schedule.seed);
         let adam = Adam::new(&parameters, schedule.decay as f32);
         let average = (schedule.average > 0.0).then(|| parameters.clone());
@@ -51,14 +51,14 @@ impl State {
     }
 
     /// Writes [`STATE`] and [`WEIGHTS`].
-    pub(crate) fn write(&self, task: &dyn Task, folder: &Path, schedule: &Schedule) -> Result<(), RunError> {
+    pub(crate) fn write(&self, task: &impl Task, folder: &Path, schedule: &Schedule) -> Result<(), RunError> {
         let parts = [(PARAMETERS, &self.parameters), ("first", &self.adam.first), ("second", &self.adam.second)];
         let parts = parts.into_iter().chain(self.average.as_ref().map(|average| (AVERAGE, average)));
         write(folder, STATE, &self.file(task, schedule, parts, Precision::F32))
     }
 
     /// Writes [`WEIGHTS`].
-    pub(crate) fn write_weights(&self, task: &dyn Task, folder: &Path, schedule: &Schedule) -> Result<(), RunError> {
+    pub(crate) fn write_weights(&self, task: &impl Task, folder: &Path, schedule: &Schedule) -> Result<(), RunError> {
         let parts = [(PARAMETERS, &self.parameters)].into_iter();
         let parts = parts.chain(self.average.as_ref().map(|average| (AVERAGE, average)));
         write(folder, WEIGHTS, &self.file(task, schedule, parts, Precision::F16))
@@ -66,7 +66,7 @@ impl State {
 
     fn file<'a>(
         &self,
-        task: &dyn Task,
+        task: &impl Task,
         schedule: &Schedule,
         parts: impl Iterator<Item = (&'static str, &'a Vec<Vec<f32>>)>,
         precision: Precision,
@@ -89,7 +89,7 @@ impl State {
     }
 
     /// Reads [`STATE`] of a folder, or the [`WEIGHTS`] of another run: the moments then begin anew, and the history says so.
-    pub(crate) fn read(task: &dyn Task, path: &Path, schedule: &Schedule) -> Result<Self, RunError> {
+    pub(crate) fn read(task: &impl Task, path: &Path, schedule: &Schedule) -> Result<Self, RunError> {
         let mut read = checkpoint::read(path).map_err(|e| RunError::file(path, e.why))?;
         let mut state = Self::new(task, schedule);
         let text =
@@ -129,21 +129,37 @@ pub(crate) fn write(folder: &Path, name: &str, bytes: &[u8]) -> Result<(), RunEr
     pdn_image::write_atomically(&path, bytes).map_err(|e| RunError::file(&path, e.why))
 }
 
-/// The weights of a run's state, averaged where they were, for a network to start from.
+/// The weights of a run's state, averaged where they were, or those of a model's file in the train form, for a network to start
+/// from. Parameters whose names begin with one of `anew` are those of `initial`.
 ///
 /// # Errors
 /// [`DataError`] names the file and what of the network it lacks.
-pub fn parameters(path: &Path, network: &Network) -> Result<Vec<Vec<f32>>, DataError> {
+pub fn parameters(
+    path: &Path,
+    network: &Network,
+    anew: &[String],
+    initial: Vec<Vec<f32>>,
+) -> Result<Vec<Vec<f32>>, DataError> {
     let wrong = |why: String| DataError { path: path.to_owned(), why };
     let mut read = checkpoint::read(path).map_err(|e| wrong(e.why.to_string()))?;
-    let part = [AVERAGE, PARAMETERS].into_iter().find(|part| read.tensors.keys().any(|name| name.starts_with(part)));
-    let part = part.unwrap_or(PARAMETERS);
-    let parameter = |param: &Param| match read.tensors.remove(&format!("{part}/{}", param.name)) {
-        Some(tensor) if tensor.shape() == param.shape => Ok(tensor.into_data()),
-        found => {
-            let found = found.map_or("none".to_owned(), |tensor| format!("{:?}", tensor.shape()));
-            Err(wrong(format!("expected {} of {:?} to start from, found {found}", param.name, param.shape)))
+    let prefix = [AVERAGE, PARAMETERS].into_iter().map(|part| format!("{part}/"));
+    let prefix =
+        prefix.into_iter().find(|part| read.tensors.keys().any(|name| name.starts_with(part))).unwrap_or_default();
+    if let Some(none) = anew.iter().find(|part| !network.params.iter().any(|p| p.name.starts_with(part.as_str()))) {
+        return Err(wrong(format!("anew names `{none}`, with which no parameter of the network begins")));
+    }
+    let parameter = |(param, initial): (&Param, Vec<f32>)| {
+        if anew.iter().any(|part| param.name.starts_with(part.as_str())) {
+            return Ok(initial);
+        }
+        match read.tensors.remove(&format!("{prefix}{}", param.name)) {
+            Some(tensor) if tensor.shape() == param.shape => Ok(tensor.into_data()),
+            found => {
+                let found = found.map_or("none".to_owned(), |tensor| format!("{:?}", tensor.shape()));
+                let hint = "name it in `anew` if it is to begin anew";
+                Err(wrong(format!("expected {} of {:?} to start from, found {found}: {hint}", param.name, param.shape)))
+            }
         }
     };
-    network.params.iter().map(parameter).collect()
+    network.params.iter().zip(initial).map(parameter).collect()
 }

@@ -4,15 +4,19 @@ use burn::tensor::Tensor;
 use pdn_image::{Degradation, Picture};
 use pdn_network::zoo::{Edsr, Pdn, Tail};
 use pdn_network::{Card, DcmOptions, Model, Network, hashed};
+use pdn_train::data::DataError;
 use pdn_train::log::{FIGURES, LOSSES};
 use pdn_train::restore::{Loss, PromptMix, Restore};
 use pdn_train::run::{Begin, History, Progress, RESULT, RunError, Schedule, Step, Task, train};
 use pdn_train::scenes::Scene;
+use pdn_train::shelf::{Cut, Shelf};
 use pdn_train::state::{STATE, WEIGHTS, parameters};
 use rand::rngs::StdRng;
-use std::cell::Cell;
 use std::path::Path;
 use std::process::Command;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use tempfile::TempDir;
 
 const DIM: usize = 8;
 
@@ -21,16 +25,24 @@ fn scene(name: &str, period: f64) -> Scene {
         let (x, y, c) = ((i / 3 % 64) as f64, (i / 192) as f64, (i % 3) as f64);
         (127.5 + 120.0 * ((x / period).sin() * (y / period + c).cos())) as u8
     };
-    let high = Picture::from_rgb(64, 48, (0..64 * 48 * 3).map(level).collect());
-    let low = Degradation::BlurBicubic.apply(&high, 2).unwrap();
+    let file = desk().join(format!("{name}.png"));
+    let picture = Picture::from_rgb(64, 48, (0..64 * 48 * 3).map(level).collect());
+    pdn_image::write(&file, &picture, &Default::default()).unwrap();
     let embedding = |what: &str| hashed::prompt(&format!("{name} {what}"), DIM);
     let captions = vec![embedding("one"), embedding("two")];
-    Scene { name: name.into(), high, low, captions, view: embedding("view"), mirrored: embedding("mirrored") }
+    Scene { place: (file, Cut::WHOLE), captions, view: embedding("view"), mirrored: embedding("mirrored") }
+}
+
+/// The folder of these tests' pictures.
+fn desk() -> &'static Path {
+    static DESK: OnceLock<TempDir> = OnceLock::new();
+    DESK.get_or_init(|| tempfile::tempdir().unwrap()).path()
 }
 
 fn task(network: Network) -> Restore {
     Restore {
         network,
+        shelf: Shelf::new(Degradation::BlurBicubic, 2, 1 << 24),
         sources: vec![(2.0, vec![scene("a", 3.0), scene("b", 5.0)]), (1.0, vec![scene("c", 7.0)])],
         held_back: vec![scene("d", 4.0)],
         prompts: PromptMix { caption: 0.4, view: 0.2, mirrored: 0.4 },
@@ -128,14 +140,14 @@ fn a_run_starts_from_another_s_weights() {
     let mut task = task(pdn());
     let first = train(&task, &schedule(20), before.path(), &Begin::New, &mut go_on).unwrap();
     let state = before.path().join(STATE);
-    let start = parameters(&state, &task.network).unwrap();
+    let start = parameters(&state, &task.network, &[], task.initial(1)).unwrap();
     assert_ne!(start, task.initial(7));
     task.start = Some(start);
     let second = train(&task, &Schedule { rate: 1e-9, ..schedule(1) }, after.path(), &Begin::New, &mut go_on).unwrap();
     let figure = |history: &History| history.records.last().unwrap().figures[0].1;
     assert!((figure(&first) - figure(&second)).abs() < 1e-3, "{first:?} {second:?}");
     let other = Edsr { features: 6, blocks: 1, ..Edsr::baseline(2) }.build().unwrap();
-    let error = parameters(&state, &other).unwrap_err().to_string();
+    let error = parameters(&state, &other, &[], task.initial(1)).unwrap_err().to_string();
     assert!(error.contains("state.safetensors") && error.contains("body.0.conv1"), "{error}");
 }
 
@@ -165,9 +177,12 @@ fn a_layer_that_overflows_is_named() {
 }
 
 /// A parameter times 1, then 3, then 1 again.
-struct Slope(Cell<f64>);
+#[derive(Default)]
+struct Slope(AtomicU32);
 
 impl Task for Slope {
+    type Batch = f64;
+
     fn parameters(&self) -> Vec<(String, Vec<usize>)> {
         vec![("slope".into(), vec![1])]
     }
@@ -176,9 +191,12 @@ impl Task for Slope {
         vec![vec![5.0]]
     }
 
-    fn loss(&self, parameters: &[Tensor<1>], _step: &Step, _random: &mut StdRng) -> Vec<(&'static str, Tensor<1>)> {
-        self.0.set(4.0 - self.0.get());
-        vec![("height", parameters[0].clone() * self.0.get())]
+    fn draw(&self, _random: &mut StdRng) -> Result<f64, DataError> {
+        Ok(f64::from(1 + 2 * (self.0.fetch_add(1, Ordering::Relaxed) % 2)))
+    }
+
+    fn loss(&self, parameters: &[Tensor<1>], _step: &Step, batch: &f64) -> Vec<(&'static str, Tensor<1>)> {
+        vec![("height", parameters[0].clone() * *batch)]
     }
 
     fn evaluate(&self, _parameters: &[Vec<f32>], _step: &Step) -> Vec<(String, f64)> {
@@ -194,7 +212,7 @@ impl Task for Slope {
 fn gradients_of_several_batches_are_averaged() {
     let folder = tempfile::tempdir().unwrap();
     let schedule = Schedule { accumulate: 2, clip: 0.0, ..schedule(1) };
-    let history = train(&Slope(Cell::new(3.0)), &schedule, folder.path(), &Begin::New, &mut go_on).unwrap();
+    let history = train(&Slope::default(), &schedule, folder.path(), &Begin::New, &mut go_on).unwrap();
     assert_eq!(history.records[0].loss, 10.0, "the mean of 5 and 15");
     let state = pdn_network::checkpoint::parse(&bytes(folder.path(), STATE)).unwrap().tensors;
     assert!((state["first/slope"].data()[0] - 0.1 * 2.0).abs() < 1e-6, "a tenth of the mean of 1 and 3");
@@ -213,7 +231,7 @@ fn averaged_weights_are_measured_and_exported() {
     assert_eq!(plain_state[name], averaged_state[name], "averaging changes no step");
     assert_ne!(averaged_state[name], averaged_state["average/conv_first.weight"]);
     assert_ne!(bytes(plain.path(), RESULT), bytes(averaged.path(), RESULT));
-    let start = parameters(&averaged.path().join(STATE), &task.network).unwrap();
+    let start = parameters(&averaged.path().join(STATE), &task.network, &[], task.initial(1)).unwrap();
     assert_eq!(start[0], averaged_state["average/conv_first.weight"].data());
 }
 

@@ -1,6 +1,7 @@
 //! Captions of pictures: a folder's `captions.json` or `captions.csv`, such a file by any name, or a sidecar beside a picture.
 //!
-//! JSON is a list of `{"file": name, "captions": [sentence, ...]}`, the files being in the folder `images` beside it. CSV has the
+//! JSON is a list of `{"file": name, "captions": [sentence, ...]}`, the files being in the folder `images` beside it, or COCO's
+//! annotations, `{"images": [{"id", "file_name"}, ...], "annotations": [{"image_id", "caption"}, ...]}`. CSV has the
 //! columns `image,split,caption` or `image,caption`, a caption a line, the images' paths beginning at its folder. A sidecar is
 //! `photo.txt` beside `photo.jpg`, a caption a line.
 
@@ -133,6 +134,25 @@ fn same_file(a: &Path, b: &Path) -> bool {
     matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
 }
 
+/// COCO's file of captions, which holds more than these.
+#[derive(Deserialize)]
+struct Coco {
+    images: Vec<CocoImage>,
+    annotations: Vec<CocoCaption>,
+}
+
+#[derive(Deserialize)]
+struct CocoImage {
+    id: u64,
+    file_name: String,
+}
+
+#[derive(Deserialize)]
+struct CocoCaption {
+    image_id: u64,
+    caption: String,
+}
+
 #[derive(Deserialize)]
 struct JsonEntry {
     file: String,
@@ -154,8 +174,18 @@ pub fn read_captions(folder: &Path) -> Result<Option<Vec<Captioned>>, CaptionErr
 
 fn read_json(path: &Path) -> Result<Vec<Captioned>, CaptionError> {
     let wrong = at(path);
-    let entries: Vec<JsonEntry> = serde_json::from_str(&read_text(path)?)
-        .map_err(|e| wrong(format!("{e}: expected [{{\"file\": name, \"captions\": [sentence, ...]}}, ...]")))?;
+    let text = read_text(path)?;
+    // Of the two kinds the one that it begins as is said, with its line.
+    let entries = match text.trim_start().starts_with('{') {
+        false => serde_json::from_str(&text)
+            .map_err(|e| wrong(format!("{e}: expected [{{\"file\": name, \"captions\": [sentence, ...]}}, ...]")))?,
+        true => {
+            let expected =
+                "{\"images\": [{\"id\", \"file_name\"}, ...], \"annotations\": [{\"image_id\", \"caption\"}, ...]}";
+            let coco = serde_json::from_str(&text).map_err(|e| wrong(format!("{e}: expected COCO's {expected}")))?;
+            of_coco(coco).map_err(&wrong)?
+        }
+    };
     let images = path.with_file_name("images");
     if let Some(entry) = entries.iter().find(|e| e.captions.iter().any(|caption| caption.trim().is_empty())) {
         return Err(wrong(format!("has an empty caption for {}", entry.file)));
@@ -166,6 +196,23 @@ fn read_json(path: &Path) -> Result<Vec<Captioned>, CaptionError> {
     match all.windows(2).find(|pair| pair[0].path == pair[1].path) {
         Some(pair) => Err(wrong(format!("names {} twice", pair[0].path.display()))),
         None => Ok(all),
+    }
+}
+
+/// Pictures with their captions, without the blanks that some of COCO's have around them.
+fn of_coco(coco: Coco) -> Result<Vec<JsonEntry>, String> {
+    let mut captions: BTreeMap<u64, Vec<String>> = BTreeMap::new();
+    for annotation in coco.annotations {
+        captions.entry(annotation.image_id).or_default().push(annotation.caption.trim().to_owned());
+    }
+    let entry = |image: CocoImage| JsonEntry {
+        file: image.file_name,
+        captions: captions.remove(&image.id).unwrap_or_default(),
+    };
+    let entries = coco.images.into_iter().map(entry).collect();
+    match captions.keys().next() {
+        Some(id) => Err(format!("has a caption for image {id}, which it does not name")),
+        None => Ok(entries),
     }
 }
 
@@ -236,7 +283,12 @@ mod tests {
         for (name, text, word) in [
             ("captions.json", r#"[{"file": "a.jpg"}]"#, "captions"),
             ("captions.json", r#"[{"file": "a", "captions": []}, {"file": "a", "captions": []}]"#, "twice"),
-            ("captions.json", r#"{"images": [], "annotations": []}"#, "expected [{"),
+            ("captions.json", r#"{"images": [{"id": 1}], "annotations": []}"#, "expected COCO's {"),
+            (
+                "captions.json",
+                r#"{"images": [], "annotations": [{"image_id": 7, "caption": "a"}]}"#,
+                "image 7, which it does not name",
+            ),
             ("captions.csv", "image,split,caption\na.png,train\n", "line: 2"),
             ("captions.csv", "image,split,caption\na.png,train,one\na.png,val,two\n", "two splits"),
             ("captions.csv", "image,caption,split\na.png,one,train\n", "image,caption,split, expected"),

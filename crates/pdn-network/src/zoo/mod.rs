@@ -91,15 +91,24 @@ pub fn build(architecture: &str, config: &Value) -> Result<Network, NetworkError
 /// # Errors
 /// [`NetworkError::Config`] where the name is not known or the network lacks the scale.
 pub fn preset(name: &str, scale: usize) -> Result<Network, NetworkError> {
-    let presets = || ARCHITECTURES.iter().flat_map(|a| a.presets.iter().map(move |(name, config)| (a, *name, config)));
-    let Some((architecture, _, config)) = presets().find(|(_, known, _)| *known == name) else {
-        let known: Vec<&str> = presets().map(|(_, name, _)| name).collect();
-        return Err(NetworkError::Config(format!(
-            "network `{name}` is not known: expected one of {}",
-            known.join(", ")
-        )));
-    };
-    (architecture.build)(&config(scale))
+    match preset_config(name, scale) {
+        Some((architecture, config)) => (architecture.build)(&config),
+        None => {
+            let known: Vec<&str> = presets().map(|(_, (name, _))| *name).collect();
+            let known = known.join(", ");
+            Err(NetworkError::Config(format!("network `{name}` is not known: expected one of {known}")))
+        }
+    }
+}
+
+/// A published size by its name: its architecture, and its configuration for a scale.
+pub fn preset_config(name: &str, scale: usize) -> Option<(&'static Architecture, Value)> {
+    let (architecture, (_, config)) = presets().find(|(_, (known, _))| *known == name)?;
+    Some((architecture, config(scale)))
+}
+
+fn presets() -> impl Iterator<Item = (&'static Architecture, &'static Preset)> {
+    ARCHITECTURES.iter().flat_map(|a| a.presets.iter().map(move |preset| (*a, preset)))
 }
 
 /// Refuses sizes outside what any network of its kind has: a model file is untrusted, and its configuration alone must
