@@ -467,6 +467,9 @@ pub(crate) struct Train {
     /// The folder that the recipe's folders are in
     #[arg(long, value_name = "DIR", env = "PDN_DATA", default_value = "../shared/data")]
     pub(crate) data: PathBuf,
+    /// Where steps are taken: cpu, cuda (NVIDIA's GPUs) or wgpu (any GPU), as this build has them
+    #[arg(long, value_name = "KIND", default_value_t = pdn_train::device::Kind::Cpu)]
+    pub(crate) device: pdn_train::device::Kind,
     /// MiB of pictures that are kept as they are decoded; beyond that they are read from their files again
     #[arg(long, value_name = "MIB", default_value_t = 4096)]
     pub(crate) room: u64,

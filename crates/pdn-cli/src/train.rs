@@ -5,7 +5,7 @@ use crate::dashboard::Dashboard;
 use crate::failure::Failure;
 use crate::progress::interrupted;
 use pdn_train::recipe::{Desk, Recipe, RecipeError};
-use pdn_train::run::{Begin, Progress, RESULT, RunError};
+use pdn_train::run::{Begin, Place, Progress, RESULT, RunError};
 
 pub(crate) fn run(args: &Train) -> Result<(), Failure> {
     let recipe = Recipe::open(&args.recipe, &args.set).map_err(recipe_failure)?;
@@ -14,17 +14,19 @@ pub(crate) fn run(args: &Train) -> Result<(), Failure> {
         None if args.resume => Begin::Resume,
         None => Begin::New,
     };
+    let device = args.device.device().map_err(Failure::usage)?;
     println!("reading data in {}", args.data.display());
     let mut told = |what: String| println!("{what}");
     let room = args.room << 20;
     let mut desk = Desk { recipe: &args.recipe, data: &args.data, room, told: &mut told };
     let task = recipe.prepare(&mut desk).map_err(recipe_failure)?;
     let mut dashboard = Dashboard::new();
+    let place = Place { folder: args.out.clone(), device };
     let mut watch = |progress: &Progress| {
         dashboard.show(progress);
         !interrupted()
     };
-    let history = task.train(recipe.schedule(), &args.out, &begin, &mut watch).map_err(run_failure)?;
+    let history = task.train(recipe.schedule(), &place, &begin, &mut watch).map_err(run_failure)?;
     if interrupted() {
         println!("stopped; go on with --resume");
         return Err(Failure { code: 130, message: "interrupted; the run can be resumed".into() });

@@ -1,10 +1,10 @@
-//! This project's convolution as burn's on the CPU, with its own way back.
+//! This project's convolution as burn's on the CPU, with its own way back; on other devices it is burn's own ([`crate::plain`]).
 //!
 //! Convolutions read and write [`Pixels`]. Kernels are `[sets, out, in, side, side]` and biases `[sets, out]`: one set for all
 //! images, or one for each, as a prompt mixes them. What follows a convolution is done as it is stored, and on the way back
 //! as gradients are read: passes over memory would take as long as the work.
 
-use crate::memory;
+use crate::{memory, plain};
 use burn::backend::autodiff::NodeId;
 use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
 use burn::backend::autodiff::grads::Gradients;
@@ -75,6 +75,9 @@ fn exchange(x: Tensor<3>) -> Tensor<3> {
     if rows == 1 || columns == 1 {
         return x.reshape([images, columns, rows]);
     }
+    if !plain::ours(&x) {
+        return x.swap_dims(1, 2);
+    }
     Tensor::from_dispatch(Dispatch::exchange(x.into_dispatch()))
 }
 
@@ -99,6 +102,9 @@ impl Then {
 /// Zero-padded convolution that keeps the extent: `x` has the channels `in`, `kernel` is `[sets, out, in, side, side]` with
 /// an odd side, `bias` `[sets, out]`, sets being 1 or the images.
 pub fn convolve(x: Pixels, kernel: Tensor<5>, bias: Tensor<2>, then: Then) -> Pixels {
+    if !plain::ours(&x.map) {
+        return Pixels::new(plain::convolve(x.map, kernel, bias, then));
+    }
     let Then { relu, add, shuffle } = then;
     // A tensor of no numbers stands for none: a backend's operation takes tensors, not options.
     let add = add.unwrap_or_else(|| Pixels::new(Tensor::zeros([0, 0, 0, 0], &bias.device())));

@@ -53,12 +53,12 @@ pub trait Run {
     ///
     /// # Errors
     /// As [`train`]'s.
-    fn train(&self, schedule: &Schedule, folder: &Path, begin: &Begin, watch: Watch) -> Result<History, RunError>;
+    fn train(&self, schedule: &Schedule, place: &Place, begin: &Begin, watch: Watch) -> Result<History, RunError>;
 }
 
 impl<T: Task> Run for T {
-    fn train(&self, schedule: &Schedule, folder: &Path, begin: &Begin, watch: Watch) -> Result<History, RunError> {
-        train(self, schedule, folder, begin, watch)
+    fn train(&self, schedule: &Schedule, place: &Place, begin: &Begin, watch: Watch) -> Result<History, RunError> {
+        train(self, schedule, place.clone(), begin, watch)
     }
 }
 
@@ -208,6 +208,22 @@ const CHECKPOINT: Duration = Duration::from_secs(60);
 /// Batches that are drawn ahead of the step that is taken.
 const AHEAD: usize = 2;
 
+/// Where a run lives, and where its steps are taken.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// Its folder.
+    pub folder: PathBuf,
+    /// The device of its steps. What is measured and exported is made by the engine, on the CPU.
+    pub device: Device,
+}
+
+impl From<&Path> for Place {
+    /// On the CPU.
+    fn from(folder: &Path) -> Self {
+        Self { folder: folder.to_owned(), device: Device::flex() }
+    }
+}
+
 /// Runs a task in a folder. `watch` is told of every step and says whether to go on; a run that is told to stop writes a
 /// checkpoint first.
 ///
@@ -216,10 +232,12 @@ const AHEAD: usize = 2;
 pub fn train<T: Task>(
     task: &T,
     schedule: &Schedule,
-    folder: &Path,
+    place: impl Into<Place>,
     begin: &Begin,
     watch: Watch,
 ) -> Result<History, RunError> {
+    let place = place.into();
+    let folder = place.folder.as_path();
     let path = folder.join(STATE);
     let state = match (begin, path.exists()) {
         (Begin::Resume, true) => State::read(task, &path, schedule)?,
@@ -244,7 +262,7 @@ pub fn train<T: Task>(
         });
         // Dropped as the steps end, before the scope waits for who draws.
         let batches = batches;
-        steps(task, schedule, folder, (state, log), &batches, watch)
+        steps(task, schedule, &place, (state, log), &batches, watch)
     })
 }
 
@@ -260,12 +278,12 @@ type Batches<T> = Receiver<Result<<T as Task>::Batch, DataError>>;
 fn steps<T: Task>(
     task: &T,
     schedule: &Schedule,
-    folder: &Path,
+    Place { folder, device }: &Place,
     (mut state, mut log): (State, Log),
     batches: &Batches<T>,
     watch: Watch,
 ) -> Result<History, RunError> {
-    let device = Device::flex().autodiff();
+    let device = device.clone().autodiff();
     let (mut saved, mut losses, mut pace) = (Instant::now(), Vec::new(), 0.0_f64);
     while state.adam.steps < schedule.steps {
         let begun = Instant::now();

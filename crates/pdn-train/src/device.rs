@@ -1,0 +1,98 @@
+//! Where steps are taken: on the CPU by this project's kernels, or on a GPU by burn's.
+
+use burn::tensor::Device;
+use std::fmt;
+use std::str::FromStr;
+
+/// A kind of device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// This machine's CPU.
+    Cpu,
+    /// NVIDIA's GPUs, by CUDA: in builds with the feature `cuda`.
+    Cuda,
+    /// Any GPU, by Vulkan, Metal or DirectX: in builds with the feature `wgpu`.
+    Wgpu,
+}
+
+/// A kind of device that cannot be had.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("device {kind}: {why}")]
+pub struct NoDevice {
+    kind: Kind,
+    why: String,
+}
+
+impl Kind {
+    /// The first device of this kind.
+    ///
+    /// # Errors
+    /// [`NoDevice`] where there is none, or this build has no part for it.
+    pub fn device(self) -> Result<Device, NoDevice> {
+        let found = match self {
+            Self::Cpu => return Ok(Device::flex()),
+            Self::Cuda => cuda(),
+            Self::Wgpu => wgpu(),
+        };
+        let found = found.ok_or_else(|| format!("this build has no part for it: build with --features {self}"));
+        let found = found.and_then(|devices| devices.into_iter().next().ok_or_else(|| "none was found".to_owned()));
+        found.map_err(|why| NoDevice { kind: self, why })
+    }
+}
+
+#[cfg(feature = "cuda")]
+fn cuda() -> Option<Vec<Device>> {
+    Some(Device::enumerate(burn::tensor::DeviceType::Cuda).into_vec())
+}
+
+#[cfg(not(feature = "cuda"))]
+fn cuda() -> Option<Vec<Device>> {
+    None
+}
+
+#[cfg(feature = "wgpu")]
+fn wgpu() -> Option<Vec<Device>> {
+    Some(Device::enumerate(burn::tensor::DeviceType::Wgpu).into_vec())
+}
+
+#[cfg(not(feature = "wgpu"))]
+fn wgpu() -> Option<Vec<Device>> {
+    None
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Cpu => "cpu",
+            Self::Cuda => "cuda",
+            Self::Wgpu => "wgpu",
+        })
+    }
+}
+
+impl FromStr for Kind {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        let found = [Self::Cpu, Self::Cuda, Self::Wgpu].into_iter().find(|kind| kind.to_string() == name);
+        found.ok_or_else(|| format!("device `{name}` is not known: expected cpu, cuda or wgpu"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_there_is_said() {
+        assert!(Kind::Cpu.device().is_ok());
+        for kind in [Kind::Cuda, Kind::Wgpu] {
+            // Where the build has it there may be a device or none, but never a panic.
+            if let Err(error) = kind.device() {
+                let said = error.to_string();
+                assert!(said.contains(&format!("device {kind}: ")), "{said}");
+            }
+        }
+        assert!("gpu".parse::<Kind>().unwrap_err().contains("cpu, cuda or wgpu"));
+    }
+}

@@ -1,0 +1,107 @@
+//! What this project does by its own kernels on the CPU, by burn's operations: for devices that have theirs.
+
+use crate::convolution::Then;
+use burn::tensor::ops::ConvOptions;
+use burn::tensor::{Device, Tensor, activation, module};
+
+/// Whether a tensor is where this project's kernels run.
+pub(crate) fn ours<const D: usize>(tensor: &Tensor<D>) -> bool {
+    tensor.device() == Device::flex()
+}
+
+/// [`convolve`](crate::convolution::convolve), of maps `[images, height, width, channels]`.
+pub(crate) fn convolve(x: Tensor<4>, kernel: Tensor<5>, bias: Tensor<2>, then: Then) -> Tensor<4> {
+    let [images, height, width, inputs] = x.dims();
+    let [sets, outputs, _, side, _] = kernel.dims();
+    // A kernel for each image: images stand side by side as groups of channels.
+    let (together, groups) = if sets == 1 { (images, 1) } else { (1, images) };
+    let planes = x.permute([0, 3, 1, 2]).reshape([together, images / together * inputs, height, width]);
+    let kernel = kernel.reshape([sets * outputs, inputs, side, side]);
+    let options = ConvOptions::new([1, 1], [side / 2, side / 2], [1, 1], groups);
+    let y = module::conv2d(planes, kernel, Some(bias.reshape([sets * outputs])), options);
+    let mut y = y.reshape([images, outputs, height, width]).permute([0, 2, 3, 1]);
+    if then.relu {
+        y = activation::relu(y);
+    }
+    if let Some(add) = then.add {
+        y = y + add.map();
+    }
+    match then.shuffle {
+        1 => y,
+        r => {
+            let channels = outputs / (r * r);
+            let blocks = y.reshape([images, height, width, channels, r, r]);
+            blocks.permute([0, 1, 4, 2, 5, 3]).reshape([images, height * r, width * r, channels])
+        }
+    }
+}
+
+/// [`layer_norm`](crate::layer_norm::layer_norm).
+pub(crate) fn layer_norm(x: Tensor<4>, weight: Tensor<1>, bias: Tensor<1>, eps: f64) -> Tensor<4> {
+    let channels = weight.dims()[0];
+    let around = x.clone() - x.mean_dim(1);
+    let deviation = (around.clone().powi_scalar(2).mean_dim(1) + eps).sqrt();
+    let [weight, bias] = [weight, bias].map(|t| t.reshape([1, channels, 1, 1]));
+    around / deviation * weight + bias
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::convolution::{self, Pixels};
+    use burn::tensor::TensorData;
+    use pdn_network::hashed;
+
+    /// As many as may be shuffled by 2 as they are stored.
+    const OUTPUTS: usize = 64;
+
+    fn tensor<const D: usize>(name: &str, shape: [usize; D]) -> Tensor<D> {
+        let numbers = hashed::numbers(name, shape.iter().product(), 1.0);
+        Tensor::from_data(TensorData::new(numbers, shape), &Device::flex().autodiff()).require_grad()
+    }
+
+    fn numbers<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+        tensor.into_data().try_into_vec().unwrap()
+    }
+
+    fn close(a: &[f32], b: &[f32]) {
+        let far = a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(a.len() == b.len() && far < 2e-4, "{far}");
+    }
+
+    #[test]
+    fn a_convolution_is_the_same_with_its_gradients() {
+        for (sets, relu, add, shuffle) in
+            [(1, false, false, 1), (1, true, false, 1), (1, false, true, 1), (3, false, true, 1), (1, false, false, 2)]
+        {
+            let (x, kernel) = (tensor("x", [3, 5, 7, 16]), tensor("kernel", [sets, OUTPUTS, 16, 3, 3]));
+            let (bias, added) = (tensor("bias", [sets, OUTPUTS]), tensor("added", [3, 5, 7, OUTPUTS]));
+            let then = || Then { relu, add: add.then(|| Pixels::new(added.clone())), shuffle };
+            let run = |y: Tensor<4>| {
+                let weights = tensor("weights", y.dims());
+                let gradients = (y.clone() * weights).sum().backward();
+                let of = [numbers(x.grad(&gradients).unwrap()), numbers(kernel.grad(&gradients).unwrap())];
+                (numbers(y), of, numbers(bias.grad(&gradients).unwrap()))
+            };
+            let ours = run(convolution::convolve(Pixels::new(x.clone()), kernel.clone(), bias.clone(), then()).map());
+            let plain = run(convolve(x.clone(), kernel.clone(), bias.clone(), then()));
+            close(&ours.0, &plain.0);
+            ours.1.iter().zip(&plain.1).for_each(|(ours, plain)| close(ours, plain));
+            close(&ours.2, &plain.2);
+        }
+    }
+
+    #[test]
+    fn a_normalisation_is_the_same_with_its_gradients() {
+        let (x, weight, bias) = (tensor("x", [2, 6, 3, 4]), tensor("weight", [6]), tensor("bias", [6]));
+        let run = |y: Tensor<4>| {
+            let gradients = (y.clone() * tensor("weights", y.dims())).sum().backward();
+            (numbers(y), numbers(x.grad(&gradients).unwrap()), numbers(weight.grad(&gradients).unwrap()))
+        };
+        let ours = run(crate::layer_norm::layer_norm(x.clone(), weight.clone(), bias.clone(), 1e-5));
+        let plain = run(layer_norm(x.clone(), weight.clone(), bias.clone(), 1e-5));
+        close(&ours.0, &plain.0);
+        close(&ours.1, &plain.1);
+        close(&ours.2, &plain.2);
+    }
+}
