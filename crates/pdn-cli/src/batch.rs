@@ -241,7 +241,7 @@ impl Batch<'_> {
 
     /// By what a picture becomes so large.
     fn how(&self, upscaler: &Upscaler, runs: bool, from: (usize, usize), to: (usize, usize)) -> String {
-        let (model, scale) = (self.args.model.model.display(), upscaler.scale());
+        let (model, scale) = (self.args.model.model().display(), upscaler.scale());
         match (self.args.model.is_bicubic(), runs) {
             (true, _) => "bicubic".into(),
             (false, false) => format!("bicubic, as {model} makes pictures larger only"),
@@ -260,7 +260,7 @@ impl Batch<'_> {
         prompt: Option<&Prompt>,
         encoder: Option<&str>,
     ) -> Provenance {
-        let name = self.args.model.model.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let name = self.args.model.model().file_name().unwrap_or_default().to_string_lossy().into_owned();
         let mut facts = vec![("Model", if runs { name } else { "bicubic".into() })];
         if runs {
             let extras = self.args.look.extras;
@@ -276,7 +276,7 @@ impl Batch<'_> {
     /// Says how one picture went; for people a failure is said at the end.
     fn tell(&self, task: &Task, found: &Result<Enlarged, Failure>) -> Result<(), Failure> {
         let Task { input, output } = task;
-        let model = self.args.model.model.display();
+        let model = self.args.model.model().display();
         match found {
             Ok(made) if !self.args.batch.json => self.say(&format!(
                 "{}: {}x{} to {}x{} by {} in {:.2} s{}",

@@ -129,7 +129,7 @@ fn print(args: &Controls, upscaler: &Upscaler, encoder: &Encoder, scored: &[[f64
             })
             .collect();
         let facts = json!({
-            "model": args.model.model.display().to_string(),
+            "model": args.model.model().display().to_string(),
             "encoder": encoder.id(),
             "data": args.data.display().to_string(),
             "pictures": scored.len(),
@@ -140,7 +140,7 @@ fn print(args: &Controls, upscaler: &Upscaler, encoder: &Encoder, scored: &[[f64
         println!("{facts:#}");
         return;
     }
-    println!("model        {} x{scale}, prompts by {}", args.model.model.display(), encoder.id());
+    println!("model        {} x{scale}, prompts by {}", args.model.model().display(), encoder.id());
     println!("pictures     {} of {}, degraded by {}", scored.len(), args.data.display(), args.degradation);
     println!("compared     {protocol}\n");
     let mut rows = vec![["prompt", "PSNR", "difference", "interval"].map(str::to_owned).to_vec()];

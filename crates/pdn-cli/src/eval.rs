@@ -72,7 +72,7 @@ fn name(path: &Path) -> String {
 
 fn print_table(args: &Eval, upscaler: &Upscaler, prompt: &PromptSetter, scored: &[Scored], mean: &Scores) {
     let scale = upscaler.scale();
-    println!("model        {} x{scale}{}", args.model.model.display(), args.extras.words());
+    println!("model        {} x{scale}{}", args.model.model().display(), args.extras.words());
     println!("prompt       {}", prompt.words());
     println!("pictures     {} of {}, cut to multiples of {scale}", scored.len(), args.data.display());
     println!("degradation  {}", degradation(args));
@@ -103,7 +103,7 @@ fn as_json(args: &Eval, upscaler: &Upscaler, prompt: &PromptSetter, scored: &[Sc
     };
     let pictures: Vec<Value> = scored.iter().map(entry).collect();
     json!({
-        "model": args.model.model.display().to_string(),
+        "model": args.model.model().display().to_string(),
         "scale": upscaler.scale(),
         "self_ensemble": args.extras.self_ensemble,
         "color_fix": args.extras.color_fix,

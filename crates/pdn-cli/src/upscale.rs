@@ -23,7 +23,7 @@ pub(crate) fn run(args: &Upscale) -> Result<(), Failure> {
     let upscaler = chosen.compile()?;
     let size = args.look.size_in_names(&args.model, upscaler.scale());
     let Plan { tasks, skipped } =
-        Naming::new(&args.outputs, &args.model.model, upscaler.scale(), size)?.plan(pictures)?;
+        Naming::new(&args.outputs, args.model.model(), upscaler.scale(), size)?.plan(pictures)?;
     let formats: Vec<Format> = tasks.iter().filter_map(|task| Format::from_path(&task.output).ok()).collect();
     args.look.check(&args.model, &formats, args.writing.quality)?;
     let setter = PromptSetter::new(&args.prompt, &upscaler)?;
@@ -43,7 +43,7 @@ impl<'a> Chosen<'a> {
             let whole = choice.scale.filter(|scale| scale.fract() == 0.0 && (1.0..=64.0).contains(scale));
             return Ok(Self::Bicubic(whole.map_or(BICUBIC_SCALE, |scale| scale as usize)));
         }
-        let model = Box::new(open_model(&choice.model)?);
+        let model = Box::new(open_model(choice.model())?);
         let (isa, precision) = engine.target();
         Ok(Self::Network { choice, model, isa, precision })
     }
@@ -56,7 +56,7 @@ impl<'a> Chosen<'a> {
         };
         Upscaler::with_precision(model, isa, precision).map_err(|error| match error {
             Error::Run(RunError::Isa(_)) => Failure::usage(error),
-            other => failure(&choice.model, other),
+            other => failure(choice.model(), other),
         })
     }
 }
@@ -70,7 +70,7 @@ pub(crate) fn open(choice: &ModelChoice, engine: &EngineChoice) -> Result<Upscal
     }
     let upscaler = Chosen::read(choice, engine)?.compile()?;
     if let Some(scale) = choice.scale.filter(|scale| *scale != upscaler.scale() as f64) {
-        let message = format!("{}: enlarges x{}, not x{scale}", choice.model.display(), upscaler.scale());
+        let message = format!("{}: enlarges x{}, not x{scale}", choice.model().display(), upscaler.scale());
         return Err(Failure::usage(message));
     }
     Ok(upscaler)
