@@ -1,7 +1,8 @@
-"""Makes small pictures by other programs in `formats/`, what ImageMagick reads in them, and the table in `docs/formats.md`.
+"""Makes small pictures by other programs in `formats/`, what others read in them, and the table in `docs/formats.md`.
 
-The files are drawn here, and written by Pillow, tifffile, ImageMagick and exiftool; `crates/pdn-image/tests/formats.rs` reads
-them. `expected.json` has, for each, what ImageMagick sees: RGBA of 16 bits, turned as it is shown. With the path of a
+The files are drawn here, and written by Pillow, tifffile, imagecodecs, ImageMagick and exiftool;
+`crates/pdn-image/tests/formats.rs` reads them. `expected.json` has, for each, what ImageMagick sees (of AVIF, libavif): RGBA of
+16 bits, turned as it is shown. With the path of a
 `pdn`, each file is also resized by it into each format, and what exiftool and ImageMagick find there is the table.
 
     apt-get install imagemagick libimage-exiftool-perl
@@ -73,6 +74,11 @@ def make() -> None:
     pillow("colour.webp", rgb, lossless=True, icc_profile=SRGB)
     pillow("colour-alpha.webp", Image.fromarray(eight(colour_alpha)), lossless=True, exact=True)
     pillow("colour.bmp", rgb)
+    pillow("colour.avif", rgb, quality=100, subsampling="4:4:4", icc_profile=SRGB)
+    pillow("colour-alpha.avif", Image.fromarray(eight(colour_alpha)), quality=100, subsampling="4:4:4")
+    pillow("colour-half.avif", rgb, quality=100, subsampling="4:2:0", range="limited")
+    pillow("grey.avif", Image.fromarray(eight(grey)[..., 0]), quality=100)
+    (HERE / "colour-16.avif").write_bytes(imagecodecs.avif_encode(colour >> 6, bitspersample=10, level=imagecodecs.AVIF.QUALITY.LOSSLESS))
     pillow("one-bit.tif", Image.fromarray(eight(grey)[..., 0] > 128), compression="group4")
     plain = {"metadata": None, "software": None}
     tifffile.imwrite(HERE / "colour-16.tif", colour, photometric="rgb", compression="lzw", iccprofile=SRGB, **plain)
@@ -102,10 +108,28 @@ def make() -> None:
         run("exiftool", "-n", *taken, "-o", name, source)
     camera = Image.open(HERE / "camera.jpg").info
     pillow("camera.webp", rgb, lossless=True, icc_profile=SRGB, exif=camera["exif"], xmp=camera["xmp"])
+    # Its orientation becomes AVIF's own.
+    pillow("camera.avif", rgb, quality=100, subsampling="4:4:4", icc_profile=SRGB, exif=camera["exif"], xmp=camera["xmp"])
+
+
+def avif_shown(name: str) -> dict:
+    """What libavif sees, which turns nothing; ImageMagick's colours of AVIF are off."""
+    picture = imagecodecs.avif_decode((HERE / name).read_bytes())
+    largest = 255 if picture.dtype == numpy.uint8 else 1023
+    picture = numpy.atleast_3d(numpy.round(picture * (65535 / largest)).astype(">u2"))
+    if name == "camera.avif":
+        picture = numpy.rot90(picture, -1)
+    height, width, channels = picture.shape
+    rgb = picture[..., :3] if channels > 2 else picture[..., :1].repeat(3, axis=-1)
+    alpha = picture[..., -1:] if channels in (2, 4) else numpy.full((height, width, 1), 65535, ">u2")
+    rgba = numpy.concatenate([rgb, alpha], axis=-1).astype(">u2")
+    return {"width": width, "height": height, "rgba": rgba.tobytes().hex()}
 
 
 def shown(name: str) -> dict:
     """What ImageMagick sees; JPEG XL it does not read, and that file is without loss."""
+    if name.endswith(".avif"):
+        return avif_shown(name)
     name = name.replace(".jxl", ".tif")
     # It looks for an orientation in JPEG and TIFF alone.
     turned = ["-rotate", "90"] if name in ("camera.png", "camera.webp") else ["-auto-orient"]

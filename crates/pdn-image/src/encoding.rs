@@ -33,6 +33,7 @@ impl<W: Write + Seek + 'static> Encoding<W> {
         sink: impl FnOnce() -> Result<W, Fault>,
     ) -> Result<Self, Fault> {
         let provenance = options.provenance.as_ref();
+        format.check_built()?;
         format.check_size(header.width, header.height)?;
         format.check_depth(header.depth)?;
         provenance.map_or(Ok(()), |provenance| provenance.check(format))?;
@@ -47,7 +48,9 @@ impl<W: Write + Seek + 'static> Encoding<W> {
                 Body::BigTiff(Box::new(TiffRows::begin(sink()?, header, provenance)?))
             }
             Format::Tiff => Body::Tiff(Box::new(TiffRows::begin(sink()?, header, provenance)?)),
-            Format::Jpeg | Format::WebP => Body::Whole(Whole::new(format, header, options)),
+            Format::Jpeg | Format::WebP | Format::Avif | Format::JpegXl => {
+                Body::Whole(Whole::new(format, header, options))
+            }
         };
         Ok(Self { body, row_bytes: header.row_bytes(), given: 0, height: header.height })
     }
