@@ -124,6 +124,10 @@ pub(crate) enum WrittenFormat {
     Webp,
     #[value(alias = "tiff")]
     Tif,
+    #[cfg(feature = "avif")]
+    Avif,
+    #[cfg(feature = "jxl")]
+    Jxl,
 }
 
 /// How many pictures are run.

@@ -225,6 +225,20 @@ fn wrong_use() {
     ] {
         desk.fails(&[&["upscale", "small.png", "-o", "out.png"][..], options].concat(), 2, words);
     }
+    for (out, built, feature) in [
+        ("out.webp", cfg!(feature = "webp-lossy"), "feature `webp-lossy`"),
+        ("out.avif", cfg!(feature = "avif"), "feature `avif`"),
+    ] {
+        let arguments = ["upscale", "small.png", "-o", out, "--model", "bicubic", "--quality", "80"];
+        match built {
+            true => assert_eq!(desk.run(&arguments).code, Some(0), "{out}"),
+            false => desk.fails(
+                &arguments,
+                if out == "out.webp" { 2 } else { 1 },
+                &[out, feature][usize::from(out == "out.webp")..],
+            ),
+        }
+    }
     desk.fails(&["upscale", "small.png", "-o", "out.jpg", "--depth", "16"], 2, &["--depth 16", "JPEG"]);
     desk.fails(&["upscale", "small.png", "-o", "out.png", "--width", "4000000000"], 1, &["small.png", "limit"]);
     desk.fails(&["upscale", "small.png", "-o", "out.jpg", "--width", "70000", "--height", "9"], 1, &["65535"]);

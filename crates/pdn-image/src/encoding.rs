@@ -40,6 +40,9 @@ impl<W: Write + Seek + 'static> Encoding<W> {
         if let Some(block) = header.exif.as_ref().filter(|_| format == Format::Jpeg) {
             exif::check_jpeg(block)?;
         }
+        if format == Format::JpegXl && header.is_deep_grey_alpha() && header.icc.is_some() {
+            return Err(Fault::GreyProfile);
+        }
         let exif = header.exif.as_ref().map(|block| exif::sized(block, header));
         let header = &Header { exif, ..header.clone() };
         let body = match format {

@@ -116,6 +116,11 @@ pub enum Fault {
         /// Height to write.
         height: usize,
     },
+    /// Grey of 16 bits with alpha and a profile, which JPEG XL's encoder takes as colour only.
+    #[error(
+        "cannot hold grey of 16 bits with alpha and a profile: JPEG XL is written so with 8, or write .png or .tif"
+    )]
+    GreyProfile,
     /// Rows that end within one.
     #[error("was given {found} bytes, expected whole rows of {row}")]
     PartOfRow {

@@ -28,6 +28,8 @@ mod encoding;
 mod error;
 mod exif;
 mod filter;
+#[cfg(feature = "jxl")]
+mod jxl_write;
 mod light;
 mod picture;
 mod pillow;

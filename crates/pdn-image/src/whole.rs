@@ -2,6 +2,8 @@
 
 #[cfg(feature = "avif")]
 use crate::avif_write;
+#[cfg(feature = "jxl")]
+use crate::jxl_write;
 #[cfg(feature = "webp-lossy")]
 use crate::webp_lossy;
 use crate::write::{Format, WriteOptions};
@@ -51,6 +53,8 @@ impl Whole {
         match (self.format, self.options.quality) {
             #[cfg(feature = "avif")]
             (Format::Avif, quality) => avif_write::encode(&self, quality),
+            #[cfg(feature = "jxl")]
+            (Format::JpegXl, _) => jxl_write::encode(&self),
             #[cfg(feature = "webp-lossy")]
             (Format::WebP, Some(quality)) => webp_lossy::encode(&self, quality),
             (Format::WebP, _) => self.webp().map_err(failed),

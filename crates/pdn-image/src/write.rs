@@ -65,7 +65,7 @@ impl Format {
         let (built, feature) = match self {
             Self::Png | Self::Tiff | Self::Jpeg | Self::WebP => return Ok(()),
             Self::Avif => (cfg!(feature = "avif"), "avif"),
-            Self::JpegXl => (false, "jxl"),
+            Self::JpegXl => (cfg!(feature = "jxl"), "jxl"),
         };
         if built { Ok(()) } else { Err(Fault::LeftOut { format: self.name(), feature }) }
     }

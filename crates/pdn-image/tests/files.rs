@@ -444,3 +444,60 @@ fn a_damaged_avif_is_said() {
     }
     assert!(matches!(read_bytes(&whole, &Limits { pixels: 1199 }), Err(Fault::TooLarge { pixels: 1200, .. })));
 }
+
+#[cfg(feature = "jxl")]
+#[test]
+fn jpeg_xl_is_what_was_given() {
+    use pdn_image::{AnyPicture, read_any, write_any};
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.jxl");
+    let value = |i: usize| ((i as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 48) as u16;
+    // Sizes on both sides of a group of 256.
+    for (width, height) in [(2, 2), (37, 23), (3, 300), (600, 515)] {
+        for (grey, alpha) in [(false, false), (false, true), (true, false), (true, true)] {
+            let rgb = (0..width * height * 3).map(|i| value(if grey { i / 3 } else { i })).collect();
+            let alpha = alpha.then(|| (0..width * height).map(|i| value(i + 7)).collect());
+            let mut deep = Picture::new(width, height, rgb).with_alpha(alpha);
+            deep.grey = grey;
+            for any in [AnyPicture::from(deep.converted::<u8>()), AnyPicture::from(deep)] {
+                write_any(&path, &any, &WriteOptions::default()).unwrap();
+                let found = read_any(&path, &Limits::default()).unwrap();
+                let samples = |any: &AnyPicture| match any {
+                    AnyPicture::Eight(picture) => (
+                        picture.converted::<u16>().rgb().to_vec(),
+                        picture.converted::<u16>().alpha().map(<[u16]>::to_vec),
+                    ),
+                    AnyPicture::Sixteen(picture) => (picture.rgb().to_vec(), picture.alpha().map(<[u16]>::to_vec)),
+                };
+                assert!(samples(&found) == samples(&any), "{width}x{height}, grey {grey}, {:?}", any.header().depth);
+                assert_eq!(found.header().depth, any.header().depth);
+            }
+        }
+    }
+    for (width, height) in [(1, 5), (5, 1)] {
+        let said = write(&path, &Picture::from_rgb(width, height, vec![0; 15]), &WriteOptions::default()).unwrap_err();
+        assert!(matches!(said.why, Fault::Narrow { .. }), "{said}");
+    }
+}
+
+#[cfg(feature = "jxl")]
+#[test]
+fn jpeg_xl_keeps_a_profile_whatever_is_in_it() {
+    // Heads that are predicted in their own ways, and none, little and much behind them.
+    for platform in [b"APPL", b"MSFT", b"SGI ", b"SUNW", b"XXXX"] {
+        for behind in [0, 3, 300, 70_000] {
+            let mut icc = profile(b"RGB ");
+            icc[4..8].copy_from_slice(b"lcms");
+            icc[40..44].copy_from_slice(platform);
+            icc.extend((0..behind).map(|i| (i * 7 % 256) as u8));
+            let length = icc.len() as u32;
+            icc[..4].copy_from_slice(&length.to_be_bytes());
+            let mut picture = sample();
+            picture.icc = Some(icc.clone());
+            let bytes = pdn_image::encode(&picture, pdn_image::Format::JpegXl, &made("a dog")).unwrap();
+            assert!(bytes.windows(5).any(|word| word == b"a dog"));
+            let found = open(&bytes);
+            assert!(found.icc.as_ref() == Some(&icc) && found.rgb() == picture.rgb(), "{platform:?} {behind}");
+        }
+    }
+}
