@@ -245,13 +245,19 @@ struct Place {
     parts: Vec<(u64, u64)>,
 }
 
+/// What an item is and, where its kind is `mime`, of which kind.
+struct Kind<'a> {
+    id: u32,
+    kind: [u8; 4],
+    said: &'a [u8],
+}
+
 /// What the box `meta` has.
 struct Meta<'a> {
     file: &'a [u8],
     inner: &'a [u8],
     places: Vec<Place>,
-    /// Each item's kind and, of `mime`, what it is.
-    kinds: Vec<(u32, [u8; 4], &'a [u8])>,
+    kinds: Vec<Kind<'a>>,
     /// References: their kind, from where, to where.
     references: Vec<([u8; 4], u32, u32)>,
     properties: Vec<([u8; 4], Bytes<'a>)>,
@@ -279,7 +285,7 @@ impl Found {
         let primary = primary.ok_or_else(|| unsupported("that is a film alone"))? as u32;
         let meta = Meta::of(file, meta).ok_or_else(|| damaged("whose table of contents is damaged"))?;
         let mut found = Self { moves: Bytes(file).child(b"moov").is_some(), ..Self::default() };
-        match meta.kind(primary) {
+        match meta.kind(primary).map(|found| &found.kind) {
             Some(b"av01") => {}
             Some(b"grid") => return Err(unsupported("of several tiles, a grid: save it as one picture")),
             _ => return Err(unsupported("whose picture is not AV1")),
@@ -295,7 +301,7 @@ impl Found {
             found.multiplied = meta.references.contains(&(*b"prem", primary, alpha));
         }
         for item in meta.referring(b"cdsc", primary) {
-            match meta.kinds.iter().find(|(id, ..)| *id == item).map(|(_, kind, said)| (kind, *said)) {
+            match meta.kind(item).map(|found| (&found.kind, found.said)) {
                 Some((b"Exif", _)) => found.exif = meta.data(item).ok().and_then(|data| tiff_of(&data)),
                 Some((b"mime", b"application/rdf+xml")) => found.xmp = true,
                 _ => {}
@@ -366,8 +372,8 @@ impl<'a> Meta<'a> {
         })
     }
 
-    fn kind(&self, item: u32) -> Option<&[u8; 4]> {
-        self.kinds.iter().find(|(id, ..)| *id == item).map(|(_, kind, _)| kind)
+    fn kind(&self, item: u32) -> Option<&Kind<'a>> {
+        self.kinds.iter().find(|kind| kind.id == item)
     }
 
     /// The items that refer to one.
@@ -435,7 +441,7 @@ fn places(mut iloc: Bytes) -> Option<Vec<Place>> {
 }
 
 /// The box `iinf`.
-fn kinds(mut iinf: Bytes<'_>) -> Option<Vec<(u32, [u8; 4], &[u8])>> {
+fn kinds(mut iinf: Bytes<'_>) -> Option<Vec<Kind<'_>>> {
     let (version, _) = iinf.version()?;
     iinf.take(if version == 0 { 2 } else { 4 })?;
     let mut kinds = Vec::new();
@@ -448,7 +454,7 @@ fn kinds(mut iinf: Bytes<'_>) -> Option<Vec<(u32, [u8; 4], &[u8])>> {
         entry.take(2)?;
         let kind = *entry.take(4)?.first_chunk()?;
         let said = entry.text().and_then(|_| entry.text()).unwrap_or_default();
-        kinds.push((id, kind, said));
+        kinds.push(Kind { id, kind, said });
     }
     Some(kinds)
 }
