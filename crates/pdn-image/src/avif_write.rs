@@ -25,7 +25,7 @@ const UNSPECIFIED: (u16, u16) = (2, 2);
 
 /// The bytes of the file, at a quality from 1 to 100.
 pub(crate) fn encode(whole: &Whole, quality: Option<u8>) -> Result<Vec<u8>, Fault> {
-    // As libavif's: the least is quantised by 255, 100 by nothing beyond what AV1 with loss does.
+    // As libavif's, from 0 to 255: 100 is the finest that AV1 with loss has.
     let quantizer = (100 - usize::from(quality.unwrap_or(QUALITY).clamp(1, 100))) * 255 / 100;
     match whole.header.depth {
         Depth::Eight => Planes { whole, levels: &whole.samples, bits: 8 }.file::<u8>(quantizer),
