@@ -1,7 +1,8 @@
-"""Makes small pictures by other programs in `formats/`, what ImageMagick reads in them, and the table in `docs/formats.md`.
+"""Makes small pictures by other programs in `formats/`, what others read in them, and the table in `docs/formats.md`.
 
-The files are drawn here, and written by Pillow, tifffile, ImageMagick and exiftool; `crates/pdn-image/tests/formats.rs` reads
-them. `expected.json` has, for each, what ImageMagick sees: RGBA of 16 bits, turned as it is shown. With the path of a
+The files are drawn here, and written by Pillow, tifffile, imagecodecs, ImageMagick and exiftool;
+`crates/pdn-image/tests/formats.rs` reads them. `expected.json` has, for each, what ImageMagick sees (of AVIF, libavif): RGBA of
+16 bits, turned as it is shown. With the path of a
 `pdn`, each file is also resized by it into each format, and what exiftool and ImageMagick find there is the table.
 
     apt-get install imagemagick libimage-exiftool-perl
@@ -16,6 +17,7 @@ from pathlib import Path
 
 import imagecodecs
 import numpy
+import pillow_jxl  # noqa: F401, with which Pillow reads JPEG XL
 import tifffile
 from PIL import Image, ImageCms
 
@@ -73,6 +75,11 @@ def make() -> None:
     pillow("colour.webp", rgb, lossless=True, icc_profile=SRGB)
     pillow("colour-alpha.webp", Image.fromarray(eight(colour_alpha)), lossless=True, exact=True)
     pillow("colour.bmp", rgb)
+    pillow("colour.avif", rgb, quality=100, subsampling="4:4:4", icc_profile=SRGB)
+    pillow("colour-alpha.avif", Image.fromarray(eight(colour_alpha)), quality=100, subsampling="4:4:4")
+    pillow("colour-half.avif", rgb, quality=100, subsampling="4:2:0", range="limited")
+    pillow("grey.avif", Image.fromarray(eight(grey)[..., 0]), quality=100)
+    (HERE / "colour-16.avif").write_bytes(imagecodecs.avif_encode(colour >> 6, bitspersample=10, level=imagecodecs.AVIF.QUALITY.LOSSLESS))
     pillow("one-bit.tif", Image.fromarray(eight(grey)[..., 0] > 128), compression="group4")
     plain = {"metadata": None, "software": None}
     tifffile.imwrite(HERE / "colour-16.tif", colour, photometric="rgb", compression="lzw", iccprofile=SRGB, **plain)
@@ -102,10 +109,28 @@ def make() -> None:
         run("exiftool", "-n", *taken, "-o", name, source)
     camera = Image.open(HERE / "camera.jpg").info
     pillow("camera.webp", rgb, lossless=True, icc_profile=SRGB, exif=camera["exif"], xmp=camera["xmp"])
+    # Its orientation becomes AVIF's own.
+    pillow("camera.avif", rgb, quality=100, subsampling="4:4:4", icc_profile=SRGB, exif=camera["exif"], xmp=camera["xmp"])
+
+
+def avif_shown(name: str) -> dict:
+    """What libavif sees, which turns nothing; ImageMagick's colours of AVIF are off."""
+    picture = imagecodecs.avif_decode((HERE / name).read_bytes())
+    largest = 255 if picture.dtype == numpy.uint8 else 1023
+    picture = numpy.atleast_3d(numpy.round(picture * (65535 / largest)).astype(">u2"))
+    if name == "camera.avif":
+        picture = numpy.rot90(picture, -1)
+    height, width, channels = picture.shape
+    rgb = picture[..., :3] if channels > 2 else picture[..., :1].repeat(3, axis=-1)
+    alpha = picture[..., -1:] if channels in (2, 4) else numpy.full((height, width, 1), 65535, ">u2")
+    rgba = numpy.concatenate([rgb, alpha], axis=-1).astype(">u2")
+    return {"width": width, "height": height, "rgba": rgba.tobytes().hex()}
 
 
 def shown(name: str) -> dict:
     """What ImageMagick sees; JPEG XL it does not read, and that file is without loss."""
+    if name.endswith(".avif"):
+        return avif_shown(name)
     name = name.replace(".jxl", ".tif")
     # It looks for an orientation in JPEG and TIFF alone.
     turned = ["-rotate", "90"] if name in ("camera.png", "camera.webp") else ["-auto-orient"]
@@ -117,16 +142,36 @@ def shown(name: str) -> dict:
     return {"width": int(width), "height": int(height), "rgba": raw.hex()}
 
 
+def depth_and_channels(path: Path) -> tuple[str, str]:
+    """As ImageMagick says them; of AVIF and JPEG XL, of which it tells neither grey nor alpha, as libavif and libjxl decode."""
+    if path.suffix not in (".avif", ".jxl"):
+        bits, channels = run("identify", "-format", "%z %[channels]", path).decode().split()[:2]
+        return bits, channels
+    decode = imagecodecs.avif_decode if path.suffix == ".avif" else imagecodecs.jpegxl_decode
+    picture = decode(path.read_bytes())
+    deep = "10" if path.suffix == ".avif" else "16"
+    channels = ["gray", "graya", "srgb", "srgba"][picture.shape[2] - 1 if picture.ndim == 3 else 0]
+    return "8" if picture.dtype == numpy.uint8 else deep, channels
+
+
+def has_profile(path: Path) -> bool:
+    """Whether a JPEG XL has a profile, and not one that libjxl makes of what it says."""
+    icc = Image.open(path).info.get("icc_profile")
+    return icc is not None and icc[4:8] != b"jxl "
+
+
 def found(path: Path) -> str:
     """What is in a file, in a cell of the table."""
     said = json.loads(run("exiftool", "-j", "-G1", path))[0]
-    bits, channels = run("identify", "-format", "%z %[channels]", path).decode().split()[:2]
+    bits, channels = depth_and_channels(path)
     parts = [f"{bits} bit" + ("s" if bits != "1" else "")]
     components = said.get("File:ColorComponents")
+    # exiftool finds no profile in JPEG XL's stream of bits; Pillow's plugin does.
+    icc = any(key.startswith("ICC") for key in said) or path.suffix == ".jxl" and has_profile(path)
     is_grey = "gray" in channels if components is None else components == 1
     parts += ["grey" if is_grey else "CMYK" if "cmyk" in channels else "colour"]
     parts += ["alpha"] if channels in ("srgba", "rgba", "graya", "cmyka") else []
-    parts += ["ICC"] if any(key.startswith("ICC") for key in said) else []
+    parts += ["ICC"] if icc else []
     if "IFD0:Make" in said:
         whole = {"ExifIFD:DateTimeOriginal", "GPS:GPSLatitude", "IFD0:Artist", "ExifIFD:FNumber"} <= said.keys()
         parts += ["EXIF" if whole else "part of EXIF"]
@@ -136,17 +181,28 @@ def found(path: Path) -> str:
     return ", ".join(parts)
 
 
+def check_equal(png: Path, jxl: Path) -> None:
+    """Both are without loss: libpng and libjxl must find the same samples."""
+    expected, decoded = imagecodecs.png_decode(png.read_bytes()), imagecodecs.jpegxl_decode(jxl.read_bytes())
+    if expected.ndim == 3 and expected.shape[2] == 2 and decoded.shape[2] == 4:
+        expected = expected[..., [0, 0, 0, 1]]
+    assert numpy.array_equal(expected, decoded), jxl
+
+
 def table(pdn: Path, names: list[str]) -> str:
-    rows = ["| in | holds | .png | .tif | .jpg | .webp |", "|---|---|---|---|---|---|"]
+    endings = ("png", "tif", "jpg", "webp", "avif", "jxl")
+    rows = ["| in | holds | " + " | ".join(f".{ending}" for ending in endings) + " |", "|---" * (len(endings) + 2) + "|"]
     with tempfile.TemporaryDirectory() as folder:
         for name in (name for name in names if not name.endswith(".jxl")):
             cells = [found(HERE / name)]
-            for ending in ("png", "tif", "jpg", "webp"):
+            for ending in endings:
                 out = Path(folder) / f"out.{ending}"
                 command = [pdn, "upscale", HERE / name, "-o", out, "--model", "bicubic", "--scale", "2"]
                 said = subprocess.run(command, capture_output=True, text=True)
                 cells.append(found(out) if said.returncode == 0 else "refused: " + said.stderr.strip().rsplit(": ", 1)[-1])
-                out.unlink(missing_ok=True)
+            check_equal(Path(folder) / "out.png", Path(folder) / "out.jxl")
+            for out in Path(folder).iterdir():
+                out.unlink()
             rows.append(" | ".join([f"| `{name}`", *cells]) + " |")
     return "\n".join(rows)
 

@@ -91,8 +91,8 @@ pub(crate) struct Inputs {
 /// Where enlarged pictures go.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Outputs {
-    /// Where one enlarged picture goes: .png, .tif or .tiff (Deflate), .jpg, .jpeg or .webp (lossless); PNG and TIFF are
-    /// written as the rows come, and never held whole
+    /// Where one enlarged picture goes: .png, .tif or .tiff (Deflate), .jpg, .jpeg, .webp (lossless without --quality), and
+    /// .avif and .jxl (lossless) where they are built in; PNG and TIFF are written as the rows come, and never held whole
     #[arg(short, long, value_name = "OUT", conflicts_with_all = ["out_dir", "name", "format"])]
     pub(crate) output: Option<PathBuf>,
     /// The folder of the enlarged pictures, which is made; those of a folder or a pattern keep their folders below it [default:
@@ -124,6 +124,10 @@ pub(crate) enum WrittenFormat {
     Webp,
     #[value(alias = "tiff")]
     Tif,
+    #[cfg(feature = "avif")]
+    Avif,
+    #[cfg(feature = "jxl")]
+    Jxl,
 }
 
 /// How many pictures are run.
@@ -156,7 +160,7 @@ pub(crate) struct Writing {
     /// would be others
     #[arg(long)]
     pub(crate) strip: bool,
-    /// JPEG quality, 1 to 100 [default: 95]
+    /// Quality, 1 to 100, of JPEG [default: 95], AVIF [default: 90] and WebP [default: without loss], where they are built in
     #[arg(long, value_parser = clap::value_parser!(u8).range(1..=100))]
     pub(crate) quality: Option<u8>,
 }

@@ -206,8 +206,7 @@ impl Batch<'_> {
         let runs = upscaler.runs_network(&picture, &target).map_err(|error| failure(input, error))?;
         let provenance = (!args.writing.strip)
             .then(|| self.provenance(upscaler, runs, prompt.as_ref(), setter.encoder(prompt.as_ref())));
-        let jpeg_quality = args.writing.quality.unwrap_or(WriteOptions::default().jpeg_quality);
-        let written = WriteOptions { jpeg_quality, provenance };
+        let written = WriteOptions { quality: args.writing.quality, provenance };
         if args.outputs.out_dir.is_some() {
             make_folder(&folder_of(output))?;
         }

@@ -38,7 +38,7 @@ impl Failure {
 impl From<pdn::FileError> for Failure {
     fn from(error: pdn::FileError) -> Self {
         match error.why {
-            pdn::FileFault::UnknownFormat => Self::usage(error),
+            pdn::FileFault::UnknownFormat | pdn::FileFault::LeftOut { .. } => Self::usage(error),
             _ => Self::failed(error),
         }
     }

@@ -4,7 +4,19 @@ use crate::failure::Failure;
 use std::path::{Path, PathBuf};
 
 /// Endings of files that are taken for pictures.
-pub(crate) const ENDINGS: [&str; 7] = ["png", "jpg", "jpeg", "webp", "tif", "tiff", "bmp"];
+pub(crate) const ENDINGS: &[&str] = &[
+    "png",
+    "jpg",
+    "jpeg",
+    "webp",
+    "tif",
+    "tiff",
+    "bmp",
+    #[cfg(feature = "avif")]
+    "avif",
+    #[cfg(feature = "jxl")]
+    "jxl",
+];
 
 /// The pictures in a folder by name; those in its folder `HR` where it has one.
 pub(crate) fn pictures(folder: &Path) -> Result<Vec<PathBuf>, Failure> {

@@ -18,7 +18,7 @@ pub(crate) struct Look {
     /// Resize to another size than the network's in linear light, by the curves of the ICC profile, or else sRGB's
     #[arg(long)]
     pub(crate) linear_light: bool,
-    /// Bits of a sample, 8 or 16 [default: as IN has them, where OUT's format does: PNG and TIFF]
+    /// Bits of a sample, 8 or 16 [default: as IN has them, where OUT's format does: PNG, TIFF and JPEG XL; AVIF keeps 10 of 16]
     #[arg(long, value_name = "BITS")]
     pub(crate) depth: Option<Depth>,
     #[command(flatten)]
@@ -94,8 +94,10 @@ impl Look {
         if self.linear_light && own.icc.as_deref().is_some_and(|icc| Light::of_profile(icc).is_none()) {
             say("its ICC profile has no curve for each colour: sRGB's are taken for light");
         }
-        if self.depth.is_none() && own.depth > format.depth() {
-            say(&format!("written as 8 bits a sample, of the file's 16: {format} has no more"));
+        let (found, bits) = (self.depth.unwrap_or(own.depth).bits(), format.bits());
+        if found > bits {
+            let of = if self.depth.is_some() { "that were asked for" } else { "of the file" };
+            say(&format!("written as {bits} bits a sample, not the {found} {of}: {format} has no more"));
         }
         let depth = self.depth.unwrap_or(own.depth.min(format.depth()));
         Target { size: self.size(model), depth: Some(depth), linear_light: self.linear_light, ..self.extras.target() }
@@ -110,6 +112,9 @@ impl Look {
         }
         match formats.first().filter(|_| quality.is_some() && !formats.iter().any(|format| format.has_quality())) {
             None => Ok(()),
+            Some(Format::WebP) => Err(Failure::usage(
+                "--quality: this build writes WebP without loss: build it with the feature `webp-lossy`, or write .jpg",
+            )),
             Some(format) => {
                 let why = format_args!("--quality: {format} is written without loss; JPEG has a quality");
                 Err(Failure::usage(why))

@@ -51,6 +51,10 @@ impl WrittenFormat {
             Self::Jpg => "jpg",
             Self::Webp => "webp",
             Self::Tif => "tif",
+            #[cfg(feature = "avif")]
+            Self::Avif => "avif",
+            #[cfg(feature = "jxl")]
+            Self::Jxl => "jxl",
         }
     }
 }

@@ -71,7 +71,7 @@ impl RowEncoder {
         self.encoding.write_rows(rows)
     }
 
-    /// Bytes that are encoded so far; those of JPEG and WebP are encoded at the end.
+    /// Bytes that are encoded so far; those of JPEG, WebP, AVIF and JPEG XL are encoded at the end.
     pub fn encoded(&self) -> usize {
         self.bytes.lock().get_ref().len()
     }

@@ -33,11 +33,15 @@ impl<W: Write + Seek + 'static> Encoding<W> {
         sink: impl FnOnce() -> Result<W, Fault>,
     ) -> Result<Self, Fault> {
         let provenance = options.provenance.as_ref();
+        format.check_built()?;
         format.check_size(header.width, header.height)?;
         format.check_depth(header.depth)?;
         provenance.map_or(Ok(()), |provenance| provenance.check(format))?;
         if let Some(block) = header.exif.as_ref().filter(|_| format == Format::Jpeg) {
             exif::check_jpeg(block)?;
+        }
+        if format == Format::JpegXl && header.is_deep_grey_alpha() && header.icc.is_some() {
+            return Err(Fault::GreyProfile);
         }
         let exif = header.exif.as_ref().map(|block| exif::sized(block, header));
         let header = &Header { exif, ..header.clone() };
@@ -47,7 +51,9 @@ impl<W: Write + Seek + 'static> Encoding<W> {
                 Body::BigTiff(Box::new(TiffRows::begin(sink()?, header, provenance)?))
             }
             Format::Tiff => Body::Tiff(Box::new(TiffRows::begin(sink()?, header, provenance)?)),
-            Format::Jpeg | Format::WebP => Body::Whole(Whole::new(format, header, options)),
+            Format::Jpeg | Format::WebP | Format::Avif | Format::JpegXl => {
+                Body::Whole(Whole::new(format, header, options))
+            }
         };
         Ok(Self { body, row_bytes: header.row_bytes(), given: 0, height: header.height })
     }

@@ -24,6 +24,16 @@ impl Fault {
     }
 }
 
+/// The endings of what is written.
+fn endings() -> &'static str {
+    match (cfg!(feature = "avif"), cfg!(feature = "jxl")) {
+        (false, false) => ".png, .tif, .tiff, .jpg, .jpeg or .webp",
+        (true, false) => ".png, .tif, .tiff, .jpg, .jpeg, .webp or .avif",
+        (false, true) => ".png, .tif, .tiff, .jpg, .jpeg, .webp or .jxl",
+        (true, true) => ".png, .tif, .tiff, .jpg, .jpeg, .webp, .avif or .jxl",
+    }
+}
+
 /// What is wrong with a picture's file.
 #[derive(Debug, thiserror::Error)]
 pub enum Fault {
@@ -66,8 +76,18 @@ pub enum Fault {
         error: std::io::Error,
     },
     /// An output's name with an ending that no format has.
-    #[error("cannot be written: expected a name ending in .png, .tif, .tiff, .jpg, .jpeg or .webp")]
+    #[error("cannot be written: expected a name ending in {}", endings())]
     UnknownFormat,
+    /// A format that this build does not write.
+    #[error(
+        "cannot be written: this build leaves out {format}: build it with the feature `{feature}`, or write .png or .tif"
+    )]
+    LeftOut {
+        /// The format.
+        format: &'static str,
+        /// What to build with.
+        feature: &'static str,
+    },
     /// More than the output's format can hold.
     #[error("cannot hold {width}x{height}: {format} ends at {limit} a side")]
     BeyondFormat {
@@ -88,6 +108,19 @@ pub enum Fault {
         /// Height to write.
         height: usize,
     },
+    /// A picture of one column or one row, which the encoder of JPEG XL does not take.
+    #[error("cannot hold {width}x{height}: JPEG XL is written from 2 a side on, write .png or .tif")]
+    Narrow {
+        /// Width to write.
+        width: usize,
+        /// Height to write.
+        height: usize,
+    },
+    /// Grey of 16 bits with alpha and a profile, which JPEG XL's encoder takes as colour only.
+    #[error(
+        "cannot hold grey of 16 bits with alpha and a profile: JPEG XL is written so with 8, or write .png or .tif"
+    )]
+    GreyProfile,
     /// Rows that end within one.
     #[error("was given {found} bytes, expected whole rows of {row}")]
     PartOfRow {

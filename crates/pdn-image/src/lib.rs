@@ -14,6 +14,12 @@
 
 mod alpha;
 mod aside;
+#[cfg(feature = "avif")]
+mod avif_file;
+#[cfg(feature = "avif")]
+mod avif_read;
+#[cfg(feature = "avif")]
+mod avif_write;
 mod blur;
 mod compare;
 mod degrade;
@@ -22,6 +28,8 @@ mod encoding;
 mod error;
 mod exif;
 mod filter;
+#[cfg(feature = "jxl")]
+mod jxl_write;
 mod light;
 mod picture;
 mod pillow;
@@ -35,6 +43,8 @@ mod rows;
 mod sample;
 mod tiff_read;
 mod tiff_rows;
+#[cfg(feature = "webp-lossy")]
+mod webp_lossy;
 mod whole;
 mod write;
 

@@ -104,7 +104,7 @@ fn noise(picture: &Picture, random: &mut StdRng) -> Picture {
 }
 
 fn jpeg(picture: &Picture, random: &mut StdRng) -> Picture {
-    let options = WriteOptions { jpeg_quality: random.random_range(QUALITY), ..WriteOptions::default() };
+    let options = WriteOptions { quality: Some(random.random_range(QUALITY)), ..WriteOptions::default() };
     let read = encode(picture, Format::Jpeg, &options).map(|bytes| read_bytes(&bytes, &crate::Limits::default()));
     match read {
         Ok(Ok(read)) => Picture::from_rgb(read.width(), read.height(), read.rgb().to_vec()),

@@ -2,7 +2,7 @@
 //! carry it.
 
 use moxcms::{Chromaticity, CicpProfile, ColorPrimaries, ColorProfile, MatrixCoefficients, XyY, curve_from_gamma};
-use png::{CodingIndependentCodePoints, Info, SourceChromaticities};
+use png::{Info, SourceChromaticities};
 
 /// Whether a profile is whole as far as its table of tags says (ICC.1:2022, sections 7.2 and 7.3), for this kind of colour.
 pub(crate) fn fits(icc: &[u8], grey: bool) -> bool {
@@ -24,7 +24,7 @@ pub(crate) fn fits(icc: &[u8], grey: bool) -> bool {
 /// where that is sRGB, or is not understood.
 pub(crate) fn of_png(info: &Info, grey: bool) -> Option<Vec<u8>> {
     let profile = match (info.coding_independent_code_points, info.srgb, info.gama_chunk) {
-        (Some(points), ..) => of_code_points(points)?,
+        (Some(points), ..) => return of_code_points(points.color_primaries, points.transfer_function),
         (None, None, Some(gamma)) => of_gamma(gamma.into_value(), info.chrm_chunk, grey)?,
         _ => return None,
     };
@@ -34,18 +34,20 @@ pub(crate) fn of_png(info: &Info, grey: bool) -> Option<Vec<u8>> {
 /// H.273's numbers of sRGB: BT.709's primaries and sRGB's curve.
 const SRGB: (u8, u8) = (1, 13);
 
-fn of_code_points(points: CodingIndependentCodePoints) -> Option<ColorProfile> {
-    if (points.color_primaries, points.transfer_function) == SRGB {
+/// A profile for primaries and a curve in the numbers of H.273. None where that is sRGB, or is not understood.
+pub(crate) fn of_code_points(primaries: u8, curve: u8) -> Option<Vec<u8>> {
+    if (primaries, curve) == SRGB {
         return None;
     }
     let profile = ColorProfile::new_from_cicp(CicpProfile {
-        color_primaries: points.color_primaries.try_into().ok()?,
-        transfer_characteristics: points.transfer_function.try_into().ok()?,
+        color_primaries: primaries.try_into().ok()?,
+        transfer_characteristics: curve.try_into().ok()?,
         matrix_coefficients: MatrixCoefficients::Identity,
-        full_range: points.is_video_full_range_image,
+        full_range: true,
     });
     // What is not understood leaves it without curves.
-    profile.red_trc.is_some().then_some(profile)
+    profile.red_trc.as_ref()?;
+    profile.encode().ok()
 }
 
 /// What writers of sRGB give for its curve, and for its primaries, in this much.
@@ -80,7 +82,7 @@ fn of_gamma(gamma: f32, primaries: Option<SourceChromaticities>, grey: bool) -> 
 mod tests {
     use super::*;
     use crate::Light;
-    use png::ScaledFloat;
+    use png::{CodingIndependentCodePoints, ScaledFloat};
 
     /// Half of the light, by a PNG's own words.
     fn half(info: &Info) -> f32 {

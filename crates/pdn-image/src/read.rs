@@ -151,6 +151,9 @@ fn decode(mut file: impl BufRead + Seek, limits: &Limits) -> Result<Decoded, Fau
     if is_jxl(begin) {
         return jxl(file, limits);
     }
+    if is_avif(begin) {
+        return avif(file, limits);
+    }
     let format = match image::guess_format(begin) {
         Ok(format) => format,
         Err(_) if tiff_read::is_big(begin) => ImageFormat::Tiff,
@@ -212,6 +215,25 @@ fn jxl(file: impl BufRead + Seek, limits: &Limits) -> Result<Decoded, Fault> {
 #[cfg(not(feature = "jxl"))]
 fn jxl(_: impl BufRead + Seek, _: &Limits) -> Result<Decoded, Fault> {
     Err(Fault::Unsupported("JPEG XL, which this build leaves out: build it with the feature `jxl`".into()))
+}
+
+#[cfg(feature = "avif")]
+use crate::avif_file::is_avif;
+
+#[cfg(feature = "avif")]
+fn avif(file: impl BufRead, limits: &Limits) -> Result<Decoded, Fault> {
+    crate::avif_read::read(file, limits)
+}
+
+/// Whether a file begins as an AVIF does, by its first brand.
+#[cfg(not(feature = "avif"))]
+fn is_avif(begin: &[u8]) -> bool {
+    matches!(begin.get(4..12), Some(b"ftypavif" | b"ftypavis"))
+}
+
+#[cfg(not(feature = "avif"))]
+fn avif(_: impl BufRead, _: &Limits) -> Result<Decoded, Fault> {
+    Err(Fault::Unsupported("AVIF, which this build leaves out: build it with the feature `avif`".into()))
 }
 
 pub(crate) fn check_pixels(width: u64, height: u64, limits: &Limits) -> Result<(), Fault> {

@@ -37,6 +37,11 @@ impl Header {
         colours + usize::from(self.alpha)
     }
 
+    /// Whether it is grey of 16 bits with alpha, which JPEG XL's encoder takes as colour only.
+    pub(crate) fn is_deep_grey_alpha(&self) -> bool {
+        self.grey && self.alpha && self.depth == Depth::Sixteen
+    }
+
     /// Bytes of a row.
     pub fn row_bytes(&self) -> usize {
         self.width * self.samples() * self.depth.bytes()
@@ -52,8 +57,8 @@ impl Header {
 
 /// Writes a picture whose rows come one after the other, from the top, into the format that its file's name ends in.
 ///
-/// PNG and TIFF are compressed as the rows come, which takes a few rows of memory. The encoders of JPEG and
-/// WebP want the whole: its samples are gathered, and encoded by [`Self::finish`].
+/// PNG and TIFF are compressed as the rows come, which takes a few rows of memory. The encoders of JPEG, WebP, AVIF and
+/// JPEG XL want the whole: its samples are gathered, and encoded by [`Self::finish`].
 ///
 /// The file is written aside, and renamed into its place when it is finished; a writer that is dropped before leaves
 /// nothing behind.

@@ -123,6 +123,14 @@ impl Sample for u16 {
     }
 }
 
+/// A colour that was multiplied by its alpha, as it was before.
+pub(crate) fn divided<S: Sample>(colour: S, alpha: Option<S>) -> S {
+    match alpha {
+        Some(alpha) if alpha != S::default() => S::rounded(colour.level() * S::MAX.level() / alpha.level()),
+        _ => colour,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

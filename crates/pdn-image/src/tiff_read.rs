@@ -3,6 +3,7 @@
 
 use crate::exif::{self, Field, TAKEN};
 use crate::read::{Decoded, XMP, check_pixels, unreadable};
+use crate::sample::divided;
 use crate::{Fault, Limits, Sample};
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageBuffer, Pixel};
@@ -237,14 +238,6 @@ impl Colours {
             Self::Rgb => [0, 1, 2].map(|c| Some(sample(c))),
             Self::Cmyk => [0, 1, 2].map(|c| Some(S::rounded((most - number(c)) * (most - number(3)) / most))),
         }
-    }
-}
-
-/// A colour that was multiplied by its alpha, as it was before.
-fn divided<S: Sample>(colour: S, alpha: Option<S>) -> S {
-    match alpha {
-        Some(alpha) if alpha != S::default() => S::rounded(colour.level() * S::MAX.level() / alpha.level()),
-        _ => colour,
     }
 }
 

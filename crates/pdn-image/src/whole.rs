@@ -1,5 +1,11 @@
-//! JPEG and WebP, whose encoders want the whole picture: its rows are gathered.
+//! Formats whose encoders want the whole picture: its rows are gathered. JPEG and WebP without loss are encoded here.
 
+#[cfg(feature = "avif")]
+use crate::avif_write;
+#[cfg(feature = "jxl")]
+use crate::jxl_write;
+#[cfg(feature = "webp-lossy")]
+use crate::webp_lossy;
 use crate::write::{Format, WriteOptions};
 use crate::{Fault, Header};
 use image::codecs::jpeg::JpegEncoder;
@@ -7,13 +13,21 @@ use image::{ExtendedColorType, ImageEncoder, ImageError};
 use image_webp::{ColorType, EncodingError, WebPEncoder};
 use std::fmt::Display;
 
+/// JPEG's, where none is chosen.
+const JPEG_QUALITY: u8 = 95;
+
 /// A picture that is being gathered.
 pub(crate) struct Whole {
-    header: Header,
+    pub(crate) header: Header,
     options: WriteOptions,
     /// Interleaved; for JPEG without alpha.
-    samples: Vec<u8>,
+    pub(crate) samples: Vec<u8>,
     format: Format,
+}
+
+/// What an encoder says of its failing.
+pub(crate) fn failed(error: impl Display) -> Fault {
+    Fault::written(std::io::Error::other(error.to_string()))
 }
 
 impl Whole {
@@ -36,22 +50,34 @@ impl Whole {
 
     /// The bytes of the file.
     pub(crate) fn encoded(self) -> Result<Vec<u8>, Fault> {
-        let failed = |e: &dyn Display| Fault::written(std::io::Error::other(e.to_string()));
-        match self.format {
-            Format::WebP => self.webp().map_err(|e| failed(&e)),
+        match (self.format, self.options.quality) {
+            #[cfg(feature = "avif")]
+            (Format::Avif, quality) => avif_write::encode(&self, quality),
+            #[cfg(feature = "jxl")]
+            (Format::JpegXl, _) => jxl_write::encode(&self),
+            #[cfg(feature = "webp-lossy")]
+            (Format::WebP, Some(quality)) => webp_lossy::encode(&self, quality),
+            (Format::WebP, _) => self.webp().map_err(failed),
             _ => {
-                let bytes = self.jpeg().map_err(|e| failed(&e))?;
+                let bytes = self.jpeg().map_err(failed)?;
                 match &self.options.provenance {
                     None => Ok(bytes),
-                    Some(provenance) => provenance.in_jpeg(bytes).map_err(|e| failed(&e)),
+                    Some(provenance) => provenance.in_jpeg(bytes).map_err(failed),
                 }
             }
         }
     }
 
+    /// The XMP packet to store.
+    #[cfg(any(feature = "avif", feature = "jxl", feature = "webp-lossy"))]
+    pub(crate) fn packet(&self) -> Option<Vec<u8>> {
+        self.options.provenance.as_ref().map(|provenance| provenance.packet().into_bytes())
+    }
+
     fn jpeg(&self) -> Result<Vec<u8>, ImageError> {
         let mut bytes = Vec::new();
-        let mut encoder = JpegEncoder::new_with_quality(&mut bytes, self.options.jpeg_quality.clamp(1, 100));
+        let mut encoder =
+            JpegEncoder::new_with_quality(&mut bytes, self.options.quality.unwrap_or(JPEG_QUALITY).clamp(1, 100));
         if let Some(icc) = &self.header.icc {
             encoder.set_icc_profile(icc.clone()).map_err(ImageError::Unsupported)?;
         }

@@ -5,7 +5,7 @@ use crate::{AnyPicture, Depth, Error, Fault, Picture, Provenance, RowWriter, Sam
 use std::fmt;
 use std::path::Path;
 
-/// A format that is written.
+/// A format that is written; [`Format::check_built`] says whether by this build.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// PNG.
@@ -14,8 +14,12 @@ pub enum Format {
     Tiff,
     /// JPEG.
     Jpeg,
-    /// WebP, lossless.
+    /// WebP, lossless unless a quality is chosen.
     WebP,
+    /// AVIF, of 8 or 10 bits.
+    Avif,
+    /// JPEG XL, lossless.
+    JpegXl,
 }
 
 impl fmt::Display for Format {
@@ -25,42 +29,60 @@ impl fmt::Display for Format {
 }
 
 /// How a picture is written.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct WriteOptions {
-    /// JPEG's quality, 1 to 100.
-    pub jpeg_quality: u8,
+    /// The quality, 1 to 100, of a format that [has one](Format::has_quality); of others it is not regarded. Without it JPEG is
+    /// written at 95, AVIF at 90, WebP without loss.
+    pub quality: Option<u8>,
     /// How the picture was made, to be stored with it.
     pub provenance: Option<Provenance>,
-}
-
-impl Default for WriteOptions {
-    /// JPEG at 95, and no word of how it was made.
-    fn default() -> Self {
-        Self { jpeg_quality: 95, provenance: None }
-    }
 }
 
 impl Format {
     /// The format that a file name ends in.
     ///
     /// # Errors
-    /// [`Fault::UnknownFormat`] lists the endings.
+    /// [`Fault::UnknownFormat`] lists the endings, and [`Fault::LeftOut`] is for a format that this build does not write.
     pub fn from_path(path: &Path) -> Result<Self, Error> {
         let ending = path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
-        match ending.as_str() {
-            "png" => Ok(Self::Png),
-            "tif" | "tiff" => Ok(Self::Tiff),
-            "jpg" | "jpeg" => Ok(Self::Jpeg),
-            "webp" => Ok(Self::WebP),
-            _ => Err(Error::at(path)(Fault::UnknownFormat)),
+        let format = match ending.as_str() {
+            "png" => Self::Png,
+            "tif" | "tiff" => Self::Tiff,
+            "jpg" | "jpeg" => Self::Jpeg,
+            "webp" => Self::WebP,
+            "avif" => Self::Avif,
+            "jxl" => Self::JpegXl,
+            _ => return Err(Error::at(path)(Fault::UnknownFormat)),
+        };
+        format.check_built().map(|()| format).map_err(Error::at(path))
+    }
+
+    /// Whether this build writes it.
+    ///
+    /// # Errors
+    /// [`Fault::LeftOut`] names the feature to build with.
+    pub fn check_built(self) -> Result<(), Fault> {
+        let (built, feature) = match self {
+            Self::Png | Self::Tiff | Self::Jpeg | Self::WebP => return Ok(()),
+            Self::Avif => (cfg!(feature = "avif"), "avif"),
+            Self::JpegXl => (cfg!(feature = "jxl"), "jxl"),
+        };
+        if built { Ok(()) } else { Err(Fault::LeftOut { format: self.name(), feature }) }
+    }
+
+    /// The deepest samples that are taken; [`Self::bits`] says how much of them is kept.
+    pub fn depth(self) -> Depth {
+        match self {
+            Self::Png | Self::Tiff | Self::Avif | Self::JpegXl => Depth::Sixteen,
+            Self::Jpeg | Self::WebP => Depth::Eight,
         }
     }
 
-    /// The deepest samples that the format has.
-    pub fn depth(self) -> Depth {
+    /// The most bits of a sample that are written.
+    pub fn bits(self) -> usize {
         match self {
-            Self::Png | Self::Tiff => Depth::Sixteen,
-            Self::Jpeg | Self::WebP => Depth::Eight,
+            Self::Avif => 10,
+            _ => self.depth().bits(),
         }
     }
 
@@ -69,9 +91,13 @@ impl Format {
         self != Self::Jpeg
     }
 
-    /// Whether a quality can be chosen, for it costs some.
+    /// Whether a quality can be chosen, for it costs some; WebP's wants the feature `webp-lossy`.
     pub fn has_quality(self) -> bool {
-        self == Self::Jpeg
+        match self {
+            Self::Jpeg | Self::Avif => true,
+            Self::WebP => cfg!(feature = "webp-lossy"),
+            Self::Png | Self::Tiff | Self::JpegXl => false,
+        }
     }
 
     /// How messages name it.
@@ -81,6 +107,8 @@ impl Format {
             Self::Tiff => "TIFF",
             Self::Jpeg => "JPEG",
             Self::WebP => "WebP",
+            Self::Avif => "AVIF",
+            Self::JpegXl => "JPEG XL",
         }
     }
 
@@ -94,16 +122,18 @@ impl Format {
     /// Whether a picture of this size fits in the format.
     ///
     /// # Errors
-    /// [`Fault::BeyondFormat`], and [`Fault::NoPixels`] where a side is 0.
+    /// [`Fault::BeyondFormat`], [`Fault::NoPixels`] where a side is 0, and [`Fault::Narrow`] where JPEG XL's is 1.
     pub fn check_size(self, width: usize, height: usize) -> Result<(), Fault> {
         let limit = match self {
             Self::Png => i32::MAX as usize,
             Self::Tiff => u32::MAX as usize,
-            Self::Jpeg => 65_535,
+            Self::Jpeg | Self::Avif => 65_535,
             Self::WebP => 16_383,
+            Self::JpegXl => (1 << 30) - 1,
         };
         match (width.min(height), width.max(height)) {
             (0, _) => Err(Fault::NoPixels { width, height }),
+            (1, _) if self == Self::JpegXl => Err(Fault::Narrow { width, height }),
             (_, longest) if longest > limit => Err(Fault::BeyondFormat { width, height, format: self.name(), limit }),
             _ => Ok(()),
         }

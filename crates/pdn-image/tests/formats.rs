@@ -12,9 +12,19 @@ fn folder() -> PathBuf {
 fn names() -> Vec<String> {
     let entries = std::fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().file_name());
     let mut names: Vec<String> = entries.map(|name| name.into_string().unwrap()).collect();
-    names.retain(|name| name != "expected.json" && (cfg!(feature = "jxl") || !name.ends_with(".jxl")));
+    names.retain(|name| name != "expected.json");
+    names.retain(|name| cfg!(feature = "jxl") || !name.ends_with(".jxl"));
+    names.retain(|name| cfg!(feature = "avif") || !name.ends_with(".avif"));
     names.sort();
     names
+}
+
+/// Of the formats that are written.
+fn endings() -> Vec<&'static str> {
+    let mut endings = vec!["png", "tif", "jpg", "webp"];
+    endings.extend(cfg!(feature = "avif").then_some("avif"));
+    endings.extend(cfg!(feature = "jxl").then_some("jxl"));
+    endings
 }
 
 fn open(path: &Path) -> AnyPicture {
@@ -49,7 +59,7 @@ fn pixels_are_those_that_imagemagick_reads() {
         let hex = hex.map(|digits| u16::from_str_radix(std::str::from_utf8(digits).unwrap(), 16).unwrap());
         // JPEG's decoders round each in their way, and CMYK is multiplied; colours under no alpha are nobody's business.
         let tolerance = match name.rsplit('.').next().unwrap() {
-            "jpg" => 3 * 257,
+            "jpg" | "avif" => 3 * 257,
             _ if name.starts_with("cmyk") => 257,
             // What was multiplied and rounded by a small alpha.
             _ if name.starts_with("premultiplied") => 3,
@@ -84,12 +94,15 @@ fn deep(name: &str) -> bool {
 #[test]
 fn exif_stays_and_says_what_is_true() {
     let target = tempfile::tempdir().unwrap();
-    for name in ["camera.jpg", "camera.png", "camera.webp", "camera.tif"] {
+    for name in ["camera.jpg", "camera.png", "camera.webp", "camera.tif", "camera.avif"] {
+        if name.ends_with(".avif") && cfg!(not(feature = "avif")) {
+            continue;
+        }
         let picture = open(&folder().join(name));
         assert_eq!((picture.width(), picture.height()), (6, 8), "{name} is turned");
         assert!(picture.lost().contains(&"its XMP is left out"), "{name}: {:?}", picture.lost());
         let small = picture.header().exif.expect(name);
-        for ending in ["jpg", "png", "webp", "tif"] {
+        for ending in endings() {
             let path = target.path().join(format!("out.{ending}"));
             let mut large = Picture::from_rgb(70, 33, vec![9; 70 * 33 * 3]);
             large.exif = Some(small.clone());
@@ -120,6 +133,15 @@ fn jpeg_xl_names_its_feature() {
     assert!(said.contains("colour-16.jxl") && said.contains("feature `jxl`"), "{said}");
 }
 
+#[cfg(not(feature = "avif"))]
+#[test]
+fn avif_names_its_feature() {
+    let said = read_any(&folder().join("camera.avif"), &Limits::default()).unwrap_err().to_string();
+    assert!(said.contains("camera.avif") && said.contains("feature `avif`"), "{said}");
+    let said = Format::from_path(Path::new("a.avif")).unwrap_err().to_string();
+    assert!(said.contains("a.avif") && said.contains("feature `avif`"), "{said}");
+}
+
 #[test]
 fn damage_is_said_and_left_out() {
     let whole = std::fs::read(folder().join("camera.jpg")).unwrap();
@@ -141,7 +163,7 @@ fn every_picture_can_be_written_in_every_format() {
     let target = tempfile::tempdir().unwrap();
     for name in names() {
         let picture = open(&folder().join(&name));
-        for ending in ["png", "tif", "jpg", "webp"] {
+        for ending in endings() {
             let path = target.path().join(format!("out.{ending}"));
             let written = write_any(&path, &picture, &WriteOptions::default());
             if ending == "jpg" && picture.has_transparency() {
@@ -150,8 +172,11 @@ fn every_picture_can_be_written_in_every_format() {
             }
             written.unwrap();
             let again = open(&path);
-            if ["png", "tif"].contains(&ending) {
+            if ["png", "tif", "jxl"].contains(&ending) {
                 assert_eq!(numbers(&again), numbers(&picture), "{name} to {ending}");
+            }
+            // JPEG XL says what its colours are in any case.
+            if ["png", "tif"].contains(&ending) {
                 assert_eq!(again.header().icc, picture.header().icc, "{name} to {ending}");
             }
             assert_eq!(again.header().depth, picture.header().depth.min(Format::from_path(&path).unwrap().depth()));

@@ -64,6 +64,11 @@ impl FileFormat {
         }
     }
 
+    /// JPEG's quality: what else is sent is without loss.
+    pub(crate) fn quality(self, quality: u8) -> Option<u8> {
+        (self == Self::Jpeg).then_some(quality)
+    }
+
     pub(crate) fn media(self) -> &'static str {
         match self {
             Self::Png => "image/png",

@@ -142,8 +142,10 @@ impl Worker {
         let prompting = Instant::now();
         self.pool.install(|| upscaler.prompt(&job.order.prompt, encoder, picture))?;
         job.prompted(prompting.elapsed());
-        let written = WriteOptions { jpeg_quality: job.order.quality, provenance: Some(provenance(job, encoder.id())) };
-        let mut file = RowEncoder::new(job.order.format.format(), &upscaler.header(picture)?, &written)?;
+        let (format, quality) = (job.order.format, job.order.quality);
+        let provenance = Some(provenance(job, encoder.id()));
+        let written = WriteOptions { quality: format.quality(quality), provenance };
+        let mut file = RowEncoder::new(format.format(), &upscaler.header(picture)?, &written)?;
         let mut progress = |done| {
             job.progress(done);
             watch.goes_on()

@@ -180,7 +180,8 @@ async fn converted(app: &App, job: &Arc<Job>, bytes: Bytes, format: FileFormat) 
     let turn = app.decoders.acquire().await;
     let work = move || {
         let picture = pdn::read_bytes(&bytes, &Limits { pixels: u64::MAX })?;
-        let options = WriteOptions { jpeg_quality: job.order.quality, provenance: Some(provenance(&job, &encoder)) };
+        let quality = format.quality(job.order.quality);
+        let options = WriteOptions { quality, provenance: Some(provenance(&job, &encoder)) };
         encode(&picture, format.format(), &options)
     };
     let encoded = tokio::task::spawn_blocking(work).await;

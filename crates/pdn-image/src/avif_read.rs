@@ -1,0 +1,271 @@
+//! AVIF in, by re_rav1d: planes of 8 to 12 bits become grey or RGB as H.273 says.
+
+use crate::avif_file::{CodePoints, Found};
+use crate::exif;
+use crate::read::{DAMAGED_EXIF, Decoded, XMP, check_pixels, unreadable};
+use crate::sample::divided;
+use crate::{Fault, Limits, Sample, profile};
+use image::{DynamicImage, ImageBuffer};
+use re_rav1d::{Decoder, Picture, PixelLayout, PlanarImageComponent, Settings, pixel};
+use std::io::Read;
+
+pub(crate) fn read(file: impl Read, limits: &Limits) -> Result<Decoded, Fault> {
+    let mut bytes = Vec::new();
+    // What is beyond is no picture of so many pixels.
+    let most = limits.pixels.saturating_mul(16).saturating_add(64 << 20);
+    file.take(most).read_to_end(&mut bytes).map_err(unreadable)?;
+    let found = Found::read(&bytes)?;
+    check_pixels(found.width.into(), found.height.into(), limits)?;
+    let colour = frame(&found, &found.colour, limits)?;
+    let alpha = found.alpha.as_ref().map(|alpha| frame(&found, alpha, limits)).transpose()?;
+    let picture = turned(&found, picture(&found, &colour, alpha.as_ref())?);
+    let icc = found.icc.clone().or_else(|| {
+        let points = points(&found, &colour);
+        profile::of_code_points(points.primaries.try_into().ok()?, points.transfer.try_into().ok()?)
+    });
+    let exif = found.exif.as_ref().and_then(|block| exif::of_shown(block));
+    let mut notes = Vec::new();
+    notes.extend((exif.is_none() && found.exif.is_some()).then_some(DAMAGED_EXIF));
+    notes.extend(found.xmp.then_some(XMP));
+    notes.extend(found.moves.then_some("the first picture is read, the file has more"));
+    let bits = if depth(&colour) == 8 { 8 } else { 16 };
+    Ok(Decoded { picture, bits, icc, exif, notes })
+}
+
+/// A picture of AV1, of the size that the file says.
+fn frame(found: &Found, data: &[u8], limits: &Limits) -> Result<Picture, Fault> {
+    let damaged = |error: re_rav1d::Error| Fault::Damaged(format!("its AV1: {error}"));
+    // The decoder takes this for a fault of its caller.
+    if data.is_empty() {
+        return Err(Fault::Damaged("its AV1 is empty".into()));
+    }
+    let mut settings = Settings::new();
+    settings.set_n_threads(1);
+    settings.set_max_frame_delay(1);
+    settings.set_frame_size_limit(u32::try_from(limits.pixels).unwrap_or(u32::MAX));
+    let mut decoder = Decoder::with_settings(&settings).map_err(damaged)?;
+    match decoder.send_data(data.to_vec(), None, None, None) {
+        Err(error) if !error.is_again() => return Err(damaged(error)),
+        _ => {}
+    }
+    let frame = decoder.get_picture().map_err(damaged)?;
+    match (frame.width(), frame.height()) == (found.width, found.height) {
+        true => Ok(frame),
+        false => {
+            let (width, height) = (frame.width(), frame.height());
+            let said = format!("its AV1 is {width}x{height}, the file says {}x{}", found.width, found.height);
+            Err(Fault::Damaged(said))
+        }
+    }
+}
+
+fn depth(frame: &Picture) -> usize {
+    frame.bits_per_component().map_or(8, |bits| bits.0)
+}
+
+/// What the file says of its colours, or else AV1's own header.
+fn points(found: &Found, frame: &Picture) -> CodePoints {
+    found.points.unwrap_or_else(|| CodePoints {
+        primaries: frame.color_primaries() as u16,
+        transfer: frame.transfer_characteristic() as u16,
+        matrix: frame.matrix_coefficients() as u16,
+        full: frame.color_range() == pixel::YUVRange::Full,
+    })
+}
+
+fn picture(found: &Found, colour: &Picture, alpha: Option<&Picture>) -> Result<DynamicImage, Fault> {
+    let matrix = Matrix::of(points(found, colour))?;
+    let size = (found.width, found.height);
+    let grey = colour.pixel_layout() == PixelLayout::I400;
+    let pixels = Pixels { colour, alpha, matrix, multiplied: found.multiplied };
+    let image = match depth(colour) {
+        8 => image_of(grey, alpha.is_some(), size, pixels.samples::<u8>()),
+        _ => image16_of(grey, alpha.is_some(), size, pixels.samples::<u16>()),
+    };
+    image.ok_or_else(|| Fault::Damaged("its AV1 is of another size".into()))
+}
+
+fn image_of(grey: bool, alpha: bool, (width, height): (u32, u32), samples: Vec<u8>) -> Option<DynamicImage> {
+    Some(match (grey, alpha) {
+        (true, false) => ImageBuffer::from_raw(width, height, samples).map(DynamicImage::ImageLuma8)?,
+        (true, true) => ImageBuffer::from_raw(width, height, samples).map(DynamicImage::ImageLumaA8)?,
+        (false, false) => ImageBuffer::from_raw(width, height, samples).map(DynamicImage::ImageRgb8)?,
+        (false, true) => ImageBuffer::from_raw(width, height, samples).map(DynamicImage::ImageRgba8)?,
+    })
+}
+
+fn image16_of(grey: bool, alpha: bool, (width, height): (u32, u32), samples: Vec<u16>) -> Option<DynamicImage> {
+    Some(match (grey, alpha) {
+        (true, false) => ImageBuffer::from_raw(width, height, samples).map(DynamicImage::ImageLuma16)?,
+        (true, true) => ImageBuffer::from_raw(width, height, samples).map(DynamicImage::ImageLumaA16)?,
+        (false, false) => ImageBuffer::from_raw(width, height, samples).map(DynamicImage::ImageRgb16)?,
+        (false, true) => ImageBuffer::from_raw(width, height, samples).map(DynamicImage::ImageRgba16)?,
+    })
+}
+
+/// As it is to be shown.
+fn turned(found: &Found, picture: DynamicImage) -> DynamicImage {
+    let picture = match found.turns {
+        1 => picture.rotate270(),
+        2 => picture.rotate180(),
+        3 => picture.rotate90(),
+        _ => picture,
+    };
+    match found.mirrored {
+        Some(true) => picture.flipv(),
+        Some(false) => picture.fliph(),
+        None => picture,
+    }
+}
+
+/// How three planes become red, green and blue (H.273, table 4).
+#[derive(Clone, Copy)]
+enum Colours {
+    /// The planes are green, blue and red.
+    Identity,
+    /// Weights of red and blue in the first plane.
+    Weights(f64, f64),
+}
+
+#[derive(Clone, Copy)]
+struct Matrix {
+    colours: Colours,
+    full: bool,
+}
+
+impl Matrix {
+    fn of(points: CodePoints) -> Result<Self, Fault> {
+        let colours = match points.matrix {
+            0 => Colours::Identity,
+            1 => Colours::Weights(0.2126, 0.0722),
+            // Not said: as BT.601, which AVIF's writers take.
+            2 | 5 | 6 => Colours::Weights(0.299, 0.114),
+            4 => Colours::Weights(0.30, 0.11),
+            7 => Colours::Weights(0.212, 0.087),
+            9 => Colours::Weights(0.2627, 0.0593),
+            other => return Err(Fault::Unsupported(format!("an AVIF with the matrix {other} of H.273"))),
+        };
+        Ok(Self { colours, full: points.full })
+    }
+
+    /// Red, green and blue from 0 to 1, of planes of so many bits.
+    fn rgb(self, [y, u, v]: [f64; 3], bits: usize) -> [f64; 3] {
+        let first = |level: f64| luma(level, bits, self.full);
+        let Colours::Weights(red, blue) = self.colours else { return [first(v), first(y), first(u)] };
+        let unit = f64::from(1_u32 << (bits - 8));
+        let span = if self.full { f64::from((1_u32 << bits) - 1) } else { 224.0 * unit };
+        let [u, v] = [u, v].map(|level| (level - 128.0 * unit) / span);
+        let y = first(y);
+        let (r, b) = (y + 2.0 * (1.0 - red) * v, y + 2.0 * (1.0 - blue) * u);
+        [r, (y - red * r - blue * b) / (1.0 - red - blue), b]
+    }
+}
+
+/// From 0 to 1.
+fn luma(level: f64, bits: usize, full: bool) -> f64 {
+    let unit = f64::from(1_u32 << (bits - 8));
+    if full { level / f64::from((1_u32 << bits) - 1) } else { (level - 16.0 * unit) / (219.0 * unit) }
+}
+
+/// Planes to be read pixel by pixel.
+struct Pixels<'a> {
+    colour: &'a Picture,
+    alpha: Option<&'a Picture>,
+    matrix: Matrix,
+    multiplied: bool,
+}
+
+impl Pixels<'_> {
+    /// Interleaved: grey or RGB, and alpha.
+    fn samples<S: Sample>(&self) -> Vec<S> {
+        let (width, height) = (self.colour.width() as usize, self.colour.height() as usize);
+        let bits = depth(self.colour);
+        let planes = Plane::all(self.colour);
+        let alpha = self.alpha.map(|alpha| (Plane::of(alpha, PlanarImageComponent::Y), depth(alpha), range(alpha)));
+        let rounded = |level: f64| S::rounded(level * S::MAX.level());
+        let mut samples = Vec::with_capacity(width * height * (planes.len() + usize::from(alpha.is_some())));
+        for (y, x) in (0..height).flat_map(|y| (0..width).map(move |x| (y, x))) {
+            let opacity = alpha.as_ref().map(|(plane, bits, full)| rounded(luma(plane.at(x, y), *bits, *full)));
+            let shown = |level: f64| match self.multiplied {
+                true => divided(rounded(level), opacity),
+                false => rounded(level),
+            };
+            match &planes[..] {
+                [first, second, third] => {
+                    let levels = [first.at(x, y), second.between(x, y), third.between(x, y)];
+                    samples.extend(self.matrix.rgb(levels, bits).map(shown));
+                }
+                planes => samples.extend(planes.iter().map(|grey| shown(luma(grey.at(x, y), bits, self.matrix.full)))),
+            }
+            samples.extend(opacity);
+        }
+        samples
+    }
+}
+
+fn range(frame: &Picture) -> bool {
+    frame.color_range() == pixel::YUVRange::Full
+}
+
+/// One plane of a frame.
+struct Plane {
+    data: re_rav1d::Plane,
+    /// Bytes from a row to the next.
+    stride: usize,
+    wide: bool,
+    width: usize,
+    height: usize,
+    /// Whether a sample is for two columns, or rows.
+    halved: (bool, bool),
+}
+
+impl Plane {
+    fn all(frame: &Picture) -> Vec<Self> {
+        let planes = [PlanarImageComponent::Y, PlanarImageComponent::U, PlanarImageComponent::V];
+        let count = if frame.pixel_layout() == PixelLayout::I400 { 1 } else { 3 };
+        planes.into_iter().take(count).map(|component| Self::of(frame, component)).collect()
+    }
+
+    fn of(frame: &Picture, component: PlanarImageComponent) -> Self {
+        let halved = match (component, frame.pixel_layout()) {
+            (PlanarImageComponent::Y, _) | (_, PixelLayout::I400 | PixelLayout::I444) => (false, false),
+            (_, PixelLayout::I420) => (true, true),
+            (_, PixelLayout::I422) => (true, false),
+        };
+        let (width, height) = (frame.width() as usize, frame.height() as usize);
+        Self {
+            data: frame.plane(component),
+            stride: frame.stride(component) as usize,
+            wide: depth(frame) > 8,
+            width: if halved.0 { width.div_ceil(2) } else { width },
+            height: if halved.1 { height.div_ceil(2) } else { height },
+            halved,
+        }
+    }
+
+    fn at(&self, x: usize, y: usize) -> f64 {
+        let row = &self.data[y * self.stride..];
+        match self.wide {
+            false => f64::from(row[x]),
+            true => f64::from(u16::from_ne_bytes([row[2 * x], row[2 * x + 1]])),
+        }
+    }
+
+    /// At a pixel of the whole picture. Where samples are for two, three quarters of the nearer and one of the next: they lie in
+    /// the middle between two, as libavif takes them to.
+    fn between(&self, x: usize, y: usize) -> f64 {
+        let ((x, other_x), (y, other_y)) =
+            (neighbours(x, self.width, self.halved.0), neighbours(y, self.height, self.halved.1));
+        let row = |y: usize| 0.75 * self.at(x, y) + 0.25 * self.at(other_x, y);
+        0.75 * row(y) + 0.25 * row(other_y)
+    }
+}
+
+/// The nearer sample and the next.
+fn neighbours(at: usize, length: usize, halved: bool) -> (usize, usize) {
+    match (halved, at % 2) {
+        (false, _) => (at, at),
+        (true, 0) => (at / 2, (at / 2).saturating_sub(1)),
+        (true, _) => (at / 2, (at / 2 + 1).min(length - 1)),
+    }
+}
