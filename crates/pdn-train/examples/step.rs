@@ -61,7 +61,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         evaluate: steps + 2,
     };
     let (mut last, mut times) = (Instant::now(), Vec::new());
-    train(&task, &schedule, &folder.path().join("run"), &Begin::New, &mut |progress| {
+    train(&task, &schedule, folder.path().join("run").as_path(), &Begin::New, &mut |progress| {
         times.push(last.elapsed().as_secs_f64() * 1e3);
         last = Instant::now();
         // A schedule's last step ends with an evaluation, which is not to be timed.
