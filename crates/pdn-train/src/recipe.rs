@@ -450,10 +450,10 @@ impl RestoreRecipe {
         self.degradation.parse()
     }
 
-    /// Where files lay is nobody's business but this machine's: of a run's state, its folder's name is kept.
+    /// Where files lay is nobody's business but this machine's: of where a run started, its folder's name is kept too.
     fn without_places(&self) -> Self {
         let name = |file: &PathBuf| Some(PathBuf::from(file.file_name()?));
-        let of_run = |start: &PathBuf| Some(PathBuf::from(start.parent()?.file_name()?));
+        let of_run = |start: &PathBuf| Some(Path::new(start.parent()?.file_name()?).join(start.file_name()?));
         Self {
             encoder: self.encoder.as_ref().and_then(name),
             start: self.start.as_ref().and_then(of_run),

@@ -14,6 +14,7 @@ use pdn_image::Picture;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use serde::{Deserialize, Serialize};
+use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::{Duration, Instant};
@@ -175,6 +176,17 @@ pub enum RunError {
         /// The first layer or parameter of which that holds.
         at: String,
     },
+    /// The loss has grown to many times what it was. The folder's state is of a minute before at most.
+    #[error(
+        "the loss of step {step} is {times:.0} times what it was before: the run went astray; go on with a lower rate, from its \
+         last checkpoint: --resume --set schedule.rate=..."
+    )]
+    Astray {
+        /// The step.
+        step: u64,
+        /// How many times.
+        times: f64,
+    },
     /// The folder holds a run already.
     #[error("{0}: holds a run already: go on with --resume, or name another folder")]
     Exists(PathBuf),
@@ -285,12 +297,14 @@ fn steps<T: Task>(
 ) -> Result<History, RunError> {
     let device = device.clone().autodiff();
     let (mut saved, mut losses, mut pace) = (Instant::now(), Vec::new(), 0.0_f64);
+    let mut heading = Heading::new();
     while state.adam.steps < schedule.steps {
         let begun = Instant::now();
         let step = Step { done: state.adam.steps, of: schedule.steps };
         let parameters = tensors(&state.parameters, &device);
         let (terms, mut gradients) = descent(task, schedule, &parameters, &step, batches)?;
         let loss = terms.iter().map(|(_, value)| value).sum::<f64>();
+        heading.check(step.done, loss)?;
         clip(&mut gradients, schedule.clip);
         let rate = cosine(schedule.rate, step.done, schedule.steps, schedule.warmup);
         state.adam.step(rate as f32, &mut state.parameters, &gradients);
@@ -328,6 +342,37 @@ fn steps<T: Task>(
     }
     memory::clear();
     Ok(state.history)
+}
+
+/// Steps over which losses are averaged to tell a run that went astray, and how many times as large as before they are then.
+const TOGETHER: usize = 20;
+const TIMES: f64 = 5.0;
+
+/// Tells when the loss has run away: what is learned then is lost, and must not be kept in the place of what was.
+#[derive(Debug)]
+struct Heading {
+    recent: VecDeque<f64>,
+    least: f64,
+}
+
+impl Heading {
+    fn new() -> Self {
+        Self { recent: VecDeque::new(), least: f64::INFINITY }
+    }
+
+    fn check(&mut self, step: u64, loss: f64) -> Result<(), RunError> {
+        self.recent.push_back(loss);
+        if self.recent.len() <= TOGETHER {
+            return Ok(());
+        }
+        self.recent.pop_front();
+        let mean = self.recent.iter().sum::<f64>() / TOGETHER as f64;
+        self.least = self.least.min(mean);
+        match self.least > 0.0 && mean > TIMES * self.least {
+            true => Err(RunError::Astray { step, times: mean / self.least }),
+            false => Ok(()),
+        }
+    }
 }
 
 /// What makes up a step's loss, and its gradient.

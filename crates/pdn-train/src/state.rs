@@ -50,18 +50,17 @@ impl State {
         }
     }
 
-    /// Writes [`STATE`] and [`WEIGHTS`].
+    /// Writes [`STATE`].
     pub(crate) fn write(&self, task: &impl Task, folder: &Path, schedule: &Schedule) -> Result<(), RunError> {
         let parts = [(PARAMETERS, &self.parameters), ("first", &self.adam.first), ("second", &self.adam.second)];
         let parts = parts.into_iter().chain(self.average.as_ref().map(|average| (AVERAGE, average)));
         write(folder, STATE, &self.file(task, schedule, parts, Precision::F32))
     }
 
-    /// Writes [`WEIGHTS`].
+    /// Writes [`WEIGHTS`]: the averaged ones, where there are any.
     pub(crate) fn write_weights(&self, task: &impl Task, folder: &Path, schedule: &Schedule) -> Result<(), RunError> {
-        let parts = [(PARAMETERS, &self.parameters)].into_iter();
-        let parts = parts.chain(self.average.as_ref().map(|average| (AVERAGE, average)));
-        write(folder, WEIGHTS, &self.file(task, schedule, parts, Precision::F16))
+        let best = self.average.as_ref().unwrap_or(&self.parameters);
+        write(folder, WEIGHTS, &self.file(task, schedule, std::iter::once((PARAMETERS, best)), Precision::F16))
     }
 
     fn file<'a>(
@@ -106,7 +105,7 @@ impl State {
         }
         let moments = [("first", &mut state.adam.first), ("second", &mut state.adam.second)];
         let arrays = [(PARAMETERS, &mut state.parameters)].into_iter();
-        let arrays = arrays.chain(state.average.as_mut().map(|average| (AVERAGE, average)));
+        let arrays = arrays.chain(state.average.as_mut().filter(|_| whole).map(|average| (AVERAGE, average)));
         for (part, arrays) in arrays.chain(moments.into_iter().filter(|_| whole)) {
             for ((name, shape), array) in task.parameters().into_iter().zip(arrays) {
                 let key = format!("{part}/{name}");
@@ -118,6 +117,9 @@ impl State {
                     }
                 }
             }
+        }
+        if !whole && let Some(average) = &mut state.average {
+            average.clone_from(&state.parameters);
         }
         Ok(state)
     }

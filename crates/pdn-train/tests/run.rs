@@ -176,9 +176,8 @@ fn a_layer_that_overflows_is_named() {
     assert!(error.contains(&task.network.params[at].name), "{error}");
 }
 
-/// A parameter times 1, then 3, then 1 again.
-#[derive(Default)]
-struct Slope(AtomicU32);
+/// A parameter times what each batch says, by its number.
+struct Slope(fn(u32) -> f64, AtomicU32);
 
 impl Task for Slope {
     type Batch = f64;
@@ -192,7 +191,7 @@ impl Task for Slope {
     }
 
     fn draw(&self, _random: &mut StdRng) -> Result<f64, DataError> {
-        Ok(f64::from(1 + 2 * (self.0.fetch_add(1, Ordering::Relaxed) % 2)))
+        Ok(self.0(self.1.fetch_add(1, Ordering::Relaxed)))
     }
 
     fn loss(&self, parameters: &[Tensor<1>], _step: &Step, batch: &f64) -> Vec<(&'static str, Tensor<1>)> {
@@ -212,10 +211,26 @@ impl Task for Slope {
 fn gradients_of_several_batches_are_averaged() {
     let folder = tempfile::tempdir().unwrap();
     let schedule = Schedule { accumulate: 2, clip: 0.0, ..schedule(1) };
-    let history = train(&Slope::default(), &schedule, folder.path(), &Begin::New, &mut go_on).unwrap();
+    let slope = Slope(|batch| f64::from(1 + 2 * (batch % 2)), AtomicU32::new(0));
+    let history = train(&slope, &schedule, folder.path(), &Begin::New, &mut go_on).unwrap();
     assert_eq!(history.records[0].loss, 10.0, "the mean of 5 and 15");
     let state = pdn_network::checkpoint::parse(&bytes(folder.path(), STATE)).unwrap().tensors;
     assert!((state["first/slope"].data()[0] - 0.1 * 2.0).abs() < 1e-6, "a tenth of the mean of 1 and 3");
+}
+
+#[test]
+fn a_run_that_goes_astray_stops_and_keeps_what_it_had() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |begin: &Begin, steep: fn(u32) -> f64| {
+        let slope = Slope(steep, AtomicU32::new(0));
+        train(&slope, &Schedule { rate: 1e-6, evaluate: 30, ..schedule(90) }, folder.path(), begin, &mut go_on)
+    };
+    let error = run(&Begin::New, |batch| if batch < 40 { 1.0 } else { 50.0 }).unwrap_err();
+    assert!(matches!(error, RunError::Astray { step: 41..60, .. }), "{error}");
+    assert!(error.to_string().contains("--resume --set schedule.rate"), "{error}");
+    let state = pdn_network::checkpoint::parse(&bytes(folder.path(), STATE)).unwrap();
+    assert_eq!(state.metadata["step"], "30", "its last checkpoint");
+    assert_eq!(run(&Begin::Resume, |_| 1.0).unwrap().records.last().unwrap().step, 90);
 }
 
 #[test]
