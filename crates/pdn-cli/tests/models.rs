@@ -53,7 +53,7 @@ fn models_at_hand_are_listed() {
     std::fs::write(desk.path().join("hub/models--no--folder"), b"").unwrap();
     let (code, out, err) = run(&desk, &["models"]);
     assert_eq!(code, Some(0), "{err}");
-    for word in ["pdn-x4\n", "pdn x4", "pdn-clip@", "on 10 pictures: MATLAB Y", "CC0-1.0"] {
+    for word in ["pdn-x4\n", "pdn x4", "pdn-clip@", "on 20 pictures: MATLAB Y", "CC0-1.0"] {
         assert!(out.contains(word), "{word}: {out}");
     }
     for word in ["someone/nets:x2/small.safetensors\n", "edsr x2", "PSNR 30.12 on 5 pictures: MATLAB Y", "21,763"] {
@@ -62,9 +62,9 @@ fn models_at_hand_are_listed() {
     assert!(!out.contains("words"), "{out}");
     let listed: Value = serde_json::from_str(&run(&desk, &["models", "--json"]).1).unwrap();
     let names: Vec<&str> = listed.as_array().unwrap().iter().map(|model| model["name"].as_str().unwrap()).collect();
-    assert_eq!(names, ["pdn-x4", "someone/nets:x2/small.safetensors"]);
-    assert_eq!((&listed[0]["scale"], &listed[1]["prompt"]), (&4.into(), &Value::Null));
-    assert!(Path::new(listed[1]["file"].as_str().unwrap()).is_file());
+    assert_eq!(names, ["pdn-x4", "pdn-x2", "pdn-real-x4", "someone/nets:x2/small.safetensors"]);
+    assert_eq!((&listed[0]["scale"], &listed[3]["prompt"]), (&4.into(), &Value::Null));
+    assert!(Path::new(listed[3]["file"].as_str().unwrap()).is_file());
 }
 
 #[test]

@@ -53,19 +53,22 @@ fn desk(folder: &Path, recipe: &str) {
     std::fs::write(folder.join("recipe.toml"), recipe).unwrap();
 }
 
+/// A recipe that is refused before anything is written.
+fn fails(folder: &Path, recipe: &str, code: i32, words: &[&str]) {
+    std::fs::write(folder.join("recipe.toml"), recipe).unwrap();
+    let (found, said) = train(folder, &[]);
+    assert_eq!(found, Some(code), "{said}");
+    for word in words {
+        assert!(said.contains(word), "expected `{word}`: {said}");
+    }
+    assert!(!folder.join("run").exists(), "nothing is left behind");
+}
+
 #[test]
 fn what_is_wrong_with_a_recipe_is_said() {
     let Some(recipe) = recipe() else { return };
     let folder = tempfile::tempdir().unwrap();
-    let fails = |recipe: &str, code: i32, words: &[&str]| {
-        std::fs::write(folder.path().join("recipe.toml"), recipe).unwrap();
-        let (found, said) = train(folder.path(), &[]);
-        assert_eq!(found, Some(code), "{said}");
-        for word in words {
-            assert!(said.contains(word), "expected `{word}`: {said}");
-        }
-        assert!(!folder.path().join("run").exists(), "nothing is left behind");
-    };
+    let fails = |recipe: &str, code: i32, words: &[&str]| fails(folder.path(), recipe, code, words);
     fails(&recipe, 1, &["captions.csv"]);
     fails(&recipe.replace("batch", "bacth"), 2, &["recipe.toml", "bacth"]);
     fails(&recipe.replace("batch = 2", "batch = 0"), 2, &["recipe.toml", "batch 0"]);
@@ -296,15 +299,7 @@ fn a_network_is_trained_started_from_and_used() {
 fn what_is_wrong_with_a_network_s_recipe_is_said_before_any_step() {
     let folder = tempfile::tempdir().unwrap();
     let recipe = restore_desk(folder.path());
-    let fails = |recipe: &str, code: i32, words: &[&str]| {
-        std::fs::write(folder.path().join("recipe.toml"), recipe).unwrap();
-        let (found, said) = train(folder.path(), &[]);
-        assert_eq!(found, Some(code), "{said}");
-        for word in words {
-            assert!(said.contains(word), "expected `{word}`: {said}");
-        }
-        assert!(!folder.path().join("run").exists(), "nothing is left behind");
-    };
+    let fails = |recipe: &str, code: i32, words: &[&str]| fails(folder.path(), recipe, code, words);
     let with = |from: &str, to: &str| {
         assert!(recipe.contains(from), "{from}");
         recipe.replace(from, to)

@@ -1,4 +1,4 @@
-//! This project's convolution as burn's on the CPU, with its own way back; on other devices it is burn's own ([`crate::plain`]).
+//! This project's convolution as burn's on the CPU, with its own way back; on other devices it is burn's own (`plain.rs`).
 //!
 //! Convolutions read and write [`Pixels`]. Kernels are `[sets, out, in, side, side]` and biases `[sets, out]`: one set for all
 //! images, or one for each, as a prompt mixes them. What follows a convolution is done as it is stored, and on the way back

@@ -203,7 +203,7 @@ impl Recipe {
 }
 
 /// What a recipe is followed with.
-#[allow(missing_debug_implementations)] // of a closure there is nothing to show
+#[expect(missing_debug_implementations, reason = "of a closure there is nothing to show")]
 pub struct Desk<'a> {
     /// The recipe's file.
     pub recipe: &'a Path,

@@ -61,12 +61,17 @@ pub struct Reader<'a> {
 /// Files that are read at once.
 const TOGETHER: usize = 64;
 
+/// A file below the data folder, what of it, and how many captions it has.
+type About = (PathBuf, Cut, usize);
+
+/// The embeddings of a view, and of that in a mirror.
+type Views = (Vec<f32>, Vec<f32>);
+
 /// What a file of what was found says beside its embeddings.
 #[derive(Serialize, Deserialize)]
 struct Index {
-    /// Files below the data folder, the cut, and how many captions.
-    train: Vec<(PathBuf, Cut, usize)>,
-    held_back: Vec<(PathBuf, Cut, usize)>,
+    train: Vec<About>,
+    held_back: Vec<About>,
     skipped: Vec<(PathBuf, String)>,
     small: usize,
 }
@@ -178,7 +183,7 @@ impl Reader<'_> {
         let known: HashMap<&str, Vec<f32>> =
             sentences.iter().map(String::as_str).zip(encoder.texts(&sentences)).collect();
         let parts = places.into_iter().zip(captions).zip(views.into_iter().zip(mirrored));
-        let scene = |((place, captions), (view, mirrored)): ((Place, &&[String]), (Vec<f32>, Vec<f32>))| Scene {
+        let scene = |((place, captions), (view, mirrored)): ((Place, &&[String]), Views)| Scene {
             place,
             captions: captions.iter().map(|caption| known[caption.as_str()].clone()).collect(),
             view,
@@ -245,8 +250,8 @@ impl Reader<'_> {
         let captions = if dim == 0 { 0 } else { all().map(|(_, _, captions)| captions).sum() };
         let mut views = rows("views", count)?.into_iter().zip(rows("mirrored", count)?);
         let mut captions = rows("captions", captions)?.into_iter();
-        let mut scenes = |about: &[(PathBuf, Cut, usize)]| {
-            let scene = |((file, cut, said), (view, mirrored)): (&(PathBuf, Cut, usize), (Vec<f32>, Vec<f32>))| Scene {
+        let mut scenes = |about: &[About]| {
+            let scene = |((file, cut, said), (view, mirrored)): (&About, Views)| Scene {
                 place: (self.root.join(file), *cut),
                 captions: captions.by_ref().take(if dim == 0 { 0 } else { *said }).collect(),
                 view,

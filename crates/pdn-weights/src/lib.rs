@@ -4,5 +4,9 @@
 /// The prompt encoder `pdn-clip`.
 pub const ENCODER: &[u8] = include_bytes!("../pdn-clip.safetensors");
 
-/// The networks, by name.
-pub const MODELS: [(&str, &[u8]); 1] = [("pdn-x4", include_bytes!("../pdn-x4.safetensors"))];
+/// The networks, by name, the default first.
+pub const MODELS: [(&str, &[u8]); 3] = [
+    ("pdn-x4", include_bytes!("../pdn-x4.safetensors")),
+    ("pdn-x2", include_bytes!("../pdn-x2.safetensors")),
+    ("pdn-real-x4", include_bytes!("../pdn-real-x4.safetensors")),
+];

@@ -63,7 +63,13 @@ mod tests {
 
     #[test]
     fn a_scale_has_its_network() {
-        for (scale, name) in [(None, "pdn-x4"), (Some(4.0), "pdn-x4"), (Some(3.0), "pdn-x4"), (Some(9.5), "pdn-x4")] {
+        for (scale, name) in [
+            (None, "pdn-x4"),
+            (Some(1.5), "pdn-x2"),
+            (Some(2.0), "pdn-x2"),
+            (Some(2.1), "pdn-x4"),
+            (Some(9.5), "pdn-x4"),
+        ] {
             assert_eq!(default_model(scale), name, "{scale:?}");
         }
     }
