@@ -6,7 +6,7 @@
 
 use crate::run::MOST_MAPS;
 use crate::schedule::Lags;
-use crate::step::{Fused, Place, Program, Reach, Source, Step, Value, Work};
+use crate::step::{Fused, Output, Place, Program, Reach, Source, Step, Value, Work};
 use pdn_kernels::{Activation, Conv, LANES, Precision};
 use pdn_network::{Act, Binary, Dcm, Extent, Network, NodeId, Op, ParamId, Shape, Weights};
 
@@ -15,9 +15,9 @@ use pdn_network::{Act, Binary, Dcm, Extent, Network, NodeId, Op, ParamId, Shape,
 pub(crate) fn compile(network: &Network, weights: &Weights, precision: Precision, regional: bool) -> Program {
     let mut compiler = Compiler::new(network, weights, precision, regional);
     network.ids().for_each(|id| compiler.node(id));
-    let output = compiler.source(network.output);
+    let output = Output { source: compiler.source(network.output), shuffle: compiler.shuffled };
     let Compiler { mut steps, values, pad, flows, .. } = compiler;
-    place_frees(&mut steps, values.len(), output.value);
+    place_frees(&mut steps, values.len(), output.source.value);
     let lags = Lags::new(&steps, values.len());
     Program { steps, values, output, pad, precision, multiple: network.multiple(), lags, flows }
 }
@@ -32,6 +32,8 @@ struct Compiler<'a> {
     /// Concatenations that nothing has read but convolutions, and the maps they are made of.
     joined: Vec<(NodeId, Vec<Source>)>,
     dcms: usize,
+    /// Pixels a side that a pixel of the output becomes as it is read.
+    shuffled: usize,
     pad: usize,
     flows: bool,
     precision: Precision,
@@ -55,6 +57,7 @@ impl<'a> Compiler<'a> {
             values,
             joined: Vec::new(),
             dcms: 0,
+            shuffled: 1,
             pad: 0,
             flows: true,
             precision,
@@ -94,6 +97,10 @@ impl<'a> Compiler<'a> {
                 let sources = node.inputs.iter().flat_map(|i| self.sources(*i)).collect();
                 self.joined.push((id, sources));
                 self.places[id.index()] = Some(Place::Joined(self.joined.len() - 1));
+            }
+            (Op::PixelShuffle(r), _) if id == self.network.output => {
+                self.shuffled = *r;
+                self.places[id.index()] = Some(Place::Map(self.source(node.inputs[0])));
             }
             (Op::PixelShuffle(r), _) => {
                 let work = Work::Shuffle { input: self.source(node.inputs[0]), r: *r };

@@ -83,7 +83,7 @@ impl Rows {
         }
     }
 
-    /// The numbers of a channel in a row.
+    /// The numbers of a channel in a row of the map.
     pub(crate) fn channel(&self, channel: usize, y: usize) -> impl Iterator<Item = f32> + '_ {
         let first = self.shape.at(channel / LANES, 0) + channel % LANES;
         self.row(y)[first..].iter().step_by(LANES).take(self.shape.width).copied()

@@ -91,12 +91,12 @@ impl<'a> Run<'a> {
                 return Err(Stop::Cancelled);
             }
         }
-        Ok(&self.space.maps[plan.program.output.value])
+        Ok(&self.space.maps[plan.program.output.source.value])
     }
 
     /// Gives the memory of the output's rows back, when they have been read.
     pub(crate) fn release_output(&mut self) {
-        self.release(self.plan.program.output.value);
+        self.release(self.plan.program.output.source.value);
     }
 
     fn step(&mut self, step: &Step, band: usize, watch: &mut Watch) -> Result<(), Stop> {

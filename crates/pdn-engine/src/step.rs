@@ -9,7 +9,7 @@ use pdn_network::{Extent, Interpolation, NodeId, ParamId, Pool};
 pub(crate) struct Program {
     pub(crate) steps: Vec<Step>,
     pub(crate) values: Vec<Value>,
-    pub(crate) output: Source,
+    pub(crate) output: Output,
     /// Zero pixels on either side of every row: what the largest kernel reads.
     pub(crate) pad: usize,
     /// With which its convolutions are computed.
@@ -54,6 +54,22 @@ pub(crate) struct Source {
     pub(crate) value: usize,
     pub(crate) first_block: usize,
     pub(crate) channels: usize,
+}
+
+/// Where the enlarged picture is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Output {
+    pub(crate) source: Source,
+    /// Pixels a side that each pixel's channels become as they are read: a pixel shuffle that ends a network is no step of its
+    /// own, which would write each number once more.
+    pub(crate) shuffle: usize,
+}
+
+impl Output {
+    /// Channels of the picture.
+    pub(crate) fn channels(&self) -> usize {
+        self.source.channels / (self.shuffle * self.shuffle)
+    }
 }
 
 /// Where a step finds a node's result.

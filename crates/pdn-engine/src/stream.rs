@@ -20,7 +20,7 @@ use crate::regions::PromptedRegion;
 use crate::rows::Rows;
 use crate::run::{Run, Stop, Watch};
 use crate::schedule::Bands;
-use crate::step::Source;
+use crate::step::Output;
 use pdn_kernels::LANES;
 use pdn_network::{Extent, Node, Op};
 use rayon::prelude::*;
@@ -68,15 +68,13 @@ impl Plan {
     ) -> Result<Map<f32>, RunError> {
         let scale = self.network.scale;
         let (_, height, width) = picture.size();
-        let (channels, height, width) = (self.program.output.channels, height * scale, width * scale);
+        let (channels, height, width) = (self.program.output.channels(), height * scale, width * scale);
         let mut out = Map::new(channels, height, width, vec![0.0; channels * height * width]);
         self.run_rows(picture, options, progress, &mut |piece| {
-            out.data.par_chunks_mut(width).enumerate().for_each(|(line, out)| {
-                let (c, y) = (line / height, line % height);
-                if piece.rows().contains(&y) {
-                    out[piece.columns()].iter_mut().zip(piece.row(c, y)).for_each(|(out, v)| *out = v);
-                }
-            });
+            for (c, plane) in out.data.chunks_exact_mut(height * width).enumerate() {
+                let lines = plane[piece.rows().start * width..piece.rows().end * width].par_chunks_mut(width);
+                lines.zip(piece.rows()).for_each(|(line, y)| piece.read(c, y, &mut line[piece.columns()]));
+            }
         })?;
         Ok(out)
     }
@@ -101,7 +99,8 @@ impl Plan {
         self.each_band(picture, options, (progress, None), &mut None, &mut |span, rows, _| {
             let Some(map) = rows else { return Ok(()) };
             // A picture that was continued is cut off again.
-            let rows = map.band.start.min(height)..map.band.end.min(height);
+            let rows = [map.band.start, map.band.end].map(|row| (row * output.shuffle).min(height));
+            let rows = rows[0]..rows[1];
             if !rows.is_empty() {
                 let columns = span.given.start * scale..span.given.end * scale;
                 give(Piece { rows, columns, skipped: (span.given.start - span.seen.start) * scale, map, output });
@@ -346,10 +345,14 @@ struct Span {
     seen: Range<usize>,
 }
 
-/// Whether all numbers of a band of the output are finite.
-fn is_finite(rows: &Rows, output: Source) -> bool {
-    let first = output.first_block * LANES;
-    let finite = |y: usize| (first..first + output.channels).all(|c| rows.channel(c, y).all(f32::is_finite));
+/// Whether all numbers of a band of the output are finite, with those that fill its last block up, which are.
+fn is_finite(rows: &Rows, Output { source, .. }: Output) -> bool {
+    let blocks = source.first_block..source.first_block + source.channels.div_ceil(LANES);
+    let len = rows.shape.block_len();
+    let finite = |y: usize| {
+        // No way out in between, so that many are looked at together.
+        rows.row(y)[blocks.start * len..blocks.end * len].iter().fold(true, |finite, v| finite & v.is_finite())
+    };
     rows.band.clone().into_par_iter().all(finite)
 }
 
@@ -380,7 +383,7 @@ pub struct Piece<'a> {
     /// Pixels of the map before the piece.
     skipped: usize,
     map: &'a Rows,
-    output: Source,
+    output: Output,
 }
 
 impl Piece<'_> {
@@ -394,9 +397,18 @@ impl Piece<'_> {
         self.columns.clone()
     }
 
-    /// What it holds of a channel in a row of the picture, which must be one that it covers.
-    pub fn row(&self, channel: usize, y: usize) -> impl Iterator<Item = f32> + '_ {
-        let row = self.map.channel(self.output.first_block * LANES + channel, y);
-        row.skip(self.skipped).take(self.columns.len())
+    /// Copies what it holds of a channel in a row of the picture, which must be one that it covers, into as many numbers as it
+    /// has columns.
+    pub fn read(&self, channel: usize, y: usize, out: &mut [f32]) {
+        let Output { source, shuffle: r } = self.output;
+        // Of the channels that are a pixel's neighbours on its right.
+        let first = source.first_block * LANES + (channel * r + y % r) * r;
+        let (row, shape) = (self.map.row(y / r), self.map.shape);
+        // Columns begin and end with a pixel of the map.
+        for (dx, channel) in (first..first + r).enumerate() {
+            let from = shape.at(channel / LANES, self.skipped / r) + channel % LANES;
+            let numbers = row[from..].iter().step_by(LANES);
+            out[dx..].iter_mut().step_by(r).zip(numbers).for_each(|(out, v)| *out = *v);
+        }
     }
 }

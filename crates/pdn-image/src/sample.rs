@@ -90,7 +90,7 @@ impl Sample for u8 {
     }
 
     fn rounded(level: f64) -> Self {
-        (level + 0.5).floor().clamp(0.0, 255.0) as Self
+        (level + 0.5).clamp(0.0, 255.0) as Self
     }
 
     fn bytes(samples: &[Self]) -> Cow<'_, [u8]> {
@@ -111,7 +111,7 @@ impl Sample for u16 {
     }
 
     fn rounded(level: f64) -> Self {
-        (level + 0.5).floor().clamp(0.0, 65_535.0) as Self
+        (level + 0.5).clamp(0.0, 65_535.0) as Self
     }
 
     fn bytes(samples: &[Self]) -> Cow<'_, [u8]> {

@@ -29,20 +29,36 @@ impl<S: Sample> Pixels for Numbers<'_, S> {
     }
 }
 
-/// A network's number as a sample, rounded and clipped.
-pub(crate) fn sample<T: Sample>(number: f32, channel: usize, format: &PictureFormat) -> T {
-    T::rounded((f64::from(number) / format.range + format.mean[channel]) * T::MAX.level())
+/// A network's numbers as samples.
+pub(crate) struct Levels {
+    factor: f64,
+    offset: [f64; 3],
+}
+
+impl Levels {
+    /// Samples of `T`.
+    pub(crate) fn new<T: Sample>(format: &PictureFormat) -> Self {
+        let most = T::MAX.level();
+        Self { factor: most / format.range, offset: format.mean.map(|mean| mean * most) }
+    }
+
+    /// A number of a channel, rounded and clipped.
+    pub(crate) fn sample<T: Sample>(&self, number: f32, channel: usize) -> T {
+        T::rounded(f64::from(number) * self.factor + self.offset[channel])
+    }
 }
 
 /// Writes rows of a piece of an enlarged picture into interleaved RGB, rounded and clipped; `rgb` begins with the first of
 /// them.
 pub(crate) fn put<T: Sample>(piece: &Piece, rows: Range<usize>, format: &PictureFormat, rgb: &mut [T], width: usize) {
-    let columns = piece.columns();
-    rgb.par_chunks_mut(width * 3).zip(rows).for_each(|(line, y)| {
+    let (columns, levels) = (piece.columns(), Levels::new::<T>(format));
+    rgb.par_chunks_mut(width * 3).zip(rows).for_each_init(Vec::new, |numbers, (line, y)| {
         let line = &mut line[columns.start * 3..columns.end * 3];
+        numbers.resize(columns.len(), 0.0);
         for c in 0..3 {
-            for (out, v) in line.iter_mut().skip(c).step_by(3).zip(piece.row(c, y)) {
-                *out = sample(v, c, format);
+            piece.read(c, y, numbers);
+            for (pixel, v) in line.chunks_exact_mut(3).zip(&*numbers) {
+                pixel[c] = levels.sample(*v, c);
             }
         }
     });
@@ -72,12 +88,13 @@ mod tests {
     #[test]
     fn sixteen_bits_are_a_number_each() {
         let format = PictureFormat { range: 1.0, mean: [0.4488, 0.4371, 0.404] };
+        let out = Levels::new::<u16>(&format);
         let levels: Vec<u16> = (0..=u16::MAX).flat_map(|v| [v; 3]).collect();
         let picture = Picture::new(256, 256, levels);
         let numbers = Numbers::new(&picture, &format);
         for (i, level) in (0..=u16::MAX).enumerate() {
             for c in 0..3 {
-                assert_eq!(sample::<u16>(numbers.number(c, i / 256, i % 256), c, &format), level);
+                assert_eq!(out.sample::<u16>(numbers.number(c, i / 256, i % 256), c), level);
             }
         }
     }

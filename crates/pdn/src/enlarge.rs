@@ -1,6 +1,6 @@
 //! A picture made larger: by the network, whose rows are finished as the target says, or by bicubic interpolation alone.
 
-use crate::convert::{Numbers, sample};
+use crate::convert::{Levels, Numbers};
 use crate::ensemble;
 use crate::rows::{Rows, bands};
 use crate::stages::{ColorFix, Resize, Stage};
@@ -134,12 +134,13 @@ fn averaged<S: Sample, T: Sample, E: From<Error>>(
 ) -> Result<(), E> {
     let format = plan.network().picture;
     let mean = ensemble::run(plan, &Numbers::new(visible, &format), options, progress).map_err(Error::from)?;
+    let (levels, deep) = (Levels::new::<T>(&format), Levels::new::<u16>(&format));
     let (width, height) = (visible.width() * plan.network().scale, visible.height() * plan.network().scale);
     bands(width, 0..height).try_for_each(|band| {
         let numbers = mean[band.start * width * 3..band.end * width * 3].iter().enumerate();
         match rows.has_stages() {
-            true => rows.deep(&numbers.map(|(i, v)| sample(*v, i % 3, &format)).collect::<Vec<_>>()),
-            false => rows.give(&numbers.map(|(i, v)| sample(*v, i % 3, &format)).collect::<Vec<_>>()),
+            true => rows.deep(&numbers.map(|(i, v)| deep.sample(*v, i % 3)).collect::<Vec<_>>()),
+            false => rows.give(&numbers.map(|(i, v)| levels.sample(*v, i % 3)).collect::<Vec<_>>()),
         }
     })
 }

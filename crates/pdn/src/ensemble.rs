@@ -66,9 +66,11 @@ pub(crate) fn run(
 
 /// Adds an eighth of a piece where it belongs.
 fn add(piece: &Piece, turn: Turn, (height, width): (usize, usize), mean: &mut [f32]) {
+    let mut row = vec![0.0; piece.columns().len()];
     for y in piece.rows() {
         for c in 0..3 {
-            for (x, v) in piece.columns().zip(piece.row(c, y)) {
+            piece.read(c, y, &mut row);
+            for (x, v) in piece.columns().zip(&row) {
                 let (y, x) = turn.origin((height, width), (y, x));
                 mean[(y * width + x) * 3 + c] += v / 8.0;
             }
