@@ -61,6 +61,7 @@ impl Product {
                 _ => {}
             }
             self.many::<V, 4, N>(&mut row, column);
+            self.many::<V, 2, N>(&mut row, column);
             self.many::<V, 1, N>(&mut row, column);
         }
     }

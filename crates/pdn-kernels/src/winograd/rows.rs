@@ -5,7 +5,7 @@
 //! depend on which thread computes its row or on how wide the row is.
 
 use super::pixels::{cut, with_scratch};
-use super::{OUTPUTS, PLACES, Product, SIDE, STEP, STRIP, Sums, WinogradKernel, transform_back, transform_tile};
+use super::{OUTPUTS, PLACES, Product, SIDE, STEP, STRIP, Sums, WinogradKernel, strip, transform_back, transform_tile};
 use crate::conv::ConvShape;
 use crate::lanes::{self, Kernel, Lanes};
 use crate::store::Writer;
@@ -87,8 +87,8 @@ impl Kernel for Group<'_> {
     unsafe fn run<V: Lanes>(mut self) {
         let tiles = self.input.shape.width.div_ceil(STEP);
         let (blocks, some) = (self.input.shape.blocks, self.blocks());
-        for first in (0..tiles).step_by(STRIP) {
-            let count = STRIP.min(tiles - first);
+        for first in (0..tiles).step_by(strip::<V>()) {
+            let count = strip::<V>().min(tiles - first);
             // SAFETY: the tiles are the row's, the inputs and outputs the convolution's.
             unsafe {
                 if some == blocks {
