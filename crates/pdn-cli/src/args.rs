@@ -339,6 +339,10 @@ pub(crate) struct Eval {
     pub(crate) prompt: PromptChoice,
     #[command(flatten)]
     pub(crate) extras: Extras,
+    /// Another model of the same scale, on the same pictures: prints its means, and the differences with 95 % intervals, by the
+    /// bootstrap over pictures
+    #[arg(long, value_name = "MODEL")]
+    pub(crate) against: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) engine: EngineChoice,
     /// Print JSON

@@ -43,6 +43,11 @@ impl PromptSetter {
         Ok(Self(Some((chosen, encoder))))
     }
 
+    /// Of a model that takes no prompt.
+    pub(crate) fn none() -> Self {
+        Self(None)
+    }
+
     /// The prompt of a picture, by its file; none for a model that takes none.
     pub(crate) fn of(&self, path: &Path) -> Result<Option<Prompt>, Failure> {
         let Some((choice, encoder)) = &self.0 else { return Ok(None) };

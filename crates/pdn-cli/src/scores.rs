@@ -1,5 +1,6 @@
 //! PSNR and SSIM of a picture in every colour space, as `pdn eval` and `pdn compare` print them.
 
+use crate::bootstrap::mean_with_interval;
 use pdn::{ColourSpace, CompareError, Picture, Protocol, psnr, ssim};
 use serde_json::{Value, json};
 
@@ -37,6 +38,41 @@ impl Scores {
     pub(crate) fn as_json(&self) -> Value {
         let entries = SPACES.iter().zip(self.0);
         Value::Object(entries.map(|((_, key), (p, s))| ((*key).into(), json!({"psnr": p, "ssim": s}))).collect())
+    }
+}
+
+/// By how much one of two scores of the same pictures is ahead, PSNR and SSIM in each space: the mean, and its interval.
+pub(crate) struct Difference([[(f64, [f64; 2]); 2]; SPACES.len()]);
+
+impl Difference {
+    /// PSNR's place.
+    pub(crate) const PSNR: usize = 0;
+    /// SSIM's.
+    pub(crate) const SSIM: usize = 1;
+
+    /// Over pictures, of which there is one at least.
+    pub(crate) fn of(pairs: &[(Scores, Scores)]) -> Self {
+        let measure = |of: &dyn Fn(&Scores) -> f64| {
+            mean_with_interval(&pairs.iter().map(|(one, other)| of(one) - of(other)).collect::<Vec<f64>>())
+        };
+        Self(std::array::from_fn(|i| [measure(&|scores| scores.0[i].0), measure(&|scores| scores.0[i].1)]))
+    }
+
+    /// A cell for each space, of PSNR or SSIM.
+    pub(crate) fn cells(&self, measure: usize) -> [String; SPACES.len()] {
+        let digits = [3, 4][measure];
+        self.0.each_ref().map(|space| {
+            let (mean, [low, high]) = space[measure];
+            format!("{mean:+.digits$} ({low:+.digits$} to {high:+.digits$})")
+        })
+    }
+
+    /// An entry for each space.
+    pub(crate) fn as_json(&self) -> Value {
+        let entry = |(mean, interval): (f64, [f64; 2])| json!({"mean": mean, "interval": interval});
+        let entries = SPACES.iter().zip(self.0);
+        let of = |[psnr, ssim]: [_; 2]| json!({"psnr": entry(psnr), "ssim": entry(ssim)});
+        Value::Object(entries.map(|((_, key), measures)| ((*key).into(), of(measures))).collect())
     }
 }
 

@@ -327,11 +327,17 @@ fn a_third_party_s_weights_reach_their_published_figure() {
     for word in ["butterfly", "shave", "Y (MATLAB)", "mean"] {
         assert!(said.out.contains(word), "{}", said.out);
     }
-    let said = desk.run(&[&arguments[..], &["--json"]].concat());
+    let said = desk.run(&[&arguments[..], &["--against", "bicubic", "--json"]].concat());
     let found: serde_json::Value = serde_json::from_str(&said.out).unwrap();
     let psnr = found["mean"]["y_matlab"]["psnr"].as_f64().unwrap();
     // 32.211 dB by an independent implementation in numpy.
     assert!((psnr - 32.211).abs() < 0.001, "{psnr}");
+    let against = &found["against"];
+    let ahead = psnr - against["mean"]["y_matlab"]["psnr"].as_f64().unwrap();
+    let difference = &against["difference"]["y_matlab"]["psnr"];
+    assert!((difference["mean"].as_f64().unwrap() - ahead).abs() < 1e-9, "{against}");
+    let [low, high] = [0, 1].map(|i| difference["interval"][i].as_f64().unwrap());
+    assert!(2.0 < low && low < ahead && ahead < high, "{against}");
 }
 
 #[test]
@@ -365,6 +371,12 @@ fn an_evaluation_names_what_failed() {
     pdn::write(&folder.join("good.png"), &Picture::from_rgb(48, 48, rgb), &Default::default()).unwrap();
     std::fs::write(folder.join("bad.png"), b"no").unwrap();
     std::fs::write(folder.join("notes.txt"), b"not looked at").unwrap();
+    desk.edsr("edsr.safetensors");
+    let against = ["eval", "--data", "set", "--model", "bicubic", "--against", "edsr.safetensors", "--scale"];
+    desk.fails(&[&against[..], &["4"]].concat(), 2, &["edsr.safetensors", "x2, not x4"]);
+    // One picture is good: its difference is the mean, without any width.
+    let said = desk.run(&[&against[..], &["2"]].concat());
+    assert!(said.out.contains("mean of edsr.safetensors") && said.out.contains("difference, PSNR"), "{}", said.out);
     let said = desk.run(&["eval", "--data", "set", "--model", "bicubic", "--scale", "2"]);
     assert_eq!(said.code, Some(1));
     assert!(said.out.contains("good") && said.err.contains("bad.png"), "{}{}", said.out, said.err);
