@@ -47,6 +47,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         batch: 16,
         card: Card::default(),
         loss: Loss::L1,
+        precision: Default::default(),
         start: None,
     };
     let schedule = Schedule {

@@ -33,7 +33,7 @@ pub fn measure(
             let batch = Batch {
                 picture: Some(many(picture.repeat(prompts.len()), [prompts.len(), 3, side, side])),
                 prompt: Some(many(prompts.concat(), [prompts.len(), dim, 1, 1])),
-                words: None,
+                ..Batch::default()
             };
             let traces = executor::run(network, &parameters, &batch).dcms;
             for (sums, trace) in sums.iter_mut().zip(&traces) {

@@ -11,10 +11,11 @@ use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, Dispatch, Flex, TensorMetadata, backend_extension};
-use burn::tensor::Tensor;
+use burn::tensor::{FloatDType, Tensor};
 use burn_flex::FlexTensor;
 use pdn_kernels::{Isa, PixelConv, PixelKernel, PixelMap, PixelStore, transpose};
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -112,6 +113,38 @@ pub fn convolve(x: Pixels, kernel: Tensor<5>, bias: Tensor<2>, then: Then) -> Pi
     let [x, add] = [x.map, add.map].map(Tensor::into_dispatch);
     let y = Dispatch::convolve(x, kernel.into_dispatch(), bias.into_dispatch(), add, stored);
     Pixels::new(Tensor::from_dispatch(y))
+}
+
+/// The numbers that a network's convolutions multiply. Sums are f32, as are all other operations, and the weights that the
+/// optimizer moves (Micikevicius et al. 2018).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// 24 bits of precision.
+    #[default]
+    F32,
+    /// 8 bits of precision, in the range of f32.
+    Bf16,
+}
+
+impl Precision {
+    /// [`convolve`] of maps and kernels rounded to this precision.
+    pub fn convolve(self, x: Pixels, kernel: Tensor<5>, bias: Tensor<2>, then: Then) -> Pixels {
+        match self {
+            Self::F32 => convolve(x, kernel, bias, then),
+            // Our kernels multiply in f32, which of such numbers is exact.
+            Self::Bf16 if plain::ours(&x.map) => convolve(Pixels::new(rounded(x.map)), rounded(kernel), bias, then),
+            Self::Bf16 => {
+                let (x, kernel) = (x.map.cast(FloatDType::BF16), kernel.cast(FloatDType::BF16));
+                Pixels::new(plain::convolve(x, kernel, bias, then))
+            }
+        }
+    }
+}
+
+/// A tensor's numbers, and on the way back its gradient's, rounded to bf16.
+fn rounded<const D: usize>(tensor: Tensor<D>) -> Tensor<D> {
+    tensor.cast(FloatDType::BF16).cast(FloatDType::F32)
 }
 
 /// How a convolution is stored, and what is known of its maps' gradients.

@@ -6,7 +6,7 @@
 //! root from vanishing, and whose gradient is simple. Values and gradients reach P, the bank and the MLP through the
 //! composition. See `pdn_network`'s `dcm.rs` for the equations, and `pdn_engine::fold` for the form that is deployed.
 
-use crate::convolution::{Pixels, Then, convolve};
+use crate::convolution::{Pixels, Precision, Then, convolve};
 use crate::executor::Parameters;
 use burn::tensor::{Tensor, activation};
 use pdn_network::{Dcm, DcmForm, NORM_EPS, Network, ParamId};
@@ -20,11 +20,19 @@ pub struct Trace {
     pub mask: Option<Tensor<4>>,
 }
 
-/// Runs a module on `x`, c channels, and prompts `[images, d, 1, 1]` of unit length.
+/// Runs a module on `x`, c channels, and prompts `[images, d, 1, 1]` of unit length. The mask, in which all but an angle is divided
+/// away, is f32 whatever the precision.
 ///
 /// # Panics
 /// When the module is in the deploy form, which is not trained.
-pub fn run(dcm: &Dcm, network: &Network, parameters: &Parameters, x: Pixels, prompt: Tensor<4>) -> (Pixels, Trace) {
+pub fn run(
+    dcm: &Dcm,
+    network: &Network,
+    parameters: &Parameters,
+    x: Pixels,
+    prompt: Tensor<4>,
+    precision: Precision,
+) -> (Pixels, Trace) {
     let DcmForm::Train { project: (weight, bias) } = dcm.form else {
         panic!("{} is in the deploy form: train from the train form", dcm.name);
     };
@@ -40,7 +48,7 @@ pub fn run(dcm: &Dcm, network: &Network, parameters: &Parameters, x: Pixels, pro
     let mixture = dcm.mlp.map(|mlp| module.mixture(mlp, prompt));
     let (kernel, bias) = module.kernel(projection, mixture.as_ref());
     let then = Then { add: dcm.options.residual.then_some(x), ..Then::NOTHING };
-    let y = convolve(Pixels::new(z), kernel, bias, then);
+    let y = precision.convolve(Pixels::new(z), kernel, bias, then);
     // Of one channel, planes are pixels.
     let mask = mask.map(|mask| mask.reshape([images, 1, height, width]));
     (y, Trace { mixture, mask })

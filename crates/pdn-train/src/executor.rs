@@ -4,7 +4,7 @@
 //! row. A DCM is not lowered but run in a folded form ([`crate::dcm`]), as making its d channels would cost many times as
 //! much.
 
-use crate::convolution::{Pixels, Then, convolve};
+use crate::convolution::{Pixels, Precision, Then};
 use crate::dcm;
 use crate::layer_norm::layer_norm;
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData, activation};
@@ -20,6 +20,8 @@ pub struct Batch {
     pub prompt: Option<Tensor<4>>,
     /// Sentences of tokens, padded to one length.
     pub words: Option<Words>,
+    /// What convolutions multiply.
+    pub precision: Precision,
 }
 
 /// Sentences of tokens, padded to one length.
@@ -245,11 +247,11 @@ impl Run<'_> {
                 let [_, outputs, inputs, side, _] = self.dims(*bank);
                 let images = mixture.dims()[0];
                 let kernel = mixed(*bank).reshape([images, outputs, inputs, side, side]);
-                Map::Pixels(convolve(x, kernel, mixed(*bias), Then::NOTHING))
+                Map::Pixels(self.batch.precision.convolve(x, kernel, mixed(*bias), Then::NOTHING))
             }
             Op::Dcm(module) => {
                 let (x, prompt) = (next().pixels(), next().planes());
-                let (y, trace) = dcm::run(module, self.network, self.parameters, x, prompt);
+                let (y, trace) = dcm::run(module, self.network, self.parameters, x, prompt, self.batch.precision);
                 dcms.push(trace);
                 Map::Pixels(y)
             }
@@ -346,7 +348,7 @@ impl Run<'_> {
             None => Tensor::zeros([outputs], &self.parameters[weight.index()].device()),
         };
         let kernel = self.parameter(weight).reshape([1, outputs, inputs, side, side]);
-        Map::Pixels(convolve(x, kernel, bias.reshape([1, outputs]), then))
+        Map::Pixels(self.batch.precision.convolve(x, kernel, bias.reshape([1, outputs]), then))
     }
 
     fn words(&self, table: ParamId) -> Tensor<4> {

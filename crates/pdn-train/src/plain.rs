@@ -2,14 +2,15 @@
 
 use crate::convolution::Then;
 use burn::tensor::ops::ConvOptions;
-use burn::tensor::{Device, Tensor, activation, module};
+use burn::tensor::{Device, FloatDType, Tensor, activation, module};
 
 /// Whether a tensor is where this project's kernels run.
 pub(crate) fn ours<const D: usize>(tensor: &Tensor<D>) -> bool {
     tensor.device() == Device::flex()
 }
 
-/// [`convolve`](crate::convolution::convolve), of maps `[images, height, width, channels]`.
+/// [`convolve`](crate::convolution::convolve), of maps `[images, height, width, channels]`. What it gives is f32, whatever is
+/// multiplied.
 pub(crate) fn convolve(x: Tensor<4>, kernel: Tensor<5>, bias: Tensor<2>, then: Then) -> Tensor<4> {
     let [images, height, width, inputs] = x.dims();
     let [sets, outputs, _, side, _] = kernel.dims();
@@ -18,8 +19,9 @@ pub(crate) fn convolve(x: Tensor<4>, kernel: Tensor<5>, bias: Tensor<2>, then: T
     let planes = x.permute([0, 3, 1, 2]).reshape([together, images / together * inputs, height, width]);
     let kernel = kernel.reshape([sets * outputs, inputs, side, side]);
     let options = ConvOptions::new([1, 1], [side / 2, side / 2], [1, 1], groups);
-    let y = module::conv2d(planes, kernel, Some(bias.reshape([sets * outputs])), options);
-    let mut y = y.reshape([images, outputs, height, width]).permute([0, 2, 3, 1]);
+    let y = module::conv2d(planes, kernel, None, options).cast(FloatDType::F32);
+    let y = y.reshape([images, outputs, height, width]).permute([0, 2, 3, 1]);
+    let mut y = y + bias.reshape([sets, 1, 1, outputs]);
     if then.relu {
         y = activation::relu(y);
     }
@@ -48,7 +50,7 @@ pub(crate) fn layer_norm(x: Tensor<4>, weight: Tensor<1>, bias: Tensor<1>, eps: 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::convolution::{self, Pixels};
+    use crate::convolution::{self, Pixels, Precision};
     use burn::tensor::TensorData;
     use pdn_network::hashed;
 
@@ -88,6 +90,33 @@ mod tests {
             close(&ours.0, &plain.0);
             ours.1.iter().zip(&plain.1).for_each(|(ours, plain)| close(ours, plain));
             close(&ours.2, &plain.2);
+        }
+    }
+
+    /// Our kernels, given numbers rounded to bf16, and burn's convolution of such numbers.
+    #[test]
+    fn a_convolution_of_bf16_is_the_same_with_its_gradients() {
+        let (x, kernel) = (tensor("x", [2, 5, 7, 16]), tensor("kernel", [1, OUTPUTS, 16, 3, 3]));
+        let bias = tensor("bias", [1, OUTPUTS]);
+        let run = |y: Tensor<4>| {
+            let gradients = (y.clone() * tensor("weights", y.dims())).sum().backward();
+            [numbers(y), numbers(x.grad(&gradients).unwrap()), numbers(kernel.grad(&gradients).unwrap())]
+        };
+        let at = |precision: Precision| {
+            run(precision.convolve(Pixels::new(x.clone()), kernel.clone(), bias.clone(), Then::NOTHING).map())
+        };
+        let narrow = |t: Tensor<4>| t.cast(FloatDType::BF16);
+        let plain =
+            run(convolve(narrow(x.clone()), kernel.clone().cast(FloatDType::BF16), bias.clone(), Then::NOTHING));
+        let far = |a: &[f32], b: &[f32]| {
+            let largest = b.iter().fold(0.0_f32, |m, v| m.max(v.abs()));
+            a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max) / largest
+        };
+        let (rounded, exact) = (at(Precision::Bf16), at(Precision::F32));
+        for ((rounded, exact), plain) in rounded.iter().zip(&exact).zip(&plain) {
+            // Burn's rounds what comes out and what goes back as well.
+            assert!(far(rounded, plain) < 8e-3, "{}", far(rounded, plain));
+            assert!((1e-5..8e-3).contains(&far(rounded, exact)), "{}", far(rounded, exact));
         }
     }
 

@@ -1,6 +1,7 @@
 //! Recipes: what is trained, on what, for how long. TOML, every field checked.
 
 use crate::captions::{Answers, Captions};
+use crate::convolution::Precision;
 use crate::data::DataError;
 use crate::embed::BatchEncoder;
 use crate::nouns::Nouns;
@@ -68,6 +69,9 @@ pub struct RestoreRecipe {
     /// How what is enlarged is compared with what it was: l1, mse or charbonnier.
     #[serde(default)]
     pub loss: Loss,
+    /// What convolutions multiply: f32 or bf16. Weights are f32 for the optimizer either way.
+    #[serde(default)]
+    pub precision: Precision,
     /// How often each kind of prompt goes with a patch; where the network takes prompts it is needed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prompts: Option<PromptMix>,
@@ -403,6 +407,7 @@ impl RestoreRecipe {
             batch: self.batch,
             card,
             loss: self.loss,
+            precision: self.precision,
             start,
         }))
     }

@@ -1,6 +1,7 @@
 //! Training a super-resolution network: patches of degraded pictures are enlarged and compared with what they were.
 
 use crate::activity;
+use crate::convolution::Precision;
 use crate::data::DataError;
 use crate::executor::{self, Batch};
 use crate::run::{History, Step, Task};
@@ -11,7 +12,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use pdn::Upscaler;
 use pdn_engine::{Isa, RunOptions, fold};
 use pdn_image::{ColourSpace, Picture, Protocol, psnr};
-use pdn_network::checkpoint::Precision;
+use pdn_network::checkpoint;
 use pdn_network::{Card, Model, Network, PictureFormat, PromptActivity, Tensor as Stored, Weights};
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt, SeedableRng};
@@ -55,6 +56,8 @@ pub struct Restore {
     pub card: Card,
     /// How what is enlarged is compared with what it was.
     pub loss: Loss,
+    /// What the network's convolutions multiply.
+    pub precision: Precision,
     /// Weights that the run starts from, where not from random ones.
     pub start: Option<Vec<Vec<f32>>>,
 }
@@ -157,7 +160,7 @@ impl Restore {
         let prompt = self.network.prompt_dim().map(|dim| gather(|s| &s.prompt, [self.batch, dim, 1, 1]));
         // What was trained before has its mixtures already.
         let temperature = if self.start.is_some() { LAST_TEMPERATURE } else { temperature(step) };
-        let batch = Batch { picture: Some(picture), prompt, words: None };
+        let batch = Batch { picture: Some(picture), prompt, words: None, precision: self.precision };
         (self.network.at_temperature(temperature), batch, target)
     }
 
@@ -237,6 +240,10 @@ impl Task for Restore {
         self.network.params.iter().map(|p| (p.name.clone(), p.shape.clone())).collect()
     }
 
+    fn precision(&self) -> Precision {
+        self.precision
+    }
+
     fn initial(&self, seed: u64) -> Vec<Vec<f32>> {
         self.start.clone().unwrap_or_else(|| initial(&self.network, BRANCH, seed))
     }
@@ -300,7 +307,7 @@ impl Task for Restore {
         if self.network.prompt_dim().is_some() {
             card.set_activity(&self.activity(&self.bound(parameters)));
         }
-        Model { network, weights, card, source: None }.to_bytes(Precision::F16)
+        Model { network, weights, card, source: None }.to_bytes(checkpoint::Precision::F16)
     }
 }
 

@@ -4,12 +4,13 @@
 //! run that was stopped and resumed gives the same numbers, to the last bit, as one that was not, at one thread count and
 //! on one instruction set.
 
+use crate::convolution::Precision;
 use crate::data::DataError;
 use crate::log::Log;
 use crate::memory;
 use crate::state::{self, STATE, State};
 use crate::weights::{cosine, gradients, tensors};
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, FloatDType, Tensor};
 use pdn_image::Picture;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -25,6 +26,10 @@ pub trait Task: Sync {
     type Batch: Send;
     /// The parameters' names and shapes, in their order.
     fn parameters(&self) -> Vec<(String, Vec<usize>)>;
+    /// What convolutions multiply, which the device must be able to.
+    fn precision(&self) -> Precision {
+        Precision::F32
+    }
     /// How they start.
     fn initial(&self, seed: u64) -> Vec<Vec<f32>>;
     /// Draws a batch, and reads what it is of: while the steps before it are taken.
@@ -187,6 +192,11 @@ pub enum RunError {
         /// How many times.
         times: f64,
     },
+    /// The device has no numbers of the precision that is asked for.
+    #[error(
+        "precision bf16: this device has no such numbers; expected precision = \"f32\" in the recipe, or another --device"
+    )]
+    Precision,
     /// The folder holds a run already.
     #[error("{0}: holds a run already: go on with --resume, or name another folder")]
     Exists(PathBuf),
@@ -251,6 +261,9 @@ pub fn train<T: Task>(
     let place = place.into();
     let folder = place.folder.as_path();
     let path = folder.join(STATE);
+    if task.precision() == Precision::Bf16 && !place.device.supports_dtype(FloatDType::BF16) {
+        return Err(RunError::Precision);
+    }
     let state = match (begin, path.exists()) {
         (Begin::Resume, true) => State::read(task, &path, schedule)?,
         (_, true) => return Err(RunError::Exists(folder.to_owned())),

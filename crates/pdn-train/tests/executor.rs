@@ -34,7 +34,7 @@ fn check(network: &Network, height: usize, width: usize) {
     let batch = Batch {
         picture: Some(tensor(pictures.concat(), [2, 3, height, width], &device)),
         prompt: dim.map(|dim| tensor(prompts.iter().flatten().flatten().copied().collect(), [2, dim, 1, 1], &device)),
-        words: None,
+        ..Batch::default()
     };
     let found = numbers(run(network, &tensors(&flat(network, &weights), &device), &batch).output);
     for (at, found) in found.chunks(found.len() / 2).enumerate() {
@@ -170,7 +170,7 @@ fn the_folded_module_has_the_direct_one_s_gradients() {
         let batch = Batch {
             picture: Some(tensor(hashed::numbers("x", 2 * 3 * 8 * 9, 255.0), [2, 3, 8, 9], &device)),
             prompt: Some(tensor([hashed::prompt("p", 32), hashed::prompt("q", 32)].concat(), [2, 32, 1, 1], &device)),
-            words: None,
+            ..Batch::default()
         };
         let probe = tensor(hashed::numbers("probe", 2 * 3 * 16 * 18, 1.0), [2, 3, 16, 18], &device);
         let backward = |network: &Network| {

@@ -18,7 +18,7 @@ fn values_are_pytorch_s() {
                 let dim = prompt.len();
                 tensor(prompt, [1, dim, 1, 1])
             }),
-            words: None,
+            ..Batch::default()
         };
         let parameters = tensors(&flat(&golden.network, &golden.weights()), &device);
         let output = run(&golden.network, &parameters, &batch).output;

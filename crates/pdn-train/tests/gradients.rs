@@ -27,7 +27,7 @@ fn gradients_are_pytorch_s() {
         let batch = Batch {
             picture: Some(tensor(picture, [1, channels, height, width])),
             prompt: network.prompt_dim().map(|dim| tensor(hashed::prompt("prompt", dim), [1, dim, 1, 1])),
-            words: None,
+            ..Batch::default()
         };
         let parameters = tensors(&flat(&network, &hashed::weights(&network)), &device);
         let output = run(&network, &parameters, &batch).output;

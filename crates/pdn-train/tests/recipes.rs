@@ -74,6 +74,7 @@ fn each_network_learns_one_batch_by_heart() {
             batch: 1,
             card: Card::default(),
             loss: recipe.loss,
+            precision: recipe.precision,
             start: None,
         };
         let (device, random) = (Device::flex().autodiff(), &mut StdRng::seed_from_u64(1));

@@ -51,6 +51,7 @@ fn task(network: Network) -> Restore {
         card: Card { name: "test".into(), ..Card::default() },
         loss: Loss::L1,
         start: None,
+        precision: Default::default(),
     }
 }
 
