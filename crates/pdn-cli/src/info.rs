@@ -82,7 +82,10 @@ fn lines(facts: &Value) -> Vec<(&'static str, String)> {
     lines.push((
         "prompt",
         match facts["prompt"].as_u64() {
-            Some(dim) => format!("{dim} numbers, read by {} modules", facts["dynamic_correlation_modules"]),
+            Some(dim) => match facts["dynamic_correlation_modules"].as_u64() {
+                Some(1) => format!("{dim} numbers, read by 1 module"),
+                modules => format!("{dim} numbers, read by {} modules", modules.unwrap_or_default()),
+            },
             None => "none".into(),
         },
     ));

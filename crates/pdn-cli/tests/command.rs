@@ -284,7 +284,7 @@ fn a_model_whose_prompts_are_of_another_length_says_so() {
     let arguments = ["upscale", "small.png", "-o", "out.png", "--model", "pdn.safetensors"];
     desk.fails(&arguments, 1, &["a prompt embedding of 24 numbers", "a prompt embedding of 256 numbers"]);
     let said = desk.run(&["info", "pdn.safetensors"]);
-    assert!(said.out.contains("24 numbers, read by 1 modules"), "{}", said.out);
+    assert!(said.out.contains("24 numbers, read by 1 module\n"), "{}", said.out);
 }
 
 #[test]
