@@ -1,10 +1,11 @@
-//! What can be typed.
+//! What can be typed: the commands and their own options.
 
+use crate::choices::{EncoderChoice, EngineChoice, ModelChoice, PromptChoice};
 use crate::given::Given;
 use crate::look::{Extras, Look};
 use clap::{Parser, Subcommand};
-use pdn::{Activation, Degradation, Isa, Precision, Rectangle, StoredPrecision};
-use std::path::{Path, PathBuf};
+use pdn::{Degradation, Rectangle, StoredPrecision};
+use std::path::PathBuf;
 
 /// Super-resolution: a small picture in, a large one out.
 #[derive(Debug, Parser)]
@@ -163,138 +164,6 @@ pub(crate) struct Writing {
     /// Quality, 1 to 100, of JPEG [default: 95], AVIF [default: 90] and WebP [default: without loss], where they are built in
     #[arg(long, value_parser = clap::value_parser!(u8).range(1..=100))]
     pub(crate) quality: Option<u8>,
-}
-
-#[derive(Debug, clap::Args)]
-pub(crate) struct PromptChoice {
-    #[command(flatten)]
-    pub(crate) given: Given,
-    /// Each picture's first caption, from a file (.csv of image,caption or image,split,caption, or .json, a list of
-    /// {"file", "captions"}; found by the picture's name), or `sidecar`: the first line of photo.txt beside photo.jpg
-    #[arg(long, value_name = "FILE", conflicts_with_all = PROMPTS)]
-    pub(crate) captions: Option<PathBuf>,
-    #[command(flatten)]
-    pub(crate) encoder: EncoderChoice,
-}
-
-#[derive(Debug, clap::Args)]
-pub(crate) struct EncoderChoice {
-    /// A prompt encoder: a file of pdn's or CLIP's weights by OpenAI, open_clip or Hugging Face, or a model's name on the
-    /// Hugging Face hub, such as openai/clip-vit-base-patch32 [default: the one that comes with pdn]
-    #[arg(long, value_name = "ENCODER")]
-    pub(crate) encoder: Option<PathBuf>,
-    /// The activation of CLIP's weights, where neither they nor the configuration beside them say it: quick-gelu or gelu
-    #[arg(long, value_name = "NAME", requires = "encoder")]
-    pub(crate) encoder_activation: Option<Activation>,
-    /// Read of a prompt that is too long for the encoder as much as fits, rather than refuse it
-    #[arg(long)]
-    pub(crate) truncate_prompt: bool,
-}
-
-/// The options that give a prompt.
-pub(crate) const PROMPTS: [&str; 3] = ["prompt", "prompt_image", "prompt_embedding"];
-
-/// Prompts as they are typed; [`Given`] has them in their order.
-#[derive(Debug, clap::Args)]
-pub(crate) struct Typed {
-    /// What the picture shows, in a sentence; several prompts, of any kind, are mixed [default: the picture itself, in a
-    /// mirror]
-    #[arg(short, long, value_name = "TEXT")]
-    pub(crate) prompt: Vec<String>,
-    /// Another picture, of the like
-    #[arg(long, value_name = "FILE")]
-    pub(crate) prompt_image: Vec<PathBuf>,
-    /// An embedding that `pdn embed` made
-    #[arg(long, value_name = "FILE")]
-    pub(crate) prompt_embedding: Vec<PathBuf>,
-    /// Weights of the prompts in the order in which they are given, such as 0.7,0.3; a negative one steers away [default:
-    /// equal]
-    #[arg(long, value_name = "W,W", value_delimiter = ',', allow_hyphen_values = true)]
-    pub(crate) prompt_weights: Vec<f32>,
-}
-
-#[derive(Debug, clap::Args)]
-pub(crate) struct ModelChoice {
-    /// A network that comes with pdn (`pdn models` lists them), `bicubic` (MATLAB's imresize, the baseline), a file (.safetensors,
-    /// .pth, .pt), or one of the Hugging Face hub: owner/name, or owner/name:file [default: pdn-x4, or pdn-x2 where --scale is at
-    /// most 2]
-    #[arg(id = "model", short, long, value_name = "MODEL")]
-    pub(crate) named: Option<PathBuf>,
-    /// How many times larger a side, such as 3 or 2.5; a network has its own, and `pdn upscale` resizes what it gives to any
-    /// other; bicubic takes 4 if nothing is said
-    #[arg(short, long, value_name = "N")]
-    pub(crate) scale: Option<f64>,
-}
-
-impl ModelChoice {
-    /// The model that is named, or else the network for the scale.
-    pub(crate) fn model(&self) -> &Path {
-        self.named.as_deref().unwrap_or_else(|| Path::new(pdn::default_model(self.scale)))
-    }
-
-    pub(crate) fn is_bicubic(&self) -> bool {
-        self.model() == Path::new("bicubic")
-    }
-}
-
-#[derive(Debug, clap::Args)]
-pub(crate) struct EngineChoice {
-    /// Threads to run on [default: all cores]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
-    pub(crate) threads: Option<u16>,
-    /// Instruction set: avx512, avx2 or portable [default: the fastest there is]
-    #[arg(long, env = "PDN_ISA")]
-    pub(crate) isa: Option<Isa>,
-    /// With how many bits of the significand convolutions multiply: 24, 16 or 8. The last two need AMX, and f32 is computed
-    /// without it
-    #[arg(long, value_name = "TYPE", default_value = "auto")]
-    pub(crate) precision: PrecisionChoice,
-    /// Memory that a network's maps may take, in MiB; wider pictures are run in columns, with the same pixels
-    #[arg(long, value_name = "MIB", default_value_t = 2048)]
-    pub(crate) memory: usize,
-    /// Width of columns in pixels of the input [default: as wide as memory allows]
-    #[arg(long, value_name = "PIXELS")]
-    pub(crate) tile: Option<usize>,
-}
-
-/// With how many bits convolutions multiply.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum PrecisionChoice {
-    /// bf16x2 where there is AMX, else f32
-    Auto,
-    /// IEEE single precision
-    F32,
-    /// Each number as two of bf16: hardly any level of 8 bits shows the difference
-    Bf16x2,
-    /// bf16: the fastest, with a difference of about half a level of 8 bits
-    Bf16,
-}
-
-impl EngineChoice {
-    /// The instruction set and the precision that are meant, as [`PrecisionChoice::on`] has it.
-    pub(crate) fn target(&self) -> (Isa, Precision) {
-        let isa = self.isa.unwrap_or_else(Isa::best);
-        (isa, self.precision.on(isa))
-    }
-}
-
-impl PrecisionChoice {
-    /// The precision that is meant. What this machine cannot do is said, and f32 taken.
-    pub(crate) fn on(self, isa: Isa) -> Precision {
-        let asked = match self {
-            Self::Auto => Precision::fast(isa),
-            Self::F32 => Precision::F32,
-            Self::Bf16x2 => Precision::Bf16x2,
-            Self::Bf16 => Precision::Bf16,
-        };
-        if asked != Precision::F32 && (isa != Isa::Avx512 || !asked.is_available()) {
-            eprintln!(
-                "pdn: {asked} needs AMX, which this machine or the instruction set chosen lacks: computing in f32"
-            );
-            return Precision::F32;
-        }
-        asked
-    }
 }
 
 /// Say what a model file is: its network, its size, what it costs to run.

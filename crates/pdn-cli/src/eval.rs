@@ -1,7 +1,8 @@
 //! `pdn eval`: degrade, enlarge, compare, with the protocol beside every figure.
 
-use crate::args::{Eval, ModelChoice};
+use crate::args::Eval;
 use crate::bootstrap::DRAWS;
+use crate::choices::ModelChoice;
 use crate::failure::Failure;
 use crate::folder::{pictures, report};
 use crate::progress::Progress;
@@ -32,9 +33,10 @@ pub(crate) fn run(args: &Eval) -> Result<(), Failure> {
     if !scored.is_empty() {
         let mean = Scores::mean(scored.iter().map(|one| &one.scores));
         let compared = args.against.as_deref().map(|model| Compared::new(model, &scored));
+        let found = Found { args, scale: upscaler.scale(), prompt: &prompt, scored: &scored, mean, compared };
         match args.json {
-            true => println!("{:#}", as_json(args, &upscaler, &prompt, &scored, &mean, compared.as_ref())),
-            false => print_table(args, &upscaler, &prompt, &scored, &mean, compared.as_ref()),
+            true => println!("{:#}", found.as_json()),
+            false => found.print(),
         }
     }
     report(&failed, paths.len())
@@ -74,6 +76,20 @@ struct Scored {
     against: Option<Scores>,
 }
 
+impl Scored {
+    /// With its prompt, where pictures have different ones.
+    fn as_json(&self, prompted: bool) -> Value {
+        let mut entry = json!({"picture": self.name, "scores": self.scores.as_json()});
+        if prompted {
+            entry["prompt"] = json!(self.prompt);
+        }
+        if let Some(against) = &self.against {
+            entry["against"] = against.as_json();
+        }
+        entry
+    }
+}
+
 fn score(
     args: &Eval,
     (upscaler, against): (&mut Upscaler, Option<&mut (Upscaler, PromptSetter)>),
@@ -88,16 +104,19 @@ fn score(
     let hr = picture.modcrop(scale);
     let used = prompt.of(path)?;
     let target = args.extras.target();
-    let mut score = |upscaler: &mut Upscaler, prompt: &PromptSetter| {
+    let share = 1.0 / (1 + usize::from(against.is_some())) as f64;
+    let mut score = |upscaler: &mut Upscaler, prompt: &PromptSetter, before: f64| {
         prompt.set(upscaler, used.as_ref(), path, &small)?;
         let small = small.clone().into();
-        let enlarged = enlarge(&args.engine, || upscaler.upscale_to(&small, &target, &options(&args.engine), progress))
-            .map_err(|error| failure(path, error))?
-            .into_eight();
+        let mut progress = |done| progress(before + share * done);
+        let enlarged =
+            enlarge(&args.engine, || upscaler.upscale_to(&small, &target, &options(&args.engine), &mut progress))
+                .map_err(|error| failure(path, error))?
+                .into_eight();
         Scores::of(&hr, &enlarged, scale).map_err(|error| Failure::at(path, error))
     };
-    let scores = score(upscaler, prompt)?;
-    let against = against.map(|(upscaler, prompt)| score(upscaler, prompt)).transpose()?;
+    let scores = score(upscaler, prompt, 0.0)?;
+    let against = against.map(|(upscaler, prompt)| score(upscaler, prompt, share)).transpose()?;
     Ok(Scored { name: name(path), prompt: used.map(|prompt| prompt.to_string()), scores, against })
 }
 
@@ -105,34 +124,65 @@ fn name(path: &Path) -> String {
     path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-fn print_table(
-    args: &Eval,
-    upscaler: &Upscaler,
-    prompt: &PromptSetter,
-    scored: &[Scored],
-    mean: &Scores,
-    compared: Option<&Compared>,
-) {
-    let scale = upscaler.scale();
-    println!("model        {} x{scale}{}", args.model.model().display(), args.extras.words());
-    println!("prompt       {}", prompt.words());
-    println!("pictures     {} of {}, cut to multiples of {scale}", scored.len(), args.data.display());
-    println!("degradation  {}", degradation(args));
-    println!("compared     8-bit pictures, {scale} pixels shaved a side; PSNR in dB and SSIM, mean over pictures");
-    if compared.is_some() {
-        println!("difference   mean over pictures, and the interval of 95 % of {DRAWS} draws of as many of them");
+/// What was measured, and how.
+struct Found<'a> {
+    args: &'a Eval,
+    scale: usize,
+    prompt: &'a PromptSetter,
+    scored: &'a [Scored],
+    mean: Scores,
+    compared: Option<Compared<'a>>,
+}
+
+impl Found<'_> {
+    fn print(&self) {
+        let Self { args, scale, scored, .. } = self;
+        println!("model        {} x{scale}{}", args.model.model().display(), args.extras.words());
+        println!("prompt       {}", self.prompt.words());
+        println!("pictures     {} of {}, cut to multiples of {scale}", scored.len(), args.data.display());
+        println!("degradation  {}", degradation(args));
+        println!("compared     8-bit pictures, {scale} pixels shaved a side; PSNR in dB and SSIM, mean over pictures");
+        if self.compared.is_some() {
+            println!("difference   mean over pictures, and the interval of 95 % of {DRAWS} draws of as many of them");
+        }
+        println!();
+        let row = |name: &str, cells: [String; 3]| std::iter::once(name.to_owned()).chain(cells).collect::<Vec<_>>();
+        let mut rows = vec![row("picture", heads())];
+        rows.extend(scored.iter().map(|one| row(&one.name, one.scores.cells())));
+        rows.push(row("mean", self.mean.cells()));
+        if let Some(Compared { model, mean, difference }) = &self.compared {
+            rows.push(row(&format!("mean of {}", model.display()), mean.cells()));
+            rows.push(row("difference, PSNR", difference.cells(Difference::PSNR)));
+            rows.push(row("difference, SSIM", difference.cells(Difference::SSIM)));
+        }
+        println!("{}", table(&rows));
     }
-    println!();
-    let row = |name: &str, cells: [String; 3]| std::iter::once(name.to_owned()).chain(cells).collect::<Vec<_>>();
-    let mut rows = vec![row("picture", heads())];
-    rows.extend(scored.iter().map(|one| row(&one.name, one.scores.cells())));
-    rows.push(row("mean", mean.cells()));
-    if let Some(Compared { model, mean, difference }) = compared {
-        rows.push(row(&format!("mean of {}", model.display()), mean.cells()));
-        rows.push(row("difference, PSNR", difference.cells(Difference::PSNR)));
-        rows.push(row("difference, SSIM", difference.cells(Difference::SSIM)));
+
+    fn as_json(&self) -> Value {
+        let Self { args, scale, prompt, .. } = self;
+        let mut facts = json!({
+            "model": args.model.model().display().to_string(),
+            "scale": scale,
+            "self_ensemble": args.extras.self_ensemble,
+            "color_fix": args.extras.color_fix,
+            "prompt": prompt.words(),
+            "data": args.data.display().to_string(),
+            "cut_to_multiples_of": scale,
+            "degradation": args.degradation.to_string(),
+            "protocol": protocol(*scale),
+            "pictures": self.scored.iter().map(|one| one.as_json(prompt.differs())).collect::<Vec<_>>(),
+            "mean": self.mean.as_json(),
+        });
+        if let Some(Compared { model, mean, difference }) = &self.compared {
+            facts["against"] = json!({
+                "model": model.display().to_string(),
+                "mean": mean.as_json(),
+                "difference": difference.as_json(),
+                "interval": format!("95 % of {DRAWS} means of as many pictures, drawn from these again"),
+            });
+        }
+        facts
     }
-    println!("{}", table(&rows));
 }
 
 fn degradation(args: &Eval) -> String {
@@ -142,47 +192,4 @@ fn degradation(args: &Eval) -> String {
         pdn::Degradation::Practical { .. } => "random blur, noise, JPEG and resize, by the file's name",
     };
     format!("{}: {how}", args.degradation)
-}
-
-fn as_json(
-    args: &Eval,
-    upscaler: &Upscaler,
-    prompt: &PromptSetter,
-    scored: &[Scored],
-    mean: &Scores,
-    compared: Option<&Compared>,
-) -> Value {
-    let entry = |one: &Scored| {
-        let mut entry = json!({"picture": one.name, "scores": one.scores.as_json()});
-        if prompt.differs() {
-            entry["prompt"] = json!(one.prompt);
-        }
-        if let Some(against) = &one.against {
-            entry["against"] = against.as_json();
-        }
-        entry
-    };
-    let pictures: Vec<Value> = scored.iter().map(entry).collect();
-    let mut facts = json!({
-        "model": args.model.model().display().to_string(),
-        "scale": upscaler.scale(),
-        "self_ensemble": args.extras.self_ensemble,
-        "color_fix": args.extras.color_fix,
-        "prompt": prompt.words(),
-        "data": args.data.display().to_string(),
-        "cut_to_multiples_of": upscaler.scale(),
-        "degradation": args.degradation.to_string(),
-        "protocol": protocol(upscaler.scale()),
-        "pictures": pictures,
-        "mean": mean.as_json(),
-    });
-    if let Some(Compared { model, mean, difference }) = compared {
-        facts["against"] = json!({
-            "model": model.display().to_string(),
-            "mean": mean.as_json(),
-            "difference": difference.as_json(),
-            "interval": format!("95 % of {DRAWS} means of as many pictures, drawn from these again"),
-        });
-    }
-    facts
 }

@@ -1,6 +1,6 @@
 //! Prompts in the order in which they stand on the command line, which their options' own lists do not tell.
 
-use crate::args::{PROMPTS, Typed};
+use crate::choices::{PROMPTS, Typed};
 use clap::{ArgMatches, Args, Command, Error, FromArgMatches};
 use std::path::PathBuf;
 

@@ -7,6 +7,7 @@ mod args;
 mod aside;
 mod batch;
 mod bootstrap;
+mod choices;
 mod compare;
 mod controls;
 #[cfg(feature = "train")]

@@ -1,6 +1,6 @@
 //! The prompt that was asked for, set for each picture.
 
-use crate::args::{EncoderChoice, PromptChoice};
+use crate::choices::{EncoderChoice, PromptChoice};
 use crate::failure::Failure;
 use crate::given::{Given, Source};
 use crate::hub;

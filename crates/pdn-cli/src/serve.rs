@@ -1,6 +1,6 @@
 //! `pdn serve`: a page and an HTTP API.
 
-use crate::args::{EncoderChoice, PrecisionChoice};
+use crate::choices::{EncoderChoice, PrecisionChoice};
 use crate::failure::Failure;
 use crate::model::open_model;
 use crate::progress::interrupted;

@@ -1,7 +1,8 @@
 //! `pdn upscale`, and the choice of model and engine that other commands share.
 
-use crate::args::{EngineChoice, ModelChoice, Upscale};
+use crate::args::Upscale;
 use crate::batch::Batch;
+use crate::choices::{EngineChoice, ModelChoice};
 use crate::failure::Failure;
 use crate::inputs::Found;
 use crate::model::open_model;
