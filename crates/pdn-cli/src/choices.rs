@@ -55,8 +55,7 @@ pub(crate) struct Typed {
 #[derive(Debug, clap::Args)]
 pub(crate) struct ModelChoice {
     /// A network that comes with pdn (`pdn models` lists them), `bicubic` (MATLAB's imresize, the baseline), a file (.safetensors,
-    /// .pth, .pt), or one of the Hugging Face hub: owner/name, or owner/name:file [default: pdn-x4, or pdn-x2 where --scale is at
-    /// most 2]
+    /// .pth, .pt), or one of the Hugging Face hub: owner/name, or owner/name:file [default: pdn-x4]
     #[arg(id = "model", short, long, value_name = "MODEL")]
     pub(crate) named: Option<PathBuf>,
     /// How many times larger a side, such as 3 or 2.5; a network has its own, and `pdn upscale` resizes what it gives to any
@@ -66,9 +65,9 @@ pub(crate) struct ModelChoice {
 }
 
 impl ModelChoice {
-    /// The model that is named, or else the network for the scale.
+    /// The model that is named, or else the one that comes with pdn.
     pub(crate) fn model(&self) -> &Path {
-        self.named.as_deref().unwrap_or_else(|| Path::new(pdn::default_model(self.scale)))
+        self.named.as_deref().unwrap_or_else(|| Path::new(pdn::DEFAULT_MODEL))
     }
 
     pub(crate) fn is_bicubic(&self) -> bool {

@@ -649,9 +649,9 @@ fn the_network_that_comes_with_it_is_steered_by_a_sentence() {
         desk.picture("out.png")
     };
     assert_ne!(run("a brown dog running on the beach"), run("a tall building of glass"));
-    for (scale, network) in [("2", "by pdn-x2 x2"), ("1.5", "by pdn-x2 x2"), ("3", "by pdn-x4 x4")] {
+    for scale in ["2", "1.5", "3"] {
         let said = desk.run(&["upscale", "small.png", "--force", "-o", "out.png", "--scale", scale]);
-        assert!(said.code == Some(0) && said.out.contains(network), "{scale}: {}{}", said.out, said.err);
+        assert!(said.code == Some(0) && said.out.contains("by pdn-x4 x4"), "{scale}: {}{}", said.out, said.err);
     }
     let said = desk.run(&["info", "pdn-x4"]);
     assert!(said.out.contains("read by 2 modules") && said.out.contains("prompts move"), "{}{}", said.out, said.err);

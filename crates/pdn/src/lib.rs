@@ -33,7 +33,7 @@ mod target;
 mod tokenizer;
 mod upscaler;
 
-pub use bundled::{DEFAULT_MODEL, bundled_encoder, bundled_model, bundled_models, default_model};
+pub use bundled::{DEFAULT_MODEL, bundled_encoder, bundled_model, bundled_models};
 pub use cache::{Content, EmbeddingCache};
 pub use captions::{CaptionError, Captioned, Captions, read_captions, read_lines, sidecar};
 pub use clip_file::Activation;
