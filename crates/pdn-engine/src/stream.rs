@@ -279,7 +279,7 @@ impl Plan {
             Placement::new(&self.program, bands, height, seen).bytes()
         };
         let too_much = |needed: usize, why| {
-            let (needed, limit) = (needed >> 20, options.memory >> 20);
+            let (needed, limit) = (needed.div_ceil(1 << 20), options.memory >> 20);
             Err(RunError::Memory { needed, limit, why })
         };
         if self.summary.whole_picture > 0 {

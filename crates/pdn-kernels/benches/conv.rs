@@ -63,6 +63,18 @@ fn convolve_by_tiles(criterion: &mut Criterion) {
     }
 }
 
+/// What another prompt costs a module: its mixed kernel is laid out again.
+fn lay_out(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("laid out, 65 to 64, 3x3");
+    let (kernel, bias) = (vec![0.01; 64 * 65 * 9], vec![0.1; 64]);
+    for precision in Precision::ALL {
+        group.bench_function(BenchmarkId::from_parameter(precision), |b| {
+            b.iter(|| Conv::with_precision(&kernel, &bias, (65, 3, 1), precision));
+        });
+    }
+    group.finish();
+}
+
 fn train(criterion: &mut Criterion) {
     // A body's convolution on one 48x48 patch, and the deep stage of a small picture tower.
     for (channels, images, extent) in [(64, 1, 48), (192, 32, 6)] {
@@ -86,5 +98,5 @@ fn train(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, convolve, convolve_by_tiles, train);
+criterion_group!(benches, convolve, convolve_by_tiles, lay_out, train);
 criterion_main!(benches);

@@ -81,15 +81,16 @@ impl Depth {
         parts: usize,
         number: impl Fn(usize, usize, Tap) -> f32,
     ) -> Vec<Weights> {
+        let taps: Vec<[Option<Tap>; STEP]> =
+            (0..self.steps()).map(|step| std::array::from_fn(|k| self.tap(step, k))).collect();
         let mut laid = Vec::with_capacity(tiles * self.tile_len(parts));
         for (first, count) in tiles_of(tiles) {
-            for step in 0..self.steps() {
-                for part in 0..parts {
+            for taps in &taps {
+                for part in [high, low].into_iter().take(parts) {
                     laid.extend((first..first + count).map(|tile| {
                         Weights(std::array::from_fn(|pair| {
                             std::array::from_fn(|i| {
-                                let tap = self.tap(step, 2 * pair + i % 2);
-                                parts_of(tap.map_or(0.0, |tap| number(tile, i / 2, tap)))[part]
+                                part(taps[2 * pair + i % 2].map_or(0.0, |tap| number(tile, i / 2, tap)))
                             })
                         }))
                     }));
@@ -105,10 +106,14 @@ impl Depth {
     }
 }
 
-/// The high and the low part of a number: 16 bits of its significand.
-fn parts_of(v: f32) -> [bf16; 2] {
-    let high = bf16::from_f32(v);
-    [high, bf16::from_f32(v - high.to_f32())]
+/// The high part of a number: 8 bits of its significand.
+fn high(v: f32) -> bf16 {
+    bf16::from_f32(v)
+}
+
+/// The low part of a number: 8 bits more.
+fn low(v: f32) -> bf16 {
+    bf16::from_f32(v - high(v).to_f32())
 }
 
 #[cfg(test)]

@@ -82,21 +82,18 @@ impl AmxConv {
         let ConvShape { inputs, outputs, side, shuffle } = shape;
         let shares_lanes = side == 3 && shuffle == 1 && outputs * side <= LANES;
         let depth = Depth::new(inputs, side, if shares_lanes { 1 } else { side });
-        let (tiles, bias) = (shape.blocks(), shape.lay_out(bias));
-        let mut laid = Self { shape, products, depth, kernel: Vec::new(), bias };
-        let number = |output: usize, input: usize, ky: usize, kx: usize| {
-            kernel[((output * inputs + input) * side + ky) * side + kx]
-        };
-        laid.kernel = depth.lay_out(tiles, products.parts(), |tile, lane, Tap { input, ky, kx }| {
-            if !shares_lanes {
-                shape.output(tile, lane).map_or(0.0, |output| number(output, input, ky, kx))
-            } else if lane < outputs * side {
-                number(lane % outputs, input, ky, lane / outputs)
-            } else {
-                0.0
-            }
+        // The output of each lane and, where lanes are shared, the column of the kernel.
+        let lanes: Vec<Option<(usize, usize)>> = (0..shape.blocks() * LANES)
+            .map(|at| match shares_lanes {
+                true => (at < outputs * side).then_some((at % outputs, at / outputs)),
+                false => shape.output(at / LANES, at % LANES).map(|output| (output, 0)),
+            })
+            .collect();
+        let kernel = depth.lay_out(shape.blocks(), products.parts(), |tile, lane, Tap { input, ky, kx }| {
+            lanes[tile * LANES + lane]
+                .map_or(0.0, |(output, column)| kernel[((output * inputs + input) * side + ky) * side + kx + column])
         });
-        laid
+        Self { shape, products, depth, kernel, bias: shape.lay_out(bias) }
     }
 
     /// Convolves rows: `input` holds the rows around a group's, of which the store skips some, from half a kernel above the
