@@ -87,7 +87,7 @@ impl<'a, S: Sample, T: Sample> Alpha<'a, S, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Scale, resize};
+    use crate::{Degradation, Scale, resize};
 
     /// A red disc; what is transparent around it hides green.
     fn disc(side: usize) -> Picture {
@@ -110,6 +110,18 @@ mod tests {
     fn green(picture: &Picture, alpha: &[u8]) -> u32 {
         let shown = picture.plane(1).zip(alpha).map(|(g, a)| u32::from(g) * u32::from(*a) / 255);
         shown.max().unwrap()
+    }
+
+    #[test]
+    fn hidden_colours_are_no_part_of_what_is_degraded() {
+        let picture = disc(16);
+        for degradation in [Degradation::Bicubic, Degradation::BlurBicubic, Degradation::Practical { seed: 3 }] {
+            let small = degradation.apply(&picture, 2).unwrap();
+            let blue =
+                Picture::from_rgb(16, 16, picture.rgb().iter().map(|v| if *v == 255 { 9 } else { *v }).collect());
+            let other = degradation.apply(&blue.with_alpha(picture.alpha().map(<[u8]>::to_vec)), 2).unwrap();
+            assert_eq!(small, other, "{degradation}");
+        }
     }
 
     #[test]

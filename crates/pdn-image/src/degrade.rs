@@ -1,6 +1,6 @@
 //! How a high-resolution picture becomes the low-resolution one that a network is given.
 
-use crate::{Picture, Scale, gaussian_blur, practical, resize};
+use crate::{Picture, Scale, bleed, gaussian_blur, practical, resize};
 use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
@@ -33,7 +33,8 @@ pub struct TooSmall {
 }
 
 impl Degradation {
-    /// The picture made `scale` times smaller, after its sides are cut to multiples of it.
+    /// The picture made `scale` times smaller, after its sides are cut to multiples of it. Colours under full transparency give way to
+    /// those around them.
     ///
     /// # Errors
     /// [`TooSmall`] where a side is below `scale`.
@@ -43,6 +44,7 @@ impl Degradation {
             return Err(TooSmall { width, height, scale });
         }
         let cropped = picture.modcrop(scale);
+        let cropped = bleed(&cropped);
         Ok(match self {
             Self::Bicubic => resize(&cropped, Scale::Down(scale)),
             Self::BlurBicubic => resize(&gaussian_blur(&cropped, SIGMA), Scale::Down(scale)),

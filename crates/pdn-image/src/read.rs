@@ -51,8 +51,13 @@ pub fn read(path: &Path, limits: &Limits) -> Result<Picture, Error> {
 }
 
 fn open(path: &Path) -> Result<File, Fault> {
-    if std::fs::metadata(path).map_err(unreadable)?.is_dir() {
+    let what = std::fs::metadata(path).map_err(unreadable)?;
+    if what.is_dir() {
         return Err(Fault::Folder);
+    }
+    if !what.is_file() {
+        // A pipe is read once, and opening it may wait for ever.
+        return Err(unreadable(io::Error::other("it is no regular file, as a pipe is none")));
     }
     File::open(path).map_err(unreadable)
 }

@@ -82,6 +82,9 @@ impl EmbeddingCache {
     }
 }
 
+/// How pictures are looked at within a version: since 2 without the colours that transparency hides.
+const LOOK: &str = "2";
+
 /// Another version of this library may read or squeeze pictures differently: it has its own entries.
 fn key(encoder: &str, content: Content<'_>) -> String {
     let (kind, content) = match content {
@@ -89,7 +92,7 @@ fn key(encoder: &str, content: Content<'_>) -> String {
         Content::Picture(bytes) => ("picture", bytes),
     };
     let mut hash = Sha256::new();
-    for part in [env!("CARGO_PKG_VERSION"), encoder, kind] {
+    for part in [env!("CARGO_PKG_VERSION"), LOOK, encoder, kind] {
         hash.update((part.len() as u64).to_le_bytes());
         hash.update(part);
     }

@@ -3,7 +3,7 @@
 use crate::clip_file::{self, Activation};
 use crate::tokenizer::Tokenizer;
 use pdn_engine::{Map, RunError, reference};
-use pdn_image::{Picture, centre_square, resize_to};
+use pdn_image::{Picture, bleed, centre_square, resize_to};
 use pdn_network::checkpoint::{self, Checkpoint, Precision};
 use pdn_network::zoo::{Clip, ClipLayout};
 use pdn_network::{Card, Network, NetworkError, Tensors, Weights, fingerprint};
@@ -177,12 +177,14 @@ impl EncoderFile {
         checkpoint::write(&tensors, HashMap::from([(CARD.to_owned(), card)]), precision)
     }
 
-    /// A picture as the picture tower looks at it: brought to its square, in its range.
+    /// A picture as the picture tower looks at it: brought to its square, in its range. Colours under full transparency, which
+    /// nobody sees, give way to those around them.
     pub fn look(&self, picture: &Picture) -> Map<f32> {
         let side = self.clip.side();
+        let picture = bleed(picture);
         let square = match self.framing {
-            Framing::Squeeze => resize_to(&picture.clone().with_alpha(None), side, side),
-            Framing::CentreCrop => centre_square(picture, side),
+            Framing::Squeeze => resize_to(&picture.into_owned().with_alpha(None), side, side),
+            Framing::CentreCrop => centre_square(&picture, side),
         };
         let number = |v: u8, c: usize| ((f64::from(v) / 255.0 - self.mean[c]) / self.deviation[c]) as f32;
         let data = (0..3).flat_map(|c| square.plane(c).map(move |v| number(v, c))).collect();

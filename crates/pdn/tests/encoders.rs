@@ -166,3 +166,17 @@ fn long_prompts_are_counted_or_truncated() {
     assert!(matches!(encoder.tokens(" \n"), Err(EncoderError::EmptyText)));
     assert_eq!(encoder.tokens("a dog <|endoftext|> a cat").unwrap(), encoder.tokens("a dog").unwrap());
 }
+
+#[test]
+fn what_transparency_hides_is_not_looked_at() {
+    let encoder = pdn::bundled_encoder().unwrap();
+    let shown = |i: usize| i % 40 < 20;
+    let with = |hidden: [u8; 3]| {
+        let opaque = picture(40, 40);
+        let pixel = |i: usize| if shown(i) { opaque.rgb()[3 * i..3 * i + 3].try_into().unwrap() } else { hidden };
+        let alpha = (0..1600).map(|i| if shown(i) { 255 } else { 0 }).collect();
+        Picture::from_rgb(40, 40, (0..1600).flat_map(pixel).collect()).with_alpha(Some(alpha))
+    };
+    let embedding = |hidden| encoder.embed_picture(&with(hidden)).unwrap().values;
+    assert_eq!(embedding([255, 0, 255]), embedding([0, 80, 0]));
+}
