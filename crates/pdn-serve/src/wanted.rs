@@ -9,6 +9,7 @@ use futures_util::stream;
 use multer::Multipart;
 use pdn::{Format, Rectangle};
 use serde::{Deserialize, Serialize};
+use std::collections::HashSet;
 use std::convert::Infallible;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -91,6 +92,9 @@ impl FileFormat {
 
 const FEATHER: usize = 8;
 const QUALITY: u8 = 95;
+
+/// The parts of a form that may be there several times.
+const SEVERAL: [&str; 3] = ["prompt", "prompt_picture", "region"];
 
 /// A picture to enlarge, and how.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -244,7 +248,7 @@ impl Wanted {
         // It was received within bounds: nothing more is to be bounded.
         let body = stream::iter([Ok::<_, Infallible>(body)]);
         let mut form = Multipart::new(body, boundary);
-        let (mut picture, mut weights) = (None, None);
+        let (mut picture, mut weights, mut once) = (None, None, HashSet::new());
         let mut wanted = Self {
             picture: Source::File(Bytes::new()),
             model: None,
@@ -256,6 +260,11 @@ impl Wanted {
         };
         while let Some(field) = form.next_field().await.map_err(malformed)? {
             let name = field.name().unwrap_or_default().to_owned();
+            let what = if name == "picture_id" { "picture" } else { name.as_str() };
+            if !SEVERAL.contains(&what) && !once.insert(what.to_owned()) {
+                let why = format_args!("the form has more than one `{what}`, by bytes or by id: expected one");
+                return Err(Kind::Option.because(why));
+            }
             let bytes = field.bytes().await.map_err(malformed)?;
             match name.as_str() {
                 "picture" => picture = Some(Source::File(bytes)),

@@ -216,6 +216,8 @@ fn bad_requests_are_told_what_is_wrong() {
         (&[("picture", &small), ("model", b"bicubic"), ("prompt", b"x")], 422, "prompt", "takes no prompt"),
         (&[("picture", &small), ("model", b"../../etc")], 422, "option", "quick, slow"),
         (&[("picture", &small), ("quality", b"0")], 422, "option", "1 to 100"),
+        (&[("picture", &small), ("picture", &small)], 422, "option", "more than one `picture`"),
+        (&[("picture", &small), ("model", b"quick"), ("model", b"slow")], 422, "option", "more than one `model`"),
         (&[("picture_id", b"00000000-0000-0000-0000-000000000000")], 404, "not-found", "send it again"),
         (&many, 422, "prompt", "16 at most"),
     ] {
@@ -468,6 +470,8 @@ fn a_stop_finishes_what_runs_and_takes_nothing_on() {
     let mut served = Served::new(|settings| settings.shutdown = Duration::from_secs(60));
     let parts: common::Parts = &[("picture", &png(300, 200)), ("model", b"slow")];
     let job = served.form("/v1/jobs", parts).ok(202).value();
+    // Until it runs it is itself the one that waits.
+    served.wait(|| (served.metric("pdn_jobs_running") == 1.0).then_some(()));
     std::thread::scope(|scope| {
         let waiting = scope.spawn(|| served.form("/v1/upscale", &[("picture", &png(20, 16))]));
         served.wait(|| (served.metric("pdn_jobs_waiting") == 1.0).then_some(()));
