@@ -6,10 +6,11 @@
 use crate::args::Upscale;
 use crate::aside::{Aside, folder_of, remove_abandoned};
 use crate::failure::Failure;
-use crate::folder::report;
+use crate::folder::{make_folder, report};
 use crate::outputs::Task;
 use crate::progress::{Pixels, Share, interrupted};
 use crate::prompt::PromptSetter;
+use crate::say::tell;
 use crate::upscale::{Chosen, failure, options, threads};
 use pdn::{
     Error, FileError, Format, Header, Limits, Options, Prompt, Provenance, RowWriter, Upscaler, WriteOptions,
@@ -199,7 +200,7 @@ impl Batch<'_> {
             parts => setter.within(setter.of(input)?, parts, args.parts.feather)?,
         };
         let format = Format::from_path(output)?;
-        let say = |what: &str| shared.progress.aside(|| eprintln!("pdn: {}: {what}", input.display()));
+        let say = |what: &str| shared.progress.aside(|| tell!("pdn: {}: {what}", input.display()));
         let target = args.look.target(&args.model, &picture, format, &say);
         let header = upscaler.header_for(&picture, &target).map_err(|error| failure(input, error))?;
         let header = Header { exif: header.exif.filter(|_| !args.writing.strip), ..header };
@@ -341,16 +342,11 @@ impl From<FileError> for Stopped {
     }
 }
 
-fn make_folder(folder: &Path) -> Result<(), Failure> {
-    if folder.is_file() {
-        return Err(Failure::at(folder, "is a file, expected a folder"));
-    }
-    std::fs::create_dir_all(folder).map_err(|error| Failure::at(folder, format_args!("cannot be made: {error}")))
-}
-
 /// The pixels that a picture's head says it has; none where it says none, or more than are enlarged.
 fn pixels(path: &Path, limit: u64) -> u64 {
-    let size = imagesize::size(path).map_or(0, |size| (size.width as u64).saturating_mul(size.height as u64));
+    // A pipe's head is not to be had.
+    let size = path.is_file().then(|| imagesize::size(path).ok()).flatten();
+    let size = size.map_or(0, |size| (size.width as u64).saturating_mul(size.height as u64));
     if size > limit { 0 } else { size }
 }
 

@@ -4,6 +4,7 @@ use crate::args::Bench;
 use crate::failure::Failure;
 use crate::model::open_or_make;
 use crate::progress::interrupted;
+use crate::say::say;
 use crate::table::table;
 use crate::upscale::{enlarge, failure, options};
 use pdn::{Isa, Map, Model, Plan, hashed};
@@ -18,11 +19,11 @@ pub(crate) fn run(args: &Bench) -> Result<(), Failure> {
         pdn::write_atomically(path, &bytes)?;
     }
     if args.json {
-        println!("{facts}");
+        say!("{facts}");
         return Ok(());
     }
     let text = |key: &str| facts[key].as_str().unwrap_or_default().to_owned();
-    println!(
+    say!(
         "{} x{}, {}x{} pixels, {} {}, {} threads, {} runs\n",
         text("network"),
         facts["scale"],
@@ -43,9 +44,9 @@ pub(crate) fn run(args: &Bench) -> Result<(), Failure> {
         ("peak memory, MiB", "peak_mib"),
     ];
     let heads = columns.map(|(head, _)| head.to_owned()).to_vec();
-    println!("{}", table(&[heads, columns.map(|(_, key)| cell(key)).to_vec()]));
+    say!("{}", table(&[heads, columns.map(|(_, key)| cell(key)).to_vec()]));
     if facts["prompt_ms"].is_number() {
-        println!("\nanother prompt: {} ms", cell("prompt_ms"));
+        say!("\nanother prompt: {} ms", cell("prompt_ms"));
     }
     if let Some(layers) = facts["layers"].as_array() {
         let heads = ["layer", "ms", "GFLOP/s"].map(str::to_owned).to_vec();
@@ -54,7 +55,7 @@ pub(crate) fn run(args: &Bench) -> Result<(), Failure> {
             vec![layer["name"].as_str().unwrap_or_default().to_owned(), number("ms"), number("gflops")]
         };
         let rows: Vec<Vec<String>> = std::iter::once(heads).chain(layers.iter().map(row)).collect();
-        println!("\n{}", table(&rows));
+        say!("\n{}", table(&rows));
     }
     Ok(())
 }

@@ -1,7 +1,9 @@
 //! Options that several commands share: prompts, their encoder, the model, how it is run.
 
 use crate::given::Given;
+use crate::say::tell;
 use pdn::{Activation, Isa, Precision};
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 #[derive(Debug, clap::Args)]
@@ -92,7 +94,7 @@ pub(crate) struct EngineChoice {
     pub(crate) memory: usize,
     /// Width of columns in pixels of the input [default: as wide as memory allows]
     #[arg(long, value_name = "PIXELS")]
-    pub(crate) tile: Option<usize>,
+    pub(crate) tile: Option<NonZeroUsize>,
 }
 
 /// With how many bits convolutions multiply.
@@ -126,9 +128,7 @@ impl PrecisionChoice {
             Self::Bf16 => Precision::Bf16,
         };
         if asked != Precision::F32 && (isa != Isa::Avx512 || !asked.is_available()) {
-            eprintln!(
-                "pdn: {asked} needs AMX, which this machine or the instruction set chosen lacks: computing in f32"
-            );
+            tell!("pdn: {asked} needs AMX, which this machine or the instruction set chosen lacks: computing in f32");
             return Precision::F32;
         }
         asked

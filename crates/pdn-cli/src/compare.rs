@@ -2,6 +2,7 @@
 
 use crate::args::Compare;
 use crate::failure::Failure;
+use crate::say::say;
 use crate::scores::{Scores, heads, protocol};
 use crate::table::table;
 use pdn::Limits;
@@ -14,12 +15,12 @@ pub(crate) fn run(args: &Compare) -> Result<(), Failure> {
     let reference = reference.cropped(picture.width(), picture.height());
     let scores = Scores::of(&reference, &picture, args.shave).map_err(|error| Failure::at(&args.picture, error))?;
     if args.json {
-        println!("{:#}", json!({"scores": scores.as_json(), "protocol": protocol(args.shave)}));
+        say!("{:#}", json!({"scores": scores.as_json(), "protocol": protocol(args.shave)}));
         return Ok(());
     }
-    println!("{} with {}", args.picture.display(), args.reference.display());
-    println!("8-bit pictures, {} pixels shaved a side; PSNR in dB and SSIM\n", args.shave);
+    say!("{} with {}", args.picture.display(), args.reference.display());
+    say!("8-bit pictures, {} pixels shaved a side; PSNR in dB and SSIM\n", args.shave);
     let rows: Vec<Vec<String>> = heads().into_iter().zip(scores.cells()).map(|(head, cell)| vec![head, cell]).collect();
-    println!("{}", table(&rows));
+    say!("{}", table(&rows));
     Ok(())
 }

@@ -7,6 +7,7 @@ use crate::failure::Failure;
 use crate::folder::report;
 use crate::progress::Progress;
 use crate::prompt::encoder;
+use crate::say::say;
 use crate::table::table;
 use crate::upscale::{enlarge, failure, open, options};
 use pdn::{Captioned, ColourSpace, Encoder, Limits, Picture, Prompt, Protocol, Upscaler, psnr, read_captions};
@@ -137,12 +138,12 @@ fn print(args: &Controls, upscaler: &Upscaler, encoder: &Encoder, scored: &[[f64
             "protocol": protocol,
             "conditions": conditions,
         });
-        println!("{facts:#}");
+        say!("{facts:#}");
         return;
     }
-    println!("model        {} x{scale}, prompts by {}", args.model.model().display(), encoder.id());
-    println!("pictures     {} of {}, degraded by {}", scored.len(), args.data.display(), args.degradation);
-    println!("compared     {protocol}\n");
+    say!("model        {} x{scale}, prompts by {}", args.model.model().display(), encoder.id());
+    say!("pictures     {} of {}, degraded by {}", scored.len(), args.data.display(), args.degradation);
+    say!("compared     {protocol}\n");
     let mut rows = vec![["prompt", "PSNR", "difference", "interval"].map(str::to_owned).to_vec()];
     rows.extend(figures.enumerate().map(|(at, (name, psnr, (difference, [low, high])))| {
         let mut row = vec![name.to_owned(), format!("{psnr:.3}")];
@@ -151,5 +152,5 @@ fn print(args: &Controls, upscaler: &Upscaler, encoder: &Encoder, scored: &[[f64
         }
         row
     }));
-    println!("{}", table(&rows));
+    say!("{}", table(&rows));
 }

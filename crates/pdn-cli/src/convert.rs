@@ -5,6 +5,7 @@ use crate::failure::Failure;
 use crate::model::open_or_make;
 use crate::progress::interrupted;
 use crate::prompt::{embedding, encoder};
+use crate::say::say;
 use crate::table::count;
 use crate::upscale::{failure, same_file};
 use pdn::{Embedding, Model, write_atomically};
@@ -30,7 +31,7 @@ pub(crate) fn run(args: &Convert) -> Result<(), Failure> {
         return Err(Failure::interrupted());
     }
     write_atomically(&args.output, &bytes)?;
-    println!("{}: {said}, {} bytes", args.output.display(), count(bytes.len()));
+    say!("{}: {said}, {} bytes", args.output.display(), count(bytes.len()));
     Ok(())
 }
 

@@ -1,5 +1,6 @@
 //! A run of training on the terminal: how far it is, the curve of its loss, its figures. Where there is no terminal, lines.
 
+use crate::say::say;
 use pdn_train::run::{Progress, Record};
 use ratatui::backend::CrosstermBackend;
 use ratatui::layout::{Constraint, Layout};
@@ -46,7 +47,7 @@ impl Dashboard {
             Self::Lines(last) => {
                 if progress.evaluated || last.elapsed() > LINE || progress.step.done <= 1 {
                     *last = Instant::now();
-                    println!("{}", line(progress));
+                    say!("{}", line(progress));
                 }
             }
         }

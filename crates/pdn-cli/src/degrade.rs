@@ -2,10 +2,12 @@
 
 use crate::args::Degrade;
 use crate::failure::Failure;
-use crate::folder::{pictures, report};
+use crate::folder::{make_folder, pictures, report};
+use crate::outputs::{Task, keep_inputs};
 use crate::progress::interrupted;
+use crate::say::say;
 use crate::upscale::write;
-use pdn::{Limits, check_target};
+use pdn::{Limits, Picture, check_target};
 use std::path::Path;
 
 pub(crate) fn run(args: &Degrade) -> Result<(), Failure> {
@@ -13,28 +15,32 @@ pub(crate) fn run(args: &Degrade) -> Result<(), Failure> {
         return Err(Failure::usage("--scale 0: expected 1 or more"));
     }
     if !args.input.is_dir() {
-        check_target(&args.output, 1, 1, false, &Default::default())?;
-        return degrade(args, &args.input, &args.output);
+        let task = Task { input: args.input.clone(), output: args.output.clone() };
+        let picture = pdn::read(&task.input, &Limits::default())?;
+        check_target(&task.output, 1, 1, false, &Default::default())?;
+        keep_inputs(std::slice::from_ref(&task))?;
+        return degrade(args, &task, &picture);
     }
-    let inputs = pictures(&args.input)?;
-    std::fs::create_dir_all(&args.output).map_err(|error| Failure::at(&args.output, error))?;
+    let output = |input: &Path| args.output.join(input.file_name().unwrap_or_default()).with_extension("png");
+    let inputs = pictures(&args.input)?.into_iter();
+    let tasks: Vec<Task> = inputs.map(|input| Task { output: output(&input), input }).collect();
+    keep_inputs(&tasks)?;
+    make_folder(&args.output)?;
     let mut failed = Vec::new();
-    for input in &inputs {
+    for task in &tasks {
         if interrupted() {
             return Err(Failure::interrupted());
         }
-        let output = args.output.join(input.file_name().unwrap_or_default()).with_extension("png");
-        failed.extend(degrade(args, input, &output).err());
+        let read = pdn::read(&task.input, &Limits::default()).map_err(Failure::from);
+        failed.extend(read.and_then(|picture| degrade(args, task, &picture)).err());
     }
-    report(&failed, inputs.len())
+    report(&failed, tasks.len())
 }
 
-fn degrade(args: &Degrade, input: &Path, output: &Path) -> Result<(), Failure> {
-    let picture = pdn::read(input, &Limits::default())?;
-    let small =
-        args.degradation.seeded(input).apply(&picture, args.scale).map_err(|error| Failure::at(input, error))?;
+fn degrade(args: &Degrade, Task { input, output }: &Task, picture: &Picture) -> Result<(), Failure> {
+    let small = args.degradation.seeded(input).apply(picture, args.scale).map_err(|error| Failure::at(input, error))?;
     write(output, &small)?;
     let (width, height) = (small.width(), small.height());
-    println!("{}: {width}x{height}, {} by {}", output.display(), args.degradation, args.scale);
+    say!("{}: {width}x{height}, {} by {}", output.display(), args.degradation, args.scale);
     Ok(())
 }

@@ -3,8 +3,10 @@
 use crate::args::Embed;
 use crate::failure::Failure;
 use crate::folder::{expanded, report_of};
+use crate::outputs::{Task, keep_inputs};
 use crate::progress::Progress;
 use crate::prompt::encoder;
+use crate::say::{say, tell};
 use pdn::{
     Captions, Content, Embedding, EmbeddingCache, Encoder, FileError, Limits, check_writable, embeddings_to_bytes,
     read_bytes, read_lines,
@@ -26,7 +28,7 @@ pub(crate) fn run(args: &Embed) -> Result<(), Failure> {
     if wanted.is_empty() {
         return Err(Failure::usage("nothing to embed: expected pictures, --text or --texts"));
     }
-    check_writable(&args.output)?;
+    check_output(args, &wanted)?;
     let cache = if args.no_cache { None } else { open_cache() };
     let progress = Progress::new(wanted.len());
     let begun = AtomicUsize::new(0);
@@ -51,9 +53,25 @@ pub(crate) fn run(args: &Embed) -> Result<(), Failure> {
             hits => format!(", {hits} of them from the cache"),
         };
         let (path, count) = (args.output.display(), named.len());
-        println!("{path}: {count} embeddings of {} by {}{cached}", encoder.dim(), encoder.id());
+        say!("{path}: {count} embeddings of {} by {}{cached}", encoder.dim(), encoder.id());
     }
     report_of(&failed, wanted.len(), "inputs")
+}
+
+/// What is written are no pictures: a name that is one's is a slip, which would cost the picture.
+fn check_output(args: &Embed, wanted: &[Wanted]) -> Result<(), Failure> {
+    let ending = args.output.extension().unwrap_or_default();
+    if !ending.eq_ignore_ascii_case("safetensors") {
+        let why = format_args!("{}: expected a name that ends in .safetensors", args.output.display());
+        return Err(Failure::usage(why));
+    }
+    let input = |wanted: &Wanted| match wanted {
+        Wanted::Picture(path) => Some(Task { input: path.clone(), output: args.output.clone() }),
+        Wanted::Text(..) => None,
+    };
+    wanted.iter().filter_map(input).try_for_each(|task| keep_inputs(&[task]))?;
+    check_writable(&args.output)?;
+    Ok(())
 }
 
 /// Sentences first, then pictures. What is wrong with a sentence that was typed is said before any work.
@@ -98,7 +116,7 @@ fn texts(path: &Path) -> Result<Vec<Wanted>, Failure> {
 fn open_cache() -> Option<EmbeddingCache> {
     let folder = EmbeddingCache::default_folder()?;
     let opened = EmbeddingCache::open(&folder);
-    opened.inspect_err(|error| eprintln!("pdn: {}: no cache can be kept there: {error}", folder.display())).ok()
+    opened.inspect_err(|error| tell!("pdn: {}: no cache can be kept there: {error}", folder.display())).ok()
 }
 
 fn embed(encoder: &Encoder, cache: Option<&EmbeddingCache>, wanted: &Wanted) -> Result<(String, Embedding), Failure> {

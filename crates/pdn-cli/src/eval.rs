@@ -7,6 +7,7 @@ use crate::failure::Failure;
 use crate::folder::{pictures, report};
 use crate::progress::Progress;
 use crate::prompt::PromptSetter;
+use crate::say::say;
 use crate::scores::{Difference, Scores, heads, protocol};
 use crate::table::table;
 use crate::upscale::{enlarge, failure, open, options};
@@ -35,7 +36,7 @@ pub(crate) fn run(args: &Eval) -> Result<(), Failure> {
         let compared = args.against.as_deref().map(|model| Compared::new(model, &scored));
         let found = Found { args, scale: upscaler.scale(), prompt: &prompt, scored: &scored, mean, compared };
         match args.json {
-            true => println!("{:#}", found.as_json()),
+            true => say!("{:#}", found.as_json()),
             false => found.print(),
         }
     }
@@ -137,15 +138,15 @@ struct Found<'a> {
 impl Found<'_> {
     fn print(&self) {
         let Self { args, scale, scored, .. } = self;
-        println!("model        {} x{scale}{}", args.model.model().display(), args.extras.words());
-        println!("prompt       {}", self.prompt.words());
-        println!("pictures     {} of {}, cut to multiples of {scale}", scored.len(), args.data.display());
-        println!("degradation  {}", degradation(args));
-        println!("compared     8-bit pictures, {scale} pixels shaved a side; PSNR in dB and SSIM, mean over pictures");
+        say!("model        {} x{scale}{}", args.model.model().display(), args.extras.words());
+        say!("prompt       {}", self.prompt.words());
+        say!("pictures     {} of {}, cut to multiples of {scale}", scored.len(), args.data.display());
+        say!("degradation  {}", degradation(args));
+        say!("compared     8-bit pictures, {scale} pixels shaved a side; PSNR in dB and SSIM, mean over pictures");
         if self.compared.is_some() {
-            println!("difference   mean over pictures, and the interval of 95 % of {DRAWS} draws of as many of them");
+            say!("difference   mean over pictures, and the interval of 95 % of {DRAWS} draws of as many of them");
         }
-        println!();
+        say!("");
         let row = |name: &str, cells: [String; 3]| std::iter::once(name.to_owned()).chain(cells).collect::<Vec<_>>();
         let mut rows = vec![row("picture", heads())];
         rows.extend(scored.iter().map(|one| row(&one.name, one.scores.cells())));
@@ -155,7 +156,7 @@ impl Found<'_> {
             rows.push(row("difference, PSNR", difference.cells(Difference::PSNR)));
             rows.push(row("difference, SSIM", difference.cells(Difference::SSIM)));
         }
-        println!("{}", table(&rows));
+        say!("{}", table(&rows));
     }
 
     fn as_json(&self) -> Value {

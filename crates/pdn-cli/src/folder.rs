@@ -1,6 +1,7 @@
 //! The pictures in a folder.
 
 use crate::failure::Failure;
+use crate::say::tell;
 use std::path::{Path, PathBuf};
 
 /// Endings of files that are taken for pictures.
@@ -41,6 +42,14 @@ pub(crate) fn pictures(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
     }
 }
 
+/// Makes a folder of results, where there is none yet.
+pub(crate) fn make_folder(folder: &Path) -> Result<(), Failure> {
+    if folder.is_file() {
+        return Err(Failure::at(folder, "is a file, expected a folder"));
+    }
+    std::fs::create_dir_all(folder).map_err(|error| Failure::at(folder, format_args!("cannot be made: {error}")))
+}
+
 /// Whether a file's name is that of a picture.
 pub(crate) fn is_picture_name(path: &Path) -> bool {
     let ending = path.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
@@ -67,7 +76,7 @@ pub(crate) fn report(failed: &[Failure], of: usize) -> Result<(), Failure> {
 /// What of several things of a kind failed, at the end.
 pub(crate) fn report_of(failed: &[Failure], of: usize, kind: &str) -> Result<(), Failure> {
     for Failure { message, .. } in failed {
-        eprintln!("pdn: {message}");
+        tell!("pdn: {message}");
     }
     match failed.len() {
         0 => Ok(()),

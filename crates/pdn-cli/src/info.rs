@@ -3,6 +3,7 @@
 use crate::args::Info;
 use crate::failure::Failure;
 use crate::model::open_model;
+use crate::say::say;
 use crate::table::count;
 use pdn::{Activity, Model, zoo};
 use serde_json::{Value, json};
@@ -11,12 +12,12 @@ pub(crate) fn run(args: &Info) -> Result<(), Failure> {
     let model = open_model(&args.file)?;
     let facts = facts(&model);
     if args.json {
-        println!("{facts:#}");
+        say!("{facts:#}");
         return Ok(());
     }
-    println!("{}", args.file.display());
+    say!("{}", args.file.display());
     for (name, value) in lines(&facts).into_iter().chain(activity(&model)) {
-        println!("  {name:<14}{value}");
+        say!("  {name:<14}{value}");
     }
     Ok(())
 }

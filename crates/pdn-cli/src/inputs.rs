@@ -3,6 +3,7 @@
 use crate::args::Inputs;
 use crate::failure::Failure;
 use crate::folder::{ENDINGS, is_picture_name};
+use crate::say::tell;
 use glob::{MatchOptions, Pattern, glob_with};
 use std::ffi::OsStr;
 use std::io::Read;
@@ -93,6 +94,8 @@ impl Found {
         // That it is a pattern is known by now.
         for entry in glob_with(pattern, MATCHING).into_iter().flatten() {
             match entry {
+                // All that is there is matched without it.
+                Ok(path) if leads_back(&path, &root) => {}
                 Ok(path) if path.is_file() && is_picture_name(&path) && !self.is_result(&path, &root) => {
                     self.take(&path, &root);
                 }
@@ -125,6 +128,9 @@ fn listed(null: bool) -> Result<Vec<PathBuf>, Failure> {
     std::io::stdin()
         .read_to_end(&mut bytes)
         .map_err(|error| Failure::failed(format_args!("the standard input: {error}")))?;
+    if !null && bytes.contains(&0) {
+        return Err(Failure::usage("the standard input: has names that end with NUL: expected --null"));
+    }
     let names = bytes.split(|byte| *byte == if null { 0 } else { b'\n' });
     let whole = |name: &[u8]| match name.strip_suffix(b"\r").filter(|_| !null) {
         Some(name) => name.to_vec(),
@@ -157,12 +163,28 @@ fn root_of(pattern: &str) -> PathBuf {
     parts.take_while(|part| !part.as_os_str().to_string_lossy().contains(['*', '?', '['])).collect()
 }
 
+/// Whether a link among a path's folders, from `root` on, leads back to one of those before it.
+fn leads_back(path: &Path, root: &Path) -> bool {
+    let below = path.parent().and_then(|folder| folder.strip_prefix(root).ok()).unwrap_or(Path::new(""));
+    let mut folder = if root == Path::new("") { PathBuf::from(".") } else { root.to_owned() };
+    let mut before = vec![folder.canonicalize().ok()];
+    for part in below {
+        folder.push(part);
+        let whole = folder.canonicalize().ok();
+        if before.contains(&whole) {
+            return true;
+        }
+        before.push(whole);
+    }
+    false
+}
+
 /// What of a folder could not be seen, where that may have been a picture.
 fn unseen(folder: &Path, error: &walkdir::Error) -> Option<Failure> {
     let path = error.path().unwrap_or(folder);
     if let Some(ancestor) = error.loop_ancestor() {
         // Nothing is lost: all that is there is reached without it.
-        eprintln!("pdn: {}: leads back to {}, and is not followed", path.display(), ancestor.display());
+        tell!("pdn: {}: leads back to {}, and is not followed", path.display(), ancestor.display());
         return None;
     }
     if path.is_symlink() && !is_picture_name(path) {
@@ -245,5 +267,6 @@ mod tests {
         let expected = [("in/a.png", ""), ("in/there/b.png", "there")].map(|(a, b)| (a.to_owned(), b.to_owned()));
         assert_eq!(seen(&found, tree.path()), expected);
         assert!(found.failed.len() == 1 && found.failed[0].message.contains("gone.png"), "{:?}", found.failed);
+        assert_eq!(seen(&named(&[at("in/**/*.png")], None), tree.path()), expected);
     }
 }

@@ -30,6 +30,7 @@ mod outputs;
 mod pages;
 mod progress;
 mod prompt;
+mod say;
 mod scores;
 #[cfg(feature = "serve")]
 mod serve;
@@ -41,6 +42,7 @@ mod upscale;
 mod bench;
 mod convert;
 
+use crate::say::tell;
 use args::{Args, Command};
 use clap::Parser;
 use failure::Failure;
@@ -76,7 +78,7 @@ fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure { code, message }) => {
-            eprintln!("pdn: {message}");
+            tell!("pdn: {message}");
             ExitCode::from(code)
         }
     }

@@ -2,12 +2,13 @@
 
 use crate::args::Masks;
 use crate::failure::Failure;
+use crate::folder::make_folder;
 use crate::heat::{Column, sheet};
 use crate::progress::Progress;
 use crate::prompt::{encoder, read_source};
+use crate::say::say;
 use crate::upscale::{enlarge, failure, open, options, write};
 use pdn::{Limits, Map, Prompt};
-use std::fs::create_dir_all;
 
 /// Longer sides of the panels in pixels, on a file of their own and on the sheet.
 const LARGE: usize = 512;
@@ -42,7 +43,7 @@ pub(crate) fn run(args: &Masks) -> Result<(), Failure> {
     if columns.len() < 2 {
         return Err(Failure::usage("the model has no attention masks: choose another --model"));
     }
-    create_dir_all(&args.output).map_err(|error| Failure::at(&args.output, error))?;
+    make_folder(&args.output)?;
     let words: Vec<String> = prompts.iter().map(Prompt::to_string).collect();
     for column in &columns[1..] {
         for (i, words) in words.iter().enumerate() {
@@ -53,7 +54,7 @@ pub(crate) fn run(args: &Masks) -> Result<(), Failure> {
     }
     write(&args.output.join("sheet.png"), &sheet(&picture, &words, &columns, SMALL))?;
     let (modules, path) = (columns.len() - 2, args.output.display());
-    println!("{path}: masks of {modules} modules and their mean, for {}; sheet.png has all", words.join(" and "));
+    say!("{path}: masks of {modules} modules and their mean, for {}; sheet.png has all", words.join(" and "));
     Ok(())
 }
 

@@ -3,6 +3,7 @@
 use crate::args::Models;
 use crate::failure::Failure;
 use crate::hub;
+use crate::say::say;
 use crate::table::count;
 use pdn::{Model, bundled_model, bundled_models};
 use serde_json::{Value, json};
@@ -16,13 +17,13 @@ pub(crate) fn run(args: &Models) -> Result<(), Failure> {
     let models: Vec<Value> =
         bundled.chain(cached()).map(|(name, model, file)| facts(&name, &model, file.as_deref())).collect();
     if args.json {
-        println!("{:#}", Value::from(models));
+        say!("{:#}", Value::from(models));
         return Ok(());
     }
     for (i, model) in models.iter().enumerate() {
-        println!("{}{}", if i > 0 { "\n" } else { "" }, model["name"].as_str().unwrap_or_default());
+        say!("{}{}", if i > 0 { "\n" } else { "" }, model["name"].as_str().unwrap_or_default());
         for (name, value) in lines(model) {
-            println!("  {name:<14}{value}");
+            say!("  {name:<14}{value}");
         }
     }
     Ok(())

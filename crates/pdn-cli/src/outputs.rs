@@ -4,7 +4,7 @@ use crate::args::{Outputs, WrittenFormat};
 use crate::failure::Failure;
 use crate::inputs::Input;
 use pdn::Format;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
@@ -178,9 +178,28 @@ impl<'a> Naming<'a> {
             };
         }
         let results: Vec<PathBuf> = tasks.iter().map(|task| whole(&task.output)).collect();
-        let results: std::collections::HashSet<PathBuf> = results.into_iter().collect();
+        let results: HashSet<PathBuf> = results.into_iter().collect();
         Ok(tasks.into_iter().filter(|task| !results.contains(&whole(&task.input))).collect())
     }
+}
+
+/// That no output is an input, nor two outputs one, where outputs are written over what is there.
+pub(crate) fn keep_inputs(tasks: &[Task]) -> Result<(), Failure> {
+    let inputs: HashSet<PathBuf> = tasks.iter().map(|task| whole(&task.input)).collect();
+    let mut first: HashMap<PathBuf, &Path> = HashMap::new();
+    for Task { input, output } in tasks {
+        let place = whole(output);
+        if inputs.contains(&place) {
+            return Err(Failure::usage(format_args!("{}: is an input, expected another OUT", output.display())));
+        }
+        if let Some(other) = first.insert(place, input) {
+            let (other, input, output) = (other.display(), input.display(), output.display());
+            return Err(Failure::usage(format_args!(
+                "{other} and {input} would both become {output}: name them apart"
+            )));
+        }
+    }
+    Ok(())
 }
 
 fn is_written(path: &Path) -> bool {

@@ -2,14 +2,15 @@
 
 use crate::args::{Args, Completions, Man};
 use crate::failure::Failure;
+use crate::say::say;
 use clap::CommandFactory;
 use clap_mangen::generate_to;
-use std::io::Write;
 
 pub(crate) fn completions(args: &Completions) -> Result<(), Failure> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Args::command(), "pdn", &mut script);
-    print(&script)
+    print(&script);
+    Ok(())
 }
 
 pub(crate) fn man(args: &Man) -> Result<(), Failure> {
@@ -17,18 +18,18 @@ pub(crate) fn man(args: &Man) -> Result<(), Failure> {
     let Some(folder) = &args.folder else {
         let mut page = Vec::new();
         clap_mangen::Man::new(command).render(&mut page).map_err(Failure::failed)?;
-        return print(&page);
+        print(&page);
+        return Ok(());
     };
     std::fs::create_dir_all(folder)
         .and_then(|()| generate_to(command, folder))
         .map_err(|error| Failure::at(folder, format_args!("cannot be written: {error}")))?;
-    println!("{}: pdn.1, and a page for each command", folder.display());
+    say!("{}: pdn.1, and a page for each command", folder.display());
     Ok(())
 }
 
-fn print(bytes: &[u8]) -> Result<(), Failure> {
-    let written = std::io::stdout().write_all(bytes);
-    written.map_err(|error| Failure::failed(format_args!("the standard output: {error}")))
+fn print(bytes: &[u8]) {
+    say!("{}", String::from_utf8_lossy(bytes).trim_end());
 }
 
 #[cfg(test)]

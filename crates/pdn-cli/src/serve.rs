@@ -5,6 +5,7 @@ use crate::failure::Failure;
 use crate::model::open_model;
 use crate::progress::interrupted;
 use crate::prompt::encoder;
+use crate::say::say;
 use pdn::Isa;
 use pdn_serve::{Offered, ServeError, Server, Settings, Stopper};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -100,7 +101,7 @@ pub(crate) fn run(args: &Serve) -> Result<(), Failure> {
         ServeError::NoToken(_) | ServeError::Token(_) => Failure::usage(error),
         _ => Failure::failed(error),
     })?;
-    println!("http://{}", server.address());
+    say!("http://{}", server.address());
     let stopper = server.stopper();
     std::thread::spawn(move || stop_when_interrupted(&stopper));
     server.run().map_err(Failure::failed)

@@ -4,6 +4,8 @@ use crate::args::Train;
 use crate::dashboard::Dashboard;
 use crate::failure::Failure;
 use crate::progress::interrupted;
+use crate::say::say;
+use pdn_train::device::Kind;
 use pdn_train::recipe::{Desk, Recipe, RecipeError};
 use pdn_train::run::{Begin, Place, Progress, RESULT, RunError};
 
@@ -15,11 +17,14 @@ pub(crate) fn run(args: &Train) -> Result<(), Failure> {
         None => Begin::New,
     };
     let device = args.device.device().map_err(Failure::usage)?;
-    println!("reading data in {}", args.data.display());
-    let mut told = |what: String| println!("{what}");
+    say!("reading data in {}", args.data.display());
+    let mut told = |what: String| say!("{what}");
     let room = args.room << 20;
     let mut desk = Desk { recipe: &args.recipe, data: &args.data, room, told: &mut told };
     let task = recipe.prepare(&mut desk).map_err(recipe_failure)?;
+    if args.device != Kind::Cpu {
+        say!("the first step takes minutes: kernels are compiled for {} and timed", args.device);
+    }
     let mut dashboard = Dashboard::new();
     let place = Place { folder: args.out.clone(), device };
     let mut watch = |progress: &Progress| {
@@ -28,11 +33,11 @@ pub(crate) fn run(args: &Train) -> Result<(), Failure> {
     };
     let history = task.train(recipe.schedule(), &place, &begin, &mut watch).map_err(run_failure)?;
     if interrupted() {
-        println!("stopped; go on with --resume");
+        say!("stopped; go on with --resume");
         return Err(Failure { code: 130, message: "interrupted; the run can be resumed".into() });
     }
     if !history.records.is_empty() {
-        println!("{}", args.out.join(RESULT).display());
+        say!("{}", args.out.join(RESULT).display());
     }
     Ok(())
 }

@@ -66,8 +66,10 @@ impl<'a> Chosen<'a> {
 pub(crate) fn open(choice: &ModelChoice, engine: &EngineChoice) -> Result<Upscaler, Failure> {
     if choice.is_bicubic() {
         let scale = choice.scale.unwrap_or(BICUBIC_SCALE as f64);
-        // What is no whole number becomes 0, which is refused.
-        return Upscaler::bicubic(if scale.fract() == 0.0 { scale as usize } else { 0 }).map_err(Failure::usage);
+        if scale.fract() != 0.0 {
+            return Err(Failure::usage(format_args!("--scale {scale}: expected a whole number here")));
+        }
+        return Upscaler::bicubic(scale as usize).map_err(Failure::usage);
     }
     let upscaler = Chosen::read(choice, engine)?.compile()?;
     if let Some(scale) = choice.scale.filter(|scale| *scale != upscaler.scale() as f64) {
@@ -78,7 +80,7 @@ pub(crate) fn open(choice: &ModelChoice, engine: &EngineChoice) -> Result<Upscal
 }
 
 pub(crate) fn options(choice: &EngineChoice) -> Options {
-    Options { memory: choice.memory.saturating_mul(1 << 20), tile: choice.tile }
+    Options { memory: choice.memory.saturating_mul(1 << 20), tile: choice.tile.map(usize::from) }
 }
 
 /// As many threads as were asked for.

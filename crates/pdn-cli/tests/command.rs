@@ -214,7 +214,7 @@ fn wrong_use() {
     let eval = ["eval", "--data", ".", "--model"];
     desk.fails(&[&eval[..], &["edsr.safetensors", "--scale", "4"]].concat(), 2, &["edsr.safetensors", "x2, not x4"]);
     desk.fails(&[&eval[..], &["bicubic", "--scale", "65"]].concat(), 2, &["1 to 64"]);
-    desk.fails(&[&eval[..], &["bicubic", "--scale", "2.5"]].concat(), 2, &["1 to 64"]);
+    desk.fails(&[&eval[..], &["bicubic", "--scale", "2.5"]].concat(), 2, &["--scale 2.5", "whole number"]);
     desk.fails(&[&eval[..], &["bicubic", "--self-ensemble"]].concat(), 2, &["--self-ensemble", "bicubic"]);
     for (options, words) in [
         (&["--scale", "0"][..], &["above 0"][..]),
@@ -287,6 +287,20 @@ fn a_model_whose_prompts_are_of_another_length_says_so() {
     assert!(said.out.contains("24 numbers, read by 1 module\n"), "{}", said.out);
 }
 
+/// As `pdn info pdn-x4 | head -1`, whose end nobody waits for.
+#[test]
+fn who_stops_reading_is_no_fault() {
+    let desk = Desk::new();
+    for arguments in [&["info", "pdn-x4"][..], &["man"], &["completions", "bash"]] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_pdn"));
+        let output = command.args(arguments).env("PDN_CACHE", desk.at("cache")).stdout(writer).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success() && said.is_empty(), "{arguments:?}: {said}");
+    }
+}
+
 #[test]
 fn info_is_for_people_and_programs() {
     let desk = Desk::new();
@@ -300,6 +314,29 @@ fn info_is_for_people_and_programs() {
         serde_json::from_str(&desk.run(&["info", "edsr.safetensors", "--json"]).out).unwrap();
     assert_eq!((&facts["scale"], &facts["config"]["features"]), (&2.into(), &16.into()));
     assert_eq!(facts["stored"]["parameters"], 21_763);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_pipe_is_no_picture() {
+    let desk = Desk::new();
+    assert!(std::process::Command::new("mkfifo").arg(desk.at("pipe.png")).status().unwrap().success());
+    // Were it opened, this would wait for ever for whoever writes into it.
+    desk.fails(&["upscale", "pipe.png", "-m", "bicubic", "-o", "out.png"], 1, &["pipe.png", "no regular file"]);
+}
+
+#[test]
+fn degrading_takes_no_picture_away() {
+    let desk = Desk::new();
+    desk.fails(&["degrade", "small.png", "-o", "small.png"], 2, &["small.png", "is an input"]);
+    std::fs::create_dir(desk.at("set")).unwrap();
+    for name in ["set/a.png", "set/a.tif"] {
+        let flat = Picture::from_rgb(8, 8, vec![90; 192]);
+        pdn::write(&desk.at(name), &flat, &Default::default()).unwrap();
+    }
+    desk.fails(&["degrade", "set", "-o", "set"], 2, &["is an input"]);
+    desk.fails(&["degrade", "set", "-o", "out"], 2, &["a.png and", "a.tif would both become"]);
+    desk.fails(&["degrade", "nothing", "-o", "out"], 1, &["nothing"]);
 }
 
 #[test]

@@ -239,6 +239,14 @@ fn how_a_picture_was_made_is_stored_with_it() {
     assert_eq!((fact(&desk, "out.png", "Prompt"), fact(&desk, "out.png", "Encoder")), (None, None));
 }
 
+#[test]
+fn embedding_takes_no_picture_away() {
+    let desk = Desk::new();
+    desk.fails(&["embed", "small.png", "-o", "small.png"], 2, &["small.png", ".safetensors"]);
+    desk.write("picture.safetensors", b"");
+    desk.fails(&["embed", "picture.safetensors", "-o", "picture.safetensors"], 2, &["is an input"]);
+}
+
 /// The names in a file of embeddings, of which every one is of unit length.
 fn names(desk: &Desk, file: &str) -> Vec<String> {
     let named = read_embeddings(&desk.at(file)).unwrap();
@@ -319,9 +327,9 @@ fn what_cannot_be_embedded_is_named_and_the_rest_is_written() {
         (&["--text", " "], 2, &["the prompt is empty"]),
         (&[], 2, &["nothing to embed"]),
     ] {
-        desk.fails(&[&["embed", "-o", "out.png"][..], more].concat(), code, words);
+        desk.fails(&[&["embed", "-o", "out.safetensors"][..], more].concat(), code, words);
     }
-    desk.fails(&["embed", "-t", "a", "-o", "none/out.png"], 1, &["none", "does not exist"]);
+    desk.fails(&["embed", "-t", "a", "-o", "none/out.safetensors"], 1, &["none", "does not exist"]);
 }
 
 #[test]
