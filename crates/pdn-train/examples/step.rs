@@ -1,14 +1,15 @@
 //! Times steps of training a network on pictures made here, as `pdn train` takes them: patches, forward, L1, back, Adam.
 //!
-//!     cargo run --release -p pdn-train --example step -- edsr-baseline 4 12
+//!     cargo run --release -p pdn-train --example step -- edsr-baseline 4 12 cpu
 //!
-//! Network, scale, steps. The median of the steps after the first two is printed in milliseconds, and the peak of memory in
-//! MiB where the system tells it. `benches/training.py` sets PyTorch beside it.
+//! Network, scale, steps, and the device in builds with more than one. The median of the steps after the first two is printed
+//! in milliseconds, and the peak of memory in MiB where the system tells it. `benches/training.py` sets PyTorch beside it.
 
 use pdn_image::{Degradation, Picture};
 use pdn_network::{Card, hashed, zoo};
+use pdn_train::device::Kind;
 use pdn_train::restore::{Loss, PromptMix, Restore};
-use pdn_train::run::{Begin, Schedule, train};
+use pdn_train::run::{Begin, Place, Schedule, train};
 use pdn_train::scenes::Scene;
 use pdn_train::shelf::{Cut, Shelf};
 use std::time::Instant;
@@ -19,8 +20,10 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [network, scale, steps] = &arguments[..] else {
-        return Err("expected a network's name, a scale and a number of steps".into());
+    let (network, scale, steps, device) = match &arguments[..] {
+        [network, scale, steps] => (network, scale, steps, Kind::Cpu),
+        [network, scale, steps, device] => (network, scale, steps, device.parse()?),
+        _ => return Err("expected a network's name, a scale, a number of steps and, if need be, a device".into()),
     };
     let (scale, steps): (usize, u64) = (scale.parse()?, steps.parse()?);
     if steps < 3 {
@@ -62,7 +65,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         evaluate: steps + 2,
     };
     let (mut last, mut times) = (Instant::now(), Vec::new());
-    train(&task, &schedule, folder.path().join("run").as_path(), &Begin::New, &mut |progress| {
+    let place = Place { folder: folder.path().join("run"), device: device.device()? };
+    train(&task, &schedule, place, &Begin::New, &mut |progress| {
         times.push(last.elapsed().as_secs_f64() * 1e3);
         last = Instant::now();
         // A schedule's last step ends with an evaluation, which is not to be timed.

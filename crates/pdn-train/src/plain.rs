@@ -1,7 +1,7 @@
 //! What this project does by its own kernels on the CPU, by burn's operations: for devices that have theirs.
 
 use crate::convolution::Then;
-use burn::tensor::ops::ConvOptions;
+use burn::tensor::ops::{ConvOptions, PadMode};
 use burn::tensor::{Device, FloatDType, Tensor, activation, module};
 
 /// Whether a tensor is where this project's kernels run.
@@ -12,15 +12,9 @@ pub(crate) fn ours<const D: usize>(tensor: &Tensor<D>) -> bool {
 /// [`convolve`](crate::convolution::convolve), of maps `[images, height, width, channels]`. What it gives is f32, whatever is
 /// multiplied.
 pub(crate) fn convolve(x: Tensor<4>, kernel: Tensor<5>, bias: Tensor<2>, then: Then) -> Tensor<4> {
-    let [images, height, width, inputs] = x.dims();
-    let [sets, outputs, _, side, _] = kernel.dims();
-    // A kernel for each image: images stand side by side as groups of channels.
-    let (together, groups) = if sets == 1 { (images, 1) } else { (1, images) };
-    let planes = x.permute([0, 3, 1, 2]).reshape([together, images / together * inputs, height, width]);
-    let kernel = kernel.reshape([sets * outputs, inputs, side, side]);
-    let options = ConvOptions::new([1, 1], [side / 2, side / 2], [1, 1], groups);
-    let y = module::conv2d(planes, kernel, None, options).cast(FloatDType::F32);
-    let y = y.reshape([images, outputs, height, width]).permute([0, 2, 3, 1]);
+    let [images, height, width, _] = x.dims();
+    let [sets, outputs, ..] = kernel.dims();
+    let y = if sets == 1 { shared(x, kernel) } else { own(x, kernel) }.cast(FloatDType::F32);
     let mut y = y + bias.reshape([sets, 1, 1, outputs]);
     if then.relu {
         y = activation::relu(y);
@@ -36,6 +30,27 @@ pub(crate) fn convolve(x: Tensor<4>, kernel: Tensor<5>, bias: Tensor<2>, then: T
             blocks.permute([0, 1, 4, 2, 5, 3]).reshape([images, height * r, width * r, channels])
         }
     }
+}
+
+/// One kernel for all images. No reshape stands between the exchanges of axes, which would copy the maps: GPUs convolve pixels.
+fn shared(x: Tensor<4>, kernel: Tensor<5>) -> Tensor<4> {
+    let [_, outputs, inputs, side, _] = kernel.dims();
+    let options = ConvOptions::new([1, 1], [side / 2, side / 2], [1, 1], 1);
+    let kernel = kernel.reshape([outputs, inputs, side, side]);
+    module::conv2d(x.permute([0, 3, 1, 2]), kernel, None, options).permute([0, 2, 3, 1])
+}
+
+/// A kernel for each image, as a product of matrices for each: every pixel's neighbourhood stands in a row. Groups of channels
+/// would say the same, but their gradients are taken one group after the other.
+fn own(x: Tensor<4>, kernel: Tensor<5>) -> Tensor<4> {
+    let [images, height, width, inputs] = x.dims();
+    let [_, outputs, _, side, _] = kernel.dims();
+    let rim = (side / 2, side / 2);
+    let padded = if side == 1 { x } else { x.pad([rim, rim, (0, 0)], PadMode::Constant(0.0)) };
+    let neighbours = (0..side * side).map(|at| padded.clone().narrow(1, at / side, height).narrow(2, at % side, width));
+    let rows = Tensor::cat(neighbours.collect(), 3).reshape([images, height * width, side * side * inputs]);
+    let kernel = kernel.permute([0, 3, 4, 2, 1]).reshape([images, side * side * inputs, outputs]);
+    rows.matmul(kernel).reshape([images, height, width, outputs])
 }
 
 /// [`layer_norm`](crate::layer_norm::layer_norm).

@@ -14,6 +14,7 @@ use burn::tensor::{Device, FloatDType, Tensor};
 use pdn_image::Picture;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -435,7 +436,7 @@ fn check_finite<T: Task>(
     blame: impl FnOnce() -> Option<String>,
 ) -> Result<(), RunError> {
     let term = terms.iter().find(|(_, value)| !value.is_finite());
-    let bad = gradients.iter().position(|g| g.iter().any(|v| !v.is_finite()));
+    let bad = gradients.par_iter().position_first(|g| g.iter().any(|v| !v.is_finite()));
     let term = match (term, bad) {
         (None, None) => return Ok(()),
         (Some((name, _)), _) => format!("the loss's term {name}"),
@@ -448,10 +449,11 @@ fn check_finite<T: Task>(
 
 /// Shortens the gradient, over all parameters, to at most `longest`.
 fn clip(gradients: &mut [Vec<f32>], longest: f64) {
-    let squares: f64 = gradients.iter().map(|g| g.iter().map(|v| f64::from(v * v)).sum::<f64>()).sum();
-    let length = squares.sqrt();
+    // Each parameter's sum by itself, and these in their order: the same whatever the threads.
+    let squares: Vec<f64> = gradients.par_iter().map(|g| g.iter().map(|v| f64::from(v * v)).sum()).collect();
+    let length = squares.iter().sum::<f64>().sqrt();
     if longest > 0.0 && length > longest {
         let factor = (longest / length) as f32;
-        gradients.iter_mut().flatten().for_each(|v| *v *= factor);
+        gradients.par_iter_mut().for_each(|g| g.iter_mut().for_each(|v| *v *= factor));
     }
 }

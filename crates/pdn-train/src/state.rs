@@ -5,6 +5,7 @@ use crate::run::{History, RunError, Schedule, Task};
 use crate::weights::Adam;
 use pdn_network::checkpoint::{self, Precision};
 use pdn_network::{Network, Param, Tensor, Tensors};
+use rayon::prelude::*;
 use std::collections::HashMap;
 use std::path::Path;
 
@@ -45,9 +46,9 @@ impl State {
         let Some(average) = &mut self.average else { return };
         let since = (self.adam.steps - self.adam.begun) as f64;
         let keep = keep.min((1.0 + since) / (10.0 + since)) as f32;
-        for (average, parameters) in average.iter_mut().zip(&self.parameters) {
+        average.par_iter_mut().zip(&self.parameters).for_each(|(average, parameters)| {
             average.iter_mut().zip(parameters).for_each(|(a, p)| *a = keep * *a + (1.0 - keep) * p);
-        }
+        });
     }
 
     /// Writes [`STATE`].

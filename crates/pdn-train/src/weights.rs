@@ -3,7 +3,7 @@
 //! They stay plain numbers between steps, so that a checkpoint is these arrays and nothing else, and a resumed run is the
 //! same to the last bit. Adam is one pass over them; burn's is a dozen, each through memory.
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, Tensor, TensorData, Transaction};
 use pdn_network::{Init, Network, Weights};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -49,11 +49,15 @@ pub fn tensors(parameters: &[Vec<f32>], device: &Device) -> Vec<Tensor<1>> {
 /// The gradients of a loss, in the order of the parameters; zeros for one that the loss does not depend on.
 pub fn gradients(loss: &Tensor<1>, parameters: &[Tensor<1>]) -> Vec<Vec<f32>> {
     let all = loss.backward();
-    let gradient = |p: &Tensor<1>| match p.grad(&all) {
-        Some(gradient) => gradient.into_data().try_into_vec().expect("gradients are f32"),
+    let gradients: Vec<_> = parameters.iter().map(|p| p.grad(&all)).collect();
+    // Read at once: a GPU is waited for at every reading.
+    let reading = gradients.iter().flatten().cloned().fold(Transaction::default(), Transaction::register);
+    let mut read = reading.execute().into_iter();
+    let of = |(gradient, p): (&Option<Tensor<1>>, &Tensor<1>)| match gradient {
+        Some(_) => read.next().expect("as many as were registered").try_into_vec().expect("gradients are f32"),
         None => vec![0.0; p.dims()[0]],
     };
-    parameters.iter().map(gradient).collect()
+    gradients.iter().zip(parameters).map(of).collect()
 }
 
 /// Adam (Kingma and Ba 2015), with the decoupled weight decay of AdamW where it is asked for.
