@@ -170,7 +170,8 @@ impl Served {
 
     pub(crate) fn connect(&self) -> TcpStream {
         let stream = TcpStream::connect(self.address).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
+        // Longer than the server drops what is left of a body.
+        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
         stream
     }
 }
