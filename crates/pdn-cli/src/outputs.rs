@@ -85,7 +85,8 @@ impl<'a> Naming<'a> {
         }
         let tasks = pictures.into_iter().map(|input| Ok(Task { output: self.output(&input)?, input: input.path }));
         let tasks = self.distinct(tasks.collect::<Result<Vec<_>, Failure>>()?)?;
-        let (there, tasks) = self.without_results(tasks)?.into_iter().partition(|task| task.output.exists());
+        let (there, tasks) =
+            self.without_results(tasks)?.into_iter().partition(|task| task.output.symlink_metadata().is_ok());
         let plan = Plan { tasks, skipped: there };
         match plan.skipped.as_slice() {
             [] => Ok(plan),

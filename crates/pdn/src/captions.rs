@@ -227,9 +227,11 @@ fn read_csv(path: &Path) -> Result<Vec<Captioned>, CaptionError> {
         return Err(wrong(format!("begins with {}, expected image,split,caption or image,caption", found.join(","))));
     }
     let mut found: BTreeMap<PathBuf, Captioned> = BTreeMap::new();
+    let mut last = None;
     for record in reader.records() {
         // Errors name the line.
         let record = record.map_err(|e| wrong(e.to_string()))?;
+        last = record.position().cloned();
         let (image, caption) = (&record[0], &record[record.len() - 1]);
         let split = has_split.then(|| record[1].to_owned());
         if caption.trim().is_empty() {
@@ -245,7 +247,15 @@ fn read_csv(path: &Path) -> Result<Vec<Captioned>, CaptionError> {
         }
         entry.captions.push(caption.to_owned());
     }
-    Ok(found.into_values().collect())
+    match last.filter(|last| is_open(text.get(last.byte() as usize..).unwrap_or_default())) {
+        Some(last) => Err(wrong(format!("line {} opens a quote that is never closed", last.line()))),
+        None => Ok(found.into_values().collect()),
+    }
+}
+
+/// Whether a file's last record has a field that begins with a quote and does not end: all lines after it are part of it.
+fn is_open(record: &str) -> bool {
+    (record.starts_with('"') || record.contains(",\"")) && record.matches('"').count() % 2 == 1
 }
 
 #[cfg(test)]
@@ -294,6 +304,7 @@ mod tests {
             ("captions.csv", "image,caption,split\na.png,one,train\n", "image,caption,split, expected"),
             ("captions.csv", "a.png,train,one\n", "expected image,split,caption"),
             ("captions.csv", "image,caption\na.png,one\nb.png, \n", "line 3 has an empty caption for b.png"),
+            ("captions.csv", "image,caption\na.png,one\nb.png,\"two\nc.png,three\n", "line 3 opens a quote"),
             ("captions.json", r#"[{"file": "a.jpg", "captions": ["one", ""]}]"#, "empty caption for a.jpg"),
         ] {
             let error = read(name, text).unwrap_err().to_string();
