@@ -23,7 +23,7 @@ pub(crate) fn run(args: &Train) -> Result<(), Failure> {
     let mut desk = Desk { recipe: &args.recipe, data: &args.data, room, told: &mut told };
     let task = recipe.prepare(&mut desk).map_err(recipe_failure)?;
     if args.device != Kind::Cpu {
-        say!("the first step takes minutes: kernels are compiled for {} and timed", args.device);
+        say!("the first step may take minutes: kernels are compiled for {} and timed", args.device);
     }
     let mut dashboard = Dashboard::new();
     let place = Place { folder: args.out.clone(), device };
