@@ -97,6 +97,13 @@ sentences = "sentences/result.safetensors""#;
     std::fs::write(folder.path().join("recipe.toml"), pictures.replace("dim = 8", "dim = 4")).unwrap();
     let (code, said) = train(folder.path(), &[]);
     assert!(code == Some(1) && said.contains("teacher.weight"), "{said}");
+    for begun in ["10", "32"] {
+        let pictures = pictures.replace("\n\n[data]", &format!("\nbegun = {begun}\n\n[data]"));
+        std::fs::write(folder.path().join("recipe.toml"), pictures).unwrap();
+        let (code, said) = train(folder.path(), &[]);
+        assert!(code == Some(2) && said.contains("begun"), "{said}");
+    }
+    let pictures = pictures.replace("\n\n[data]", "\nbegun = 8\nshown = 24\n\n[data]");
     std::fs::write(folder.path().join("recipe.toml"), &pictures).unwrap();
     let (code, said) = train(folder.path(), &[]);
     assert!(code == Some(0) && said.contains("R@10"), "{said}");

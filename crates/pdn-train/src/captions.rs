@@ -13,8 +13,9 @@ use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-/// Pixels a side at which pictures are kept: as many as half of Flickr8k's are given in here.
-const SIDE: usize = 112;
+/// The most pixels a side at which pictures are kept, enough for any view of a part to be sharp. Half of Flickr8k's are given
+/// in half as many, and stay so.
+const SIDE: usize = 224;
 
 /// The smallest part of a picture's area that is looked at by itself.
 const SMALLEST: f64 = 0.35;
@@ -87,17 +88,16 @@ impl Captions {
                 if captions.is_empty() {
                     return Err(DataError { path, why: "has no caption: expected one or more".into() });
                 }
-                let picture = resize_to(&read_picture(&path)?, SIDE, SIDE);
+                let picture = squeezed(&read_picture(&path)?);
                 Ok((split.as_deref() == Some("train"), picture, captions.iter().map(encode).collect()))
             })
             .collect::<Result<_, DataError>>()?;
-        let parts: Vec<Vec<Picture>> = (pictures.iter().enumerate())
-            .map(|(i, (learned, picture, _))| parts(picture, if *learned { answers.views } else { 1 }, i as u64))
-            .collect();
-        let mut seen = answers.about(&parts)?.into_iter();
+        let views = |learned: bool| if learned { answers.views } else { 1 };
+        let asked = pictures.iter().map(|(learned, picture, _)| (picture, views(*learned))).collect::<Vec<_>>();
+        let mut seen = answers.about(&asked)?.into_iter();
         let (mut train, mut held_back) = (Vec::new(), Vec::new());
-        for (parts, (learned, picture, captions)) in parts.iter().zip(pictures) {
-            let seen = seen.by_ref().take(parts.len()).collect();
+        for (learned, picture, captions) in pictures {
+            let seen = seen.by_ref().take(views(learned)).collect();
             if learned { &mut train } else { &mut held_back }.push(Pair { picture, captions, seen });
         }
         let moments = Moments::over(train.iter().flat_map(|pair| &pair.seen), WHOLE);
@@ -108,19 +108,24 @@ impl Captions {
 }
 
 impl Answers<'_> {
-    /// What the teacher sees in every view, in order.
-    fn about(&self, parts: &[Vec<Picture>]) -> Result<Vec<Vec<f32>>, DataError> {
+    /// What the teacher sees in so many views of each picture, in order.
+    fn about(&self, pictures: &[(&Picture, usize)]) -> Result<Vec<Vec<f32>>, DataError> {
         // The same pictures, cut in the same way, have the same answers.
         let mut hash = Sha256::new();
-        parts.iter().flatten().for_each(|part| hash.update(part.rgb()));
+        for (picture, views) in pictures {
+            hash.update(picture.rgb());
+            hash.update(format!("{views} {SMALLEST}"));
+        }
         let key = format!("{} {}", hex(&hash.finalize()), self.teacher.id());
-        let count = parts.iter().map(Vec::len).sum();
+        let count = pictures.iter().map(|(_, views)| views).sum();
         if let Some(seen) = self.cache.as_deref().and_then(|path| kept(path, &key, count)) {
             return Ok(seen);
         }
         let mut seen = Vec::with_capacity(count);
-        for some in parts.chunks(TOGETHER) {
-            seen.extend(self.teacher.see(&some.concat()));
+        for (chunk, some) in pictures.chunks(TOGETHER).enumerate() {
+            let first = chunk * TOGETHER;
+            let parts = some.iter().enumerate().map(|(i, (picture, views))| parts(picture, *views, (first + i) as u64));
+            seen.extend(self.teacher.see(&parts.collect::<Vec<_>>().concat()));
         }
         if let Some(path) = &self.cache {
             keep(path, key, &seen)?;
@@ -150,12 +155,19 @@ fn parts(picture: &Picture, count: usize, seed: u64) -> Vec<Picture> {
     std::iter::once(picture.clone()).chain(parts).collect()
 }
 
-/// A random part of a picture, half of them in a mirror.
+/// A picture squeezed to a square of its shorter side, or of [`SIDE`].
+fn squeezed(picture: &Picture) -> Picture {
+    let side = picture.width().min(picture.height()).min(SIDE);
+    resize_to(picture, side, side)
+}
+
+/// A random part of a square picture, half of them in a mirror.
 pub(crate) fn part(picture: &Picture, random: &mut StdRng) -> Picture {
+    let side = picture.width();
     let (area, shape) = (random.random_range(SMALLEST..1.0), random.random_range(-0.22_f64..0.22).exp());
-    let length = |share: f64| ((SIDE as f64 * share.sqrt()) as usize).min(SIDE);
+    let length = |share: f64| ((side as f64 * share.sqrt()) as usize).clamp(1, side);
     let (width, height) = (length(area * shape), length(area / shape));
-    let (left, top) = (random.random_range(0..=SIDE - width), random.random_range(0..=SIDE - height));
+    let (left, top) = (random.random_range(0..=side - width), random.random_range(0..=side - height));
     let part = picture.part((left, top), width, height);
     if random.random() { part.mirrored() } else { part }
 }

@@ -13,7 +13,7 @@ use crate::executor::{self, Batch};
 use crate::retrieval::{first_scale, matrix, ranks, recalls, rows, scale, unit, words};
 use crate::run::{History, Step, Task};
 use crate::sentences::{TEACHER, project};
-use crate::teacher::{CHANNELS, Teacher, WHOLE};
+use crate::teacher::{self, CHANNELS, Teacher, WHOLE};
 use crate::weights::{flat, initial, tensors};
 use burn::tensor::{Device, Int, Tensor, TensorData, activation};
 use pdn::{EncoderFile, Framing};
@@ -39,15 +39,36 @@ const HINTS: [f64; CHANNELS.len()] = [1.5, 0.5, 0.25];
 /// How far a view's contrast, saturation and brightness may be changed.
 const TONE: f64 = 0.3;
 
+/// How many of the views hold a piece of another.
+const PASTED: f64 = 0.5;
+
 /// Views from which the mean and deviation of the teacher's maps are taken.
 const MEASURED: usize = 256;
+
+/// Pixels a side at which pictures are looked at, beside the tower's own.
+#[derive(Clone, Copy, Debug)]
+pub struct Sides {
+    /// Parts of pictures, as training begins: the tower's own, halved so many times. It grows to that while it lasts (Tan
+    /// and Le 2021), which is quick first and sharp in the end.
+    pub begun: usize,
+    /// Whole pictures, when it is done.
+    pub shown: usize,
+}
+
+impl Sides {
+    /// Pixels a side of parts in a step: the first, doubled in equal times up to the tower's own. (What lies between is no
+    /// quicker: kernels work on 4x4 pixels, of which maps of 5 to 7 a side need as many as of 8.)
+    fn of_parts(&self, own: usize, step: &Step) -> usize {
+        let doublings = u64::from((own / self.begun).ilog2());
+        self.begun << (step.done * (doublings + 1) / step.of.max(1)).min(doublings)
+    }
+}
 
 /// Training of a tower of pictures.
 #[derive(Debug)]
 pub struct Pictures {
     clip: Clip,
-    /// Pixels a side at which whole pictures are looked at.
-    shown: usize,
+    sides: Sides,
     picture: Network,
     data: Captions,
     batch: usize,
@@ -66,13 +87,13 @@ pub struct Pictures {
 }
 
 impl Pictures {
-    /// The tower of `clip`, which looks at whole pictures at `shown` pixels a side, to be trained beside the trained tower of sentences with its teacher's layer.
+    /// The tower of `clip`, to be trained beside the trained tower of sentences with its teacher's layer.
     ///
     /// # Errors
     /// Where the configuration describes no network, or the sentences are not its.
     pub fn new(
         clip: Clip,
-        shown: usize,
+        sides: Sides,
         mut text: Tensors,
         data: Captions,
         teacher: Teacher,
@@ -113,11 +134,11 @@ impl Pictures {
         let batch = batch.min(data.train.len());
         let moments = Vec::new();
         let mut task =
-            Self { clip, shown, picture, data, batch, card, text, captions, teacher, projection, moments, held_back };
+            Self { clip, sides, picture, data, batch, card, text, captions, teacher, projection, moments, held_back };
         let mut random = StdRng::seed_from_u64(0);
         let measured = (0..MEASURED)
             .map(|_| view(&task.data.train[random.random_range(0..task.data.train.len())].picture, &mut random));
-        let (_, maps) = task.teacher.explain(&measured.collect::<Vec<_>>(), &task.sides());
+        let (_, maps) = task.teacher.explain(&measured.collect::<Vec<_>>(), &task.maps(task.clip.side()));
         task.moments =
             maps.iter().zip(CHANNELS).map(|(map, channels)| Moments::over(map.chunks(channels), channels)).collect();
         Ok(task)
@@ -139,15 +160,24 @@ impl Pictures {
         (unit(out.output.flatten::<2>(1, 3)), out.taps)
     }
 
+    /// The mean of a column of each row, each by its weight.
+    fn found(&self, rows: &Tensor<2>, columns: impl Iterator<Item = (usize, f32)>) -> Tensor<1> {
+        let (columns, weights): (Vec<i32>, Vec<f32>) = columns.map(|(at, weight)| (at as i32, weight)).unzip();
+        let (device, shape) = (rows.device(), [self.batch, 1]);
+        let columns = Tensor::<2, Int>::from_data(TensorData::new(columns, shape), &device);
+        let weights = Tensor::<2>::from_data(TensorData::new(weights, shape), &device);
+        (rows.clone().gather(1, columns) * weights).mean()
+    }
+
     /// Channels of the maps that are taught and the teacher's that they are to say, coarse ones first.
     fn hints(&self) -> impl Iterator<Item = [usize; 2]> {
         let taps = self.picture.taps.iter().rev().map(|tap| self.picture.node(tap.node).shape.channels);
         taps.zip(CHANNELS).map(|(ours, its)| [ours, its])
     }
 
-    /// Pixels a side of the maps that are taught.
-    fn sides(&self) -> Vec<usize> {
-        let coarsest = self.clip.side() / (2 << self.picture.taps.len());
+    /// Pixels a side of the maps that are taught, where parts have so many.
+    fn maps(&self, side: usize) -> Vec<usize> {
+        let coarsest = side / (2 << self.picture.taps.len());
         (0..self.hints().count()).map(|stage| coarsest << stage).collect()
     }
 
@@ -176,6 +206,19 @@ fn view(picture: &Picture, random: &mut StdRng) -> Picture {
     part.with_rgb(toned.collect())
 }
 
+/// A view as large as the teacher looks at, with a piece of another of random area; and that area's share.
+fn pasted(view: &Picture, other: &Picture, random: &mut StdRng) -> (Picture, f32) {
+    let side = view.width();
+    let length = (side as f64 * random.random_range(0.0..1.0_f64).sqrt()) as usize;
+    let [left, top] = [(); 2].map(|()| random.random_range(0..=side - length));
+    let mut rgb = view.rgb().to_vec();
+    for row in top..top + length {
+        let piece = 3 * (row * side + left)..3 * (row * side + left + length);
+        rgb[piece.clone()].copy_from_slice(&other.rgb()[piece]);
+    }
+    (view.with_rgb(rgb), (length * length) as f32 / (side * side) as f32)
+}
+
 /// A picture, squeezed to a square, as numbers, channel by channel.
 fn look(picture: &Picture, side: usize) -> Vec<f32> {
     let picture = resize_to(picture, side, side);
@@ -188,8 +231,10 @@ fn look(picture: &Picture, side: usize) -> Vec<f32> {
 pub struct Views {
     /// The places of pictures.
     own: Vec<usize>,
-    /// A view of each.
+    /// A view of each, some with a piece of another.
     views: Vec<Picture>,
+    /// The place of the picture whose piece each holds, and the piece's share of the view, 0 where there is none.
+    others: Vec<(usize, f32)>,
 }
 
 impl Task for Pictures {
@@ -215,24 +260,36 @@ impl Task for Pictures {
 
     fn draw(&self, random: &mut StdRng) -> Result<Views, DataError> {
         let own = sample(random, self.data.train.len(), self.batch).into_vec();
-        let views = own.iter().map(|at| view(&self.data.train[*at].picture, random)).collect();
-        Ok(Views { own, views })
+        let view = |at: &usize| resize_to(&view(&self.data.train[*at].picture, random), teacher::SIDE, teacher::SIDE);
+        let whole: Vec<Picture> = own.iter().map(view).collect();
+        let (mut views, mut others) = (Vec::new(), Vec::new());
+        for (i, view) in whole.iter().enumerate() {
+            let next = (i + 1) % whole.len();
+            let (view, share) = match random.random_bool(PASTED) {
+                true => pasted(view, &whole[next], random),
+                false => (view.clone(), 0.0),
+            };
+            views.push(view);
+            others.push((own[next], share));
+        }
+        Ok(Views { own, views, others })
     }
 
-    fn loss(&self, parameters: &[Tensor<1>], _step: &Step, batch: &Views) -> Vec<(&'static str, Tensor<1>)> {
+    fn loss(&self, parameters: &[Tensor<1>], step: &Step, batch: &Views) -> Vec<(&'static str, Tensor<1>)> {
         let device = parameters[0].device();
-        let Views { own, views } = batch;
-        let (mut seen, mut said) = self.teacher.explain(views, &self.sides());
+        let Views { own, views, others } = batch;
+        let side = self.sides.of_parts(self.clip.side(), step);
+        let (mut seen, mut said) = self.teacher.explain(views, &self.maps(side));
         seen.iter_mut().for_each(|seen| self.data.moments.standardise(seen));
         for ((map, moments), channels) in said.iter_mut().zip(&self.moments).zip(CHANNELS) {
             map.par_chunks_mut(channels).for_each(|pixel| moments.standardise(pixel));
         }
-        let (pictures, maps) = self.embed(parameters, views, self.clip.side(), &device);
+        let (pictures, maps) = self.embed(parameters, views, side, &device);
         let (layers, last) = parameters[self.picture.params.len()..].split_at(2 * said.len());
         let logits = pictures.clone().matmul(self.captions.clone().transpose()) * scale(&last[0]);
-        let own: Vec<i32> = own.iter().map(|at| *at as i32).collect();
-        let own = Tensor::<1, Int>::from_data(TensorData::new(own, [self.batch]), &device).reshape([self.batch, 1]);
-        let finding = -activation::log_softmax(logits, 1).gather(1, own).mean();
+        let sure = activation::log_softmax(logits, 1);
+        let finding = -self.found(&sure, own.iter().zip(others).map(|(at, (_, share))| (*at, 1.0 - share)))
+            - self.found(&sure, others.iter().copied());
         let plain = Device::flex();
         let targets = project(&self.projection, self.clip.dim, matrix(&seen, &plain)).into_data();
         let agreement = (pictures * Tensor::from_data(targets, &device)).sum() / self.batch as f64;
@@ -250,7 +307,7 @@ impl Task for Pictures {
         let whole: Vec<Picture> = self.data.held_back.iter().map(|pair| pair.picture.clone()).collect();
         let pictures: Vec<Vec<f32>> = whole
             .chunks(100)
-            .flat_map(|pictures| rows(self.embed(&parameters, pictures, self.shown, &device).0))
+            .flat_map(|pictures| rows(self.embed(&parameters, pictures, self.sides.shown, &device).0))
             .collect();
         let (own, texts) = &self.held_back;
         recalls(&ranks(texts, own, &pictures))
@@ -268,9 +325,36 @@ impl Task for Pictures {
         let tower = self.picture.params.iter().zip(parameters);
         let mut tensors = self.text.clone();
         tensors.extend(tower.map(|(p, data)| (p.name.clone(), Stored::new(p.shape.clone(), data.clone()))));
-        let clip = self.clip.looking_at(self.shown);
+        let clip = self.clip.looking_at(self.sides.shown);
         let framing = Framing::Squeeze;
         let file = EncoderFile { clip, framing, mean: MEAN, deviation: DEVIATION, card, tensors };
         file.to_bytes(Precision::F16)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_piece_has_the_share_that_is_said() {
+        let plain = |v: u8| Picture::from_rgb(20, 20, vec![v; 3 * 20 * 20]);
+        let mut random = StdRng::seed_from_u64(1);
+        let shares: Vec<f32> = (0..50)
+            .map(|_| {
+                let (both, share) = pasted(&plain(0), &plain(255), &mut random);
+                let found = both.rgb().iter().filter(|v| **v == 255).count();
+                assert_eq!(found as f32 / (3.0 * 20.0 * 20.0), share);
+                share
+            })
+            .collect();
+        assert!(shares.iter().any(|share| *share < 0.25) && shares.iter().any(|share| *share > 0.75), "{shares:?}");
+    }
+
+    #[test]
+    fn parts_grow_to_the_tower_s_own() {
+        let side = |begun, done| Sides { begun, shown: 160 }.of_parts(128, &Step { done, of: 9 });
+        assert_eq!([0, 2, 3, 5, 6, 8].map(|done| side(32, done)), [32, 32, 64, 64, 128, 128]);
+        assert_eq!([0, 8].map(|done| side(128, done)), [128, 128]);
     }
 }

@@ -5,7 +5,7 @@ use crate::convolution::Precision;
 use crate::data::DataError;
 use crate::embed::BatchEncoder;
 use crate::nouns::Nouns;
-use crate::pictures::Pictures;
+use crate::pictures::{Pictures, Sides};
 use crate::restore::{self, LAST_TEMPERATURE, Loss, PromptMix, Restore};
 use crate::run::{Run, Schedule};
 use crate::scenes::{Reader, Scenes};
@@ -118,6 +118,10 @@ pub struct PicturesRecipe {
     pub batch: usize,
     /// Both towers.
     pub clip: Clip,
+    /// Pixels a side at which parts of pictures are looked at as training begins; they are doubled to the tower's own in
+    /// equal times. Where nothing is said they are its own from the first step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub begun: Option<usize>,
     /// Pixels a side at which the finished tower looks at whole pictures; where nothing is said as many as in training. More
     /// are better: of parts, which it learns from, things look larger than of the whole (Touvron et al. 2019).
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -318,6 +322,15 @@ impl PicturesRecipe {
         }
         let shown = self.shown.unwrap_or(self.clip.side());
         self.clip.looking_at(shown).picture_network().map_err(|e| wrong(format!("shown: {e}")))?;
+        let begun = self.begun.unwrap_or(self.clip.side());
+        self.clip.looking_at(begun).picture_network().map_err(|e| wrong(format!("begun: {e}")))?;
+        if !(0..8).any(|doublings| begun << doublings == self.clip.side()) {
+            let why = format!(
+                "begun {begun}: expected the tower's own {}, or that halved, or halved again",
+                self.clip.side()
+            );
+            return Err(wrong(why));
+        }
         let beside = beside(path, &self.sentences);
         let sentences =
             checkpoint::read(&beside).map_err(|e| DataError { path: e.path.clone(), why: e.why.to_string() })?;
@@ -334,7 +347,8 @@ impl PicturesRecipe {
         card.more.insert("recipe".into(), serde_json::to_value(recipe).map_err(|e| wrong(e.to_string()))?);
         let about = sentences.metadata.get(sentences::KEY).and_then(|about| serde_json::from_str(about).ok());
         card.more.insert("sentences".into(), about.unwrap_or_default());
-        let task = Pictures::new(self.clip.clone(), shown, sentences.tensors, captions, teacher, self.batch, card);
+        let sides = Sides { begun, shown };
+        let task = Pictures::new(self.clip.clone(), sides, sentences.tensors, captions, teacher, self.batch, card);
         Ok(Box::new(task.map_err(|e| DataError { path: beside, why: e.to_string() })?))
     }
 }

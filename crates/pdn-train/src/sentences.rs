@@ -12,7 +12,7 @@ use crate::retrieval::{cross_entropy, first_scale, matrix, ranks, recalls, rows,
 use crate::run::{History, Step, Task};
 use crate::teacher::WHOLE;
 use crate::weights::{initial, tensors};
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, Int, Tensor, TensorData};
 use pdn_network::checkpoint::{self, Precision};
 use pdn_network::zoo::Clip;
 use pdn_network::{Network, NetworkError, Tensor as Stored, Tensors, hashed};
@@ -28,6 +28,9 @@ const NOUNS: &str = "nouns.weight";
 
 /// The metadata key of the configuration in the file of a trained tower.
 pub const KEY: &str = "pdn.sentences";
+
+/// Sentences that run together.
+const ALIKE: usize = 128;
 
 /// Nouns in a step, and the weight of their loss.
 const NOUN_BATCH: usize = 128;
@@ -62,9 +65,19 @@ impl Sentences {
         Ok(Self { clip, text, data, nouns, batch, dropped })
     }
 
+    /// Unit vectors of sentences. Those of like length run together, as each is padded to the longest beside it.
     fn embed(&self, parameters: &[Tensor<1>], sentences: &[&[usize]], device: &Device) -> Tensor<2> {
-        let batch = Batch { words: Some(words(sentences, device)), ..Batch::default() };
-        unit(executor::run(&self.text, &parameters[..self.text.params.len()], &batch).output.flatten::<2>(1, 3))
+        let mut order: Vec<usize> = (0..sentences.len()).collect();
+        order.sort_by_key(|i| sentences[*i].len());
+        let parts = order.chunks(ALIKE).map(|part| {
+            let part: Vec<&[usize]> = part.iter().map(|i| sentences[*i]).collect();
+            let batch = Batch { words: Some(words(&part, device)), ..Batch::default() };
+            executor::run(&self.text, &parameters[..self.text.params.len()], &batch).output.flatten::<2>(1, 3)
+        });
+        let mut places = vec![0; order.len()];
+        order.iter().enumerate().for_each(|(place, i)| places[*i] = place as i32);
+        let places = Tensor::<1, Int>::from_data(TensorData::new(places, [order.len()]), device);
+        unit(Tensor::cat(parts.collect(), 0).select(0, places))
     }
 
     /// One of a picture's captions, some of its words left out.
@@ -201,5 +214,31 @@ impl Task for Sentences {
             .collect();
         let about = serde_json::json!({ "clip": self.clip, "last": history.records.last() });
         checkpoint::write(&tensors, HashMap::from([(KEY.to_owned(), about.to_string())]), Precision::F32)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::captions::Moments;
+
+    #[test]
+    fn many_sentences_together_are_what_each_is_alone() {
+        let mut clip = Clip::vit_b_32();
+        (clip.dim, clip.text.vocabulary, clip.text.context) = (6, 40, 20);
+        (clip.text.blocks.width, clip.text.blocks.heads, clip.text.blocks.layers) = (8, 2, 1);
+        let moments = Moments::over(std::iter::empty::<Vec<f32>>(), WHOLE);
+        let nothing = Captions { train: vec![], held_back: vec![], moments };
+        let task = Sentences::new(clip, nothing, None, 2, 0.0).unwrap();
+        let device = Device::flex();
+        let parameters = tensors(&task.initial(1), &device);
+        let sentences: Vec<Vec<usize>> =
+            (0..ALIKE + 30).map(|i| (0..2 + i * 7 % 19).map(|j| (i * j + 3 * i + j) % 40).collect()).collect();
+        let sentences: Vec<&[usize]> = sentences.iter().map(Vec::as_slice).collect();
+        let together = rows(task.embed(&parameters, &sentences, &device));
+        for (sentence, found) in sentences.iter().zip(&together) {
+            let alone = &rows(task.embed(&parameters, &[sentence], &device))[0];
+            assert!(alone.iter().zip(found).all(|(a, b)| (a - b).abs() < 1e-5), "{alone:?} {found:?}");
+        }
     }
 }

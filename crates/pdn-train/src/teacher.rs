@@ -7,9 +7,7 @@
 
 use crate::convolution::{Pixels, Then, convolve};
 use crate::data::{DataError, hex};
-use burn::tensor::module::conv2d;
-use burn::tensor::ops::ConvOptions;
-use burn::tensor::{Device, Tensor, TensorData, activation};
+use burn::tensor::{Device, Tensor, TensorData};
 use pdn_image::{Picture, resize_to};
 use rayon::prelude::*;
 use regex::Regex;
@@ -28,16 +26,20 @@ pub const WHOLE: usize = FEATURES + 1000;
 pub(crate) const CHANNELS: [usize; 3] = [FEATURES, 256, 128];
 
 /// Pixels a side at which pictures are looked at: less than the published 227, at half the cost.
-const SIDE: usize = 159;
+pub(crate) const SIDE: usize = 159;
 
-/// Pictures at once.
-const BATCH: usize = 32;
+/// Pixels a side of what its first convolution makes of them: its 3x3 kernel moves by two.
+const MOVES: usize = (SIDE - 3) / 2 + 1;
+
+/// Pictures that a thread runs at once: few, so that what one layer writes is still near where the next reads it.
+const BATCH: usize = 8;
 
 /// SqueezeNet 1.1.
 #[derive(Debug)]
 pub struct Teacher {
     mean: [f32; 3],
-    first: (Tensor<4>, Tensor<1>),
+    /// The first convolution, as a layer over what its kernel covers at each of its places.
+    first: (Tensor<5>, Tensor<2>),
     /// For each fire module: squeeze, expand 1x1, expand 3x3.
     fires: Vec<[(Tensor<5>, Tensor<2>); 3]>,
     classes: (Tensor<5>, Tensor<2>),
@@ -75,8 +77,8 @@ impl Teacher {
             Tensor::<1>::from_data(TensorData::new(data, [len]), &device)
         };
         let (kernel, bias) = (next(), next());
-        let shape: [usize; 4] = kernel.0.try_into().map_err(|_| wrong(&xml, "its first kernel".into()))?;
-        let first = (flat(kernel.1).reshape(shape), flat(bias.1));
+        let [o, i, k, _] = <[usize; 4]>::try_from(kernel.0).map_err(|_| wrong(&xml, "its first kernel".into()))?;
+        let first = (flat(kernel.1).reshape([1, o, i * k * k, 1, 1]), flat(bias.1).reshape([1, o]));
         let mut layer = || -> Result<_, DataError> {
             let ((shape, kernel), (_, bias)) = (next(), next());
             let [o, i, k, _] = <[usize; 4]>::try_from(shape).map_err(|_| wrong(&xml, "a kernel".into()))?;
@@ -92,15 +94,15 @@ impl Teacher {
 
     /// What it sees in pictures: of each [`WHOLE`] numbers.
     pub fn see(&self, pictures: &[Picture]) -> Vec<Vec<f32>> {
-        pictures.chunks(BATCH).flat_map(|pictures| self.look_at(pictures, &[]).0).collect()
+        self.explain(pictures, &[]).0
     }
 
     /// What it sees in pictures, and of each of the first of [`CHANNELS`] that `sides` has a number for the map
     /// `[pictures, side, side, channels]`, averaged to so many pixels a side.
     pub(crate) fn explain(&self, pictures: &[Picture], sides: &[usize]) -> (Vec<Vec<f32>>, Vec<Vec<f32>>) {
         let mut all = (Vec::new(), vec![Vec::new(); sides.len()]);
-        for pictures in pictures.chunks(BATCH) {
-            let (whole, maps) = self.look_at(pictures, sides);
+        let some: Vec<_> = pictures.par_chunks(BATCH).map(|pictures| self.look_at(pictures, sides)).collect();
+        for (whole, maps) in some {
             all.0.extend(whole);
             all.1.iter_mut().zip(maps).for_each(|(all, map)| all.extend(map));
         }
@@ -109,8 +111,8 @@ impl Teacher {
 
     fn look_at(&self, pictures: &[Picture], sides: &[usize]) -> (Vec<Vec<f32>>, Vec<Vec<f32>>) {
         let pixels: Vec<Vec<f32>> = pictures.par_iter().map(|picture| self.look(picture)).collect();
-        let shape = [pictures.len(), 3, SIDE, SIDE];
-        let maps = self.run(Tensor::from_data(TensorData::new(pixels.concat(), shape), &self.device));
+        let shape = [pictures.len(), MOVES, MOVES, 3 * 3 * 3];
+        let maps = self.run(Pixels::new(Tensor::from_data(TensorData::new(pixels.concat(), shape), &self.device)));
         let (kernel, bias) = self.classes.clone();
         let classes = Square::of(convolve(maps[0].pixels(&self.device), kernel, bias, Then::RELU)).averaged(1).numbers;
         let features = maps[0].averaged(1).numbers;
@@ -119,18 +121,24 @@ impl Teacher {
         (whole, maps.iter().zip(sides).map(|(map, side)| map.averaged(*side).numbers).collect())
     }
 
+    /// What the first convolution's kernel covers at each of its places: blue, green and red, each 3x3.
     fn look(&self, picture: &Picture) -> Vec<f32> {
         let square = resize_to(picture, SIDE, SIDE);
-        let channel = |c: usize| square.plane(2 - c).map(move |v| f32::from(v) + self.mean[c]);
-        (0..3).flat_map(|c| channel(c).collect::<Vec<f32>>()).collect()
+        let channel = |c: usize| square.plane(2 - c).map(|v| f32::from(v) + self.mean[c]).collect::<Vec<f32>>();
+        let channels = [0, 1, 2].map(channel);
+        let mut covered = Vec::with_capacity(MOVES * MOVES * 27);
+        for (y, x) in (0..MOVES).flat_map(|y| (0..MOVES).map(move |x| (y, x))) {
+            for channel in &channels {
+                (0..3).for_each(|row| covered.extend_from_slice(&channel[(2 * y + row) * SIDE + 2 * x..][..3]));
+            }
+        }
+        covered
     }
 
     /// The maps of [`CHANNELS`], and that of the first convolution.
-    fn run(&self, x: Tensor<4>) -> Vec<Square> {
-        let (kernel, bias) = &self.first;
-        let options = ConvOptions::new([2, 2], [0, 0], [1, 1], 1);
-        let x = activation::relu(conv2d(x, kernel.clone(), Some(bias.clone()), options));
-        let mut maps = vec![Square::of(Pixels::of_planes(x))];
+    fn run(&self, x: Pixels) -> Vec<Square> {
+        let (kernel, bias) = self.first.clone();
+        let mut maps = vec![Square::of(convolve(x, kernel, bias, Then::RELU))];
         let mut x = maps[0].pooled().pixels(&self.device);
         for (i, fire) in self.fires.iter().enumerate() {
             let layer = |x: Pixels, (kernel, bias): &(Tensor<5>, Tensor<2>)| {
