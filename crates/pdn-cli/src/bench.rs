@@ -23,16 +23,20 @@ pub(crate) fn run(args: &Bench) -> Result<(), Failure> {
         return Ok(());
     }
     let text = |key: &str| facts[key].as_str().unwrap_or_default().to_owned();
+    let count = |key: &str| match facts[key].as_u64() {
+        Some(1) => format!("1 {}", key.trim_end_matches('s')),
+        many => format!("{} {key}", many.unwrap_or_default()),
+    };
     say!(
-        "{} x{}, {}x{} pixels, {} {}, {} threads, {} runs\n",
+        "{} x{}, {}x{} pixels, {} {}, {}, {}\n",
         text("network"),
         facts["scale"],
         facts["width"],
         facts["height"],
         text("isa"),
         text("precision"),
-        facts["threads"],
-        facts["runs"]
+        count("threads"),
+        count("runs")
     );
     let cell = |key: &str| facts[key].as_f64().map_or("-".to_owned(), |v| format!("{v:.1}"));
     let columns = [

@@ -2,7 +2,7 @@
 
 use crate::args::Compare;
 use crate::failure::Failure;
-use crate::say::say;
+use crate::say::{say, tell};
 use crate::scores::{Scores, heads, protocol};
 use crate::table::table;
 use pdn::Limits;
@@ -11,6 +11,11 @@ use serde_json::json;
 pub(crate) fn run(args: &Compare) -> Result<(), Failure> {
     let [reference, picture] = [&args.reference, &args.picture].map(|path| pdn::read(path, &Limits::default()));
     let (reference, picture) = (reference?, picture?);
+    for (path, picture) in [(&args.reference, &reference), (&args.picture, &picture)] {
+        if picture.has_transparency() {
+            tell!("pdn: {}: its transparency is not compared, only its colours", path.display());
+        }
+    }
     // As an evaluation does: what was enlarged from a cut picture is compared with the cut picture.
     let reference = reference.cropped(picture.width(), picture.height());
     let scores = Scores::of(&reference, &picture, args.shave).map_err(|error| Failure::at(&args.picture, error))?;

@@ -391,6 +391,10 @@ fn two_pictures_are_compared() {
     let equal: serde_json::Value =
         serde_json::from_str(&desk.run(&["compare", "a.png", "a.png", "--json"]).out).unwrap();
     assert_eq!(equal["scores"]["rgb"], serde_json::json!({"psnr": null, "ssim": 1.0}));
+    let clear = Picture::from_rgb(20, 16, vec![9; 20 * 16 * 3]).with_alpha(Some(vec![100; 20 * 16]));
+    pdn::write(&desk.at("clear.png"), &clear, &Default::default()).unwrap();
+    assert!(desk.run(&["compare", "clear.png", "clear.png"]).err.contains("its transparency is not compared"));
+    assert!(!said.err.contains("transparency"), "{}", said.err);
     desk.fails(&["compare", "a.png", "b.png", "--shave", "5"], 1, &["b.png", "less than 11"]);
     pdn::write(&desk.at("wide.png"), &Picture::from_rgb(21, 16, vec![9; 1008]), &Default::default()).unwrap();
     desk.fails(&["compare", "a.png", "wide.png"], 1, &["wide.png", "20x16", "21x16"]);
