@@ -56,8 +56,8 @@ pub struct Sides {
 }
 
 impl Sides {
-    /// Pixels a side of parts in a step: the first, doubled in equal times up to the tower's own. (What lies between is no
-    /// quicker: kernels work on 4x4 pixels, of which maps of 5 to 7 a side need as many as of 8.)
+    /// Pixels a side of parts in a step: the first, doubled in equal times up to the tower's own. (What lies between pays
+    /// for more than it has: kernels work on 4x4 pixels, of which maps of 5 to 7 a side need as many as of 8.)
     fn of_parts(&self, own: usize, step: &Step) -> usize {
         let doublings = u64::from((own / self.begun).ilog2());
         self.begun << (step.done * (doublings + 1) / step.of.max(1)).min(doublings)

@@ -77,8 +77,10 @@ impl Teacher {
             Tensor::<1>::from_data(TensorData::new(data, [len]), &device)
         };
         let (kernel, bias) = (next(), next());
-        let [o, i, k, _] = <[usize; 4]>::try_from(kernel.0).map_err(|_| wrong(&xml, "its first kernel".into()))?;
-        let first = (flat(kernel.1).reshape([1, o, i * k * k, 1, 1]), flat(bias.1).reshape([1, o]));
+        let [o, 3, 3, 3] = kernel.0[..] else {
+            return Err(wrong(&xml, "its first kernel is not 3x3 of 3 channels".into()));
+        };
+        let first = (flat(kernel.1).reshape([1, o, 27, 1, 1]), flat(bias.1).reshape([1, o]));
         let mut layer = || -> Result<_, DataError> {
             let ((shape, kernel), (_, bias)) = (next(), next());
             let [o, i, k, _] = <[usize; 4]>::try_from(shape).map_err(|_| wrong(&xml, "a kernel".into()))?;
