@@ -5,7 +5,7 @@ use crate::executor::{self, Batch};
 use crate::retrieval::words;
 use crate::weights::{flat, tensors};
 use burn::tensor::{Device, Tensor, TensorData};
-use pdn::{EncoderFile, Tokenizer};
+use pdn::{EncoderFile, Map, Tokenizer};
 use pdn_image::Picture;
 use pdn_network::{Network, NetworkError};
 use rayon::prelude::*;
@@ -76,11 +76,13 @@ impl BatchEncoder {
         let side = self.file.clip.side();
         let mut all = Vec::with_capacity(pictures.len());
         for pictures in pictures.chunks(BATCH) {
-            let pixels: Vec<Vec<f32>> = pictures.par_iter().map(|picture| self.file.look(picture).data).collect();
-            let shape = [pictures.len(), 3, side, side];
-            let picture = Tensor::from_data(TensorData::new(pixels.concat(), shape), &self.device);
+            let squares: Vec<Vec<Map<f32>>> = pictures.par_iter().map(|picture| self.file.look(picture)).collect();
+            let pixels: Vec<f32> = squares.iter().flatten().flat_map(|square| &square.data).copied().collect();
+            let shape = [pixels.len() / (3 * side * side), 3, side, side];
+            let picture = Tensor::from_data(TensorData::new(pixels, shape), &self.device);
             let batch = Batch { picture: Some(picture), ..Batch::default() };
-            all.extend(self.vectors(executor::run(&self.picture.0, &self.picture.1, &batch).output));
+            let said = self.vectors(executor::run(&self.picture.0, &self.picture.1, &batch).output);
+            all.extend(said.chunks(squares[0].len()).map(together));
         }
         all
     }
@@ -89,6 +91,12 @@ impl BatchEncoder {
         let data: Vec<f32> = output.into_data().try_into_vec().expect("embeddings are f32");
         data.chunks(self.dim).map(unit).collect()
     }
+}
+
+/// The direction of some vectors' sum: what is said of a picture by what is said of its squares.
+pub(crate) fn together(said: &[Vec<f32>]) -> Vec<f32> {
+    let sum: Vec<f32> = (0..said[0].len()).map(|i| said.iter().map(|one| one[i]).sum()).collect();
+    unit(&sum)
 }
 
 fn unit(raw: &[f32]) -> Vec<f32> {

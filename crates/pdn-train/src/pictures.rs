@@ -6,9 +6,10 @@
 //! say what the teacher's maps hold there (Romero et al. 2015: hints), which is how it learns to see and not only what to
 //! answer. The layers that only this needs are thrown away.
 
-use crate::captions::{Captions, Moments, part};
+use crate::captions::{Captions, Moments, Pair, part};
 use crate::convolution::{Pixels, Then, convolve};
 use crate::data::DataError;
+use crate::embed::together;
 use crate::executor::{self, Batch};
 use crate::retrieval::{first_scale, matrix, ranks, recalls, rows, scale, unit, words};
 use crate::run::{History, Step, Task};
@@ -45,30 +46,23 @@ const PASTED: f64 = 0.5;
 /// Views from which the mean and deviation of the teacher's maps are taken.
 const MEASURED: usize = 256;
 
-/// Pixels a side at which pictures are looked at, beside the tower's own.
-#[derive(Clone, Copy, Debug)]
-pub struct Sides {
-    /// Parts of pictures, as training begins: the tower's own, halved so many times. It grows to that while it lasts (Tan
-    /// and Le 2021), which is quick first and sharp in the end.
-    pub begun: usize,
-    /// Whole pictures, when it is done.
-    pub shown: usize,
-}
+/// How a finished tower looks at a picture.
+const FRAMING: Framing = Framing::Corners;
 
-impl Sides {
-    /// Pixels a side of parts in a step: the first, doubled in equal times up to the tower's own. (What lies between pays
-    /// for more than it has: kernels work on 4x4 pixels, of which maps of 5 to 7 a side need as many as of 8.)
-    fn of_parts(&self, own: usize, step: &Step) -> usize {
-        let doublings = u64::from((own / self.begun).ilog2());
-        self.begun << (step.done * (doublings + 1) / step.of.max(1)).min(doublings)
-    }
+/// Pixels a side of parts in a step: those of the beginning, doubled in equal times up to the tower's own (Tan and Le 2021), which is
+/// quick first and sharp in the end. (What lies between pays for more than it has: kernels work on 4x4 pixels, of which maps
+/// of 5 to 7 a side need as many as of 8.)
+fn side_of_parts(begun: usize, own: usize, step: &Step) -> usize {
+    let doublings = u64::from((own / begun).ilog2());
+    begun << (step.done * (doublings + 1) / step.of.max(1)).min(doublings)
 }
 
 /// Training of a tower of pictures.
 #[derive(Debug)]
 pub struct Pictures {
     clip: Clip,
-    sides: Sides,
+    /// Pixels a side of parts of pictures as training begins: the tower's own, halved so many times.
+    begun: usize,
     picture: Network,
     data: Captions,
     batch: usize,
@@ -93,7 +87,7 @@ impl Pictures {
     /// Where the configuration describes no network, or the sentences are not its.
     pub fn new(
         clip: Clip,
-        sides: Sides,
+        begun: usize,
         mut text: Tensors,
         data: Captions,
         teacher: Teacher,
@@ -119,7 +113,7 @@ impl Pictures {
         let sentences: Vec<&[usize]> =
             data.train.iter().flat_map(|pair| pair.captions.iter().map(Vec::as_slice)).collect();
         let mut embedded = embed(&sentences).into_iter();
-        let mean = |pair: &crate::captions::Pair| {
+        let mean = |pair: &Pair| {
             let mut sum = vec![0.0; clip.dim];
             for row in embedded.by_ref().take(pair.captions.len()) {
                 sum.iter_mut().zip(row).for_each(|(sum, v)| *sum += v);
@@ -134,7 +128,7 @@ impl Pictures {
         let batch = batch.min(data.train.len());
         let moments = Vec::new();
         let mut task =
-            Self { clip, sides, picture, data, batch, card, text, captions, teacher, projection, moments, held_back };
+            Self { clip, begun, picture, data, batch, card, text, captions, teacher, projection, moments, held_back };
         let mut random = StdRng::seed_from_u64(0);
         let measured = (0..MEASURED)
             .map(|_| view(&task.data.train[random.random_range(0..task.data.train.len())].picture, &mut random));
@@ -278,7 +272,7 @@ impl Task for Pictures {
     fn loss(&self, parameters: &[Tensor<1>], step: &Step, batch: &Views) -> Vec<(&'static str, Tensor<1>)> {
         let device = parameters[0].device();
         let Views { own, views, others } = batch;
-        let side = self.sides.of_parts(self.clip.side(), step);
+        let side = side_of_parts(self.begun, self.clip.side(), step);
         let (mut seen, mut said) = self.teacher.explain(views, &self.maps(side));
         seen.iter_mut().for_each(|seen| self.data.moments.standardise(seen));
         for ((map, moments), channels) in said.iter_mut().zip(&self.moments).zip(CHANNELS) {
@@ -304,11 +298,14 @@ impl Task for Pictures {
     fn evaluate(&self, parameters: &[Vec<f32>], _step: &Step) -> Vec<(String, f64)> {
         let device = Device::flex();
         let parameters = tensors(parameters, &device);
-        let whole: Vec<Picture> = self.data.held_back.iter().map(|pair| pair.picture.clone()).collect();
-        let pictures: Vec<Vec<f32>> = whole
-            .chunks(100)
-            .flat_map(|pictures| rows(self.embed(&parameters, pictures, self.sides.shown, &device).0))
-            .collect();
+        let side = self.clip.side();
+        let seen = |pairs: &[Pair]| {
+            let squares: Vec<Vec<Picture>> =
+                pairs.par_iter().map(|pair| FRAMING.squares(&pair.picture, side)).collect();
+            let said = rows(self.embed(&parameters, &squares.concat(), side, &device).0);
+            said.chunks(squares[0].len()).map(together).collect::<Vec<_>>()
+        };
+        let pictures: Vec<Vec<f32>> = self.data.held_back.chunks(50).flat_map(seen).collect();
         let (own, texts) = &self.held_back;
         recalls(&ranks(texts, own, &pictures))
     }
@@ -325,9 +322,8 @@ impl Task for Pictures {
         let tower = self.picture.params.iter().zip(parameters);
         let mut tensors = self.text.clone();
         tensors.extend(tower.map(|(p, data)| (p.name.clone(), Stored::new(p.shape.clone(), data.clone()))));
-        let clip = self.clip.looking_at(self.sides.shown);
-        let framing = Framing::Squeeze;
-        let file = EncoderFile { clip, framing, mean: MEAN, deviation: DEVIATION, card, tensors };
+        let clip = self.clip.clone();
+        let file = EncoderFile { clip, framing: FRAMING, mean: MEAN, deviation: DEVIATION, card, tensors };
         file.to_bytes(Precision::F16)
     }
 }
@@ -353,7 +349,7 @@ mod tests {
 
     #[test]
     fn parts_grow_to_the_tower_s_own() {
-        let side = |begun, done| Sides { begun, shown: 160 }.of_parts(128, &Step { done, of: 9 });
+        let side = |begun, done| side_of_parts(begun, 128, &Step { done, of: 9 });
         assert_eq!([0, 2, 3, 5, 6, 8].map(|done| side(32, done)), [32, 32, 64, 64, 128, 128]);
         assert_eq!([0, 8].map(|done| side(128, done)), [128, 128]);
     }

@@ -5,7 +5,7 @@ use crate::convolution::Precision;
 use crate::data::DataError;
 use crate::embed::BatchEncoder;
 use crate::nouns::Nouns;
-use crate::pictures::{Pictures, Sides};
+use crate::pictures::Pictures;
 use crate::restore::{self, LAST_TEMPERATURE, Loss, PromptMix, Restore};
 use crate::run::{Run, Schedule};
 use crate::scenes::{Reader, Scenes};
@@ -122,10 +122,6 @@ pub struct PicturesRecipe {
     /// equal times. Where nothing is said they are its own from the first step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub begun: Option<usize>,
-    /// Pixels a side at which the finished tower looks at whole pictures; where nothing is said as many as in training. More
-    /// are better: of parts, which it learns from, things look larger than of the whole (Touvron et al. 2019).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub shown: Option<usize>,
     /// How long and how fast.
     pub schedule: Schedule,
 }
@@ -320,8 +316,6 @@ impl PicturesRecipe {
         if !matches!(self.clip.picture, PictureTower::Convolutions { .. }) {
             return Err(wrong("clip.picture: expected convolutions, of which a map is taught".into()));
         }
-        let shown = self.shown.unwrap_or(self.clip.side());
-        self.clip.looking_at(shown).picture_network().map_err(|e| wrong(format!("shown: {e}")))?;
         let begun = self.begun.unwrap_or(self.clip.side());
         self.clip.looking_at(begun).picture_network().map_err(|e| wrong(format!("begun: {e}")))?;
         if !(0..8).any(|doublings| begun << doublings == self.clip.side()) {
@@ -341,14 +335,13 @@ impl PicturesRecipe {
             license: self.license.clone(),
             ..Card::default()
         };
-        // Where the file lay is nobody's business but this machine's.
+        // Where files lay is nobody's business but this machine's.
         let file = self.sentences.file_name().map(PathBuf::from).unwrap_or_default();
-        let recipe = Self { sentences: file, ..self.clone() };
+        let recipe = Self { sentences: file, data: CaptionedData { cache: None, ..self.data.clone() }, ..self.clone() };
         card.more.insert("recipe".into(), serde_json::to_value(recipe).map_err(|e| wrong(e.to_string()))?);
         let about = sentences.metadata.get(sentences::KEY).and_then(|about| serde_json::from_str(about).ok());
         card.more.insert("sentences".into(), about.unwrap_or_default());
-        let sides = Sides { begun, shown };
-        let task = Pictures::new(self.clip.clone(), sides, sentences.tensors, captions, teacher, self.batch, card);
+        let task = Pictures::new(self.clip.clone(), begun, sentences.tensors, captions, teacher, self.batch, card);
         Ok(Box::new(task.map_err(|e| DataError { path: beside, why: e.to_string() })?))
     }
 }

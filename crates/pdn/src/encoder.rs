@@ -7,6 +7,7 @@ use pdn_image::{Picture, bleed, centre_square, resize_to};
 use pdn_network::checkpoint::{self, Checkpoint, Precision};
 use pdn_network::zoo::{Clip, ClipLayout};
 use pdn_network::{Card, Network, NetworkError, Tensors, Weights, fingerprint};
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -51,20 +52,40 @@ pub struct EncoderFile {
     pub tensors: Tensors,
 }
 
-/// How a picture is brought to the square that a picture tower looks at.
+/// How a picture is brought to squares that a picture tower looks at.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Framing {
-    /// Squeezed to it by MATLAB's bicubic, all of it: what this project's own encoders are trained with.
+    /// One square: all of the picture, squeezed to it by MATLAB's bicubic.
     #[default]
     Squeeze,
-    /// Its shorter side resized by Pillow's bicubic, the middle of the longer one: CLIP's.
+    /// One square: its shorter side resized by Pillow's bicubic, the middle of the longer one. CLIP's.
     CentreCrop,
+    /// Two squares: five sixths of the picture's width and height from its upper left corner, and as much from its lower
+    /// right one in a mirror, both squeezed by MATLAB's bicubic. What this project's own encoders are trained for: parts of
+    /// pictures are what they learn from.
+    Corners,
 }
 
 impl Framing {
     fn is_squeeze(&self) -> bool {
         *self == Self::Squeeze
+    }
+
+    /// A picture's squares, of so many pixels a side. Colours under full transparency, which nobody sees, give way to those
+    /// around them.
+    pub fn squares(self, picture: &Picture, side: usize) -> Vec<Picture> {
+        let picture = bleed(picture).into_owned().with_alpha(None);
+        let squeezed = |picture: &Picture| resize_to(picture, side, side);
+        match self {
+            Self::Squeeze => vec![squeezed(&picture)],
+            Self::CentreCrop => vec![centre_square(&picture, side)],
+            Self::Corners => {
+                let [width, height] = [picture.width(), picture.height()].map(|length| (5 * length).div_ceil(6));
+                let part = |left, top| squeezed(&picture.part((left, top), width, height));
+                vec![part(0, 0), part(picture.width() - width, picture.height() - height).mirrored()]
+            }
+        }
     }
 }
 
@@ -177,18 +198,15 @@ impl EncoderFile {
         checkpoint::write(&tensors, HashMap::from([(CARD.to_owned(), card)]), precision)
     }
 
-    /// A picture as the picture tower looks at it: brought to its square, in its range. Colours under full transparency, which
-    /// nobody sees, give way to those around them.
-    pub fn look(&self, picture: &Picture) -> Map<f32> {
+    /// A picture as the picture tower looks at it: its squares, in its range. What the tower says of them, each of unit length,
+    /// is added up.
+    pub fn look(&self, picture: &Picture) -> Vec<Map<f32>> {
         let side = self.clip.side();
-        let picture = bleed(picture);
-        let square = match self.framing {
-            Framing::Squeeze => resize_to(&picture.into_owned().with_alpha(None), side, side),
-            Framing::CentreCrop => centre_square(&picture, side),
-        };
         let number = |v: u8, c: usize| ((f64::from(v) / 255.0 - self.mean[c]) / self.deviation[c]) as f32;
-        let data = (0..3).flat_map(|c| square.plane(c).map(move |v| number(v, c))).collect();
-        Map::new(3, side, side, data)
+        let map = |square: Picture| {
+            Map::new(3, side, side, (0..3).flat_map(|c| square.plane(c).map(move |v| number(v, c))).collect())
+        };
+        self.framing.squares(picture, side).into_iter().map(map).collect()
     }
 }
 
@@ -258,7 +276,7 @@ impl Encoder {
     pub fn embed_text(&self, text: &str) -> Result<Embedding, EncoderError> {
         let tokens = self.tokens(text)?;
         let (network, weights) = &self.text;
-        self.embedding(reference::encode(network, weights, &tokens)?)
+        Ok(self.embedding(unit(&reference::encode(network, weights, &tokens)?)?))
     }
 
     /// The tokens of a sentence, with its start and end.
@@ -290,7 +308,12 @@ impl Encoder {
     /// [`EncoderError::Run`] where the encoder gives nothing that has a direction.
     pub fn embed_picture(&self, picture: &Picture) -> Result<Embedding, EncoderError> {
         let (network, weights) = &self.picture;
-        self.embedding(reference::run(network, weights, &self.file.look(picture), None)?.picture.data)
+        let squares = self.file.look(picture);
+        let said: Vec<Vec<f32>> = (squares.par_iter())
+            .map(|square| unit(&reference::run(network, weights, square, None)?.picture.data))
+            .collect::<Result<_, EncoderError>>()?;
+        let sum: Vec<f32> = (0..self.dim()).map(|i| said.iter().map(|one| one[i]).sum()).collect();
+        Ok(self.embedding(unit(&sum)?))
     }
 
     /// The embedding of a picture seen in a mirror: what steers a network that is given no prompt (the paper's section
@@ -302,12 +325,16 @@ impl Encoder {
         self.embed_picture(&picture.mirrored())
     }
 
-    fn embedding(&self, raw: Vec<f32>) -> Result<Embedding, EncoderError> {
-        let norm = raw.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt();
-        if !norm.is_finite() || norm == 0.0 {
-            return Err(RunError::NotFinite { layer: "the embedding".into() }.into());
-        }
-        let values = raw.iter().map(|v| (f64::from(*v) / norm) as f32).collect();
-        Ok(Embedding { encoder: self.id.clone(), values })
+    fn embedding(&self, values: Vec<f32>) -> Embedding {
+        Embedding { encoder: self.id.clone(), values }
+    }
+}
+
+/// The direction of a vector.
+fn unit(raw: &[f32]) -> Result<Vec<f32>, EncoderError> {
+    let norm = raw.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt();
+    match norm.is_finite() && norm > 0.0 {
+        true => Ok(raw.iter().map(|v| (f64::from(*v) / norm) as f32).collect()),
+        false => Err(RunError::NotFinite { layer: "the embedding".into() }.into()),
     }
 }

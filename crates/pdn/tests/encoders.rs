@@ -1,6 +1,6 @@
 //! Real CLIP from files in each project's layout, end to end against the projects themselves: `tests/reference/clip_files.py`.
 
-use pdn::{Activation, Encoder, EncoderError, Picture, Tensor, hashed};
+use pdn::{Activation, Encoder, EncoderError, EncoderFile, Framing, Picture, Tensor, hashed};
 use pdn_network::Tensors;
 use pdn_network::checkpoint::{Precision, write};
 use serde::Deserialize;
@@ -179,4 +179,28 @@ fn what_transparency_hides_is_not_looked_at() {
     };
     let embedding = |hidden| encoder.embed_picture(&with(hidden)).unwrap().values;
     assert_eq!(embedding([255, 0, 255]), embedding([0, 80, 0]));
+}
+
+#[test]
+fn corners_are_two_parts_one_of_them_in_a_mirror() {
+    let whole = picture(12, 12);
+    let parts = [whole.part((0, 0), 10, 10), whole.part((2, 2), 10, 10).mirrored()];
+    assert_eq!(Framing::Corners.squares(&whole, 10), parts);
+    let narrow = Framing::Corners.squares(&picture(1, 7), 4);
+    assert!(narrow.iter().all(|square| (square.width(), square.height()) == (4, 4)));
+}
+
+#[test]
+fn what_is_said_of_squares_is_added_up() {
+    let path = pdn_testing::root().join("crates/pdn-weights/pdn-clip.safetensors");
+    let file = EncoderFile::read(&path, None).unwrap();
+    let encoder = |framing| Encoder::new(&path, EncoderFile { framing, ..file.clone() }).unwrap();
+    let (corners, squeeze) = (encoder(Framing::Corners), encoder(Framing::Squeeze));
+    let whole = picture(120, 90);
+    let parts = [whole.part((0, 0), 100, 75), whole.part((20, 15), 100, 75).mirrored()];
+    let said = parts.map(|part| squeeze.embed_picture(&part).unwrap().values);
+    let sum: Vec<f32> = said[0].iter().zip(&said[1]).map(|(a, b)| a + b).collect();
+    let norm = sum.iter().map(|v| v * v).sum::<f32>().sqrt();
+    let found = corners.embed_picture(&whole).unwrap().values;
+    assert!(found.iter().zip(&sum).all(|(found, sum)| (found - sum / norm).abs() < 1e-6));
 }
