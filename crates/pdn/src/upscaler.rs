@@ -358,8 +358,9 @@ impl Upscaler {
     }
 }
 
-/// Id of the encoder that a model was trained with, where its card names one.
+/// Id of the encoder that a model was trained with, where its card names one. To a network that reads no prompt it is all the same.
 pub(crate) fn encoder_of(model: &Model) -> Option<String> {
+    model.network.prompt_dim()?;
     model.card.more.get("encoder").and_then(|id| id.as_str()).map(str::to_owned)
 }
 
@@ -510,6 +511,18 @@ mod tests {
         assert_eq!(run(&Upscaler::bicubic(4).unwrap(), &sample()), resize(&sample(), Scale::Up(4)));
         assert!(Upscaler::bicubic(0).is_err() && Upscaler::bicubic(65).is_err());
         assert!(Upscaler::bicubic(2).unwrap().set_prompt(&[1.0]).is_err());
+    }
+
+    #[test]
+    fn an_encoder_matters_to_what_reads_prompts() {
+        let edsr = Edsr { features: 16, blocks: 2, ..Edsr::baseline(2) };
+        let steered = edsr.clone().plus(DcmOptions { dim: 32, ..DcmOptions::default() });
+        for (network, expected) in [(edsr.build().unwrap(), None), (steered.build().unwrap(), Some("some@1"))] {
+            let mut card = Card::default();
+            card.more.insert("encoder".into(), "some@1".into());
+            let model = Model { weights: hashed::weights(&network), network, card, source: None };
+            assert_eq!(encoder_of(&model).as_deref(), expected);
+        }
     }
 
     #[test]
