@@ -358,9 +358,9 @@ impl Upscaler {
     }
 }
 
-/// Id of the encoder that a model was trained with, where its card names one. To a network that reads no prompt it is all the same.
+/// Id of the encoder that a model was trained with, where its card names one. To a network no module of which reads a prompt it is all the same.
 pub(crate) fn encoder_of(model: &Model) -> Option<String> {
-    model.network.prompt_dim()?;
+    model.network.dcms().next()?;
     model.card.more.get("encoder").and_then(|id| id.as_str()).map(str::to_owned)
 }
 
