@@ -151,7 +151,7 @@ impl<S: Sample> Picture<S> {
     /// When there are not as many numbers as before.
     pub fn with_rgb(&self, rgb: Vec<S>) -> Self {
         assert_eq!(rgb.len(), self.rgb.len(), "RGB of {}x{}", self.width, self.height);
-        Self { rgb, ..self.clone() }
+        self.of_pixels([self.width, self.height], rgb, self.alpha.clone())
     }
 
     /// The top left `width` x `height`, or all where that is less.
@@ -165,20 +165,30 @@ impl<S: Sample> Picture<S> {
         let (width, height) = (width.min(self.width - left), height.min(self.height - top));
         let cut = |data: &[S], samples: usize| {
             let rows = data.chunks_exact((self.width * samples).max(1)).skip(top).take(height);
-            rows.flat_map(|row| &row[left * samples..(left + width) * samples]).copied().collect::<Vec<S>>()
+            let rows: Vec<&[S]> = rows.map(|row| &row[left * samples..(left + width) * samples]).collect();
+            rows.concat()
         };
-        let alpha = self.alpha.as_ref().map(|alpha| cut(alpha, 1));
-        Self { width, height, rgb: cut(&self.rgb, 3), alpha, ..self.clone() }
+        self.of_pixels([width, height], cut(&self.rgb, 3), self.alpha.as_ref().map(|alpha| cut(alpha, 1)))
     }
 
     /// The picture as a mirror shows it: left and right exchanged.
     pub fn mirrored(&self) -> Self {
         let turn = |data: &[S], samples: usize| {
-            let rows = data.chunks_exact((self.width * samples).max(1));
-            rows.flat_map(|row| row.chunks_exact(samples).rev().flatten()).copied().collect::<Vec<S>>()
+            let row = (self.width * samples).max(1);
+            let mut turned = data.to_vec();
+            for (to, from) in turned.chunks_exact_mut(row).zip(data.chunks_exact(row)) {
+                let pixels = to.chunks_exact_mut(samples).zip(from.chunks_exact(samples).rev());
+                pixels.for_each(|(to, from)| to.copy_from_slice(from));
+            }
+            turned
         };
-        let alpha = self.alpha.as_ref().map(|alpha| turn(alpha, 1));
-        Self { rgb: turn(&self.rgb, 3), alpha, ..self.clone() }
+        self.of_pixels([self.width, self.height], turn(&self.rgb, 3), self.alpha.as_ref().map(|alpha| turn(alpha, 1)))
+    }
+
+    /// Other pixels, with what else is known of this picture.
+    fn of_pixels(&self, [width, height]: [usize; 2], rgb: Vec<S>, alpha: Option<Vec<S>>) -> Self {
+        let (grey, icc, exif, lost) = (self.grey, self.icc.clone(), self.exif.clone(), self.lost.clone());
+        Self { width, height, rgb, alpha, grey, icc, exif, lost }
     }
 
     /// MATLAB's `modcrop`: the rightmost columns and lowest rows dropped, so that both sides are multiples of `scale`.
