@@ -80,9 +80,9 @@ impl ModelChoice {
 #[derive(Debug, clap::Args)]
 pub(crate) struct EngineChoice {
     /// Threads to run on [default: all cores]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) threads: Option<u16>,
-    /// Instruction set: avx512, avx2 or portable [default: the fastest there is]
+    /// Instruction set: avx512, avx2, neon or portable [default: the fastest there is]
     #[arg(long, env = "PDN_ISA")]
     pub(crate) isa: Option<Isa>,
     /// With how many bits of the significand convolutions multiply: 24, 16 or 8. The last two need AMX, and f32 is computed

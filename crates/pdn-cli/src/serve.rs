@@ -43,9 +43,9 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..))]
     queue: u16,
     /// Threads that all jobs run on together [default: all cores]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
-    /// Instruction set: avx512, avx2 or portable [default: the fastest there is]
+    /// Instruction set: avx512, avx2, neon or portable [default: the fastest there is]
     #[arg(long, env = "PDN_ISA")]
     isa: Option<Isa>,
     /// With how many bits of the significand convolutions multiply: 24, 16 or 8

@@ -70,7 +70,8 @@ mod tests {
     #[test]
     fn every_instruction_set_has_a_peak() {
         for isa in Isa::available() {
-            assert!(peak_flops(isa, Duration::from_millis(2)) > 1e8, "{isa}");
+            // Little, as a processor may be emulated.
+            assert!(peak_flops(isa, Duration::from_millis(2)) > 1e5, "{isa}");
         }
     }
 }

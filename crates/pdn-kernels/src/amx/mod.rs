@@ -31,7 +31,7 @@ use depth::{Depth, Tap, Weights};
 
 /// Emulates AMX from here on where the processor has none, so that tests run the kernels. A machine without AVX-512 and
 /// bf16, or that has been asked for AMX before, still has none. Gives whether there is AMX now.
-#[cfg(any(test, feature = "emulation"))]
+#[cfg(any(all(test, target_arch = "x86_64", target_os = "linux"), feature = "emulation"))]
 pub(crate) fn emulate() -> bool {
     #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
     tile::emulate();
@@ -59,6 +59,10 @@ impl Products {
 
 /// A convolution's kernel and bias, laid out for the tiles of AMX.
 #[derive(Clone, Debug)]
+#[cfg_attr(
+    not(all(target_arch = "x86_64", target_os = "linux")),
+    expect(dead_code, reason = "laid out and checked on any machine, and run only there")
+)]
 pub(crate) struct AmxConv {
     shape: ConvShape,
     products: Products,

@@ -7,6 +7,8 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod portable;
 
 use crate::{Isa, LANES};
@@ -105,6 +107,10 @@ pub(crate) unsafe fn run(isa: Isa, kernel: impl Kernel) {
     unsafe {
         match isa {
             Isa::Portable => kernel.run::<portable::Portable>(),
+            #[cfg(target_arch = "aarch64")]
+            Isa::Neon => neon::run(kernel),
+            #[cfg(not(target_arch = "aarch64"))]
+            Isa::Neon => unreachable!("not available"),
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => avx2::run(kernel),
             #[cfg(target_arch = "x86_64")]
