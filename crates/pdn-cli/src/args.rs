@@ -238,6 +238,9 @@ pub(crate) struct Degrade {
     /// JPEG, another for each file's name)
     #[arg(long, value_name = "NAME", default_value_t = Degradation::BlurBicubic)]
     pub(crate) degradation: Degradation,
+    /// Write over what is there
+    #[arg(long)]
+    pub(crate) force: bool,
 }
 
 /// Measure one picture against another: PSNR and SSIM, with their protocol.

@@ -76,7 +76,9 @@ pub(crate) fn folder_of(path: &Path) -> PathBuf {
 /// A new folder with its lock.
 fn locked(parent: &Path) -> io::Result<(TempDir, File)> {
     loop {
-        let folder = Builder::new().prefix(PREFIX).suffix(SUFFIX).tempdir_in(parent)?;
+        // Of an error the kind alone: it names this folder, which nobody has heard of.
+        let folder = Builder::new().prefix(PREFIX).suffix(SUFFIX).tempdir_in(parent);
+        let folder = folder.map_err(|error| io::Error::from(error.kind()))?;
         let path = folder.path().join(LOCK);
         let lock = match File::create(&path) {
             Err(error) if error.kind() == ErrorKind::NotFound && parent.is_dir() => continue,

@@ -58,9 +58,10 @@ struct Shared<'a> {
     pixels: Vec<u64>,
     next: AtomicUsize,
     done: AtomicUsize,
-    /// Whether nothing more is begun.
-    stopped: AtomicBool,
     failed: Mutex<Vec<(usize, Failure)>>,
+    /// Whether nothing more is begun, and why: nobody hears of it any more.
+    stopped: AtomicBool,
+    unheard: Mutex<Option<Failure>>,
 }
 
 impl Batch<'_> {
@@ -88,8 +89,9 @@ impl Batch<'_> {
             pixels,
             next: AtomicUsize::new(0),
             done: AtomicUsize::new(0),
-            stopped: AtomicBool::new(false),
             failed: Mutex::new(Vec::new()),
+            stopped: AtomicBool::new(false),
+            unheard: Mutex::new(None),
         };
         let mut first = Some(first);
         std::thread::scope(|scope| {
@@ -98,13 +100,20 @@ impl Batch<'_> {
                 scope.spawn(|| self.work(upscaler, &shared));
             }
         });
-        let Shared { done, failed: mut late, .. } = shared;
+        let Shared { done, failed: mut late, mut unheard, .. } = shared;
         drop(progress);
         let done = done.into_inner();
         let late = late.get_mut().unwrap_or_else(PoisonError::into_inner);
         late.sort_by_key(|(at, _)| *at);
         let failed: Vec<Failure> = failed.into_iter().chain(late.drain(..).map(|(_, failure)| failure)).collect();
-        self.end(done, of, failed, start)
+        match unheard.get_mut().unwrap_or_else(PoisonError::into_inner) {
+            Some(failure) if !interrupted() => {
+                let _ = report(&failed, of);
+                let whole = done + self.skipped.len();
+                Err(Failure::failed(format_args!("{}; {whole} of {of} pictures are whole", failure.message)))
+            }
+            _ => self.end(done, of, failed, start),
+        }
     }
 
     /// The last words: how many there are, or why not all.
@@ -177,7 +186,7 @@ impl Batch<'_> {
             }
             // Where nobody listens any more, nothing more is done.
             if let Err(failure) = said {
-                lock(&shared.failed).push((usize::MAX, failure));
+                lock(&shared.unheard).get_or_insert(failure);
                 shared.stopped.store(true, Ordering::Relaxed);
             }
         }

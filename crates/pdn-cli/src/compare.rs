@@ -17,13 +17,19 @@ pub(crate) fn run(args: &Compare) -> Result<(), Failure> {
         }
     }
     // As an evaluation does: what was enlarged from a cut picture is compared with the cut picture.
+    let whole = [reference.width(), reference.height()];
     let reference = reference.cropped(picture.width(), picture.height());
+    let kept = [reference.width(), reference.height()];
     let scores = Scores::of(&reference, &picture, args.shave).map_err(|error| Failure::at(&args.picture, error))?;
     if args.json {
-        say!("{:#}", json!({"scores": scores.as_json(), "protocol": protocol(args.shave)}));
+        let sizes = json!({"reference": whole, "compared": kept});
+        say!("{:#}", json!({"scores": scores.as_json(), "sizes": sizes, "protocol": protocol(args.shave)}));
         return Ok(());
     }
     say!("{} with {}", args.picture.display(), args.reference.display());
+    if whole != kept {
+        say!("the reference of {}x{} cut to {}x{}, on the right and below", whole[0], whole[1], kept[0], kept[1]);
+    }
     say!("8-bit pictures, {} pixels shaved a side; PSNR in dB and SSIM\n", args.shave);
     let rows: Vec<Vec<String>> = heads().into_iter().zip(scores.cells()).map(|(head, cell)| vec![head, cell]).collect();
     say!("{}", table(&rows));

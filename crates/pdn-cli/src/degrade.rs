@@ -19,12 +19,14 @@ pub(crate) fn run(args: &Degrade) -> Result<(), Failure> {
         let picture = pdn::read(&task.input, &Limits::default())?;
         check_target(&task.output, 1, 1, false, &Default::default())?;
         keep_inputs(std::slice::from_ref(&task))?;
+        keep_others(args, std::slice::from_ref(&task))?;
         return degrade(args, &task, &picture);
     }
     let output = |input: &Path| args.output.join(input.file_name().unwrap_or_default()).with_extension("png");
     let inputs = pictures(&args.input)?.into_iter();
     let tasks: Vec<Task> = inputs.map(|input| Task { output: output(&input), input }).collect();
     keep_inputs(&tasks)?;
+    keep_others(args, &tasks)?;
     make_folder(&args.output)?;
     let mut failed = Vec::new();
     for task in &tasks {
@@ -35,6 +37,14 @@ pub(crate) fn run(args: &Degrade) -> Result<(), Failure> {
         failed.extend(read.and_then(|picture| degrade(args, task, &picture)).err());
     }
     report(&failed, tasks.len())
+}
+
+/// Refuses to write over what is there, unless that is asked for.
+fn keep_others(args: &Degrade, tasks: &[Task]) -> Result<(), Failure> {
+    match tasks.iter().find(|task| !args.force && task.output.symlink_metadata().is_ok()) {
+        Some(task) => Err(Failure::at(&task.output, "is there already: --force overwrites")),
+        None => Ok(()),
+    }
 }
 
 fn degrade(args: &Degrade, Task { input, output }: &Task, picture: &Picture) -> Result<(), Failure> {

@@ -103,11 +103,11 @@ fn score(
     let picture = picture.with_alpha(None);
     let small = args.degradation.seeded(path).apply(&picture, scale).map_err(|error| Failure::at(path, error))?;
     let hr = picture.modcrop(scale);
-    let used = prompt.of(path)?;
     let target = args.extras.target();
     let share = 1.0 / (1 + usize::from(against.is_some())) as f64;
     let mut score = |upscaler: &mut Upscaler, prompt: &PromptSetter, before: f64| {
-        prompt.set(upscaler, used.as_ref(), path, &small)?;
+        // Each model's own: one may take none.
+        prompt.set(upscaler, prompt.of(path)?.as_ref(), path, &small)?;
         let small = small.clone().into();
         let mut progress = |done| progress(before + share * done);
         let enlarged =
@@ -117,6 +117,7 @@ fn score(
         Scores::of(&hr, &enlarged, scale).map_err(|error| Failure::at(path, error))
     };
     let scores = score(upscaler, prompt, 0.0)?;
+    let used = prompt.of(path)?;
     let against = against.map(|(upscaler, prompt)| score(upscaler, prompt, share)).transpose()?;
     Ok(Scored { name: name(path), prompt: used.map(|prompt| prompt.to_string()), scores, against })
 }

@@ -9,6 +9,7 @@ pub(crate) const ENDINGS: &[&str] = &[
     "png",
     "jpg",
     "jpeg",
+    "jfif",
     "webp",
     "tif",
     "tiff",

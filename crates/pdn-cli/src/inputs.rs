@@ -28,9 +28,10 @@ pub(crate) struct Found {
     results: Option<PathBuf>,
 }
 
-/// Stars match names within a folder, `**` folders, and nothing hidden.
+/// Stars match names within a folder, `**` folders. Nothing hidden is asked of [`hides`]: the crate panics at names that are not UTF-8
+/// where it is asked.
 const MATCHING: MatchOptions =
-    MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: true };
+    MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: false };
 
 impl Found {
     /// The pictures that are meant by `inputs`, in the order in which they are named, those of a folder by name.
@@ -95,7 +96,7 @@ impl Found {
         for entry in glob_with(pattern, MATCHING).into_iter().flatten() {
             match entry {
                 // All that is there is matched without it.
-                Ok(path) if leads_back(&path, &root) => {}
+                Ok(path) if hides(&path, &root, pattern) || leads_back(&path, &root) => {}
                 Ok(path) if path.is_file() && is_picture_name(&path) && !self.is_result(&path, &root) => {
                     self.take(&path, &root);
                 }
@@ -155,6 +156,14 @@ fn path(bytes: Vec<u8>) -> Result<PathBuf, Failure> {
 
 fn is_hidden(name: &OsStr) -> bool {
     name.as_encoded_bytes().first() == Some(&b'.')
+}
+
+/// Whether something below `root` on a path is hidden, and no part of the pattern names what is.
+fn hides(path: &Path, root: &Path, pattern: &str) -> bool {
+    let asked: Vec<Pattern> = pattern.split('/').filter(|part| part.starts_with('.')).flat_map(Pattern::new).collect();
+    let below = path.strip_prefix(root).unwrap_or(path);
+    let asked_for = |name: &OsStr| asked.iter().any(|part| name.to_str().is_some_and(|name| part.matches(name)));
+    below.iter().any(|name| is_hidden(name) && !asked_for(name))
 }
 
 /// The folder in which a pattern begins to be one.
@@ -251,6 +260,18 @@ mod tests {
         assert_eq!(found.pictures.len(), 1);
         let said: Vec<&str> = found.failed.iter().map(|failure| failure.message.as_str()).collect();
         assert!(said[0].contains("holds no pictures") && said[1].contains("matches no pictures"), "{said:?}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn patterns_pass_by_names_that_are_no_text() {
+        use std::os::unix::ffi::OsStrExt;
+        let tree = tree(&["sub/a.png", "sub/.b.png"]);
+        fs::write(tree.path().join("sub").join(OsStr::from_bytes(b"caf\xe9.txt")), b"").unwrap();
+        let at = |name: &str| tree.path().join(name);
+        let seen = |pattern: &str| seen(&named(&[at(pattern)], None), tree.path());
+        assert_eq!(seen("**/*.png"), [("sub/a.png".to_owned(), "sub".to_owned())]);
+        assert_eq!(seen("**/.*.png"), [("sub/.b.png".to_owned(), "sub".to_owned())]);
     }
 
     #[cfg(unix)]

@@ -8,6 +8,8 @@ use crate::say::say;
 use pdn_train::device::Kind;
 use pdn_train::recipe::{Desk, Recipe, RecipeError};
 use pdn_train::run::{Begin, Place, Progress, RESULT, RunError};
+use pdn_train::state::STATE;
+use std::path::Path;
 
 pub(crate) fn run(args: &Train) -> Result<(), Failure> {
     let recipe = Recipe::open(&args.recipe, &args.set).map_err(recipe_failure)?;
@@ -16,6 +18,7 @@ pub(crate) fn run(args: &Train) -> Result<(), Failure> {
         None if args.resume => Begin::Resume,
         None => Begin::New,
     };
+    look_at(&args.out, &begin)?;
     let device = args.device.device().map_err(Failure::usage)?;
     say!("reading data in {}", args.data.display());
     let mut told = |what: String| say!("{what}");
@@ -42,6 +45,19 @@ pub(crate) fn run(args: &Train) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Looks at the run's folder before data is read, which may take long.
+fn look_at(folder: &Path, begin: &Begin) -> Result<(), Failure> {
+    if folder.is_file() {
+        return Err(Failure::usage(format_args!("{}: is a file, expected a folder for the run", folder.display())));
+    }
+    match (begin, folder.join(STATE).exists()) {
+        (Begin::Resume, false) => say!("{}: no run is there yet: one begins", folder.display()),
+        (Begin::Resume, true) | (_, false) => {}
+        (_, true) => return Err(run_failure(RunError::Exists(folder.to_owned()))),
+    }
+    Ok(())
+}
+
 fn recipe_failure(error: RecipeError) -> Failure {
     match error {
         RecipeError::Recipe { .. } => Failure::usage(error),
@@ -51,7 +67,7 @@ fn recipe_failure(error: RecipeError) -> Failure {
 
 fn run_failure(error: RunError) -> Failure {
     match error {
-        RunError::Exists(_) => Failure::usage(error),
+        RunError::Exists(_) | RunError::Done { .. } => Failure::usage(error),
         _ => Failure::failed(error),
     }
 }

@@ -337,6 +337,9 @@ fn degrading_takes_no_picture_away() {
     desk.fails(&["degrade", "set", "-o", "set"], 2, &["is an input"]);
     desk.fails(&["degrade", "set", "-o", "out"], 2, &["a.png and", "a.tif would both become"]);
     desk.fails(&["degrade", "nothing", "-o", "out"], 1, &["nothing"]);
+    let other = ["degrade", "small.png", "--scale", "2", "-o", "set/a.png"];
+    desk.fails(&other, 1, &["a.png", "is there already", "--force"]);
+    assert_eq!(desk.run(&[&other[..], &["--force"]].concat()).code, Some(0));
 }
 
 #[test]
@@ -398,6 +401,11 @@ fn two_pictures_are_compared() {
     desk.fails(&["compare", "a.png", "b.png", "--shave", "5"], 1, &["b.png", "less than 11"]);
     pdn::write(&desk.at("wide.png"), &Picture::from_rgb(21, 16, vec![9; 1008]), &Default::default()).unwrap();
     desk.fails(&["compare", "a.png", "wide.png"], 1, &["wide.png", "20x16", "21x16"]);
+    let cut = desk.run(&["compare", "wide.png", "a.png"]);
+    assert!(cut.out.contains("the reference of 21x16 cut to 20x16") && !said.out.contains("cut"), "{}", cut.out);
+    let cut: serde_json::Value =
+        serde_json::from_str(&desk.run(&["compare", "wide.png", "a.png", "--json"]).out).unwrap();
+    assert_eq!(cut["sizes"], serde_json::json!({"reference": [21, 16], "compared": [20, 16]}));
 }
 
 #[test]
@@ -418,6 +426,9 @@ fn an_evaluation_names_what_failed() {
     // One picture is good: its difference is the mean, without any width.
     let said = desk.run(&[&against[..], &["2"]].concat());
     assert!(said.out.contains("mean of edsr.safetensors") && said.out.contains("difference, PSNR"), "{}", said.out);
+    // The other may take prompts where the first takes none.
+    let said = desk.run(&["eval", "--data", "set", "--model", "bicubic", "--against", "pdn-x4-lite"]);
+    assert!(said.out.contains("mean of pdn-x4-lite"), "{}{}", said.out, said.err);
     let said = desk.run(&["eval", "--data", "set", "--model", "bicubic", "--scale", "2"]);
     assert_eq!(said.code, Some(1));
     assert!(said.out.contains("good") && said.err.contains("bad.png"), "{}{}", said.out, said.err);

@@ -287,8 +287,13 @@ fn a_network_is_trained_started_from_and_used() {
     assert_eq!(std::fs::read_dir(at("kept")).unwrap().count(), 2);
     let (code, again) = train(folder.path(), &["--set", "schedule.steps=4", "--resume"]);
     assert!(code == Some(0) && again.contains("1 skipped") && again.contains("step 4 of 4"), "{again}");
-    // Another scale starts from it, but for what is of its own size.
+    let (code, said) = train(folder.path(), &["--restart", "run/weights.safetensors"]);
+    assert!(code == Some(2) && said.contains("holds a run already") && !said.contains("reading"), "{said}");
     std::fs::rename(at("run"), at("first")).unwrap();
+    let (code, said) = train(folder.path(), &["--restart", "first/weights.safetensors"]);
+    assert!(code == Some(2) && said.contains("is of step 4, expected one before the recipe's last, 3"), "{said}");
+    assert!(!at("run").exists());
+    // Another scale starts from it, but for what is of its own size.
     let other = "base = \"recipe.toml\"\nstart = \"first/weights.safetensors\"\nanew = [\"conv_last.\"]\nconfig = { scale = 3 }\n";
     std::fs::rename(at("recipe.toml"), at("base.toml")).unwrap();
     std::fs::write(at("recipe.toml"), other.replace("recipe.toml", "base.toml")).unwrap();
@@ -321,6 +326,15 @@ fn what_is_wrong_with_a_network_s_recipe_is_said_before_any_step() {
     fails(&with("cache = \"kept\"", "start = \"none.safetensors\""), 1, &["none.safetensors"]);
     fails(&with("cache = \"kept\"", "anew = [\"conv_last.\"]"), 2, &["recipe.toml", "`start`"]);
     fails("base = \"none.toml\"", 2, &["none.toml", "cannot be read"]);
+    for (key, value) in [("steps", "0"), ("rate", "-1.0"), ("rate", "nan"), ("average", "1.5"), ("clip", "-1.0")] {
+        std::fs::write(folder.path().join("recipe.toml"), &recipe).unwrap();
+        let (code, said) = train(folder.path(), &["--set", &format!("schedule.{key}={value}")]);
+        assert!(
+            code == Some(2) && said.contains(&format!("schedule.{key} {}", value.trim_end_matches(".0"))),
+            "{said}"
+        );
+        assert!(!folder.path().join("run").exists(), "{key}: nothing is left behind");
+    }
     let prompts = "prompts = { caption = 0.5, view = 0.2, mirrored = 0.3 }\n";
     fails(&with(prompts, ""), 2, &["recipe.toml", "`encoder` and `prompts`"]);
     let captions = folder.path().join("data/captions.json");

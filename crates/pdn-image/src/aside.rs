@@ -30,7 +30,8 @@ impl Aside {
             use std::os::unix::fs::PermissionsExt;
             builder.permissions(std::fs::Permissions::from_mode(0o666));
         }
-        let file = builder.tempfile_in(folder).map_err(Fault::written)?;
+        // The kind alone: the error names the file aside, which nobody has heard of.
+        let file = builder.tempfile_in(folder).map_err(|error| Fault::written(error.kind().into()))?;
         Ok(Self { file, target: target.to_owned() })
     }
 
@@ -80,4 +81,15 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), Error> {
         aside.persist()
     };
     write().map_err(Error::at(path))
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_names_no_file_but_the_one_that_was_asked_for() {
+        let said = write_atomically(Path::new("/proc/picture.png"), b"").unwrap_err().to_string();
+        assert!(said.starts_with("/proc/picture.png: ") && !said.contains(".part"), "{said}");
+    }
 }

@@ -27,7 +27,7 @@ pub(crate) fn read(file: impl Read, limits: &Limits) -> Result<Decoded, Fault> {
     let mut notes = Vec::new();
     notes.extend((exif.is_none() && found.exif.is_some()).then_some(DAMAGED_EXIF));
     notes.extend(found.xmp.then_some(XMP));
-    notes.extend(found.moves.then_some("the first picture is read, the file has more"));
+    notes.extend(found.moves.then_some(crate::read::FIRST));
     let bits = if depth(&colour) == 8 { 8 } else { 16 };
     Ok(Decoded { picture, bits, icc, exif, notes })
 }

@@ -1,6 +1,7 @@
 //! Reading pictures: the format is told by the content, limits are checked on the header before anything is decoded.
 
 use crate::{AnyPicture, Error, Fault, Picture, Sample, exif, profile, tiff_read};
+use image::codecs::webp::WebPDecoder;
 use image::metadata::Orientation;
 use image::{ColorType, DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader};
 use std::fs::File;
@@ -29,11 +30,13 @@ pub(crate) const CMYK: &str = "converted from CMYK without regard to its profile
 
 /// What is said of a picture that has XMP: what was true of it need not be of what is made of it.
 pub(crate) const XMP: &str = "its XMP is left out";
+/// What is said of a file of several pictures, as one that moves is.
+pub(crate) const FIRST: &str = "the first picture is read, the file has more";
 pub(crate) const DAMAGED_EXIF: &str = "its EXIF is damaged, and left out";
 const NO_PROFILE: &str = "its ICC profile is damaged or for other colours than were read, and left out";
 
 /// Reads a PNG, JPEG, WebP, TIFF or BMP, turned as its EXIF orientation says, with 16 bits a sample where the file has
-/// more than 8; of a TIFF of several pictures the first.
+/// more than 8; of a file of several pictures the first.
 ///
 /// # Errors
 /// [`Error`] names the file: it is missing, a folder, empty, no picture, of a kind that is not read, damaged, or beyond the
@@ -166,7 +169,8 @@ fn decode(mut file: impl BufRead + Seek, limits: &Limits) -> Result<Decoded, Fau
     };
     match format {
         ImageFormat::Png => png(file, limits),
-        ImageFormat::WebP | ImageFormat::Bmp => decoded(file, format, limits),
+        ImageFormat::WebP => webp(file, limits),
+        ImageFormat::Bmp => decoded(file, format, limits),
         ImageFormat::Tiff => tiff_read::read(file, limits),
         ImageFormat::Jpeg => jpeg(file, limits),
         _ => Err(Fault::NotAPicture),
@@ -251,14 +255,29 @@ pub(crate) fn check_pixels(width: u64, height: u64, limits: &Limits) -> Result<(
 fn png(mut file: impl BufRead + Seek, limits: &Limits) -> Result<Decoded, Fault> {
     let mut head = png::Decoder::new(&mut file);
     head.set_ignore_text_chunk(true);
-    // What is wrong with it, its decoder will say.
-    let profile = head.read_info().ok().and_then(|reader| {
+    // What is wrong with it, its decoder will say; but not a size beyond its own limits.
+    if let Ok(info) = head.read_header_info() {
+        check_pixels(u64::from(info.width), u64::from(info.height), limits)?;
+    }
+    let (profile, moves) = head.read_info().map_or((None, false), |reader| {
         let grey = matches!(reader.info().color_type, png::ColorType::Grayscale | png::ColorType::GrayscaleAlpha);
-        profile::of_png(reader.info(), grey)
+        (
+            profile::of_png(reader.info(), grey),
+            reader.info().animation_control.is_some_and(|found| found.num_frames > 1),
+        )
     });
     file.rewind().map_err(unreadable)?;
     let mut found = decoded(file, ImageFormat::Png, limits)?;
     found.icc = found.icc.or(profile);
+    found.notes.extend(moves.then_some(FIRST));
+    Ok(found)
+}
+
+fn webp(mut file: impl BufRead + Seek, limits: &Limits) -> Result<Decoded, Fault> {
+    let moves = WebPDecoder::new(&mut file).is_ok_and(|decoder| decoder.has_animation());
+    file.rewind().map_err(unreadable)?;
+    let mut found = decoded(file, ImageFormat::WebP, limits)?;
+    found.notes.extend(moves.then_some(FIRST));
     Ok(found)
 }
 

@@ -24,7 +24,7 @@ pub(crate) fn read(file: impl Read + Seek, limits: &Limits) -> Result<Decoded, F
     check_pixels(u64::from(width), u64::from(height), limits)?;
     let layout = Layout::of(&mut decoder)?;
     let mut notes = Vec::new();
-    notes.extend(decoder.more_images().then_some("the first picture is read, the file has more"));
+    notes.extend(decoder.more_images().then_some(crate::read::FIRST));
     notes.extend((layout.colours == Colours::Cmyk).then_some(crate::read::CMYK));
     let icc = decoder.get_tag_u8_vec(Tag::IccProfile).ok();
     notes.extend(decoder.find_tag(crate::tiff_rows::XMP).ok().flatten().map(|_| XMP));

@@ -48,7 +48,7 @@ impl Format {
         let format = match ending.as_str() {
             "png" => Self::Png,
             "tif" | "tiff" => Self::Tiff,
-            "jpg" | "jpeg" => Self::Jpeg,
+            "jpg" | "jpeg" | "jfif" => Self::Jpeg,
             "webp" => Self::WebP,
             "avif" => Self::Avif,
             "jxl" => Self::JpegXl,

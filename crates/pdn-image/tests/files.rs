@@ -103,6 +103,31 @@ fn tiffs_of_others_are_read() {
 }
 
 #[test]
+fn of_what_moves_the_first_picture_is_read_and_said() {
+    let mut moving = Vec::new();
+    let mut encoder = png::Encoder::new(&mut moving, 1, 1);
+    encoder.set_color(png::ColorType::Rgb);
+    encoder.set_animated(2, 0).unwrap();
+    let mut writer = encoder.write_header().unwrap();
+    writer.write_image_data(&[7, 8, 9]).unwrap();
+    writer.write_image_data(&[9, 8, 7]).unwrap();
+    writer.finish().unwrap();
+    let red = DynamicImage::ImageRgb8(ImageBuffer::from_pixel(1, 1, image::Rgb([7, 8, 9])));
+    let still = encoded(&red, ImageFormat::WebP);
+    // The same in a container: 1x1, without delay or loop, its one chunk of pixels twice (WebP's container specification).
+    let chunk = |name: &[u8; 4], data: &[u8]| [name, &(data.len() as u32).to_le_bytes()[..], data].concat();
+    let frame = chunk(b"ANMF", &[&[0; 16][..], &still[12..]].concat());
+    let parts =
+        [chunk(b"VP8X", &[2, 0, 0, 0, 0, 0, 0, 0, 0, 0]), chunk(b"ANIM", &[0; 6]), frame.clone(), frame].concat();
+    for bytes in [moving, chunk(b"RIFF", &[b"WEBP", &parts[..]].concat())] {
+        let first = open(&bytes);
+        assert_eq!(first.rgb(), [7, 8, 9]);
+        assert_eq!(first.lost, ["the first picture is read, the file has more"]);
+    }
+    assert!(open(&still).lost.is_empty());
+}
+
+#[test]
 fn pictures_are_turned_as_exif_says() {
     // A picture of 2x1: dark, bright. Each orientation says where its first pixel is shown.
     for (orientation, size, first) in [
@@ -274,6 +299,12 @@ fn a_bomb_is_refused_by_its_header() {
     let mut claim = encoder.new_image::<tiff::encoder::colortype::RGB8>(60_000, 60_000).unwrap();
     claim.rows_per_strip(60_000).unwrap();
     claim.finish().unwrap();
+    // So large that its own decoder would refuse it first.
+    let mut row = png.clone();
+    row[16..24].copy_from_slice(&[0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 1]);
+    let crc = crc32(&row[12..29]);
+    row[29..33].copy_from_slice(&crc.to_be_bytes());
+    assert!(matches!(read_bytes(&row, &Limits::default()), Err(Fault::TooLarge { height: 1, .. })));
     for bytes in [png, bmp, tiff.into_inner()] {
         match read_bytes(&bytes, &Limits::default()) {
             Err(Fault::TooLarge { limit: 100_000_000, .. } | Fault::Damaged(_)) => {}

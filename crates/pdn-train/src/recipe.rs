@@ -198,6 +198,7 @@ impl Recipe {
     /// # Errors
     /// [`RecipeError`].
     pub fn prepare(&self, desk: &mut Desk) -> Result<Box<dyn Run>, RecipeError> {
+        self.schedule().check().map_err(|why| RecipeError::Recipe { path: desk.recipe.to_owned(), why })?;
         match self {
             Self::Sentences(recipe) => recipe.prepare(desk.recipe, desk.data),
             Self::Pictures(recipe) => recipe.prepare(desk.recipe, desk.data),

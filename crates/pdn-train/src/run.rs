@@ -115,6 +115,39 @@ fn one() -> u64 {
     1
 }
 
+impl Schedule {
+    /// Whether there can be such a run.
+    ///
+    /// # Errors
+    /// Says which key is wrong, and what is expected.
+    pub fn check(&self) -> Result<(), String> {
+        let Self { steps, rate, decay, clip, average, evaluate, .. } = *self;
+        let wrong = |key: &str, found: &dyn std::fmt::Display, expected: &str| {
+            Err(format!("schedule.{key} {found}: expected {expected}"))
+        };
+        let is_size = |number: f64| number.is_finite() && number >= 0.0;
+        if steps == 0 {
+            return wrong("steps", &steps, "1 or more");
+        }
+        if !(rate.is_finite() && rate > 0.0) {
+            return wrong("rate", &rate, "a number above 0");
+        }
+        if !is_size(decay) {
+            return wrong("decay", &decay, "0 or more");
+        }
+        if !is_size(clip) {
+            return wrong("clip", &clip, "0 or more");
+        }
+        if !(0.0..1.0).contains(&average) {
+            return wrong("average", &average, "0 or more, less than 1");
+        }
+        match evaluate {
+            0 => wrong("evaluate", &evaluate, "1 or more"),
+            _ => Ok(()),
+        }
+    }
+}
+
 /// What became of a run so far.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct History {
@@ -201,6 +234,16 @@ pub enum RunError {
     /// The folder holds a run already.
     #[error("{0}: holds a run already: go on with --resume, or name another folder")]
     Exists(PathBuf),
+    /// Nothing is left to do for weights that a run should begin with.
+    #[error("{path}: is of step {step}, expected one before the recipe's last, {last}: --set schedule.steps=...")]
+    Done {
+        /// The weights' file.
+        path: PathBuf,
+        /// Their step.
+        step: u64,
+        /// The recipe's last.
+        last: u64,
+    },
 }
 
 impl RunError {
@@ -271,6 +314,11 @@ pub fn train<T: Task>(
         (Begin::Restart(weights), false) => State::read(task, weights, schedule)?,
         (_, false) => State::new(task, schedule),
     };
+    if let Begin::Restart(weights) = begin
+        && state.adam.steps >= schedule.steps
+    {
+        return Err(RunError::Done { path: weights.clone(), step: state.adam.steps, last: schedule.steps });
+    }
     std::fs::create_dir_all(folder).map_err(|e| RunError::file(folder, e))?;
     let log = Log::open(folder, state.adam.steps)?;
     let first = state.adam.steps;
