@@ -326,7 +326,7 @@ fn what_is_wrong_with_a_network_s_recipe_is_said_before_any_step() {
     fails(&with("cache = \"kept\"", "start = \"none.safetensors\""), 1, &["none.safetensors"]);
     fails(&with("cache = \"kept\"", "anew = [\"conv_last.\"]"), 2, &["recipe.toml", "`start`"]);
     fails("base = \"none.toml\"", 2, &["none.toml", "cannot be read"]);
-    for (key, value) in [("steps", "0"), ("rate", "-1.0"), ("rate", "nan"), ("average", "1.5"), ("clip", "-1.0")] {
+    for (key, value) in [("steps", "0"), ("rate", "-1.0"), ("rate", "inf"), ("average", "1.5"), ("clip", "-1.0")] {
         std::fs::write(folder.path().join("recipe.toml"), &recipe).unwrap();
         let (code, said) = train(folder.path(), &["--set", &format!("schedule.{key}={value}")]);
         assert!(

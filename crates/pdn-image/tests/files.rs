@@ -112,11 +112,12 @@ fn of_what_moves_the_first_picture_is_read_and_said() {
     writer.write_image_data(&[7, 8, 9]).unwrap();
     writer.write_image_data(&[9, 8, 7]).unwrap();
     writer.finish().unwrap();
-    let red = DynamicImage::ImageRgb8(ImageBuffer::from_pixel(1, 1, image::Rgb([7, 8, 9])));
-    let still = encoded(&red, ImageFormat::WebP);
+    let dark = DynamicImage::ImageRgb8(ImageBuffer::from_pixel(1, 1, image::Rgb([7, 8, 9])));
+    let still = encoded(&dark, ImageFormat::WebP);
     // The same in a container: 1x1, without delay or loop, its one chunk of pixels twice (WebP's container specification).
     let chunk = |name: &[u8; 4], data: &[u8]| [name, &(data.len() as u32).to_le_bytes()[..], data].concat();
-    let frame = chunk(b"ANMF", &[&[0; 16][..], &still[12..]].concat());
+    // The last byte of a frame's head: put in its place, not blended.
+    let frame = chunk(b"ANMF", &[&[0; 15][..], &[2], &still[12..]].concat());
     let parts =
         [chunk(b"VP8X", &[2, 0, 0, 0, 0, 0, 0, 0, 0, 0]), chunk(b"ANIM", &[0; 6]), frame.clone(), frame].concat();
     for bytes in [moving, chunk(b"RIFF", &[b"WEBP", &parts[..]].concat())] {
