@@ -101,6 +101,7 @@ impl Found {
                     self.take(&path, &root);
                 }
                 Ok(_) => {}
+                Err(error) if hides(error.path(), &root, pattern) => {}
                 Err(error) => self.failed.push(Failure::at(error.path(), error.error())),
             }
         }
