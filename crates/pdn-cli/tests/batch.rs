@@ -523,3 +523,24 @@ fn a_batch_that_is_killed_again_and_again_ends_as_if_it_had_not_been() {
     assert!(bad.len() == 20 && bad.iter().all(|name| said.err.contains(&format!("{name}: "))), "{}", said.err);
     assert!(desk.files("out") == expected, "the same pictures, and nothing else");
 }
+
+#[test]
+fn who_stops_reading_is_told_how_many_are_whole() {
+    let desk = Desk::with(&["in/a.png", "in/b.jfif"]);
+    let mut command = desk.process(&["in", "-m", "bicubic", "-s", "2", "--out-dir", "out", "--jobs", "1", "--json"]);
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let output = command.stdout(writer).output().unwrap();
+    let err = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{err}");
+    assert!(err.contains("the standard output") && err.ends_with("1 of 2 pictures are whole\n"), "{err}");
+    assert!(desk.at("out/a_x2.png").exists() && !desk.at("out/b_x2.jfif").exists());
+    desk.bicubic(&["in", "--out-dir", "out", "--skip-existing"]).works();
+    assert!(desk.at("out/b_x2.jfif").exists());
+}
+
+#[test]
+fn more_threads_than_machines_have_are_refused() {
+    let desk = Desk::with(&["a.png"]);
+    desk.bicubic(&["a.png", "--threads", "65535"]).fails(2, &["--threads", "1..=1024"]);
+}
