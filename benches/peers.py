@@ -200,7 +200,7 @@ def command(engine: str, a, folder: str) -> tuple[list, dict]:
     if engine.startswith("pdn"):
         _, precision, *isa = engine.split()
         ours = [HERE.parent / "target/release/pdn", "bench", a.network, "--json", "--scale", a.scale, "--size", a.side]
-        ours += ["--runs", a.runs, "--threads", a.threads, "--precision", precision, "--output", output]
+        ours += ["--runs", a.runs, "--threads", a.threads, "--precision", precision, "--output", output, "--force"]
         return ours + (["--isa", isa[0]] if isa else []), {}
     peer = [sys.executable, __file__, "--peer", engine, "--onnx", a.onnx, "--facts", a.facts, "--output", output]
     for name in ("network", "scale", "side", "runs", "threads"):

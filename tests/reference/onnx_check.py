@@ -98,14 +98,14 @@ def model(pdn: Path, name: str, folder: Path) -> str | Path:
     if factor == 1.0:
         return name
     path = folder / "damped.safetensors"
-    command(pdn, "convert", name, path)
+    command(pdn, "convert", "--force", name, path)
     save_file({key: hashed.damped(key, value, factor) for key, value in load_file(path).items()}, path)
     return path
 
 
 def check_preset(pdn: Path, name: str, folder: Path) -> list[tuple[str, dict[str, float]]]:
     given_model = model(pdn, name, folder)
-    bench = [pdn, "bench", given_model, "--size", f"{WIDTH}x{HEIGHT}", "--runs", 1, "--json", "--output", folder / "out"]
+    bench = [pdn, "bench", given_model, "--size", f"{WIDTH}x{HEIGHT}", "--runs", 1, "--json", "--force", "--output", folder / "out"]
     facts = json.loads(command(*bench))
     look, times = facts["picture"], facts["scale"]
     picture = hashed.numbers("picture", (1, 3, HEIGHT, WIDTH), look["range"] / 2)
@@ -114,7 +114,7 @@ def check_preset(pdn: Path, name: str, folder: Path) -> list[tuple[str, dict[str
 
     def compare(label: str, *options: object) -> bool:
         """Adds a row for the network so converted, and one for its golden file; whether it takes a prompt."""
-        command(pdn, "convert", given_model, path, *options)
+        command(pdn, "convert", "--force", given_model, path, *options)
         runtimes = Runtimes(path)
         given = {"prompt": hashed.prompt("prompt", 512)[None]} if "prompt" in runtimes.inputs else {}
         rows.append((f"{name}{label}", check(runtimes, picture, expected, look, given)))

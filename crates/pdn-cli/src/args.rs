@@ -200,8 +200,8 @@ pub(crate) struct Eval {
     /// A folder of pictures, or one that has them in HR
     #[arg(short, long, value_name = "DIR")]
     pub(crate) data: PathBuf,
-    /// blur-bicubic (Gaussian of 1.3 pixels, then bicubic: the paper's), bicubic, or practical[:SEED] (random blur, noise and
-    /// JPEG, another for each file's name)
+    /// blur-bicubic (Gaussian of 1.3 pixels, then bicubic: the paper's, rounded on the way as MATLAB does), blur-bicubic-float
+    /// (rounded once), bicubic, or practical[:SEED] (random blur, noise and JPEG, another for each file's name)
     #[arg(long, value_name = "NAME", default_value_t = Degradation::BlurBicubic)]
     pub(crate) degradation: Degradation,
     #[command(flatten)]
@@ -234,8 +234,8 @@ pub(crate) struct Degrade {
     /// How many times smaller a side; sides are cut to multiples of it
     #[arg(short, long, value_name = "N", default_value_t = 4)]
     pub(crate) scale: usize,
-    /// blur-bicubic (Gaussian of 1.3 pixels, then bicubic: the paper's), bicubic, or practical[:SEED] (random blur, noise and
-    /// JPEG, another for each file's name)
+    /// blur-bicubic (Gaussian of 1.3 pixels, then bicubic: the paper's, rounded on the way as MATLAB does), blur-bicubic-float
+    /// (rounded once), bicubic, or practical[:SEED] (random blur, noise and JPEG, another for each file's name)
     #[arg(long, value_name = "NAME", default_value_t = Degradation::BlurBicubic)]
     pub(crate) degradation: Degradation,
     /// Write over what is there
@@ -274,8 +274,8 @@ pub(crate) struct Controls {
     /// {"file", "captions"} with the files in its folder `images`
     #[arg(short, long, value_name = "DIR")]
     pub(crate) data: PathBuf,
-    /// blur-bicubic (Gaussian of 1.3 pixels, then bicubic: the paper's), bicubic, or practical[:SEED] (random blur, noise and
-    /// JPEG, another for each file's name)
+    /// blur-bicubic (Gaussian of 1.3 pixels, then bicubic: the paper's, rounded on the way as MATLAB does), blur-bicubic-float
+    /// (rounded once), bicubic, or practical[:SEED] (random blur, noise and JPEG, another for each file's name)
     #[arg(long, value_name = "NAME", default_value_t = Degradation::BlurBicubic)]
     pub(crate) degradation: Degradation,
     #[command(flatten)]
@@ -307,6 +307,9 @@ pub(crate) struct Embed {
     /// Where the embeddings go
     #[arg(short, long, value_name = "OUT")]
     pub(crate) output: PathBuf,
+    /// Write over what is there
+    #[arg(long)]
+    pub(crate) force: bool,
     /// Neither read nor fill the cache
     #[arg(long)]
     pub(crate) no_cache: bool,
@@ -385,6 +388,9 @@ pub(crate) struct Convert {
     /// .safetensors or .onnx
     #[arg(value_name = "OUT")]
     pub(crate) output: PathBuf,
+    /// Write over what is there
+    #[arg(long)]
+    pub(crate) force: bool,
     /// How many times larger a side, for the name of a network [default: 4] and for a file for many scales
     #[arg(short, long, value_name = "N")]
     pub(crate) scale: Option<usize>,
@@ -434,6 +440,9 @@ pub(crate) struct Bench {
     /// Where the result goes, to compare: raw little-endian float32, channels first, in the network's value range
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
+    /// Write over what is there, where --output says
+    #[arg(long)]
+    pub(crate) force: bool,
     /// Say how long each layer takes
     #[arg(long)]
     pub(crate) layers: bool,

@@ -3,6 +3,7 @@
 use crate::args::Bench;
 use crate::failure::Failure;
 use crate::model::open_or_make;
+use crate::outputs::keep_other;
 use crate::progress::interrupted;
 use crate::say::say;
 use crate::table::table;
@@ -12,6 +13,7 @@ use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
 pub(crate) fn run(args: &Bench) -> Result<(), Failure> {
+    args.output.iter().try_for_each(|path| keep_other(path, args.force))?;
     let model = open_or_make(&args.model, args.scale)?;
     let (facts, result) = enlarge(&args.engine, || time(args, &model)).map_err(|error| failure(&args.model, error))?;
     if let Some(path) = &args.output {

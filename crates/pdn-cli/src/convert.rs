@@ -3,6 +3,7 @@
 use crate::args::{Convert, Form};
 use crate::failure::Failure;
 use crate::model::open_or_make;
+use crate::outputs::keep_other;
 use crate::progress::interrupted;
 use crate::prompt::{embedding, encoder};
 use crate::say::say;
@@ -26,6 +27,7 @@ pub(crate) fn run(args: &Convert) -> Result<(), Failure> {
     if same_file(&args.input, &args.output) {
         return Err(Failure::usage(format_args!("{}: is the input, expected another OUT", args.output.display())));
     }
+    keep_other(&args.output, args.force)?;
     let (bytes, said) = write(args, open_or_make(&args.input, args.scale)?)?;
     if interrupted() {
         return Err(Failure::interrupted());

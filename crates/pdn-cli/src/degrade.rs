@@ -3,7 +3,7 @@
 use crate::args::Degrade;
 use crate::failure::Failure;
 use crate::folder::{make_folder, pictures, report};
-use crate::outputs::{Task, keep_inputs};
+use crate::outputs::{Task, keep_inputs, keep_other};
 use crate::progress::interrupted;
 use crate::say::say;
 use crate::upscale::write;
@@ -19,14 +19,14 @@ pub(crate) fn run(args: &Degrade) -> Result<(), Failure> {
         let picture = pdn::read(&task.input, &Limits::default())?;
         check_target(&task.output, 1, 1, false, &Default::default())?;
         keep_inputs(std::slice::from_ref(&task))?;
-        keep_others(args, std::slice::from_ref(&task))?;
+        keep_other(&task.output, args.force)?;
         return degrade(args, &task, &picture);
     }
     let output = |input: &Path| args.output.join(input.file_name().unwrap_or_default()).with_extension("png");
     let inputs = pictures(&args.input)?.into_iter();
     let tasks: Vec<Task> = inputs.map(|input| Task { output: output(&input), input }).collect();
     keep_inputs(&tasks)?;
-    keep_others(args, &tasks)?;
+    tasks.iter().try_for_each(|task| keep_other(&task.output, args.force))?;
     make_folder(&args.output)?;
     let mut failed = Vec::new();
     for task in &tasks {
@@ -37,14 +37,6 @@ pub(crate) fn run(args: &Degrade) -> Result<(), Failure> {
         failed.extend(read.and_then(|picture| degrade(args, task, &picture)).err());
     }
     report(&failed, tasks.len())
-}
-
-/// Refuses to write over what is there, unless that is asked for.
-fn keep_others(args: &Degrade, tasks: &[Task]) -> Result<(), Failure> {
-    match tasks.iter().find(|task| !args.force && task.output.symlink_metadata().is_ok()) {
-        Some(task) => Err(Failure::at(&task.output, "is there already: --force overwrites")),
-        None => Ok(()),
-    }
 }
 
 fn degrade(args: &Degrade, Task { input, output }: &Task, picture: &Picture) -> Result<(), Failure> {

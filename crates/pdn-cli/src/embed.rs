@@ -3,7 +3,7 @@
 use crate::args::Embed;
 use crate::failure::Failure;
 use crate::folder::{expanded, report_of};
-use crate::outputs::{Task, keep_inputs};
+use crate::outputs::{Task, keep_inputs, keep_other};
 use crate::progress::Progress;
 use crate::prompt::encoder;
 use crate::say::{say, tell};
@@ -70,6 +70,7 @@ fn check_output(args: &Embed, wanted: &[Wanted]) -> Result<(), Failure> {
         Wanted::Text(..) => None,
     };
     wanted.iter().filter_map(input).try_for_each(|task| keep_inputs(&[task]))?;
+    keep_other(&args.output, args.force)?;
     check_writable(&args.output)?;
     Ok(())
 }

@@ -123,7 +123,7 @@ fn score(
 }
 
 fn name(path: &Path) -> String {
-    path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 /// What was measured, and how.
@@ -191,6 +191,7 @@ fn degradation(args: &Eval) -> String {
     let how = match args.degradation {
         pdn::Degradation::Bicubic => "MATLAB's bicubic imresize",
         pdn::Degradation::BlurBicubic => "MATLAB's imgaussfilt of 1.3 pixels, then its bicubic imresize",
+        pdn::Degradation::BlurBicubicFloat => "Gaussian of 1.3 pixels, then bicubic, rounded to 8 bits once",
         pdn::Degradation::Practical { .. } => "random blur, noise, JPEG and resize, by the file's name",
     };
     format!("{}: {how}", args.degradation)

@@ -203,6 +203,14 @@ pub(crate) fn keep_inputs(tasks: &[Task]) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Refuses to write over what is there, unless that was asked for.
+pub(crate) fn keep_other(output: &Path, force: bool) -> Result<(), Failure> {
+    match !force && output.symlink_metadata().is_ok() {
+        true => Err(Failure::at(output, "is there already: --force overwrites")),
+        false => Ok(()),
+    }
+}
+
 fn is_written(path: &Path) -> bool {
     Format::from_path(path).is_ok()
 }

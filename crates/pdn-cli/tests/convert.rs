@@ -97,7 +97,7 @@ fn a_model_keeps_its_pixels_in_every_form_and_type() {
         (&["--precision", "f16"], "train", 2),
         (&["--precision", "bf16", "--form", "deploy"], "deploy", 12),
     ] {
-        let said = desk.does(&[&["convert", "trained.safetensors", "out.safetensors"], options].concat());
+        let said = desk.does(&[&["convert", "--force", "trained.safetensors", "out.safetensors"], options].concat());
         assert!(said.contains("edsr x2"), "{said}");
         assert_eq!(desk.info("out.safetensors")["form"], form, "{options:?}");
         let found = apart(&desk.enlarged("out.safetensors"), &plain);
@@ -112,7 +112,7 @@ fn a_model_keeps_its_pixels_in_every_form_and_type() {
 fn the_name_of_a_network_is_a_model_of_hashed_weights() {
     let desk = Desk::new();
     for (options, scale) in [(&[][..], 4), (&["--scale", "2"], 2)] {
-        desk.does(&[&["convert", "imdn", "imdn.safetensors"], options].concat());
+        desk.does(&[&["convert", "--force", "imdn", "imdn.safetensors"], options].concat());
         let info = desk.info("imdn.safetensors");
         assert_eq!((info["scale"].as_u64(), info["card"]["name"].as_str()), (Some(scale), Some("imdn")));
         assert!(info["card"]["description"].as_str().unwrap().contains("hashed"));
@@ -152,7 +152,7 @@ fn onnx_takes_the_prompt_or_holds_it() {
         (&["--prompt", "a dog"], "folded in"),
         (&["--prompt-embedding", "dog.safetensors"], "folded in"),
     ] {
-        let said = desk.does(&[&["convert", "trained.safetensors", "out.onnx"], options].concat());
+        let said = desk.does(&[&["convert", "--force", "trained.safetensors", "out.onnx"], options].concat());
         assert!(said.contains(words), "{options:?}: {said}");
         let bytes = std::fs::read(desk.at("out.onnx")).unwrap();
         let holds = |word: &[u8]| bytes.windows(word.len()).any(|w| w == word);
@@ -176,6 +176,8 @@ fn wrong_uses_of_convert() {
         (&[input, "out.pth"][..], 2, &["out.pth", ".safetensors or .onnx"][..]),
         (&[input, "out"], 2, &["out:", ".safetensors or .onnx"]),
         (&[input, input], 2, &["is the input"]),
+        (&[input, input, "--force"], 2, &["is the input"]),
+        (&["imdn", input], 1, &[input, "is there already", "--force"]),
         (&["missing.pth", out], 1, &["missing.pth", "no such file", "edsr-baseline", "imdn", "pdn"]),
         (&["edsr-huge", out], 1, &["edsr-huge", "no network of that name", "edsr-baseline+"]),
         (&["broken.safetensors", out], 1, &["broken.safetensors"]),
@@ -240,6 +242,9 @@ fn bench_times_what_runs() {
     assert!(0.0 < low && low <= middle && middle <= high && facts["gflops"].as_f64().unwrap() > 0.0);
     assert_eq!(facts["peak_mib"].as_u64().is_some(), cfg!(target_os = "linux"));
     assert_eq!(std::fs::metadata(desk.at("out.f32")).unwrap().len(), 4 * 3 * 28 * 22);
+    let again = ["bench", "trained.safetensors", "--size", "8", "--runs", "1", "--output", "out.f32"];
+    desk.fails(&again, 1, &["out.f32", "is there already", "--force"]);
+    desk.does(&[&again[..], &["--force"]].concat());
     let said = run(&["--isa", "portable"]);
     assert!(said.contains("14x11 pixels, portable") && said.contains("GFLOP/s"), "{said}");
     desk.fails(&["bench", "edsr-huge"], 1, &["no network of that name", "imdn"]);

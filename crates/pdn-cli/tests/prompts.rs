@@ -270,7 +270,8 @@ fn a_folder_and_files_of_sentences_are_embedded() {
     assert_eq!(names(&desk, "pictures.safetensors"), ["set/a.jpg", "set/b.png", "set/c.webp", "small.png"]);
     let read = |name: &str| read_embeddings(&desk.at(name)).unwrap();
     let first = read("pictures.safetensors");
-    let out = desk.works(&["embed", "set", "small.png", "-o", "pictures.safetensors"]);
+    desk.fails(&["embed", "small.png", "-o", "pictures.safetensors"], 1, &["pictures.safetensors", "--force"]);
+    let out = desk.works(&["embed", "set", "small.png", "-o", "pictures.safetensors", "--force"]);
     assert!(out.contains("4 of them from the cache"), "{out}");
     let out = desk.works(&["embed", "set", "small.png", "-o", "fresh.safetensors", "--no-cache"]);
     assert!(!out.contains("cache"), "{out}");
@@ -287,7 +288,7 @@ fn a_folder_and_files_of_sentences_are_embedded() {
         ("captions.csv", &["a dog", "one, one", "two", "three", "small.png"]),
         ("captions.json", &["a dog", "one", "two", "three", "small.png"]),
     ] {
-        desk.works(&["embed", "small.png", "--texts", file, "-t", "a dog", "-o", "texts.safetensors"]);
+        desk.works(&["embed", "small.png", "--texts", file, "-t", "a dog", "--force", "-o", "texts.safetensors"]);
         assert_eq!(names(&desk, "texts.safetensors"), expected);
     }
     let cached = std::fs::read_dir(desk.1.path().join("embeddings")).unwrap().map(|e| e.unwrap().path());

@@ -115,7 +115,12 @@ mod tests {
     #[test]
     fn hidden_colours_are_no_part_of_what_is_degraded() {
         let picture = disc(16);
-        for degradation in [Degradation::Bicubic, Degradation::BlurBicubic, Degradation::Practical { seed: 3 }] {
+        for degradation in [
+            Degradation::Bicubic,
+            Degradation::BlurBicubic,
+            Degradation::BlurBicubicFloat,
+            Degradation::Practical { seed: 3 },
+        ] {
             let small = degradation.apply(&picture, 2).unwrap();
             let blue =
                 Picture::from_rgb(16, 16, picture.rgb().iter().map(|v| if *v == 255 { 9 } else { *v }).collect());

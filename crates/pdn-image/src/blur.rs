@@ -1,4 +1,4 @@
-//! MATLAB's `imgaussfilt`: a Gaussian of `2 ceil(2σ) + 1` taps, edges replicated, rounded to 8 bits at the end.
+//! MATLAB's `imgaussfilt`: a Gaussian of `2 ceil(2σ) + 1` taps, edges replicated, rounded to the picture's bits at the end.
 
 use crate::{Picture, Sample};
 use rayon::prelude::*;
@@ -7,7 +7,7 @@ use rayon::prelude::*;
 ///
 /// # Panics
 /// When `sigma` is not a positive finite number.
-pub fn gaussian_blur(picture: &Picture, sigma: f64) -> Picture {
+pub fn gaussian_blur<S: Sample>(picture: &Picture<S>, sigma: f64) -> Picture<S> {
     assert!(sigma.is_finite() && sigma > 0.0, "a Gaussian of standard deviation {sigma}");
     let taps = gaussian(sigma, (2.0 * sigma).ceil() as usize);
     let (width, height, radius) = (picture.width(), picture.height(), taps.len() / 2);
@@ -16,17 +16,17 @@ pub fn gaussian_blur(picture: &Picture, sigma: f64) -> Picture {
         return picture.clone();
     }
     let clamped = |at: usize, tap: usize, length: usize| (at + tap).saturating_sub(radius).min(length - 1);
-    let mut rgb = vec![0; picture.rgb().len()];
+    let mut rgb = vec![S::default(); picture.rgb().len()];
     rgb.par_chunks_mut(stride).enumerate().for_each(|(y, out)| {
         let mut tall = vec![0.0; stride];
         for (tap, weight) in taps.iter().enumerate() {
             let row = &picture.rgb()[clamped(y, tap, height) * stride..][..stride];
-            tall.iter_mut().zip(row).for_each(|(s, v)| *s += weight * f64::from(*v));
+            tall.iter_mut().zip(row).for_each(|(s, v)| *s += weight * v.level());
         }
         for (i, out) in out.iter_mut().enumerate() {
             let (x, c) = (i / 3, i % 3);
             let sum: f64 = taps.iter().enumerate().map(|(tap, w)| w * tall[clamped(x, tap, width) * 3 + c]).sum();
-            *out = u8::rounded(sum);
+            *out = S::rounded(sum);
         }
     });
     picture.with_rgb(rgb)

@@ -2,7 +2,7 @@
 
 use crate::encoding::Encoding;
 use crate::write::{Format, WriteOptions};
-use crate::{Fault, Header, Picture};
+use crate::{AnyPicture, Depth, Fault, Header, Picture, Sample};
 use std::io::{self, Cursor, Seek, SeekFrom, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -92,19 +92,30 @@ impl RowEncoder {
 ///
 /// # Errors
 /// As [`RowEncoder`]'s.
-pub fn encode(picture: &Picture, format: Format, options: &WriteOptions) -> Result<Vec<u8>, Fault> {
+pub fn encode<S: Sample>(picture: &Picture<S>, format: Format, options: &WriteOptions) -> Result<Vec<u8>, Fault> {
     let header = picture.header();
     let mut encoder = RowEncoder::new(format, &header, options)?;
     for band in header.bands(0..header.height) {
-        encoder.write_rows(&picture.samples(band))?;
+        encoder.write_rows(&S::bytes(&picture.samples(band)))?;
     }
     encoder.finish()
+}
+
+/// Encodes a picture of either depth, as [`encode()`] does; one of 16 bits as 8 where the format has no more.
+///
+/// # Errors
+/// As [`encode()`].
+pub fn encode_any(picture: &AnyPicture, format: Format, options: &WriteOptions) -> Result<Vec<u8>, Fault> {
+    match picture {
+        AnyPicture::Sixteen(picture) if format.depth() == Depth::Sixteen => encode(picture, format, options),
+        picture => encode(&picture.eight(), format, options),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Provenance, write};
+    use crate::{Provenance, write, write_any};
 
     #[test]
     fn memory_gets_the_bytes_that_a_file_gets() {
@@ -119,6 +130,9 @@ mod tests {
                 let path = folder.path().join(format!("picture.{ending}"));
                 write(&path, &colour, &options).unwrap();
                 assert_eq!(encode(&colour, format, &options).unwrap(), std::fs::read(&path).unwrap(), "{ending}");
+                let deep = AnyPicture::from(colour.converted::<u16>());
+                write_any(&path, &deep, &options).unwrap();
+                assert_eq!(encode_any(&deep, format, &options).unwrap(), std::fs::read(&path).unwrap(), "{ending}");
             }
         }
     }

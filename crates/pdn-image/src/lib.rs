@@ -53,7 +53,7 @@ pub use aside::{check_writable, write_atomically};
 pub use blur::gaussian_blur;
 pub use compare::{ColourSpace, CompareError, Protocol, psnr, ssim};
 pub use degrade::{Degradation, TooSmall};
-pub use encode::{RowEncoder, encode};
+pub use encode::{RowEncoder, encode, encode_any};
 pub use error::{Error, Fault};
 pub use filter::RowFilter;
 pub use light::Light;

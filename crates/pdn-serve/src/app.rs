@@ -8,7 +8,7 @@ use crate::problem::{Kind, Problem};
 use crate::queue::{Queue, Task};
 use crate::settings::{Settings, UPLOADS};
 use crate::wanted::{FileFormat, PromptSource, Source, Wanted};
-use pdn::{Encoder, FileFault, Picture, Prompt, Rectangle, RegionError, Regions};
+use pdn::{AnyPicture, Encoder, FileFault, Prompt, Rectangle, RegionError, Regions};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::Semaphore;
@@ -40,7 +40,7 @@ const PROMPTS: usize = 16;
 /// A job that is to be, and its picture.
 pub(crate) struct Prepared {
     pub(crate) order: Order,
-    pub(crate) picture: Arc<Picture>,
+    pub(crate) picture: Arc<AnyPicture>,
 }
 
 impl App {
@@ -69,14 +69,14 @@ impl App {
     }
 
     /// The kept picture, or else the file's; the id that the one has and the other may be kept by.
-    pub(crate) async fn picture(&self, source: Source) -> Result<(Uuid, Arc<Picture>), Problem> {
+    pub(crate) async fn picture(&self, source: Source) -> Result<(Uuid, Arc<AnyPicture>), Problem> {
         match source {
             Source::Kept(id) => Ok((id, self.kept_picture(id)?)),
             Source::File(bytes) => Ok((Uuid::new_v4(), Arc::new(self.decode(bytes).await?))),
         }
     }
 
-    pub(crate) fn kept_picture(&self, id: Uuid) -> Result<Arc<Picture>, Problem> {
+    pub(crate) fn kept_picture(&self, id: Uuid) -> Result<Arc<AnyPicture>, Problem> {
         let expired =
             || Kind::NotFound.because(format_args!("no picture {id}: it never was, or has expired; send it again"));
         self.kept.picture(id).ok_or_else(expired)
@@ -155,7 +155,7 @@ impl App {
                 PromptSource::Picture(source) => {
                     let (_, picture) =
                         self.picture(source).await.map_err(|problem| problem.of("the prompt's picture"))?;
-                    Prompt::from(Arc::unwrap_or_clone(picture))
+                    Prompt::from(Arc::unwrap_or_clone(picture).into_eight())
                 }
             };
             prompts.push((weight, prompt));
@@ -190,7 +190,7 @@ impl App {
     }
 }
 
-fn check_format(format: FileFormat, (width, height): (usize, usize), picture: &Picture) -> Result<(), Problem> {
+fn check_format(format: FileFormat, (width, height): (usize, usize), picture: &AnyPicture) -> Result<(), Problem> {
     format.format().check_size(width, height)?;
     match format {
         FileFormat::Jpeg if picture.has_transparency() => Err(FileFault::NoAlpha.into()),

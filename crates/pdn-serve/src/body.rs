@@ -5,6 +5,7 @@ use crate::problem::{Kind, Problem};
 use axum::body::{Body, BodyDataStream, Bytes};
 use axum::http::{HeaderMap, header};
 use futures_util::StreamExt;
+use pdn::AnyPicture;
 use std::time::Duration;
 use tokio::sync::SemaphorePermit;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -77,11 +78,11 @@ impl App {
     }
 
     /// Decodes a picture, on threads where that holds nobody up, a few at a time.
-    pub(crate) async fn decode(&self, bytes: Bytes) -> Result<pdn::Picture, Problem> {
+    pub(crate) async fn decode(&self, bytes: Bytes) -> Result<AnyPicture, Problem> {
         let turn = timeout(self.settings.patience, self.decoders.acquire()).await;
         let Ok(Ok(_turn)) = turn else { return Err(Kind::Busy.because("other pictures are being read: try again")) };
         let limits = pdn::Limits { pixels: self.settings.pixels };
-        let decoded = tokio::task::spawn_blocking(move || pdn::read_bytes(&bytes, &limits)).await;
+        let decoded = tokio::task::spawn_blocking(move || pdn::read_any_bytes(&bytes, &limits)).await;
         let decoded = decoded.map_err(|_| Kind::Internal.because("the picture's decoder broke"))?;
         Ok(decoded?)
     }

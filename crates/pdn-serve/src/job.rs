@@ -4,7 +4,7 @@ use crate::problem::{Kind, Problem};
 use crate::stop::Stop;
 use crate::wanted::FileFormat;
 use axum::body::Bytes;
-use pdn::{Picture, Prompt};
+use pdn::{Header, Prompt};
 use serde::Serialize;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -220,7 +220,7 @@ impl Job {
 /// Bytes of the pictures in a prompt.
 fn bytes_of(prompt: &Prompt) -> usize {
     match prompt {
-        Prompt::Picture { picture, .. } => picture_bytes(picture),
+        Prompt::Picture { picture, .. } => picture_bytes(&picture.header()),
         Prompt::Mix(prompts) => prompts.iter().map(|(_, prompt)| bytes_of(prompt)).sum(),
         Prompt::Regions(regions) => bytes_of(&regions.rest),
         _ => 0,
@@ -228,8 +228,9 @@ fn bytes_of(prompt: &Prompt) -> usize {
 }
 
 /// Bytes of a picture in memory.
-pub(crate) fn picture_bytes(picture: &Picture) -> usize {
-    picture.width() * picture.height() * (3 + usize::from(picture.alpha().is_some()))
+pub(crate) fn picture_bytes(header: &Header) -> usize {
+    // Grey has three samples in memory, too.
+    header.width * header.height * (3 + usize::from(header.alpha)) * header.depth.bytes()
 }
 
 /// A job: where it stands, and where its parts are.

@@ -1,7 +1,7 @@
 //! What is kept in memory between requests: pictures and jobs, within a budget and for a while.
 
 use crate::job::{Job, picture_bytes};
-use pdn::Picture;
+use pdn::AnyPicture;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -25,14 +25,14 @@ struct Entry {
 
 #[derive(Clone, Debug)]
 enum What {
-    Picture(Arc<Picture>),
+    Picture(Arc<AnyPicture>),
     Job(Arc<Job>),
 }
 
 impl What {
     fn bytes(&self) -> usize {
         match self {
-            Self::Picture(picture) => picture_bytes(picture),
+            Self::Picture(picture) => picture_bytes(&picture.header()),
             Self::Job(job) => job.bytes(),
         }
     }
@@ -55,7 +55,7 @@ impl Kept {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn put_picture(&self, id: Uuid, picture: Arc<Picture>) {
+    pub(crate) fn put_picture(&self, id: Uuid, picture: Arc<AnyPicture>) {
         self.put(id, What::Picture(picture));
     }
 
@@ -68,7 +68,7 @@ impl Kept {
         self.tidy();
     }
 
-    pub(crate) fn picture(&self, id: Uuid) -> Option<Arc<Picture>> {
+    pub(crate) fn picture(&self, id: Uuid) -> Option<Arc<AnyPicture>> {
         match self.get(id)? {
             What::Picture(picture) => Some(picture),
             What::Job(_) => None,
@@ -127,8 +127,8 @@ impl Kept {
 mod tests {
     use super::*;
 
-    fn picture(pixels: usize) -> Arc<Picture> {
-        Arc::new(Picture::from_rgb(pixels, 1, vec![0; pixels * 3]))
+    fn picture(pixels: usize) -> Arc<AnyPicture> {
+        Arc::new(pdn::Picture::from_rgb(pixels, 1, vec![0; pixels * 3]).into())
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use crate::job::{Job, Mask};
 use crate::problem::{Kind, Problem};
 use crate::stop::Stop;
-use pdn::Picture;
+use pdn::AnyPicture;
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{oneshot, watch};
@@ -13,9 +13,14 @@ use uuid::Uuid;
 #[derive(Debug)]
 pub(crate) enum Task {
     /// Enlarge its picture.
-    Enlarge(Arc<Job>, Arc<Picture>),
+    Enlarge(Arc<Job>, Arc<AnyPicture>),
     /// Look at the network's masks.
-    Masks { job: Arc<Job>, picture: Arc<Picture>, stop: Arc<Stop>, answer: oneshot::Sender<Result<Vec<Mask>, Problem>> },
+    Masks {
+        job: Arc<Job>,
+        picture: Arc<AnyPicture>,
+        stop: Arc<Stop>,
+        answer: oneshot::Sender<Result<Vec<Mask>, Problem>>,
+    },
 }
 
 impl Task {

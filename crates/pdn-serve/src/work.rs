@@ -5,7 +5,10 @@ use crate::job::{Job, Mask};
 use crate::problem::{Kind, Problem};
 use crate::queue::Task;
 use crate::stop::Stop;
-use pdn::{FileFault, Format, Map, Options, Picture, Provenance, RowEncoder, Upscaler, WriteOptions, encode};
+use pdn::{
+    AnyPicture, FileFault, Format, Map, Options, Picture, Provenance, RowEncoder, Target, Upscaler, WriteOptions,
+    encode,
+};
 use rayon::ThreadPool;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -92,7 +95,7 @@ impl Worker {
         }
     }
 
-    fn enlarge(&mut self, job: &Job, picture: &Picture) {
+    fn enlarge(&mut self, job: &Job, picture: &AnyPicture) {
         let begun = job.begin();
         let outcome = self.guarded(job.order.model, |worker, upscaler| {
             let watch = Watch { stop: &job.stop, begun, app: &worker.app };
@@ -134,18 +137,19 @@ impl Worker {
     fn enlarged(
         &self,
         job: &Job,
-        picture: &Picture,
+        picture: &AnyPicture,
         upscaler: &mut Upscaler,
         watch: &Watch,
     ) -> Result<Vec<u8>, Stopped> {
         let encoder = &self.app.encoder;
         let prompting = Instant::now();
-        self.pool.install(|| upscaler.prompt(&job.order.prompt, encoder, picture))?;
+        self.pool.install(|| upscaler.prompt(&job.order.prompt, encoder, &picture.eight()))?;
         job.prompted(prompting.elapsed());
         let (format, quality) = (job.order.format, job.order.quality);
         let provenance = Some(provenance(job, encoder.id()));
         let written = WriteOptions { quality: format.quality(quality), provenance };
-        let mut file = RowEncoder::new(format.format(), &upscaler.header(picture)?, &written)?;
+        let target = target(picture, format.format());
+        let mut file = RowEncoder::new(format.format(), &upscaler.header_for(picture, &target)?, &written)?;
         let mut progress = |done| {
             job.progress(done);
             watch.goes_on()
@@ -155,19 +159,31 @@ impl Worker {
             size if size > limit => Err(Stopped::Large),
             _ => Ok(file.write_rows(rows)?),
         };
-        self.pool.install(|| upscaler.upscale_rows(picture, &self.options(), &mut progress, &mut give))?;
+        self.pool.install(|| upscaler.upscale_rows_to(picture, &target, &self.options(), &mut progress, &mut give))?;
         Ok(file.finish()?)
     }
 
-    fn masks(&self, job: &Job, picture: &Picture, upscaler: &mut Upscaler, stop: &Stop) -> Result<Vec<Mask>, Problem> {
+    fn masks(
+        &self,
+        job: &Job,
+        picture: &AnyPicture,
+        upscaler: &mut Upscaler,
+        stop: &Stop,
+    ) -> Result<Vec<Mask>, Problem> {
         let watch = Watch { stop, begun: Instant::now(), app: &self.app };
+        let picture = picture.eight();
         let mut masks = || -> Result<Vec<Mask>, Stopped> {
-            self.pool.install(|| upscaler.prompt(&job.order.prompt, &self.app.encoder, picture))?;
-            let found = self.pool.install(|| upscaler.masks(picture, &self.options(), &mut |_| watch.goes_on()))?;
+            self.pool.install(|| upscaler.prompt(&job.order.prompt, &self.app.encoder, &picture))?;
+            let found = self.pool.install(|| upscaler.masks(&picture, &self.options(), &mut |_| watch.goes_on()))?;
             found.into_iter().map(|(name, map)| Ok(mask(&name, &map)?)).collect()
         };
         masks().map_err(|error| watch.problem(error))
     }
+}
+
+/// 16 bits stay 16, where the format has them.
+fn target(picture: &AnyPicture, format: Format) -> Target {
+    Target { depth: Some(picture.header().depth.min(format.depth())), ..Target::default() }
 }
 
 /// A mask as a grey picture, black its least value and white its largest.

@@ -3,7 +3,7 @@
 mod common;
 
 use common::{Answer, FORM, Served, bomb, decoded, form, picture, png, quick};
-use pdn::{Isa, Options, Picture, Precision, Prompt, Upscaler};
+use pdn::{AnyPicture, Depth, Isa, Options, Picture, Precision, Prompt, Target, Upscaler};
 use pdn_serve::{Offered, ServeError, Server, Settings};
 use serde_json::{Value, json};
 use std::io::{Read, Write};
@@ -15,13 +15,18 @@ fn long(served: &Served) -> Value {
     served.form("/v1/jobs", &[("picture", &png(900, 700)), ("model", b"slow")]).ok(202).value()
 }
 
-/// What the library makes of it.
-fn expected(picture: &Picture, prompt: &Prompt) -> Picture {
+/// The library's, with its prompt set.
+fn upscaler(picture: &Picture, prompt: &Prompt) -> Upscaler {
     let Offered::Network(model) = quick() else { unreachable!() };
     let isa = Isa::best();
     let mut upscaler = Upscaler::with_precision(&model, isa, Precision::fast(isa)).unwrap();
     upscaler.prompt(prompt, &pdn::bundled_encoder().unwrap(), picture).unwrap();
-    upscaler.upscale(picture, &Options::default(), &mut |_| true).unwrap()
+    upscaler
+}
+
+/// What the library makes of it.
+fn expected(picture: &Picture, prompt: &Prompt) -> Picture {
+    upscaler(picture, prompt).upscale(picture, &Options::default(), &mut |_| true).unwrap()
 }
 
 fn path(job: &Value, part: &str) -> String {
@@ -72,6 +77,35 @@ fn every_format_is_answered() {
         assert!(answer.body.starts_with(begin) && answer.header("content-type") == media, "{format}");
         assert_eq!((decoded(&answer.body).width(), decoded(&answer.body).height()), (80, 64));
     }
+}
+
+#[test]
+fn sixteen_bits_stay_sixteen_where_the_format_has_them() {
+    let served = Served::new(|_| {});
+    let deep = Picture::new(20, 16, (0..20 * 16 * 3).map(|i| (i * 2749 % 65_521) as u16).collect());
+    let file = pdn::encode(&deep, pdn::Format::Png, &Default::default()).unwrap();
+    let eight = AnyPicture::from(deep.clone()).into_eight();
+    let target = Target { depth: Some(Depth::Sixteen), ..Target::default() };
+    let large =
+        upscaler(&eight, &Prompt::None).upscale_to(&deep.clone().into(), &target, &Options::default(), &mut |_| true);
+    let AnyPicture::Sixteen(large) = large.unwrap() else { panic!("expected 16 bits") };
+    let read = |bytes: &[u8]| pdn::read_any_bytes(bytes, &pdn::Limits::default()).unwrap();
+    for (format, depth) in [("png", Depth::Sixteen), ("tiff", Depth::Sixteen), ("webp", Depth::Eight)] {
+        let answer = served.form("/v1/upscale", &[("picture", &file), ("format", format.as_bytes())]).ok(200);
+        let found = read(&answer.body);
+        assert_eq!(found.header().depth, depth, "{format}");
+        if let AnyPicture::Sixteen(found) = found {
+            assert_eq!(found.rgb(), large.rgb(), "{format}");
+        }
+    }
+    let job = served.job(&[("picture", &file)]);
+    for (format, depth) in [("tiff", Depth::Sixteen), ("jpeg", Depth::Eight)] {
+        let other = served.get(&format!("{}?format={format}", path(&job, "result"))).ok(200);
+        assert_eq!(read(&other.body).header().depth, depth, "{format}");
+    }
+    let kept = served.get(&format!("/v1/pictures/{}", job["picture"]["id"].as_str().unwrap())).ok(200);
+    assert_eq!(read(&kept.body), AnyPicture::from(deep));
+    served.get(&path(&job, "masks")).ok(200);
 }
 
 #[test]

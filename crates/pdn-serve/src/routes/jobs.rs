@@ -15,7 +15,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
-use pdn::{Limits, WriteOptions, encode};
+use pdn::{Limits, WriteOptions, encode_any};
 use serde::Deserialize;
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -179,10 +179,10 @@ async fn converted(app: &App, job: &Arc<Job>, bytes: Bytes, format: FileFormat) 
     let (job, encoder) = (Arc::clone(job), app.encoder.id().to_owned());
     let turn = app.decoders.acquire().await;
     let work = move || {
-        let picture = pdn::read_bytes(&bytes, &Limits { pixels: u64::MAX })?;
+        let picture = pdn::read_any_bytes(&bytes, &Limits { pixels: u64::MAX })?;
         let quality = format.quality(job.order.quality);
         let options = WriteOptions { quality, provenance: Some(provenance(&job, &encoder)) };
-        encode(&picture, format.format(), &options)
+        encode_any(&picture, format.format(), &options)
     };
     let encoded = tokio::task::spawn_blocking(work).await;
     drop(turn);

@@ -9,7 +9,7 @@ use axum::body::Body;
 use axum::extract::Path;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::IntoResponse;
-use pdn::{Format, WriteOptions, encode};
+use pdn::{Format, WriteOptions, encode_any};
 
 /// Keep a picture
 ///
@@ -50,7 +50,8 @@ pub(crate) async fn create(app: Shared, headers: HeaderMap, body: Body) -> Answe
 pub(crate) async fn show(app: Shared, Path(name): Path<String>) -> Answer {
     let picture = app.kept_picture(id(&name)?)?;
     let turn = app.decoders.acquire().await;
-    let encoded = tokio::task::spawn_blocking(move || encode(&picture, Format::Png, &WriteOptions::default())).await;
+    let encoded =
+        tokio::task::spawn_blocking(move || encode_any(&picture, Format::Png, &WriteOptions::default())).await;
     drop(turn);
     let encoded = encoded.map_err(|_| Kind::Internal.because("the picture's encoder broke"))?;
     Ok(file(encoded?.into(), "image/png", "picture.png"))
