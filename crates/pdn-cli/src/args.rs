@@ -225,7 +225,7 @@ pub(crate) struct Eval {
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: pdn degrade Set5/HR -o small --scale 4 --degradation bicubic")]
 pub(crate) struct Degrade {
-    /// A picture, or a folder of them
+    /// A picture, or a folder of them, without the folders in it
     #[arg(value_name = "IN")]
     pub(crate) input: PathBuf,
     /// The small picture, or the folder of them, which is made
@@ -295,7 +295,7 @@ pub(crate) struct Controls {
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: pdn embed --text 'a brown dog' photo.jpg -o prompts.safetensors")]
 pub(crate) struct Embed {
-    /// Pictures, and folders of them
+    /// Pictures, folders with all that is in them, patterns of *, ?, [] and **, or - for names on the standard input
     #[arg(value_name = "PICTURE")]
     pub(crate) pictures: Vec<PathBuf>,
     /// A sentence; may be given more than once
@@ -330,6 +330,9 @@ pub(crate) struct Masks {
     /// The folder of the heat maps, which is made
     #[arg(short, long, value_name = "DIR")]
     pub(crate) output: PathBuf,
+    /// Write into a folder that holds something, and over what is there
+    #[arg(long)]
+    pub(crate) force: bool,
     #[command(flatten)]
     pub(crate) given: Given,
     #[command(flatten)]

@@ -41,6 +41,8 @@ pub(crate) struct Batch<'a> {
 struct Enlarged {
     from: (usize, usize),
     to: (usize, usize),
+    /// Whether the network ran.
+    runs: bool,
     /// By what: the model, and what was done beside.
     how: String,
     /// The network's scale where one ran, or bicubic's where it is a whole number.
@@ -226,7 +228,7 @@ impl Batch<'_> {
             .map_err(|error| aside.named(error))?;
         picture.lost().iter().for_each(|lost| say(lost));
         let start = Instant::now();
-        if set.is_none() || *set != prompt {
+        if runs && (set.is_none() || *set != prompt) {
             setter.set(upscaler, prompt.as_ref(), input, &picture.eight())?;
             *set = prompt.clone().filter(|prompt| !prompt.reads_picture());
         }
@@ -242,10 +244,12 @@ impl Batch<'_> {
         aside.place(args.outputs.force)?;
         share.show(1.0);
         let how = self.how(upscaler, runs, from, to);
-        let (seconds, prompt) = (start.elapsed().as_secs_f64(), prompt.map(|prompt| prompt.to_string()));
+        // Who makes it without the network takes no prompt.
+        let prompt = prompt.filter(|_| runs).map(|prompt| prompt.to_string());
+        let seconds = start.elapsed().as_secs_f64();
         let scale = upscaler.scale();
         let scale = (runs || to == (from.0 * scale, from.1 * scale)).then_some(scale);
-        Ok(Enlarged { from, to, how, scale, seconds, prompt })
+        Ok(Enlarged { from, to, runs, how, scale, seconds, prompt })
     }
 
     /// By what a picture becomes so large.
@@ -285,7 +289,6 @@ impl Batch<'_> {
     /// Says how one picture went; for people a failure is said at the end.
     fn tell(&self, task: &Task, found: &Result<Enlarged, Failure>) -> Result<(), Failure> {
         let Task { input, output } = task;
-        let model = self.args.model.model().display();
         match found {
             Ok(made) if !self.args.batch.json => self.say(&format!(
                 "{}: {}x{} to {}x{} by {} in {:.2} s{}",
@@ -306,7 +309,7 @@ impl Batch<'_> {
                     "height": made.from.1,
                     "output_width": made.to.0,
                     "output_height": made.to.1,
-                    "model": model.to_string(),
+                    "model": if made.runs { self.args.model.model() } else { Path::new("bicubic") }.display().to_string(),
                     "scale": made.scale,
                     "seconds": made.seconds,
                     "prompt": made.prompt,

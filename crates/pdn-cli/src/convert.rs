@@ -2,7 +2,7 @@
 
 use crate::args::{Convert, Form};
 use crate::failure::Failure;
-use crate::model::open_or_make;
+use crate::model::{HASHED, open_or_make};
 use crate::outputs::keep_other;
 use crate::progress::interrupted;
 use crate::prompt::{embedding, encoder};
@@ -102,5 +102,6 @@ fn prompt(args: &Convert, model: &Model) -> Result<Option<Embedding>, Failure> {
 
 fn about(model: &Model) -> String {
     let parameters: usize = model.network.params.iter().map(|param| param.len()).sum();
-    format!("{} x{}, {} parameters", model.network.architecture, model.network.scale, count(parameters))
+    let hashed = if model.card.description == HASHED { " hashed from their names, not trained" } else { "" };
+    format!("{} x{}, {} parameters{hashed}", model.network.architecture, model.network.scale, count(parameters))
 }

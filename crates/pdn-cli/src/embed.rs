@@ -2,7 +2,8 @@
 
 use crate::args::Embed;
 use crate::failure::Failure;
-use crate::folder::{expanded, report_of};
+use crate::folder::report_of;
+use crate::inputs::Found;
 use crate::outputs::{Task, keep_inputs, keep_other};
 use crate::progress::Progress;
 use crate::prompt::encoder;
@@ -24,8 +25,8 @@ enum Wanted {
 
 pub(crate) fn run(args: &Embed) -> Result<(), Failure> {
     let encoder = encoder(&args.encoder)?;
-    let wanted = wanted(args, &encoder)?;
-    if wanted.is_empty() {
+    let (wanted, mut failed) = wanted(args, &encoder)?;
+    if wanted.is_empty() && failed.is_empty() {
         return Err(Failure::usage("nothing to embed: expected pictures, --text or --texts"));
     }
     check_output(args, &wanted)?;
@@ -38,7 +39,7 @@ pub(crate) fn run(args: &Embed) -> Result<(), Failure> {
     });
     let embedded: Vec<Option<Result<_, Failure>>> = embedded.collect();
     drop(progress);
-    let (mut named, mut failed) = (Vec::new(), Vec::new());
+    let (mut named, all) = (Vec::new(), wanted.len() + failed.len());
     for result in embedded {
         match result {
             Some(Ok(one)) => named.push(one),
@@ -55,7 +56,7 @@ pub(crate) fn run(args: &Embed) -> Result<(), Failure> {
         let (path, count) = (args.output.display(), named.len());
         say!("{path}: {count} embeddings of {} by {}{cached}", encoder.dim(), encoder.id());
     }
-    report_of(&failed, wanted.len(), "inputs")
+    report_of(&failed, all, "inputs")
 }
 
 /// What is written are no pictures: a name that is one's is a slip, which would cost the picture.
@@ -75,8 +76,9 @@ fn check_output(args: &Embed, wanted: &[Wanted]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Sentences first, then pictures. What is wrong with a sentence that was typed is said before any work.
-fn wanted(args: &Embed, encoder: &Encoder) -> Result<Vec<Wanted>, Failure> {
+/// Sentences first, then pictures, and what could not be looked into. What is wrong with a sentence that was typed is said before
+/// any work.
+fn wanted(args: &Embed, encoder: &Encoder) -> Result<(Vec<Wanted>, Vec<Failure>), Failure> {
     let mut wanted = Vec::new();
     for text in &args.text {
         encoder.tokens(text).map_err(Failure::usage)?;
@@ -85,8 +87,12 @@ fn wanted(args: &Embed, encoder: &Encoder) -> Result<Vec<Wanted>, Failure> {
     if let Some(path) = &args.texts {
         wanted.extend(texts(path)?);
     }
-    wanted.extend(expanded(&args.pictures)?.into_iter().map(Wanted::Picture));
-    Ok(wanted)
+    if args.pictures.is_empty() {
+        return Ok((wanted, Vec::new()));
+    }
+    let found = Found::named(&args.pictures, false, None)?;
+    wanted.extend(found.pictures.into_iter().map(|picture| Wanted::Picture(picture.path)));
+    Ok((wanted, found.failed))
 }
 
 /// The sentences of a text file, or of a file of captions.

@@ -4,7 +4,7 @@ use crate::args::Eval;
 use crate::bootstrap::DRAWS;
 use crate::choices::ModelChoice;
 use crate::failure::Failure;
-use crate::folder::{pictures, report};
+use crate::folder::{report, set};
 use crate::progress::Progress;
 use crate::prompt::PromptSetter;
 use crate::say::say;
@@ -20,7 +20,7 @@ pub(crate) fn run(args: &Eval) -> Result<(), Failure> {
     let mut upscaler = open(&args.model, &args.engine)?;
     let prompt = PromptSetter::new(&args.prompt, &upscaler)?;
     let mut against = args.against.as_ref().map(|other| rival(args, other, upscaler.scale())).transpose()?;
-    let paths = pictures(&args.data)?;
+    let paths = set(&args.data)?;
     let progress = Progress::new(paths.len());
     let (mut scored, mut failed) = (Vec::<Scored>::new(), Vec::new());
     for (i, path) in paths.iter().enumerate() {

@@ -20,10 +20,14 @@ pub(crate) const ENDINGS: &[&str] = &[
     "jxl",
 ];
 
-/// The pictures in a folder by name; those in its folder `HR` where it has one.
-pub(crate) fn pictures(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
+/// The pictures of a set to measure on, by name: those in its folder `HR` where it has one.
+pub(crate) fn set(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
     let hr = folder.join("HR");
-    let folder = if hr.is_dir() { hr.as_path() } else { folder };
+    pictures(if hr.is_dir() { &hr } else { folder })
+}
+
+/// The pictures in a folder by name, without those in its folders.
+pub(crate) fn pictures(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
     let entries = std::fs::read_dir(folder).map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => Failure::at(folder, "no such folder"),
         std::io::ErrorKind::NotADirectory => Failure::at(folder, "is a file, expected a folder of pictures"),
@@ -55,18 +59,6 @@ pub(crate) fn make_folder(folder: &Path) -> Result<(), Failure> {
 pub(crate) fn is_picture_name(path: &Path) -> bool {
     let ending = path.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
     ENDINGS.contains(&ending.as_str())
-}
-
-/// Pictures as they are named, and those in the folders that are.
-pub(crate) fn expanded(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
-    let mut found = Vec::new();
-    for path in paths {
-        match path.is_dir() {
-            true => found.extend(pictures(path)?),
-            false => found.push(path.clone()),
-        }
-    }
-    Ok(found)
 }
 
 /// What of several pictures failed, at the end.

@@ -36,11 +36,16 @@ const MATCHING: MatchOptions =
 impl Found {
     /// The pictures that are meant by `inputs`, in the order in which they are named, those of a folder by name.
     pub(crate) fn new(inputs: &Inputs, results: Option<&Path>) -> Result<Self, Failure> {
+        Self::named(&inputs.names, inputs.null, results)
+    }
+
+    /// The same by names; those on the standard input end in a zero byte if `null` says so.
+    pub(crate) fn named(names: &[PathBuf], null: bool, results: Option<&Path>) -> Result<Self, Failure> {
         let results = results.and_then(|folder| folder.canonicalize().ok());
         let mut found = Self { results, ..Self::default() };
-        for name in &inputs.names {
+        for name in names {
             match name == Path::new("-") {
-                true => listed(inputs.null)?.iter().for_each(|name| found.add(name)),
+                true => listed(null)?.iter().for_each(|name| found.add(name)),
                 false => found.add_typed(name),
             }
         }
@@ -92,6 +97,9 @@ impl Found {
     fn matched(&mut self, pattern: &str) {
         let before = (self.pictures.len(), self.failed.len());
         let root = root_of(pattern);
+        // For the crate, stars at the end are folders: here they are all that is in them.
+        let all = matches!(pattern.rsplit('/').next(), Some("**")).then(|| format!("{pattern}/*"));
+        let pattern = all.as_deref().unwrap_or(pattern);
         // That it is a pattern is known by now.
         for entry in glob_with(pattern, MATCHING).into_iter().flatten() {
             match entry {
@@ -131,7 +139,10 @@ fn listed(null: bool) -> Result<Vec<PathBuf>, Failure> {
         .read_to_end(&mut bytes)
         .map_err(|error| Failure::failed(format_args!("the standard input: {error}")))?;
     if !null && bytes.contains(&0) {
-        return Err(Failure::usage("the standard input: has names that end with NUL: expected --null"));
+        return Err(Failure::usage(
+            "the standard input: holds zero bytes: expected names of pictures, one a line, or with --null each ended by one; \
+             a picture itself is not read from there",
+        ));
     }
     let names = bytes.split(|byte| *byte == if null { 0 } else { b'\n' });
     let whole = |name: &[u8]| match name.strip_suffix(b"\r").filter(|_| !null) {

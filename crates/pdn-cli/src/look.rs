@@ -106,6 +106,11 @@ impl Look {
     /// Whether what is asked for fits together, and the formats that are written.
     pub(crate) fn check(&self, model: &ModelChoice, formats: &[Format], quality: Option<u8>) -> Result<(), Failure> {
         self.extras.check(model)?;
+        for (option, side) in [("--width", self.width), ("--height", self.height)] {
+            if side == Some(0) {
+                return Err(Failure::usage(format_args!("{option} 0: expected a pixel at least")));
+            }
+        }
         let shallow = formats.iter().find(|format| self.depth.is_some_and(|depth| depth > format.depth()));
         if let Some(format) = shallow {
             return Err(Failure::usage(format_args!("--depth 16: {format} has 8 bits a sample, write .png or .tif")));

@@ -4,11 +4,13 @@ use crate::args::Masks;
 use crate::failure::Failure;
 use crate::folder::make_folder;
 use crate::heat::{Column, sheet};
+use crate::outputs::{Task, keep_inputs};
 use crate::progress::Progress;
 use crate::prompt::{encoder, read_source};
 use crate::say::say;
 use crate::upscale::{enlarge, failure, open, options, write};
 use pdn::{Limits, Map, Prompt};
+use std::path::Path;
 
 /// Longer sides of the panels in pixels, on a file of their own and on the sheet.
 const LARGE: usize = 512;
@@ -20,6 +22,7 @@ pub(crate) fn run(args: &Masks) -> Result<(), Failure> {
             "--prompt-weights: masks are of one prompt each, and several are compared, not mixed",
         ));
     }
+    check_folder(&args.output, args.force)?;
     let picture = pdn::read(&args.input, &Limits::default())?;
     let mut upscaler = open(&args.model, &args.engine)?;
     if !upscaler.takes_prompt() {
@@ -43,19 +46,35 @@ pub(crate) fn run(args: &Masks) -> Result<(), Failure> {
     if columns.len() < 2 {
         return Err(Failure::usage("the model has no attention masks: choose another --model"));
     }
-    make_folder(&args.output)?;
     let words: Vec<String> = prompts.iter().map(Prompt::to_string).collect();
+    let mut sheets = vec![("sheet.png".to_owned(), sheet(&picture, &words, &columns, SMALL))];
     for column in &columns[1..] {
         for (i, words) in words.iter().enumerate() {
-            let name = format!("{}-{}.png", i + 1, column.title);
             let alone = Column { title: column.title.clone(), maps: vec![column.maps[i].clone()] };
-            write(&args.output.join(name), &sheet(&picture, std::slice::from_ref(words), &[alone], LARGE))?;
+            let name = format!("{}-{}.png", i + 1, column.title);
+            sheets.push((name, sheet(&picture, std::slice::from_ref(words), &[alone], LARGE)));
         }
     }
-    write(&args.output.join("sheet.png"), &sheet(&picture, &words, &columns, SMALL))?;
+    let task = |(name, _): &(String, _)| Task { input: args.input.clone(), output: args.output.join(name) };
+    keep_inputs(&sheets.iter().map(task).collect::<Vec<_>>())?;
+    make_folder(&args.output)?;
+    for (name, sheet) in &sheets {
+        write(&args.output.join(name), sheet)?;
+    }
     let (modules, path) = (columns.len() - 2, args.output.display());
     say!("{path}: masks of {modules} modules and their mean, for {}; sheet.png has all", words.join(" and "));
     Ok(())
+}
+
+/// Refuses what is no folder, and one that holds something, unless that is asked for: masks of other prompts would be left there.
+fn check_folder(folder: &Path, force: bool) -> Result<(), Failure> {
+    if folder.exists() && !folder.is_dir() {
+        return Err(Failure::at(folder, "is a file, expected a folder"));
+    }
+    match std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some()) && !force {
+        true => Err(Failure::at(folder, "holds something already: name another folder, or --force writes there")),
+        false => Ok(()),
+    }
 }
 
 /// The picture, each module's masks and their mean, a row for each prompt. No modules, no columns but the picture.

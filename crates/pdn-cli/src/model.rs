@@ -8,6 +8,9 @@ use std::path::Path;
 /// What a network with hashed weights enlarges by when nothing is said.
 const SCALE: usize = 4;
 
+/// What the card of a network with hashed weights says of it.
+pub(crate) const HASHED: &str = "Weights hashed from their names, for timing and comparison: it enlarges nothing well.";
+
 /// A model that comes with the command, by its name, or else a file's, or one of the hub.
 pub(crate) fn open_model(name: &Path) -> Result<Model, Failure> {
     if let Some(bundled) = name.to_str().and_then(bundled_model) {
@@ -51,6 +54,6 @@ pub(crate) fn open_or_make(name: &Path, scale: Option<usize>) -> Result<Model, F
 fn make(name: &str, scale: usize) -> Result<Model, Failure> {
     let network = zoo::preset(name, scale).map_err(|error| Failure::usage(format_args!("{name}: {error}")))?;
     let weights = hashed::weights(&network);
-    let description = "Weights hashed from their names, for timing and comparison: it enlarges nothing well.".into();
-    Ok(Model { network, weights, card: Card { name: name.into(), description, ..Card::default() }, source: None })
+    let card = Card { name: name.into(), description: HASHED.into(), ..Card::default() };
+    Ok(Model { network, weights, card, source: None })
 }

@@ -111,6 +111,9 @@ impl<'a> Naming<'a> {
             (None, Some(folder)) => folder.join(&input.below).join(self.name(&input.path)),
             (None, None) => input.path.with_file_name(self.name(&input.path)),
         };
+        if self.args.output.as_ref().is_some_and(|output| output.is_dir()) {
+            return Err(Failure::usage(format_args!("{}: is a folder, expected --out-dir for one", output.display())));
+        }
         Format::from_path(&output)?;
         Ok(output)
     }
@@ -147,9 +150,12 @@ impl<'a> Naming<'a> {
                 Some(other) if whole(other) == whole(&task.input) => {}
                 Some(other) => {
                     let (one, other, output) = (other.display(), task.input.display(), task.output.display());
+                    let name = match task.input.extension() == first[&whole(&task.output)].extension() {
+                        true => "",
+                        false => "choose another --name, such as {name}_{from}.{ext}, or ",
+                    };
                     return Err(Failure::usage(format_args!(
-                        "{one} and {other} would both become {output}: choose another --name, such as {{name}}_{{from}}.{{ext}}, or \
-                         enlarge them apart"
+                        "{one} and {other} would both become {output}: {name}enlarge them apart"
                     )));
                 }
             }

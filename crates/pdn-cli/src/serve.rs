@@ -30,8 +30,8 @@ pub(crate) struct Serve {
     /// What clients must send as `Authorization: Bearer`, 16 characters at least; needed where others can reach the address
     #[arg(long, env = "PDN_TOKEN", hide_env_values = true)]
     token: Option<String>,
-    /// `pdn-x4`, `bicubic`, or a file: .safetensors, .pth, .pt; may be given several times, and the first is used where a request
-    /// names none
+    /// A network that comes with pdn, `bicubic`, a file (.safetensors, .pth, .pt), or one of the Hugging Face hub: owner/name, or
+    /// owner/name:file; may be given several times, each by another name, and the first is used where a request names none
     #[arg(short, long, value_name = "MODEL", default_values = [pdn::DEFAULT_MODEL, "bicubic"])]
     model: Vec<PathBuf>,
     #[command(flatten)]
@@ -64,7 +64,7 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "SECONDS", default_value_t = 300)]
     time_limit: u64,
     /// How long pictures and results are kept after they were last asked for, in minutes
-    #[arg(long, value_name = "MINUTES", default_value_t = 30)]
+    #[arg(long, value_name = "MINUTES", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..))]
     keep: u64,
     /// Memory that pictures and results may take while they are kept, in MiB
     #[arg(long, value_name = "MIB", default_value_t = 512)]
@@ -98,7 +98,7 @@ pub(crate) fn run(args: &Serve) -> Result<(), Failure> {
     let models = args.model.iter().map(|name| offered(name)).collect::<Result<_, _>>()?;
     log(args.log_format);
     let server = Server::bind(settings(args), models, encoder(&args.encoder)?).map_err(|error| match error {
-        ServeError::NoToken(_) | ServeError::Token(_) => Failure::usage(error),
+        ServeError::NoToken(_) | ServeError::Token(_) | ServeError::Twice(_) => Failure::usage(error),
         _ => Failure::failed(error),
     })?;
     say!("http://{}", server.address());

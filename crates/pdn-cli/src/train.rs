@@ -52,6 +52,12 @@ fn look_at(folder: &Path, begin: &Begin) -> Result<(), Failure> {
     }
     match (begin, folder.join(STATE).exists()) {
         (Begin::Resume, false) => say!("{}: no run is there yet: one begins", folder.display()),
+        (Begin::Restart(weights), false) if !weights.is_file() => {
+            return Err(Failure::at(
+                weights,
+                "no such file, expected a run's weights.safetensors or state.safetensors",
+            ));
+        }
         (Begin::Resume, true) | (_, false) => {}
         (_, true) => return Err(run_failure(RunError::Exists(folder.to_owned()))),
     }

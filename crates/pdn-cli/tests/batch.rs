@@ -228,6 +228,8 @@ fn patterns_and_lists_name_pictures() {
     let desk = Desk::with(&["in/a.png", "in/b.jpg", "in/sub/c.png", "in/with space.png"]);
     desk.bicubic(&["in/**/*.png", "--out-dir", "one"]).works();
     assert_eq!(desk.names("one"), ["a_x2.png", "sub/c_x2.png", "with space_x2.png"]);
+    desk.bicubic(&["in/**", "--out-dir", "all"]).works();
+    assert_eq!(desk.names("all"), ["a_x2.png", "b_x2.jpg", "sub/c_x2.png", "with space_x2.png"]);
     let list = |null: &[&str], input: &str, out: &str| {
         let mut command = desk.command(&[&["-", "-m", "bicubic", "-s", "2", "--out-dir", out], null].concat());
         command.write_stdin(input);
@@ -237,6 +239,7 @@ fn patterns_and_lists_name_pictures() {
     assert_eq!(desk.names("two"), ["a_x2.png", "with space_x2.png"]);
     list(&["--null"], "in/sub\0in/b.jpg", "three").works();
     assert_eq!(desk.names("three"), ["b_x2.jpg", "c_x2.png"]);
+    list(&[], "\u{89}PNG\0\0", "four").fails(2, &["zero bytes", "--null", "a picture itself"]);
     list(&[], "\n", "four").fails(1, &["names no pictures"]);
     list(&["-0"], "in/a.png\0in/gone.png\0", "five").fails(1, &["in/gone.png: no such file", "1 of 2"]);
     assert_eq!(desk.names("five"), ["a_x2.png"]);
@@ -262,6 +265,19 @@ fn a_line_of_json_for_each() {
     assert!(a["seconds"].as_f64().unwrap() > 0.0 && a["prompt"].is_null() && a.get("error").is_none(), "{a}");
     let alone = desk.bicubic(&["bad.png", "--json"]).fails(1, &["bad.png"]);
     assert_eq!((alone.lines().len(), alone.err.lines().count()), (1, 1));
+}
+
+#[test]
+fn what_no_network_made_is_said_of_none() {
+    let desk = Desk::with(&["a.png", "sub/a.png"]);
+    let smaller = ["a.png", "--width", "10", "-p", "a dog", "-o", "small.png"];
+    let line = desk.run(&[&smaller[..], &["--json"]].concat()).works().lines().remove(0);
+    assert!(line["model"] == "bicubic" && line["prompt"].is_null(), "{line}");
+    let said = desk.run(&[&smaller[..], &["--force"]].concat()).works().out.clone();
+    assert!(said.contains("bicubic, as pdn-x4 makes pictures larger only") && !said.contains("a dog"), "{said}");
+    let both = desk.bicubic(&["a.png", "sub/a.png", "--out-dir", "out"]).fails(2, &["would both become", "apart"]);
+    assert!(!both.err.contains("{from}"), "another name cannot help: {}", both.err);
+    desk.bicubic(&["a.png", "-o", "sub"]).fails(2, &["sub", "is a folder", "--out-dir"]);
 }
 
 #[test]

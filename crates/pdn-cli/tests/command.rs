@@ -145,7 +145,7 @@ fn outputs_that_cannot_be() {
     for (output, code, words) in [
         ("none/out.png", 1, &["none/out.png", "does not exist"][..]),
         ("file/out.png", 1, &["file/out.png", "does not exist"]),
-        ("taken.png", 1, &["taken.png", "is a folder"]),
+        ("taken.png", 2, &["taken.png", "is a folder", "--out-dir"]),
         ("out.gif", 2, &["out.gif", ".png, .tif, .tiff, .jpg, .jpeg"]),
         ("out", 2, &["out", ".png"]),
         ("small.png", 2, &["small.png", "is the input"]),
@@ -219,7 +219,7 @@ fn wrong_use() {
     for (options, words) in [
         (&["--scale", "0"][..], &["above 0"][..]),
         (&["--scale", "nan"], &["above 0"]),
-        (&["--width", "0"], &["a pixel at least"]),
+        (&["--width", "0"], &["--width 0", "a pixel at least"]),
         (&["--quality", "90"], &["--quality", "PNG", "without loss"]),
         (&["--color-fix", "--model", "bicubic"], &["--color-fix", "bicubic"]),
     ] {

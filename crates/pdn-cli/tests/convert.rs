@@ -163,6 +163,7 @@ fn onnx_takes_the_prompt_or_holds_it() {
     assert!(sizes[0].len() < sizes[2].len() && sizes[3].len() < sizes[0].len());
     desk.does(&["convert", "deployed.safetensors", "other.onnx"]);
     let said = desk.does(&["convert", "imdn", "imdn.onnx"]);
+    assert!(said.contains("hashed from their names"), "{said}");
     assert!(said.contains("takes `picture`,") && !said.contains("prompt"), "{said}");
 }
 

@@ -261,13 +261,14 @@ fn names(desk: &Desk, file: &str) -> Vec<String> {
 fn a_folder_and_files_of_sentences_are_embedded() {
     let desk = Desk::new();
     std::fs::create_dir(desk.at("set")).unwrap();
-    for (name, seed) in [("b.png", 3), ("a.jpg", 5), ("c.webp", 11)] {
+    std::fs::create_dir_all(desk.at("set/HR")).unwrap();
+    for (name, seed) in [("b.png", 3), ("a.jpg", 5), ("HR/c.webp", 11)] {
         desk.draw(&format!("set/{name}"), seed);
     }
     desk.write("set/notes.md", "no picture");
     let out = desk.works(&["embed", "set", "small.png", "-o", "pictures.safetensors"]);
     assert!(out.contains("4 embeddings of 256 by pdn-clip@") && !out.contains("cache"), "{out}");
-    assert_eq!(names(&desk, "pictures.safetensors"), ["set/a.jpg", "set/b.png", "set/c.webp", "small.png"]);
+    assert_eq!(names(&desk, "pictures.safetensors"), ["set/HR/c.webp", "set/a.jpg", "set/b.png", "small.png"]);
     let read = |name: &str| read_embeddings(&desk.at(name)).unwrap();
     let first = read("pictures.safetensors");
     desk.fails(&["embed", "small.png", "-o", "pictures.safetensors"], 1, &["pictures.safetensors", "--force"]);
@@ -293,7 +294,7 @@ fn a_folder_and_files_of_sentences_are_embedded() {
     }
     let cached = std::fs::read_dir(desk.1.path().join("embeddings")).unwrap().map(|e| e.unwrap().path());
     cached.for_each(|path| std::fs::write(path, b"damaged").unwrap());
-    desk.works(&["embed", "set", "small.png", "-o", "mended.safetensors"]);
+    desk.works(&["embed", "set/**", "small.png", "-o", "mended.safetensors"]);
     assert_eq!(first, read("mended.safetensors"));
 }
 
@@ -320,9 +321,12 @@ fn what_cannot_be_embedded_is_named_and_the_rest_is_written() {
     assert_eq!(names(&desk, "out.safetensors"), ["a red bus", "set/a.png", "set/z.png"]);
     desk.write("blank.txt", "\n \n");
     desk.write("latin.txt", b"one\nH\xfcndchen\n");
+    let said = desk.run(&["embed", "set/empty", "set/a.png", "-o", "one.safetensors"]);
+    assert!(said.code == Some(1) && said.err.contains("1 of 2 inputs failed"), "{}", said.err);
+    assert_eq!(names(&desk, "one.safetensors"), ["set/a.png"]);
+    desk.fails(&["embed", "set/empty", "-o", "two.safetensors"], 1, &["set/empty", "holds no pictures"]);
     for (more, code, words) in [
-        (&["set/empty"][..], 1, &["set/empty", "holds no pictures"][..]),
-        (&["--texts", "blank.txt"], 1, &["blank.txt", "holds no sentences"]),
+        (&["--texts", "blank.txt"][..], 1, &["blank.txt", "holds no sentences"][..]),
         (&["--texts", "latin.txt"], 1, &["latin.txt", "line 2", "UTF-8"]),
         (&["--texts", "none.txt"], 1, &["none.txt", "no such file"]),
         (&["--text", " "], 2, &["the prompt is empty"]),
@@ -400,6 +404,11 @@ fn masks_of_several_prompts_are_compared() {
     assert!(sheet.width() > 4 * 256 && mean.width() > 512 && mean.height() > 512 * 4 / 5);
     assert_ne!(read("1-mean.png"), read("2-mean.png"));
     desk.works(&["masks", "small.png", "-o", "none"]);
+    desk.fails(&["masks", "small.png", "-o", "none"], 1, &["none", "holds something", "--force"]);
+    desk.works(&["masks", "small.png", "-o", "none", "--force"]);
+    let sheet = std::fs::read(desk.at("none/sheet.png")).unwrap();
+    desk.fails(&["masks", "none/sheet.png", "-o", "none", "--force"], 2, &["none/sheet.png", "is an input"]);
+    assert_eq!(std::fs::read(desk.at("none/sheet.png")).unwrap(), sheet);
     assert_ne!(read("sheet.png"), pdn::read(&desk.at("none/sheet.png"), &Limits::default()).unwrap());
     let masks = ["masks", "small.png", "-o", "out.png"];
     desk.fails(&[&masks[..], &["-m", "bicubic"]].concat(), 2, &["takes no prompt"]);

@@ -130,7 +130,6 @@ impl Layout {
         width: u32,
         height: u32,
     ) -> Result<(DynamicImage, u8), Fault> {
-        let whole = |v: f64| u16::rounded(v.clamp(0.0, 1.0) * 65_535.0);
         let deep = match decoded {
             DecodingResult::U8(samples) => {
                 let samples = if self.bits < 8 { self.unpacked(&samples, width) } else { samples };
@@ -139,10 +138,9 @@ impl Layout {
             }
             DecodingResult::U16(samples) => samples,
             DecodingResult::U32(samples) => samples.into_iter().map(|v| (v >> 16) as u16).collect(),
-            // Not a number becomes 0.
-            DecodingResult::F16(samples) => samples.into_iter().map(|v| whole(v.to_f64())).collect(),
-            DecodingResult::F32(samples) => samples.into_iter().map(|v| whole(f64::from(v))).collect(),
-            DecodingResult::F64(samples) => samples.into_iter().map(whole).collect(),
+            DecodingResult::F16(samples) => whole(samples.len(), samples.into_iter().map(|v| v.to_f64()))?,
+            DecodingResult::F32(samples) => whole(samples.len(), samples.into_iter().map(f64::from))?,
+            DecodingResult::F64(samples) => whole(samples.len(), samples.into_iter())?,
             _ => return Err(unsupported("samples with a sign")),
         };
         Ok((Shown { layout: self, planar, width, height }.sixteen(deep)?, self.bits))
@@ -159,6 +157,23 @@ impl Layout {
         };
         let lines = bytes.chunks_exact((row * bits).div_ceil(8).max(1));
         lines.flat_map(|line| (0..row).map(move |i| sample(line, i) as u8)).collect()
+    }
+}
+
+/// Samples of floating point, 0 to 1, as whole numbers. A hundredth of them may be beyond, such as what is brighter than white, and
+/// is clipped; not a number becomes 0.
+fn whole(count: usize, samples: impl Iterator<Item = f64>) -> Result<Vec<u16>, Fault> {
+    let (mut beyond, mut low, mut high) = (0, f64::INFINITY, f64::NEG_INFINITY);
+    let each = samples.map(|v| {
+        beyond += usize::from(!(0.0..=1.0).contains(&v));
+        (low, high) = (low.min(v), high.max(v));
+        u16::rounded(v.clamp(0.0, 1.0) * 65_535.0)
+    });
+    let found = each.collect();
+    match beyond > count / 100 {
+        true if low > high => Err(unsupported("samples that are no numbers")),
+        true => Err(unsupported(format_args!("floating point from {low} to {high}, expected 0 to 1: scale it before"))),
+        false => Ok(found),
     }
 }
 

@@ -89,9 +89,23 @@ fn tiffs_of_others_are_read() {
     ] {
         assert_eq!(open(&compressed(compression)), sample());
     }
-    let float = ImageBuffer::from_raw(2, 1, vec![0.0_f32, 1.0, 0.5, 2.0, -1.0, 0.2]).unwrap();
-    let float = open(&encoded(&DynamicImage::ImageRgb32F(float), ImageFormat::Tiff));
-    assert_eq!(float.rgb(), [0, 255, 128, 255, 0, 51]);
+    // Of 300 samples three may be beyond black and white.
+    let floats = |first: [f32; 6]| {
+        let samples = first.into_iter().chain(std::iter::repeat_n(0.2, 294)).collect();
+        encoded(&DynamicImage::ImageRgb32F(ImageBuffer::from_raw(10, 10, samples).unwrap()), ImageFormat::Tiff)
+    };
+    let float = open(&floats([0.0, 1.0, 0.5, 2.0, -1.0, f32::NAN]));
+    assert_eq!(float.rgb()[..7], [0, 255, 128, 255, 0, 0, 51]);
+    for (first, said) in [
+        ([2.0, -1.0, f32::NAN, 255.0, 0.0, 0.0], "from -1 to 255, expected 0 to 1"),
+        ([f32::INFINITY, 0.5, 7.0, 7.0, 7.0, 0.0], "from 0 to inf, expected 0 to 1"),
+    ] {
+        let error = read_bytes(&floats(first), &Limits::default()).unwrap_err();
+        assert!(matches!(error, Fault::Unsupported(_)) && error.to_string().contains(said), "{error}");
+    }
+    let nothing = ImageBuffer::from_raw(2, 1, vec![f32::NAN; 6]).unwrap();
+    let nothing = encoded(&DynamicImage::ImageRgb32F(nothing), ImageFormat::Tiff);
+    assert!(read_bytes(&nothing, &Limits::default()).unwrap_err().to_string().contains("no numbers"));
     assert_eq!(float.lost, ["read as 8 bits a sample, the file has more than 16"]);
     let mut pages = Cursor::new(Vec::new());
     let mut encoder = tiff::encoder::TiffEncoder::new(&mut pages).unwrap();

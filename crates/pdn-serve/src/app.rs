@@ -1,6 +1,6 @@
 //! What all requests share, and how what one wants becomes a job.
 
-use crate::job::{Job, Order};
+use crate::job::{Job, Order, State};
 use crate::kept::Kept;
 use crate::metrics::Metrics;
 use crate::models::{ModelView, Offered};
@@ -171,6 +171,14 @@ impl App {
         }
         let parts = regions.into_iter().map(|(rectangle, text)| (rectangle, Prompt::Text(text))).collect();
         Ok(Prompt::Regions(Box::new(Regions { parts, rest, feather })))
+    }
+
+    /// Cancels a job. One that runs is counted where it runs.
+    pub(crate) fn cancel(&self, job: &Job) {
+        if self.queue.cancel(job) {
+            self.metrics.ended(State::Cancelled.word(), 0);
+            tracing::info!(job = %job.id, state = State::Cancelled.word(), "job");
+        }
     }
 
     /// Takes a job on.

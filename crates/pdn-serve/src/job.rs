@@ -7,6 +7,7 @@ use axum::body::Bytes;
 use pdn::{Header, Prompt};
 use serde::Serialize;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::{OnceCell, watch};
 use utoipa::ToSchema;
@@ -40,6 +41,8 @@ pub(crate) struct Job {
     /// The masks, once they were asked for.
     pub(crate) masks: OnceCell<Vec<Mask>>,
     made: Instant,
+    /// Whether its result was asked for.
+    fetched: AtomicBool,
     status: watch::Sender<Status>,
 }
 
@@ -118,6 +121,7 @@ impl Job {
             stop: Arc::default(),
             masks: OnceCell::new(),
             made: Instant::now(),
+            fetched: AtomicBool::new(false),
             status: watch::Sender::new(status),
         })
     }
@@ -174,6 +178,16 @@ impl Job {
             }
             true
         });
+    }
+
+    /// Takes note that its result was asked for.
+    pub(crate) fn fetch(&self) {
+        self.fetched.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether there is a result that nobody asked for yet.
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.status.borrow().result.is_some() && !self.fetched.load(Ordering::Relaxed)
     }
 
     /// Bytes that are kept for it.

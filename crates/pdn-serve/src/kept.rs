@@ -92,6 +92,16 @@ impl Kept {
         Some(entry.what.clone())
     }
 
+    /// The jobs that have not ended.
+    pub(crate) fn unfinished(&self) -> Vec<Arc<Job>> {
+        let entries = self.lock();
+        let jobs = entries.values().filter_map(|entry| match &entry.what {
+            What::Job(job) => Some(job),
+            What::Picture(_) => None,
+        });
+        jobs.filter(|job| !job.status().state.is_final()).cloned().collect()
+    }
+
     /// Forgets a picture or a job; says whether it was there.
     pub(crate) fn forget(&self, id: Uuid) -> bool {
         self.lock().remove(&id).is_some()

@@ -124,17 +124,15 @@ impl Queue {
         inner.waiting.iter().position(is_it).map_or(0, |at| at + inner.running.len())
     }
 
-    /// Cancels a job: one that waits leaves its place at once, one that runs stops at its next step.
-    pub(crate) fn cancel(&self, job: &Job) {
+    /// Cancels a job: one that waits leaves its place at once, which is said, and one that runs stops at its next step.
+    pub(crate) fn cancel(&self, job: &Job) -> bool {
         let mut inner = self.lock();
         let is_it = |task: &Task| matches!(task, Task::Enlarge(other, _) if other.id == job.id);
         let task = inner.waiting.iter().position(is_it).and_then(|at| inner.waiting.remove(at));
         self.tell(&inner);
         drop(inner);
         job.stop.now(Kind::Cancelled);
-        if let Some(task) = task {
-            task.refuse(Kind::Cancelled);
-        }
+        task.map(|task| task.refuse(Kind::Cancelled)).is_some()
     }
 
     /// Takes nothing on any more; ends what waits, and asks what runs to stop.

@@ -12,6 +12,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use pdn::Encoder;
+use std::collections::HashSet;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::pin::{Pin, pin};
@@ -54,6 +55,9 @@ pub enum ServeError {
     /// There is no model.
     #[error("no model is given, expected one at least")]
     NoModel,
+    /// Two models have the same name.
+    #[error("two models are called {0}, by which requests name them: expected another name for one")]
+    Twice(String),
     /// A model cannot be run.
     #[error("{name}: {error}")]
     Model {
@@ -81,6 +85,9 @@ const TOKEN: usize = 16;
 /// How often is looked for what has expired.
 const TIDY: Duration = Duration::from_secs(5);
 
+/// How long the results of jobs that were finished during a stop can still be fetched.
+const FETCH: Duration = Duration::from_secs(5);
+
 /// How long connections have to take their last answers.
 const FAREWELL: Duration = Duration::from_secs(3);
 
@@ -101,6 +108,10 @@ impl Server {
         }
         if models.is_empty() {
             return Err(ServeError::NoModel);
+        }
+        let mut names = HashSet::new();
+        if let Some((name, _)) = models.iter().find(|(name, _)| !names.insert(name)) {
+            return Err(ServeError::Twice(name.clone()));
         }
         let mut views = Vec::new();
         for (name, model) in &models {
@@ -218,11 +229,20 @@ async fn drain(app: &App, stop: watch::Sender<bool>) {
     // The sender is here: the channel does not close.
     let _ = stop.subscribe().wait_for(|stop| *stop).await;
     app.stop();
+    let taken = app.kept.unfinished();
     let (waiting, running) = app.queue.counts();
     tracing::info!(waiting, running, "stopping");
     if timeout(app.settings.shutdown, app.queue.idle()).await.is_err() {
         tracing::warn!(seconds = app.settings.shutdown.as_secs_f64(), "stopping jobs that are not done");
+        return;
     }
+    // Who was waiting for a job has to hear that it is done before its result can be asked for.
+    let fetched = async {
+        while taken.iter().any(|job| job.is_wanted()) {
+            sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let _ = timeout(FETCH, fetched).await;
 }
 
 async fn tidy(app: Arc<App>) {

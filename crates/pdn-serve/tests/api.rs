@@ -329,6 +329,7 @@ fn a_full_queue_refuses_and_has_room_again() {
         assert_eq!(ended["state"], "cancelled");
         served.get(&path(job, "result")).problem(409, "cancelled", "cancelled");
     }
+    served.wait(|| (served.metric("pdn_jobs_total{outcome=\"cancelled\"}") == 3.0).then_some(()));
     served.form("/v1/upscale", &[("picture", &png(20, 16))]).ok(200);
 }
 
@@ -403,6 +404,17 @@ fn what_nobody_asks_for_expires() {
     assert!(served.metric("pdn_kept_bytes") <= 20_000.0);
     served.get(&path(&jobs[0], "result")).problem(404, "not-found", "expired");
     served.get(&path(&jobs[11], "result")).ok(200);
+}
+
+#[test]
+fn what_a_request_cannot_mean_is_a_problem() {
+    let models = vec![("one.pth".to_owned(), quick()), ("one.pth".to_owned(), quick())];
+    let twice = Server::bind(Settings::default(), models, pdn::bundled_encoder().unwrap());
+    assert!(matches!(twice, Err(ServeError::Twice(name)) if name == "one.pth"));
+    let served = Served::new(|_| {});
+    for path in ["/v1/jobs/%ff", "/v1/jobs/%ff/events", "/v1/jobs/a/masks/%ff", "/v1/pictures/%ff"] {
+        served.get(path).problem(400, "malformed", "UTF-8");
+    }
 }
 
 #[test]
@@ -519,6 +531,10 @@ fn a_stop_finishes_what_runs_and_takes_nothing_on() {
         assert_eq!(served.get("/healthz").ok(503).value()["status"], "stopping");
         let events = String::from_utf8(served.get(&path(&job, "events")).ok(200).body).unwrap();
         assert!(events.contains("event: done"), "{events}");
+        // Nothing runs any more: the result is what is waited for.
+        served.wait(|| (served.metric("pdn_jobs_running") == 0.0).then_some(()));
+        sleep(Duration::from_millis(300));
+        assert_eq!(decoded(&served.get(&path(&job, "result")).ok(200).body).width(), 600);
         assert_eq!(decoded(&waiting.join().unwrap().ok(200).body).width(), 40);
     });
     served.join();

@@ -1,7 +1,7 @@
 //! Jobs: taken on now, watched, fetched later.
 #![allow(unused_qualifications, reason = "the macro of descriptions writes whole paths")]
 
-use super::{Answer, Shared, file, id, query};
+use super::{Answer, Parts, Shared, file, id, query};
 use crate::app::App;
 use crate::job::{Job, JobView, State, Status};
 use crate::problem::{Kind, Problem};
@@ -9,8 +9,8 @@ use crate::wanted::{Ask, FileFormat, Form};
 use crate::work::provenance;
 use axum::Json;
 use axum::body::{Body, Bytes};
+use axum::extract::Query;
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
@@ -67,7 +67,7 @@ pub(crate) async fn create(app: Shared, headers: HeaderMap, body: Body) -> Answe
         (status = "default", description = "Anything else that is wrong", body = Problem, content_type = "application/problem+json"),
     ),
 )]
-pub(crate) async fn show(app: Shared, Path(name): Path<String>) -> Answer {
+pub(crate) async fn show(app: Shared, Parts(name): Parts<String>) -> Answer {
     let job = app.kept_job(id(&name)?)?;
     Ok(Json(app.view(&job, &job.status())).into_response())
 }
@@ -83,11 +83,11 @@ pub(crate) async fn show(app: Shared, Path(name): Path<String>) -> Answer {
         (status = "default", description = "Anything else that is wrong", body = Problem, content_type = "application/problem+json"),
     ),
 )]
-pub(crate) async fn cancel(app: Shared, Path(name): Path<String>) -> Answer {
+pub(crate) async fn cancel(app: Shared, Parts(name): Parts<String>) -> Answer {
     let job = app.kept_job(id(&name)?)?;
     match job.status().state.is_final() {
         true => drop(app.kept.forget(job.id)),
-        false => app.queue.cancel(&job),
+        false => app.cancel(&job),
     }
     Ok(StatusCode::NO_CONTENT.into_response())
 }
@@ -108,7 +108,7 @@ const SELDOM: Duration = Duration::from_secs(1);
         (status = "default", description = "Anything else that is wrong", body = Problem, content_type = "application/problem+json"),
     ),
 )]
-pub(crate) async fn events(app: Shared, Path(name): Path<String>) -> Answer {
+pub(crate) async fn events(app: Shared, Parts(name): Parts<String>) -> Answer {
     let job = app.kept_job(id(&name)?)?;
     let mut changes = job.watch();
     changes.mark_changed();
@@ -156,7 +156,7 @@ pub(crate) struct ResultOptions {
 )]
 pub(crate) async fn result(
     app: Shared,
-    Path(name): Path<String>,
+    Parts(name): Parts<String>,
     options: Result<Query<ResultOptions>, QueryRejection>,
 ) -> Answer {
     let job = app.kept_job(id(&name)?)?;
@@ -165,6 +165,7 @@ pub(crate) async fn result(
         return Err(status.problem.unwrap_or_else(|| Kind::NotDone.because("wait for the event `done`")));
     };
     let format = query(options)?.format.unwrap_or(job.order.format);
+    job.fetch();
     let bytes = if format == job.order.format { bytes } else { converted(&app, &job, bytes, format).await? };
     Ok(named(&job, bytes, format))
 }

@@ -1,13 +1,12 @@
 //! What a network looks at under a job's prompt: the mask of each of its modules.
 
-use super::{Answer, Shared, file, id};
+use super::{Answer, Parts, Shared, file, id};
 use crate::app::App;
 use crate::job::{Job, Mask};
 use crate::problem::{Kind, Problem};
 use crate::queue::Task;
 use crate::stop::Stop;
 use axum::Json;
-use axum::extract::Path;
 use axum::response::IntoResponse;
 use pdn::Prompt;
 use serde::Serialize;
@@ -54,7 +53,7 @@ impl Drop for Waiting {
         (status = "default", description = "Anything else that is wrong", body = Problem, content_type = "application/problem+json"),
     ),
 )]
-pub(crate) async fn list(app: Shared, Path(name): Path<String>) -> Answer {
+pub(crate) async fn list(app: Shared, Parts(name): Parts<String>) -> Answer {
     let job = app.kept_job(id(&name)?)?;
     let masks = app.masks(&job).await?;
     let view = |mask: &Mask| MaskView {
@@ -81,7 +80,7 @@ pub(crate) async fn list(app: Shared, Path(name): Path<String>) -> Answer {
         (status = "default", description = "Anything else that is wrong", body = Problem, content_type = "application/problem+json"),
     ),
 )]
-pub(crate) async fn show(app: Shared, Path((name, module)): Path<(String, String)>) -> Answer {
+pub(crate) async fn show(app: Shared, Parts((name, module)): Parts<(String, String)>) -> Answer {
     let job = app.kept_job(id(&name)?)?;
     let masks = app.masks(&job).await?;
     let mask = masks.iter().find(|mask| mask.name == module);

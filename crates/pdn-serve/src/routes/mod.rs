@@ -12,10 +12,11 @@ use crate::problem::{Kind, Problem};
 use crate::wanted::Wanted;
 use axum::body::{Body, Bytes};
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State};
-use axum::http::{HeaderMap, HeaderValue, Uri, header};
+use axum::extract::{FromRequestParts, Path, Query, State};
+use axum::http::{self, HeaderMap, HeaderValue, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Router};
+use serde::de::DeserializeOwned;
 use std::sync::Arc;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
@@ -85,6 +86,18 @@ impl App {
     async fn read(&self, headers: &HeaderMap, body: Body) -> Result<Prepared, Problem> {
         let upload = self.receive(headers, body).await?;
         self.prepare(Wanted::read(headers, upload.bytes.clone()).await?).await
+    }
+}
+
+/// The parts of a path that have names; what cannot be read is a problem as any other.
+struct Parts<T>(T);
+
+impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Parts<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut http::request::Parts, state: &S) -> Result<Self, Problem> {
+        let path = Path::<T>::from_request_parts(parts, state).await;
+        path.map(|Path(parts)| Self(parts)).map_err(|error| Kind::Malformed.because(error.body_text()))
     }
 }
 

@@ -1,12 +1,11 @@
 //! Pictures that are kept for requests to come.
 
-use super::{Answer, Shared, file, id};
+use super::{Answer, Parts, Shared, file, id};
 use crate::job::PictureView;
 use crate::problem::{Kind, Problem};
 use crate::wanted::{Form, Source, Wanted};
 use axum::Json;
 use axum::body::Body;
-use axum::extract::Path;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::IntoResponse;
 use pdn::{Format, WriteOptions, encode_any};
@@ -47,7 +46,7 @@ pub(crate) async fn create(app: Shared, headers: HeaderMap, body: Body) -> Answe
         (status = "default", description = "Anything else that is wrong", body = Problem, content_type = "application/problem+json"),
     ),
 )]
-pub(crate) async fn show(app: Shared, Path(name): Path<String>) -> Answer {
+pub(crate) async fn show(app: Shared, Parts(name): Parts<String>) -> Answer {
     let picture = app.kept_picture(id(&name)?)?;
     let turn = app.decoders.acquire().await;
     let encoded =
@@ -66,7 +65,7 @@ pub(crate) async fn show(app: Shared, Path(name): Path<String>) -> Answer {
         (status = "default", description = "Anything else that is wrong", body = Problem, content_type = "application/problem+json"),
     ),
 )]
-pub(crate) async fn forget(app: Shared, Path(name): Path<String>) -> Answer {
+pub(crate) async fn forget(app: Shared, Parts(name): Parts<String>) -> Answer {
     let id = id(&name)?;
     app.kept_picture(id)?;
     app.kept.forget(id);

@@ -27,7 +27,7 @@ struct Waiting<'a>(&'a App, Arc<Job>);
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.0.queue.cancel(&self.1);
+        self.0.cancel(&self.1);
     }
 }
 
