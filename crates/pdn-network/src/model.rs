@@ -95,6 +95,14 @@ pub enum ModelError {
         /// Why.
         error: RecogniseError,
     },
+    /// A file of this project's that holds something else.
+    #[error("{path}: is {what}")]
+    Other {
+        /// The file.
+        path: PathBuf,
+        /// What it is, and what to do with it.
+        what: &'static str,
+    },
     /// The card is damaged or names something unknown.
     #[error("{path}: its model card {why}")]
     Card {
@@ -150,6 +158,9 @@ impl Model {
                 (network, weights, card, "pdn, with its card")
             }
             None => {
+                if let Some(what) = other(&checkpoint) {
+                    return Err(ModelError::Other { path: path.to_owned(), what });
+                }
                 let recognised = zoo::recognise(&checkpoint.tensors, scale).map_err(unrecognised)?;
                 let name = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
                 (recognised.network, recognised.weights, Card { name, ..Card::default() }, recognised.layout)
@@ -189,6 +200,21 @@ impl Model {
             card: self.card.clone(),
         };
         serde_json::to_string(&card).expect("a card is JSON")
+    }
+}
+
+/// What a file of this project's is that is no model.
+fn other(checkpoint: &Checkpoint) -> Option<&'static str> {
+    let has = |key: &str| checkpoint.metadata.contains_key(key);
+    match () {
+        () if has("pdn.encoder") => Some("a prompt encoder: give it by --encoder, and here a network"),
+        () if has("encoder") && checkpoint.tensors.contains_key("embeddings") => {
+            Some("a file of embeddings: give it by --prompt-embedding, and here a network")
+        }
+        () if has("schedule") && has("history") => {
+            Some("a training run's own state: its network is result.safetensors, in the run's folder")
+        }
+        () => None,
     }
 }
 
@@ -240,6 +266,24 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(&file, bytes).unwrap();
         Model::open(file.path())
+    }
+
+    #[test]
+    fn other_files_of_this_project_are_named() {
+        let tensors = Tensors::from([("embeddings".to_owned(), crate::Tensor::new(vec![1, 2], vec![0.6, 0.8]))]);
+        for (keys, word) in [
+            (&["pdn.encoder"][..], "--encoder"),
+            (&["encoder", "names"], "--prompt-embedding"),
+            (&["schedule", "history"], "result.safetensors"),
+        ] {
+            let metadata = keys.iter().map(|key| ((*key).to_owned(), String::new())).collect();
+            let error = reopened(&checkpoint::write(&tensors, metadata, Precision::F32)).unwrap_err();
+            assert!(matches!(error, ModelError::Other { .. }) && error.to_string().contains(word), "{error}");
+        }
+        assert!(matches!(
+            reopened(&checkpoint::write(&tensors, HashMap::new(), Precision::F32)),
+            Err(ModelError::Unrecognised { .. })
+        ));
     }
 
     #[test]
