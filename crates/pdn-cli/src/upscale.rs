@@ -6,13 +6,17 @@ use crate::choices::{EngineChoice, ModelChoice};
 use crate::failure::Failure;
 use crate::inputs::Found;
 use crate::model::open_model;
-use crate::outputs::{Naming, Plan};
+use crate::outputs::{Naming, Plan, Task};
 use crate::prompt::PromptSetter;
+use crate::say::tell;
 use pdn::{Error, FileError, Format, Isa, Model, Options, Precision, RunError, Upscaler, WriteOptions};
 use std::path::Path;
 
 /// What bicubic enlarges by when nothing is said.
 const BICUBIC_SCALE: usize = 4;
+
+/// The network that comes with pdn for pictures with noise and JPEG's traces.
+const FOR_PHOTOGRAPHS: &str = "pdn-real-x4";
 
 pub(crate) fn run(args: &Upscale) -> Result<(), Failure> {
     let Found { pictures, failed, .. } = Found::new(&args.inputs, args.outputs.out_dir.as_deref())?;
@@ -28,7 +32,19 @@ pub(crate) fn run(args: &Upscale) -> Result<(), Failure> {
     let formats: Vec<Format> = tasks.iter().filter_map(|task| Format::from_path(&task.output).ok()).collect();
     args.look.check(&args.model, &formats, args.writing.quality)?;
     let setter = PromptSetter::new(&args.prompt, &upscaler)?;
+    advise(&args.model, &tasks);
     Batch { args, chosen: &chosen, setter: &setter, tasks, skipped }.run(upscaler, failed)
+}
+
+/// Says, where no model was chosen, which is for pictures that were compressed: the usual one sharpens that, too.
+fn advise(choice: &ModelChoice, tasks: &[Task]) {
+    let compressed = |task: &Task| Format::from_path(&task.input).is_ok_and(|format| format == Format::Jpeg);
+    if choice.named.is_none() && tasks.iter().any(compressed) {
+        let usual = pdn::DEFAULT_MODEL;
+        tell!(
+            "pdn: {usual} sharpens JPEG's traces, too: for photographs as they come there is --model {FOR_PHOTOGRAPHS}"
+        );
+    }
 }
 
 /// What enlarges, read but not compiled: each of several at once compiles its own, as each has its own prompt.

@@ -710,6 +710,22 @@ fn the_network_that_comes_with_it_is_steered_by_a_sentence() {
 }
 
 #[test]
+fn for_compressed_pictures_another_network_is_named() {
+    let desk = Desk::new();
+    pdn::write(&desk.at("small.jpg"), &desk.picture("small.png"), &Default::default()).unwrap();
+    for (arguments, advised) in [
+        (&["small.jpg"][..], true),
+        (&["small.png"], false),
+        (&["small.jpg", "-m", "pdn-real-x4"], false),
+        (&["small.jpg", "-m", "pdn-x4"], false),
+    ] {
+        let said = desk.run(&[&["upscale", "--force", "-o", "out.png"][..], arguments].concat());
+        assert_eq!(said.code, Some(0), "{}", said.err);
+        assert_eq!(said.err.contains("--model pdn-real-x4"), advised, "{arguments:?}: {}", said.err);
+    }
+}
+
+#[test]
 fn controls_are_measured_on_captioned_pictures() {
     let desk = Desk::new();
     desk.fails(&["controls", "--data", "."], 1, &["captions.json"]);
