@@ -38,8 +38,8 @@ pub(crate) const PROMPTS: [&str; 3] = ["prompt", "prompt_image", "prompt_embeddi
 /// Prompts as they are typed; [`Given`] has them in their order.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Typed {
-    /// What the picture shows, in a sentence; several prompts, of any kind, are mixed, and by `pdn masks` compared [default: the picture itself, in a
-    /// mirror]
+    /// What the picture shows, in a sentence; several prompts, of any kind, are mixed, and by `pdn masks` compared [default: the
+    /// picture itself, in a mirror]
     #[arg(short, long, value_name = "TEXT")]
     pub(crate) prompt: Vec<String>,
     /// Another picture, of the like
