@@ -1,6 +1,6 @@
 //! What a product sums over: the taps and input channels of a convolution, in steps of 32.
 
-use super::tiles_of;
+use super::Products;
 use half::bf16;
 
 /// Numbers that a step sums over: those of a register's row.
@@ -55,7 +55,8 @@ impl Depth {
         self.rest * self.rows * self.columns
     }
 
-    fn steps(&self) -> usize {
+    /// Steps of a sum.
+    pub(super) fn steps(&self) -> usize {
         self.rows * self.columns * self.blocks + self.gathered
     }
 
@@ -73,20 +74,20 @@ impl Depth {
         (at < self.gathered_len()).then_some(Tap { input: self.blocks * STEP + channel, ky, kx })
     }
 
-    /// The kernel in the order in which it is read: `[tiles][step][part][tile]`, tiles of 16 outputs going in pairs.
+    /// The kernel in the order in which it is read: `[tiles][step][part][tile]`, tiles of 16 outputs going as they are summed.
     /// `number` gives a tile's, lane's and tap's.
     pub(super) fn lay_out(
         &self,
         tiles: usize,
-        parts: usize,
+        products: Products,
         number: impl Fn(usize, usize, Tap) -> f32,
     ) -> Vec<Weights> {
         let taps: Vec<[Option<Tap>; STEP]> =
             (0..self.steps()).map(|step| std::array::from_fn(|k| self.tap(step, k))).collect();
-        let mut laid = Vec::with_capacity(tiles * self.tile_len(parts));
-        for (first, count) in tiles_of(tiles) {
+        let mut laid = Vec::with_capacity(tiles * self.tile_len(products.parts()));
+        for (first, count) in products.tiles_of(tiles) {
             for taps in &taps {
-                for part in [high, low].into_iter().take(parts) {
+                for part in [high, low].into_iter().take(products.parts()) {
                     laid.extend((first..first + count).map(|tile| {
                         Weights(std::array::from_fn(|pair| {
                             std::array::from_fn(|i| {

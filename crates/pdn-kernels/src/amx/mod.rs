@@ -1,10 +1,10 @@
 //! Direct convolution by the matrix unit of recent Intel processors (AMX), with bf16 operands and f32 sums.
 //!
 //! The rows of a call are rounded to bf16 once, 32 channels of a pixel side by side, so a row of a tile is a pixel, and
-//! another tap of the kernel is another address. A patch of 32 pixels by 32 outputs has its sums in four of the eight tile
-//! registers; a step over 32 channels loads two tiles of pixels and two of the kernel for four products, half the loads
-//! that would hold the products up. Bias, activation, scale, sum and pixel shuffle happen as a patch is stored, while the
-//! next patch's products are under way.
+//! another tap of the kernel is another address. A patch of 64 pixels by 16 outputs, or of 32 by 32, has its sums in four of
+//! the eight tile registers; a step over 32 channels loads four tiles of pixels and one of the kernel, or two and two, for
+//! four products, half the loads that would hold the products up. Bias, activation, scale, sum and pixel shuffle happen as
+//! a patch is stored, while the next patch's products are under way.
 //!
 //! With [`Products::Three`] each number is a high and a low bf16 part, and `a b` becomes `a_high b_high + (a_high b_low +
 //! a_low b_high)`: about 16 bits of the significand. The operands are taken in the order low by high, high by high, high by
@@ -13,6 +13,8 @@
 //! As in [`Conv`](crate::Conv), the columns of a 3x3 kernel to five outputs or fewer share the lanes.
 
 mod depth;
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+mod finish;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod pixels;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
@@ -55,6 +57,26 @@ impl Products {
             Self::Three => 2,
         }
     }
+
+    /// The first and the count of each group of tiles of outputs that are summed together: one by one, or pairs and one
+    /// left over.
+    fn tiles_of(self, tiles: usize) -> impl Iterator<Item = (usize, usize)> {
+        let most = match self {
+            Self::One => 1,
+            Self::Three => 2,
+        };
+        (0..tiles).step_by(most).map(move |first| (first, most.min(tiles - first)))
+    }
+
+    /// Tiles of pixels that are summed together, for so many tiles of outputs.
+    #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+    fn pixel_tiles(self, outputs: usize) -> usize {
+        match (self, outputs) {
+            (Self::One, _) => 4,
+            (Self::Three, 1) => 3,
+            (Self::Three, _) => 2,
+        }
+    }
 }
 
 /// A convolution's kernel and bias, laid out for the tiles of AMX.
@@ -93,7 +115,7 @@ impl AmxConv {
                 false => shape.output(at / LANES, at % LANES).map(|output| (output, 0)),
             })
             .collect();
-        let kernel = depth.lay_out(shape.blocks(), products.parts(), |tile, lane, Tap { input, ky, kx }| {
+        let kernel = depth.lay_out(shape.blocks(), products, |tile, lane, Tap { input, ky, kx }| {
             lanes[tile * LANES + lane]
                 .map_or(0.0, |(output, column)| kernel[((output * inputs + input) * side + ky) * side + kx + column])
         });
@@ -120,12 +142,8 @@ impl AmxConv {
         assert!(store.skip + count + self.shape.side - 1 <= input.maps[0].len(), "rows of input");
         #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
         pixels::with_pixels(self, input, store.skip, count, |pixels| {
-            product::Job { conv: self, pixels, width: input.shape.width, store, out, out_shape }.run();
+            let results = finish::Results { store, out: out.as_mut_ptr(), shape: out_shape };
+            product::Job { conv: self, pixels, width: input.shape.width, results }.run();
         });
     }
-}
-
-/// The first and the count of each group of tiles of outputs: pairs, and one left over.
-fn tiles_of(tiles: usize) -> impl Iterator<Item = (usize, usize)> {
-    (0..tiles).step_by(2).map(move |first| (first, 2.min(tiles - first)))
 }

@@ -19,8 +19,13 @@ pub(super) struct Line([u16; STEP]);
 /// A tile reads 16 pixels where as few as one are left: so many more may be read, whose sums are dropped.
 const BEYOND: usize = LANES - 1;
 
-/// Pixels of a piece, a block's part of a row that is filled at a time.
-const PIECE: usize = 16;
+/// What is filled next: a row's block from a pixel on.
+#[derive(Clone, Copy)]
+struct Filling {
+    row: usize,
+    block: usize,
+    x: usize,
+}
 
 /// The rows that a call reads, from half a kernel left of the first pixel.
 pub(super) struct Pixels<'a> {
@@ -38,6 +43,7 @@ pub(super) struct Pixels<'a> {
     room: usize,
     /// `[part][row][block][pixel]`.
     whole: &'a mut [Line],
+    filling: Filling,
     /// The channels that are gathered, with nothing between pixels: `[part][row][pixel][channel]`, rows being of
     /// `narrow_len` lines.
     narrow: &'a mut [Line],
@@ -68,7 +74,22 @@ pub(super) fn with_pixels(conv: &AmxConv, input: &Input, first: usize, given: us
         let (whole, rest) = scratch[..len].split_at_mut(lens[0]);
         let (narrow, gathered) = rest.split_at_mut(lens[1]);
         let rows = given + conv.shape.side - 1;
-        then(Pixels { input, first, rows, depth, parts, kept, count, room, whole, narrow, narrow_len, gathered });
+        let filling = Filling { row: rows, block: 0, x: 0 };
+        then(Pixels {
+            input,
+            first,
+            rows,
+            depth,
+            parts,
+            kept,
+            count,
+            room,
+            whole,
+            filling,
+            narrow,
+            narrow_len,
+            gathered,
+        });
     });
 }
 
@@ -93,13 +114,13 @@ impl Pixels<'_> {
         self.rows + 1 - self.depth.rows
     }
 
-    /// Pieces of a row's blocks.
-    pub(super) fn pieces(&self) -> usize {
-        self.depth.blocks * self.count.div_ceil(PIECE)
+    /// Lines of a row's blocks.
+    pub(super) fn lines(&self) -> usize {
+        self.depth.blocks * self.count
     }
 
-    /// Makes ready what an output row reads. The blocks of the last of its rows are filled already, while the output row
-    /// before was summed; the first output row's are all filled here.
+    /// Makes ready what an output row reads. The blocks of the last of its rows are filled already, or some of them, while
+    /// the output row before was summed; the first output row's are all filled here.
     ///
     /// # Safety
     /// The machine has the features; output rows are begun in their order.
@@ -110,8 +131,9 @@ impl Pixels<'_> {
         unsafe {
             for row in if y == 0 { 0..last + 1 } else { last..last + 1 } {
                 if y == 0 {
-                    self.fill(row, 0..self.pieces());
+                    self.filling = Filling { row, block: 0, x: 0 };
                 }
+                self.fill(usize::MAX);
                 if self.depth.rest > 0 {
                     self.fill_narrow(row);
                 }
@@ -120,6 +142,7 @@ impl Pixels<'_> {
                 self.gather(y);
             }
         }
+        self.filling = Filling { row: last + 1, block: 0, x: 0 };
     }
 
     /// Where a block's pixels of a row begin, and its lanes that are channels; of no block, any place and no lanes.
@@ -130,30 +153,50 @@ impl Pixels<'_> {
         (rows[self.first + row][start + left * LANES..].as_ptr(), mask(channels.min(LANES)) as __mmask16)
     }
 
-    /// Rounds pieces of a row's blocks of 32 channels, where the call has such a row.
+    /// Rounds so many lines more of the row that is filled, or those that are left, where the call has such a row.
     ///
     /// # Safety
     /// The machine has the features.
     #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-    pub(super) unsafe fn fill(&mut self, row: usize, pieces: Range<usize>) {
+    #[inline]
+    pub(super) unsafe fn fill(&mut self, mut lines: usize) {
+        if self.filling.row >= self.rows {
+            return;
+        }
+        while lines > 0 && self.filling.block < self.depth.blocks {
+            let x = self.filling.x;
+            let count = lines.min(self.count - x);
+            // SAFETY: the caller's; the pixels are of the row.
+            unsafe { self.fill_block(self.filling.row, self.filling.block, x..x + count) };
+            lines -= count;
+            self.filling.x += count;
+            if self.filling.x == self.count {
+                self.filling = Filling { block: self.filling.block + 1, x: 0, ..self.filling };
+            }
+        }
+    }
+
+    /// Rounds pixels of a row's block of 32 channels.
+    ///
+    /// # Safety
+    /// The machine has the features; the call has the row, and the row the block and pixels.
+    #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+    #[inline]
+    unsafe fn fill_block(&mut self, row: usize, block: usize, pixels: Range<usize>) {
         let apart = self.parts_apart()[0];
-        let in_block = self.count.div_ceil(PIECE);
-        for piece in if row < self.rows { pieces } else { 0..0 } {
-            let (block, first_pixel) = (piece / in_block, piece % in_block * PIECE);
-            let (first, first_lanes) = self.source(row, 2 * block);
-            let (second, second_lanes) = self.source(row, 2 * block + 1);
-            let at = (row % self.kept * self.depth.blocks + block) * self.room;
-            let to = self.whole[at..].as_mut_ptr();
-            for x in first_pixel..self.count.min(first_pixel + PIECE) {
-                // SAFETY: the pixel is inside the row, which is padded by half a kernel, and has a line in each part.
-                unsafe {
-                    let a = _mm512_maskz_loadu_ps(first_lanes, first.add(x * LANES));
-                    let b = _mm512_maskz_loadu_ps(second_lanes, second.add(x * LANES));
-                    let high = round(a, b);
-                    _mm512_store_si512(to.add(x).cast(), high);
-                    if self.parts == 2 {
-                        _mm512_store_si512(to.add(apart + x).cast(), remainder(a, b, high));
-                    }
+        let (first, first_lanes) = self.source(row, 2 * block);
+        let (second, second_lanes) = self.source(row, 2 * block + 1);
+        let at = (row % self.kept * self.depth.blocks + block) * self.room;
+        let to = self.whole[at..].as_mut_ptr();
+        for x in pixels {
+            // SAFETY: the pixel is inside the row, which is padded by half a kernel, and has a line in each part.
+            unsafe {
+                let a = _mm512_maskz_loadu_ps(first_lanes, first.add(x * LANES));
+                let b = _mm512_maskz_loadu_ps(second_lanes, second.add(x * LANES));
+                let high = round(a, b);
+                _mm512_store_si512(to.add(x).cast(), high);
+                if self.parts == 2 {
+                    _mm512_store_si512(to.add(apart + x).cast(), remainder(a, b, high));
                 }
             }
         }

@@ -1,0 +1,140 @@
+//! What becomes of the sums of a patch: bias, activation, factor, what is added, and the places of a pixel shuffle.
+
+use super::AmxConv;
+use super::tile::ROWS;
+use crate::{Activation, LANES, RowShape, Store};
+use std::arch::x86_64::*;
+
+/// Sums of a patch, tile by tile: `[tile of pixels][tile of outputs][pixel][16]`.
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+pub(super) struct Sums(pub(super) [f32; 4 * ROWS * LANES]);
+
+/// Where results are stored: rows of a shape, each row of sums becoming as many as the shuffle makes.
+#[derive(Clone, Copy)]
+pub(super) struct Results<'a> {
+    pub(super) store: &'a Store<'a>,
+    pub(super) out: *mut f32,
+    pub(super) shape: RowShape,
+}
+
+/// A patch of results: pixels of a row of sums, by tiles of outputs.
+#[derive(Clone, Copy)]
+pub(super) struct Place {
+    /// The first tile of outputs, and their count.
+    pub(super) first: usize,
+    pub(super) outputs: usize,
+    /// The row of sums, the first pixel, and how many of them are results.
+    pub(super) y: usize,
+    pub(super) x: usize,
+    pub(super) count: usize,
+}
+
+/// A patch whose sums are in a buffer, and which of its pixels are finished.
+pub(super) struct Finish<'a> {
+    store: &'a Store<'a>,
+    tiles: [Tile; 2],
+    /// Tiles of outputs.
+    outputs: usize,
+    /// Pixels that are results, and those of them that are stored.
+    count: usize,
+    done: usize,
+    /// Numbers from one pixel's results to the next's.
+    step: usize,
+    /// Outputs whose columns share the lanes, or none.
+    sharing: usize,
+}
+
+/// Where a tile of outputs has its numbers of the first pixel.
+#[derive(Clone, Copy)]
+struct Tile {
+    sums: *const f32,
+    bias: *const f32,
+    /// Null where nothing is added.
+    add: *const f32,
+    out: *mut f32,
+}
+
+impl<'a> Finish<'a> {
+    /// # Safety
+    /// The place is one of the convolution's results, of which `out` holds all rows.
+    pub(super) unsafe fn new(conv: &AmxConv, results: Results<'a>, place: Place, sums: *const f32) -> Self {
+        let (r, shape) = (conv.shape.shuffle, results.shape);
+        let overlap = conv.shape.side - conv.depth.columns;
+        let tile = |tile: usize| {
+            // One that is not there is where the first is.
+            let tile = if tile < place.outputs { tile } else { 0 };
+            let at = place.first + tile;
+            let (phase, block) = (at / shape.blocks, at % shape.blocks);
+            let row = place.y * r + phase / r;
+            let first = shape.at(block, place.x * r + phase % r);
+            let add = results.store.add.get(row).map_or(std::ptr::null(), |row| row[first..].as_ptr());
+            // SAFETY: the place is inside the row.
+            let out = unsafe { results.out.add(row * shape.len() + first) };
+            Tile { sums: sums.wrapping_add(tile * ROWS * LANES), bias: conv.bias[at * LANES..].as_ptr(), add, out }
+        };
+        Self {
+            store: results.store,
+            tiles: [tile(0), tile(1)],
+            outputs: place.outputs,
+            count: place.count,
+            done: 0,
+            step: r * LANES,
+            sharing: if overlap > 0 { conv.shape.outputs } else { 0 },
+        }
+    }
+
+    /// Stores the results of so many pixels more, or of those that are left.
+    ///
+    /// # Safety
+    /// The machine has AVX-512 F; the sums are the patch's, and nothing else reads or writes its results meanwhile.
+    #[target_feature(enable = "avx512f")]
+    #[inline]
+    pub(super) unsafe fn pixels(&mut self, count: usize) {
+        let pixels = self.done..self.count.min(self.done.saturating_add(count));
+        self.done = pixels.end;
+        let scale = _mm512_set1_ps(self.store.scale);
+        for tile in &self.tiles[..self.outputs] {
+            // SAFETY: the bias has 16 numbers for every tile; the sums 16 for every pixel, and for as many more as columns
+            // share lanes, which do so in one tile of outputs; results of the pixels are inside the row, and so is what is added.
+            unsafe {
+                let bias = _mm512_loadu_ps(tile.bias);
+                for i in pixels.clone() {
+                    // Behind every tile of pixels is that of the other outputs.
+                    let sum = tile.sums.add((i + i / ROWS * ROWS * (self.outputs - 1)) * LANES);
+                    let sum = if self.sharing > 0 { shared_sum(sum, self.sharing) } else { _mm512_load_ps(sum) };
+                    let mut v = _mm512_add_ps(sum, bias);
+                    if let Activation::Relu { slope } = self.store.activation {
+                        // Of a number and what is none, the instructions take the second.
+                        let zero = _mm512_setzero_ps();
+                        let (above, below) = (_mm512_max_ps(zero, v), _mm512_min_ps(zero, v));
+                        v = _mm512_fmadd_ps(below, _mm512_set1_ps(slope), above);
+                    }
+                    v = if tile.add.is_null() {
+                        _mm512_mul_ps(v, scale)
+                    } else {
+                        _mm512_fmadd_ps(v, scale, _mm512_loadu_ps(tile.add.add(i * self.step)))
+                    };
+                    _mm512_storeu_ps(tile.out.add(i * self.step), v);
+                }
+            }
+        }
+    }
+}
+
+/// The three columns of an output, from the lanes of three neighbouring pixels.
+///
+/// # Safety
+/// The machine has AVX-512 F; three pixels' sums may be read.
+#[target_feature(enable = "avx512f")]
+#[inline]
+unsafe fn shared_sum(sums: *const f32, outputs: usize) -> __m512 {
+    let lanes = (1 << outputs) - 1;
+    // SAFETY: the last lane that is read is `3 * outputs - 1` of the third pixel, at most its 16th.
+    unsafe {
+        let left = _mm512_maskz_loadu_ps(lanes, sums);
+        let middle = _mm512_maskz_loadu_ps(lanes, sums.add(LANES + outputs));
+        let right = _mm512_maskz_loadu_ps(lanes, sums.add(2 * (LANES + outputs)));
+        _mm512_add_ps(_mm512_add_ps(left, middle), right)
+    }
+}
