@@ -170,7 +170,8 @@ def peer(engine: str, a) -> dict:
 
 def engines(a) -> list[str]:
     """All lines of the table: ours first, then the peers'."""
-    precisions = ["f32"] + (["bf16x2", "bf16"] if has_amx() else [])
+    flags = Path("/proc/cpuinfo").read_text()
+    precisions = ["f32"] + (["bf16x2"] if "amx_bf16" in flags else []) + (["bf16"] if "_bf16" in flags else [])
     ours = [f"pdn {precision}" for precision in precisions] + ["pdn f32 avx2"]
     ways = ["torch tuned", "torch folded"] if a.network.endswith("+") else ["torch"]
     torch = [f"{way} {precision}" for way in ways for precision in ("f32", "bf16")]
@@ -188,10 +189,6 @@ def unclip(path: str) -> None:
             node.op_type = "Identity"
             del node.input[1:]
     onnx.save(model, path)
-
-
-def has_amx() -> bool:
-    return "amx_bf16" in Path("/proc/cpuinfo").read_text()
 
 
 def command(engine: str, a, folder: str) -> tuple[list, dict]:

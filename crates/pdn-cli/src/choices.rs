@@ -85,8 +85,8 @@ pub(crate) struct EngineChoice {
     /// Instruction set: avx512, avx2, neon or portable [default: the fastest there is]
     #[arg(long, env = "PDN_ISA")]
     pub(crate) isa: Option<Isa>,
-    /// With how many bits of the significand convolutions multiply: 24, 16 or 8. The last two need AMX, and f32 is computed
-    /// without it
+    /// With how many bits of the significand convolutions multiply: 24, 16 or 8. bf16x2 needs AMX, bf16 needs AMX or AVX-512's
+    /// products of bf16, and f32 is computed without
     #[arg(long, value_name = "TYPE", default_value = "auto")]
     pub(crate) precision: PrecisionChoice,
     /// Memory that a network's maps may take, in MiB; wider pictures are run in columns, with the same pixels
@@ -128,7 +128,10 @@ impl PrecisionChoice {
             Self::Bf16 => Precision::Bf16,
         };
         if asked != Precision::F32 && (isa != Isa::Avx512 || !asked.is_available()) {
-            tell!("pdn: {asked} needs AMX, which this machine or the instruction set chosen lacks: computing in f32");
+            let needs = if asked == Precision::Bf16 { "AMX or AVX-512 with bf16" } else { "AMX" };
+            tell!(
+                "pdn: {asked} needs {needs}, which this machine or the instruction set chosen lacks: computing in f32"
+            );
             return Precision::F32;
         }
         asked

@@ -65,7 +65,9 @@ pub enum RunError {
     #[error("this machine has no {0}")]
     Isa(pdn_kernels::Isa),
     /// The machine lacks what the precision needs.
-    #[error("{0} needs AVX-512 and AMX, which this machine or the chosen instruction set lacks: use f32")]
+    #[error(
+        "{0} needs AVX-512 with AMX, or for bf16 with products of bf16, which this machine or the chosen instruction set lacks: use f32"
+    )]
     Precision(pdn_kernels::Precision),
 }
 

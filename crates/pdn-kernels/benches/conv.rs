@@ -29,19 +29,20 @@ fn convolve(criterion: &mut Criterion) {
     }
 }
 
-/// Rows of a call to the tiles of AMX.
+/// Rows that are convolved: a call's with the tiles of AMX, two calls' with pairs of AVX-512.
 const ROWS: usize = 8;
 
-fn convolve_by_tiles(criterion: &mut Criterion) {
-    if !Precision::Bf16.is_available() {
-        println!("no AMX on this machine");
-        return;
+fn convolve_rounded(criterion: &mut Criterion) {
+    let precisions = [Precision::Bf16, Precision::Bf16x2].into_iter().filter(|precision| precision.is_available());
+    let precisions: Vec<Precision> = precisions.collect();
+    if precisions.is_empty() {
+        println!("no bf16 on this machine");
     }
     // A body, a second upsampling, a last convolution, a folded module and the last of a dense block's.
     for (inputs, outputs, shuffle, width) in
         [(64, 64, 1, 256), (64, 256, 2, 512), (64, 3, 1, 1024), (65, 64, 1, 256), (192, 32, 1, 128)]
     {
-        let name = format!("tiles, {inputs} to {outputs}, 3x3, {ROWS} rows of {width} pixels");
+        let name = format!("bf16, {inputs} to {outputs}, 3x3, {ROWS} rows of {width} pixels");
         let mut group = criterion.benchmark_group(name);
         group.throughput(Throughput::Elements((inputs * outputs * 9 * width * ROWS) as u64));
         let shape = RowShape::new(inputs, width, Conv::pad_of(3));
@@ -49,13 +50,16 @@ fn convolve_by_tiles(criterion: &mut Criterion) {
         let picture = vec![0.5; shape.len() * (ROWS + 2)];
         let rows: Vec<&[f32]> = picture.chunks(shape.len()).collect();
         let mut out = vec![0.0; out_shape.len() * shuffle * ROWS];
-        for precision in [Precision::Bf16, Precision::Bf16x2] {
+        for &precision in &precisions {
             let kernel = vec![0.01; outputs * inputs * 9];
             let conv = Conv::with_precision(&kernel, &vec![0.1; outputs], (inputs, 3, shuffle), precision);
             group.bench_function(BenchmarkId::from_parameter(precision), |b| {
                 b.iter(|| {
-                    let input = Input { maps: &[&rows], shape };
-                    conv.rows(Isa::best(), input, &Store::default(), (&mut out, out_shape));
+                    let group = conv.group();
+                    for (at, out) in out.chunks_mut(out_shape.len() * shuffle * group).enumerate() {
+                        let input = Input { maps: &[&rows[at * group..][..group + 2]], shape };
+                        conv.rows(Isa::best(), input, &Store::default(), (out, out_shape));
+                    }
                 });
             });
         }
@@ -98,5 +102,5 @@ fn train(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, convolve, convolve_by_tiles, lay_out, train);
+criterion_group!(benches, convolve, convolve_rounded, lay_out, train);
 criterion_main!(benches);

@@ -2,9 +2,11 @@
 
 use crate::amx::{AmxConv, Products};
 use crate::direct::Direct;
+use crate::lanes::has_pairs;
 use crate::store::{Store, Writer};
 use crate::winograd::{FewOutputs, STEP, WinogradRows};
 use crate::{Input, Isa, LANES, Precision, RowShape};
+use half::bf16;
 
 /// The largest side of a kernel.
 pub(crate) const MAX_SIDE: usize = 15;
@@ -23,6 +25,8 @@ enum Method {
     Winograd(WinogradRows),
     Few(FewOutputs),
     Amx(AmxConv),
+    WinogradPairs(WinogradRows<bf16>),
+    FewPairs(FewOutputs<bf16>),
 }
 
 /// What a convolution reads and writes.
@@ -90,7 +94,9 @@ impl Conv {
             "a shuffle by {shuffle}"
         );
         let shape = ConvShape { inputs, outputs, side, shuffle };
+        let pairs = precision == Precision::Bf16 && !AmxConv::is_available() && has_pairs();
         let method = match precision {
+            _ if pairs => Self::of_pairs(kernel, bias, shape),
             Precision::Bf16x2 => Method::Amx(AmxConv::new(kernel, bias, shape, Products::Three)),
             Precision::Bf16 => Method::Amx(AmxConv::new(kernel, bias, shape, Products::One)),
             Precision::F32 if WinogradRows::pays(shape) => Method::Winograd(WinogradRows::new(kernel, bias, shape)),
@@ -98,6 +104,15 @@ impl Conv {
             Precision::F32 => Method::Direct(Direct::new(kernel, bias, shape)),
         };
         Self { shape, method }
+    }
+
+    /// By pairs of bf16 numbers; what is not transformed is computed in float32.
+    fn of_pairs(kernel: &[f32], bias: &[f32], shape: ConvShape) -> Method {
+        match shape {
+            _ if WinogradRows::pays(shape) => Method::WinogradPairs(WinogradRows::new(kernel, bias, shape)),
+            _ if FewOutputs::pays(shape) => Method::FewPairs(FewOutputs::new(kernel, bias, shape)),
+            _ => Method::Direct(Direct::new(kernel, bias, shape)),
+        }
     }
 
     /// Input channels.
@@ -124,7 +139,7 @@ impl Conv {
     pub fn group(&self) -> usize {
         match self.method {
             Method::Direct(_) => 1,
-            Method::Winograd(_) | Method::Few(_) => STEP,
+            Method::Winograd(_) | Method::Few(_) | Method::WinogradPairs(_) | Method::FewPairs(_) => STEP,
             Method::Amx(_) => Self::most_rows(Precision::Bf16),
         }
     }
@@ -180,6 +195,10 @@ impl Conv {
             Method::Winograd(winograd) => unsafe { winograd.rows(isa, &input, rows, &writer) },
             // SAFETY: as above.
             Method::Few(few) => unsafe { few.rows(isa, &input, rows, &writer) },
+            // SAFETY: as above.
+            Method::WinogradPairs(winograd) => unsafe { winograd.rows(isa, &input, rows, &writer) },
+            // SAFETY: as above.
+            Method::FewPairs(few) => unsafe { few.rows(isa, &input, rows, &writer) },
         }
     }
 }
@@ -189,6 +208,23 @@ pub(crate) mod tests {
     use super::*;
     use crate::Activation;
     use proptest::prelude::*;
+
+    /// Lays out a kernel and bias, for so many inputs, a side and a shuffle.
+    type Make = fn(&[f32], &[f32], usize, usize, usize) -> Conv;
+
+    /// Of pairs, also where there is AMX.
+    fn pairs(kernel: &[f32], bias: &[f32], inputs: usize, side: usize, shuffle: usize) -> Conv {
+        let shape = ConvShape { inputs, outputs: bias.len(), side, shuffle };
+        Conv { shape, method: Conv::of_pairs(kernel, bias, shape) }
+    }
+
+    fn machine_has_pairs() -> bool {
+        let available = has_pairs();
+        if !available {
+            pdn_testing::skip("avx512", "no AVX-512 with bf16");
+        }
+        available
+    }
 
     /// A picture of `[channels][height][width]` as rows.
     fn rows(picture: &[f32], channels: usize, height: usize, shape: RowShape) -> Vec<Vec<f32>> {
@@ -250,11 +286,16 @@ pub(crate) mod tests {
 
         /// The largest difference between a row kernel's output and the definition.
         fn error(&self, isa: Isa, seed: u64) -> f64 {
+            self.error_of(isa, seed, Conv::new)
+        }
+
+        /// As [`Self::error`], of a convolution that is made some way.
+        fn error_of(&self, isa: Isa, seed: u64, make: Make) -> f64 {
             let r = self.shuffle;
             let x = random(seed, self.inputs * self.height * self.width);
             let k = random(seed + 1, self.outputs * self.inputs * self.side * self.side);
             let b = random(seed + 2, self.outputs);
-            let conv = Conv::new(&k, &b, self.inputs, self.side, r);
+            let conv = make(&k, &b, self.inputs, self.side, r);
             let shape = RowShape::new(self.inputs, self.width, conv.pad() + 1);
             let out_shape = RowShape::new(self.outputs / (r * r), self.width * r, 2);
             let input = rows(&x, self.inputs, self.height, shape);
@@ -343,6 +384,60 @@ pub(crate) mod tests {
         }
     }
 
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(40))]
+        #[test]
+        fn pairs_convolve_odd_shapes(
+            // Parts of the blocks at a time, and several groups of outputs.
+            inputs in 16_usize..100,
+            outputs in 1_usize..140,
+            height in 1_usize..11,
+            width in 1_usize..70,
+            slope in prop::option::of(0.0_f32..0.3),
+            add: bool,
+            before in 0_usize..4,
+            seed: u64,
+        ) {
+            if machine_has_pairs() {
+                let case = Case { inputs, outputs, side: 3, shuffle: 1, height, width, slope, add, before };
+                let error = case.error_of(Isa::Avx512, seed >> 8, pairs) / ((9 * inputs) as f64).sqrt();
+                prop_assert!(error < 2e-2, "{error:.1e}");
+            }
+        }
+
+        #[test]
+        fn pairs_shuffle(inputs in 16_usize..40, blocks in 1_usize..3, shuffle in 2_usize..4, width in 1_usize..20, seed: u64) {
+            if machine_has_pairs() {
+                let outputs = blocks * LANES * shuffle * shuffle;
+                let case = Case { inputs, outputs, side: 3, shuffle, height: 2, width, slope: None, add: false, before: 0 };
+                let error = case.error_of(Isa::Avx512, seed >> 8, pairs) / ((9 * inputs) as f64).sqrt();
+                prop_assert!(error < 2e-2, "{error:.1e}");
+            }
+        }
+    }
+
+    /// What fills the last block of inputs up is not read, also where it would be a pair's second number.
+    #[test]
+    fn lanes_that_are_no_inputs_may_be_anything() {
+        let mut makes: Vec<Make> = vec![Conv::new];
+        if machine_has_pairs() {
+            makes.push(pairs);
+        }
+        for (make, inputs) in makes.into_iter().flat_map(|make| [(make, 17), (make, 18)]) {
+            let conv = make(&vec![0.5; 16 * inputs * 9], &[0.5; 16], inputs, 3, 1);
+            let (shape, out_shape) = (RowShape::new(inputs, 9, 4), RowShape::new(16, 9, 0));
+            let mut row = vec![1.0; shape.len()];
+            row[LANES * (shape.len() / LANES / 2)..]
+                .chunks_mut(LANES)
+                .for_each(|lanes| lanes[inputs % LANES..].fill(f32::NAN));
+            let around = vec![row.as_slice(); conv.group() + 2];
+            let mut out = vec![0.0; out_shape.len() * conv.group()];
+            conv.rows(Isa::best(), Input { maps: &[&around], shape }, &Store::default(), (&mut out, out_shape));
+            let expected = 0.5 * (inputs * 9 + 1) as f32;
+            assert!(out.iter().all(|v| (v - expected).abs() < 1e-2 * expected), "{inputs}: {out:?}");
+        }
+    }
+
     #[test]
     fn what_is_no_row_is_refused_or_nothing() {
         // Winograd's tiles, few outputs, the direct sum; a shape whose length would wrap around.
@@ -368,16 +463,19 @@ pub(crate) mod tests {
     #[test]
     fn a_pixel_does_not_depend_on_where_it_stands() {
         for outputs in [3, 37] {
-            stands_anywhere(19, outputs, 45);
+            stands_anywhere(19, outputs, 45, Conv::new, &Isa::available().collect::<Vec<_>>());
+        }
+        if machine_has_pairs() {
+            stands_anywhere(19, 37, 75, pairs, &[Isa::Avx512]);
         }
     }
 
-    fn stands_anywhere(inputs: usize, outputs: usize, width: usize) {
+    fn stands_anywhere(inputs: usize, outputs: usize, width: usize, make: Make, isas: &[Isa]) {
         let (k, b) = (random(1, outputs * inputs * 9), random(2, outputs));
-        let conv = Conv::new(&k, &b, inputs, 3, 1);
+        let conv = make(&k, &b, inputs, 3, 1);
         let wide = RowShape::new(inputs, width, conv.pad());
         let picture = random(3, wide.len());
-        for isa in Isa::available() {
+        for &isa in isas {
             let run = |from: usize, to: usize| {
                 let shape = RowShape { width: to - from, ..wide };
                 let cut: Vec<f32> = (0..wide.blocks)

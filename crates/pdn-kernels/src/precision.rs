@@ -2,6 +2,7 @@
 
 use crate::Isa;
 use crate::amx::AmxConv;
+use crate::lanes::has_pairs;
 use std::fmt;
 use std::str::FromStr;
 
@@ -13,7 +14,7 @@ pub enum Precision {
     F32,
     /// About 16 bits: each operand is two bf16 numbers. With AMX.
     Bf16x2,
-    /// 8 bits: operands are bf16. With AMX.
+    /// 8 bits: operands are bf16. With AMX, or with AVX-512's products of bf16 numbers.
     Bf16,
 }
 
@@ -23,7 +24,11 @@ impl Precision {
 
     /// Whether this machine computes with it.
     pub fn is_available(self) -> bool {
-        self == Self::F32 || AmxConv::is_available()
+        match self {
+            Self::F32 => true,
+            Self::Bf16x2 => AmxConv::is_available(),
+            Self::Bf16 => AmxConv::is_available() || has_pairs(),
+        }
     }
 
     /// The finest that is fast beside an instruction set: two bf16 numbers where there is AMX, whose difference from

@@ -1,6 +1,7 @@
 //! Sixteen numbers in one AVX-512 register.
 
-use super::{Kernel, Lanes};
+use super::{Kernel, Lanes, PairKernel, Pairs};
+use half::bf16;
 use std::arch::x86_64::*;
 
 #[derive(Clone, Copy)]
@@ -12,6 +13,16 @@ pub(super) struct Avx512(__m512);
 /// As [`super::run`]; the machine has AVX-512 F.
 #[target_feature(enable = "avx512f")]
 pub(super) unsafe fn run(kernel: impl Kernel) {
+    // SAFETY: the caller's.
+    unsafe { kernel.run::<Avx512>() }
+}
+
+/// Runs a kernel that multiplies pairs.
+///
+/// # Safety
+/// As [`super::run_pairs`]; the machine has AVX-512 F and BF16.
+#[target_feature(enable = "avx512f,avx512bf16")]
+pub(super) unsafe fn run_pairs(kernel: impl PairKernel) {
     // SAFETY: the caller's.
     unsafe { kernel.run::<Avx512>() }
 }
@@ -113,5 +124,35 @@ impl Lanes for Avx512 {
     unsafe fn min(self, other: Self) -> Self {
         // SAFETY: above.
         Self(unsafe { _mm512_min_ps(self.0, other.0) })
+    }
+}
+
+// SAFETY, for every block below: the trait's contract says that the machine has AVX-512 F and BF16, and that so many numbers
+// may be read or written where there is a pointer.
+impl Pairs for Avx512 {
+    type Pairs = __m512bh;
+
+    #[inline(always)]
+    unsafe fn store_rounded(self, to: *mut bf16) {
+        // SAFETY: above; both are 32 bytes, of which every value is one of the other's.
+        unsafe { _mm256_storeu_si256(to.cast(), std::mem::transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(self.0))) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_pairs(from: *const bf16) -> __m512bh {
+        // SAFETY: above; both are 64 bytes, of which every value is one of the other's.
+        unsafe { std::mem::transmute::<__m512i, __m512bh>(_mm512_loadu_si512(from.cast())) }
+    }
+
+    #[inline(always)]
+    unsafe fn splat_pair(from: *const bf16) -> __m512bh {
+        // SAFETY: above; as for [`Self::load_pairs`].
+        unsafe { std::mem::transmute::<__m512i, __m512bh>(_mm512_set1_epi32(from.cast::<i32>().read_unaligned())) }
+    }
+
+    #[inline(always)]
+    unsafe fn plus_pairs(self, a: __m512bh, b: __m512bh) -> Self {
+        // SAFETY: above.
+        Self(unsafe { _mm512_dpbf16_ps(self.0, a, b) })
     }
 }

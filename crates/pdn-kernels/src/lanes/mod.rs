@@ -12,6 +12,7 @@ mod neon;
 mod portable;
 
 use crate::{Isa, LANES};
+use half::bf16;
 
 /// Sixteen numbers.
 pub(crate) trait Lanes: Copy {
@@ -83,6 +84,71 @@ pub(crate) trait Lanes: Copy {
     /// # Safety
     /// The machine has the instruction set.
     unsafe fn min(self, other: Self) -> Self;
+}
+
+/// Sixteen numbers, and products of pairs of bf16 numbers that are added to them.
+pub(crate) trait Pairs: Lanes {
+    /// Sixteen pairs of bf16 numbers.
+    type Pairs: Copy;
+
+    /// Rounds to bf16, and writes 16 numbers.
+    ///
+    /// # Safety
+    /// The machine has the instruction set and 16 numbers may be written to `to`.
+    unsafe fn store_rounded(self, to: *mut bf16);
+
+    /// Reads 16 pairs.
+    ///
+    /// # Safety
+    /// The machine has the instruction set and 32 numbers may be read from `from`.
+    unsafe fn load_pairs(from: *const bf16) -> Self::Pairs;
+
+    /// One pair, 16 times.
+    ///
+    /// # Safety
+    /// The machine has the instruction set and two numbers may be read from `from`.
+    unsafe fn splat_pair(from: *const bf16) -> Self::Pairs;
+
+    /// `self + a[0] * b[0] + a[1] * b[1]` of every pair.
+    ///
+    /// # Safety
+    /// The machine has the instruction set.
+    unsafe fn plus_pairs(self, a: Self::Pairs, b: Self::Pairs) -> Self;
+}
+
+/// A kernel that multiplies pairs.
+pub(crate) trait PairKernel {
+    /// Runs it.
+    ///
+    /// # Safety
+    /// As [`Kernel::run`].
+    unsafe fn run<V: Pairs>(self);
+}
+
+/// Whether this machine multiplies pairs of bf16 numbers.
+pub(crate) fn has_pairs() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bf16");
+    #[cfg(not(target_arch = "x86_64"))]
+    return false;
+}
+
+/// Runs a kernel that multiplies pairs.
+///
+/// # Safety
+/// What the kernel's fields point to may be used as its file says.
+///
+/// # Panics
+/// When the machine does not multiply pairs.
+pub(crate) unsafe fn run_pairs(kernel: impl PairKernel) {
+    assert!(has_pairs(), "this machine does not multiply bf16 numbers");
+    // SAFETY: the instructions were found above; the rest is the caller's.
+    #[cfg(target_arch = "x86_64")]
+    unsafe {
+        avx512::run_pairs(kernel);
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    drop(kernel);
 }
 
 /// A kernel, to be run with some instruction set.

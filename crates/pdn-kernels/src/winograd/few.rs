@@ -4,10 +4,11 @@
 //! added afterwards. Then half the products are saved by the transform of rows: six places give four rows' sums over inputs
 //! and columns, where the direct sum takes twelve. Of pixels side by side none depends on another.
 
+use super::operands::{Number, OperandKernel, Operands};
 use super::transform::{input, kernel_side, output};
 use super::{SIDE, STEP, load, store};
 use crate::conv::ConvShape;
-use crate::lanes::{self, Kernel, Lanes};
+use crate::lanes::Lanes;
 use crate::store::Writer;
 use crate::{Input, Isa, LANES};
 use std::cell::RefCell;
@@ -18,10 +19,10 @@ const PIXELS: usize = 14;
 
 /// A kernel and bias, transformed along rows.
 #[derive(Clone, Debug)]
-pub(crate) struct FewOutputs {
+pub(crate) struct FewOutputs<N = f32> {
     shape: ConvShape,
-    /// `[place][input][16]`.
-    kernel: Vec<f32>,
+    /// `[place][input][16]`, as many inputs as are multiplied at once side by side.
+    kernel: Vec<N>,
     bias: [f32; LANES],
     /// 1 in the lanes that are outputs, else 0.
     lanes: [f32; LANES],
@@ -32,11 +33,14 @@ impl FewOutputs {
     pub(crate) fn pays(ConvShape { inputs, outputs, side, shuffle }: ConvShape) -> bool {
         side == 3 && shuffle == 1 && outputs * side <= LANES && inputs >= LANES
     }
+}
 
+impl<N: Number> FewOutputs<N> {
     /// Transforms a kernel `[out, in, 3, 3]`.
     pub(crate) fn new(kernel: &[f32], bias: &[f32], shape: ConvShape) -> Self {
         let ConvShape { inputs, outputs, .. } = shape;
-        let mut laid = vec![0.0; SIDE * inputs * LANES];
+        let steps = inputs.div_ceil(N::AT_ONCE);
+        let mut laid = vec![N::ZERO; SIDE * steps * LANES * N::AT_ONCE];
         for input in 0..inputs {
             let row = |ky: usize| {
                 std::array::from_fn(|lane| match (lane / outputs, lane % outputs) {
@@ -45,7 +49,8 @@ impl FewOutputs {
                 })
             };
             for (place, lanes) in kernel_side([row(0), row(1), row(2)]).iter().enumerate() {
-                laid[(place * inputs + input) * LANES..][..LANES].copy_from_slice(lanes);
+                let to = &mut laid[(place * steps + input / N::AT_ONCE) * LANES * N::AT_ONCE..][..LANES * N::AT_ONCE];
+                to.chunks_exact_mut(N::AT_ONCE).zip(lanes).for_each(|(to, v)| to[input % N::AT_ONCE] = N::of(*v));
             }
         }
         let filled = |value: &dyn Fn(usize) -> f32| std::array::from_fn(|i| if i < outputs { value(i) } else { 0.0 });
@@ -66,35 +71,37 @@ impl FewOutputs {
             if scratch.len() < len {
                 scratch.resize(len, 0.0);
             }
-            let job = Group { conv: self, input, rows, writer, transformed: scratch };
+            // No number is longer than those of the scratch.
+            let transformed = scratch.as_mut_ptr().cast();
+            let job = Group { conv: self, input, rows, writer, transformed };
             // SAFETY: this function's contract is the job's; the scratch is as long as it says.
-            unsafe { lanes::run(isa, job) };
+            unsafe { N::run(isa, job) };
         });
     }
 }
 
 /// A group of rows to convolve. Reads pixels from one left of the first to one right of the last of the six rows of every
 /// block of inputs. `transformed` has room for [`PIXELS`] pixels of them at each of six places.
-struct Group<'a> {
-    conv: &'a FewOutputs,
+struct Group<'a, N> {
+    conv: &'a FewOutputs<N>,
     input: &'a Input<'a>,
     rows: usize,
     writer: &'a Writer<'a>,
     /// `[place][block][pixel][16]`.
-    transformed: &'a mut [f32],
+    transformed: *mut N,
 }
 
-impl Kernel for Group<'_> {
+impl<N: Number> OperandKernel<N> for Group<'_, N> {
     #[inline(always)]
-    unsafe fn run<V: Lanes>(mut self) {
+    unsafe fn go<V: Lanes, O: Operands<V, Number = N>>(mut self) {
         let mut x = 0;
         // SAFETY: every tile gives pixels of the row.
         unsafe {
             if V::PIXELS >= PIXELS {
-                self.tiles::<V, PIXELS>(&mut x);
+                self.tiles::<V, O, PIXELS>(&mut x);
             }
-            self.tiles::<V, 6>(&mut x);
-            self.tiles::<V, 3>(&mut x);
+            self.tiles::<V, O, 6>(&mut x);
+            self.tiles::<V, O, 3>(&mut x);
         }
     }
 }
@@ -105,18 +112,18 @@ type Sums<const N: usize> = MaybeUninit<[[[f32; LANES]; PIXELS + 1]; N]>;
 /// Numbers from one row or place to the next.
 const ROW: usize = (PIXELS + 1) * LANES;
 
-impl Group<'_> {
+impl<N: Number> Group<'_, N> {
     /// As many tiles of `P` pixels as fit from `x`, each giving `P - 2`.
     ///
     /// # Safety
-    /// As [`Kernel::run`].
+    /// As [`OperandKernel::go`].
     #[inline(always)]
-    unsafe fn tiles<V: Lanes, const P: usize>(&mut self, x: &mut usize) {
+    unsafe fn tiles<V: Lanes, O: Operands<V, Number = N>, const P: usize>(&mut self, x: &mut usize) {
         while *x + P - 2 <= self.input.shape.width {
             // SAFETY: the tile's results are inside the row, and so its pixels inside the padded one.
             unsafe {
-                self.transform::<V, P>(*x);
-                let rows = self.sums::<V, P>();
+                self.transform::<V, O, P>(*x);
+                let rows = self.sums::<V, O, P>();
                 self.store::<V, P>(*x, &rows);
             }
             *x += P - 2;
@@ -128,11 +135,15 @@ impl Group<'_> {
     /// # Safety
     /// As [`Self::tiles`].
     #[inline(always)]
-    unsafe fn transform<V: Lanes, const P: usize>(&mut self, x: usize) {
+    unsafe fn transform<V: Lanes, O: Operands<V, Number = N>, const P: usize>(&mut self, x: usize) {
         let shape = self.input.shape;
         let place = shape.blocks * P * LANES;
         for block in 0..shape.blocks {
             let (rows, offset) = self.input.block(block);
+            let channels = self.conv.shape.inputs - block * LANES;
+            // As in `transform_tile`.
+            let beside = N::AT_ONCE > 1 && channels < LANES;
+            let used: [f32; LANES] = std::array::from_fn(|lane| if lane < channels { 1.0 } else { 0.0 });
             for p in 0..P {
                 let at = offset + (shape.pad + x + p - 1) * LANES;
                 // SAFETY: the pixel is inside the padded rows; the scratch has room for it at six places.
@@ -141,8 +152,11 @@ impl Group<'_> {
                     for (number, row) in numbers.iter_mut().zip(rows) {
                         *number = V::load(row.as_ptr().add(at));
                     }
-                    let to = self.transformed.as_mut_ptr().add((block * P + p) * LANES);
-                    store(input(numbers), to, place);
+                    let to = self.transformed.add((block * P + p) * LANES);
+                    for (i, number) in input(numbers).iter().enumerate() {
+                        let v = if beside { number.where_positive(V::load(used.as_ptr())) } else { *number };
+                        O::store(v, to.add(i * place));
+                    }
                 }
             }
         }
@@ -153,25 +167,26 @@ impl Group<'_> {
     /// # Safety
     /// As [`Self::tiles`].
     #[inline(always)]
-    unsafe fn sums<V: Lanes, const P: usize>(&self) -> Sums<STEP> {
+    unsafe fn sums<V: Lanes, O: Operands<V, Number = N>, const P: usize>(&self) -> Sums<STEP> {
         let ConvShape { inputs, .. } = self.conv.shape;
         let (mut places, mut rows) = (Sums::<SIDE>::uninit(), Sums::<STEP>::uninit());
         let (places, to) = (places.as_mut_ptr().cast::<f32>(), rows.as_mut_ptr().cast::<f32>());
         // SAFETY: this function's contract: six places of every block's `P` pixels, and of the kernel of every input.
         unsafe {
             for place in 0..SIDE {
-                let mut kernel = self.conv.kernel.as_ptr().add(place * inputs * LANES);
+                let steps = inputs.div_ceil(N::AT_ONCE);
+                let mut kernel = self.conv.kernel.as_ptr().add(place * steps * LANES * N::AT_ONCE);
                 let mut sums = [V::splat(0.0); P];
                 for block in 0..self.input.shape.blocks {
                     let at = (place * self.input.shape.blocks + block) * P * LANES;
-                    let mut pixel = self.transformed.as_ptr().add(at);
-                    for _ in 0..LANES.min(inputs - block * LANES) {
-                        let weights = V::load(kernel);
+                    let mut pixel = self.transformed.cast_const().add(at);
+                    for _ in 0..LANES.min(inputs - block * LANES).div_ceil(N::AT_ONCE) {
+                        let weights = O::load(kernel);
                         for (p, sum) in sums.iter_mut().enumerate() {
-                            *sum = sum.plus_product(weights, V::splat(*pixel.add(p * LANES)));
+                            *sum = O::plus_product(*sum, weights, O::splat(pixel.add(p * LANES)));
                         }
-                        kernel = kernel.add(LANES);
-                        pixel = pixel.add(1);
+                        kernel = kernel.add(LANES * N::AT_ONCE);
+                        pixel = pixel.add(N::AT_ONCE);
                     }
                 }
                 store(sums, places.add(place * ROW), LANES);

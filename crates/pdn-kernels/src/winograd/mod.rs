@@ -9,6 +9,7 @@
 //! formula: `Gᵀ [Σ (A dy Aᵀ) ⊙ (Bᵀ d B)] G`.
 
 mod few;
+mod operands;
 mod pixels;
 mod product;
 mod rows;
@@ -18,6 +19,7 @@ use crate::lanes::{self, Kernel, Lanes};
 use crate::pixels::{PixelConv, PixelMap, PixelStore};
 use crate::{Isa, LANES};
 pub(crate) use few::FewOutputs;
+pub(crate) use operands::Singles;
 use pixels::{Target, View};
 pub(crate) use pixels::{cut, with_scratch};
 pub(crate) use product::{Product, Sums};
@@ -167,16 +169,16 @@ impl Forward<'_> {
             for place in 0..PLACES {
                 Product {
                     rows: count,
-                    depth: kernel.inputs,
+                    depth: kernel.steps,
                     columns: outputs,
                     a: self.v.as_ptr().add(place * STRIP * self.inputs),
                     a_row: self.inputs,
                     a_depth: 1,
-                    b: kernel.numbers.as_ptr().add(place * kernel.inputs * outputs),
+                    b: kernel.numbers.as_ptr().add(place * kernel.steps * outputs),
                     c: self.m.as_mut_ptr().add(place * STRIP * outputs),
                     sums: Sums::New,
                 }
-                .run::<V>();
+                .run::<V, Singles>();
             }
             for tile in 0..count {
                 let (image, row, column) = self.tiles.place(first + tile);
@@ -242,7 +244,7 @@ impl Kernel for Gradient<'_> {
                         c: self.du.as_mut_ptr().add(place * self.channels * outputs),
                         sums: Sums::Onto,
                     }
-                    .run::<V>();
+                    .run::<V, Singles>();
                 }
             }
         }

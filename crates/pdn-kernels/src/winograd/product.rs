@@ -1,19 +1,20 @@
 //! The product of matrices at each place of the transformed tiles.
 
+use super::operands::{Number, Operands};
 use super::{load, store};
 use crate::LANES;
 use crate::lanes::Lanes;
 
 /// `c[row][column] (+)= Σ a[row, k] b[k][column]`: `b` is `[depth][columns]`, `c` `[rows][columns]`, columns being a multiple
-/// of [`LANES`]; `a` has its own strides.
-pub(crate) struct Product {
+/// of [`LANES`]; `a` has its own strides. Each `k` is as many numbers as are multiplied at once, side by side.
+pub(crate) struct Product<N> {
     pub(crate) rows: usize,
     pub(crate) depth: usize,
     pub(crate) columns: usize,
-    pub(crate) a: *const f32,
+    pub(crate) a: *const N,
     pub(crate) a_row: usize,
     pub(crate) a_depth: usize,
-    pub(crate) b: *const f32,
+    pub(crate) b: *const N,
     pub(crate) c: *mut f32,
     pub(crate) sums: Sums,
 }
@@ -27,42 +28,42 @@ pub(crate) enum Sums {
     Onto,
 }
 
-impl Product {
+impl<N: Number> Product<N> {
     /// # Safety
     /// As for [`Lanes`]; the matrices have the extents that the fields say.
     #[inline(always)]
-    pub(crate) unsafe fn run<V: Lanes>(&self) {
+    pub(crate) unsafe fn run<V: Lanes, O: Operands<V, Number = N>>(&self) {
         // SAFETY: this function's contract; each call's columns are below their count.
         unsafe {
             let mut column = 0;
             while column + 2 * LANES <= self.columns && V::PIXELS == 14 {
-                self.rows::<V, 2>(column);
+                self.rows::<V, O, 2>(column);
                 column += 2 * LANES;
             }
             while column < self.columns {
-                self.rows::<V, 1>(column);
+                self.rows::<V, O, 1>(column);
                 column += LANES;
             }
         }
     }
 
-    /// All rows of `N` vectors of columns, as many rows at a time as registers hold.
+    /// All rows of `C` vectors of columns, as many rows at a time as registers hold.
     ///
     /// # Safety
     /// As [`Self::run`].
     #[inline(always)]
-    unsafe fn rows<V: Lanes, const N: usize>(&self, column: usize) {
+    unsafe fn rows<V: Lanes, O: Operands<V, Number = N>, const C: usize>(&self, column: usize) {
         let mut row = 0;
         // SAFETY: each call's rows are below their count.
         unsafe {
             match V::PIXELS {
-                14 => self.many::<V, 14, N>(&mut row, column),
-                6 => self.many::<V, 6, N>(&mut row, column),
+                14 => self.many::<V, O, 14, C>(&mut row, column),
+                6 => self.many::<V, O, 6, C>(&mut row, column),
                 _ => {}
             }
-            self.many::<V, 4, N>(&mut row, column);
-            self.many::<V, 2, N>(&mut row, column);
-            self.many::<V, 1, N>(&mut row, column);
+            self.many::<V, O, 4, C>(&mut row, column);
+            self.many::<V, O, 2, C>(&mut row, column);
+            self.many::<V, O, 1, C>(&mut row, column);
         }
     }
 
@@ -71,10 +72,14 @@ impl Product {
     /// # Safety
     /// As [`Self::run`].
     #[inline(always)]
-    unsafe fn many<V: Lanes, const M: usize, const N: usize>(&self, row: &mut usize, column: usize) {
+    unsafe fn many<V: Lanes, O: Operands<V, Number = N>, const M: usize, const C: usize>(
+        &self,
+        row: &mut usize,
+        column: usize,
+    ) {
         while *row + M <= self.rows {
             // SAFETY: the rows are below their count.
-            unsafe { self.tile::<V, M, N>(*row, column) };
+            unsafe { self.tile::<V, O, M, C>(*row, column) };
             *row += M;
         }
     }
@@ -82,27 +87,34 @@ impl Product {
     /// # Safety
     /// As [`Self::run`].
     #[inline(always)]
-    unsafe fn tile<V: Lanes, const M: usize, const N: usize>(&self, row: usize, column: usize) {
+    unsafe fn tile<V: Lanes, O: Operands<V, Number = N>, const M: usize, const C: usize>(
+        &self,
+        row: usize,
+        column: usize,
+    ) {
         // SAFETY: this function's contract.
         unsafe {
             let c = self.c.add(row * self.columns + column);
-            let mut sums = [[V::splat(0.0); N]; M];
+            let mut sums = [[V::splat(0.0); C]; M];
             if self.sums == Sums::Onto {
                 for (m, sums) in sums.iter_mut().enumerate() {
                     *sums = load(c.add(m * self.columns), LANES);
                 }
             }
-            let (mut a, mut b) = (self.a.add(row * self.a_row), self.b.add(column));
+            let (mut a, mut b) = (self.a.add(row * self.a_row), self.b.add(column * N::AT_ONCE));
             for _ in 0..self.depth {
-                let numbers: [V; N] = load(b, LANES);
+                let mut numbers = [O::splat(a); C];
+                for (i, number) in numbers.iter_mut().enumerate() {
+                    *number = O::load(b.add(i * LANES * N::AT_ONCE));
+                }
                 for (m, sums) in sums.iter_mut().enumerate() {
-                    let factor = V::splat(*a.add(m * self.a_row));
+                    let factor = O::splat(a.add(m * self.a_row));
                     for (sum, number) in sums.iter_mut().zip(numbers) {
-                        *sum = sum.plus_product(factor, number);
+                        *sum = O::plus_product(*sum, factor, number);
                     }
                 }
                 a = a.add(self.a_depth);
-                b = b.add(self.columns);
+                b = b.add(self.columns * N::AT_ONCE);
             }
             for (m, sums) in sums.iter().enumerate() {
                 store(*sums, c.add(m * self.columns), LANES);

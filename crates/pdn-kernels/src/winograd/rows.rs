@@ -4,10 +4,11 @@
 //! it stays in the second cache beside the kernel of 64 outputs. Tiles begin at columns 0, 4, 8 ..., so a pixel does not
 //! depend on which thread computes its row or on how wide the row is.
 
+use super::operands::{Number, OperandKernel, Operands};
 use super::pixels::{cut, with_scratch};
 use super::{OUTPUTS, PLACES, Product, SIDE, STEP, STRIP, Sums, WinogradKernel, strip, transform_back, transform_tile};
 use crate::conv::ConvShape;
-use crate::lanes::{self, Kernel, Lanes};
+use crate::lanes::Lanes;
 use crate::store::Writer;
 use crate::{Input, Isa, LANES};
 
@@ -21,10 +22,10 @@ fn blocks_at_once(blocks: usize) -> usize {
 
 /// A kernel and bias, transformed.
 #[derive(Clone, Debug)]
-pub(crate) struct WinogradRows {
+pub(crate) struct WinogradRows<N = f32> {
     shape: ConvShape,
     /// A kernel for every [`OUTPUTS`] outputs, in the order of their blocks.
-    kernels: Vec<WinogradKernel>,
+    kernels: Vec<WinogradKernel<N>>,
     /// `[block][16]`.
     bias: Vec<f32>,
 }
@@ -34,7 +35,9 @@ impl WinogradRows {
     pub(crate) fn pays(shape: ConvShape) -> bool {
         WinogradKernel::pays(shape.outputs, shape.inputs, shape.side)
     }
+}
 
+impl<N: Number> WinogradRows<N> {
     /// Transforms a kernel `[out, in, 3, 3]`.
     pub(crate) fn new(kernel: &[f32], bias: &[f32], shape: ConvShape) -> Self {
         let lanes = shape.blocks() * LANES;
@@ -54,14 +57,18 @@ impl WinogradRows {
     /// # Safety
     /// `input` is six rows of the inputs, padded by [`STEP`] at least; the writer has `rows` rows of the outputs, and
     /// skips so many that a group's four are not exceeded.
+    ///
+    /// # Panics
+    /// When the machine lacks the instructions.
     pub(crate) unsafe fn rows(&self, isa: Isa, input: &Input, rows: usize, writer: &Writer) {
         let inputs = blocks_at_once(input.shape.blocks) * LANES;
         let outputs = OUTPUTS.min(self.shape.blocks() * LANES);
         with_scratch(PLACES * STRIP * (inputs + outputs), |mut scratch| {
             let (v, m) = (cut(&mut scratch, PLACES * STRIP * inputs), cut(&mut scratch, PLACES * STRIP * outputs));
-            let job = Group { conv: self, input, rows, writer, v, m };
+            // No number is longer than those of the scratch.
+            let job = Group { conv: self, input, rows, writer, v: v.as_mut_ptr().cast(), m };
             // SAFETY: this function's contract is the job's; the scratch is as long as it says.
-            unsafe { lanes::run(isa, job) };
+            unsafe { N::run(isa, job) };
         });
     }
 }
@@ -71,20 +78,20 @@ impl WinogradRows {
 /// Reads, for every block of inputs, pixels from one left of the first to as far right as whole tiles reach from the six
 /// rows: inside them, as the pad is at least [`STEP`]. `v` and `m` have room for a strip's tiles of [`blocks_at_once`]
 /// blocks of inputs, and of [`OUTPUTS`] outputs or of those that there are.
-struct Group<'a> {
-    conv: &'a WinogradRows,
+struct Group<'a, N> {
+    conv: &'a WinogradRows<N>,
     input: &'a Input<'a>,
     rows: usize,
     writer: &'a Writer<'a>,
     /// `[place][tile][input]`.
-    v: &'a mut [f32],
+    v: *mut N,
     /// `[place][tile][output]`.
     m: &'a mut [f32],
 }
 
-impl Kernel for Group<'_> {
+impl<N: Number> OperandKernel<N> for Group<'_, N> {
     #[inline(always)]
-    unsafe fn run<V: Lanes>(mut self) {
+    unsafe fn go<V: Lanes, O: Operands<V, Number = N>>(mut self) {
         let tiles = self.input.shape.width.div_ceil(STEP);
         let (blocks, some) = (self.input.shape.blocks, self.blocks());
         for first in (0..tiles).step_by(strip::<V>()) {
@@ -92,14 +99,14 @@ impl Kernel for Group<'_> {
             // SAFETY: the tiles are the row's, the inputs and outputs the convolution's.
             unsafe {
                 if some == blocks {
-                    self.transform::<V>(first, count, 0);
+                    self.transform::<V, O>(first, count, 0);
                 }
                 for (group, kernel) in self.conv.kernels.iter().enumerate() {
                     for block in (0..blocks).step_by(some) {
                         if some < blocks {
-                            self.transform::<V>(first, count, block);
+                            self.transform::<V, O>(first, count, block);
                         }
-                        self.multiply::<V>(kernel, count, block * LANES);
+                        self.multiply::<V, O>(kernel, count, block * LANES);
                     }
                     self.store::<V>(group, first, count, kernel.lanes);
                 }
@@ -108,7 +115,7 @@ impl Kernel for Group<'_> {
     }
 }
 
-impl Group<'_> {
+impl<N: Number> Group<'_, N> {
     /// Blocks of inputs that are transformed at a time.
     fn blocks(&self) -> usize {
         blocks_at_once(self.input.shape.blocks)
@@ -117,12 +124,18 @@ impl Group<'_> {
     /// Transforms as many blocks of inputs, from `first_block` on, of a strip's tiles.
     ///
     /// # Safety
-    /// As [`Kernel::run`].
+    /// As [`OperandKernel::go`].
     #[inline(always)]
-    unsafe fn transform<V: Lanes>(&mut self, first: usize, count: usize, first_block: usize) {
+    unsafe fn transform<V: Lanes, O: Operands<V, Number = N>>(
+        &mut self,
+        first: usize,
+        count: usize,
+        first_block: usize,
+    ) {
         let (lanes, shape) = (self.blocks() * LANES, self.input.shape);
         for block in 0..self.blocks().min(shape.blocks - first_block) {
             let (rows, offset) = self.input.block(first_block + block);
+            let channels = self.conv.shape.inputs - (first_block + block) * LANES;
             for tile in 0..count {
                 // The pad holds the pixel left of the first.
                 let at = offset + (shape.pad - 1 + (first + tile) * STEP) * LANES;
@@ -132,8 +145,8 @@ impl Group<'_> {
                     for (from, row) in from.iter_mut().zip(rows) {
                         *from = row.as_ptr().add(at);
                     }
-                    let to = self.v.as_mut_ptr().add(tile * lanes + block * LANES);
-                    transform_tile::<V>(from, LANES, to, STRIP * lanes);
+                    let to = self.v.add(tile * lanes + block * LANES);
+                    transform_tile::<V, O>(from, LANES, channels, to, STRIP * lanes);
                 }
             }
         }
@@ -142,25 +155,31 @@ impl Group<'_> {
     /// Multiplies a strip's transformed inputs, those from `input` on; sums over earlier inputs are in `m`.
     ///
     /// # Safety
-    /// As [`Kernel::run`].
+    /// As [`OperandKernel::go`].
     #[inline(always)]
-    unsafe fn multiply<V: Lanes>(&mut self, kernel: &WinogradKernel, count: usize, input: usize) {
+    unsafe fn multiply<V: Lanes, O: Operands<V, Number = N>>(
+        &mut self,
+        kernel: &WinogradKernel<N>,
+        count: usize,
+        input: usize,
+    ) {
         let (lanes, outputs) = (self.blocks() * LANES, kernel.lanes);
+        let first = input / N::AT_ONCE;
         for place in 0..PLACES {
             // SAFETY: every matrix has its extent in `v`, the kernel and `m`.
             unsafe {
                 Product {
                     rows: count,
-                    depth: lanes.min(kernel.inputs - input),
+                    depth: (lanes / N::AT_ONCE).min(kernel.steps - first),
                     columns: outputs,
-                    a: self.v.as_ptr().add(place * STRIP * lanes),
+                    a: self.v.add(place * STRIP * lanes),
                     a_row: lanes,
-                    a_depth: 1,
-                    b: kernel.numbers.as_ptr().add((place * kernel.inputs + input) * outputs),
+                    a_depth: N::AT_ONCE,
+                    b: kernel.numbers.as_ptr().add((place * kernel.steps + first) * outputs * N::AT_ONCE),
                     c: self.m.as_mut_ptr().add(place * STRIP * outputs),
                     sums: if input == 0 { Sums::New } else { Sums::Onto },
                 }
-                .run::<V>();
+                .run::<V, O>();
             }
         }
     }
@@ -168,7 +187,7 @@ impl Group<'_> {
     /// Transforms a strip's products back and stores what the rows hold of them.
     ///
     /// # Safety
-    /// As [`Kernel::run`].
+    /// As [`OperandKernel::go`].
     #[inline(always)]
     unsafe fn store<V: Lanes>(&mut self, group: usize, first: usize, count: usize, outputs: usize) {
         let skip = self.writer.store.skip;

@@ -4,6 +4,7 @@
 //! points. Lavin and Gray's pairs are 1 and 2; 3/4 and 3/2 leave a quarter of their largest error, a fifth more than the
 //! best found, and every constant of B and A is exact in binary.
 
+use super::operands::{Number, Operands};
 use super::{PLACES, SIDE, STEP, load, store};
 use crate::LANES;
 use crate::lanes::Lanes;
@@ -20,12 +21,14 @@ const G_NEAR: [f32; 3] = [-128.0 / 243.0, -96.0 / 243.0, -72.0 / 243.0];
 /// G's row at [`FAR`].
 const G_FAR: [f32; 3] = [32.0 / 243.0, 48.0 / 243.0, 72.0 / 243.0];
 
-/// A kernel transformed: `[place][input][output]`, the outputs rounded up to lanes.
+/// A kernel transformed: `[place][input][output]`, the outputs rounded up to lanes; as many inputs as are multiplied at once
+/// stand side by side for each output, zeros in the place of one that is not there.
 #[derive(Clone, Debug)]
-pub(crate) struct WinogradKernel {
-    pub(super) inputs: usize,
+pub(crate) struct WinogradKernel<N = f32> {
+    /// Times that inputs are multiplied.
+    pub(super) steps: usize,
     pub(super) lanes: usize,
-    pub(super) numbers: Vec<f32>,
+    pub(super) numbers: Vec<N>,
 }
 
 impl WinogradKernel {
@@ -48,10 +51,13 @@ impl WinogradKernel {
             |lane, input, tap| if lane < outputs { kernel[at(lane, input, tap)] } else { 0.0 },
         )
     }
+}
 
+impl<N: Number> WinogradKernel<N> {
     /// Transforms a kernel given number by number, for so many lanes, a multiple of [`LANES`].
     pub(super) fn of_lanes(lanes: usize, inputs: usize, number: impl Fn(usize, usize, usize) -> f32) -> Self {
-        let mut numbers = vec![0.0; PLACES * inputs * lanes];
+        let steps = inputs.div_ceil(N::AT_ONCE);
+        let mut numbers = vec![N::ZERO; PLACES * steps * lanes * N::AT_ONCE];
         for input in 0..inputs {
             for block in (0..lanes).step_by(LANES) {
                 let mut taps = [[0.0; LANES]; 9];
@@ -66,30 +72,48 @@ impl WinogradKernel {
                 for (column, top) in top.into_iter().enumerate() {
                     let places = kernel_side([top, middle[column], bottom[column]]);
                     for (row, place) in places.iter().enumerate() {
-                        let to = ((row * SIDE + column) * inputs + input) * lanes + block;
-                        numbers[to..to + LANES].copy_from_slice(place);
+                        let step = (row * SIDE + column) * steps + input / N::AT_ONCE;
+                        let to = &mut numbers[(step * lanes + block) * N::AT_ONCE..][..LANES * N::AT_ONCE];
+                        for (to, v) in to.chunks_exact_mut(N::AT_ONCE).zip(place) {
+                            to[input % N::AT_ONCE] = N::of(*v);
+                        }
                     }
                 }
             }
         }
-        Self { inputs, lanes, numbers }
+        Self { steps, lanes, numbers }
     }
 }
 
-/// Bᵀ d B of one tile and block: reads six pixels of each of six rows, `pixel` numbers apart, and writes its 36 places,
-/// `place` numbers apart.
+/// Bᵀ d B of one tile and block: reads six pixels of each of six rows, `pixel` numbers apart, and writes its 36 places as they
+/// are multiplied, `place` numbers apart. Of the lanes so many are channels: what stands in the others is never multiplied.
 ///
 /// # Safety
 /// As for [`Lanes`]; the pixels may be read and the places written.
 #[inline(always)]
-pub(super) unsafe fn transform_tile<V: Lanes>(rows: [*const f32; SIDE], pixel: usize, to: *mut f32, place: usize) {
+pub(super) unsafe fn transform_tile<V: Lanes, O: Operands<V>>(
+    rows: [*const f32; SIDE],
+    pixel: usize,
+    channels: usize,
+    to: *mut O::Number,
+    place: usize,
+) {
     let mut half = HalfTile::new();
     // SAFETY: this function's contract; every row is put.
     unsafe {
         for (i, row) in rows.iter().enumerate() {
             half.put(i, load::<V, SIDE>(*row, pixel));
         }
-        half.finish::<V>(to, place);
+        // Beside a channel, what is none would be multiplied by zero, and may be no number.
+        let beside = O::Number::AT_ONCE > 1 && channels < LANES;
+        let used: [f32; LANES] = std::array::from_fn(|lane| if lane < channels { 1.0 } else { 0.0 });
+        for j in 0..SIDE {
+            let places: [V; SIDE] = half.column(j);
+            for (i, place_of) in places.iter().enumerate() {
+                let v = if beside { place_of.where_positive(V::load(used.as_ptr())) } else { *place_of };
+                O::store(v, to.add((SIDE * i + j) * place));
+            }
+        }
     }
 }
 
@@ -118,14 +142,20 @@ impl HalfTile {
     /// As for [`Lanes`]; every row was put, and the places may be written.
     #[inline(always)]
     pub(super) unsafe fn finish<V: Lanes>(&self, to: *mut f32, place: usize) {
-        let half = self.0.as_ptr().cast::<f32>();
         for j in 0..SIDE {
             // SAFETY: this function's contract.
-            unsafe {
-                let places = input(load::<V, SIDE>(half.add(j * SIDE * LANES), LANES));
-                store(places, to.add(j * place), SIDE * place);
-            }
+            unsafe { store(self.column::<V>(j), to.add(j * place), SIDE * place) }
         }
+    }
+
+    /// Transforms a column: its six places, one below the other.
+    ///
+    /// # Safety
+    /// As for [`Lanes`]; every row was put, and the column is below six.
+    #[inline(always)]
+    pub(super) unsafe fn column<V: Lanes>(&self, column: usize) -> [V; SIDE] {
+        // SAFETY: this function's contract.
+        unsafe { input(load::<V, SIDE>(self.0.as_ptr().cast::<f32>().add(column * SIDE * LANES), LANES)) }
     }
 }
 

@@ -1,0 +1,175 @@
+//! What the transformed are multiplied as: float32 numbers one by one, or rounded to bf16 and in pairs of inputs.
+//!
+//! Pairs are for processors that have AVX-512's products of bf16 and no AMX. The transforms themselves stay in float32, and so
+//! do sums.
+
+use crate::Isa;
+use crate::lanes::{self, Kernel, Lanes, PairKernel, Pairs};
+use half::bf16;
+
+/// A number that is multiplied.
+pub(crate) trait Number: Copy {
+    const ZERO: Self;
+    /// Inputs that are multiplied at once.
+    const AT_ONCE: usize;
+
+    fn of(value: f32) -> Self;
+
+    /// Runs a kernel with an instruction set; pairs are multiplied with the one that has such products, whichever is asked for.
+    ///
+    /// # Safety
+    /// As [`lanes::run`].
+    ///
+    /// # Panics
+    /// When the machine lacks the instructions.
+    unsafe fn run(isa: Isa, kernel: impl OperandKernel<Self>);
+}
+
+impl Number for f32 {
+    const ZERO: Self = 0.0;
+    const AT_ONCE: usize = 1;
+
+    fn of(value: f32) -> Self {
+        value
+    }
+
+    unsafe fn run(isa: Isa, kernel: impl OperandKernel<f32>) {
+        // SAFETY: this function's contract.
+        unsafe { lanes::run(isa, With(kernel)) }
+    }
+}
+
+impl Number for bf16 {
+    const ZERO: Self = bf16::ZERO;
+    const AT_ONCE: usize = 2;
+
+    fn of(value: f32) -> Self {
+        Self::from_f32(value)
+    }
+
+    unsafe fn run(_: Isa, kernel: impl OperandKernel<bf16>) {
+        // SAFETY: this function's contract.
+        unsafe { lanes::run_pairs(With(kernel)) }
+    }
+}
+
+/// How numbers are multiplied.
+pub(crate) trait Operands<V: Lanes> {
+    type Number: Number;
+    /// Of as many inputs as are multiplied at once, 16 numbers.
+    type Vector: Copy;
+
+    /// Rounds and writes 16 numbers.
+    ///
+    /// # Safety
+    /// As [`Lanes::store`].
+    unsafe fn store(vector: V, to: *mut Self::Number);
+
+    /// Reads 16 numbers of each of the inputs that are multiplied at once, one input's beside the other's.
+    ///
+    /// # Safety
+    /// As [`Lanes::load`], of so many numbers.
+    unsafe fn load(from: *const Self::Number) -> Self::Vector;
+
+    /// One number of each of those inputs, 16 times.
+    ///
+    /// # Safety
+    /// As [`Lanes::splat`]; so many numbers may be read.
+    unsafe fn splat(from: *const Self::Number) -> Self::Vector;
+
+    /// `sum + Σ a b` over those inputs.
+    ///
+    /// # Safety
+    /// As [`Lanes::plus_product`].
+    unsafe fn plus_product(sum: V, a: Self::Vector, b: Self::Vector) -> V;
+}
+
+/// Float32 numbers, one by one.
+pub(crate) struct Singles;
+
+impl<V: Lanes> Operands<V> for Singles {
+    type Number = f32;
+    type Vector = V;
+
+    #[inline(always)]
+    unsafe fn store(vector: V, to: *mut f32) {
+        // SAFETY: this function's contract.
+        unsafe { vector.store(to) }
+    }
+
+    #[inline(always)]
+    unsafe fn load(from: *const f32) -> V {
+        // SAFETY: this function's contract.
+        unsafe { V::load(from) }
+    }
+
+    #[inline(always)]
+    unsafe fn splat(from: *const f32) -> V {
+        // SAFETY: this function's contract.
+        unsafe { V::splat(*from) }
+    }
+
+    #[inline(always)]
+    unsafe fn plus_product(sum: V, a: V, b: V) -> V {
+        // SAFETY: this function's contract.
+        unsafe { sum.plus_product(a, b) }
+    }
+}
+
+/// bf16 numbers, two by two.
+pub(crate) struct Doubles;
+
+impl<V: Pairs> Operands<V> for Doubles {
+    type Number = bf16;
+    type Vector = V::Pairs;
+
+    #[inline(always)]
+    unsafe fn store(vector: V, to: *mut bf16) {
+        // SAFETY: this function's contract.
+        unsafe { vector.store_rounded(to) }
+    }
+
+    #[inline(always)]
+    unsafe fn load(from: *const bf16) -> V::Pairs {
+        // SAFETY: this function's contract.
+        unsafe { V::load_pairs(from) }
+    }
+
+    #[inline(always)]
+    unsafe fn splat(from: *const bf16) -> V::Pairs {
+        // SAFETY: this function's contract.
+        unsafe { V::splat_pair(from) }
+    }
+
+    #[inline(always)]
+    unsafe fn plus_product(sum: V, a: V::Pairs, b: V::Pairs) -> V {
+        // SAFETY: this function's contract.
+        unsafe { sum.plus_pairs(a, b) }
+    }
+}
+
+/// A kernel that is written over how numbers are multiplied.
+pub(crate) trait OperandKernel<N: Number> {
+    /// # Safety
+    /// As [`Kernel::run`].
+    unsafe fn go<V: Lanes, O: Operands<V, Number = N>>(self);
+}
+
+/// A kernel, to be run over registers.
+struct With<K>(K);
+
+impl<K: OperandKernel<f32>> Kernel for With<K> {
+    #[inline(always)]
+    unsafe fn run<V: Lanes>(self) {
+        // SAFETY: this function's contract.
+        unsafe { self.0.go::<V, Singles>() }
+    }
+}
+
+impl<K: OperandKernel<bf16>> PairKernel for With<K> {
+    #[inline(always)]
+    unsafe fn run<V: Pairs>(self) {
+        // SAFETY: this function's contract.
+        unsafe { self.0.go::<V, Doubles>() }
+    }
+}
