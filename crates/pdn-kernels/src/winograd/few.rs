@@ -141,7 +141,7 @@ impl<N: Number> Group<'_, N> {
         for block in 0..shape.blocks {
             let (rows, offset) = self.input.block(block);
             let channels = self.conv.shape.inputs - block * LANES;
-            // As in `transform_tile`.
+            // As in `transform_tiles`.
             let beside = N::AT_ONCE > 1 && channels < LANES;
             let used: [f32; LANES] = std::array::from_fn(|lane| if lane < channels { 1.0 } else { 0.0 });
             for p in 0..P {

@@ -26,7 +26,7 @@ pub(crate) use product::{Product, Sums};
 pub(crate) use rows::WinogradRows;
 use std::mem::MaybeUninit;
 pub(crate) use transform::WinogradKernel;
-use transform::{HalfTile, kernel_back, output_back, transform_back, transform_tile};
+use transform::{HalfTile, kernel_back, output_back, transform_back, transform_tiles};
 
 /// Side of a tile's results.
 pub(crate) const STEP: usize = 4;

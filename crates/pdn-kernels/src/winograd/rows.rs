@@ -6,7 +6,9 @@
 
 use super::operands::{Number, OperandKernel, Operands};
 use super::pixels::{cut, with_scratch};
-use super::{OUTPUTS, PLACES, Product, SIDE, STEP, STRIP, Sums, WinogradKernel, strip, transform_back, transform_tile};
+use super::{
+    OUTPUTS, PLACES, Product, SIDE, STEP, STRIP, Sums, WinogradKernel, strip, transform_back, transform_tiles,
+};
 use crate::conv::ConvShape;
 use crate::lanes::Lanes;
 use crate::store::Writer;
@@ -136,18 +138,16 @@ impl<N: Number> Group<'_, N> {
         for block in 0..self.blocks().min(shape.blocks - first_block) {
             let (rows, offset) = self.input.block(first_block + block);
             let channels = self.conv.shape.inputs - (first_block + block) * LANES;
-            for tile in 0..count {
-                // The pad holds the pixel left of the first.
-                let at = offset + (shape.pad - 1 + (first + tile) * STEP) * LANES;
-                // SAFETY: this function's contract; `v` has room for the tile's lanes at every place.
-                unsafe {
-                    let mut from = [std::ptr::null(); SIDE];
-                    for (from, row) in from.iter_mut().zip(rows) {
-                        *from = row.as_ptr().add(at);
-                    }
-                    let to = self.v.add(tile * lanes + block * LANES);
-                    transform_tile::<V, O>(from, LANES, channels, to, STRIP * lanes);
+            // The pad holds the pixel left of the first.
+            let at = offset + (shape.pad - 1 + first * STEP) * LANES;
+            // SAFETY: this function's contract; `v` has room for the tiles' lanes at every place.
+            unsafe {
+                let mut from = [std::ptr::null(); SIDE];
+                for (from, row) in from.iter_mut().zip(rows) {
+                    *from = row.as_ptr().add(at);
                 }
+                let to = self.v.add(block * LANES);
+                transform_tiles::<V, O>(from, count, channels, to, (lanes, STRIP * lanes));
             }
         }
     }

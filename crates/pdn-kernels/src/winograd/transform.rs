@@ -5,7 +5,7 @@
 //! best found, and every constant of B and A is exact in binary.
 
 use super::operands::{Number, Operands};
-use super::{PLACES, SIDE, STEP, load, store};
+use super::{PLACES, SIDE, STEP, STRIP, load, store};
 use crate::LANES;
 use crate::lanes::Lanes;
 use std::mem::MaybeUninit;
@@ -85,33 +85,46 @@ impl<N: Number> WinogradKernel<N> {
     }
 }
 
-/// Bᵀ d B of one tile and block: reads six pixels of each of six rows, `pixel` numbers apart, and writes its 36 places as they
-/// are multiplied, `place` numbers apart. Of the lanes so many are channels: what stands in the others is never multiplied.
+/// Columns that a strip of tiles reads: neighbours share two.
+const COLUMNS: usize = STEP * STRIP + SIDE - STEP;
+
+/// Bᵀ d B of so many tiles side by side, of one block: reads their pixels of six rows, and writes each one's 36 places as they
+/// are multiplied, a tile's `tile` numbers and places `place` numbers apart. Of the lanes so many are channels: what stands in
+/// the others is never multiplied.
 ///
 /// # Safety
-/// As for [`Lanes`]; the pixels may be read and the places written.
+/// As for [`Lanes`]; there are at most [`STRIP`] tiles, whose pixels may be read, one after the other, and places written.
 #[inline(always)]
-pub(super) unsafe fn transform_tile<V: Lanes, O: Operands<V>>(
+pub(super) unsafe fn transform_tiles<V: Lanes, O: Operands<V>>(
     rows: [*const f32; SIDE],
-    pixel: usize,
+    count: usize,
     channels: usize,
     to: *mut O::Number,
-    place: usize,
+    (tile, place): (usize, usize),
 ) {
-    let mut half = HalfTile::new();
-    // SAFETY: this function's contract; every row is put.
+    debug_assert!(count <= STRIP);
+    // Beside a channel, what is none would be multiplied by zero, and may be no number.
+    let beside = O::Number::AT_ONCE > 1 && channels < LANES;
+    let used: [f32; LANES] = std::array::from_fn(|lane| if lane < channels { 1.0 } else { 0.0 });
+    let mut half = MaybeUninit::<[[[f32; LANES]; SIDE]; COLUMNS]>::uninit();
+    let half = half.as_mut_ptr().cast::<f32>();
+    // SAFETY: this function's contract; every column that is read of the half was written.
     unsafe {
-        for (i, row) in rows.iter().enumerate() {
-            half.put(i, load::<V, SIDE>(*row, pixel));
+        for column in 0..STEP * count + SIDE - STEP {
+            let mut pixels = [V::splat(0.0); SIDE];
+            for (pixel, row) in pixels.iter_mut().zip(rows) {
+                *pixel = V::load(row.add(column * LANES));
+            }
+            store(input(pixels), half.add(column * SIDE * LANES), LANES);
         }
-        // Beside a channel, what is none would be multiplied by zero, and may be no number.
-        let beside = O::Number::AT_ONCE > 1 && channels < LANES;
-        let used: [f32; LANES] = std::array::from_fn(|lane| if lane < channels { 1.0 } else { 0.0 });
-        for j in 0..SIDE {
-            let places: [V; SIDE] = half.column(j);
-            for (i, place_of) in places.iter().enumerate() {
-                let v = if beside { place_of.where_positive(V::load(used.as_ptr())) } else { *place_of };
-                O::store(v, to.add((SIDE * i + j) * place));
+        for at in 0..count {
+            let (from, to) = (half.add(at * STEP * SIDE * LANES), to.add(at * tile));
+            for i in 0..SIDE {
+                let places = input(load::<V, SIDE>(from.add(i * LANES), SIDE * LANES));
+                for (j, v) in places.iter().enumerate() {
+                    let v = if beside { v.where_positive(V::load(used.as_ptr())) } else { *v };
+                    O::store(v, to.add((SIDE * i + j) * place));
+                }
             }
         }
     }
@@ -142,20 +155,14 @@ impl HalfTile {
     /// As for [`Lanes`]; every row was put, and the places may be written.
     #[inline(always)]
     pub(super) unsafe fn finish<V: Lanes>(&self, to: *mut f32, place: usize) {
+        let half = self.0.as_ptr().cast::<f32>();
         for j in 0..SIDE {
             // SAFETY: this function's contract.
-            unsafe { store(self.column::<V>(j), to.add(j * place), SIDE * place) }
+            unsafe {
+                let places = input(load::<V, SIDE>(half.add(j * SIDE * LANES), LANES));
+                store(places, to.add(j * place), SIDE * place);
+            }
         }
-    }
-
-    /// Transforms a column: its six places, one below the other.
-    ///
-    /// # Safety
-    /// As for [`Lanes`]; every row was put, and the column is below six.
-    #[inline(always)]
-    pub(super) unsafe fn column<V: Lanes>(&self, column: usize) -> [V; SIDE] {
-        // SAFETY: this function's contract.
-        unsafe { input(load::<V, SIDE>(self.0.as_ptr().cast::<f32>().add(column * SIDE * LANES), LANES)) }
     }
 }
 
