@@ -87,6 +87,7 @@ pub(crate) trait Lanes: Copy {
 }
 
 /// Sixteen numbers, and products of pairs of bf16 numbers that are added to them.
+#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "written over, and only there run"))]
 pub(crate) trait Pairs: Lanes {
     /// Sixteen pairs of bf16 numbers.
     type Pairs: Copy;
@@ -117,6 +118,7 @@ pub(crate) trait Pairs: Lanes {
 }
 
 /// A kernel that multiplies pairs.
+#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "written over, and only there run"))]
 pub(crate) trait PairKernel {
     /// Runs it.
     ///

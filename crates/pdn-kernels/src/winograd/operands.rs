@@ -117,6 +117,7 @@ impl<V: Lanes> Operands<V> for Singles {
 }
 
 /// bf16 numbers, two by two.
+#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "written over, and only there run"))]
 pub(crate) struct Doubles;
 
 impl<V: Pairs> Operands<V> for Doubles {
