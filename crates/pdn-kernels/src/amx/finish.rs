@@ -6,7 +6,6 @@ use crate::{Activation, LANES, RowShape, Store};
 use std::arch::x86_64::*;
 
 /// Sums of a patch, tile by tile: `[tile of pixels][tile of outputs][pixel][16]`.
-#[derive(Clone, Copy)]
 #[repr(C, align(64))]
 pub(super) struct Sums(pub(super) [f32; 4 * ROWS * LANES]);
 

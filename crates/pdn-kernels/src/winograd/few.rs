@@ -4,7 +4,7 @@
 //! added afterwards. Then half the products are saved by the transform of rows: six places give four rows' sums over inputs
 //! and columns, where the direct sum takes twelve. Of pixels side by side none depends on another.
 
-use super::operands::{Number, OperandKernel, Operands};
+use super::operands::{Channels, Number, OperandKernel, Operands};
 use super::transform::{input, kernel_side, output};
 use super::{SIDE, STEP, load, store};
 use crate::conv::ConvShape;
@@ -140,10 +140,7 @@ impl<N: Number> Group<'_, N> {
         let place = shape.blocks * P * LANES;
         for block in 0..shape.blocks {
             let (rows, offset) = self.input.block(block);
-            let channels = self.conv.shape.inputs - block * LANES;
-            // As in `transform_tiles`.
-            let beside = N::AT_ONCE > 1 && channels < LANES;
-            let used: [f32; LANES] = std::array::from_fn(|lane| if lane < channels { 1.0 } else { 0.0 });
+            let channels = Channels::new::<N>(self.conv.shape.inputs - block * LANES);
             for p in 0..P {
                 let at = offset + (shape.pad + x + p - 1) * LANES;
                 // SAFETY: the pixel is inside the padded rows; the scratch has room for it at six places.
@@ -154,8 +151,7 @@ impl<N: Number> Group<'_, N> {
                     }
                     let to = self.transformed.add((block * P + p) * LANES);
                     for (i, number) in input(numbers).iter().enumerate() {
-                        let v = if beside { number.where_positive(V::load(used.as_ptr())) } else { *number };
-                        O::store(v, to.add(i * place));
+                        channels.store::<V, O>(*number, to.add(i * place));
                     }
                 }
             }

@@ -3,8 +3,8 @@
 //! Pairs are for processors that have AVX-512's products of bf16 and no AMX. The transforms themselves stay in float32, and so
 //! do sums.
 
-use crate::Isa;
 use crate::lanes::{self, Kernel, Lanes, PairKernel, Pairs};
+use crate::{Isa, LANES};
 use half::bf16;
 
 /// A number that is multiplied.
@@ -146,6 +146,35 @@ impl<V: Pairs> Operands<V> for Doubles {
     unsafe fn plus_product(sum: V, a: V::Pairs, b: V::Pairs) -> V {
         // SAFETY: this function's contract.
         unsafe { sum.plus_pairs(a, b) }
+    }
+}
+
+/// The lanes of a block that are channels. What stands in the others may be anything: beside a channel it would be multiplied
+/// by zero, and be no number still.
+pub(super) struct Channels {
+    used: [f32; LANES],
+    /// Whether a channel has such a lane beside it.
+    beside: bool,
+}
+
+impl Channels {
+    /// The first so many lanes.
+    pub(super) fn new<N: Number>(channels: usize) -> Self {
+        let used = std::array::from_fn(|lane| if lane < channels { 1.0 } else { 0.0 });
+        Self { used, beside: N::AT_ONCE > 1 && channels < LANES }
+    }
+
+    /// Writes 16 numbers as they are multiplied.
+    ///
+    /// # Safety
+    /// As [`Operands::store`].
+    #[inline(always)]
+    pub(super) unsafe fn store<V: Lanes, O: Operands<V>>(&self, vector: V, to: *mut O::Number) {
+        // SAFETY: this function's contract; a number for each lane is read.
+        unsafe {
+            let vector = if self.beside { vector.where_positive(V::load(self.used.as_ptr())) } else { vector };
+            O::store(vector, to);
+        }
     }
 }
 

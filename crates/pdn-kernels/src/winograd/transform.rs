@@ -4,7 +4,7 @@
 //! points. Lavin and Gray's pairs are 1 and 2; 3/4 and 3/2 leave a quarter of their largest error, a fifth more than the
 //! best found, and every constant of B and A is exact in binary.
 
-use super::operands::{Number, Operands};
+use super::operands::{Channels, Number, Operands};
 use super::{PLACES, SIDE, STEP, STRIP, load, store};
 use crate::LANES;
 use crate::lanes::Lanes;
@@ -103,9 +103,7 @@ pub(super) unsafe fn transform_tiles<V: Lanes, O: Operands<V>>(
     (tile, place): (usize, usize),
 ) {
     debug_assert!(count <= STRIP);
-    // Beside a channel, what is none would be multiplied by zero, and may be no number.
-    let beside = O::Number::AT_ONCE > 1 && channels < LANES;
-    let used: [f32; LANES] = std::array::from_fn(|lane| if lane < channels { 1.0 } else { 0.0 });
+    let channels = Channels::new::<O::Number>(channels);
     let mut half = MaybeUninit::<[[[f32; LANES]; SIDE]; COLUMNS]>::uninit();
     let half = half.as_mut_ptr().cast::<f32>();
     // SAFETY: this function's contract; every column that is read of the half was written.
@@ -122,8 +120,7 @@ pub(super) unsafe fn transform_tiles<V: Lanes, O: Operands<V>>(
             for i in 0..SIDE {
                 let places = input(load::<V, SIDE>(from.add(i * LANES), SIDE * LANES));
                 for (j, v) in places.iter().enumerate() {
-                    let v = if beside { v.where_positive(V::load(used.as_ptr())) } else { *v };
-                    O::store(v, to.add((SIDE * i + j) * place));
+                    channels.store::<V, O>(*v, to.add((SIDE * i + j) * place));
                 }
             }
         }
