@@ -4,8 +4,8 @@
     python -m venv venv && venv/bin/pip install -r ../tests/reference/requirements.txt
     venv/bin/python training.py [--network edsr-baseline] [--scale 4] [--steps 12] [--rounds 2] [--device cuda]
 
-Both allocators are kept from giving memory back. PyTorch runs with its memory format channels_last, its best; in float32,
-and with bf16 autocast over float32 weights. Its batch stands ready; ours is cut from pictures in the time taken. A
+Both allocators are kept from giving memory back. Both run in float32 and with bf16 over float32 weights; PyTorch by autocast,
+with its memory format channels_last, its best. Its batch stands ready; ours is cut from pictures in the time taken. A
 network with modules runs as it is written in PyTorch, folded here. On a GPU, for which the example is built with
 `--features cuda`, convolutions may multiply in TF32, as PyTorch's do if nothing is said, and cuDNN chooses by measuring.
 """
@@ -66,7 +66,8 @@ def main() -> None:
         return
     same = ["--network", a.network, "--scale", a.scale, "--steps", a.steps, "--threads", a.threads]
     same += ["--device", a.device]
-    commands = {"pdn float32": [HERE.parent / "target/release/examples/step", a.network, a.scale, a.steps, a.device]}
+    step = [HERE.parent / "target/release/examples/step", a.network, a.scale, a.steps, a.device]
+    commands = {"pdn float32": [*step, "f32"], "pdn bf16": [*step, "bf16"]}
     for peer in ("float32", "bf16"):
         commands[f"PyTorch {peer}, channels_last"] = [sys.executable, Path(__file__), "--peer", peer, *same]
     found: dict[str, list[dict]] = {name: [] for name in commands}

@@ -4,7 +4,9 @@
 //!     cargo bench -p pdn-kernels
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use pdn_kernels::{Conv, Input, Isa, PixelConv, PixelKernel, PixelMap, PixelStore, Precision, RowShape, Store};
+use pdn_kernels::{
+    Conv, Factors, Input, Isa, PixelConv, PixelKernel, PixelMap, PixelStore, Precision, RowShape, Store,
+};
 
 fn convolve(criterion: &mut Criterion) {
     // The body of EDSR-baseline, its second upsampling, its last convolution, and a 1x1.
@@ -89,13 +91,14 @@ fn train(criterion: &mut Criterion) {
         let x = vec![0.5; images * channels * extent * extent];
         let mut y = x.clone();
         let mut gradients = vec![0.0; conv.gradients_len()];
-        let kernel = PixelKernel::new(&vec![0.01; channels * channels * 9], channels, channels, 3, 1);
-        for isa in Isa::available() {
-            group.bench_function(BenchmarkId::new("forward", isa), |b| {
+        let rounded = Factors::Bf16.is_available().then_some((Isa::best(), Factors::Bf16, ", bf16"));
+        for (isa, factors, said) in Isa::available().map(|isa| (isa, Factors::F32, "")).chain(rounded) {
+            let kernel = PixelKernel::new(&vec![0.01; channels * channels * 9], channels, channels, 3, 1, factors);
+            group.bench_function(format!("forward/{isa}{said}"), |b| {
                 b.iter(|| conv.forward(isa, PixelMap::new(&x), &kernel, PixelStore::default(), &mut y));
             });
-            group.bench_function(BenchmarkId::new("gradients", isa), |b| {
-                b.iter(|| conv.gradients(isa, PixelMap::new(&x), PixelMap::new(&y), &mut gradients));
+            group.bench_function(format!("gradients/{isa}{said}"), |b| {
+                b.iter(|| conv.gradients(isa, factors, PixelMap::new(&x), PixelMap::new(&y), &mut gradients));
             });
         }
         group.finish();

@@ -35,7 +35,7 @@ pub use elementwise::{add_scaled, multiply_channels, prelu_channels, scale_and_a
 pub use isa::Isa;
 pub use mask::{FoldedMask, MaskScale, mask_row};
 pub use peak::peak_flops;
-pub use pixels::{PixelConv, PixelKernel, PixelMap, PixelStore};
+pub use pixels::{Factors, PixelConv, PixelKernel, PixelMap, PixelStore};
 pub use precision::Precision;
 pub use product::add_product;
 pub use row::{Input, LANES, RowShape};

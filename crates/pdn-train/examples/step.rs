@@ -1,12 +1,13 @@
 //! Times steps of training a network on pictures made here, as `pdn train` takes them: patches, forward, L1, back, Adam.
 //!
-//!     cargo run --release -p pdn-train --example step -- edsr-baseline 4 12 cpu
+//!     cargo run --release -p pdn-train --example step -- edsr-baseline 4 12 cpu f32
 //!
-//! Network, scale, steps, and the device in builds with more than one. The median of the steps after the first two is printed
+//! Network, scale, steps, the device in builds with more than one, and what convolutions multiply: f32 or bf16. The median of the steps after the first two is printed
 //! in milliseconds, and the peak of memory in MiB where the system tells it. `benches/training.py` sets PyTorch beside it.
 
 use pdn_image::{Degradation, Picture};
 use pdn_network::{Card, hashed, zoo};
+use pdn_train::convolution::Precision;
 use pdn_train::device::Kind;
 use pdn_train::restore::{Loss, PromptMix, Restore};
 use pdn_train::run::{Begin, Place, Schedule, train};
@@ -20,10 +21,14 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let (network, scale, steps, device) = match &arguments[..] {
-        [network, scale, steps] => (network, scale, steps, Kind::Cpu),
-        [network, scale, steps, device] => (network, scale, steps, device.parse()?),
-        _ => return Err("expected a network's name, a scale, a number of steps and, if need be, a device".into()),
+    let (network, scale, steps, device, precision) = match &arguments[..] {
+        [network, scale, steps, device, precision] => (network, scale, steps, device.parse::<Kind>()?, precision),
+        _ => return Err("expected a network's name, a scale, a number of steps, a device and a precision".into()),
+    };
+    let precision = match precision.as_str() {
+        "f32" => Precision::F32,
+        "bf16" => Precision::Bf16,
+        other => return Err(format!("precision `{other}`: expected f32 or bf16").into()),
     };
     let (scale, steps): (usize, u64) = (scale.parse()?, steps.parse()?);
     if steps < 3 {
@@ -50,7 +55,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         batch: 16,
         card: Card::default(),
         loss: Loss::L1,
-        precision: Default::default(),
+        precision,
         start: None,
     };
     let schedule = Schedule {

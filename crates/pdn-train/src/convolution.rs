@@ -13,7 +13,7 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, Dispatch, Flex, TensorMetadata, backend_extension};
 use burn::tensor::{FloatDType, Tensor};
 use burn_flex::FlexTensor;
-use pdn_kernels::{Isa, PixelConv, PixelKernel, PixelMap, PixelStore, transpose};
+use pdn_kernels::{Factors, Isa, PixelConv, PixelKernel, PixelMap, PixelStore, transpose};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -103,13 +103,19 @@ impl Then {
 /// Zero-padded convolution that keeps the extent: `x` has the channels `in`, `kernel` is `[sets, out, in, side, side]` with
 /// an odd side, `bias` `[sets, out]`, sets being 1 or the images.
 pub fn convolve(x: Pixels, kernel: Tensor<5>, bias: Tensor<2>, then: Then) -> Pixels {
-    if !plain::ours(&x.map) {
-        return Pixels::new(plain::convolve(x.map, kernel, bias, then));
+    if plain::ours(&x.map) {
+        ours(x, kernel, bias, then, Factors::F32)
+    } else {
+        Pixels::new(plain::convolve(x.map, kernel, bias, then))
     }
+}
+
+/// [`convolve`] by this project's kernels.
+fn ours(x: Pixels, kernel: Tensor<5>, bias: Tensor<2>, then: Then, factors: Factors) -> Pixels {
     let Then { relu, add, shuffle } = then;
     // A tensor of no numbers stands for none: a backend's operation takes tensors, not options.
     let add = add.unwrap_or_else(|| Pixels::new(Tensor::zeros([0, 0, 0, 0], &bias.device())));
-    let stored = Stored { relu, shuffle, x: x.registered, add: add.registered };
+    let stored = Stored { relu, shuffle, factors, x: x.registered, add: add.registered };
     let [x, add] = [x.map, add.map].map(Tensor::into_dispatch);
     let y = Dispatch::convolve(x, kernel.into_dispatch(), bias.into_dispatch(), add, stored);
     Pixels::new(Tensor::from_dispatch(y))
@@ -132,7 +138,10 @@ impl Precision {
     pub fn convolve(self, x: Pixels, kernel: Tensor<5>, bias: Tensor<2>, then: Then) -> Pixels {
         match self {
             Self::F32 => convolve(x, kernel, bias, then),
-            // Our kernels multiply in f32, which of such numbers is exact.
+            Self::Bf16 if plain::ours(&x.map) && Factors::Bf16.is_available() => {
+                ours(x, kernel, bias, then, Factors::Bf16)
+            }
+            // Kernels that multiply in f32 are exact of such numbers.
             Self::Bf16 if plain::ours(&x.map) => convolve(Pixels::new(rounded(x.map)), rounded(kernel), bias, then),
             Self::Bf16 => {
                 let (x, kernel) = (x.map.cast(FloatDType::BF16), kernel.cast(FloatDType::BF16));
@@ -152,6 +161,7 @@ fn rounded<const D: usize>(tensor: Tensor<D>) -> Tensor<D> {
 pub struct Stored {
     relu: bool,
     shuffle: usize,
+    factors: Factors,
     x: Registered,
     add: Registered,
 }
@@ -197,12 +207,13 @@ struct Back<T> {
     /// What a ReLU wrote.
     y: Option<T>,
     shuffle: usize,
+    factors: Factors,
 }
 
 impl Back<FlexTensor> {
     fn contiguous(&self) -> Self {
         let y = self.y.as_ref().map(FlexTensor::to_contiguous);
-        Self { dy: self.dy.to_contiguous(), y, shuffle: self.shuffle }
+        Self { dy: self.dy.to_contiguous(), y, ..*self }
     }
 
     /// `[images, height, width, channels]` before the shuffle.
@@ -269,7 +280,7 @@ impl Batch {
     }
 
     /// The gradients of each set's kernel and bias, in lanes.
-    fn gradients(&self, x: PixelMap, dy: PixelMap) -> Vec<Vec<f32>> {
+    fn gradients(&self, factors: Factors, x: PixelMap, dy: PixelMap) -> Vec<Vec<f32>> {
         // Each task has its own sum, and they are added in their order: the same whatever the threads.
         let parts: Vec<Vec<f32>> = (0..self.images.div_ceil(self.conv.images))
             .into_par_iter()
@@ -277,7 +288,7 @@ impl Batch {
                 let (conv, x) = self.task(task, x, self.conv.inputs);
                 let (_, dy) = self.task(task, dy, self.conv.outputs);
                 let mut part = memory::take(conv.gradients_len());
-                conv.gradients(isa(), x, dy, &mut part);
+                conv.gradients(isa(), factors, x, dy, &mut part);
                 part
             })
             .collect();
@@ -321,8 +332,8 @@ impl Convolve for Flex {
         let [x, kernel, bias, add] = [x, kernel, bias, add].map(|t| t.to_contiguous());
         let [_, outputs, inputs, side, _]: [usize; 5] = kernel.shape().dims();
         let batch = Batch::new(x.shape().dims(), kernel.shape().dims());
-        let Stored { relu, shuffle, .. } = stored;
-        let kernels = lay_out(&kernel, |kernel| PixelKernel::new(kernel, outputs, inputs, side, shuffle));
+        let Stored { relu, shuffle, factors, .. } = stored;
+        let kernels = lay_out(&kernel, |kernel| PixelKernel::new(kernel, outputs, inputs, side, shuffle, factors));
         let add = Some(numbers(&add)).filter(|add| !add.is_empty());
         let store = PixelStore { bias: Some(numbers(&bias)), relu, add, shuffle };
         let y = batch.forward(PixelMap::new(numbers(&x)), &kernels, store);
@@ -347,7 +358,8 @@ impl ConvolveBack for Flex {
     fn input_gradient(kernel: FlexTensor, dy: Back<FlexTensor>, add: Option<FlexTensor>) -> FlexTensor {
         let (kernel, dy, add) = (kernel.to_contiguous(), dy.contiguous(), add.map(|t| t.to_contiguous()));
         let [sets, outputs, inputs, side, _] = kernel.shape().dims();
-        let kernels = lay_out(&kernel, |kernel| PixelKernel::transposed(kernel, outputs, inputs, side, dy.shuffle));
+        let kernels =
+            lay_out(&kernel, |kernel| PixelKernel::transposed(kernel, outputs, inputs, side, dy.shuffle, dy.factors));
         let back = Batch::new(dy.dims(), [sets, inputs, outputs, side, side]);
         let store = PixelStore { add: add.as_ref().map(numbers), ..PixelStore::default() };
         let dx = back.forward(dy.map(), &kernels, store);
@@ -361,7 +373,7 @@ impl ConvolveBack for Flex {
         let mut kernels = vec![0.0; shape.iter().product()];
         let mut biases = vec![0.0; sets * outputs];
         let parts = kernels.par_chunks_mut(outputs * inputs * side * side).zip(biases.par_chunks_mut(outputs));
-        let lanes = batch.gradients(PixelMap::new(numbers(&x)), dy.map());
+        let lanes = batch.gradients(dy.factors, PixelMap::new(numbers(&x)), dy.map());
         parts.zip(lanes).for_each(|((kernel, bias), lanes)| {
             batch.conv.kernel_and_bias(&lanes, dy.shuffle, kernel, bias);
             memory::leave(lanes);
@@ -397,7 +409,7 @@ impl<B: Convolve + ConvolveBack, C: CheckpointStrategy> Convolve for Autodiff<B,
                     gradients.register::<B>(node.id, dy.clone());
                     stored.add.set();
                 }
-                let back = Back { dy, y, shuffle: stored.shuffle };
+                let back = Back { dy, y, shuffle: stored.shuffle, factors: stored.factors };
                 let before = to_x.as_ref().filter(|_| stored.x.get()).map(|node| gradients.consume::<B>(node));
                 // Together, so that one fills the threads where the other does not.
                 let (dx, found) = rayon::join(

@@ -108,7 +108,7 @@ mod tests {
         }
     }
 
-    /// Our kernels, given numbers rounded to bf16, and burn's convolution of such numbers.
+    /// Our kernels, of numbers rounded to bf16, and burn's convolution of such numbers.
     #[test]
     fn a_convolution_of_bf16_is_the_same_with_its_gradients() {
         let (x, kernel) = (tensor("x", [2, 5, 7, 16]), tensor("kernel", [1, OUTPUTS, 16, 3, 3]));
@@ -129,9 +129,9 @@ mod tests {
         };
         let (rounded, exact) = (at(Precision::Bf16), at(Precision::F32));
         for ((rounded, exact), plain) in rounded.iter().zip(&exact).zip(&plain) {
-            // Burn's rounds what comes out and what goes back as well.
-            assert!(far(rounded, plain) < 8e-3, "{}", far(rounded, plain));
-            assert!((1e-5..8e-3).contains(&far(rounded, exact)), "{}", far(rounded, exact));
+            // Burn's rounds what comes out and what goes back as well; ours, where they may, what is transformed.
+            assert!(far(rounded, plain) < 2e-2, "{}", far(rounded, plain));
+            assert!((1e-5..2e-2).contains(&far(rounded, exact)), "{}", far(rounded, exact));
         }
     }
 

@@ -139,6 +139,16 @@ impl Pairs for Avx512 {
     }
 
     #[inline(always)]
+    unsafe fn store_pairs(self, second: Self, to: *mut bf16) {
+        // SAFETY: above; as for [`Self::store_rounded`].
+        unsafe {
+            let low = _mm512_cvtepu16_epi32(std::mem::transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(self.0)));
+            let high = _mm512_cvtepu16_epi32(std::mem::transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(second.0)));
+            _mm512_storeu_si512(to.cast(), _mm512_or_si512(low, _mm512_slli_epi32::<16>(high)));
+        }
+    }
+
+    #[inline(always)]
     unsafe fn load_pairs(from: *const bf16) -> __m512bh {
         // SAFETY: above; both are 64 bytes, of which every value is one of the other's.
         unsafe { std::mem::transmute::<__m512i, __m512bh>(_mm512_loadu_si512(from.cast())) }

@@ -98,6 +98,12 @@ pub(crate) trait Pairs: Lanes {
     /// The machine has the instruction set and 16 numbers may be written to `to`.
     unsafe fn store_rounded(self, to: *mut bf16);
 
+    /// Rounds to bf16, and writes 16 pairs of which the second numbers are those of `second`.
+    ///
+    /// # Safety
+    /// The machine has the instruction set and 32 numbers may be written to `to`.
+    unsafe fn store_pairs(self, second: Self, to: *mut bf16);
+
     /// Reads 16 pairs.
     ///
     /// # Safety

@@ -6,9 +6,11 @@
 
 mod direct;
 
-use crate::winograd::{self, OUTPUTS, WinogradKernel};
+use crate::lanes::has_pairs;
+use crate::winograd::{self, Number, OUTPUTS, WinogradKernel};
 use crate::{Isa, LANES};
 use direct::Direct;
+use half::bf16;
 
 /// A convolution of stride 1, zero-padded so that the extent is kept, over a group of images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,6 +92,23 @@ impl PixelStore<'_> {
     }
 }
 
+/// What is multiplied where kernels are transformed. Sums are f32, as are the products of the direct sum.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Factors {
+    /// Numbers as they are.
+    #[default]
+    F32,
+    /// Rounded to bf16 when they have been transformed, and multiplied in pairs: on processors with AVX-512's products of such.
+    Bf16,
+}
+
+impl Factors {
+    /// Whether this machine multiplies such numbers.
+    pub fn is_available(self) -> bool {
+        self == Self::F32 || has_pairs()
+    }
+}
+
 /// A kernel laid out for [`PixelConv::forward`].
 #[derive(Clone, Debug)]
 pub struct PixelKernel {
@@ -104,20 +123,23 @@ enum Laid {
     Direct(Direct),
     /// One for every [`OUTPUTS`].
     Winograd(Vec<WinogradKernel>),
+    /// Likewise, of numbers that are multiplied in pairs.
+    Pairs(Vec<WinogradKernel<bf16>>),
 }
 
 impl PixelKernel {
-    /// Lays out a kernel `[out, in, side, side]`, whose results are stored with this `shuffle`.
+    /// Lays out a kernel `[out, in, side, side]`, whose results are stored with this `shuffle`, to be multiplied as `factors`.
     ///
     /// # Panics
     /// When the kernel does not hold as many numbers, the side is even, or the convolution cannot be shuffled.
-    pub fn new(kernel: &[f32], outputs: usize, inputs: usize, side: usize, shuffle: usize) -> Self {
+    pub fn new(kernel: &[f32], outputs: usize, inputs: usize, side: usize, shuffle: usize, factors: Factors) -> Self {
         assert!(
             PixelConv::shuffles(outputs, inputs, side, shuffle),
             "{inputs} to {outputs} channels, shuffled {shuffle}"
         );
         let order = Order { channels: outputs, shuffle };
-        Self::lay_out(kernel, outputs, inputs, side, |o, i, tap| (order.channel(o) * inputs + i) * side * side + tap)
+        let place = |o, i, tap| (order.channel(o) * inputs + i) * side * side + tap;
+        Self::lay_out(kernel, outputs, inputs, side, factors, place)
     }
 
     /// Lays out the kernel `[out, in, side, side]` of a convolution for its way back, from the gradient of its output
@@ -125,14 +147,21 @@ impl PixelKernel {
     ///
     /// # Panics
     /// As [`Self::new`].
-    pub fn transposed(kernel: &[f32], outputs: usize, inputs: usize, side: usize, shuffle: usize) -> Self {
+    pub fn transposed(
+        kernel: &[f32],
+        outputs: usize,
+        inputs: usize,
+        side: usize,
+        shuffle: usize,
+        factors: Factors,
+    ) -> Self {
         assert!(
             PixelConv::shuffles(outputs, inputs, side, shuffle),
             "{inputs} to {outputs} channels, shuffled {shuffle}"
         );
         let (order, last) = (Order { channels: outputs, shuffle }, side * side - 1);
         let place = |i, o, tap| (order.channel(o) * inputs + i) * side * side + last - tap;
-        Self::lay_out(kernel, inputs, outputs, side, place)
+        Self::lay_out(kernel, inputs, outputs, side, factors, place)
     }
 
     fn lay_out(
@@ -140,21 +169,34 @@ impl PixelKernel {
         outputs: usize,
         inputs: usize,
         side: usize,
+        factors: Factors,
         place: impl Fn(usize, usize, usize) -> usize,
     ) -> Self {
         assert!(side % 2 == 1, "a kernel of side {side}");
         assert_eq!(kernel.len(), outputs * inputs * side * side, "a kernel of {outputs}x{inputs}x{side}x{side}");
-        let laid = if WinogradKernel::pays(outputs, inputs, side) {
-            let parts = (0..outputs).step_by(OUTPUTS).map(|first| {
-                let count = OUTPUTS.min(outputs - first);
-                WinogradKernel::new(kernel, count, inputs, |o, i, tap| place(first + o, i, tap))
-            });
-            Laid::Winograd(parts.collect())
-        } else {
-            Laid::Direct(Direct::new(outputs, inputs, side, |o, i, tap| kernel[place(o, i, tap)]))
+        let laid = match factors {
+            _ if !WinogradKernel::pays(outputs, inputs, side) => {
+                Laid::Direct(Direct::new(outputs, inputs, side, |o, i, tap| kernel[place(o, i, tap)]))
+            }
+            Factors::F32 => Laid::Winograd(transformed(kernel, outputs, inputs, place)),
+            Factors::Bf16 => Laid::Pairs(transformed(kernel, outputs, inputs, place)),
         };
         Self { inputs, outputs, side, laid }
     }
+}
+
+/// A kernel of 3x3 for every [`OUTPUTS`], transformed.
+fn transformed<N: Number>(
+    kernel: &[f32],
+    outputs: usize,
+    inputs: usize,
+    place: impl Fn(usize, usize, usize) -> usize,
+) -> Vec<WinogradKernel<N>> {
+    let parts = (0..outputs).step_by(OUTPUTS).map(|first| {
+        let count = OUTPUTS.min(outputs - first);
+        WinogradKernel::new(kernel, count, inputs, |o, i, tap| place(first + o, i, tap))
+    });
+    parts.collect()
 }
 
 impl PixelConv {
@@ -166,7 +208,8 @@ impl PixelConv {
     /// Convolves the group.
     ///
     /// # Panics
-    /// When a slice is not of its length, the kernel is another convolution's, or the machine lacks the instruction set.
+    /// When a slice is not of its length, the kernel is another convolution's, or the machine lacks the instruction set or the
+    /// factors.
     pub fn forward(&self, isa: Isa, x: PixelMap, kernel: &PixelKernel, store: PixelStore, y: &mut [f32]) {
         assert_eq!((kernel.inputs, kernel.outputs, kernel.side), (self.inputs, self.outputs, self.side));
         self.check(x, self.inputs);
@@ -177,6 +220,7 @@ impl PixelConv {
         match &kernel.laid {
             Laid::Direct(direct) => direct.forward(self, isa, x, store, y),
             Laid::Winograd(kernels) => winograd::forward(self, isa, x, kernels, store, y),
+            Laid::Pairs(kernels) => winograd::forward(self, isa, x, kernels, store, y),
         }
     }
 
@@ -186,20 +230,22 @@ impl PixelConv {
     }
 
     /// The gradients of the kernel and the bias, summed over the group, from the input `x` and the gradient of the output
-    /// `dy`. They are written over what is there, in lanes, which may be summed over groups and then
+    /// `dy`, multiplied as `factors`. They are written over what is there, in lanes, which may be summed over groups and then
     /// [taken out](Self::kernel_and_bias).
     ///
     /// # Panics
-    /// When a slice is not of its length or the machine lacks the instruction set.
-    pub fn gradients(&self, isa: Isa, x: PixelMap, dy: PixelMap, lanes: &mut [f32]) {
+    /// When a slice is not of its length or the machine lacks the instruction set or the factors.
+    pub fn gradients(&self, isa: Isa, factors: Factors, x: PixelMap, dy: PixelMap, lanes: &mut [f32]) {
         self.check(x, self.inputs);
         self.check(dy, self.outputs);
         assert_eq!(lanes.len(), self.gradients_len(), "gradients of {self:?}");
         let (kernel, bias) = lanes.split_at_mut(lanes.len() - self.outputs.next_multiple_of(LANES));
-        if WinogradKernel::pays(self.outputs, self.inputs, self.side) {
-            winograd::kernel_gradient(self, isa, x, dy, kernel, bias);
-        } else {
-            direct::kernel_gradient(self, isa, x, dy, kernel, bias);
+        match factors {
+            _ if !WinogradKernel::pays(self.outputs, self.inputs, self.side) => {
+                direct::kernel_gradient(self, isa, x, dy, kernel, bias);
+            }
+            Factors::F32 => winograd::kernel_gradient::<f32>(self, isa, x, dy, kernel, bias),
+            Factors::Bf16 => winograd::kernel_gradient::<bf16>(self, isa, x, dy, kernel, bias),
         }
     }
 
@@ -291,7 +337,13 @@ mod tests {
         }
     }
 
-    /// Forward and all gradients against the definition, on every instruction set.
+    /// All that this machine computes with, and how far from the definition it may be where `bound` is that of f32.
+    fn machines(bound: f64) -> impl Iterator<Item = (Isa, Factors, f64)> {
+        let rounded = Factors::Bf16.is_available().then_some((Isa::best(), Factors::Bf16, 1e-1));
+        Isa::available().map(move |isa| (isa, Factors::F32, bound)).chain(rounded)
+    }
+
+    /// Forward and all gradients against the definition, on every instruction set and of all factors.
     fn check(
         inputs: usize,
         outputs: usize,
@@ -322,9 +374,9 @@ mod tests {
         });
         (0..dy.len()).for_each(|at| db[at % outputs] += through(at));
         let dy_map = PixelMap { positive: Some(&relu), ..PixelMap::new(&dy) };
-        for isa in Isa::available() {
+        for (isa, factors, bound) in machines(bound) {
             let mut found = vec![0.0; dy.len()];
-            let laid = PixelKernel::new(&kernel, outputs, inputs, side, 1);
+            let laid = PixelKernel::new(&kernel, outputs, inputs, side, 1, factors);
             let store = PixelStore { bias: Some(&bias), ..PixelStore::default() };
             conv.forward(isa, PixelMap::new(&x), &laid, store, &mut found);
             close("forward", isa, &found, &y, bound)?;
@@ -334,11 +386,11 @@ mod tests {
             close("stored", isa, &found, &stored, bound)?;
             let mut found = vec![0.0; x.len()];
             let back = PixelConv { inputs: outputs, outputs: inputs, ..conv };
-            let laid = PixelKernel::transposed(&kernel, outputs, inputs, side, 1);
+            let laid = PixelKernel::transposed(&kernel, outputs, inputs, side, 1, factors);
             back.forward(isa, dy_map, &laid, PixelStore::default(), &mut found);
             close("input", isa, &found, &dx, bound)?;
             let mut lanes = vec![f32::NAN; conv.gradients_len()];
-            conv.gradients(isa, PixelMap::new(&x), dy_map, &mut lanes);
+            conv.gradients(isa, factors, PixelMap::new(&x), dy_map, &mut lanes);
             let (mut found, mut found_bias) = (vec![0.0; kernel.len()], vec![0.0; outputs]);
             conv.kernel_and_bias(&lanes, 1, &mut found, &mut found_bias);
             close("kernel", isa, &found, &dk, bound)?;
@@ -349,7 +401,7 @@ mod tests {
 
     fn close(what: &str, isa: Isa, found: &[f32], expected: &[f64], bound: f64) -> Result<(), TestCaseError> {
         let apart = difference(found, expected);
-        prop_assert!(apart < bound, "{what}, {isa}: {apart:e}");
+        prop_assert!(apart < bound, "{what}, {isa}, at most {bound:e}: {apart:e}");
         Ok(())
     }
 
@@ -382,18 +434,18 @@ mod tests {
             let (kernel, bias) = (numbers(3, conv.outputs * 180), numbers(4, conv.outputs));
             let relu = numbers(5, dy.len());
             let back = PixelConv { inputs: conv.outputs, outputs: conv.inputs, ..conv };
-            for isa in Isa::available() {
+            for (isa, factors, bound) in machines(1e-5) {
                 let run = |shuffle: usize, dy: &[f32], relu: &[f32]| {
                     let store = PixelStore { bias: Some(&bias), shuffle, add: Some(dy), ..PixelStore::default() };
                     let mut y = vec![0.0; dy.len()];
-                    let laid = PixelKernel::new(&kernel, conv.outputs, conv.inputs, 3, shuffle);
+                    let laid = PixelKernel::new(&kernel, conv.outputs, conv.inputs, 3, shuffle, factors);
                     conv.forward(isa, PixelMap::new(&x), &laid, store, &mut y);
                     let dy = PixelMap { numbers: dy, positive: Some(relu), shuffle };
                     let mut dx = vec![0.0; x.len()];
-                    let laid = PixelKernel::transposed(&kernel, conv.outputs, conv.inputs, 3, shuffle);
+                    let laid = PixelKernel::transposed(&kernel, conv.outputs, conv.inputs, 3, shuffle, factors);
                     back.forward(isa, dy, &laid, PixelStore::default(), &mut dx);
                     let mut lanes = vec![0.0; conv.gradients_len()];
-                    conv.gradients(isa, PixelMap::new(&x), dy, &mut lanes);
+                    conv.gradients(isa, factors, PixelMap::new(&x), dy, &mut lanes);
                     let (mut dk, mut db) = (vec![0.0; kernel.len()], vec![0.0; conv.outputs]);
                     conv.kernel_and_bias(&lanes, shuffle, &mut dk, &mut db);
                     (y, dx, dk, db)
@@ -403,7 +455,7 @@ mod tests {
                 let wide = |v: &[f32]| v.iter().map(|v| f64::from(*v)).collect::<Vec<f64>>();
                 assert_eq!(found.0, shuffled(&y, conv, r), "{isa}");
                 // The channels are summed in another order.
-                assert!(difference(&found.1, &wide(&dx)) < 1e-5, "{isa}");
+                assert!(difference(&found.1, &wide(&dx)) < bound, "{isa}");
                 assert_eq!(found.2, dk, "{isa}");
                 assert_eq!(found.3, db, "{isa}");
             }

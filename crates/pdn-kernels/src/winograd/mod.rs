@@ -15,15 +15,17 @@ mod product;
 mod rows;
 mod transform;
 
-use crate::lanes::{self, Kernel, Lanes};
+use crate::lanes::Lanes;
 use crate::pixels::{PixelConv, PixelMap, PixelStore};
 use crate::{Isa, LANES};
 pub(crate) use few::FewOutputs;
-pub(crate) use operands::Singles;
+pub(crate) use operands::{Number, Singles};
+use operands::{OperandKernel, Operands};
 use pixels::{Target, View};
 pub(crate) use pixels::{cut, with_scratch};
 pub(crate) use product::{Product, Sums};
 pub(crate) use rows::WinogradRows;
+use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 pub(crate) use transform::WinogradKernel;
 use transform::{HalfTile, kernel_back, output_back, transform_back, transform_tiles};
@@ -72,11 +74,11 @@ impl Tiles {
 }
 
 /// Convolves a group; lengths were checked by the caller.
-pub(crate) fn forward(
+pub(crate) fn forward<N: Number>(
     conv: &PixelConv,
     isa: Isa,
     x: PixelMap,
-    kernels: &[WinogradKernel],
+    kernels: &[WinogradKernel<N>],
     store: PixelStore,
     y: &mut [f32],
 ) {
@@ -90,15 +92,16 @@ pub(crate) fn forward(
         }
         let (v, m) = (cut(scratch, PLACES * STRIP * inputs), cut(scratch, PLACES * STRIP * OUTPUTS));
         let (from, to) = (View::new(conv, conv.inputs, x), Target::new(conv, store, y));
-        let job = Forward { tiles: Tiles::of(conv), inputs, from, kernels, bias, v, m, to };
+        // No number is longer than those of the scratch.
+        let job = Forward { tiles: Tiles::of(conv), inputs, from, kernels, bias, v: v.as_mut_ptr().cast(), m, to };
         // SAFETY: the maps are the convolution's, the strips have room for [`STRIP`] tiles, the bias for the outputs' lanes.
-        unsafe { lanes::run(isa, job) };
+        unsafe { N::run(isa, job) };
     });
 }
 
 /// The gradients of a group's kernel, `[tap][input][output]`, and bias, outputs rounded up to lanes; lengths were checked by
 /// the caller.
-pub(crate) fn kernel_gradient(
+pub(crate) fn kernel_gradient<N: Number>(
     conv: &PixelConv,
     isa: Isa,
     x: PixelMap,
@@ -116,53 +119,67 @@ pub(crate) fn kernel_gradient(
         for first in (0..outputs).step_by(OUTPUTS) {
             let tiles = Tiles::of(conv);
             let block = Block { first, count: OUTPUTS.min(outputs - first), of: outputs };
+            // Numbers that are multiplied N at a time are that much shorter than those of the scratch.
+            let (v, dm) = (v.as_mut_ptr().cast::<N>(), dm.as_mut_ptr().cast::<N>());
             let job = Gradient { tiles, channels: conv.inputs, inputs, block, from, back, v, dm, du, kernel, bias };
-            // SAFETY: the maps are the convolution's, the strips have room for [`STRIP`] tiles, dU for every pair of channels.
-            unsafe { lanes::run(isa, job) };
+            // SAFETY: the maps are the convolution's, the strips have room for `gradient_strip` tiles, dU for every pair of channels.
+            unsafe { N::run(isa, job) };
         }
     });
 }
 
 // The names are the paper's: U, V and M are the kernel, the input and their products, transformed.
 
-struct Forward<'a> {
+struct Forward<'a, N> {
     tiles: Tiles,
     /// Rounded up to lanes.
     inputs: usize,
     from: View<'a>,
     /// One for every [`OUTPUTS`].
-    kernels: &'a [WinogradKernel],
+    kernels: &'a [WinogradKernel<N>],
     bias: &'a [f32],
     /// `[place][tile][input]`.
-    v: &'a mut [f32],
+    v: *mut N,
     /// `[place][tile][output]`, of [`OUTPUTS`] at a time.
     m: &'a mut [f32],
     to: Target<'a>,
 }
 
-impl Kernel for Forward<'_> {
+impl<N: Number> OperandKernel<N> for Forward<'_, N> {
     #[inline(always)]
-    unsafe fn run<V: Lanes>(mut self) {
+    unsafe fn go<V: Lanes, O: Operands<V, Number = N>>(mut self) {
         for first in (0..self.tiles.count()).step_by(strip::<V>()) {
             let count = strip::<V>().min(self.tiles.count() - first);
             // SAFETY: this function's contract: the strip's tiles are the group's, and the buffers have their lengths.
             unsafe {
-                transform_strip::<V>(self.tiles, self.from, self.inputs, first, count, self.v);
+                for tile in 0..count {
+                    let place = self.tiles.place(first + tile);
+                    for block in (0..self.inputs).step_by(LANES) {
+                        let to = self.v.add(tile * self.inputs + block);
+                        half_tile::<V>(self.from, place, block).finish::<V, O>(to, STRIP * self.inputs);
+                    }
+                }
                 for (at, kernel) in self.kernels.iter().enumerate() {
-                    self.outputs::<V>(first, count, kernel, at * OUTPUTS);
+                    self.outputs::<V, O>(first, count, kernel, at * OUTPUTS);
                 }
             }
         }
     }
 }
 
-impl Forward<'_> {
+impl<N: Number> Forward<'_, N> {
     /// A strip's results from an output on.
     ///
     /// # Safety
-    /// As [`Kernel::run`]; the strip was transformed.
+    /// As [`OperandKernel::go`]; the strip was transformed.
     #[inline(always)]
-    unsafe fn outputs<V: Lanes>(&mut self, first: usize, count: usize, kernel: &WinogradKernel, output: usize) {
+    unsafe fn outputs<V: Lanes, O: Operands<V, Number = N>>(
+        &mut self,
+        first: usize,
+        count: usize,
+        kernel: &WinogradKernel<N>,
+        output: usize,
+    ) {
         let outputs = kernel.lanes;
         // SAFETY: this function's contract.
         unsafe {
@@ -171,14 +188,14 @@ impl Forward<'_> {
                     rows: count,
                     depth: kernel.steps,
                     columns: outputs,
-                    a: self.v.as_ptr().add(place * STRIP * self.inputs),
+                    a: self.v.add(place * STRIP * self.inputs),
                     a_row: self.inputs,
-                    a_depth: 1,
-                    b: kernel.numbers.as_ptr().add(place * kernel.steps * outputs),
+                    a_depth: N::AT_ONCE,
+                    b: kernel.numbers.as_ptr().add(place * kernel.steps * outputs * N::AT_ONCE),
                     c: self.m.as_mut_ptr().add(place * STRIP * outputs),
                     sums: Sums::New,
                 }
-                .run::<V, Singles>();
+                .run::<V, O>();
             }
             for tile in 0..count {
                 let (image, row, column) = self.tiles.place(first + tile);
@@ -202,7 +219,12 @@ struct Block {
     of: usize,
 }
 
-struct Gradient<'a> {
+/// Tiles of a strip of the gradient: of those that are multiplied two at a time twice as many take as much memory.
+const fn gradient_strip<N: Number>() -> usize {
+    STRIP * N::AT_ONCE
+}
+
+struct Gradient<'a, N> {
     tiles: Tiles,
     channels: usize,
     /// The channels rounded up to lanes.
@@ -210,10 +232,10 @@ struct Gradient<'a> {
     block: Block,
     from: View<'a>,
     back: View<'a>,
-    /// `[place][tile][input]`.
-    v: &'a mut [f32],
-    /// `[place][tile][output]`.
-    dm: &'a mut [f32],
+    /// `[place][step][input]`: of each input as many tiles as are multiplied at once stand side by side.
+    v: *mut N,
+    /// `[place][step][output]`, likewise.
+    dm: *mut N,
     /// `[place][input][output]`.
     du: &'a mut [f32],
     /// `[tap][input][output]`.
@@ -221,30 +243,35 @@ struct Gradient<'a> {
     bias: &'a mut [f32],
 }
 
-impl Kernel for Gradient<'_> {
+impl<N: Number> OperandKernel<N> for Gradient<'_, N> {
     #[inline(always)]
-    unsafe fn run<V: Lanes>(mut self) {
+    unsafe fn go<V: Lanes, O: Operands<V, Number = N>>(mut self) {
         let outputs = self.block.count;
         self.du.fill(0.0);
-        for first in (0..self.tiles.count()).step_by(STRIP) {
-            let count = STRIP.min(self.tiles.count() - first);
+        for first in (0..self.tiles.count()).step_by(gradient_strip::<N>()) {
+            let count = gradient_strip::<N>().min(self.tiles.count() - first);
+            let steps = count.div_ceil(N::AT_ONCE);
             // SAFETY: as for `Forward`.
             unsafe {
-                transform_strip::<V>(self.tiles, self.from, self.inputs, first, count, self.v);
-                self.transform_results::<V>(first, count);
+                for block in (0..self.inputs).step_by(LANES) {
+                    self.transform_inputs::<V, O>(first, count, block);
+                }
+                for block in (0..outputs).step_by(LANES) {
+                    self.transform_results::<V, O>(first, count, block);
+                }
                 for place in 0..PLACES {
                     Product {
                         rows: self.channels,
-                        depth: count,
+                        depth: steps,
                         columns: outputs,
-                        a: self.v.as_ptr().add(place * STRIP * self.inputs),
-                        a_row: 1,
-                        a_depth: self.inputs,
-                        b: self.dm.as_ptr().add(place * STRIP * outputs),
+                        a: self.v.add(place * gradient_strip::<N>() * self.inputs),
+                        a_row: N::AT_ONCE,
+                        a_depth: self.inputs * N::AT_ONCE,
+                        b: self.dm.add(place * gradient_strip::<N>() * outputs),
                         c: self.du.as_mut_ptr().add(place * self.channels * outputs),
                         sums: Sums::Onto,
                     }
-                    .run::<V, Singles>();
+                    .run::<V, O>();
                 }
             }
         }
@@ -253,44 +280,74 @@ impl Kernel for Gradient<'_> {
     }
 }
 
-impl Gradient<'_> {
-    /// A dy Aᵀ of a strip's tiles; dy is added to the bias's gradient.
+impl<N: Number> Gradient<'_, N> {
+    /// Bᵀ d B of a block of a strip's tiles.
     ///
     /// # Safety
-    /// As [`Kernel::run`]; the tiles are the group's, at most [`STRIP`].
+    /// As [`OperandKernel::go`]; the tiles are the group's, at most [`gradient_strip`], and the block is the map's.
     #[inline(always)]
-    unsafe fn transform_results<V: Lanes>(&mut self, first: usize, count: usize) {
-        let outputs = self.block.count;
-        for block in (0..outputs).step_by(LANES) {
-            // SAFETY: this function's contract.
-            unsafe {
-                let bias = self.bias.as_mut_ptr().add(self.block.first + block);
-                let mut sum = V::load(bias);
-                for tile in 0..count {
-                    let (image, row, column) = self.tiles.place(first + tile);
-                    let mut half = MaybeUninit::<[[f32; LANES]; STEP * SIDE]>::uninit();
-                    let half = half.as_mut_ptr().cast::<f32>();
-                    for i in 0..STEP {
-                        let (row, column) = ((row + i) as isize, column as isize);
-                        let pixels: [V; STEP] = self.back.row(image, row, column, self.block.first + block);
-                        sum = sum.plus(pixels[0].plus(pixels[1]).plus(pixels[2].plus(pixels[3])));
-                        store(output_back(pixels), half.add(i * LANES), STEP * LANES);
-                    }
-                    let to = self.dm.as_mut_ptr().add(tile * outputs + block);
-                    for j in 0..SIDE {
-                        let places = output_back(load::<V, STEP>(half.add(j * STEP * LANES), LANES));
-                        store(places, to.add(j * STRIP * outputs), SIDE * STRIP * outputs);
-                    }
-                }
-                sum.store(bias);
+    unsafe fn transform_inputs<V: Lanes, O: Operands<V, Number = N>>(
+        &mut self,
+        first: usize,
+        count: usize,
+        block: usize,
+    ) {
+        let mut steps = Steps::<N>::new(self.inputs);
+        // SAFETY: this function's contract; `v` has room for the tiles at every place.
+        unsafe {
+            let to = self.v.add(block * N::AT_ONCE);
+            for tile in 0..count {
+                let (room, place) = steps.room(tile, to);
+                half_tile::<V>(self.from, self.tiles.place(first + tile), block).finish::<V, Singles>(room, place);
+                steps.done::<V, O>(tile, to);
             }
+            steps.end::<V, O>(count, to);
+        }
+    }
+
+    /// A dy Aᵀ of a block of a strip's tiles; dy is added to the bias's gradient.
+    ///
+    /// # Safety
+    /// As [`Self::transform_inputs`].
+    #[inline(always)]
+    unsafe fn transform_results<V: Lanes, O: Operands<V, Number = N>>(
+        &mut self,
+        first: usize,
+        count: usize,
+        block: usize,
+    ) {
+        let mut steps = Steps::<N>::new(self.block.count);
+        // SAFETY: this function's contract; `dm` has room for the tiles at every place.
+        unsafe {
+            let to = self.dm.add(block * N::AT_ONCE);
+            let bias = self.bias.as_mut_ptr().add(self.block.first + block);
+            let mut sum = V::load(bias);
+            for tile in 0..count {
+                let (image, row, column) = self.tiles.place(first + tile);
+                let mut half = MaybeUninit::<[[f32; LANES]; STEP * SIDE]>::uninit();
+                let half = half.as_mut_ptr().cast::<f32>();
+                for i in 0..STEP {
+                    let (row, column) = ((row + i) as isize, column as isize);
+                    let pixels: [V; STEP] = self.back.row(image, row, column, self.block.first + block);
+                    sum = sum.plus(pixels[0].plus(pixels[1]).plus(pixels[2].plus(pixels[3])));
+                    store(output_back(pixels), half.add(i * LANES), STEP * LANES);
+                }
+                let (room, place) = steps.room(tile, to);
+                for j in 0..SIDE {
+                    let places = output_back(load::<V, STEP>(half.add(j * STEP * LANES), LANES));
+                    store(places, room.add(j * place), SIDE * place);
+                }
+                steps.done::<V, O>(tile, to);
+            }
+            steps.end::<V, O>(count, to);
+            sum.store(bias);
         }
     }
 
     /// Gᵀ dU G.
     ///
     /// # Safety
-    /// As [`Kernel::run`].
+    /// As [`OperandKernel::go`].
     #[inline(always)]
     unsafe fn transform_kernel<V: Lanes>(&mut self) {
         let Block { first, count, of } = self.block;
@@ -317,30 +374,87 @@ impl Gradient<'_> {
     }
 }
 
-/// Bᵀ d B of a strip's tiles, to `[place][tile][channel]`.
+/// A block of a tile, given by its image, row and column, with its rows transformed.
 ///
 /// # Safety
-/// The tiles are the map's, and `out` has room for [`STRIP`] of them, `lanes` channels each.
+/// The tile and the block are the map's.
 #[inline(always)]
-unsafe fn transform_strip<V: Lanes>(
-    tiles: Tiles,
-    from: View,
-    lanes: usize,
-    first: usize,
-    count: usize,
-    out: &mut [f32],
-) {
-    for tile in 0..count {
-        let (image, row, column) = tiles.place(first + tile);
-        for block in (0..lanes).step_by(LANES) {
-            // SAFETY: this function's contract.
+unsafe fn half_tile<V: Lanes>(from: View, (image, row, column): (usize, usize, usize), block: usize) -> HalfTile {
+    let mut half = HalfTile::new();
+    for i in 0..SIDE {
+        // SAFETY: this function's contract.
+        unsafe { half.put::<V>(i, from.row(image, (row + i) as isize - 1, column as isize - 1, block)) }
+    }
+    half
+}
+
+/// A block's transformed tiles on their way to where they are multiplied: those that are at once stand side by side there.
+struct Steps<N> {
+    /// Those that wait for others.
+    tiles: MaybeUninit<[[[f32; LANES]; PLACES]; 2]>,
+    channels: usize,
+    of: PhantomData<N>,
+}
+
+impl<N: Number> Steps<N> {
+    /// From one place of a strip to the next.
+    const fn place(&self) -> usize {
+        gradient_strip::<N>() * self.channels
+    }
+
+    /// For so many channels, lanes all.
+    #[inline(always)]
+    fn new(channels: usize) -> Self {
+        const { assert!(N::AT_ONCE <= 2) };
+        Self { tiles: MaybeUninit::uninit(), channels, of: PhantomData }
+    }
+
+    /// Where a tile's places are to be written, and how far apart: where it is multiplied, or where it waits for another.
+    ///
+    /// # Safety
+    /// The strip from `to` on has room for the tile.
+    #[inline(always)]
+    unsafe fn room(&mut self, tile: usize, to: *mut N) -> (*mut f32, usize) {
+        // SAFETY: this function's contract; what is multiplied one by one is f32, and of two tiles there is room for either.
+        unsafe {
+            match N::AT_ONCE {
+                1 => (to.add(tile * self.channels).cast(), self.place()),
+                _ => (self.tiles.as_mut_ptr().cast::<f32>().add(tile % 2 * PLACES * LANES), LANES),
+            }
+        }
+    }
+
+    /// Takes a tile for which there was [`Self::room`], and stores two that are multiplied at once.
+    ///
+    /// # Safety
+    /// As for [`Lanes`], and as [`Self::room`]; it was written, and so was the one before.
+    #[inline(always)]
+    unsafe fn done<V: Lanes, O: Operands<V, Number = N>>(&mut self, tile: usize, to: *mut N) {
+        if N::AT_ONCE == 1 || tile.is_multiple_of(2) {
+            return;
+        }
+        // SAFETY: this function's contract.
+        unsafe {
+            let (tiles, to) = (self.tiles.as_ptr().cast::<f32>(), to.add(tile / 2 * self.channels * 2));
+            for at in 0..PLACES {
+                let first = tiles.add(at * LANES);
+                O::store_beside([first, first.add(PLACES * LANES)], to.add(at * self.place()));
+            }
+        }
+    }
+
+    /// Stores the last of `count` tiles where it waits for another, with zeros beside it.
+    ///
+    /// # Safety
+    /// As [`Self::done`].
+    #[inline(always)]
+    unsafe fn end<V: Lanes, O: Operands<V, Number = N>>(&mut self, count: usize, to: *mut N) {
+        if N::AT_ONCE == 2 && !count.is_multiple_of(2) {
+            // SAFETY: this function's contract; the tile that is not there has its room as any other.
             unsafe {
-                let mut half = HalfTile::new();
-                for i in 0..SIDE {
-                    let (row, column) = ((row + i) as isize - 1, column as isize - 1);
-                    half.put::<V>(i, from.row(image, row, column, block));
-                }
-                half.finish::<V>(out.as_mut_ptr().add(tile * lanes + block), STRIP * lanes);
+                let (room, _) = self.room(count, to);
+                room.write_bytes(0, PLACES * LANES);
+                self.done::<V, O>(count, to);
             }
         }
     }

@@ -65,6 +65,13 @@ pub(crate) trait Operands<V: Lanes> {
     /// As [`Lanes::store`].
     unsafe fn store(vector: V, to: *mut Self::Number);
 
+    /// Rounds and writes 16 numbers of each of the rows that are multiplied at once, one row's beside the other's. Of rows that
+    /// are multiplied one by one the second is not read.
+    ///
+    /// # Safety
+    /// As [`Lanes::load`] and [`Lanes::store`], of so many numbers.
+    unsafe fn store_beside(rows: [*const f32; 2], to: *mut Self::Number);
+
     /// Reads 16 numbers of each of the inputs that are multiplied at once, one input's beside the other's.
     ///
     /// # Safety
@@ -98,6 +105,12 @@ impl<V: Lanes> Operands<V> for Singles {
     }
 
     #[inline(always)]
+    unsafe fn store_beside([row, _]: [*const f32; 2], to: *mut f32) {
+        // SAFETY: this function's contract.
+        unsafe { V::load(row).store(to) }
+    }
+
+    #[inline(always)]
     unsafe fn load(from: *const f32) -> V {
         // SAFETY: this function's contract.
         unsafe { V::load(from) }
@@ -128,6 +141,12 @@ impl<V: Pairs> Operands<V> for Doubles {
     unsafe fn store(vector: V, to: *mut bf16) {
         // SAFETY: this function's contract.
         unsafe { vector.store_rounded(to) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_beside([first, second]: [*const f32; 2], to: *mut bf16) {
+        // SAFETY: this function's contract.
+        unsafe { V::load(first).store_pairs(V::load(second), to) }
     }
 
     #[inline(always)]

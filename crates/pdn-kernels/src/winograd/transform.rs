@@ -36,7 +36,9 @@ impl WinogradKernel {
     pub(crate) fn pays(outputs: usize, inputs: usize, side: usize) -> bool {
         side == 3 && outputs >= LANES && inputs >= LANES
     }
+}
 
+impl<N: Number> WinogradKernel<N> {
     /// Transforms a kernel of 3x3 taps, `at(output, input, tap)` being the place of a number in `kernel`.
     pub(crate) fn new(
         kernel: &[f32],
@@ -51,9 +53,7 @@ impl WinogradKernel {
             |lane, input, tap| if lane < outputs { kernel[at(lane, input, tap)] } else { 0.0 },
         )
     }
-}
 
-impl<N: Number> WinogradKernel<N> {
     /// Transforms a kernel given number by number, for so many lanes, a multiple of [`LANES`].
     pub(super) fn of_lanes(lanes: usize, inputs: usize, number: impl Fn(usize, usize, usize) -> f32) -> Self {
         let steps = inputs.div_ceil(N::AT_ONCE);
@@ -146,18 +146,20 @@ impl HalfTile {
         unsafe { store(input(pixels), self.0.as_mut_ptr().cast::<f32>().add(row * LANES), SIDE * LANES) }
     }
 
-    /// Transforms the columns, and writes the 36 places.
+    /// Transforms the columns, and writes the 36 places as they are multiplied.
     ///
     /// # Safety
     /// As for [`Lanes`]; every row was put, and the places may be written.
     #[inline(always)]
-    pub(super) unsafe fn finish<V: Lanes>(&self, to: *mut f32, place: usize) {
+    pub(super) unsafe fn finish<V: Lanes, O: Operands<V>>(&self, to: *mut O::Number, place: usize) {
         let half = self.0.as_ptr().cast::<f32>();
         for j in 0..SIDE {
             // SAFETY: this function's contract.
             unsafe {
                 let places = input(load::<V, SIDE>(half.add(j * SIDE * LANES), LANES));
-                store(places, to.add(j * place), SIDE * place);
+                for (i, v) in places.iter().enumerate() {
+                    O::store(*v, to.add((SIDE * i + j) * place));
+                }
             }
         }
     }
