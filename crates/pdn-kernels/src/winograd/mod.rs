@@ -200,10 +200,11 @@ impl<N: Number> Forward<'_, N> {
             for tile in 0..count {
                 let (image, row, column) = self.tiles.place(first + tile);
                 for block in (0..outputs).step_by(LANES) {
-                    let bias = V::load(self.bias.as_ptr().add(output + block));
+                    let (bias, to) =
+                        (V::load(self.bias.as_ptr().add(output + block)), self.to.block(image, output + block));
                     let results = transform_back::<V>(self.m.as_ptr().add(tile * outputs + block), STRIP * outputs);
                     for i in 0..STEP {
-                        self.to.write(image, row + i, column, output + block, results.row::<V>(i), bias);
+                        self.to.write(to, row + i, column, results.row::<V>(i), bias);
                     }
                 }
             }
@@ -324,11 +325,12 @@ impl<N: Number> Gradient<'_, N> {
             let mut sum = V::load(bias);
             for tile in 0..count {
                 let (image, row, column) = self.tiles.place(first + tile);
+                let from = self.back.block(image, self.block.first + block);
                 let mut half = MaybeUninit::<[[f32; LANES]; STEP * SIDE]>::uninit();
                 let half = half.as_mut_ptr().cast::<f32>();
                 for i in 0..STEP {
                     let (row, column) = ((row + i) as isize, column as isize);
-                    let pixels: [V; STEP] = self.back.row(image, row, column, self.block.first + block);
+                    let pixels: [V; STEP] = self.back.row(from, row, column);
                     sum = sum.plus(pixels[0].plus(pixels[1]).plus(pixels[2].plus(pixels[3])));
                     store(output_back(pixels), half.add(i * LANES), STEP * LANES);
                 }
@@ -380,10 +382,10 @@ impl<N: Number> Gradient<'_, N> {
 /// The tile and the block are the map's.
 #[inline(always)]
 unsafe fn half_tile<V: Lanes>(from: View, (image, row, column): (usize, usize, usize), block: usize) -> HalfTile {
-    let mut half = HalfTile::new();
+    let (mut half, block) = (HalfTile::new(), from.block(image, block));
     for i in 0..SIDE {
         // SAFETY: this function's contract.
-        unsafe { half.put::<V>(i, from.row(image, (row + i) as isize - 1, column as isize - 1, block)) }
+        unsafe { half.put::<V>(i, from.row(block, (row + i) as isize - 1, column as isize - 1)) }
     }
     half
 }

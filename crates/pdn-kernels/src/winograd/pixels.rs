@@ -13,30 +13,39 @@ struct Places {
     width: usize,
     channels: usize,
     shuffle: usize,
+    /// From one row to the next.
+    row: usize,
+    /// From one pixel to the next.
+    pixel: usize,
+}
+
+/// A block of an image's channels.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Block {
+    /// Where those of its first pixel begin.
+    first: usize,
+    /// The channels.
+    count: usize,
 }
 
 impl Places {
-    /// From one row to the next.
-    fn row(&self) -> usize {
-        self.width * self.channels
+    fn new(conv: &PixelConv, channels: usize, shuffle: usize) -> Self {
+        let PixelConv { height, width, .. } = *conv;
+        // Strides once for all: a division takes as long as a dozen vectors.
+        Self { height, width, channels, shuffle, row: width * channels, pixel: channels / shuffle }
     }
 
-    /// From one pixel to the next.
-    fn pixel(&self) -> usize {
-        self.channels / self.shuffle
-    }
-
-    /// Where a block of channels of an image's first pixel begins.
-    fn block(&self, image: usize, block: usize) -> usize {
+    /// A block of an image's channels, from one on.
+    #[inline(always)]
+    fn block(&self, image: usize, channel: usize) -> Block {
+        let (first, count) = (image * self.height * self.row, LANES.min(self.channels - channel));
+        if self.shuffle == 1 {
+            return Block { first: first + channel, count };
+        }
         let channels = self.channels / (self.shuffle * self.shuffle);
-        let (part, channel) = (block / channels, block % channels);
+        let (part, channel) = (channel / channels, channel % channels);
         let pixel = part / self.shuffle * self.width * self.shuffle + part % self.shuffle;
-        image * self.height * self.row() + pixel * channels + channel
-    }
-
-    /// The channels of a block.
-    fn count(&self, block: usize) -> usize {
-        LANES.min(self.channels - block)
+        Block { first: first + pixel * channels + channel, count }
     }
 
     /// Those of `N` columns from `first` on that are inside, counted from it.
@@ -55,31 +64,29 @@ pub(super) struct View<'a> {
 
 impl<'a> View<'a> {
     pub(super) fn new(conv: &PixelConv, channels: usize, map: PixelMap<'a>) -> Self {
-        let places = Places { height: conv.height, width: conv.width, channels, shuffle: map.shuffle };
-        Self { places, map }
+        Self { places: Places::new(conv, channels, map.shuffle), map }
     }
 
-    /// A block of `N` neighbouring pixels, zeros outside the image.
+    /// A block of an image's channels, from one on.
+    #[inline(always)]
+    pub(super) fn block(&self, image: usize, channel: usize) -> Block {
+        self.places.block(image, channel)
+    }
+
+    /// `N` neighbouring pixels of a block, zeros outside the image.
     ///
     /// # Safety
-    /// As for [`Lanes`]; the image and the block are the map's.
+    /// As for [`Lanes`]; the block is the map's.
     #[inline(always)]
-    pub(super) unsafe fn row<V: Lanes, const N: usize>(
-        &self,
-        image: usize,
-        row: isize,
-        column: isize,
-        block: usize,
-    ) -> [V; N] {
+    pub(super) unsafe fn row<V: Lanes, const N: usize>(&self, block: Block, row: isize, column: isize) -> [V; N] {
         // SAFETY: this function's contract; only pixels inside the image are read, and of them the block's channels.
         unsafe {
             let mut pixels = [V::splat(0.0); N];
             if row < 0 || row >= self.places.height as isize {
                 return pixels;
             }
-            let (stride, count) = (self.places.pixel(), self.places.count(block));
-            let first = (self.places.block(image, block) + row as usize * self.places.row()) as isize;
-            let first = first + column * stride as isize;
+            let (stride, count) = (self.places.pixel, block.count);
+            let first = (block.first + row as usize * self.places.row) as isize + column * stride as isize;
             let inside = self.places.inside::<N>(column);
             if inside.len() == N && count == LANES {
                 for (i, pixel) in pixels.iter_mut().enumerate() {
@@ -124,29 +131,33 @@ pub(super) struct Target<'a> {
 
 impl<'a> Target<'a> {
     pub(super) fn new(conv: &PixelConv, store: PixelStore<'a>, numbers: &'a mut [f32]) -> Self {
-        let PixelConv { outputs, height, width, .. } = *conv;
-        Self { places: Places { height, width, channels: outputs, shuffle: store.shuffle }, store, numbers }
+        Self { places: Places::new(conv, conv.outputs, store.shuffle), store, numbers }
     }
 
-    /// Writes a block of neighbouring pixels, but for what is outside the image.
+    /// A block of an image's channels, from one on.
+    #[inline(always)]
+    pub(super) fn block(&self, image: usize, channel: usize) -> Block {
+        self.places.block(image, channel)
+    }
+
+    /// Writes neighbouring pixels of a block, but for what is outside the image.
     ///
     /// # Safety
-    /// As for [`Lanes`]; the image and the block are the map's.
+    /// As for [`Lanes`]; the block is the map's.
     #[inline(always)]
     pub(super) unsafe fn write<V: Lanes, const N: usize>(
         &mut self,
-        image: usize,
+        block: Block,
         row: usize,
         column: usize,
-        block: usize,
         mut pixels: [V; N],
         bias: V,
     ) {
         if row >= self.places.height {
             return;
         }
-        let (stride, count) = (self.places.pixel(), self.places.count(block));
-        let first = self.places.block(image, block) + row * self.places.row() + column * stride;
+        let (stride, count) = (self.places.pixel, block.count);
+        let first = block.first + row * self.places.row + column * stride;
         // SAFETY: this function's contract; only pixels inside the image are written, and of them the block's channels.
         unsafe {
             for pixel in &mut pixels {
