@@ -80,6 +80,11 @@ impl Order {
         let each = self.channels / parts;
         lane % each * parts + lane / each
     }
+
+    /// The channel of every lane, found once for all of its kernel's numbers.
+    fn of_lanes(&self) -> Vec<usize> {
+        (0..self.channels).map(|lane| self.channel(lane)).collect()
+    }
 }
 
 impl PixelStore<'_> {
@@ -137,8 +142,8 @@ impl PixelKernel {
             PixelConv::shuffles(outputs, inputs, side, shuffle),
             "{inputs} to {outputs} channels, shuffled {shuffle}"
         );
-        let order = Order { channels: outputs, shuffle };
-        let place = |o, i, tap| (order.channel(o) * inputs + i) * side * side + tap;
+        let channels = Order { channels: outputs, shuffle }.of_lanes();
+        let place = |o: usize, i, tap| (channels[o] * inputs + i) * side * side + tap;
         Self::lay_out(kernel, outputs, inputs, side, factors, place)
     }
 
@@ -159,8 +164,8 @@ impl PixelKernel {
             PixelConv::shuffles(outputs, inputs, side, shuffle),
             "{inputs} to {outputs} channels, shuffled {shuffle}"
         );
-        let (order, last) = (Order { channels: outputs, shuffle }, side * side - 1);
-        let place = |i, o, tap| (order.channel(o) * inputs + i) * side * side + last - tap;
+        let (channels, last) = (Order { channels: outputs, shuffle }.of_lanes(), side * side - 1);
+        let place = |i, o: usize, tap| (channels[o] * inputs + i) * side * side + last - tap;
         Self::lay_out(kernel, inputs, outputs, side, factors, place)
     }
 
