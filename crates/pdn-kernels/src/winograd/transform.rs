@@ -58,27 +58,19 @@ impl<N: Number> WinogradKernel<N> {
     pub(super) fn of_lanes(lanes: usize, inputs: usize, number: impl Fn(usize, usize, usize) -> f32) -> Self {
         let steps = inputs.div_ceil(N::AT_ONCE);
         let mut numbers = vec![N::ZERO; PLACES * steps * lanes * N::AT_ONCE];
-        for input in 0..inputs {
-            for block in (0..lanes).step_by(LANES) {
-                let mut taps = [[0.0; LANES]; 9];
-                for (tap, taps) in taps.iter_mut().enumerate() {
-                    for (lane, to) in taps.iter_mut().enumerate() {
-                        *to = number(block + lane, input, tap);
-                    }
-                }
-                // Rows, then columns, of every lane at once.
-                let row = |row: usize| kernel_side([taps[3 * row], taps[3 * row + 1], taps[3 * row + 2]]);
-                let [top, middle, bottom] = [row(0), row(1), row(2)];
-                for (column, top) in top.into_iter().enumerate() {
-                    let places = kernel_side([top, middle[column], bottom[column]]);
-                    for (row, place) in places.iter().enumerate() {
-                        let step = (row * SIDE + column) * steps + input / N::AT_ONCE;
-                        let to = &mut numbers[(step * lanes + block) * N::AT_ONCE..][..LANES * N::AT_ONCE];
-                        for (to, v) in to.chunks_exact_mut(N::AT_ONCE).zip(place) {
-                            to[input % N::AT_ONCE] = N::of(*v);
-                        }
-                    }
-                }
+        let mut at_once = [[[0.0; LANES]; PLACES]; 2];
+        for (step, block) in (0..steps).flat_map(|step| (0..lanes).step_by(LANES).map(move |block| (step, block))) {
+            for (of, places) in at_once.iter_mut().enumerate().take(N::AT_ONCE) {
+                let input = step * N::AT_ONCE + of;
+                *places = match input < inputs {
+                    true => kernel_places(|lane, tap| number(block + lane, input, tap)),
+                    false => [[0.0; LANES]; PLACES],
+                };
+            }
+            let [first, second] = &at_once;
+            for (place, inputs) in first.iter().zip(second).enumerate() {
+                let at = ((place * steps + step) * lanes + block) * N::AT_ONCE;
+                N::beside(inputs.into(), &mut numbers[at..][..LANES * N::AT_ONCE]);
             }
         }
         Self { steps, lanes, numbers }
@@ -194,6 +186,26 @@ impl HalfBack {
         // SAFETY: the whole of it was written as it was made, and the row is one of its four.
         unsafe { output(load::<V, SIDE>(self.0.as_ptr().cast::<f32>().add(row * SIDE * LANES), LANES)) }
     }
+}
+
+/// G g Gᵀ of every lane, given its taps.
+fn kernel_places(number: impl Fn(usize, usize) -> f32) -> [[f32; LANES]; PLACES] {
+    let mut taps = [[0.0; LANES]; 9];
+    for (tap, taps) in taps.iter_mut().enumerate() {
+        for (lane, to) in taps.iter_mut().enumerate() {
+            *to = number(lane, tap);
+        }
+    }
+    // Rows, then columns, of every lane at once.
+    let row = |row: usize| kernel_side([taps[3 * row], taps[3 * row + 1], taps[3 * row + 2]]);
+    let [top, middle, bottom] = [row(0), row(1), row(2)];
+    let mut places = [[0.0; LANES]; PLACES];
+    for (column, top) in top.into_iter().enumerate() {
+        for (row, place) in kernel_side([top, middle[column], bottom[column]]).into_iter().enumerate() {
+            places[row * SIDE + column] = place;
+        }
+    }
+    places
 }
 
 /// G along one side, of every lane.
