@@ -2,8 +2,9 @@
 //!
 //!     cargo run --release -p pdn-train --example step -- edsr-baseline 4 12 cpu f32
 //!
-//! Network, scale, steps, the device in builds with more than one, and what convolutions multiply: f32 or bf16. The median of the steps after the first two is printed
-//! in milliseconds, and the peak of memory in MiB where the system tells it. `benches/training.py` sets PyTorch beside it.
+//! Network, scale, steps, the device in builds with more than one, and what convolutions multiply: f32 or bf16. The median of
+//! the steps after the first two is printed in milliseconds, and the peak of memory in MiB where the system tells it.
+//! `benches/training.py` sets PyTorch beside it.
 
 use pdn_image::{Degradation, Picture};
 use pdn_network::{Card, hashed, zoo};
