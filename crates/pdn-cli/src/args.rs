@@ -201,7 +201,8 @@ pub(crate) struct Eval {
     #[arg(short, long, value_name = "DIR")]
     pub(crate) data: PathBuf,
     /// blur-bicubic (Gaussian of 1.3 pixels, then bicubic: the paper's, rounded on the way as MATLAB does), blur-bicubic-float
-    /// (rounded once), bicubic, or practical[:SEED] (random blur, noise and JPEG, another for each file's name)
+    /// (rounded once), blur-bicubic-16 (16 bits a sample), bicubic, or practical[:SEED] (random blur, noise and JPEG, another for
+    /// each file's name)
     #[arg(long, value_name = "NAME", default_value_t = Degradation::BlurBicubic)]
     pub(crate) degradation: Degradation,
     #[command(flatten)]
@@ -235,7 +236,8 @@ pub(crate) struct Degrade {
     #[arg(short, long, value_name = "N", default_value_t = 4)]
     pub(crate) scale: usize,
     /// blur-bicubic (Gaussian of 1.3 pixels, then bicubic: the paper's, rounded on the way as MATLAB does), blur-bicubic-float
-    /// (rounded once), bicubic, or practical[:SEED] (random blur, noise and JPEG, another for each file's name)
+    /// (rounded once), blur-bicubic-16 (16 bits a sample), bicubic, or practical[:SEED] (random blur, noise and JPEG, another for
+    /// each file's name)
     #[arg(long, value_name = "NAME", default_value_t = Degradation::BlurBicubic)]
     pub(crate) degradation: Degradation,
     /// Write over what is there
@@ -275,7 +277,8 @@ pub(crate) struct Controls {
     #[arg(short, long, value_name = "DIR")]
     pub(crate) data: PathBuf,
     /// blur-bicubic (Gaussian of 1.3 pixels, then bicubic: the paper's, rounded on the way as MATLAB does), blur-bicubic-float
-    /// (rounded once), bicubic, or practical[:SEED] (random blur, noise and JPEG, another for each file's name)
+    /// (rounded once), blur-bicubic-16 (16 bits a sample), bicubic, or practical[:SEED] (random blur, noise and JPEG, another for
+    /// each file's name)
     #[arg(long, value_name = "NAME", default_value_t = Degradation::BlurBicubic)]
     pub(crate) degradation: Degradation,
     #[command(flatten)]

@@ -10,7 +10,9 @@ use crate::prompt::encoder;
 use crate::say::say;
 use crate::table::table;
 use crate::upscale::{enlarge, failure, open, options};
-use pdn::{Captioned, ColourSpace, Encoder, Limits, Picture, Prompt, Protocol, Upscaler, psnr, read_captions};
+use pdn::{
+    Captioned, ColourSpace, Depth, Encoder, Limits, Picture, Prompt, Protocol, Target, Upscaler, psnr, read_captions,
+};
 use serde_json::json;
 use std::path::Path;
 
@@ -90,17 +92,19 @@ fn score(
         sentences(&captioned.captions),
         sentences(&other.captions),
         sentences(&[FIXED.to_owned()]),
-        vec![low.clone().into()],
+        vec![low.eight().into_owned().into()],
         vec![Prompt::None],
     ];
+    let target = Target { depth: Some(Depth::Eight), ..Target::default() };
     let runs = prompts.iter().map(Vec::len).sum::<usize>() as f64;
     let (mut done, mut scores) = (0.0, [0.0; CONDITIONS.len()]);
     for (prompts, score) in prompts.iter().zip(&mut scores) {
         for prompt in prompts {
-            upscaler.prompt(prompt, encoder, &low).map_err(|error| failure(path, error))?;
+            upscaler.prompt(prompt, encoder, &low.eight()).map_err(|error| failure(path, error))?;
             let mut part = |part: f64| progress((done + part) / runs);
-            let large = enlarge(&args.engine, || upscaler.upscale(&low, &options(&args.engine), &mut part))
-                .map_err(|error| failure(path, error))?;
+            let large = enlarge(&args.engine, || upscaler.upscale_to(&low, &target, &options(&args.engine), &mut part))
+                .map_err(|error| failure(path, error))?
+                .into_eight();
             *score += decibels(&high, &large, scale).map_err(|error| Failure::at(path, error))? / prompts.len() as f64;
             done += 1.0;
         }

@@ -6,8 +6,7 @@ use crate::folder::{make_folder, pictures, report};
 use crate::outputs::{Task, keep_inputs, keep_other};
 use crate::progress::interrupted;
 use crate::say::say;
-use crate::upscale::write;
-use pdn::{Limits, Picture, check_target};
+use pdn::{AnyPicture, Depth, Format, Limits, Picture, WriteOptions, check_target, write_any};
 use std::path::Path;
 
 pub(crate) fn run(args: &Degrade) -> Result<(), Failure> {
@@ -41,7 +40,12 @@ pub(crate) fn run(args: &Degrade) -> Result<(), Failure> {
 
 fn degrade(args: &Degrade, Task { input, output }: &Task, picture: &Picture) -> Result<(), Failure> {
     let small = args.degradation.seeded(input).apply(picture, args.scale).map_err(|error| Failure::at(input, error))?;
-    write(output, &small)?;
+    // What is asked for in 16 bits is not rounded behind anybody's back.
+    if matches!(small, AnyPicture::Sixteen(_)) && Format::from_path(output)?.depth() == Depth::Eight {
+        let why = format_args!("holds 8 bits a sample, and {} makes 16: expected .png or .tif", args.degradation);
+        return Err(Failure::at(output, why));
+    }
+    write_any(output, &small, &WriteOptions::default())?;
     let (width, height) = (small.width(), small.height());
     say!("{}: {width}x{height}, {} by {}", output.display(), args.degradation, args.scale);
     Ok(())

@@ -107,8 +107,7 @@ fn score(
     let share = 1.0 / (1 + usize::from(against.is_some())) as f64;
     let mut score = |upscaler: &mut Upscaler, prompt: &PromptSetter, before: f64| {
         // Each model's own: one may take none.
-        prompt.set(upscaler, prompt.of(path)?.as_ref(), path, &small)?;
-        let small = small.clone().into();
+        prompt.set(upscaler, prompt.of(path)?.as_ref(), path, &small.eight())?;
         let mut progress = |done| progress(before + share * done);
         let enlarged =
             enlarge(&args.engine, || upscaler.upscale_to(&small, &target, &options(&args.engine), &mut progress))
@@ -192,6 +191,7 @@ fn degradation(args: &Eval) -> String {
         pdn::Degradation::Bicubic => "MATLAB's bicubic imresize",
         pdn::Degradation::BlurBicubic => "MATLAB's imgaussfilt of 1.3 pixels, then its bicubic imresize",
         pdn::Degradation::BlurBicubicFloat => "Gaussian of 1.3 pixels, then bicubic, rounded to 8 bits once",
+        pdn::Degradation::BlurBicubic16 => "Gaussian of 1.3 pixels, then bicubic, 16 bits a sample",
         pdn::Degradation::Practical { .. } => "random blur, noise, JPEG and resize, by the file's name",
     };
     format!("{}: {how}", args.degradation)

@@ -1,7 +1,7 @@
 //! The built command, run end to end.
 
 use assert_cmd::Command;
-use pdn::{Limits, Model, Picture, hashed, zoo};
+use pdn::{AnyPicture, Limits, Model, Picture, hashed, zoo};
 use std::path::PathBuf;
 use tempfile::TempDir;
 
@@ -340,6 +340,19 @@ fn degrading_takes_no_picture_away() {
     let other = ["degrade", "small.png", "--scale", "2", "-o", "set/a.png"];
     desk.fails(&other, 1, &["a.png", "is there already", "--force"]);
     assert_eq!(desk.run(&[&other[..], &["--force"]].concat()).code, Some(0));
+}
+
+#[test]
+fn what_is_degraded_in_16_bits_is_written_so_or_not_at_all() {
+    let desk = Desk::new();
+    let degrade = |out| ["degrade", "small.png", "-o", out, "--scale", "2", "--degradation", "blur-bicubic-16"];
+    for out in ["out.png", "out.tif"] {
+        assert_eq!(desk.run(&degrade(out)).code, Some(0));
+        let deep = pdn::read_any(&desk.at(out), &Limits::default()).unwrap();
+        assert!(matches!(deep, AnyPicture::Sixteen(_)), "{out}");
+    }
+    desk.fails(&degrade("out.jpg"), 1, &["out.jpg", "8 bits", "blur-bicubic-16", ".png or .tif"]);
+    assert!(!desk.at("out.jpg").exists());
 }
 
 #[test]

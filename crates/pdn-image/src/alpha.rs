@@ -119,6 +119,7 @@ mod tests {
             Degradation::Bicubic,
             Degradation::BlurBicubic,
             Degradation::BlurBicubicFloat,
+            Degradation::BlurBicubic16,
             Degradation::Practical { seed: 3 },
         ] {
             let small = degradation.apply(&picture, 2).unwrap();

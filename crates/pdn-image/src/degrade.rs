@@ -1,6 +1,6 @@
 //! How a high-resolution picture becomes the low-resolution one that a network is given.
 
-use crate::{Picture, Scale, bleed, gaussian_blur, practical, resize};
+use crate::{AnyPicture, Picture, Scale, bleed, gaussian_blur, practical, resize};
 use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
@@ -15,6 +15,9 @@ pub enum Degradation {
     /// The same without MATLAB's roundings on the way, of which there are two: rounded to 8 bits once, at the end, as
     /// pipelines in Python mostly are (BasicSR's, KAIR's). At x2 that is worth a tenth of a decibel and more.
     BlurBicubicFloat,
+    /// The same without any rounding to 8 bits: of 16 bits a sample, as where small pictures are made while a network is trained
+    /// and never written.
+    BlurBicubic16,
     /// Like what befalls photographs: blur, noise, JPEG and a resize, each by a random amount and in random order (Zhang et al.
     /// 2021).
     Practical {
@@ -37,26 +40,25 @@ pub struct TooSmall {
 
 impl Degradation {
     /// The picture made `scale` times smaller, after its sides are cut to multiples of it. Colours under full transparency give way to
-    /// those around them.
+    /// those around them. Of 8 bits a sample, but for [`Self::BlurBicubic16`].
     ///
     /// # Errors
     /// [`TooSmall`] where a side is below `scale`.
-    pub fn apply(self, picture: &Picture, scale: usize) -> Result<Picture, TooSmall> {
+    pub fn apply(self, picture: &Picture, scale: usize) -> Result<AnyPicture, TooSmall> {
         let (width, height) = (picture.width(), picture.height());
         if scale == 0 || width < scale || height < scale {
             return Err(TooSmall { width, height, scale });
         }
         let cropped = picture.modcrop(scale);
         let cropped = bleed(&cropped);
+        // What 16 bits round is nothing beside 8.
+        let in_sixteen = || resize(&gaussian_blur(&cropped.converted::<u16>(), SIGMA), Scale::Down(scale));
         Ok(match self {
-            Self::Bicubic => resize(&cropped, Scale::Down(scale)),
-            Self::BlurBicubic => resize(&gaussian_blur(&cropped, SIGMA), Scale::Down(scale)),
-            Self::BlurBicubicFloat => {
-                // What 16 bits round is nothing beside 8.
-                let blurred = gaussian_blur(&cropped.converted::<u16>(), SIGMA);
-                resize(&blurred, Scale::Down(scale)).converted()
-            }
-            Self::Practical { seed } => practical::degrade(&cropped, scale, seed),
+            Self::Bicubic => resize(&cropped, Scale::Down(scale)).into(),
+            Self::BlurBicubic => resize(&gaussian_blur(&cropped, SIGMA), Scale::Down(scale)).into(),
+            Self::BlurBicubicFloat => in_sixteen().converted::<u8>().into(),
+            Self::BlurBicubic16 => in_sixteen().into(),
+            Self::Practical { seed } => practical::degrade(&cropped, scale, seed).into(),
         })
     }
 
@@ -80,6 +82,7 @@ impl fmt::Display for Degradation {
             Self::Bicubic => f.write_str("bicubic"),
             Self::BlurBicubic => f.write_str("blur-bicubic"),
             Self::BlurBicubicFloat => f.write_str("blur-bicubic-float"),
+            Self::BlurBicubic16 => f.write_str("blur-bicubic-16"),
             Self::Practical { seed: 0 } => f.write_str("practical"),
             Self::Practical { seed } => write!(f, "practical:{seed}"),
         }
@@ -95,11 +98,12 @@ impl FromStr for Degradation {
             "bicubic" => Ok(Self::Bicubic),
             "blur-bicubic" => Ok(Self::BlurBicubic),
             "blur-bicubic-float" => Ok(Self::BlurBicubicFloat),
+            "blur-bicubic-16" => Ok(Self::BlurBicubic16),
             "practical" => Ok(Self::Practical { seed: 0 }),
             _ => seed().map(|seed| Self::Practical { seed }).ok_or_else(|| {
                 format!(
-                    "degradation `{name}` is not known: expected blur-bicubic, blur-bicubic-float, bicubic, practical or \
-                     practical:SEED"
+                    "degradation `{name}` is not known: expected blur-bicubic, blur-bicubic-float, blur-bicubic-16, bicubic, \
+                     practical or practical:SEED"
                 )
             }),
         }
@@ -112,7 +116,7 @@ mod tests {
 
     #[test]
     fn names_are_read_as_they_are_written() {
-        for name in ["bicubic", "blur-bicubic", "blur-bicubic-float", "practical", "practical:7"] {
+        for name in ["bicubic", "blur-bicubic", "blur-bicubic-float", "blur-bicubic-16", "practical", "practical:7"] {
             assert_eq!(name.parse::<Degradation>().unwrap().to_string(), name);
         }
         for name in ["blur", "practical:", "practical:-1"] {
@@ -147,16 +151,21 @@ mod tests {
             taps.map(|(i, j)| weight(i) * weight(j) * blurred(clamped(2 * x + i), clamped(2 * y + j))).sum()
         };
         let away = |degradation: Degradation| {
-            let made = degradation.apply(&picture, 2).unwrap();
-            let each = made.plane(0).enumerate().map(|(i, v)| {
+            let levels: Vec<f64> = match degradation.apply(&picture, 2).unwrap() {
+                AnyPicture::Eight(made) => made.plane(0).map(f64::from).collect(),
+                AnyPicture::Sixteen(made) => made.plane(0).map(|v| f64::from(v) / 257.0).collect(),
+            };
+            let each = levels.iter().enumerate().map(|(i, v)| {
                 let (x, y) = (i as isize % (SIDE / 2), i as isize / (SIDE / 2));
-                (f64::from(v) - small(x, y).clamp(0.0, 255.0)).abs()
+                (v - small(x, y).clamp(0.0, 255.0)).abs()
             });
             each.fold(0.0, f64::max)
         };
         let found = away(Degradation::BlurBicubicFloat);
         assert!(found <= 0.51, "{found}");
         assert!(away(Degradation::BlurBicubic) > 0.6);
+        let found = away(Degradation::BlurBicubic16);
+        assert!(found <= 0.01, "{found}");
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! use pdn_image::{ColourSpace, Degradation, Picture, Protocol, Scale, psnr, resize};
 //!
 //! let picture = Picture::from_rgb(48, 48, (0..48 * 48 * 3).map(|i| (i / 9 % 256) as u8).collect());
-//! let small = Degradation::BlurBicubic.apply(&picture, 4)?;
+//! let small = Degradation::BlurBicubic.apply(&picture, 4)?.into_eight();
 //! let large = resize(&small, Scale::Up(4));
 //! let protocol = Protocol { space: ColourSpace::YMatlab, shave: 4 };
 //! println!("{:.2} dB ({protocol})", psnr(&picture, &large, protocol)?);

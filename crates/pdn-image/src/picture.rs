@@ -258,6 +258,11 @@ impl AnyPicture {
         }
     }
 
+    /// As [`Picture::part`].
+    pub fn part(&self, at: (usize, usize), width: usize, height: usize) -> Self {
+        each!(self, picture => picture.part(at, width, height).into())
+    }
+
     /// Drops what is said of how it was taken.
     pub fn without_exif(mut self) -> Self {
         each!(&mut self, picture => picture.exif = None);

@@ -12,7 +12,7 @@ const LARGER: usize = 4;
 pub(crate) fn png() -> Option<Bytes> {
     static PNG: OnceLock<Option<Bytes>> = OnceLock::new();
     PNG.get_or_init(|| {
-        let small = Degradation::BlurBicubic.apply(&draw(), LARGER).ok()?;
+        let small = Degradation::BlurBicubic.apply(&draw(), LARGER).ok()?.into_eight();
         encode(&small, Format::Png, &WriteOptions::default()).ok().map(Bytes::from)
     })
     .clone()

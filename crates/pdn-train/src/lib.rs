@@ -5,6 +5,7 @@ pub mod captions;
 pub mod convolution;
 pub mod data;
 pub mod dcm;
+pub mod degradations;
 pub mod device;
 pub mod embed;
 pub mod executor;

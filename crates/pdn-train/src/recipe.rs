@@ -3,6 +3,7 @@
 use crate::captions::{Answers, Captions};
 use crate::convolution::Precision;
 use crate::data::DataError;
+use crate::degradations::Degradations;
 use crate::embed::BatchEncoder;
 use crate::nouns::Nouns;
 use crate::pictures::Pictures;
@@ -15,7 +16,6 @@ use crate::source::Source;
 use crate::teacher::Teacher;
 use crate::{state, weights};
 use pdn::Tokenizer;
-use pdn_image::Degradation;
 use pdn_network::zoo::{Clip, PictureTower};
 use pdn_network::{Card, Network, NetworkError, checkpoint, zoo};
 use serde::{Deserialize, Serialize};
@@ -57,7 +57,7 @@ pub struct RestoreRecipe {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache: Option<PathBuf>,
     /// What makes small pictures of large ones.
-    pub degradation: String,
+    pub degradation: Degradations,
     /// Pixels a side of a small patch.
     pub patch: usize,
     /// Patches in a step.
@@ -353,7 +353,7 @@ impl RestoreRecipe {
         let beside = |file: &PathBuf| beside(path, file);
         let wrong = |why: String| RecipeError::Recipe { path: path.to_owned(), why };
         let network = self.network().map_err(|e| wrong(e.to_string()))?;
-        let degradation = self.check(&network).map_err(wrong)?;
+        self.check(&network).map_err(wrong)?;
         let encoder = self.encoder.as_ref().map(|file| BatchEncoder::open(&beside(file))).transpose()?;
         let (takes, gives) = (network.prompt_dim(), encoder.as_ref().map(|encoder| encoder.dim));
         if let (Some(takes), Some(gives)) = (takes, gives)
@@ -368,7 +368,7 @@ impl RestoreRecipe {
             }
             None => None,
         };
-        let shelf = Shelf::new(degradation, network.scale, desk.room);
+        let shelf = Shelf::new(self.degradation.clone(), network.scale, desk.room);
         let cache = self.cache.as_ref().map(beside);
         // What takes no prompt needs none embedded.
         let encoder = encoder.as_ref().filter(|_| takes.is_some());
@@ -435,8 +435,8 @@ impl RestoreRecipe {
         }
     }
 
-    /// What is wrong with it, whatever the data; otherwise the degradation that it names.
-    fn check(&self, network: &Network) -> Result<Degradation, String> {
+    /// What is wrong with it, whatever the data.
+    fn check(&self, network: &Network) -> Result<(), String> {
         if self.patch == 0 || self.batch == 0 {
             return Err(format!("patch {}, batch {}: expected at least 1", self.patch, self.batch));
         }
@@ -460,7 +460,7 @@ impl RestoreRecipe {
         if self.start.is_none() && !self.anew.is_empty() {
             return Err("anew: expected `start`, whose weights are taken for the others".into());
         }
-        self.degradation.parse()
+        Ok(())
     }
 
     /// Where files lay is nobody's business but this machine's: of where a run started, its folder's name is kept too.

@@ -9,9 +9,9 @@ use crate::scenes::Scene;
 use crate::shelf::Shelf;
 use crate::weights::initial;
 use burn::tensor::{Device, Tensor, TensorData};
-use pdn::Upscaler;
+use pdn::{Depth, Target, Upscaler};
 use pdn_engine::{Isa, RunOptions, fold};
-use pdn_image::{ColourSpace, Picture, Protocol, psnr};
+use pdn_image::{AnyPicture, ColourSpace, Picture, Protocol, psnr};
 use pdn_network::checkpoint;
 use pdn_network::{Card, Model, Network, PictureFormat, PromptActivity, Tensor as Stored, Weights};
 use rand::rngs::StdRng;
@@ -132,7 +132,7 @@ impl Restore {
         let turn = random.random_range(0..8_u8);
         Ok(Sample {
             low: square(&pair.low, (0, 0), self.patch, turn, &self.network.picture),
-            high: square(&pair.high, (0, 0), self.patch * self.network.scale, turn, &self.network.picture),
+            high: square(&pair.high.into(), (0, 0), self.patch * self.network.scale, turn, &self.network.picture),
             prompt: self.prompt(scene, random).to_vec(),
         })
     }
@@ -175,7 +175,9 @@ impl Restore {
                 upscaler.set_prompt(&scene.mirrored).ok()?;
             }
             let pair = self.shelf.pair(&scene.place).ok()?;
-            upscaler.upscale(&pair.low, &RunOptions::default(), &mut |_| true).ok()
+            let target = Target { depth: Some(Depth::Eight), ..Target::default() };
+            let enlarged = upscaler.upscale_to(&pair.low, &target, &RunOptions::default(), &mut |_| true);
+            enlarged.ok().map(AnyPicture::into_eight)
         };
         scenes.iter().map(enlarge).collect()
     }
@@ -215,18 +217,36 @@ impl Restore {
 }
 
 /// A square of a picture in a network's range, turned and mirrored: three bits, of which one exchanges the axes.
-fn square(picture: &Picture, at: (usize, usize), side: usize, turn: u8, format: &PictureFormat) -> Vec<f32> {
-    let (left, top) = at;
+fn square(picture: &AnyPicture, at: (usize, usize), side: usize, turn: u8, format: &PictureFormat) -> Vec<f32> {
+    let number = |mean: f64, part: f64| (format.range * (part - mean)) as f32;
+    match picture {
+        AnyPicture::Eight(picture) => {
+            let tables =
+                format.mean.map(|mean| -> [f32; 256] { std::array::from_fn(|v| number(mean, v as f64 / 255.0)) });
+            turned(picture, at, side, turn, |c, v| tables[c][usize::from(v)])
+        }
+        AnyPicture::Sixteen(picture) => {
+            turned(picture, at, side, turn, |c, v| number(format.mean[c], f64::from(v) / 65535.0))
+        }
+    }
+}
+
+fn turned<S: pdn_image::Sample>(
+    picture: &Picture<S>,
+    (left, top): (usize, usize),
+    side: usize,
+    turn: u8,
+    number: impl Fn(usize, S) -> f32,
+) -> Vec<f32> {
     let mut out = Vec::with_capacity(3 * side * side);
-    for (c, mean) in format.mean.into_iter().enumerate() {
-        let table: [f32; 256] = std::array::from_fn(|v| (format.range * (v as f64 / 255.0 - mean)) as f32);
+    for c in 0..3 {
         for y in 0..side {
             for x in 0..side {
                 let (mut sx, mut sy) = if turn & 4 == 0 { (x, y) } else { (y, x) };
                 sx = if turn & 1 == 0 { sx } else { side - 1 - sx };
                 sy = if turn & 2 == 0 { sy } else { side - 1 - sy };
                 let at = ((top + sy) * picture.width() + left + sx) * 3 + c;
-                out.push(table[usize::from(picture.rgb()[at])]);
+                out.push(number(c, picture.rgb()[at]));
             }
         }
     }
@@ -324,8 +344,13 @@ mod tests {
     #[test]
     fn a_patch_turns_as_its_picture_does() {
         let picture = Picture::from_rgb(3, 3, (0..27).map(|i| i * 9).collect());
-        let red =
-            |turn| square(&picture, (0, 0), 3, turn, &PictureFormat { range: 255.0, mean: [0.0; 3] })[..9].to_vec();
+        let format = PictureFormat { range: 255.0, mean: [0.0; 3] };
+        let red = |turn| square(&picture.clone().into(), (0, 0), 3, turn, &format)[..9].to_vec();
+        assert_eq!(
+            square(&picture.converted::<u16>().into(), (0, 0), 3, 6, &format)[..9],
+            red(6),
+            "of 16 bits the same"
+        );
         let seen: std::collections::BTreeSet<Vec<i32>> =
             (0..8).map(|turn| red(turn).iter().map(|v| v.round() as i32).collect()).collect();
         assert_eq!(seen.len(), 8, "eight ways to turn and mirror a square");

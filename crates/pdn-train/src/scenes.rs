@@ -114,7 +114,7 @@ impl Reader<'_> {
         };
         let entries: Vec<_> = entries.iter().map(about).collect();
         let encoder = self.encoder.map(|encoder| &encoder.id);
-        let degradation = (self.shelf.degradation.to_string(), self.shelf.scale, self.patch);
+        let degradation = (self.shelf.degradations.first().to_string(), self.shelf.scale, self.patch);
         let source = Source { weight: 1.0, ..source.clone() };
         hex(&Sha256::digest(json!([encoder, degradation, source, entries]).to_string()))
     }
@@ -159,10 +159,10 @@ impl Reader<'_> {
                     .collect(),
             };
             for cut in parts.into_iter().map(|part| Cut { size, part }) {
-                if let Ok(pair) = self.shelf.degraded((file, cut), &picture)
+                if let Ok(pair) = self.shelf.degraded(self.shelf.degradations.first(), (file, cut), &picture)
                     && pair.low.width().min(pair.low.height()) >= self.patch
                 {
-                    found.push((cut, pair.low));
+                    found.push((cut, pair.low.into_eight()));
                 }
             }
         }

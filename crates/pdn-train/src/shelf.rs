@@ -2,7 +2,8 @@
 //! fit, those that were wanted least lately are read again.
 
 use crate::data::{DataError, read_picture};
-use pdn_image::{Degradation, Picture, resize_to};
+use crate::degradations::Degradations;
+use pdn_image::{AnyPicture, Degradation, Picture, resize_to};
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use rand::rngs::StdRng;
@@ -48,7 +49,7 @@ pub struct Pair {
     /// The picture, its sides multiples of the scale.
     pub high: Picture,
     /// The picture degraded.
-    pub low: Picture,
+    pub low: AnyPicture,
 }
 
 /// A place of a picture: its file, and what of it.
@@ -63,7 +64,11 @@ struct Bytes;
 
 impl Weighter<String, Arc<Pair>> for Bytes {
     fn weight(&self, _: &String, pair: &Arc<Pair>) -> u64 {
-        (pair.high.rgb().len() + pair.low.rgb().len()) as u64
+        let low = match &pair.low {
+            AnyPicture::Eight(low) => low.rgb().len(),
+            AnyPicture::Sixteen(low) => 2 * low.rgb().len(),
+        };
+        (pair.high.rgb().len() + low) as u64
     }
 }
 
@@ -71,7 +76,7 @@ impl Weighter<String, Arc<Pair>> for Bytes {
 #[derive(Debug)]
 pub struct Shelf {
     /// What makes small pictures of large ones.
-    pub degradation: Degradation,
+    pub degradations: Degradations,
     /// How many times smaller a side.
     pub scale: usize,
     kept: Cache<String, Arc<Pair>, Bytes>,
@@ -79,29 +84,39 @@ pub struct Shelf {
 
 impl Shelf {
     /// An empty one, with room for so many bytes of pixels.
-    pub fn new(degradation: Degradation, scale: usize, room: u64) -> Self {
+    pub fn new(degradations: impl Into<Degradations>, scale: usize, room: u64) -> Self {
         // So many pictures of half a megabyte: it only says how finely the room is divided.
         let items = (room >> 19).clamp(16, 1 << 20) as usize;
-        Self { degradation, scale, kept: Cache::with_weighter(items, room, Bytes) }
+        Self { degradations: degradations.into(), scale, kept: Cache::with_weighter(items, room, Bytes) }
     }
 
     /// What is at a place of the picture, and that degraded.
     ///
     /// # Errors
     /// Where the scale leaves nothing of it.
-    pub(crate) fn degraded(&self, (file, cut): (&Path, Cut), picture: &Picture) -> Result<Pair, DataError> {
+    pub(crate) fn degraded(
+        &self,
+        degradation: Degradation,
+        (file, cut): (&Path, Cut),
+        picture: &Picture,
+    ) -> Result<Pair, DataError> {
         let high = cut.of(picture).modcrop(self.scale);
-        let low = self.degradation.seeded(file).apply(&high, self.scale);
+        let low = degradation.seeded(file).apply(&high, self.scale);
         Ok(Pair { low: low.map_err(|e| DataError { path: file.to_owned(), why: e.to_string() })?, high })
     }
 
-    /// The picture at a place.
+    /// The picture at a place, degraded by the first of the degradations.
     ///
     /// # Errors
     /// [`DataError`] where its file cannot be read.
-    pub fn pair(&self, (file, cut): &Place) -> Result<Arc<Pair>, DataError> {
-        let key = format!("{} {cut:?}", file.display());
-        self.kept.get_or_insert_with(&key, || Ok(Arc::new(self.degraded((file, *cut), &read_picture(file)?)?)))
+    pub fn pair(&self, place: &Place) -> Result<Arc<Pair>, DataError> {
+        self.pair_by(self.degradations.first(), place)
+    }
+
+    fn pair_by(&self, degradation: Degradation, (file, cut): &Place) -> Result<Arc<Pair>, DataError> {
+        let key = format!("{} {cut:?} {degradation}", file.display());
+        let read = || self.degraded(degradation, (file, *cut), &read_picture(file)?).map(Arc::new);
+        self.kept.get_or_insert_with(&key, read)
     }
 
     /// A random patch of the picture at a place, of `side` pixels a side degraded, and what it was: where degrading is random,
@@ -110,7 +125,8 @@ impl Shelf {
     /// # Errors
     /// As [`Shelf::pair`]'s, and where the degraded picture is smaller than the patch.
     pub fn patch(&self, place: &Place, side: usize, random: &mut StdRng) -> Result<Pair, DataError> {
-        let pair = self.pair(place)?;
+        let degradation = self.degradations.draw(random);
+        let pair = self.pair_by(degradation, place)?;
         let (width, height) = (pair.low.width(), pair.low.height());
         if width.min(height) < side {
             let why = format!("degraded, it is {width}x{height}: expected at least {side} pixels a side");
@@ -119,7 +135,7 @@ impl Shelf {
         let (x, y) = (random.random_range(0..=width - side), random.random_range(0..=height - side));
         let large = side * self.scale;
         let high = pair.high.part((x * self.scale, y * self.scale), large, large);
-        let low = match self.degradation {
+        let low = match degradation {
             Degradation::Practical { .. } => self.anew(&pair, (x, y), side, random.next_u64())?,
             _ => pair.low.part((x, y), side, side),
         };
@@ -127,7 +143,7 @@ impl Shelf {
     }
 
     /// A patch degraded with its surroundings.
-    fn anew(&self, pair: &Pair, (x, y): (usize, usize), side: usize, seed: u64) -> Result<Picture, DataError> {
+    fn anew(&self, pair: &Pair, (x, y): (usize, usize), side: usize, seed: u64) -> Result<AnyPicture, DataError> {
         let from = |at: usize| at.saturating_sub(AROUND);
         let to = |at: usize, length: usize| (at + side + AROUND).min(length) - from(at);
         let (width, height) = (to(x, pair.low.width()), to(y, pair.low.height()));
@@ -159,7 +175,7 @@ mod tests {
             let shelf = Shelf::new(Degradation::BlurBicubic, 2, room);
             let random = &mut StdRng::seed_from_u64(1);
             let order = (0..40).map(|i| &places[i * 7 % 6]);
-            order.map(|place| shelf.patch(place, 9, random).unwrap().low.rgb().to_vec()).collect::<Vec<_>>()
+            order.map(|place| shelf.patch(place, 9, random).unwrap().low.into_eight()).collect::<Vec<_>>()
         };
         assert_eq!(patches(1 << 30), patches(10_000));
         let shelf = Shelf::new(Degradation::BlurBicubic, 2, 1 << 30);
@@ -174,12 +190,13 @@ mod tests {
     fn a_patch_is_where_its_original_is() {
         let folder = tempfile::tempdir().unwrap();
         let place = picture(folder.path(), "a.png", 64);
-        for degradation in [Degradation::Bicubic, Degradation::Practical { seed: 0 }] {
+        for degradation in [Degradation::Bicubic, Degradation::BlurBicubic16, Degradation::Practical { seed: 0 }] {
             let shelf = Shelf::new(degradation, 2, 1 << 30);
             let random = &mut StdRng::seed_from_u64(5);
             for _ in 0..20 {
                 let Pair { high, low } = shelf.patch(&place, 12, random).unwrap();
                 assert_eq!((high.width(), low.width()), (24, 12));
+                let low = low.into_eight();
                 let mean = |p: &Picture| p.rgb().iter().map(|v| f64::from(*v)).sum::<f64>() / p.rgb().len() as f64;
                 assert!((mean(&high) - mean(&low)).abs() < 8.0, "{degradation}: {} {}", mean(&high), mean(&low));
             }

@@ -63,7 +63,7 @@ fn each_network_learns_one_batch_by_heart() {
         pdn_image::write(&picture, &whole, &Default::default()).unwrap();
         let prompt = hashed::prompt("one", dim);
         let scene = Scene { place: (picture, Cut::WHOLE), captions: vec![], view: prompt.clone(), mirrored: prompt };
-        let degradation: Degradation = recipe.degradation.parse().unwrap();
+        let degradation: Degradation = recipe.degradation.first();
         let task = Restore {
             network,
             shelf: Shelf::new(degradation, scale, 1 << 24),

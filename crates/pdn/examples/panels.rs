@@ -21,7 +21,7 @@ const PROMPT: &str = "the sun goes down behind green hills and a white fence";
 fn main() -> Result<(), Box<dyn Error>> {
     let out = std::env::args().nth(1).ok_or("expected: OUT.png")?;
     let scene = draw();
-    let small = Degradation::BlurBicubic.apply(&scene, 4)?;
+    let small = Degradation::BlurBicubic.apply(&scene, 4)?.into_eight();
     let model = bundled_model(DEFAULT_MODEL).ok_or("no model comes with pdn")??;
     let mut steered = Upscaler::new(&model, Isa::best())?;
     steered.prompt(&Prompt::Text(PROMPT.into()), &bundled_encoder()?, &small)?;

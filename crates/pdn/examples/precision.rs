@@ -43,7 +43,7 @@ fn compare(name: &str, model: &Model, pictures: &[PathBuf]) -> Result<(), Box<dy
         for (i, path) in pictures.iter().enumerate() {
             let scale = model.network.scale;
             let high = pdn::read(path, &Limits::default())?.modcrop(scale);
-            let low = Degradation::BlurBicubic.apply(&high, scale)?;
+            let low = Degradation::BlurBicubic.apply(&high, scale)?.into_eight();
             let mut upscaler = Upscaler::with_precision(model, Isa::Avx512, precision)?;
             upscaler.prompt(&Prompt::None, &bundled_encoder()?, &low)?;
             let enlarged = upscaler.upscale(&low, &Options::default(), &mut |_| true)?;
