@@ -37,7 +37,7 @@ impl From<Degradation> for Degradations {
 
 /// As they are written.
 #[derive(Deserialize, Serialize)]
-#[serde(untagged, expecting = "expected the name of a degradation, or a list of names")]
+#[serde(untagged, expecting = "degradation: expected a name, or a list of names")]
 enum Names {
     One(String),
     Several(Vec<String>),
@@ -81,7 +81,7 @@ mod tests {
             (r#""blur-bicubc""#, "`blur-bicubc` is not known"),
             (r#"["bicubic", "blur"]"#, "`blur` is not known"),
             ("[]", "the list is empty"),
-            ("4", "the name of a degradation, or a list"),
+            ("4", "expected a name, or a list of names"),
         ] {
             let error = serde_json::from_str::<Degradations>(written).unwrap_err().to_string();
             assert!(error.contains(said), "{written}: {error}");

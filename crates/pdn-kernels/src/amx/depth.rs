@@ -1,7 +1,9 @@
 //! What a product sums over: the taps and input channels of a convolution, in steps of 32.
 
 use super::Products;
+use crate::LANES;
 use half::bf16;
+use half::slice::HalfFloatSliceExt;
 
 /// Numbers that a step sums over: those of a register's row.
 pub(super) const STEP: usize = 32;
@@ -75,26 +77,21 @@ impl Depth {
     }
 
     /// The kernel in the order in which it is read: `[tiles][step][part][tile]`, tiles of 16 outputs going as they are summed.
-    /// `number` gives a tile's, lane's and tap's.
-    pub(super) fn lay_out(
-        &self,
-        tiles: usize,
-        products: Products,
-        number: impl Fn(usize, usize, Tap) -> f32,
-    ) -> Vec<Weights> {
-        let taps: Vec<[Option<Tap>; STEP]> =
-            (0..self.steps()).map(|step| std::array::from_fn(|k| self.tap(step, k))).collect();
-        let mut laid = Vec::with_capacity(tiles * self.tile_len(products.parts()));
-        for (first, count) in products.tiles_of(tiles) {
+    /// `lanes` has, for 16 lanes of each tile, where in `kernel` the output's numbers begin that are of the lane.
+    pub(super) fn lay_out(&self, kernel: &[f32], lanes: &[Option<usize>], products: Products) -> Vec<Weights> {
+        // Kernels are square: `[output][input][ky][kx]`.
+        let place = |Tap { input, ky, kx }| (input * self.rows + ky) * self.rows + kx;
+        // Places are found once, and not for each output: a prompt has whole kernels laid out.
+        let taps: Vec<[Option<usize>; STEP]> =
+            (0..self.steps()).map(|step| std::array::from_fn(|k| self.tap(step, k).map(place))).collect();
+        let lanes = lanes.as_chunks::<LANES>().0;
+        let mut laid = Vec::with_capacity(lanes.len() * self.tile_len(products.parts()));
+        for (first, count) in products.tiles_of(lanes.len()) {
             for taps in &taps {
+                let numbers: Vec<Numbers> =
+                    lanes[first..first + count].iter().map(|lanes| numbers(kernel, lanes, taps)).collect();
                 for part in [high, low].into_iter().take(products.parts()) {
-                    laid.extend((first..first + count).map(|tile| {
-                        Weights(std::array::from_fn(|pair| {
-                            std::array::from_fn(|i| {
-                                part(taps[2 * pair + i % 2].map_or(0.0, |tap| number(tile, i / 2, tap)))
-                            })
-                        }))
-                    }));
+                    laid.extend(numbers.iter().map(part));
                 }
             }
         }
@@ -107,14 +104,34 @@ impl Depth {
     }
 }
 
-/// The high part of a number: 8 bits of its significand.
-fn high(v: f32) -> bf16 {
-    bf16::from_f32(v)
+/// What becomes a [`Weights`], in its order.
+type Numbers = [[f32; STEP]; STEP / 2];
+
+/// The numbers of a step's taps for 16 lanes; zeros where there is no tap, and where a lane has no output.
+fn numbers(kernel: &[f32], lanes: &[Option<usize>; LANES], taps: &[Option<usize>; STEP]) -> Numbers {
+    let mut numbers = [[0.0; STEP]; STEP / 2];
+    for (row, taps) in numbers.iter_mut().zip(taps.as_chunks::<2>().0) {
+        for (pair, lane) in row.as_chunks_mut::<2>().0.iter_mut().zip(lanes) {
+            let at = |tap: Option<usize>| lane.zip(tap).map_or(0.0, |(lane, tap)| kernel[lane + tap]);
+            *pair = taps.map(at);
+        }
+    }
+    numbers
 }
 
-/// The low part of a number: 8 bits more.
-fn low(v: f32) -> bf16 {
-    bf16::from_f32(v - high(v).to_f32())
+/// The high parts of numbers: 8 bits of their significands.
+fn high(numbers: &Numbers) -> Weights {
+    let mut weights = Weights([[bf16::ZERO; STEP]; STEP / 2]);
+    weights.0.as_flattened_mut().convert_from_f32_slice(numbers.as_flattened());
+    weights
+}
+
+/// The low parts: 8 bits more.
+fn low(numbers: &Numbers) -> Weights {
+    let mut rest = *numbers;
+    let high = high(numbers);
+    rest.as_flattened_mut().iter_mut().zip(high.0.as_flattened()).for_each(|(v, high)| *v -= high.to_f32());
+    self::high(&rest)
 }
 
 #[cfg(test)]

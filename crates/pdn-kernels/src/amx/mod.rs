@@ -29,7 +29,7 @@ mod tests;
 
 use crate::conv::ConvShape;
 use crate::{Input, LANES, RowShape, Store};
-use depth::{Depth, Tap, Weights};
+use depth::{Depth, Weights};
 
 /// Emulates AMX from here on where the processor has none, so that tests run the kernels. A machine without AVX-512 and
 /// bf16, or that has been asked for AMX before, still has none. Gives whether there is AMX now.
@@ -108,17 +108,15 @@ impl AmxConv {
         let ConvShape { inputs, outputs, side, shuffle } = shape;
         let shares_lanes = side == 3 && shuffle == 1 && outputs * side <= LANES;
         let depth = Depth::new(inputs, side, if shares_lanes { 1 } else { side });
-        // The output of each lane and, where lanes are shared, the column of the kernel.
-        let lanes: Vec<Option<(usize, usize)>> = (0..shape.blocks() * LANES)
+        // Where the numbers of each lane's output begin and, where lanes are shared, of its column of the kernel.
+        let begins = |output: usize| output * inputs * side * side;
+        let lanes: Vec<Option<usize>> = (0..shape.blocks() * LANES)
             .map(|at| match shares_lanes {
-                true => (at < outputs * side).then_some((at % outputs, at / outputs)),
-                false => shape.output(at / LANES, at % LANES).map(|output| (output, 0)),
+                true => (at < outputs * side).then(|| begins(at % outputs) + at / outputs),
+                false => shape.output(at / LANES, at % LANES).map(begins),
             })
             .collect();
-        let kernel = depth.lay_out(shape.blocks(), products, |tile, lane, Tap { input, ky, kx }| {
-            lanes[tile * LANES + lane]
-                .map_or(0.0, |(output, column)| kernel[((output * inputs + input) * side + ky) * side + kx + column])
-        });
+        let kernel = depth.lay_out(kernel, &lanes, products);
         Self { shape, products, depth, kernel, bias: shape.lay_out(bias) }
     }
 
