@@ -245,7 +245,7 @@ name = "small"
 description = "A test."
 license = "CC0-1.0"
 encoder = "{}"
-degradation = "practical"
+degradation = ["practical", "blur-bicubic-16"]
 patch = 12
 batch = 2
 architecture = "pdn"
@@ -320,7 +320,11 @@ fn what_is_wrong_with_a_network_s_recipe_is_said_before_any_step() {
     fails(&with("sizes = [1.0, 0.8]", "part = 12"), 2, &["recipe.toml", "part 12", "24"]);
     fails(&with("sizes = [1.0, 0.8]", "sizes = [0.1]"), 1, &["pictures", "no pictures left to learn from"]);
     fails(&with("held_back = 1", "held_back = 0"), 2, &["recipe.toml", "held_back"]);
-    fails(&with("degradation = \"practical\"", "degradation = \"fog\""), 2, &["recipe.toml", "fog", "practical:SEED"]);
+    for (wrong, word) in
+        [("\"fog\"", "`fog`"), ("[\"practical\", \"fog\"]", "`fog`"), ("[]", "empty"), ("4", "a list of names")]
+    {
+        fails(&with("[\"practical\", \"blur-bicubic-16\"]", wrong), 2, &["recipe.toml", "degradation", word]);
+    }
     fails(&with("dim = 256", "dim = 512"), 2, &["recipe.toml", "512", "256"]);
     fails(&with("architecture = \"pdn\"", "architecture = \"pnd\""), 2, &["recipe.toml", "pnd"]);
     fails(&with("cache = \"kept\"", "start = \"none.safetensors\""), 1, &["none.safetensors"]);
