@@ -1,10 +1,10 @@
 //! What can be typed: the commands and their own options.
 
-use crate::choices::{EncoderChoice, EngineChoice, ModelChoice, PromptChoice};
+use crate::choices::{DegradationChoice, EncoderChoice, EngineChoice, ModelChoice, PromptChoice};
 use crate::given::Given;
 use crate::look::{Extras, Look};
 use clap::{Parser, Subcommand};
-use pdn::{Degradation, Rectangle, StoredPrecision};
+use pdn::{Rectangle, StoredPrecision};
 use std::path::PathBuf;
 
 /// Super-resolution: a small picture in, a large one out.
@@ -200,11 +200,8 @@ pub(crate) struct Eval {
     /// A folder of pictures, or one that has them in HR
     #[arg(short, long, value_name = "DIR")]
     pub(crate) data: PathBuf,
-    /// blur-bicubic (Gaussian of 1.3 pixels, then bicubic: the paper's, rounded on the way as MATLAB does), blur-bicubic-float
-    /// (rounded once), blur-bicubic-16 (16 bits a sample), bicubic, or practical[:SEED] (random blur, noise and JPEG, another for
-    /// each file's name)
-    #[arg(long, value_name = "NAME", default_value_t = Degradation::BlurBicubic)]
-    pub(crate) degradation: Degradation,
+    #[command(flatten)]
+    pub(crate) small: DegradationChoice,
     #[command(flatten)]
     pub(crate) prompt: PromptChoice,
     #[command(flatten)]
@@ -235,11 +232,8 @@ pub(crate) struct Degrade {
     /// How many times smaller a side; sides are cut to multiples of it
     #[arg(short, long, value_name = "N", default_value_t = 4)]
     pub(crate) scale: usize,
-    /// blur-bicubic (Gaussian of 1.3 pixels, then bicubic: the paper's, rounded on the way as MATLAB does), blur-bicubic-float
-    /// (rounded once), blur-bicubic-16 (16 bits a sample), bicubic, or practical[:SEED] (random blur, noise and JPEG, another for
-    /// each file's name)
-    #[arg(long, value_name = "NAME", default_value_t = Degradation::BlurBicubic)]
-    pub(crate) degradation: Degradation,
+    #[command(flatten)]
+    pub(crate) small: DegradationChoice,
     /// Write over what is there
     #[arg(long)]
     pub(crate) force: bool,
@@ -276,11 +270,8 @@ pub(crate) struct Controls {
     /// {"file", "captions"} with the files in its folder `images`
     #[arg(short, long, value_name = "DIR")]
     pub(crate) data: PathBuf,
-    /// blur-bicubic (Gaussian of 1.3 pixels, then bicubic: the paper's, rounded on the way as MATLAB does), blur-bicubic-float
-    /// (rounded once), blur-bicubic-16 (16 bits a sample), bicubic, or practical[:SEED] (random blur, noise and JPEG, another for
-    /// each file's name)
-    #[arg(long, value_name = "NAME", default_value_t = Degradation::BlurBicubic)]
-    pub(crate) degradation: Degradation,
+    #[command(flatten)]
+    pub(crate) small: DegradationChoice,
     #[command(flatten)]
     pub(crate) encoder: EncoderChoice,
     #[command(flatten)]

@@ -2,7 +2,7 @@
 
 use crate::given::Given;
 use crate::say::tell;
-use pdn::{Activation, Isa, Precision};
+use pdn::{Activation, Degradation, Isa, Precision};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
@@ -75,6 +75,16 @@ impl ModelChoice {
     pub(crate) fn is_bicubic(&self) -> bool {
         self.model() == Path::new("bicubic")
     }
+}
+
+/// How small pictures are made of large ones.
+#[derive(Debug, clap::Args)]
+pub(crate) struct DegradationChoice {
+    /// blur-bicubic (Gaussian of 1.3 pixels, then bicubic: the paper's, rounded on the way as MATLAB does), blur-bicubic-float
+    /// (rounded once), blur-bicubic-16 (16 bits a sample), bicubic, or practical[:SEED] (random blur, noise and JPEG, another for
+    /// each file's name)
+    #[arg(long, value_name = "NAME", default_value_t = Degradation::BlurBicubic)]
+    pub(crate) degradation: Degradation,
 }
 
 #[derive(Debug, clap::Args)]

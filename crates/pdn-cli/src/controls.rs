@@ -85,7 +85,7 @@ fn score(
     let path = &captioned.path;
     let scale = upscaler.scale();
     let picture = pdn::read(path, &Limits::default())?.with_alpha(None);
-    let low = args.degradation.seeded(path).apply(&picture, scale).map_err(|error| Failure::at(path, error))?;
+    let low = args.small.degradation.seeded(path).apply(&picture, scale).map_err(|error| Failure::at(path, error))?;
     let high = picture.modcrop(scale);
     let sentences = |of: &[String]| of.iter().cloned().map(Prompt::Text).collect();
     let prompts: [Vec<Prompt>; CONDITIONS.len()] = [
@@ -138,7 +138,7 @@ fn print(args: &Controls, upscaler: &Upscaler, encoder: &Encoder, scored: &[[f64
             "encoder": encoder.id(),
             "data": args.data.display().to_string(),
             "pictures": scored.len(),
-            "degradation": args.degradation.to_string(),
+            "degradation": args.small.degradation.to_string(),
             "protocol": protocol,
             "conditions": conditions,
         });
@@ -146,7 +146,7 @@ fn print(args: &Controls, upscaler: &Upscaler, encoder: &Encoder, scored: &[[f64
         return;
     }
     say!("model        {} x{scale}, prompts by {}", args.model.model().display(), encoder.id());
-    say!("pictures     {} of {}, degraded by {}", scored.len(), args.data.display(), args.degradation);
+    say!("pictures     {} of {}, degraded by {}", scored.len(), args.data.display(), args.small.degradation);
     say!("compared     {protocol}\n");
     let mut rows = vec![["prompt", "PSNR", "difference", "interval"].map(str::to_owned).to_vec()];
     rows.extend(figures.enumerate().map(|(at, (name, psnr, (difference, [low, high])))| {

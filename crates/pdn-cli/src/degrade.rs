@@ -39,14 +39,15 @@ pub(crate) fn run(args: &Degrade) -> Result<(), Failure> {
 }
 
 fn degrade(args: &Degrade, Task { input, output }: &Task, picture: &Picture) -> Result<(), Failure> {
-    let small = args.degradation.seeded(input).apply(picture, args.scale).map_err(|error| Failure::at(input, error))?;
+    let small =
+        args.small.degradation.seeded(input).apply(picture, args.scale).map_err(|error| Failure::at(input, error))?;
     // What is asked for in 16 bits is not rounded behind anybody's back.
     if matches!(small, AnyPicture::Sixteen(_)) && Format::from_path(output)?.depth() == Depth::Eight {
-        let why = format_args!("holds 8 bits a sample, and {} makes 16: expected .png or .tif", args.degradation);
+        let why = format_args!("holds 8 bits a sample, and {} makes 16: expected .png or .tif", args.small.degradation);
         return Err(Failure::at(output, why));
     }
     write_any(output, &small, &WriteOptions::default())?;
     let (width, height) = (small.width(), small.height());
-    say!("{}: {width}x{height}, {} by {}", output.display(), args.degradation, args.scale);
+    say!("{}: {width}x{height}, {} by {}", output.display(), args.small.degradation, args.scale);
     Ok(())
 }

@@ -101,7 +101,7 @@ fn score(
     let scale = upscaler.scale();
     let picture = pdn::read(path, &Limits::default())?;
     let picture = picture.with_alpha(None);
-    let small = args.degradation.seeded(path).apply(&picture, scale).map_err(|error| Failure::at(path, error))?;
+    let small = args.small.degradation.seeded(path).apply(&picture, scale).map_err(|error| Failure::at(path, error))?;
     let hr = picture.modcrop(scale);
     let target = args.extras.target();
     let share = 1.0 / (1 + usize::from(against.is_some())) as f64;
@@ -169,7 +169,7 @@ impl Found<'_> {
             "prompt": prompt.words(),
             "data": args.data.display().to_string(),
             "cut_to_multiples_of": scale,
-            "degradation": args.degradation.to_string(),
+            "degradation": args.small.degradation.to_string(),
             "protocol": protocol(*scale),
             "pictures": self.scored.iter().map(|one| one.as_json(prompt.differs())).collect::<Vec<_>>(),
             "mean": self.mean.as_json(),
@@ -187,12 +187,12 @@ impl Found<'_> {
 }
 
 fn degradation(args: &Eval) -> String {
-    let how = match args.degradation {
+    let how = match args.small.degradation {
         pdn::Degradation::Bicubic => "MATLAB's bicubic imresize",
         pdn::Degradation::BlurBicubic => "MATLAB's imgaussfilt of 1.3 pixels, then its bicubic imresize",
         pdn::Degradation::BlurBicubicFloat => "Gaussian of 1.3 pixels, then bicubic, rounded to 8 bits once",
         pdn::Degradation::BlurBicubic16 => "Gaussian of 1.3 pixels, then bicubic, 16 bits a sample",
         pdn::Degradation::Practical { .. } => "random blur, noise, JPEG and resize, by the file's name",
     };
-    format!("{}: {how}", args.degradation)
+    format!("{}: {how}", args.small.degradation)
 }

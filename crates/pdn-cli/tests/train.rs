@@ -71,6 +71,9 @@ fn what_is_wrong_with_a_recipe_is_said() {
     let fails = |recipe: &str, code: i32, words: &[&str]| fails(folder.path(), recipe, code, words);
     fails(&recipe, 1, &["captions.csv"]);
     fails(&recipe.replace("batch", "bacth"), 2, &["recipe.toml", "bacth"]);
+    fails(&recipe.replace("rate = 1e-3", ""), 2, &["recipe.toml", "`rate`", "`schedule`"]);
+    fails(&recipe.replace("views = 2", "views = 'two'"), 2, &["recipe.toml", "`data.views`", "two"]);
+    fails(&recipe.replace("task =", "tasks ="), 2, &["recipe.toml", "task: expected"]);
     fails(&recipe.replace("batch = 2", "batch = 0"), 2, &["recipe.toml", "batch 0"]);
     fails(&recipe.replace("dropped = 0.1", "dropped = 1.0"), 2, &["recipe.toml", "dropped 1"]);
     fails(&recipe.replace("views = 2", "views = 0"), 2, &["recipe.toml", "views 0"]);

@@ -16,6 +16,7 @@ pub mod nouns;
 pub mod pictures;
 mod plain;
 pub mod recipe;
+mod recipe_table;
 pub mod restore;
 mod retrieval;
 pub mod run;

@@ -7,6 +7,7 @@ use crate::degradations::Degradations;
 use crate::embed::BatchEncoder;
 use crate::nouns::Nouns;
 use crate::pictures::Pictures;
+use crate::recipe_table;
 use crate::restore::{self, LAST_TEMPERATURE, Loss, PromptMix, Restore};
 use crate::run::{Run, Schedule};
 use crate::scenes::{Reader, Scenes};
@@ -22,8 +23,7 @@ use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
 /// A recipe.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "task", rename_all = "lowercase")]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Recipe {
     /// A prompt encoder's tower of sentences.
     Sentences(SentencesRecipe),
@@ -162,26 +162,19 @@ impl Recipe {
     /// text where they are none. A recipe that names another file as its `base` says only in what it differs from that.
     ///
     /// # Errors
-    /// [`RecipeError::Recipe`] names the file, the line and what was expected.
+    /// [`RecipeError::Recipe`] names the file, the key or the line, and what was expected.
     pub fn open(path: &Path, set: &[String]) -> Result<Self, RecipeError> {
+        let mut table = recipe_table::read(path, set)?;
         let wrong = |why: String| RecipeError::Recipe { path: path.to_owned(), why };
-        let text = std::fs::read_to_string(path).map_err(|e| wrong(format!("cannot be read: {e}")))?;
-        let said = |e: toml::de::Error| wrong(e.to_string().trim_end().to_owned());
-        let mut table: toml::Table = toml::from_str(&text).map_err(said)?;
-        let base = table.remove(BASE);
-        if base.is_none() && set.is_empty() {
-            // As it stands, so that what is wrong with it is said with its line.
-            return toml::from_str(&text).map_err(said);
+        let said = |error: toml::de::Error| wrong(one_line(&error));
+        // By hand: serde reads a tagged enum in two steps, between which it forgets the keys that a mistake lies below.
+        match table.remove("task").as_ref().and_then(toml::Value::as_str) {
+            Some("sentences") => table.try_into().map(Self::Sentences).map_err(said),
+            Some("pictures") => table.try_into().map(Self::Pictures).map_err(said),
+            Some("restore") => table.try_into().map(Self::Restore).map_err(said),
+            Some(task) => Err(wrong(format!("task `{task}` is not known: expected sentences, pictures or restore"))),
+            None => Err(wrong("task: expected \"sentences\", \"pictures\" or \"restore\"".into())),
         }
-        if let Some(base) = base {
-            let base = base.as_str().ok_or_else(|| wrong(format!("{BASE}: expected a file's name")))?;
-            table = merged(fragment(&beside(path, Path::new(base)))?, table);
-        }
-        for setting in set {
-            put(&mut table, setting).map_err(|why| wrong(format!("--set {setting}: {why}")))?;
-        }
-        let with = if set.is_empty() { "with its base" } else { "with --set" };
-        table.try_into().map_err(|e: toml::de::Error| wrong(format!("{with}: {}", e.to_string().trim_end())))
     }
 
     /// How long and how fast.
@@ -207,6 +200,11 @@ impl Recipe {
     }
 }
 
+/// A mistake, and below which keys it lies, as toml says both on lines of their own.
+fn one_line(error: &toml::de::Error) -> String {
+    error.to_string().trim_end().replace('\n', " ")
+}
+
 /// What a recipe is followed with.
 #[expect(missing_debug_implementations, reason = "of a closure there is nothing to show")]
 pub struct Desk<'a> {
@@ -220,53 +218,9 @@ pub struct Desk<'a> {
     pub told: &'a mut dyn FnMut(String),
 }
 
-/// The key of a file beside a recipe that holds what it shares with others.
-const BASE: &str = "base";
-
-fn beside(recipe: &Path, file: &Path) -> PathBuf {
+/// A file that a recipe names, which lies beside it.
+pub(crate) fn beside(recipe: &Path, file: &Path) -> PathBuf {
     recipe.parent().unwrap_or(Path::new(".")).join(file)
-}
-
-/// What recipes share.
-fn fragment(path: &Path) -> Result<toml::Table, RecipeError> {
-    let wrong = |why: String| RecipeError::Recipe { path: path.to_owned(), why };
-    let text = std::fs::read_to_string(path).map_err(|e| wrong(format!("cannot be read: {e}")))?;
-    let table: toml::Table = toml::from_str(&text).map_err(|e| wrong(e.to_string().trim_end().to_owned()))?;
-    match table.contains_key(BASE) {
-        true => Err(wrong(format!("has a {BASE} of its own: expected what recipes share"))),
-        false => Ok(table),
-    }
-}
-
-/// The first table, with what the second says otherwise or beside it.
-fn merged(mut base: toml::Table, own: toml::Table) -> toml::Table {
-    for (key, value) in own {
-        let value = match (base.remove(&key), value) {
-            (Some(toml::Value::Table(base)), toml::Value::Table(own)) => toml::Value::Table(merged(base, own)),
-            (_, own) => own,
-        };
-        base.insert(key, value);
-    }
-    base
-}
-
-/// Puts a value at a key of a table.
-fn put(table: &mut toml::Table, setting: &str) -> Result<(), String> {
-    let (keys, value) = setting.split_once('=').ok_or("expected key=value")?;
-    let (value, mut keys) = (value.trim(), keys.trim().split('.').peekable());
-    // Text need not be quoted.
-    let parsed = toml::from_str::<toml::Table>(&format!("value = {value}")).ok().and_then(|mut t| t.remove("value"));
-    let parsed = parsed.unwrap_or_else(|| toml::Value::String(value.to_owned()));
-    let mut table = table;
-    while let Some(key) = keys.next() {
-        if keys.peek().is_none() {
-            table.insert(key.to_owned(), parsed);
-            break;
-        }
-        let inner = table.entry(key.to_owned()).or_insert_with(|| toml::Value::Table(toml::Table::new()));
-        table = inner.as_table_mut().ok_or_else(|| format!("`{key}` is no table"))?;
-    }
-    Ok(())
 }
 
 impl CaptionedData {

@@ -1,0 +1,71 @@
+//! A recipe's file as a table: what it shares with others, what it says itself, and what is said for this run.
+
+use crate::recipe::{RecipeError, beside};
+use std::path::Path;
+
+/// The key of a file beside a recipe that holds what it shares with others.
+const BASE: &str = "base";
+
+/// Reads a recipe's table.
+pub(crate) fn read(path: &Path, set: &[String]) -> Result<toml::Table, RecipeError> {
+    let wrong = |why: String| RecipeError::Recipe { path: path.to_owned(), why };
+    let mut table = parse(path)?;
+    if let Some(base) = table.remove(BASE) {
+        let base = base.as_str().ok_or_else(|| wrong(format!("{BASE}: expected a file's name")))?;
+        table = merged(fragment(&beside(path, Path::new(base)))?, table);
+    }
+    for setting in set {
+        put(&mut table, setting).map_err(|why| wrong(format!("--set {setting}: {why}")))?;
+    }
+    Ok(table)
+}
+
+/// A file's table, without its base.
+fn parse(path: &Path) -> Result<toml::Table, RecipeError> {
+    let wrong = |why: String| RecipeError::Recipe { path: path.to_owned(), why };
+    let text = std::fs::read_to_string(path).map_err(|e| wrong(format!("cannot be read: {e}")))?;
+    toml::from_str(&text).map_err(|e| wrong(e.to_string().trim_end().to_owned()))
+}
+
+/// What recipes share.
+fn fragment(path: &Path) -> Result<toml::Table, RecipeError> {
+    let table = parse(path)?;
+    match table.contains_key(BASE) {
+        true => {
+            let why = format!("has a {BASE} of its own: expected what recipes share");
+            Err(RecipeError::Recipe { path: path.to_owned(), why })
+        }
+        false => Ok(table),
+    }
+}
+
+/// The first table, with what the second says otherwise or beside it.
+fn merged(mut base: toml::Table, own: toml::Table) -> toml::Table {
+    for (key, value) in own {
+        let value = match (base.remove(&key), value) {
+            (Some(toml::Value::Table(base)), toml::Value::Table(own)) => toml::Value::Table(merged(base, own)),
+            (_, own) => own,
+        };
+        base.insert(key, value);
+    }
+    base
+}
+
+/// Puts a value at a key of a table.
+fn put(table: &mut toml::Table, setting: &str) -> Result<(), String> {
+    let (keys, value) = setting.split_once('=').ok_or("expected key=value")?;
+    let (value, mut keys) = (value.trim(), keys.trim().split('.').peekable());
+    // Text need not be quoted.
+    let parsed = toml::from_str::<toml::Table>(&format!("value = {value}")).ok().and_then(|mut t| t.remove("value"));
+    let parsed = parsed.unwrap_or_else(|| toml::Value::String(value.to_owned()));
+    let mut table = table;
+    while let Some(key) = keys.next() {
+        if keys.peek().is_none() {
+            table.insert(key.to_owned(), parsed);
+            break;
+        }
+        let inner = table.entry(key.to_owned()).or_insert_with(|| toml::Value::Table(toml::Table::new()));
+        table = inner.as_table_mut().ok_or_else(|| format!("`{key}` is no table"))?;
+    }
+    Ok(())
+}
