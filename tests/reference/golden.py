@@ -80,6 +80,10 @@ def pdn(scale, **options):
     return default | options
 
 
+def compact(scale, **options):
+    return dict(scale=scale, features=16, convs=12, modules=1, dcm=dcm(residual=True)) | options
+
+
 def rcan(scale, **options):
     return dict(scale=scale, features=64, groups=10, blocks=20, squeezed=4, mean=MEAN) | options
 
@@ -113,6 +117,8 @@ def main() -> None:
     make("pdn_x3", "pdn", pdn(3, groups=2, modules=3, dcm=dcm(residual=True)), 8, 9, 1.0)
     make("pdn_x4", "pdn", pdn(4), 8, 9, 1.0)
     make("pdn_channel_attention_x2", "pdn", pdn(2, groups=2, channel_attention=16), 8, 9, 1.0)
+    for scale, modules in ((2, 2), (4, 1)):
+        make(f"pdn_compact_x{scale}", "pdn-compact", compact(scale, modules=modules), 8, 9, 1.0)
     for scale, height, width in ((2, 8, 9), (3, 7, 8), (4, 6, 7), (8, 4, 5)):
         make(f"rcan_x{scale}", "rcan", rcan(scale), height, width, 8.0, 0.125)
         make(f"rdn_x{scale}", "rdn", rdn(scale), height, width, 128.0)

@@ -128,6 +128,26 @@ class Pdn(Trunk):
         return x
 
 
+class Compact(nn.Module):
+    """PDN-compact: a plain chain with DCMs; the last convolution reads the picture, too."""
+
+    def __init__(self, scale, features, convs, modules, dcm):
+        super().__init__()
+        self.shuffle = nn.PixelShuffle(scale)
+        self.conv_first = conv(3, features, 3)
+        self.body = nn.ModuleList(conv(features, features, 3) for _ in range(convs))
+        self.dcms = nn.ModuleList(Dcm(features, **dcm) for _ in range(modules))
+        self.conv_last = conv(features + 3, 3 * scale * scale, 3)
+
+    def forward(self, x, p):
+        y, done = F.leaky_relu(self.conv_first(x), 0.1), 0
+        for i, layer in enumerate(self.body):
+            y = F.leaky_relu(layer(y), 0.1)
+            if (i + 1) * len(self.dcms) // len(self.body) > done:
+                y, done = self.dcms[done](y, p), done + 1
+        return self.shuffle(self.conv_last(torch.cat([y, x], 1)))
+
+
 class Imdb(nn.Module):
     """IMDN's block: Zheng222/IMDN, model/block.py."""
 
@@ -387,6 +407,7 @@ class Srvgg(nn.Module):
 ARCHITECTURES = {
     "edsr": Edsr,
     "pdn": Pdn,
+    "pdn-compact": Compact,
     "imdn": Imdn,
     "carn": Carn,
     "rcan": Rcan,
@@ -400,4 +421,4 @@ ARCHITECTURES = {
 
 def our_name(name: str) -> str:
     """PyTorch modules cannot be called `modules`, and EDSR's DCMs sit beside the block's convolutions already."""
-    return name.replace(".dcms.", ".modules.")
+    return f".{name}".replace(".dcms.", ".modules.").removeprefix(".")

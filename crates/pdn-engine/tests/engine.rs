@@ -1,7 +1,7 @@
 //! The engine against the reference executor, and against itself: tiles, threads and memory.
 
 use pdn_engine::{Isa, Map, Plan, RunError, RunOptions, reference};
-use pdn_network::zoo::{Edsr, Imdn, MsrResNet, Pdn, Rdn, Rrdb, SrResNet, Srvgg};
+use pdn_network::zoo::{Compact, Edsr, Imdn, MsrResNet, Pdn, Rdn, Rrdb, SrResNet, Srvgg};
 use pdn_network::{Act, Builder, DcmOptions, Network, PictureFormat, Pool, hashed};
 use proptest::prelude::*;
 
@@ -92,6 +92,7 @@ fn pixels_do_not_depend_on_tiles_or_threads() {
         Edsr { blocks: 2, ..Edsr::baseline(3) }.plus(dcm).build().unwrap(),
         Pdn { groups: 2, blocks: 2, modules: 1, ..Pdn::medium(2) }.build().unwrap(),
         Imdn::published(4).build().unwrap(),
+        Compact::small(4).build().unwrap(),
     ];
     for network in networks {
         for isa in Isa::available() {

@@ -51,11 +51,26 @@ impl Builder {
     /// The last convolution of a residual branch, which training starts small.
     pub fn branch_end(&mut self, name: &str, x: NodeId, out: usize, k: usize) -> NodeId {
         let y = self.conv(name, x, out, k);
+        self.start_kernel(|shape| Init::Branch(shape[1..].iter().product()));
+        y
+    }
+
+    /// The pixels of `picture` enlarged by `r`, for a pixel shuffle, with what `x` adds to them: one convolution of both,
+    /// which training starts near nearest pixels.
+    pub fn added_to(&mut self, name: &str, x: NodeId, picture: NodeId, r: usize, k: usize) -> NodeId {
+        let channels = self.shape(picture).channels;
+        let both = self.concat(&[x, picture]);
+        let y = self.conv(name, both, channels * r * r, k);
+        self.start_kernel(|_| Init::Nearest(channels));
+        y
+    }
+
+    /// Says how the kernel of the last convolution starts.
+    fn start_kernel(&mut self, init: impl Fn(&[usize]) -> Init) {
         if let Some(Op::Conv { weight, .. }) = self.nodes.last().map(|node| &node.op) {
             let param = &mut self.params[weight.index()];
-            param.init = Init::Branch(param.shape[1..].iter().product());
+            param.init = init(&param.shape);
         }
-        y
     }
 
     /// The tokens of a sentence out of a table `name.weight` of so many rows.

@@ -29,6 +29,10 @@ pub fn weights(network: &Network) -> Weights {
             Init::FanIn(n) | Init::Branch(n) | Init::Logits(n) => {
                 numbers(&param.name, param.len(), (3.0 / n as f64).sqrt())
             }
+            Init::Nearest(_) => {
+                let inputs: usize = param.shape[1..].iter().product();
+                numbers(&param.name, param.len(), (3.0 / inputs as f64).sqrt())
+            }
             Init::Spread(deviation) => numbers(&param.name, param.len(), 3.0_f64.sqrt() * deviation),
             Init::Zero | Init::Slope => numbers(&param.name, param.len(), 0.1),
             Init::Constant(value) => vec![value as f32; param.len()],

@@ -44,6 +44,9 @@ pub enum Init {
     /// The last kernel before a softmax over a bank: as [`Init::FanIn`], but large, so that prompts differ from the start
     /// although the softmax divides by a temperature.
     Logits(usize),
+    /// A kernel that repeats each of its last so many input channels in as many neighbouring outputs as fall to it, so that
+    /// a pixel shuffle after it enlarges them by nearest pixels; of the others as [`Init::Branch`].
+    Nearest(usize),
     /// Random with this standard deviation: a table of embeddings.
     Spread(f64),
     /// The slopes of [`crate::Act::PRelu`]: 0.25, as PyTorch starts them.

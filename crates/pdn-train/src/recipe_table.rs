@@ -12,7 +12,12 @@ pub(crate) fn read(path: &Path, set: &[String]) -> Result<toml::Table, RecipeErr
     let mut table = parse(path)?;
     if let Some(base) = table.remove(BASE) {
         let base = base.as_str().ok_or_else(|| wrong(format!("{BASE}: expected a file's name")))?;
-        table = merged(fragment(&beside(path, Path::new(base)))?, table);
+        let mut base = fragment(&beside(path, Path::new(base)))?;
+        if table.contains_key("architecture") {
+            // A configuration is of one architecture.
+            base.remove("config");
+        }
+        table = merged(base, table);
     }
     for setting in set {
         put(&mut table, setting).map_err(|why| wrong(format!("--set {setting}: {why}")))?;

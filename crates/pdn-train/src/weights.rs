@@ -24,12 +24,28 @@ pub fn initial(network: &Network, branch: f64, seed: u64) -> Vec<Vec<f32>> {
         Init::FanIn(n) => draw((3.0 / n as f64).sqrt(), param.len(), &mut random),
         Init::Branch(n) => draw(branch * (3.0 / n as f64).sqrt(), param.len(), &mut random),
         Init::Logits(n) => draw(LOGITS * (3.0 / n as f64).sqrt(), param.len(), &mut random),
+        Init::Nearest(n) => {
+            let inputs: usize = param.shape[1..].iter().product();
+            nearest(&param.shape, n, draw(branch * (3.0 / inputs as f64).sqrt(), param.len(), &mut random))
+        }
         Init::Spread(deviation) => draw(3.0_f64.sqrt() * deviation, param.len(), &mut random),
         Init::Slope => vec![0.25; param.len()],
         Init::Zero => vec![0.0; param.len()],
         Init::Constant(value) => vec![value as f32; param.len()],
     });
     parameters.collect()
+}
+
+/// A kernel `[out, in, k, k]` whose middle copies the i-th of its last `n` inputs to the outputs from `i * out / n` on.
+fn nearest(shape: &[usize], n: usize, mut kernel: Vec<f32>) -> Vec<f32> {
+    let (inputs, taps) = (shape[1], shape[2] * shape[3]);
+    for (place, value) in kernel.iter_mut().enumerate() {
+        let [output, input, tap] = [place / taps / inputs, place / taps % inputs, place % taps];
+        if let Some(i) = input.checked_sub(inputs - n) {
+            *value = f32::from(u8::from(tap == taps / 2 && i == output * n / shape[0]));
+        }
+    }
+    kernel
 }
 
 /// A network's weights as flat arrays, in its order.
@@ -125,6 +141,19 @@ mod tests {
         adam.step(0.01, &mut parameters, &[vec![3.0, -1e-3], vec![0.0]]);
         for (found, expected) in parameters.concat().iter().zip([0.99, -1.99, 0.5]) {
             assert!((found - expected).abs() < 1e-5, "{found} {expected}");
+        }
+    }
+
+    #[test]
+    fn a_kernel_repeats_each_channel() {
+        let kernel = nearest(&[4, 3, 3, 3], 2, vec![0.5; 4 * 3 * 9]);
+        for (o, i, tap) in (0..4).flat_map(|o| (0..3).flat_map(move |i| (0..9).map(move |tap| (o, i, tap)))) {
+            let expected = match i {
+                0 => 0.5,
+                i if o / 2 == i - 1 && tap == 4 => 1.0,
+                _ => 0.0,
+            };
+            assert_eq!(kernel[(o * 3 + i) * 9 + tap], expected, "{o} {i} {tap}");
         }
     }
 

@@ -2,7 +2,7 @@
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use pdn_engine::{Map, reference};
-use pdn_network::zoo::{Clip, Edsr, Imdn, Pdn, PictureTower, Reading, TextTower, Transformer};
+use pdn_network::zoo::{Clip, Compact, Edsr, Imdn, Pdn, PictureTower, Reading, TextTower, Transformer};
 use pdn_network::{DcmOptions, Network, hashed};
 use pdn_train::executor::{Batch, Words, run};
 use pdn_train::weights::{flat, gradients, tensors};
@@ -71,6 +71,7 @@ fn values_are_the_reference_s() {
     check(&Imdn { features: 16, blocks: 2, ..Imdn::published(4) }.build().unwrap(), 10, 13);
     let pdn = Pdn { features: 16, groups: 2, blocks: 2, modules: 1, ..Pdn::medium(4) };
     check(&Pdn { channel_attention: Some(4), ..pdn }.build().unwrap(), 9, 14);
+    check(&Compact { convs: 3, modules: 2, ..Compact::small(4) }.build().unwrap(), 9, 11);
     for dcm in modules() {
         check(&plus(dcm), 8, 9);
     }

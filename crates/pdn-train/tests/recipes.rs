@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 /// Pixels a side of the patch.
 const PATCH: usize = 8;
-const STEPS: usize = 6;
+const STEPS: usize = 8;
 
 fn recipes() -> Vec<(PathBuf, RestoreRecipe)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../recipes");

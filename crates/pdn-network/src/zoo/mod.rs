@@ -7,6 +7,7 @@
 mod carn;
 mod clip;
 mod clip_layouts;
+mod compact;
 mod edsr;
 mod imdn;
 mod layout;
@@ -21,6 +22,7 @@ mod srvgg;
 pub use carn::Carn;
 pub use clip::{Clip, PictureTower, Reading, TextTower, Transformer};
 pub use clip_layouts::{ClipLayout, ClipSettings};
+pub use compact::Compact;
 pub use edsr::Edsr;
 pub use imdn::Imdn;
 pub use layout::{Layout, RecogniseError, Recognised, recognise};
@@ -64,6 +66,7 @@ pub const ARCHITECTURES: &[&Architecture] = &[
     &imdn::ARCHITECTURE,
     &msrresnet::ARCHITECTURE,
     &pdn::ARCHITECTURE,
+    &compact::ARCHITECTURE,
     &rcan::ARCHITECTURE,
     &rdn::ARCHITECTURE,
     &rrdb::ARCHITECTURE,
@@ -243,6 +246,7 @@ mod tests {
             ("edsr-baseline", &["features"], 0.into()),
             ("edsr-baseline", &["mean"], serde_json::json!([0.5, 7.0, 0.5])),
             ("imdn", &["blocks"], 100_000.into()),
+            ("pdn-compact", &["convs"], 0.into()),
             ("pdn", &["groups"], 1_000_000.into()),
             ("pdn", &["dcm", "kernel"], 17.into()),
             ("pdn", &["dcm", "dim"], 0.into()),
