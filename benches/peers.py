@@ -2,7 +2,7 @@
 
     cargo build --release
     python -m venv venv && venv/bin/pip install -r ../tests/reference/requirements.txt -r requirements.txt
-    venv/bin/python peers.py [--network edsr-baseline | edsr-baseline+ | rrdb-23 | imdn] [--scale 4] [--side 256]
+    venv/bin/python peers.py [--network edsr-baseline | edsr-baseline+ | rrdb-23 | imdn | srvgg-compact-16] [--scale 4] [--side 256]
                              [--threads 2] [--runs 7] [--rounds 3] [--only pdn openvino]
 
 Each engine runs in a process of its own, so that its peak memory is its own, in rounds one after the other; the median,
@@ -30,7 +30,7 @@ sys.path.insert(0, str(HERE.parent / "tests" / "reference"))
 KEPT = {"MALLOC_MMAP_THRESHOLD_": str(1 << 40), "MALLOC_TRIM_THRESHOLD_": str(1 << 40), "MALLOC_TOP_PAD_": str(1 << 28)}
 
 # The amplitude of the picture, which is half the network's value range.
-AMPLITUDES = {"edsr-baseline": 127.5, "edsr-baseline+": 127.5, "imdn": 0.5, "rrdb-23": 0.5}
+AMPLITUDES = {"edsr-baseline": 127.5, "edsr-baseline+": 127.5, "imdn": 0.5, "rrdb-23": 0.5, "srvgg-compact-16": 0.5}
 
 
 def peak_mib() -> int:
@@ -52,13 +52,14 @@ def network(name: str, scale: int):
     """The network in PyTorch with hashed weights, and its picture's amplitude."""
     import torch
     import hashed
-    from networks import Edsr, Imdn, Rrdb, our_name
+    from networks import Edsr, Imdn, Rrdb, Srvgg, our_name
 
     built = {
         "edsr-baseline": lambda: Edsr(scale, 64, 16, 1.0),
         "edsr-baseline+": lambda: Edsr(scale, 64, 16, 1.0, dcm={}),
         "imdn": lambda: Imdn(scale, 64, 6),
         "rrdb-23": lambda: Rrdb(scale, 64, 32, 23),
+        "srvgg-compact-16": lambda: Srvgg(scale, 64, 16),
     }[name]()
     with torch.no_grad():
         for key, value in built.named_parameters():

@@ -1,14 +1,15 @@
 //! Compiling a network and its weights into steps.
 //!
 //! Each convolution takes in what follows it, where nothing else reads what lies between: an activation, a factor, a sum
-//! with a map that is already there, a pixel shuffle. Slices at a multiple of 16 channels are views. Vectors, and operations
+//! with a map that is already there, a pixel shuffle. A sum with repeated pixels that ends a network is done before its shuffle,
+//! which is done as the picture is read. Slices at a multiple of 16 channels are views. Vectors, and operations
 //! that no network here has on its hot path, run through the reference.
 
 use crate::run::MOST_MAPS;
 use crate::schedule::Lags;
 use crate::step::{Fused, Output, Place, Program, Reach, Source, Step, Value, Work};
-use pdn_kernels::{Activation, Conv, LANES, Precision};
-use pdn_network::{Act, Binary, Dcm, Extent, Network, NodeId, Op, ParamId, Shape, Weights};
+use pdn_kernels::{Conv, LANES, Precision};
+use pdn_network::{Act, Binary, Dcm, Extent, Interpolation, Network, NodeId, Op, ParamId, Shape, Weights};
 
 /// The steps that run a network, its modules already folded, with some precision; under one prompt, or under `regional`
 /// ones.
@@ -34,10 +35,41 @@ struct Compiler<'a> {
     dcms: usize,
     /// Pixels a side that a pixel of the output becomes as it is read.
     shuffled: usize,
+    ending: Option<Ending>,
     pad: usize,
     flows: bool,
     precision: Precision,
     regional: bool,
+}
+
+/// The end of a network whose picture is a pixel shuffle plus an enlargement by repeated pixels, both by one factor and read
+/// by nothing else. Channels that are repeated as often are added before the shuffle instead: at the small size, and without
+/// a pass of its own for either.
+#[derive(Clone, Copy)]
+struct Ending {
+    shuffle: NodeId,
+    enlargement: NodeId,
+    r: usize,
+}
+
+impl Ending {
+    fn of(network: &Network, users: &[Vec<NodeId>]) -> Option<Self> {
+        let sum = network.node(network.output);
+        let (Op::Binary(Binary::Add), &[a, b]) = (&sum.op, &sum.inputs[..]) else {
+            return None;
+        };
+        let alone = |id: NodeId| users[id.index()].len() == 1 && network.node(id).shape == sum.shape;
+        [(a, b), (b, a)].into_iter().find_map(|(shuffle, enlargement)| {
+            match (&network.node(shuffle).op, &network.node(enlargement).op) {
+                (Op::PixelShuffle(r), Op::Enlarge(Interpolation::Nearest, other))
+                    if r == other && alone(shuffle) && alone(enlargement) =>
+                {
+                    Some(Self { shuffle, enlargement, r: *r })
+                }
+                _ => None,
+            }
+        })
+    }
 }
 
 impl<'a> Compiler<'a> {
@@ -46,6 +78,7 @@ impl<'a> Compiler<'a> {
         for (id, node) in network.ids().zip(&network.nodes) {
             node.inputs.iter().for_each(|input| users[input.index()].push(id));
         }
+        let ending = Ending::of(network, &users);
         let places = vec![None; network.nodes.len()];
         let (steps, values) = (Vec::new(), Vec::new());
         Self {
@@ -57,7 +90,8 @@ impl<'a> Compiler<'a> {
             values,
             joined: Vec::new(),
             dcms: 0,
-            shuffled: 1,
+            shuffled: ending.map_or(1, |ending| ending.r),
+            ending,
             pad: 0,
             flows: true,
             precision,
@@ -98,6 +132,9 @@ impl<'a> Compiler<'a> {
                 self.joined.push((id, sources));
                 self.places[id.index()] = Some(Place::Joined(self.joined.len() - 1));
             }
+            (Op::PixelShuffle(_), _) if self.is_ending_shuffle(id) => {
+                self.places[id.index()] = Some(Place::Map(self.source(node.inputs[0])));
+            }
             (Op::PixelShuffle(r), _) if id == self.network.output => {
                 self.shuffled = *r;
                 self.places[id.index()] = Some(Place::Map(self.source(node.inputs[0])));
@@ -107,13 +144,18 @@ impl<'a> Compiler<'a> {
                 let value = self.value(id);
                 self.map_step(id, work, value, 0);
             }
+            (Op::Enlarge(_, r), _) if self.ending.is_some_and(|ending| ending.enlargement == id) => {
+                let work = Work::Repeat { input: self.source(node.inputs[0]), times: r * r };
+                let value = self.value(id);
+                self.map_step(id, work, value, 0);
+            }
             (Op::Enlarge(interpolation, r), _) => {
                 let work = Work::Enlarge { input: self.source(node.inputs[0]), interpolation: *interpolation, r: *r };
                 let value = self.value(id);
                 self.map_step(id, work, value, 0);
             }
             (Op::Act(Act::PRelu(slopes)), _) => {
-                let slopes = self.weights[*slopes].data().to_vec();
+                let slopes = self.slopes(*slopes);
                 let work = Work::PRelu { input: self.source(node.inputs[0]), slopes };
                 let value = self.value(id);
                 self.map_step(id, work, value, 0);
@@ -226,12 +268,15 @@ impl<'a> Compiler<'a> {
         {
             let node = network.node(next);
             match node.op {
-                Op::Act(Act::Relu) if plain(&fused) => fused.activation = Activation::Relu { slope: 0.0 },
-                Op::Act(Act::LeakyRelu(slope)) if plain(&fused) => {
-                    fused.activation = Activation::Relu { slope: slope as f32 };
-                }
+                Op::Act(Act::Relu) if plain(&fused) => fused.slopes = self.slope(last, 0.0),
+                Op::Act(Act::LeakyRelu(slope)) if plain(&fused) => fused.slopes = self.slope(last, slope as f32),
+                Op::Act(Act::PRelu(slopes)) if plain(&fused) => fused.slopes = self.slopes(slopes),
                 Op::Scale(factor) => fused.scale *= factor as f32,
-                Op::PixelShuffle(r) if may_shuffle && shuffle == 1 && self.can_shuffle(last, r) => shuffle = r,
+                Op::PixelShuffle(r) if may_shuffle && shuffle == 1 && self.can_shuffle(last, r, &fused.slopes) => {
+                    shuffle = r;
+                    fused.slopes = fused.slopes.into_iter().step_by(r * r).collect();
+                }
+                Op::PixelShuffle(_) if self.is_ending_shuffle(next) => self.place_ending_enlargement(),
                 Op::Binary(Binary::Add) if shuffle == 1 => {
                     let other = if node.inputs[0] == last { node.inputs[1] } else { node.inputs[0] };
                     match self.places[other.index()] {
@@ -257,8 +302,45 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    fn can_shuffle(&self, id: NodeId, r: usize) -> bool {
-        self.network.node(id).shape.channels.is_multiple_of(r * r * LANES)
+    fn is_ending_shuffle(&self, id: NodeId) -> bool {
+        self.ending.is_some_and(|ending| ending.shuffle == id)
+    }
+
+    /// Compiles the ending's other half, where what it enlarges is there, so that it can be added at the store.
+    fn place_ending_enlargement(&mut self) {
+        if let Some(Ending { enlargement, .. }) = self.ending
+            && self.places[self.network.node(enlargement).inputs[0].index()].is_some()
+        {
+            self.node(enlargement);
+        }
+    }
+
+    /// The node whose shape a node's map is stored in: an ending's maps are not shuffled.
+    fn stored_as(&self, id: NodeId) -> NodeId {
+        match self.ending {
+            Some(Ending { shuffle, enlargement, .. }) if [shuffle, enlargement, self.network.output].contains(&id) => {
+                self.network.node(shuffle).inputs[0]
+            }
+            _ => id,
+        }
+    }
+
+    /// Whether a pixel of every channel that a shuffle makes is in a lane of its own, and has one slope.
+    fn can_shuffle(&self, id: NodeId, r: usize, slopes: &[f32]) -> bool {
+        let one_slope = |of_channel: &[f32]| of_channel.iter().all(|slope| *slope == of_channel[0]);
+        self.network.node(id).shape.channels.is_multiple_of(r * r * LANES) && slopes.chunks(r * r).all(one_slope)
+    }
+
+    /// One slope for each lane of a node's map.
+    fn slope(&self, id: NodeId, slope: f32) -> Vec<f32> {
+        vec![slope; self.network.node(id).shape.channels.next_multiple_of(LANES)]
+    }
+
+    /// The slope of each lane.
+    fn slopes(&self, param: ParamId) -> Vec<f32> {
+        let mut slopes = self.weights[param].data().to_vec();
+        slopes.resize(slopes.len().next_multiple_of(LANES), 0.0);
+        slopes
     }
 
     fn same_shape(&self, a: NodeId, b: NodeId) -> bool {
@@ -280,9 +362,9 @@ impl<'a> Compiler<'a> {
         factors.extent == Extent::One && factors.channels == map.channels
     }
 
-    /// A new value of a node's shape.
+    /// A new value for a node's map.
     fn value(&mut self, id: NodeId) -> usize {
-        let Shape { channels, extent } = self.network.node(id).shape;
+        let Shape { channels, extent } = self.network.node(self.stored_as(id)).shape;
         self.values.push(Value { channels, extent });
         self.values.len() - 1
     }
@@ -347,7 +429,7 @@ impl<'a> Compiler<'a> {
 
 /// Whether only an activation may still follow: a factor or sum comes after it.
 fn plain(fused: &Fused) -> bool {
-    fused.activation == Activation::Identity && fused.scale == 1.0
+    fused.slopes.is_empty() && fused.scale == 1.0
 }
 
 /// Whether an operation makes each row of the same row of what it reads.

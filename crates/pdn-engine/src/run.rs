@@ -181,12 +181,11 @@ impl<'a> Run<'a> {
                     rest = after;
                 }
             }),
+            Work::Repeat { input, times } => self.repeat(*input, *times, out),
             Work::Shuffle { input, r } => self.shuffle(*input, *r, out),
             Work::PRelu { input, slopes } => {
-                let mut slopes = slopes.clone();
-                slopes.resize(out.shape.blocks * LANES, 0.0);
                 let shape = out.shape;
-                out.par_rows().for_each(|(y, row)| prelu_channels(self.blocks(*input, y), shape, &slopes, row));
+                out.par_rows().for_each(|(y, row)| prelu_channels(self.blocks(*input, y), shape, slopes, row));
             }
             Work::Sum { input, scale, add } => out.par_rows().for_each(|(y, row)| match add {
                 Some(add) => scale_and_add(self.blocks(*input, y), *scale, self.blocks(*add, y), row),
@@ -239,7 +238,7 @@ impl<'a> Run<'a> {
                 }
                 None => &[],
             };
-            let store = Store { activation: fused.activation, scale: fused.scale, add, skip: skip / r };
+            let store = Store { slopes: &fused.slopes, scale: fused.scale, add, skip: skip / r };
             conv.rows(isa, Input { maps: &maps[..inputs.len()], shape }, &store, (rows, out_shape));
         });
     }
@@ -258,6 +257,22 @@ impl<'a> Run<'a> {
         let (shape, out_shape, channels) = (self.shape(input), out.shape, out.channels);
         out.par_rows().for_each_init(Vec::new, |scratch, (y, row)| {
             enhance.row(self.plan.isa, (self.blocks(input, y), shape), scratch, (row, out_shape, channels));
+        });
+    }
+
+    fn repeat(&self, input: Source, times: usize, out: &mut Rows) {
+        let (shape, out_shape) = (self.shape(input), out.shape);
+        let lane_of = |channel: usize| shape.at(channel / LANES, 0) + channel % LANES;
+        let from: Vec<usize> = (0..out.channels).map(|channel| lane_of(channel / times)).collect();
+        out.par_rows().for_each(|(y, row)| {
+            let source = self.blocks(input, y);
+            row.fill(0.0);
+            for (block, from) in from.chunks(LANES).enumerate() {
+                for x in 0..shape.width {
+                    let lanes = &mut row[out_shape.at(block, x)..][..from.len()];
+                    lanes.iter_mut().zip(from).for_each(|(lane, from)| *lane = source[from + x * LANES]);
+                }
+            }
         });
     }
 

@@ -1,7 +1,7 @@
 //! What a compiled network is made of: maps kept as rows, and steps that write them.
 
 use crate::schedule::{Bands, Lags};
-use pdn_kernels::{Activation, Conv, Precision, RowShape};
+use pdn_kernels::{Conv, Precision, RowShape};
 use pdn_network::{Extent, Interpolation, NodeId, ParamId, Pool};
 
 /// The steps of a network, in order, and the maps they write.
@@ -84,16 +84,17 @@ pub(crate) enum Place {
 }
 
 /// What a convolution does as it stores.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Fused {
-    pub(crate) activation: Activation,
+    /// Of the activation, the slope of each lane that is stored on what is negative; none where there is no activation.
+    pub(crate) slopes: Vec<f32>,
     pub(crate) scale: f32,
     pub(crate) add: Option<Source>,
 }
 
 impl Fused {
     /// Stores what was computed.
-    pub(crate) const NOTHING: Self = Self { activation: Activation::Identity, scale: 1.0, add: None };
+    pub(crate) const NOTHING: Self = Self { slopes: Vec::new(), scale: 1.0, add: None };
 }
 
 /// What a step does.
@@ -115,8 +116,10 @@ pub(crate) enum Work {
     Concat { inputs: Vec<Source> },
     /// A pixel shuffle that no convolution took in.
     Shuffle { input: Source, r: usize },
-    /// A leaky ReLU with a slope for each channel, that no convolution took in.
+    /// A leaky ReLU with a slope for each lane, that no convolution took in.
     PRelu { input: Source, slopes: Vec<f32> },
+    /// Each channel so many times, one after the other: what enlarges it by repeating its pixels, before a pixel shuffle.
+    Repeat { input: Source, times: usize },
     /// A map times a factor, plus another where there is one.
     Sum { input: Source, scale: f32, add: Option<Source> },
     /// An enlargement without weights.
@@ -146,9 +149,10 @@ impl Work {
                 fused.add.iter().for_each(|add| read(add, Reach::ROW));
             }
             Self::Regional { input, side, .. } => read(input, Reach { radius: side / 2, ..Reach::ROW }),
-            Self::Mask { input, .. } | Self::Multiply { input, .. } | Self::PRelu { input, .. } => {
-                read(input, Reach::ROW);
-            }
+            Self::Mask { input, .. }
+            | Self::Multiply { input, .. }
+            | Self::PRelu { input, .. }
+            | Self::Repeat { input, .. } => read(input, Reach::ROW),
             Self::Pool { input, .. } => read(input, Reach::ROW),
             Self::Shuffle { input, r } => read(input, Reach { up: *r, ..Reach::ROW }),
             Self::Enlarge { input, r, .. } => read(input, Reach { radius: 1, up: *r, down: 1 }),

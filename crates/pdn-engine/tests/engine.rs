@@ -2,7 +2,7 @@
 
 use pdn_engine::{Isa, Map, Plan, RunError, RunOptions, reference};
 use pdn_network::zoo::{Compact, Edsr, Imdn, MsrResNet, Pdn, Rdn, Rrdb, SrResNet, Srvgg};
-use pdn_network::{Act, Builder, DcmOptions, Network, PictureFormat, Pool, hashed};
+use pdn_network::{Act, Builder, DcmOptions, Interpolation, Network, PictureFormat, Pool, hashed};
 use proptest::prelude::*;
 
 fn picture(height: usize, width: usize) -> Map<f32> {
@@ -56,6 +56,38 @@ fn odd(features: usize) -> Network {
     b.finish("odd", &(), PictureFormat::UNIT, soft).unwrap()
 }
 
+/// The ways in which a network may end in a shuffle plus repeated pixels: as SRVGGNetCompact, with the enlargement first,
+/// with one that is not of the picture, and with a shuffle or an enlargement that something else reads or changes.
+const ENDINGS: [&str; 6] = ["plain", "enlarged first", "of a map", "activated", "read twice", "bilinear"];
+
+/// A network with such an ending, and a PReLU after each convolution: also before a shuffle and after one.
+fn ending(how: &str, features: usize, r: usize) -> Network {
+    let mut b = Builder::new();
+    let picture = b.picture();
+    let interpolation = if how == "bilinear" { Interpolation::Bilinear } else { Interpolation::Nearest };
+    let mut x = b.conv("head", picture, features, 3);
+    x = b.prelu("a", x);
+    x = b.conv("wide", x, 4 * features, 1);
+    x = b.prelu("b", x);
+    x = b.pixel_shuffle(x, 2);
+    x = b.prelu("c", x);
+    x = b.pixel_unshuffle(x, 2);
+    let small = if how == "of a map" { b.conv("small", x, 3, 1) } else { picture };
+    let first = (how == "enlarged first").then(|| b.enlarge(small, interpolation, r));
+    x = b.conv("tail", x, 3 * r * r, 3);
+    x = b.prelu("d", x);
+    x = b.pixel_shuffle(x, r);
+    if how == "activated" {
+        x = b.act(Act::Sigmoid, x);
+    }
+    let base = first.unwrap_or_else(|| b.enlarge(small, interpolation, r));
+    x = b.add(base, x);
+    if how == "read twice" {
+        x = b.add(x, base);
+    }
+    b.finish("ending", &(), PictureFormat::UNIT, x).unwrap()
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
     #[test]
@@ -80,6 +112,19 @@ proptest! {
         for isa in Isa::available() {
             let error = error(&odd(features), isa, height, width);
             prop_assert!(error < 1e-5, "{isa}: {error:.1e}");
+        }
+    }
+
+    #[test]
+    fn endings_agree_with_the_reference(
+        how in prop::sample::select(&ENDINGS[..]),
+        features in 1_usize..40,
+        r in 1_usize..5,
+        (height, width) in (1_usize..9, 1_usize..20),
+    ) {
+        for isa in Isa::available() {
+            let error = error(&ending(how, features, r), isa, height, width);
+            prop_assert!(error < 1e-5, "{how} on {isa}: {error:.1e}");
         }
     }
 }

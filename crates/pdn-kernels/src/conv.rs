@@ -173,7 +173,7 @@ impl Conv {
     ///
     /// # Panics
     /// When a slice is not of its shape's length, the shapes do not fit the convolution, the input is not padded by
-    /// [`Self::pad`], `add` comes with a shuffle, or the machine lacks the instruction set.
+    /// [`Self::pad`], there is a slope but not one for each lane, `add` comes with a shuffle, or the machine lacks the instruction set.
     pub fn rows(&self, isa: Isa, input: Input, store: &Store, (out, out_shape): (&mut [f32], RowShape)) {
         let ConvShape { inputs, side, shuffle: r, .. } = self.shape;
         input.check(self.group() + side - 1);
@@ -206,7 +206,6 @@ impl Conv {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::Activation;
     use proptest::prelude::*;
 
     /// Lays out a kernel and bias, for so many inputs, a side and a shuffle.
@@ -264,6 +263,16 @@ pub(crate) mod tests {
     }
 
     impl Case {
+        /// The slope of a channel of the stored rows, some other one than its neighbours'.
+        fn slope_of(&self, channel: usize) -> Option<f32> {
+            self.slope.map(|slope| slope * (channel % 5) as f32 / 4.0)
+        }
+
+        /// The slopes of so many lanes.
+        fn slopes(&self, lanes: usize) -> Vec<f32> {
+            (0..lanes).map_while(|channel| self.slope_of(channel)).collect()
+        }
+
         /// One output number by definition, in float64.
         fn expect(&self, [x, k, b]: [&[f32]; 3], o: usize, y: usize, col: usize) -> f64 {
             let (r, side) = (self.side as isize / 2, self.side);
@@ -278,7 +287,7 @@ pub(crate) mod tests {
                     }
                 }
             }
-            match self.slope {
+            match self.slope_of(o / self.shuffle.pow(2)) {
                 Some(slope) if sum < 0.0 => sum * f64::from(slope),
                 _ => sum,
             }
@@ -301,7 +310,7 @@ pub(crate) mod tests {
             let input = rows(&x, self.inputs, self.height, shape);
             let nothing = vec![0.0; shape.len()];
             let add = random(seed + 3, out_shape.len());
-            let activation = self.slope.map_or(Activation::Identity, |slope| Activation::Relu { slope });
+            let slopes = self.slopes(out_shape.blocks * LANES);
             let mut worst = 0.0_f64;
             // The first group begins above the picture.
             let before = self.before % conv.group();
@@ -313,7 +322,7 @@ pub(crate) mod tests {
                 let first = group + skip - before;
                 let count = (group + conv.group() - before).min(self.height) - first;
                 let adds = vec![add.as_slice(); if self.add { count } else { 0 }];
-                let store = Store { activation, scale: 0.5, add: &adds, skip };
+                let store = Store { slopes: &slopes, scale: 0.5, add: &adds, skip };
                 let mut out = vec![f32::NAN; out_shape.len() * r * count];
                 // The blocks as one map, and as one for each.
                 let apart: Vec<Vec<&[f32]>> = (0..shape.blocks)
@@ -373,10 +382,11 @@ pub(crate) mod tests {
             blocks in 1_usize..4,
             shuffle in 2_usize..4,
             width in 1_usize..20,
+            slope in prop::option::of(0.0_f32..0.3),
             seed: u64,
         ) {
             let outputs = blocks * LANES * shuffle * shuffle;
-            let case = Case { inputs, outputs, side: 3, shuffle, height: 2, width, slope: None, add: false, before: 0 };
+            let case = Case { inputs, outputs, side: 3, shuffle, height: 2, width, slope, add: false, before: 0 };
             for isa in Isa::available() {
                 let error = case.error(isa, seed >> 8);
                 prop_assert!(error < 2e-5, "{isa}: {error:.1e}");
@@ -406,10 +416,17 @@ pub(crate) mod tests {
         }
 
         #[test]
-        fn pairs_shuffle(inputs in 16_usize..40, blocks in 1_usize..3, shuffle in 2_usize..4, width in 1_usize..20, seed: u64) {
+        fn pairs_shuffle(
+            inputs in 16_usize..40,
+            blocks in 1_usize..3,
+            shuffle in 2_usize..4,
+            width in 1_usize..20,
+            slope in prop::option::of(0.0_f32..0.3),
+            seed: u64,
+        ) {
             if machine_has_pairs() {
                 let outputs = blocks * LANES * shuffle * shuffle;
-                let case = Case { inputs, outputs, side: 3, shuffle, height: 2, width, slope: None, add: false, before: 0 };
+                let case = Case { inputs, outputs, side: 3, shuffle, height: 2, width, slope, add: false, before: 0 };
                 let error = case.error_of(Isa::Avx512, seed >> 8, pairs) / ((9 * inputs) as f64).sqrt();
                 prop_assert!(error < 2e-2, "{error:.1e}");
             }

@@ -43,19 +43,6 @@ pub use store::Store;
 pub use sum::sum_channels;
 pub use transpose::transpose;
 
-/// An activation that is applied as a row is stored.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub enum Activation {
-    /// None.
-    #[default]
-    Identity,
-    /// `max(x, 0) + slope * min(x, 0)`: ReLU with a slope of 0.
-    Relu {
-        /// Factor on negative numbers.
-        slope: f32,
-    },
-}
-
 /// Emulates AMX from here on where the processor has none, so that tests run its kernels, slowly. A machine without AVX-512
 /// and bf16, or that has been asked for AMX before, still has none. Gives whether there is AMX now.
 #[cfg(feature = "emulation")]

@@ -1,13 +1,15 @@
 //! What happens to a convolution's sums as they are stored.
 
 use crate::lanes::Lanes;
-use crate::{Activation, RowShape};
+use crate::{LANES, RowShape};
 
-/// What happens to rows of numbers as they are stored: `activation(x) * scale + add`.
+/// What happens to rows of numbers as they are stored: `activation(x) * scale + add`, the activation being `max(x, 0) + slope *
+/// min(x, 0)`: ReLU where the slope is 0.
 #[derive(Clone, Copy, Debug)]
 pub struct Store<'a> {
-    /// Applied first.
-    pub activation: Activation,
+    /// Of the activation, applied first: the slope of each lane of an output's row, or none at all where there is no
+    /// activation.
+    pub slopes: &'a [f32],
     /// Then multiplied.
     pub scale: f32,
     /// Then added: for each stored row a row of the output's shape, or none at all.
@@ -18,7 +20,7 @@ pub struct Store<'a> {
 
 impl Default for Store<'_> {
     fn default() -> Self {
-        Self { activation: Activation::Identity, scale: 1.0, add: &[], skip: 0 }
+        Self { slopes: &[], scale: 1.0, add: &[], skip: 0 }
     }
 }
 
@@ -36,7 +38,8 @@ impl<'a> Writer<'a> {
     /// For as many rows as `out` holds; their zero pixels are set. Gives the writer and the number of rows of sums.
     ///
     /// # Panics
-    /// When the slices do not hold whole rows of the shape, or `add` comes with a shuffle.
+    /// When the slices do not hold whole rows of the shape, there is a slope but not one for each lane, or `add` comes with a
+    /// shuffle.
     pub(crate) fn new(store: &'a Store<'a>, shuffle: usize, out: &'a mut [f32], shape: RowShape) -> (Self, usize) {
         let row = shape.len() * shuffle;
         assert!(row > 0 && out.len().is_multiple_of(row), "rows of output");
@@ -44,6 +47,7 @@ impl<'a> Writer<'a> {
         if rows > 0 {
             shape.check(&out[..shape.len()]);
         }
+        assert!(store.slopes.is_empty() || store.slopes.len() == shape.blocks * LANES, "a slope for each lane");
         assert!(
             store.add.is_empty()
                 || shuffle == 1 && store.add.len() == rows && store.add.iter().all(|add| add.len() == shape.len()),
@@ -64,12 +68,13 @@ impl<'a> Writer<'a> {
         let r = self.shuffle;
         let (phase, block) = (block / self.shape.blocks, block % self.shape.blocks);
         let at = self.shape.at(block, x * r + phase % r);
-        // SAFETY: `at` is a pixel of a row of the output, and of `add`, whose rows have the output's shape.
+        // SAFETY: `at` is a pixel of a row of the output, and of `add`, whose rows have the output's shape; the slopes, where
+        // there are any, are as many as its lanes.
         unsafe {
-            if let Activation::Relu { slope } = self.store.activation {
-                let zero = V::splat(0.0);
+            if !self.store.slopes.is_empty() {
+                let (zero, slopes) = (V::splat(0.0), V::load(self.store.slopes.as_ptr().add(block * LANES)));
                 // Of a number and what is none, the second is taken: what is not finite must not be hidden.
-                v = zero.max(v).plus_product(zero.min(v), V::splat(slope));
+                v = zero.max(v).plus_product(zero.min(v), slopes);
             }
             v = match self.store.add.get(row) {
                 Some(add) => V::load(add.as_ptr().add(at)).plus_product(v, V::splat(self.store.scale)),

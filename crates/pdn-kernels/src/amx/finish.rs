@@ -2,7 +2,7 @@
 
 use super::AmxConv;
 use super::tile::ROWS;
-use crate::{Activation, LANES, RowShape, Store};
+use crate::{LANES, RowShape, Store};
 use std::arch::x86_64::*;
 
 /// Sums of a patch, tile by tile: `[tile of pixels][tile of outputs][pixel][16]`.
@@ -49,6 +49,8 @@ pub(super) struct Finish<'a> {
 struct Tile {
     sums: *const f32,
     bias: *const f32,
+    /// Not read where there is no activation.
+    slopes: *const f32,
     /// Null where nothing is added.
     add: *const f32,
     out: *mut f32,
@@ -67,10 +69,12 @@ impl<'a> Finish<'a> {
             let (phase, block) = (at / shape.blocks, at % shape.blocks);
             let row = place.y * r + phase / r;
             let first = shape.at(block, place.x * r + phase % r);
+            let slopes = results.store.slopes.as_ptr().wrapping_add(block * LANES);
             let add = results.store.add.get(row).map_or(std::ptr::null(), |row| row[first..].as_ptr());
             // SAFETY: the place is inside the row.
             let out = unsafe { results.out.add(row * shape.len() + first) };
-            Tile { sums: sums.wrapping_add(tile * ROWS * LANES), bias: conv.bias[at * LANES..].as_ptr(), add, out }
+            let (sums, bias) = (sums.wrapping_add(tile * ROWS * LANES), conv.bias[at * LANES..].as_ptr());
+            Tile { sums, bias, slopes, add, out }
         };
         Self {
             store: results.store,
@@ -98,16 +102,17 @@ impl<'a> Finish<'a> {
             // share lanes, which do so in one tile of outputs; results of the pixels are inside the row, and so is what is added.
             unsafe {
                 let bias = _mm512_loadu_ps(tile.bias);
+                let slopes = (!self.store.slopes.is_empty()).then(|| _mm512_loadu_ps(tile.slopes));
                 for i in pixels.clone() {
                     // Behind every tile of pixels is that of the other outputs.
                     let sum = tile.sums.add((i + i / ROWS * ROWS * (self.outputs - 1)) * LANES);
                     let sum = if self.sharing > 0 { shared_sum(sum, self.sharing) } else { _mm512_load_ps(sum) };
                     let mut v = _mm512_add_ps(sum, bias);
-                    if let Activation::Relu { slope } = self.store.activation {
+                    if let Some(slopes) = slopes {
                         // Of a number and what is none, the instructions take the second.
                         let zero = _mm512_setzero_ps();
                         let (above, below) = (_mm512_max_ps(zero, v), _mm512_min_ps(zero, v));
-                        v = _mm512_fmadd_ps(below, _mm512_set1_ps(slope), above);
+                        v = _mm512_fmadd_ps(below, slopes, above);
                     }
                     v = if tile.add.is_null() {
                         _mm512_mul_ps(v, scale)

@@ -1,5 +1,4 @@
 use super::*;
-use crate::Activation;
 use crate::conv::tests::random;
 use half::bf16;
 use proptest::prelude::*;
@@ -55,6 +54,16 @@ struct Case {
 }
 
 impl Case {
+    /// The slope of a channel of the stored rows, some other one than its neighbours'.
+    fn slope_of(&self, channel: usize) -> Option<f32> {
+        self.slope.map(|slope| slope * (channel % 5) as f32 / 4.0)
+    }
+
+    /// The slopes of so many lanes.
+    fn slopes(&self, lanes: usize) -> Vec<f32> {
+        (0..lanes).map_while(|channel| self.slope_of(channel)).collect()
+    }
+
     /// One output number by definition, in float64, and the sum of its terms' magnitudes.
     fn expect(&self, [x, k, b]: [&[f32]; 3], o: usize, y: usize, col: usize) -> [f64; 2] {
         let (r, side) = (self.side as isize / 2, self.side);
@@ -71,7 +80,7 @@ impl Case {
                 }
             }
         }
-        match self.slope {
+        match self.slope_of(o / self.shuffle.pow(2)) {
             Some(slope) if sums[0] < 0.0 => [sums[0] * f64::from(slope), sums[1]],
             _ => sums,
         }
@@ -97,8 +106,9 @@ impl Case {
         let input: Vec<&[f32]> = input.iter().map(Vec::as_slice).collect();
         let add = random(seed + 3, out_shape.len() * self.height * r);
         let add: Vec<&[f32]> = add.chunks(out_shape.len()).collect();
-        let activation = self.slope.map_or(Activation::Identity, |slope| Activation::Relu { slope });
-        let store = Store { activation, scale: 0.5, add: if self.add && r == 1 { &add } else { &[] }, skip: 0 };
+        let slopes = self.slopes(out_shape.blocks * LANES);
+        let add: &[&[f32]] = if self.add && r == 1 { &add } else { &[] };
+        let store = Store { slopes: &slopes, scale: 0.5, add, skip: 0 };
         let conv = convolution(&k, &b, self.inputs, self.side, r, products);
         let mut out = vec![f32::NAN; out_shape.len() * self.height * r];
         conv.rows(&Input { maps: &[&input], shape }, &store, (&mut out, out_shape));
@@ -169,11 +179,12 @@ proptest! {
         side in prop::sample::select(vec![1, 3]),
         height in 1_usize..4,
         width in 1_usize..40,
+        slope in prop::option::of(0.0_f32..0.3),
         add: bool,
         seed: u64,
     ) {
         let outputs = blocks * LANES * shuffle * shuffle;
-        Case { inputs, outputs, side, shuffle, height, width, slope: None, add }.check(seed)?;
+        Case { inputs, outputs, side, shuffle, height, width, slope, add }.check(seed)?;
     }
 }
 
@@ -246,7 +257,8 @@ fn what_is_not_finite_stays_so() {
                 let plain = vec![1.0; shape.len()];
                 let out_shape = RowShape::new(outputs, width, 0);
                 let mut out = vec![0.0; out_shape.len()];
-                let store = Store { activation: Activation::Relu { slope: 0.1 }, ..Store::default() };
+                let slopes = vec![0.1; out_shape.blocks * LANES];
+                let store = Store { slopes: &slopes, ..Store::default() };
                 conv.rows(&Input { maps: &[&[&plain, &row, &plain]], shape }, &store, (&mut out, out_shape));
                 for (o, x) in (0..outputs).flat_map(|o| (0..width).map(move |x| (o, x))) {
                     let found = out[out_shape.at(o / LANES, x) + o % LANES];
