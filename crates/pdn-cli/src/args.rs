@@ -316,6 +316,7 @@ pub(crate) struct Embed {
 /// Several prompts are compared, a row each, in `sheet.png`, where each column has one scale of colours, from its least value
 /// to its largest. Each mask is also a file of its own, by the prompt's number and the module, with colours of its own.
 #[derive(Debug, clap::Args)]
+#[command(mut_arg("prompt_weights", |arg| arg.hide(true)))]
 #[command(after_help = "Example: pdn masks photo.jpg -p 'a brown dog' -p 'a red bus' -o masks")]
 pub(crate) struct Masks {
     /// PNG, JPEG, WebP, TIFF or BMP

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 pub(crate) fn run(args: &Bench) -> Result<(), Failure> {
     args.output.iter().try_for_each(|path| keep_other(path, args.force))?;
     let model = open_or_make(&args.model, args.scale)?;
+    check_room(args.size, model.network.scale)?;
     let (facts, result) = enlarge(&args.engine, || time(args, &model)).map_err(|error| failure(&args.model, error))?;
     if let Some(path) = &args.output {
         let bytes: Vec<u8> = result.data.iter().flat_map(|v| v.to_le_bytes()).collect();
@@ -64,6 +65,17 @@ pub(crate) fn run(args: &Bench) -> Result<(), Failure> {
         say!("\n{}", table(&rows));
     }
     Ok(())
+}
+
+/// Refuses a picture that there is no memory for, with what is made of it, where the system says how much there is.
+fn check_room((width, height): (usize, usize), scale: usize) -> Result<(), Failure> {
+    let needed = (3 * width * height * (1 + scale * scale) * size_of::<f32>()) as u64 >> 20;
+    match mebibytes("/proc/meminfo", "MemAvailable:") {
+        Some(available) if needed > available => Err(Failure::failed(format_args!(
+            "--size {width}x{height}: the picture and its result take {needed} MiB, more than the {available} MiB there are"
+        ))),
+        _ => Ok(()),
+    }
 }
 
 /// Runs the model; gives the figures and the last result.
@@ -159,7 +171,12 @@ fn milliseconds(start: Instant) -> f64 {
 
 /// The largest memory of this process so far, in MiB, where the system says it.
 fn peak_memory() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    mebibytes("/proc/self/status", "VmHWM:")
+}
+
+/// What Linux says of memory, in MiB.
+fn mebibytes(file: &str, key: &str) -> Option<u64> {
+    let text = std::fs::read_to_string(file).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix(key))?;
     Some(line.split_whitespace().next()?.parse::<u64>().ok()? >> 10)
 }

@@ -21,6 +21,11 @@ pub(crate) fn mean_with_interval(values: &[f64]) -> (f64, [f64; 2]) {
     (values.iter().sum::<f64>() / count, [at(0.025), at(0.975)])
 }
 
+/// By how much one figure is ahead of another: of two that are the same, and both infinite it may be, by nothing.
+pub(crate) fn ahead(one: f64, other: f64) -> f64 {
+    if one == other { 0.0 } else { one - other }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -32,6 +37,7 @@ mod tests {
         let (mean, [low, high]) = mean_with_interval(&values);
         assert_eq!(mean, 3.0);
         assert!((high - low - 2.0 * 1.96 * 0.05).abs() < 0.01, "{low} {high}");
+        assert_eq!([ahead(f64::INFINITY, f64::INFINITY), ahead(3.0, 1.0)], [0.0, 2.0]);
         assert_eq!(mean_with_interval(&[1.5]), (1.5, [1.5, 1.5]));
     }
 }

@@ -2,19 +2,29 @@
 
 use crate::args::Compare;
 use crate::failure::Failure;
-use crate::say::{say, tell};
+use crate::say::{say, tell, tell_lost};
 use crate::scores::{Scores, heads, protocol};
 use crate::table::table;
-use pdn::Limits;
+use pdn::{Limits, Picture};
 use serde_json::json;
 
 pub(crate) fn run(args: &Compare) -> Result<(), Failure> {
     let [reference, picture] = [&args.reference, &args.picture].map(|path| pdn::read(path, &Limits::default()));
     let (reference, picture) = (reference?, picture?);
     for (path, picture) in [(&args.reference, &reference), (&args.picture, &picture)] {
+        tell_lost(path, picture);
         if picture.has_transparency() {
             tell!("pdn: {}: its transparency is not compared, only its colours", path.display());
         }
+    }
+    if picture.width() > reference.width() || picture.height() > reference.height() {
+        let size = |picture: &Picture| format!("{}x{}", picture.width(), picture.height());
+        let why = format!(
+            "is {}, larger than its reference of {}: expected as large, or smaller",
+            size(&picture),
+            size(&reference)
+        );
+        return Err(Failure::at(&args.picture, why));
     }
     // As an evaluation does: what was enlarged from a cut picture is compared with the cut picture.
     let whole = [reference.width(), reference.height()];

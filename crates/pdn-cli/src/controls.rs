@@ -2,7 +2,7 @@
 //! sentence for all pictures, the picture itself, and none. The paper reports none of these.
 
 use crate::args::Controls;
-use crate::bootstrap::{DRAWS, mean_with_interval};
+use crate::bootstrap::{DRAWS, ahead, mean_with_interval};
 use crate::failure::Failure;
 use crate::folder::report;
 use crate::progress::Progress;
@@ -120,7 +120,7 @@ fn print(args: &Controls, upscaler: &Upscaler, encoder: &Encoder, scored: &[[f64
     let scale = upscaler.scale();
     let figures = (0..CONDITIONS.len()).map(|at| {
         let psnr = scored.iter().map(|scores| scores[at]).sum::<f64>() / scored.len() as f64;
-        let differences: Vec<f64> = scored.iter().map(|scores| scores[at] - scores[0]).collect();
+        let differences: Vec<f64> = scored.iter().map(|scores| ahead(scores[at], scores[0])).collect();
         (CONDITIONS[at], psnr, mean_with_interval(&differences))
     });
     let protocol = format!(

@@ -5,7 +5,7 @@ use crate::failure::Failure;
 use crate::folder::{make_folder, pictures, report};
 use crate::outputs::{Task, keep_inputs, keep_other};
 use crate::progress::interrupted;
-use crate::say::say;
+use crate::say::{say, tell_lost};
 use pdn::{AnyPicture, Depth, Format, Limits, Picture, WriteOptions, check_target, write_any};
 use std::path::Path;
 
@@ -39,6 +39,7 @@ pub(crate) fn run(args: &Degrade) -> Result<(), Failure> {
 }
 
 fn degrade(args: &Degrade, Task { input, output }: &Task, picture: &Picture) -> Result<(), Failure> {
+    tell_lost(input, picture);
     let small =
         args.small.degradation.seeded(input).apply(picture, args.scale).map_err(|error| Failure::at(input, error))?;
     // What is asked for in 16 bits is not rounded behind anybody's back.

@@ -7,7 +7,7 @@ use crate::failure::Failure;
 use crate::folder::{report, set};
 use crate::progress::Progress;
 use crate::prompt::PromptSetter;
-use crate::say::say;
+use crate::say::{say, tell_lost};
 use crate::scores::{Difference, Scores, heads, protocol};
 use crate::table::table;
 use crate::upscale::{enlarge, failure, open, options};
@@ -100,6 +100,7 @@ fn score(
 ) -> Result<Scored, Failure> {
     let scale = upscaler.scale();
     let picture = pdn::read(path, &Limits::default())?;
+    tell_lost(path, &picture);
     let picture = picture.with_alpha(None);
     let small = args.small.degradation.seeded(path).apply(&picture, scale).map_err(|error| Failure::at(path, error))?;
     let hr = picture.modcrop(scale);

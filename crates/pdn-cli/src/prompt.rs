@@ -10,6 +10,7 @@ use pdn::{
     sidecar,
 };
 use std::path::Path;
+use std::sync::Arc;
 
 /// What steers a model that takes prompts, and the encoder; nothing for one that takes none.
 pub(crate) struct PromptSetter(Option<(Choice, Encoder)>);
@@ -165,7 +166,7 @@ pub(crate) fn read_source(source: &Source) -> Result<Prompt, Failure> {
     match source {
         Source::Text(text) => Ok(Prompt::Text(text.clone())),
         Source::Picture(path) => {
-            Ok(Prompt::Picture { picture: Box::new(pdn::read(path, &Limits::default())?), file: name(path) })
+            Ok(Prompt::Picture { picture: Arc::new(pdn::read(path, &Limits::default())?.into()), file: name(path) })
         }
         Source::Embedding(path) => Ok(Prompt::Embedding { embedding: embedding(path)?, file: name(path) }),
     }

@@ -2,8 +2,10 @@
 //!
 //! Whoever stops reading, as `head` does, is no fault: what is left unsaid is dropped, and the work goes on. `println!` would panic.
 
+use pdn::Picture;
 use std::fmt::Arguments;
 use std::io::{ErrorKind, Write, stderr, stdout};
+use std::path::Path;
 
 /// Writes a line to standard output, with the arguments of `println!`.
 macro_rules! say {
@@ -26,6 +28,12 @@ pub(crate) fn out(text: Arguments) {
         }
         _ => {}
     }
+}
+
+/// Says what of a file's pixels is not in the picture that was read of it; what lies beside them is not measured.
+pub(crate) fn tell_lost(path: &Path, picture: &Picture) {
+    let of_pixels = picture.lost.iter().filter(|lost| !lost.ends_with("left out"));
+    of_pixels.for_each(|lost| tell!("pdn: {}: {lost}", path.display()));
 }
 
 /// As [`tell`]. There is nowhere else to say that it did not work.

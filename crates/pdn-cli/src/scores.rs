@@ -1,6 +1,6 @@
 //! PSNR and SSIM of a picture in every colour space, as `pdn eval` and `pdn compare` print them.
 
-use crate::bootstrap::mean_with_interval;
+use crate::bootstrap::{ahead, mean_with_interval};
 use pdn::{ColourSpace, CompareError, Picture, Protocol, psnr, ssim};
 use serde_json::{Value, json};
 
@@ -53,7 +53,7 @@ impl Difference {
     /// Over pictures, of which there is one at least.
     pub(crate) fn of(pairs: &[(Scores, Scores)]) -> Self {
         let measure = |of: &dyn Fn(&Scores) -> f64| {
-            mean_with_interval(&pairs.iter().map(|(one, other)| of(one) - of(other)).collect::<Vec<f64>>())
+            mean_with_interval(&pairs.iter().map(|(one, other)| ahead(of(one), of(other))).collect::<Vec<f64>>())
         };
         Self(std::array::from_fn(|i| [measure(&|scores| scores.0[i].0), measure(&|scores| scores.0[i].1)]))
     }

@@ -6,6 +6,7 @@ use crate::model::open_model;
 use crate::progress::interrupted;
 use crate::prompt::encoder;
 use crate::say::say;
+use clap::builder::RangedU64ValueParser;
 use pdn::Isa;
 use pdn_serve::{Offered, ServeError, Server, Settings, Stopper};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -52,22 +53,22 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "TYPE", default_value = "auto")]
     precision: PrecisionChoice,
     /// Memory that a network's maps may take, in MiB, for each job that runs
-    #[arg(long, value_name = "MIB", default_value_t = 2048)]
+    #[arg(long, value_name = "MIB", default_value_t = 2048, value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
     memory: usize,
     /// Pixels of a picture at most, before it is enlarged
-    #[arg(long, value_name = "PIXELS", default_value_t = 4_000_000)]
+    #[arg(long, value_name = "PIXELS", default_value_t = 4_000_000, value_parser = clap::value_parser!(u64).range(1..))]
     max_pixels: u64,
     /// Size of a request at most, in MiB
     #[arg(long, value_name = "MIB", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=1024))]
     max_upload: u16,
     /// How long a job may run, in seconds
-    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..))]
     time_limit: u64,
     /// How long pictures and results are kept after they were last asked for, in minutes
     #[arg(long, value_name = "MINUTES", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..))]
     keep: u64,
     /// Memory that pictures and results may take while they are kept, in MiB
-    #[arg(long, value_name = "MIB", default_value_t = 512)]
+    #[arg(long, value_name = "MIB", default_value_t = 512, value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
     keep_memory: usize,
     /// How long a stop waits for the jobs that were taken on, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]

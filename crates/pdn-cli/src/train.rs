@@ -20,7 +20,6 @@ pub(crate) fn run(args: &Train) -> Result<(), Failure> {
     };
     look_at(&args.out, &begin)?;
     let device = args.device.device().map_err(Failure::usage)?;
-    say!("reading data in {}", args.data.display());
     let mut told = |what: String| say!("{what}");
     let room = args.room << 20;
     let mut desk = Desk { recipe: &args.recipe, data: &args.data, room, told: &mut told };

@@ -419,6 +419,18 @@ fn two_pictures_are_compared() {
     let cut: serde_json::Value =
         serde_json::from_str(&desk.run(&["compare", "wide.png", "a.png", "--json"]).out).unwrap();
     assert_eq!(cut["sizes"], serde_json::json!({"reference": [21, 16], "compared": [20, 16]}));
+    let deep = Picture::new(20, 16, vec![25_700_u16; 960]);
+    pdn::write_any(&desk.at("deep.png"), &deep.into(), &Default::default()).unwrap();
+    for arguments in [["compare", "a.png", "deep.png"].as_slice(), &["degrade", "deep.png", "-o", "shallow.png"]] {
+        let said = desk.run(arguments).err;
+        assert!(said.contains("deep.png: read as 8 bits a sample"), "{said}");
+    }
+    // What both enlarge without a fault, neither is ahead in.
+    std::fs::create_dir(desk.at("flat")).unwrap();
+    let large = Picture::from_rgb(48, 40, vec![100; 3 * 48 * 40]);
+    pdn::write(&desk.at("flat/flat.png"), &large, &Default::default()).unwrap();
+    let same = desk.run(&["eval", "--model", "bicubic", "--data", "flat", "--against", "bicubic"]).out;
+    assert!(same.contains("+0.000 (+0.000 to +0.000)") && !same.contains("NaN"), "{same}");
 }
 
 #[test]

@@ -248,5 +248,8 @@ fn bench_times_what_runs() {
     desk.does(&[&again[..], &["--force"]].concat());
     let said = run(&["--isa", "portable"]);
     assert!(said.contains("14x11 pixels, portable") && said.contains("GFLOP/s"), "{said}");
+    if cfg!(target_os = "linux") {
+        desk.fails(&["bench", "trained.safetensors", "--size", "65536"], 1, &["65536x65536", "MiB"]);
+    }
     desk.fails(&["bench", "edsr-huge"], 1, &["no network of that name", "imdn"]);
 }

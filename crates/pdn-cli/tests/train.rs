@@ -216,7 +216,7 @@ fn a_full_disk_stops_a_run_and_spoils_nothing() {
         (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
     };
     let (code, said) = limited(4, "");
-    assert!(code == Some(1) && said.contains("state.safetensors") && said.lines().count() == 1, "{said}");
+    assert!(code == Some(1) && said.contains("result.safetensors") && said.lines().count() == 1, "{said}");
     assert!(weights(&run).is_empty(), "{:?}", weights(&run));
     assert!(!files(&run).iter().any(|name| name.ends_with(".part")), "{:?}", files(&run));
     assert_eq!(train(folder.path(), &["--resume"]).0, Some(0));
@@ -333,13 +333,16 @@ fn what_is_wrong_with_a_network_s_recipe_is_said_before_any_step() {
     fails(&with("cache = \"kept\"", "start = \"none.safetensors\""), 1, &["none.safetensors"]);
     fails(&with("cache = \"kept\"", "anew = [\"conv_last.\"]"), 2, &["recipe.toml", "`start`"]);
     fails("base = \"none.toml\"", 2, &["none.toml", "cannot be read"]);
-    for (key, value) in [("steps", "0"), ("rate", "-1.0"), ("rate", "inf"), ("average", "1.5"), ("clip", "-1.0")] {
+    for (key, value) in
+        [("steps", "0"), ("rate", "-1.0"), ("rate", "inf"), ("average", "1.5"), ("clip", "-1.0"), ("accumulate", "0")]
+    {
         std::fs::write(folder.path().join("recipe.toml"), &recipe).unwrap();
         let (code, said) = train(folder.path(), &["--set", &format!("schedule.{key}={value}")]);
         assert!(
             code == Some(2) && said.contains(&format!("schedule.{key} {}", value.trim_end_matches(".0"))),
             "{said}"
         );
+        assert!(!said.contains("reading data"), "{said}");
         assert!(!folder.path().join("run").exists(), "{key}: nothing is left behind");
     }
     let prompts = "prompts = { caption = 0.5, view = 0.2, mirrored = 0.3 }\n";

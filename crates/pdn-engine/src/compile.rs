@@ -194,7 +194,7 @@ impl<'a> Compiler<'a> {
         };
         let [outputs, inputs, side] = [0, 1, 2].map(|i| kernel.shape()[i]);
         let bias = bias.map_or_else(|| vec![0.0; outputs], |b| self.weights[b].data().to_vec());
-        let (last, fused, shuffle) = self.follow(id, Fused::NOTHING, true);
+        let (last, fused, shuffle) = self.follow(id, Fused::NOTHING, Before::Conv);
         let conv = Conv::with_precision(kernel.data(), &bias, (inputs, side, shuffle), self.precision);
         self.pad = self.pad.max(Conv::pad_of(side));
         let value = self.value(last);
@@ -208,7 +208,7 @@ impl<'a> Compiler<'a> {
         let input = self.source(node.inputs[0]);
         let (last, scale, add) = match node.op {
             Op::Scale(factor) => {
-                let (last, fused, _) = self.follow(id, Fused { scale: factor as f32, ..Fused::NOTHING }, false);
+                let (last, fused, _) = self.follow(id, Fused { scale: factor as f32, ..Fused::NOTHING }, Before::Sum);
                 (last, fused.scale, fused.add)
             }
             _ => (id, 1.0, Some(self.source(node.inputs[1]))),
@@ -248,7 +248,7 @@ impl<'a> Compiler<'a> {
         let (last, fused) = match dcm.options.residual {
             true => (id, Fused { add: Some(input), ..Fused::NOTHING }),
             false => {
-                let (last, fused, _) = self.follow(id, Fused::NOTHING, false);
+                let (last, fused, _) = self.follow(id, Fused::NOTHING, Before::MixedConv);
                 (last, fused)
             }
         };
@@ -257,22 +257,25 @@ impl<'a> Compiler<'a> {
         self.map_step(last, Work::MixedConv { dcm: index, input, side, fused }, value, cost);
     }
 
-    /// Takes in what follows a convolution while nothing else reads what lies between: gives the node whose result is
+    /// Takes in what follows a step while nothing else reads what lies between: gives the node whose result is
     /// stored, what happens at the store, and the factor of the pixel shuffle.
-    fn follow(&mut self, id: NodeId, mut fused: Fused, may_shuffle: bool) -> (NodeId, Fused, usize) {
+    fn follow(&mut self, id: NodeId, mut fused: Fused, before: Before) -> (NodeId, Fused, usize) {
         let (mut last, mut shuffle) = (id, 1);
         let network = self.network;
+        let may_activate = |fused: &Fused| before != Before::Sum && plain(fused);
         while let [next] = self.users[last.index()][..]
             && last != network.output
             && fused.add.is_none()
         {
             let node = network.node(next);
             match node.op {
-                Op::Act(Act::Relu) if plain(&fused) => fused.slopes = self.slope(last, 0.0),
-                Op::Act(Act::LeakyRelu(slope)) if plain(&fused) => fused.slopes = self.slope(last, slope as f32),
-                Op::Act(Act::PRelu(slopes)) if plain(&fused) => fused.slopes = self.slopes(slopes),
+                Op::Act(Act::Relu) if may_activate(&fused) => fused.slopes = self.slope(last, 0.0),
+                Op::Act(Act::LeakyRelu(slope)) if may_activate(&fused) => fused.slopes = self.slope(last, slope as f32),
+                Op::Act(Act::PRelu(slopes)) if may_activate(&fused) => fused.slopes = self.slopes(slopes),
                 Op::Scale(factor) => fused.scale *= factor as f32,
-                Op::PixelShuffle(r) if may_shuffle && shuffle == 1 && self.can_shuffle(last, r, &fused.slopes) => {
+                Op::PixelShuffle(r)
+                    if before == Before::Conv && shuffle == 1 && self.can_shuffle(last, r, &fused.slopes) =>
+                {
                     shuffle = r;
                     fused.slopes = fused.slopes.into_iter().step_by(r * r).collect();
                 }
@@ -425,6 +428,16 @@ impl<'a> Compiler<'a> {
             }
         }
     }
+}
+
+/// Which step takes in what follows it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Before {
+    Conv,
+    /// Its kernel is laid out when there is a prompt, for no shuffle.
+    MixedConv,
+    /// Of two maps, or a factor: it has no activation.
+    Sum,
 }
 
 /// Whether only an activation may still follow: a factor or sum comes after it.

@@ -72,6 +72,10 @@ fn ending(how: &str, features: usize, r: usize) -> Network {
     x = b.pixel_shuffle(x, 2);
     x = b.prelu("c", x);
     x = b.pixel_unshuffle(x, 2);
+    // Factors that cancel out, before an activation.
+    x = b.scale(x, 0.5);
+    x = b.scale(x, 2.0);
+    x = b.relu(x);
     let small = if how == "of a map" { b.conv("small", x, 3, 1) } else { picture };
     let first = (how == "enlarged first").then(|| b.enlarge(small, interpolation, r));
     x = b.conv("tail", x, 3 * r * r, 3);

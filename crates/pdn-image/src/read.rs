@@ -305,13 +305,13 @@ struct Frame {
 fn jpeg_frame(file: &mut (impl BufRead + Seek)) -> io::Result<Option<Frame>> {
     file.seek(SeekFrom::Start(2))?;
     let mut frame = Frame { components: 0, adobe: false };
-    let mut segment = [0; 4];
     loop {
-        if !fills(file, &mut segment)? {
+        let Some(marker) = marker(file)? else { return Ok(None) };
+        let mut length = [0; 2];
+        if !fills(file, &mut length)? {
             return Ok(None);
         }
-        let [0xff, marker, high, low] = segment else { return Ok(None) };
-        let mut left = i64::from(u16::from_be_bytes([high, low])) - 2;
+        let mut left = i64::from(u16::from_be_bytes(length)) - 2;
         let mut begin = [0; 6];
         if left >= 6 {
             if !fills(file, &mut begin)? {
@@ -331,6 +331,20 @@ fn jpeg_frame(file: &mut (impl BufRead + Seek)) -> io::Result<Option<Frame>> {
             return Ok(ends(file)?.then_some(frame));
         }
     }
+}
+
+/// The marker that follows, after any number of bytes that fill (ITU-T T.81, B.1.1.2).
+fn marker(file: &mut impl BufRead) -> io::Result<Option<u8>> {
+    let mut byte = [0; 1];
+    if !fills(file, &mut byte)? || byte != [0xff] {
+        return Ok(None);
+    }
+    while byte == [0xff] {
+        if !fills(file, &mut byte)? {
+            return Ok(None);
+        }
+    }
+    Ok(Some(byte[0]))
 }
 
 /// Whether as many bytes follow.

@@ -42,7 +42,8 @@ pub fn resize<S: Sample>(picture: &Picture<S>, scale: Scale) -> Picture<S> {
     resize_sides(picture, [picture.width(), picture.height()].map(|length| Side::scaled(length, scale)))
 }
 
-/// The picture squeezed or stretched to a width and height, as `imresize` does when it is given a size.
+/// The picture squeezed or stretched to a width and height by the rule of [`resize`]: rows first, then columns. MATLAB's `imresize`
+/// begins with the side that shrinks more, so of unequal factors it may differ by a level.
 ///
 /// # Panics
 /// When the width, the height or the picture is empty.

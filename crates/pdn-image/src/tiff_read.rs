@@ -32,7 +32,7 @@ pub(crate) fn read(file: impl Read + Seek, limits: &Limits) -> Result<Decoded, F
     notes.extend(exif.is_none().then_some(crate::read::DAMAGED_EXIF));
     let exif = exif.flatten();
     let orientation = decoder.find_tag_unsigned::<u8>(Tag::Orientation).unwrap_or(None);
-    // The size was checked.
+    // The size was checked, and a pixel's.
     let mut decoder = decoder.with_limits(tiff::decoder::Limits::unlimited());
     let mut samples = DecodingResult::U8(Vec::new());
     let planes = decoder.read_image_to_buffer(&mut samples).map_err(fault)?.planes;
@@ -80,6 +80,9 @@ enum Colours {
     Cmyk,
 }
 
+/// Bytes that a pixel may take as it is decoded, eight samples of 64 bits: by naming more a small file could ask for any memory.
+const MOST_BYTES: usize = 64;
+
 /// What a pixel is made of.
 #[derive(Clone, Copy, Debug)]
 struct Layout {
@@ -116,7 +119,7 @@ impl Layout {
         };
         let alpha = alpha.filter(|_| samples > colours.count());
         let inverted = samples > 1 && meaning == Some(PhotometricInterpretation::WhiteIsZero.to_u16());
-        match samples >= colours.count() {
+        match samples >= colours.count() && samples * usize::from(bits.div_ceil(8)) <= MOST_BYTES {
             true => Ok(Self { colours, samples, alpha, bits, inverted }),
             false => Err(unsupported(format_args!("{samples} samples of {color:?}"))),
         }
@@ -161,7 +164,7 @@ impl Layout {
 }
 
 /// Samples of floating point, 0 to 1, as whole numbers. A hundredth of them may be beyond, such as what is brighter than white, and
-/// is clipped; not a number becomes 0.
+/// is clipped; what is no number becomes 0.
 fn whole(count: usize, samples: impl Iterator<Item = f64>) -> Result<Vec<u16>, Fault> {
     let (mut beyond, mut low, mut high) = (0, f64::INFINITY, f64::NEG_INFINITY);
     let each = samples.map(|v| {
@@ -171,7 +174,7 @@ fn whole(count: usize, samples: impl Iterator<Item = f64>) -> Result<Vec<u16>, F
     });
     let found = each.collect();
     match beyond > count / 100 {
-        true if low > high => Err(unsupported("samples that are no numbers")),
+        true if low >= 0.0 && high <= 1.0 || low > high => Err(unsupported("samples that are no numbers")),
         true => Err(unsupported(format_args!("floating point from {low} to {high}, expected 0 to 1: scale it before"))),
         false => Ok(found),
     }

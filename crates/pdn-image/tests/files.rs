@@ -103,9 +103,11 @@ fn tiffs_of_others_are_read() {
         let error = read_bytes(&floats(first), &Limits::default()).unwrap_err();
         assert!(matches!(error, Fault::Unsupported(_)) && error.to_string().contains(said), "{error}");
     }
-    let nothing = ImageBuffer::from_raw(2, 1, vec![f32::NAN; 6]).unwrap();
-    let nothing = encoded(&DynamicImage::ImageRgb32F(nothing), ImageFormat::Tiff);
-    assert!(read_bytes(&nothing, &Limits::default()).unwrap_err().to_string().contains("no numbers"));
+    for numbers in [vec![f32::NAN; 6], vec![0.5, f32::NAN, 0.25, 0.5, 0.5, 0.5]] {
+        let nothing = ImageBuffer::from_raw(2, 1, numbers).unwrap();
+        let nothing = encoded(&DynamicImage::ImageRgb32F(nothing), ImageFormat::Tiff);
+        assert!(read_bytes(&nothing, &Limits::default()).unwrap_err().to_string().contains("no numbers"));
+    }
     assert_eq!(float.lost, ["read as 8 bits a sample, the file has more than 16"]);
     let mut pages = Cursor::new(Vec::new());
     let mut encoder = tiff::encoder::TiffEncoder::new(&mut pages).unwrap();
@@ -114,6 +116,59 @@ fn tiffs_of_others_are_read() {
     let first = open(&pages.into_inner());
     assert!(first.grey && first.rgb() == [7, 7, 7, 9, 9, 9]);
     assert_eq!(first.lost, ["the first picture is read, the file has more"]);
+}
+
+/// A TIFF of one strip, of as many samples of 8 bits a pixel as it says.
+fn banded(samples: u16, data: &[u8]) -> Vec<u8> {
+    let long = |tag: u16, value: u32| (tag, 4_u16, value);
+    let entries = [
+        long(256, 2),
+        long(257, 1),
+        (258, 3, 8),
+        (259, 3, 1),
+        (262, 3, 1),
+        long(273, 8),
+        (277, 3, u32::from(samples)),
+        long(278, 1),
+        long(279, data.len() as u32),
+    ];
+    let mut bytes = b"II\x2a\0".to_vec();
+    bytes.extend((8 + data.len() as u32).to_le_bytes());
+    bytes.extend(data);
+    bytes.extend((entries.len() as u16).to_le_bytes());
+    for (tag, kind, value) in entries {
+        bytes.extend([tag.to_le_bytes(), kind.to_le_bytes()].concat());
+        bytes.extend([1_u32.to_le_bytes(), value.to_le_bytes()].concat());
+    }
+    bytes.extend([0; 4]);
+    bytes
+}
+
+#[test]
+fn a_pixel_of_a_tiff_takes_no_more_than_it_may() {
+    let data: Vec<u8> = (0..128).collect();
+    assert_eq!(open(&banded(64, &data)).rgb(), [0, 0, 0, 64, 64, 64]);
+    let error = read_bytes(&banded(65, &data), &Limits::default()).unwrap_err();
+    assert!(matches!(error, Fault::Unsupported(_)) && error.to_string().contains("65 samples"), "{error}");
+    let error = read_bytes(&banded(u16::MAX, &data), &Limits::default()).unwrap_err();
+    assert!(matches!(error, Fault::Unsupported(_)), "{error}");
+}
+
+#[test]
+fn a_jpeg_s_markers_may_be_filled_up() {
+    let jpeg =
+        encoded(&DynamicImage::ImageRgb8(ImageBuffer::from_pixel(9, 7, image::Rgb([90, 90, 90]))), ImageFormat::Jpeg);
+    let mut filled = jpeg[..2].to_vec();
+    let mut at = 2;
+    // Up to the scan, whose data follows it.
+    while jpeg[at + 1] != 0xda {
+        let length = 2 + usize::from(u16::from_be_bytes([jpeg[at + 2], jpeg[at + 3]]));
+        filled.extend([0xff; 3]);
+        filled.extend(&jpeg[at..at + length]);
+        at += length;
+    }
+    filled.extend(&jpeg[at..]);
+    assert_eq!(open(&filled), open(&jpeg));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use crate::{Isa, LANES};
 /// # Panics
 /// When a slice is not of its length or the machine lacks the instruction set.
 pub fn transpose(isa: Isa, rows: usize, columns: usize, from: &[f32], to: &mut [f32]) {
-    assert_eq!(from.len(), rows * columns, "a matrix of {rows}x{columns}");
+    assert_eq!(Some(from.len()), rows.checked_mul(columns), "a matrix of {rows}x{columns}");
     assert_eq!(to.len(), from.len(), "a matrix of {columns}x{rows}");
     // SAFETY: both matrices have their lengths.
     unsafe { lanes::run(isa, Transpose { rows, columns, from, to }) }
@@ -53,6 +53,12 @@ impl Kernel for Transpose<'_> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    #[should_panic(expected = "a matrix of")]
+    fn a_size_that_cannot_be_counted_is_refused() {
+        transpose(Isa::Portable, 1 << 32, 1 << 32, &[], &mut []);
+    }
 
     proptest! {
         #[test]

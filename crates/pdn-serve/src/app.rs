@@ -24,9 +24,9 @@ pub(crate) struct App {
     pub(crate) kept: Kept,
     pub(crate) metrics: Metrics,
     /// Bytes that bodies in hand may take yet.
-    pub(crate) uploads: Semaphore,
+    pub(crate) uploads: Arc<Semaphore>,
     /// Pictures that may be decoded at a time.
-    pub(crate) decoders: Semaphore,
+    pub(crate) decoders: Arc<Semaphore>,
     /// Whether it takes nothing on any more.
     stopping: AtomicBool,
 }
@@ -49,8 +49,8 @@ impl App {
             queue: Queue::new(settings.queue),
             kept: Kept::new(settings.keep_memory, settings.keep),
             metrics: Metrics::new(),
-            uploads: Semaphore::new(settings.upload * UPLOADS),
-            decoders: Semaphore::new(DECODERS),
+            uploads: Arc::new(Semaphore::new(settings.upload * UPLOADS)),
+            decoders: Arc::new(Semaphore::new(DECODERS)),
             stopping: AtomicBool::new(false),
             settings,
             models,
@@ -155,7 +155,7 @@ impl App {
                 PromptSource::Picture(source) => {
                     let (_, picture) =
                         self.picture(source).await.map_err(|problem| problem.of("the prompt's picture"))?;
-                    Prompt::from(Arc::unwrap_or_clone(picture).into_eight())
+                    Prompt::Picture { picture, file: None }
                 }
             };
             prompts.push((weight, prompt));

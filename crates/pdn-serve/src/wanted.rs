@@ -8,6 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use futures_util::stream;
 use multer::Multipart;
 use pdn::{Format, Rectangle};
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
 use std::convert::Infallible;
@@ -98,7 +99,7 @@ const SEVERAL: [&str; 3] = ["prompt", "prompt_picture", "region"];
 
 /// A picture to enlarge, and how.
 #[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object with a `picture`")]
 pub(crate) struct Ask {
     picture: PictureAsk,
     /// The model's name; the server's first where there is none.
@@ -216,7 +217,11 @@ impl Wanted {
 
     fn of_json(body: &[u8]) -> Result<Self, Problem> {
         let ask: Ask = serde_json::from_slice(body).map_err(|error| match error.classify() {
-            serde_json::error::Category::Data => Kind::Option.because(error),
+            serde_json::error::Category::Data => Kind::Option.because(plain(&error)),
+            // What is JSON fails otherwise at the one part that is one of two.
+            _ if serde_json::from_slice::<IgnoredAny>(body).is_ok() => {
+                Kind::Option.because(format_args!("a picture has either an `id` or `data`, and nothing else: {error}"))
+            }
             _ => Kind::Malformed.because(format_args!("the body is no JSON: {error}")),
         })?;
         let prompt = |ask: PromptAsk| match (ask.text, ask.picture) {
@@ -321,6 +326,14 @@ impl Wanted {
             }
         }
     }
+}
+
+/// What serde says, in words of those who know no Rust.
+fn plain(error: &serde_json::Error) -> String {
+    let words = [("usize", "a whole number, 0 or more"), ("u8", "a whole number, 1 to 100"), ("f32", "a number")];
+    words.iter().fold(error.to_string(), |said, (name, word)| {
+        said.replace(&format!("expected {name}"), &format!("expected {word}"))
+    })
 }
 
 impl PictureAsk {

@@ -47,7 +47,7 @@ fn one_request_gives_the_library_s_pixels_and_leaves_nothing() {
     assert_eq!(served.json("/v1/upscale", &asked).ok(200).body, by_form.body);
     let bare = served.json("/v1/upscale", &json!({"picture": {"data": data}})).ok(200);
     assert_eq!(decoded(&bare.body).rgb(), expected(&picture(20, 16), &Prompt::None).rgb());
-    let other = Prompt::Picture { picture: Box::new(picture(9, 9)), file: None };
+    let other = Prompt::from(picture(9, 9));
     let like = served.form("/v1/upscale", &[("picture", &file), ("prompt_picture", &png(9, 9))]).ok(200);
     assert_eq!(decoded(&like.body).rgb(), expected(&picture(20, 16), &other).rgb());
     let mix = Prompt::Mix(vec![(0.75, text), (-0.5, other)]);
@@ -267,6 +267,22 @@ fn bad_requests_are_told_what_is_wrong() {
         ("application/json", b"{".to_vec(), 400, "malformed", "JSON"),
         ("application/json", deep, 400, "malformed", "JSON"),
         ("application/json", b"{}".to_vec(), 422, "option", "picture"),
+        ("application/json", b"[]".to_vec(), 422, "option", "an object with a `picture`"),
+        ("application/json", br#"{"picture": {}}"#.to_vec(), 422, "option", "either an `id` or `data`"),
+        (
+            "application/json",
+            br#"{"picture": {"id": "a", "data": "b"}}"#.to_vec(),
+            422,
+            "option",
+            "either an `id` or `data`",
+        ),
+        (
+            "application/json",
+            br#"{"picture": {"id": "a"}, "feather": -1}"#.to_vec(),
+            422,
+            "option",
+            "a whole number, 0 or more",
+        ),
         ("application/xml", b"<x/>".to_vec(), 415, "media", "application/xml"),
         ("multipart/form-data", b"x".to_vec(), 400, "malformed", "boundary"),
         (FORM, b"--parts\r\ncontent-dis".to_vec(), 400, "malformed", "form"),

@@ -5,7 +5,7 @@ use crate::executor::{self, Batch};
 use crate::retrieval::words;
 use crate::weights::{flat, tensors};
 use burn::tensor::{Device, Tensor, TensorData};
-use pdn::{EncoderFile, Map, Tokenizer};
+use pdn::{EncoderError, EncoderFile, Map, Tokenizer};
 use pdn_image::Picture;
 use pdn_network::{Network, NetworkError};
 use rayon::prelude::*;
@@ -35,8 +35,13 @@ impl BatchEncoder {
     /// [`DataError`] names the file and what is wrong with it.
     pub fn open(path: &Path) -> Result<Self, DataError> {
         let wrong = |why: String| DataError { path: path.to_owned(), why };
-        let file = EncoderFile::read(path, None).map_err(|e| wrong(e.to_string()))?;
-        let id = pdn::Encoder::new(path, file.clone()).map_err(|e| wrong(e.to_string()))?.id().to_owned();
+        // It names the file itself.
+        let of_file = |e: EncoderError| {
+            let (said, name) = (e.to_string(), format!("{}: ", path.display()));
+            wrong(said.strip_prefix(&name).unwrap_or(&said).to_owned())
+        };
+        let file = EncoderFile::read(path, None).map_err(of_file)?;
+        let id = pdn::Encoder::new(path, file.clone()).map_err(of_file)?.id().to_owned();
         let network = |e: NetworkError| wrong(e.to_string());
         let tokenizer = Tokenizer::new(file.clip.text.vocabulary).ok_or_else(|| wrong("its vocabulary".into()))?;
         let device = Device::flex();

@@ -193,8 +193,8 @@ impl Recipe {
     pub fn prepare(&self, desk: &mut Desk) -> Result<Box<dyn Run>, RecipeError> {
         self.schedule().check().map_err(|why| RecipeError::Recipe { path: desk.recipe.to_owned(), why })?;
         match self {
-            Self::Sentences(recipe) => recipe.prepare(desk.recipe, desk.data),
-            Self::Pictures(recipe) => recipe.prepare(desk.recipe, desk.data),
+            Self::Sentences(recipe) => recipe.prepare(desk),
+            Self::Pictures(recipe) => recipe.prepare(desk),
             Self::Restore(recipe) => recipe.prepare(desk),
         }
     }
@@ -214,8 +214,15 @@ pub struct Desk<'a> {
     pub data: &'a Path,
     /// Bytes of pixels that are kept.
     pub room: u64,
-    /// Who is told what of the data is left out.
+    /// Who is told that data is read, and what of it is left out.
     pub told: &'a mut dyn FnMut(String),
+}
+
+impl Desk<'_> {
+    /// Says that data is read from here on: what is wrong with the recipe has been looked for.
+    fn reads(&mut self) {
+        (self.told)(format!("reading data in {}", self.data.display()));
+    }
 }
 
 /// A file that a recipe names, which lies beside it.
@@ -247,7 +254,8 @@ impl CaptionedData {
 }
 
 impl SentencesRecipe {
-    fn prepare(&self, path: &Path, data: &Path) -> Result<Box<dyn Run>, RecipeError> {
+    fn prepare(&self, desk: &mut Desk) -> Result<Box<dyn Run>, RecipeError> {
+        let (path, data) = (desk.recipe, desk.data);
         let wrong = |why: String| RecipeError::Recipe { path: path.to_owned(), why };
         if self.batch < 2 {
             return Err(wrong(format!("batch {}: expected at least 2, to tell pairs apart", self.batch)));
@@ -255,6 +263,7 @@ impl SentencesRecipe {
         if !(0.0..1.0).contains(&self.dropped) {
             return Err(wrong(format!("dropped {}: expected 0 or more, less than 1", self.dropped)));
         }
+        desk.reads();
         let (captions, tokenizer, _) = self.data.read(&self.clip, path, data)?;
         let nouns = self.nouns.as_ref().map(|folder| Nouns::open(&data.join(folder), &tokenizer)).transpose()?;
         let task = Sentences::new(self.clip.clone(), captions, nouns, self.batch, self.dropped);
@@ -263,7 +272,8 @@ impl SentencesRecipe {
 }
 
 impl PicturesRecipe {
-    fn prepare(&self, path: &Path, data: &Path) -> Result<Box<dyn Run>, RecipeError> {
+    fn prepare(&self, desk: &mut Desk) -> Result<Box<dyn Run>, RecipeError> {
+        let (path, data) = (desk.recipe, desk.data);
         let wrong = |why: String| RecipeError::Recipe { path: path.to_owned(), why };
         if self.batch == 0 {
             return Err(wrong("batch 0: expected at least 1".into()));
@@ -283,6 +293,7 @@ impl PicturesRecipe {
         let beside = beside(path, &self.sentences);
         let sentences =
             checkpoint::read(&beside).map_err(|e| DataError { path: e.path.clone(), why: e.why.to_string() })?;
+        desk.reads();
         let (captions, _, teacher) = self.data.read(&self.clip, path, data)?;
         let mut card = Card {
             name: self.name.clone(),
@@ -322,6 +333,7 @@ impl RestoreRecipe {
             }
             None => None,
         };
+        desk.reads();
         let shelf = Shelf::new(self.degradation.clone(), network.scale, desk.room);
         let cache = self.cache.as_ref().map(beside);
         // What takes no prompt needs none embedded.

@@ -18,6 +18,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, RngExt, SeedableRng};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
 
 /// How often each kind of prompt goes with a patch. A picture without captions shares their part between the views, and where
 /// these have none it goes with its mirror image.
@@ -299,9 +300,12 @@ impl Task for Restore {
 
     fn samples(&self, parameters: &[Vec<f32>]) -> Vec<(String, Picture)> {
         let scenes = &self.held_back[..SAMPLES.min(self.held_back.len())];
+        // Pictures of several sources may be of one name.
+        let mut times = HashMap::new();
         let named = |(scene, enlarged): (&Scene, Option<Picture>)| {
             let name = scene.place.0.file_stem()?.to_string_lossy().into_owned();
-            Some((name, enlarged?))
+            let times = times.entry(name.clone()).and_modify(|times| *times += 1).or_insert(1);
+            Some((if *times == 1 { name } else { format!("{name}_{times}") }, enlarged?))
         };
         scenes.iter().zip(self.enlarged(parameters, scenes)).filter_map(named).collect()
     }

@@ -121,7 +121,7 @@ impl Schedule {
     /// # Errors
     /// Says which key is wrong, and what is expected.
     pub fn check(&self) -> Result<(), String> {
-        let Self { steps, rate, decay, clip, average, evaluate, .. } = *self;
+        let Self { steps, rate, decay, clip, average, accumulate, evaluate, .. } = *self;
         let wrong = |key: &str, found: &dyn std::fmt::Display, expected: &str| {
             Err(format!("schedule.{key} {found}: expected {expected}"))
         };
@@ -140,6 +140,9 @@ impl Schedule {
         }
         if !(0.0..1.0).contains(&average) {
             return wrong("average", &average, "0 or more, less than 1");
+        }
+        if accumulate == 0 {
+            return wrong("accumulate", &accumulate, "1 or more");
         }
         match evaluate {
             0 => wrong("evaluate", &evaluate, "1 or more"),
@@ -326,7 +329,7 @@ pub fn train<T: Task>(
     std::thread::scope(|scope| {
         scope.spawn(move || {
             for step in first..schedule.steps {
-                for batch in 0..schedule.accumulate.max(1) {
+                for batch in 0..schedule.accumulate {
                     // Nobody waits for it any more where the run has stopped.
                     if ahead.send(task.draw(&mut random(schedule, step, batch))).is_err() {
                         return;
@@ -358,7 +361,7 @@ fn steps<T: Task>(
     watch: Watch,
 ) -> Result<History, RunError> {
     let device = device.clone().autodiff();
-    let (mut saved, mut losses, mut pace) = (Instant::now(), Vec::new(), 0.0_f64);
+    let (mut saved, mut pace) = (Instant::now(), 0.0_f64);
     let mut heading = Heading::new();
     while state.adam.steps < schedule.steps {
         let begun = Instant::now();
@@ -371,15 +374,14 @@ fn steps<T: Task>(
         let rate = cosine(schedule.rate, step.done, schedule.steps, schedule.warmup);
         state.adam.step(rate as f32, &mut state.parameters, &gradients);
         state.averaged(schedule.average);
-        losses.push(loss);
+        state.losses.add(loss);
         let took = begun.elapsed().as_secs_f64();
         state.seconds += took;
         pace = if pace == 0.0 { took } else { 0.9 * pace + 0.1 * took };
         let step = Step { done: step.done + 1, of: step.of };
         let evaluated = step.done.is_multiple_of(schedule.evaluate.max(1)) || step.done == step.of;
         if evaluated {
-            let mean = losses.iter().sum::<f64>() / losses.len() as f64;
-            losses.clear();
+            let mean = std::mem::take(&mut state.losses).mean();
             let figures = task.evaluate(state.best(), &step);
             state.history.records.push(Record { step: step.done, loss: mean, seconds: state.seconds, figures });
         }
@@ -387,16 +389,17 @@ fn steps<T: Task>(
         let progress = Progress { step, loss, terms: &terms, rate, seconds, pace, records, evaluated };
         log.step(&progress)?;
         let go_on = watch(&progress);
-        if evaluated || !go_on || saved.elapsed() > CHECKPOINT {
-            // The logs first: what they hold beyond the state is dropped when the run goes on.
-            log.flush()?;
-            state.write(task, folder, schedule)?;
-            saved = Instant::now();
-        }
         if evaluated {
             log.samples(step.done, &task.samples(state.best()))?;
             state::write(folder, RESULT, &task.export(state.best(), &state.history))?;
             state.write_weights(task, folder, schedule)?;
+        }
+        if evaluated || !go_on || saved.elapsed() > CHECKPOINT {
+            // The state last: what the others hold beyond it is made again when the run goes on, and nothing that it counts as
+            // done is missing.
+            log.flush()?;
+            state.write(task, folder, schedule)?;
+            saved = Instant::now();
         }
         if !go_on {
             break;
@@ -448,7 +451,7 @@ fn descent<T: Task>(
     step: &Step,
     batches: &Batches<T>,
 ) -> Result<Descent, RunError> {
-    let count = schedule.accumulate.max(1);
+    let count = schedule.accumulate;
     let mut all: Option<Descent> = None;
     for _ in 0..count {
         memory::step();
@@ -498,7 +501,7 @@ fn check_finite<T: Task>(
 /// Shortens the gradient, over all parameters, to at most `longest`.
 fn clip(gradients: &mut [Vec<f32>], longest: f64) {
     // Each parameter's sum by itself, and these in their order: the same whatever the threads.
-    let squares: Vec<f64> = gradients.par_iter().map(|g| g.iter().map(|v| f64::from(v * v)).sum()).collect();
+    let squares: Vec<f64> = gradients.par_iter().map(|g| g.iter().map(|v| f64::from(*v).powi(2)).sum()).collect();
     let length = squares.iter().sum::<f64>().sqrt();
     if longest > 0.0 && length > longest {
         let factor = (longest / length) as f32;

@@ -26,6 +26,25 @@ pub(crate) struct State {
     pub(crate) adam: Adam,
     pub(crate) history: History,
     pub(crate) seconds: f64,
+    pub(crate) losses: Losses,
+}
+
+/// The losses since the last evaluation.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Losses {
+    sum: f64,
+    count: u64,
+}
+
+impl Losses {
+    pub(crate) fn add(&mut self, loss: f64) {
+        self.sum += loss;
+        self.count += 1;
+    }
+
+    pub(crate) fn mean(self) -> f64 {
+        self.sum / self.count as f64
+    }
 }
 
 impl State {
@@ -33,7 +52,7 @@ impl State {
         let parameters = task.initial(schedule.seed);
         let adam = Adam::new(&parameters, schedule.decay as f32);
         let average = (schedule.average > 0.0).then(|| parameters.clone());
-        Self { parameters, average, adam, history: History::default(), seconds: 0.0 }
+        Self { parameters, average, adam, history: History::default(), seconds: 0.0, losses: Losses::default() }
     }
 
     /// What is measured and exported: the averaged parameters, or where there are none the parameters.
@@ -82,6 +101,8 @@ impl State {
             ("step".to_owned(), self.adam.steps.to_string()),
             ("begun".to_owned(), self.adam.begun.to_string()),
             ("seconds".to_owned(), self.seconds.to_string()),
+            ("loss_sum".to_owned(), self.losses.sum.to_string()),
+            ("loss_count".to_owned(), self.losses.count.to_string()),
             ("history".to_owned(), json(serde_json::json!(self.history))),
             ("schedule".to_owned(), json(serde_json::json!(schedule))),
         ]);
@@ -99,6 +120,12 @@ impl State {
         state.seconds = text("seconds")?.parse().map_err(|e| RunError::file(path, format!("its seconds: {e}")))?;
         state.history =
             serde_json::from_str(&text("history")?).map_err(|e| RunError::file(path, format!("its history: {e}")))?;
+        // States of before these were kept have none.
+        let of_losses = |key: &str| read.metadata.get(key).map_or("0", String::as_str);
+        state.losses.sum =
+            of_losses("loss_sum").parse().map_err(|e| RunError::file(path, format!("its loss_sum: {e}")))?;
+        state.losses.count =
+            of_losses("loss_count").parse().map_err(|e| RunError::file(path, format!("its loss_count: {e}")))?;
         let whole = read.tensors.keys().any(|name| name.starts_with("first/"));
         if !whole {
             state.adam.begun = state.adam.steps;
@@ -106,7 +133,9 @@ impl State {
         }
         let moments = [("first", &mut state.adam.first), ("second", &mut state.adam.second)];
         let arrays = [(PARAMETERS, &mut state.parameters)].into_iter();
-        let arrays = arrays.chain(state.average.as_mut().filter(|_| whole).map(|average| (AVERAGE, average)));
+        // Where the schedule asks for an average only now, it begins at the parameters.
+        let averaged = read.tensors.keys().any(|name| name.starts_with("average/"));
+        let arrays = arrays.chain(state.average.as_mut().filter(|_| averaged).map(|average| (AVERAGE, average)));
         for (part, arrays) in arrays.chain(moments.into_iter().filter(|_| whole)) {
             for ((name, shape), array) in task.parameters().into_iter().zip(arrays) {
                 let key = format!("{part}/{name}");
@@ -119,7 +148,7 @@ impl State {
                 }
             }
         }
-        if !whole && let Some(average) = &mut state.average {
+        if !averaged && let Some(average) = &mut state.average {
             average.clone_from(&state.parameters);
         }
         Ok(state)

@@ -101,16 +101,30 @@ fn a_run_learns_and_its_result_is_a_model() {
 fn a_run_that_was_stopped_goes_on_to_the_last_bit() {
     let task = task(pdn());
     let (whole, parts) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    train(&task, &schedule(6), whole.path(), &Begin::New, &mut go_on).unwrap();
-    let stop_at = |step| train(&task, &schedule(6), parts.path(), &Begin::Resume, &mut |p| p.step.done < step).unwrap();
+    let schedule = Schedule { evaluate: 3, ..schedule(6) };
+    let in_one = train(&task, &schedule, whole.path(), &Begin::New, &mut go_on).unwrap();
+    let stop_at = |step| train(&task, &schedule, parts.path(), &Begin::Resume, &mut |p| p.step.done < step).unwrap();
     stop_at(2);
     stop_at(5);
-    stop_at(9);
+    let in_parts = stop_at(9);
+    let recorded =
+        |history: &History| history.records.iter().map(|r| (r.step, r.loss, r.figures.clone())).collect::<Vec<_>>();
+    assert_eq!(recorded(&in_parts), recorded(&in_one));
     let weights = |folder: &Path| {
         let read = pdn_network::checkpoint::parse(&bytes(folder, STATE)).unwrap();
         (read.tensors, read.metadata["step"].clone())
     };
     assert!(weights(whole.path()) == weights(parts.path()));
+}
+
+#[test]
+fn an_average_may_begin_as_a_run_goes_on() {
+    let (task, folder) = (task(pdn()), tempfile::tempdir().unwrap());
+    train(&task, &schedule(2), folder.path(), &Begin::New, &mut go_on).unwrap();
+    let averaged = Schedule { average: 0.9, ..schedule(4) };
+    train(&task, &averaged, folder.path(), &Begin::Resume, &mut go_on).unwrap();
+    let state = pdn_network::checkpoint::parse(&bytes(folder.path(), STATE)).unwrap().tensors;
+    assert_ne!(state["average/conv_first.weight"], state["parameters/conv_first.weight"]);
 }
 
 #[test]

@@ -2,8 +2,9 @@
 
 use crate::encoder::{Embedding, Encoder, EncoderError};
 use crate::regions::{Rectangle, RegionError};
-use pdn_image::Picture;
+use pdn_image::{AnyPicture, Picture};
 use std::fmt;
+use std::sync::Arc;
 
 /// What steers a network. Absence is a kind of its own, never an empty sentence.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -15,8 +16,8 @@ pub enum Prompt {
     Text(String),
     /// Another picture, of the like.
     Picture {
-        /// The picture.
-        picture: Box<Picture>,
+        /// The picture, of which 8 bits a sample are read.
+        picture: Arc<AnyPicture>,
         /// Its file's name, where it has one: what it is called in words.
         file: Option<String>,
     },
@@ -83,7 +84,7 @@ impl Prompt {
         match self {
             Self::None => Ok(encoder.embed_mirrored(picture)?),
             Self::Text(text) => Ok(encoder.embed_text(text)?),
-            Self::Picture { picture: other, .. } => Ok(encoder.embed_picture(other)?),
+            Self::Picture { picture: other, .. } => Ok(encoder.embed_picture(&other.eight())?),
             Self::Embedding { embedding, .. } => Ok(embedding.clone()),
             Self::Regions(_) => Err(PromptError::Regions),
             Self::Mix(prompts) => {
@@ -146,7 +147,7 @@ fn length(values: impl Iterator<Item = f64>) -> f64 {
 
 impl From<Picture> for Prompt {
     fn from(picture: Picture) -> Self {
-        Self::Picture { picture: Box::new(picture), file: None }
+        Self::Picture { picture: Arc::new(picture.into()), file: None }
     }
 }
 
@@ -270,8 +271,10 @@ mod tests {
     #[test]
     fn prompts_are_said_in_words() {
         let text = |text: &str| Prompt::Text(text.into());
-        let picture =
-            Prompt::Picture { picture: Picture::from_rgb(2, 1, vec![0; 6]).into(), file: Some("a.png".into()) };
+        let picture = Prompt::Picture {
+            picture: Arc::new(Picture::from_rgb(2, 1, vec![0; 6]).into()),
+            file: Some("a.png".into()),
+        };
         let Prompt::Embedding { embedding, .. } = embedding("e@1", &[1.0]) else { unreachable!() };
         let embedding = Prompt::Embedding { embedding, file: Some("b.safetensors".into()) };
         let encoder = crate::bundled_encoder().unwrap();

@@ -218,7 +218,7 @@ impl PixelConv {
     pub fn forward(&self, isa: Isa, x: PixelMap, kernel: &PixelKernel, store: PixelStore, y: &mut [f32]) {
         assert_eq!((kernel.inputs, kernel.outputs, kernel.side), (self.inputs, self.outputs, self.side));
         self.check(x, self.inputs);
-        assert_eq!(y.len(), self.images * self.height * self.width * self.outputs, "an output of {self:?}");
+        assert_eq!(Some(y.len()), self.numbers(self.outputs), "an output of {self:?}");
         assert!(store.bias.is_none_or(|bias| bias.len() == self.outputs), "a bias of {self:?}");
         assert!(store.add.is_none_or(|add| add.len() == y.len()), "what is added to {self:?}");
         assert!(Self::shuffles(self.outputs, self.inputs, self.side, store.shuffle), "{self:?} shuffled");
@@ -230,8 +230,13 @@ impl PixelConv {
     }
 
     /// Numbers of what [`Self::gradients`] writes.
+    ///
+    /// # Panics
+    /// When they are more than can be counted.
     pub fn gradients_len(&self) -> usize {
-        (self.side * self.side * self.inputs + 1) * self.outputs.next_multiple_of(LANES)
+        let taps = self.side.checked_pow(2).and_then(|taps| taps.checked_mul(self.inputs)?.checked_add(1));
+        let of = self.outputs.checked_next_multiple_of(LANES);
+        taps.zip(of).and_then(|(taps, of)| taps.checked_mul(of)).expect("gradients that can be counted")
     }
 
     /// The gradients of the kernel and the bias, summed over the group, from the input `x` and the gradient of the output
@@ -278,8 +283,13 @@ impl PixelConv {
         }
     }
 
+    /// Numbers of a map of so many channels, where as many can be counted.
+    fn numbers(&self, channels: usize) -> Option<usize> {
+        [self.height, self.width, channels].into_iter().try_fold(self.images, usize::checked_mul)
+    }
+
     fn check(&self, map: PixelMap, channels: usize) {
-        assert_eq!(map.numbers.len(), self.images * self.height * self.width * channels, "a map of {self:?}");
+        assert_eq!(Some(map.numbers.len()), self.numbers(channels), "a map of {self:?}");
         assert!(map.positive.is_none_or(|p| p.len() == map.numbers.len()), "a ReLU's results of {self:?}");
         let fits = map.shuffle == 1 || channels.is_multiple_of(map.shuffle * map.shuffle * LANES);
         assert!(fits && map.shuffle > 0, "a map of {channels} channels, shuffled {}", map.shuffle);

@@ -3,6 +3,7 @@
 
 use super::{Answer, Parts, Shared, file, id, query};
 use crate::app::App;
+use crate::body::aside;
 use crate::job::{Job, JobView, State, Status};
 use crate::problem::{Kind, Problem};
 use crate::wanted::{Ask, FileFormat, Form};
@@ -178,15 +179,13 @@ fn named(job: &Job, bytes: Bytes, format: FileFormat) -> Response {
 /// A result in another format. JPEG has lost something already: the others are whole.
 async fn converted(app: &App, job: &Arc<Job>, bytes: Bytes, format: FileFormat) -> Result<Bytes, Problem> {
     let (job, encoder) = (Arc::clone(job), app.encoder.id().to_owned());
-    let turn = app.decoders.acquire().await;
     let work = move || {
         let picture = pdn::read_any_bytes(&bytes, &Limits { pixels: u64::MAX })?;
         let quality = format.quality(job.order.quality);
         let options = WriteOptions { quality, provenance: Some(provenance(&job, &encoder)) };
         encode_any(&picture, format.format(), &options)
     };
-    let encoded = tokio::task::spawn_blocking(work).await;
-    drop(turn);
-    let encoded = encoded.map_err(|_| Kind::Internal.because("the picture's encoder broke"))?;
+    let encoded = aside(app.turn().await, work).await;
+    let encoded = encoded.ok_or_else(|| Kind::Internal.because("the picture's encoder broke"))?;
     Ok(encoded?.into())
 }

@@ -84,8 +84,8 @@ type Shared = State<Arc<App>>;
 impl App {
     /// Receives and checks a request for a job.
     async fn read(&self, headers: &HeaderMap, body: Body) -> Result<Prepared, Problem> {
-        let upload = self.receive(headers, body).await?;
-        self.prepare(Wanted::read(headers, upload.bytes.clone()).await?).await
+        let body = self.receive(headers, body).await?;
+        self.prepare(Wanted::read(headers, body).await?).await
     }
 }
 

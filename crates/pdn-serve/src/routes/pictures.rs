@@ -1,6 +1,7 @@
 //! Pictures that are kept for requests to come.
 
 use super::{Answer, Parts, Shared, file, id};
+use crate::body::aside;
 use crate::job::PictureView;
 use crate::problem::{Kind, Problem};
 use crate::wanted::{Form, Source, Wanted};
@@ -25,8 +26,8 @@ use pdn::{Format, WriteOptions, encode_any};
     ),
 )]
 pub(crate) async fn create(app: Shared, headers: HeaderMap, body: Body) -> Answer {
-    let upload = app.receive(&headers, body).await?;
-    let Source::File(bytes) = Wanted::read(&headers, upload.bytes.clone()).await?.picture else {
+    let body = app.receive(&headers, body).await?;
+    let Source::File(bytes) = Wanted::read(&headers, body).await?.picture else {
         return Err(Kind::Option.because("expected a picture's file, found the id of one that is kept"));
     };
     let (id, picture) = app.picture(Source::File(bytes)).await?;
@@ -48,11 +49,9 @@ pub(crate) async fn create(app: Shared, headers: HeaderMap, body: Body) -> Answe
 )]
 pub(crate) async fn show(app: Shared, Parts(name): Parts<String>) -> Answer {
     let picture = app.kept_picture(id(&name)?)?;
-    let turn = app.decoders.acquire().await;
-    let encoded =
-        tokio::task::spawn_blocking(move || encode_any(&picture, Format::Png, &WriteOptions::default())).await;
-    drop(turn);
-    let encoded = encoded.map_err(|_| Kind::Internal.because("the picture's encoder broke"))?;
+    let work = move || encode_any(&picture, Format::Png, &WriteOptions::default());
+    let encoded = aside(app.turn().await, work).await;
+    let encoded = encoded.ok_or_else(|| Kind::Internal.because("the picture's encoder broke"))?;
     Ok(file(encoded?.into(), "image/png", "picture.png"))
 }
 
