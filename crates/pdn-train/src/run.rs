@@ -98,7 +98,7 @@ pub struct Schedule {
     /// Longest gradient; longer ones are shortened to it. None where it is 0.
     #[serde(default)]
     pub clip: f64,
-    /// Batches whose gradients are averaged for a step.
+    /// Batches whose gradients are averaged for a step, 1 or more.
     #[serde(default = "one")]
     pub accumulate: u64,
     /// How much of the averaged weights a step keeps, such as 0.999: they are what is measured and exported. None where it is 0.
