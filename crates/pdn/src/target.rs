@@ -33,6 +33,8 @@ pub enum Size {
     Width(usize),
     /// So many pixels high, and as wide as its shape has it.
     Height(usize),
+    /// The largest in its shape that is no wider and no higher than this.
+    Within(usize, usize),
     /// A width and a height, whatever its shape.
     Exact(usize, usize),
     /// So many millions of pixels, in its shape.
@@ -59,6 +61,12 @@ impl Size {
             Self::Factor(factor) => by(positive(factor)?),
             Self::Width(to) => (to, by(to as f64 / width as f64).1),
             Self::Height(to) => (by(to as f64 / height as f64).0, to),
+            Self::Within(most_wide, most_high) => {
+                let factor = (most_wide as f64 / width as f64).min(most_high as f64 / height as f64);
+                let (wide, high) = by(factor);
+                // A limit of nothing is said below, and not raised to a pixel.
+                (wide.min(most_wide), high.min(most_high))
+            }
             Self::Exact(width, height) => (width, height),
             Self::Megapixels(millions) => by((positive(millions)? * 1e6 / (width as f64 * height as f64)).sqrt()),
         };
@@ -82,13 +90,22 @@ mod tests {
             (Size::Factor(0.001), (1, 1)),
             (Size::Width(333), (333, 167)),
             (Size::Height(75), (150, 75)),
+            (Size::Within(300, 300), (300, 150)),
+            (Size::Within(300, 30), (60, 30)),
+            (Size::Within(100, 50), (100, 50)),
             (Size::Exact(7, 900), (7, 900)),
             (Size::Megapixels(2.0), (2000, 1000)),
         ] {
             assert_eq!(size.of((100, 50), 4).unwrap(), expected, "{size:?}");
         }
-        for absurd in [Size::Factor(0.0), Size::Factor(-2.0), Size::Factor(f64::NAN), Size::Width(0), Size::Exact(4, 0)]
-        {
+        for absurd in [
+            Size::Factor(0.0),
+            Size::Factor(-2.0),
+            Size::Factor(f64::NAN),
+            Size::Width(0),
+            Size::Exact(4, 0),
+            Size::Within(0, 4),
+        ] {
             assert!(matches!(absurd.of((100, 50), 4), Err(Error::Size(_))), "{absurd:?}");
         }
         for large in [Size::Width(usize::MAX), Size::Height(1 << 40), Size::Megapixels(1e300), Size::Factor(1e9)] {
