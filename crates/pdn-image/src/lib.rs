@@ -26,6 +26,7 @@ mod degrade;
 mod encode;
 mod encoding;
 mod error;
+mod estimate;
 mod exif;
 mod filter;
 #[cfg(feature = "jxl")]
@@ -55,6 +56,7 @@ pub use compare::{ColourSpace, CompareError, Protocol, psnr, ssim};
 pub use degrade::{Degradation, TooSmall};
 pub use encode::{RowEncoder, encode, encode_any};
 pub use error::{Error, Fault};
+pub use estimate::blur_likelihood;
 pub use filter::RowFilter;
 pub use light::Light;
 pub use picture::{AnyPicture, Picture};

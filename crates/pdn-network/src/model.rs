@@ -60,6 +60,28 @@ pub struct Card {
     pub more: Map<String, Value>,
 }
 
+impl Card {
+    /// The sentence that is its prompt where none is given, if the card has one; else the picture itself, in a mirror, is.
+    pub fn without_prompt(&self) -> Option<&str> {
+        self.more.get("without_prompt")?.as_str()
+    }
+
+    /// The degradations that its training pictures were made small by, as the recipe names them; none where the card has no recipe.
+    pub fn degradations(&self) -> Vec<&str> {
+        match self.more.get("recipe").and_then(|recipe| recipe.get("degradation")) {
+            Some(Value::Array(several)) => several.iter().filter_map(Value::as_str).collect(),
+            one => one.and_then(Value::as_str).into_iter().collect(),
+        }
+    }
+
+    /// Whether it was trained on nothing but the literature's pictures, blurred by a Gaussian of 1.3 pixels: it undoes that blur,
+    /// and draws patterns into pictures that do not have it.
+    pub fn is_for_benchmarks(&self) -> bool {
+        let degradations = self.degradations();
+        !degradations.is_empty() && degradations.iter().all(|name| name.starts_with("blur-bicubic"))
+    }
+}
+
 /// The card as it stands in a file: with what builds the network.
 #[derive(Serialize, Deserialize)]
 struct FileCard {

@@ -56,6 +56,9 @@ pub struct RestoreRecipe {
     /// A folder beside the recipe in which embeddings are kept, so that the next run on the same pictures begins at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache: Option<PathBuf>,
+    /// The sentence that is to be its prompt where none is given; where nothing is said, the picture itself in a mirror is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub without_prompt: Option<String>,
     /// What makes small pictures of large ones.
     pub degradation: Degradations,
     /// Pixels a side of a small patch.
@@ -368,6 +371,8 @@ impl RestoreRecipe {
             ..Card::default()
         };
         card.more.extend(encoder.map(|encoder| ("encoder".to_owned(), encoder.id.clone().into())));
+        card.more
+            .extend(self.without_prompt.iter().map(|prompt| ("without_prompt".to_owned(), prompt.as_str().into())));
         card.more.insert("data".into(), data.into());
         card.more
             .insert("recipe".into(), serde_json::to_value(self.without_places()).map_err(|e| wrong(e.to_string()))?);

@@ -165,7 +165,7 @@ impl Restore {
         (self.network.at_temperature(temperature), batch, target)
     }
 
-    /// The pictures held back, enlarged by the network with these weights, no prompt given.
+    /// The pictures held back, enlarged by the network with these weights, each in a mirror its own prompt.
     fn enlarged(&self, parameters: &[Vec<f32>], scenes: &[Scene]) -> Vec<Option<Picture>> {
         // As it is exported: at the temperature that training ends with.
         let (network, weights) = self.deployed(parameters);
@@ -322,7 +322,7 @@ impl Task for Restore {
             card.more.insert(
                 "held_back".into(),
                 serde_json::json!({
-                    "protocol": "MATLAB Y, shave as the scale, no prompt given, training pictures held back",
+                    "protocol": "MATLAB Y, shave as the scale, the picture in a mirror as its prompt, training pictures held back",
                     "pictures": self.held_back.len(),
                     "figures": last.figures,
                 }),

@@ -6,9 +6,9 @@ pub const ENCODER: &[u8] = include_bytes!("../pdn-clip.safetensors");
 
 /// The networks, by name, the default first.
 pub const MODELS: [(&str, &[u8]); 5] = [
+    ("pdn-real-x4", include_bytes!("../pdn-real-x4.safetensors")),
     ("pdn-x4", include_bytes!("../pdn-x4.safetensors")),
     ("pdn-x2", include_bytes!("../pdn-x2.safetensors")),
-    ("pdn-real-x4", include_bytes!("../pdn-real-x4.safetensors")),
     ("pdn-x4-lite", include_bytes!("../pdn-x4-lite.safetensors")),
     ("pdn-face-x8", include_bytes!("../pdn-face-x8.safetensors")),
 ];

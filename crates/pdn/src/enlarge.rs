@@ -1,5 +1,6 @@
 //! A picture made larger: by the network, whose rows are finished as the target says, or by bicubic interpolation alone.
 
+use crate::alpha::{Transparency, by_network, varies};
 use crate::convert::{Levels, Numbers};
 use crate::ensemble;
 use crate::rows::{Rows, bands};
@@ -34,9 +35,10 @@ impl Work<'_> {
         let Self { plan, parted, header, target, options } = *self;
         let visible = bleed(picture);
         let (small, size) = ((picture.width(), picture.height()), (header.width, header.height));
-        let alpha = Alpha::<S, T>::new(picture, size.0, size.1);
+        let plain = || Alpha::<S, T>::new(picture, size.0, size.1).map(Transparency::Plain);
         let light = || target.linear_light.then(|| light(picture));
         let Some(plan) = plan.filter(|_| is_larger(size, small)) else {
+            let alpha = plain();
             let stages: Vec<Box<dyn Stage>> = match light() {
                 Some(light) => vec![Box::new(Resize::new(small, size, Some(light)))],
                 None => Vec::new(),
@@ -47,6 +49,14 @@ impl Work<'_> {
             let why = "a self-ensemble turns the picture, and its regions would stay: leave out one of the two";
             return Err(Error::from(RunError::Regions(why.into())).into());
         }
+        // Each takes its half of the time.
+        let (alpha, begun) = match varies(picture) {
+            true => {
+                (Some(Transparency::Network(by_network(self, picture, &mut |done| progress(done / 2.0))?, size.0)), 0.5)
+            }
+            false => (plain(), 0.0),
+        };
+        let progress: &mut dyn FnMut(f64) -> bool = &mut |done| progress(begun + (1.0 - begun) * done);
         let scale = plan.network().scale;
         let large = Size::Model.of(small, scale)?;
         let mut stages: Vec<Box<dyn Stage>> = Vec::new();

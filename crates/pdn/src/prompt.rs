@@ -9,9 +9,11 @@ use std::sync::Arc;
 /// What steers a network. Absence is a kind of its own, never an empty sentence.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum Prompt {
-    /// Nothing said: the picture itself, in a mirror (the paper's section 4.1).
+    /// Nothing said: what the model's card has for that, a sentence, or else [`Self::Mirror`].
     #[default]
     None,
+    /// The picture itself, in a mirror (the paper's section 4.1).
+    Mirror,
     /// A sentence that says what the picture shows.
     Text(String),
     /// Another picture, of the like.
@@ -76,13 +78,14 @@ pub enum PromptError {
 const ROUNDING: f64 = 1e-6;
 
 impl Prompt {
-    /// The embedding of the prompt, for the picture that is to be enlarged.
+    /// The embedding of the prompt, for the picture that is to be enlarged. An encoder knows no model's card: without one
+    /// [`Self::None`] is [`Self::Mirror`].
     ///
     /// # Errors
     /// [`PromptError`] where the encoder cannot read the prompt, or prompts cannot be mixed.
     pub fn embed(&self, encoder: &Encoder, picture: &Picture) -> Result<Embedding, PromptError> {
         match self {
-            Self::None => Ok(encoder.embed_mirrored(picture)?),
+            Self::None | Self::Mirror => Ok(encoder.embed_mirrored(picture)?),
             Self::Text(text) => Ok(encoder.embed_text(text)?),
             Self::Picture { picture: other, .. } => Ok(encoder.embed_picture(&other.eight())?),
             Self::Embedding { embedding, .. } => Ok(embedding.clone()),
@@ -97,7 +100,7 @@ impl Prompt {
     /// Whether its embedding depends on the picture that is to be enlarged, so that it must be set anew for each.
     pub fn reads_picture(&self) -> bool {
         match self {
-            Self::None | Self::Regions(_) => true,
+            Self::None | Self::Mirror | Self::Regions(_) => true,
             Self::Text(_) | Self::Picture { .. } | Self::Embedding { .. } => false,
             Self::Mix(prompts) => prompts.iter().any(|(_, prompt)| prompt.reads_picture()),
         }
@@ -110,7 +113,23 @@ impl Prompt {
             // All of a mix are by one, and all regions.
             Self::Mix(prompts) => prompts.first().map_or(encoder.id(), |(_, prompt)| prompt.encoder(encoder)),
             Self::Regions(regions) => regions.rest.encoder(encoder),
-            Self::None | Self::Text(_) | Self::Picture { .. } => encoder.id(),
+            Self::None | Self::Mirror | Self::Text(_) | Self::Picture { .. } => encoder.id(),
+        }
+    }
+
+    /// The prompt with `sentence` wherever it says nothing.
+    pub(crate) fn or_sentence(&self, sentence: &str) -> Self {
+        match self {
+            Self::None => Self::Text(sentence.to_owned()),
+            Self::Mix(prompts) => {
+                Self::Mix(prompts.iter().map(|(weight, prompt)| (*weight, prompt.or_sentence(sentence))).collect())
+            }
+            Self::Regions(regions) => Self::Regions(Box::new(Regions {
+                parts: regions.parts.iter().map(|(part, prompt)| (*part, prompt.or_sentence(sentence))).collect(),
+                rest: regions.rest.or_sentence(sentence),
+                feather: regions.feather,
+            })),
+            said => said.clone(),
         }
     }
 }
@@ -161,7 +180,8 @@ impl From<Embedding> for Prompt {
 impl fmt::Display for Prompt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::None => f.write_str("none given: the picture itself, in a mirror"),
+            Self::None => f.write_str("none given"),
+            Self::Mirror => f.write_str("the picture itself, in a mirror"),
             Self::Text(text) => write!(f, "\"{text}\""),
             Self::Picture { picture, file } => {
                 let (width, height) = (picture.width(), picture.height());
@@ -296,7 +316,7 @@ mod tests {
                     rest: Prompt::None,
                     feather: 8,
                 })),
-                "in 1,2,3,4 \"a wall\", elsewhere none given: the picture itself, in a mirror",
+                "in 1,2,3,4 \"a wall\", elsewhere none given",
             ),
             (Prompt::Mix(vec![(-1.0, text("a")), (-1.0, text("b"))]), "-1 of \"a\" and -1 of \"b\""),
         ] {

@@ -1,9 +1,10 @@
 //! An enlarged picture as its rows: from the engine's pieces to interleaved samples.
 
+use crate::alpha::Transparency;
 use crate::convert::{luma, put};
 use crate::stages::Stage;
 use pdn_engine::Piece;
-use pdn_image::{Alpha, Header, Sample};
+use pdn_image::{Header, Sample};
 use pdn_network::PictureFormat;
 use std::borrow::Cow;
 use std::ops::Range;
@@ -11,7 +12,7 @@ use std::ops::Range;
 /// What takes an enlarged picture's rows: those that come are of a size of their own, those that are given of the header's.
 pub(crate) struct Rows<'a, S, T, E> {
     header: &'a Header,
-    alpha: Option<Alpha<'a, S, T>>,
+    alpha: Option<Transparency<'a, S, T>>,
     /// What is done to the rows in between; without any, they come as large as they are given.
     stages: Vec<Box<dyn Stage + 'a>>,
     give: &'a mut dyn FnMut(&[u8]) -> Result<(), E>,
@@ -29,7 +30,7 @@ impl<'a, S: Sample, T: Sample, E> Rows<'a, S, T, E> {
     pub(crate) fn new(
         header: &'a Header,
         size: (usize, usize),
-        alpha: Option<Alpha<'a, S, T>>,
+        alpha: Option<Transparency<'a, S, T>>,
         stages: Vec<Box<dyn Stage + 'a>>,
         give: &'a mut dyn FnMut(&[u8]) -> Result<(), E>,
     ) -> Self {

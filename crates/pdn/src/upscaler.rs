@@ -1,5 +1,6 @@
 //! The one thing most users want: a picture, enlarged.
 
+use crate::bundled::DEFAULT_MODEL;
 use crate::convert::Numbers;
 use crate::encoder::{Embedding, Encoder};
 use crate::enlarge::{Work, is_larger};
@@ -7,9 +8,9 @@ use crate::prompt::{Prompt, PromptError, Regions};
 use crate::regions::{Rectangle, shares};
 use crate::target::{Size, Target};
 use pdn_engine::{Isa, Map, Plan, Precision, Region, RunError, RunOptions};
-use pdn_image::{AnyPicture, Depth, Header, Picture, Sample, bleed};
+use pdn_image::{AnyPicture, Depth, Header, Picture, Sample, bleed, blur_likelihood};
 use pdn_network::onnx::OnnxError;
-use pdn_network::{Model, ModelError, NetworkError};
+use pdn_network::{Card, Model, ModelError, NetworkError};
 use std::path::Path;
 
 /// Enlarges pictures, by a model or by MATLAB's bicubic interpolation.
@@ -18,6 +19,10 @@ pub struct Upscaler {
     engine: Engine,
     /// Id of the encoder that the model was trained with, where its card names one.
     encoder: Option<String>,
+    /// What its card has for where no prompt is given.
+    without_prompt: Option<String>,
+    /// Its name, where it is for benchmarks alone.
+    for_benchmarks: Option<String>,
     /// Whether the prompt is one of regions.
     parted: bool,
 }
@@ -79,7 +84,7 @@ impl Upscaler {
     /// [`Error::Scale`] for a factor of 0 or above 64.
     pub fn bicubic(scale: usize) -> Result<Self, Error> {
         match scale {
-            1..=64 => Ok(Self { engine: Engine::Bicubic(scale), encoder: None, parted: false }),
+            1..=64 => Ok(Self::of_card(Engine::Bicubic(scale), None, &Card::default())),
             _ => Err(Error::Scale(scale)),
         }
     }
@@ -107,7 +112,38 @@ impl Upscaler {
     /// [`RunError::Isa`] where the machine lacks the instruction set, [`RunError::Precision`] what the precision needs.
     pub fn with_precision(model: &Model, isa: Isa, precision: Precision) -> Result<Self, Error> {
         let plan = Plan::with_precision(&model.network, &model.weights, isa, precision)?;
-        Ok(Self { engine: Engine::Network(Box::new(plan)), encoder: encoder_of(model), parted: false })
+        Ok(Self::of_card(Engine::Network(Box::new(plan)), encoder_of(model), &model.card))
+    }
+
+    fn of_card(engine: Engine, encoder: Option<String>, card: &Card) -> Self {
+        let without_prompt = card.without_prompt().map(str::to_owned);
+        let for_benchmarks = card.is_for_benchmarks().then(|| card.name.clone());
+        Self { engine, encoder, without_prompt, for_benchmarks, parted: false }
+    }
+
+    /// What a person should hear before the model is used on a picture, in a sentence; nothing where both fit. A model that undoes
+    /// a blur of 1.3 pixels draws patterns into pictures that do not seem to have it, as [`blur_likelihood`] tells.
+    pub fn advice(&self, picture: &AnyPicture) -> Option<String> {
+        let name = self.for_benchmarks.as_ref()?;
+        let likelihood = match picture {
+            AnyPicture::Eight(picture) => blur_likelihood(picture, self.scale()),
+            AnyPicture::Sixteen(picture) => blur_likelihood(picture, self.scale()),
+        };
+        likelihood.filter(|likelihood| *likelihood < 0.5).map(|_| {
+            format!(
+                "{name} is for benchmarks: it undoes a Gaussian blur of 1.3 px, which this picture does not seem to have, and may \
+                 draw patterns into it; {DEFAULT_MODEL} is for photographs"
+            )
+        })
+    }
+
+    /// What steers the model under a prompt: where nothing is said, what its card has for that, or else the picture in a mirror.
+    pub fn used(&self, prompt: &Prompt) -> Prompt {
+        match (prompt, &self.without_prompt) {
+            (prompt, Some(sentence)) => prompt.or_sentence(sentence),
+            (Prompt::None, None) => Prompt::Mirror,
+            (prompt, None) => prompt.clone(),
+        }
     }
 
     /// Whether the model takes a prompt.
@@ -124,10 +160,10 @@ impl Upscaler {
         if *prompt == Prompt::None && !self.takes_prompt() {
             return Ok(());
         }
-        match prompt {
-            Prompt::Regions(regions) => self.regions(regions, encoder, picture),
+        match self.used(prompt) {
+            Prompt::Regions(regions) => self.regions(&regions, encoder, picture),
             prompt => {
-                let embedding = self.embedding(prompt, encoder, picture)?;
+                let embedding = self.embedding(&prompt, encoder, picture)?;
                 self.set_prompt(&embedding)
             }
         }
@@ -223,9 +259,9 @@ impl Upscaler {
         Ok(self.plan().is_some() && is_larger(target.size.of(size, self.scale())?, size))
     }
 
-    /// Enlarges a picture. Colours hidden under full transparency are replaced by their visible neighbours' first;
-    /// transparency itself is enlarged by bicubic interpolation, as networks ring around the hard edges of masks. A
-    /// picture without colour stays without. `progress` is told the part done, 0 to 1, and says whether to go on.
+    /// Enlarges a picture. Colours hidden under full transparency are replaced by their visible neighbours' first. Transparency that
+    /// varies is enlarged by the network, too, which takes as long again and holds it whole, a sample a pixel of the result; what
+    /// is clear or opaque all around stays so, exactly. A picture without colour stays without. `progress` is told the part done, 0 to 1, and says whether to go on.
     ///
     /// # Errors
     /// [`Error::TooLarge`], or [`RunError`]: memory, a missing prompt, cancelled, or a result that is not finite.
@@ -389,7 +425,7 @@ mod tests {
     use super::*;
     use pdn_image::{Scale, resize};
     use pdn_network::zoo::{Edsr, Imdn};
-    use pdn_network::{Card, DcmOptions, Network, hashed};
+    use pdn_network::{DcmOptions, Network, hashed};
     use std::cell::Cell;
 
     fn upscaler(network: Network) -> Upscaler {

@@ -1,0 +1,91 @@
+//! Whether a picture looks like one that the paper's degradation made: blurred by a Gaussian of 1.3 pixels and then made smaller.
+//!
+//! Networks that undo that blur draw patterns into pictures that do not have it. Nine measures of the picture's finest detail,
+//! its flattest parts and JPEG's blocks go into a logistic regression, which `tests/reference/estimate.py` fits. Nothing is read
+//! of the file: a JPEG that was saved as a PNG is still told by its blocks.
+
+mod fitted;
+mod measures;
+
+use crate::{Picture, Sample};
+use fitted::FITS;
+use measures::{COUNT, Luma};
+
+/// The least side of a picture that is measured.
+const LEAST: usize = 24;
+
+/// A logistic regression over the measures, their squares and products.
+struct Fit {
+    /// Measures are kept within what was seen: beyond it, products would say anything.
+    least: [f64; COUNT],
+    most: [f64; COUNT],
+    mean: [f64; COUNT],
+    deviation: [f64; COUNT],
+    /// Of each measure, then of each multiplied by itself and those after it.
+    weights: [f64; COUNT + COUNT * (COUNT + 1) / 2],
+    bias: f64,
+}
+
+/// How likely it is, from 0 to 1, that a picture was made by [`Degradation::BlurBicubic`](crate::Degradation::BlurBicubic) or one
+/// of its kind, `scale` times smaller than it was. `None` for a scale that was not fitted (those that are: 2, 4 and 8) and for a
+/// picture of less than 24 pixels a side.
+///
+/// The middle of the picture is read, of 512 pixels a side at most, so the time does not grow with the picture: some 20
+/// milliseconds. At 0.5, of training pictures that were held back at x4, 97 of 100 that were made so are told, and 99 of 100
+/// photographs as they come.
+pub fn blur_likelihood<S: Sample>(picture: &Picture<S>, scale: usize) -> Option<f64> {
+    let (_, fit) = FITS.iter().find(|(fitted, _)| *fitted == scale)?;
+    let is_large = picture.width().min(picture.height()) >= LEAST;
+    is_large.then(|| fit.probability(&Luma::of(picture).measures()))
+}
+
+impl Fit {
+    fn probability(&self, measured: &[f64; COUNT]) -> f64 {
+        let scaled: [f64; COUNT] = std::array::from_fn(|i| {
+            (measured[i].clamp(self.least[i], self.most[i]) - self.mean[i]) / self.deviation[i]
+        });
+        let products = (0..COUNT).flat_map(|i| (i..COUNT).map(move |j| (i, j))).map(|(i, j)| scaled[i] * scaled[j]);
+        let terms = scaled.iter().copied().chain(products);
+        let sum = self.bias + terms.zip(self.weights).map(|(term, weight)| term * weight).sum::<f64>();
+        1.0 / (1.0 + (-sum).exp())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Limits, read};
+
+    #[test]
+    fn drawn_pictures_measure_as_by_numpy() {
+        let folder = pdn_testing::root().join("tests/reference/estimate");
+        let expected = std::fs::read_to_string(folder.join("expected.json")).unwrap();
+        let expected: serde_json::Value = serde_json::from_str(&expected).unwrap();
+        for (name, expected) in expected.as_object().unwrap() {
+            let picture = read(&folder.join(name).with_extension("png"), &Limits::default()).unwrap();
+            let found = Luma::of(&picture).measures();
+            for (i, found) in found.iter().enumerate() {
+                let expected = expected["measures"][i].as_f64().unwrap();
+                assert!((found - expected).abs() < 1e-9, "{name}, measure {i}: {found}, expected {expected}");
+            }
+            for scale in [2, 4, 8] {
+                let found = blur_likelihood(&picture, scale).unwrap();
+                let expected = expected["probability"][scale.to_string()].as_f64().unwrap();
+                assert!((found - expected).abs() < 1e-3, "{name}, x{scale}: {found}, expected {expected}");
+            }
+        }
+    }
+
+    #[test]
+    fn any_picture_has_a_likelihood_or_none() {
+        for (width, height) in [(1, 1), (23, 100), (24, 24), (24, 700), (531, 25)] {
+            for level in [0, 255] {
+                let picture = Picture::from_rgb(width, height, vec![level; width * height * 3]);
+                let found = blur_likelihood(&picture, 4);
+                assert_eq!(found.is_some(), width.min(height) >= LEAST);
+                assert!(found.is_none_or(|found| (0.0..=1.0).contains(&found)), "{width}x{height}: {found:?}");
+            }
+        }
+        assert_eq!(blur_likelihood(&Picture::from_rgb(30, 30, vec![7; 2700]), 3), None);
+    }
+}
