@@ -29,35 +29,48 @@ pub(crate) enum Command {
     Masks(Masks),
     #[cfg(feature = "train")]
     Train(Train),
+    /// Train a network or a prompt encoder by a recipe: this build leaves it out
+    #[cfg(not(feature = "train"))]
+    #[command(disable_help_flag = true)]
+    Train(NotBuilt),
     Convert(Convert),
     Bench(Bench),
     #[cfg(feature = "serve")]
     Serve(Box<crate::serve::Serve>),
+    /// A page and an HTTP API that enlarge pictures: this build leaves it out
+    #[cfg(not(feature = "serve"))]
+    #[command(disable_help_flag = true)]
+    Serve(NotBuilt),
     Completions(Completions),
     Man(Man),
 }
 
 /// Enlarge pictures.
 ///
-/// IN is any number of pictures, folders with all that is in them, patterns such as 'holiday/*.jpg', or - for a list of names on
-/// the standard input. A picture's format is told by its content, and by the ending of its new name. 16 bits a sample stay 16
-/// where that has them, grey stays grey, transparency is enlarged without halos. The ICC profile is carried over, and EXIF: its
-/// orientation is applied, its thumbnail dropped, its size made to agree. The model and the prompt are stored in the metadata
-/// (XMP); XMP that IN has is left out.
+/// photo.jpg becomes photo_x4.jpg beside it, or what -o or --out-dir say. A picture's format is told by its content, and that of the
+/// result by the ending of its name. 16 bits a sample stay 16 where the format has them, and grey stays grey. The ICC profile
+/// and EXIF are carried over; the model and the prompt are stored with the result (XMP).
 ///
-/// photo.jpg becomes photo_x4.jpg beside it, or in --out-dir, or what -o says. What is written is whole or not there, and
-/// nothing is overwritten without --force. A picture that fails stops no other: all that failed are named at the end. After a
-/// stop, of whatever kind, the same command with --skip-existing goes on.
+/// What is written is whole or not there, and nothing is overwritten without --force. A picture that fails stops no other: all
+/// that failed are named at the end. After a stop of any kind the same command with --skip-existing goes on.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
-  pdn upscale photo.jpg --prompt 'a brown dog on the beach' -o large.png
+  pdn upscale photo.jpg
+  pdn upscale photo.jpg --scale 2 -o large.png
   pdn upscale holiday *.tif --out-dir large --skip-existing
-  find . -name '*.png' -print0 | pdn upscale -0 - --out-dir large --name '{name}.{ext}' --json")]
+  pdn upscale - < photo.jpg > large.png
+  find . -name '*.png' -print0 | pdn upscale -0 --files-from - --out-dir large")]
 pub(crate) struct Upscale {
     #[command(flatten)]
     pub(crate) inputs: Inputs,
     #[command(flatten)]
+    pub(crate) model: ModelChoice,
+    #[command(flatten)]
     pub(crate) outputs: Outputs,
+    #[command(flatten)]
+    pub(crate) look: Look,
+    #[command(flatten)]
+    pub(crate) writing: Writing,
     #[command(flatten)]
     pub(crate) batch: Batch,
     #[command(flatten)]
@@ -65,53 +78,64 @@ pub(crate) struct Upscale {
     #[command(flatten)]
     pub(crate) parts: Parts,
     #[command(flatten)]
-    pub(crate) model: ModelChoice,
-    #[command(flatten)]
     pub(crate) engine: EngineChoice,
-    #[command(flatten)]
-    pub(crate) look: Look,
-    #[command(flatten)]
-    pub(crate) writing: Writing,
 }
 
 /// What is enlarged.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Inputs {
-    /// PNG, JPEG, WebP, TIFF or BMP; a folder, whose hidden files and those of other kinds are left out; a pattern of *, ?, []
-    /// and **; or - for names on the standard input, one a line
-    #[arg(value_name = "IN", required = true)]
+    /// Pictures, folders, patterns such as 'holiday/*.jpg', or - for a picture on the standard input
+    ///
+    /// Of a folder all that is in it and its folders, but for hidden files and what is no picture, which is named. A pattern has
+    /// *, ?, [] and **. Among several pictures, results that pdn made of others of them are left out, by their metadata.
+    #[arg(value_name = "IN", required_unless_present = "files_from")]
     pub(crate) names: Vec<PathBuf>,
-    /// Names on the standard input end in a zero byte, as `find -print0` writes them
-    #[arg(short = '0', long)]
-    pub(crate) null: bool,
+    #[command(flatten)]
+    pub(crate) listed: Names,
     /// Refuse pictures of more pixels than this
     #[arg(long, value_name = "PIXELS", default_value_t = 100_000_000)]
     pub(crate) max_pixels: u64,
 }
 
+/// Pictures named in a file.
+#[derive(Debug, Default, clap::Args)]
+pub(crate) struct Names {
+    /// A file of names of pictures and folders, one a line; - is the standard input
+    #[arg(long, value_name = "FILE")]
+    pub(crate) files_from: Option<PathBuf>,
+    /// The names in --files-from end in a zero byte, as `find -print0` writes them
+    #[arg(short = '0', long, requires = "files_from")]
+    pub(crate) null: bool,
+}
+
 /// Where enlarged pictures go.
 #[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Where results go")]
 pub(crate) struct Outputs {
-    /// Where one enlarged picture goes: .png, .tif or .tiff (Deflate), .jpg, .jpeg, .webp (lossless without --quality), and
-    /// .avif and .jxl (lossless) where they are built in; PNG and TIFF are written as the rows come, and never held whole
-    #[arg(short, long, value_name = "OUT", conflicts_with_all = ["out_dir", "name", "format"])]
+    /// Where one enlarged picture goes, in the format that its name ends in; - is the standard output
+    ///
+    /// The endings are .png, .tif or .tiff (Deflate), .jpg or .jpeg, .webp (lossless without --quality), and .avif and .jxl where
+    /// they are built in. PNG and TIFF are written as the rows come, and never held whole.
+    #[arg(short, long, value_name = "OUT", conflicts_with_all = ["out_dir", "name"])]
     pub(crate) output: Option<PathBuf>,
-    /// The folder of the enlarged pictures, which is made; those of a folder or a pattern keep their folders below it [default:
-    /// each beside its picture]
+    /// The folder of the enlarged pictures [default: each beside its picture]
+    ///
+    /// It is made. Pictures of a folder or a pattern keep their folders below it.
     #[arg(long, value_name = "DIR")]
     pub(crate) out_dir: Option<PathBuf>,
-    /// What an enlarged picture is called. {name} is the picture's name without its ending, {from} its ending, {size} what size it
-    /// was asked to be (x4, x2.5, 1920w, 1080h, 1920x1080, 12mp), {model} the model's name, {scale} the model's own, {ext} the
-    /// ending of the format it is written in
+    /// What an enlarged picture is called
+    ///
+    /// {name} is the picture's name without its ending, {from} its ending, {size} the size that was asked for (x4, x2.5, 1920w, 1080h,
+    /// 1920x1080, 12mp), {model} the model's name, {scale} the model's own, {ext} the ending of the format that is written.
     #[arg(long, value_name = "TEMPLATE", default_value = "{name}_{size}.{ext}")]
     pub(crate) name: String,
-    /// The format that pictures are written in [default: that of their names' endings, or png where it is not written]
+    /// The format to write [default: that of each picture, or png where it is not written]
     #[arg(long)]
     pub(crate) format: Option<WrittenFormat>,
     /// Overwrite what is there
     #[arg(long, conflicts_with = "skip_existing")]
     pub(crate) force: bool,
-    /// Leave pictures out whose enlarged picture is there: to go on after a stop
+    /// Leave out pictures whose result is there: to go on after a stop
     #[arg(long)]
     pub(crate) skip_existing: bool,
 }
@@ -133,20 +157,26 @@ pub(crate) enum WrittenFormat {
 
 /// How many pictures are run.
 #[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Many pictures")]
 pub(crate) struct Batch {
     /// Pictures at once, which share the threads and the memory [default: as many as threads, at most 4]
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) jobs: Option<u16>,
-    /// Print a line of JSON for each picture and nothing else: input, output, sizes, seconds and prompt, or the error
+    /// Print a line of JSON for each picture and nothing else
+    ///
+    /// It has input, output, sizes, seconds and the prompt that was given, or the error.
     #[arg(long)]
     pub(crate) json: bool,
 }
 
 /// Prompts of parts of a picture.
 #[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Prompt")]
 pub(crate) struct Parts {
-    /// A sentence for a part of the picture: left, top, width and height in its pixels, such as 0,0,80,60="a brick wall"; may be
-    /// given several times, those given later lie above, and the other prompts are for the rest
+    /// A sentence for a part of the picture, such as 0,0,80,60="a brick wall"
+    ///
+    /// Left, top, width and height are in the picture's pixels. May be given several times: those given later lie above, and the
+    /// other prompts are for the rest.
     #[arg(long, value_name = "X,Y,W,H=TEXT", value_parser = region)]
     pub(crate) region: Vec<(Rectangle, String)>,
     /// Pixels over which the prompt of a region passes into the next
@@ -156,14 +186,16 @@ pub(crate) struct Parts {
 
 /// How pictures are written.
 #[derive(Debug, clap::Args)]
+#[command(next_help_heading = "How it looks")]
 pub(crate) struct Writing {
-    /// Store nothing of how it was made and taken: no model, no prompt, no EXIF. An ICC profile stays: without it the colours
-    /// would be others
-    #[arg(long)]
-    pub(crate) strip: bool,
-    /// Quality, 1 to 100, of JPEG [default: 95], AVIF [default: 90] and WebP [default: without loss], where they are built in
+    /// Quality of JPEG [default: 95], AVIF [default: 90] and WebP [default: lossless], 1 to 100, where they are built in
     #[arg(long, value_parser = clap::value_parser!(u8).range(1..=100))]
     pub(crate) quality: Option<u8>,
+    /// Store nothing of how it was made and taken: no model, no prompt, no EXIF
+    ///
+    /// An ICC profile stays: without it the colours would be others.
+    #[arg(long)]
+    pub(crate) strip: bool,
 }
 
 /// Say what a model file is: its network, its size, what it costs to run.
@@ -289,9 +321,11 @@ pub(crate) struct Controls {
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: pdn embed --text 'a brown dog' photo.jpg -o prompts.safetensors")]
 pub(crate) struct Embed {
-    /// Pictures, folders with all that is in them, patterns of *, ?, [] and **, or - for names on the standard input
+    /// Pictures, folders with all that is in them, or patterns of *, ?, [] and **
     #[arg(value_name = "PICTURE")]
     pub(crate) pictures: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) listed: Names,
     /// A sentence; may be given more than once
     #[arg(short, long, value_name = "TEXT")]
     pub(crate) text: Vec<String>,
@@ -319,7 +353,7 @@ pub(crate) struct Embed {
 #[command(mut_arg("prompt_weights", |arg| arg.hide(true)))]
 #[command(after_help = "Example: pdn masks photo.jpg -p 'a brown dog' -p 'a red bus' -o masks")]
 pub(crate) struct Masks {
-    /// PNG, JPEG, WebP, TIFF or BMP
+    /// The picture
     #[arg(value_name = "PICTURE")]
     pub(crate) input: PathBuf,
     /// The folder of the heat maps, which is made
@@ -370,6 +404,14 @@ pub(crate) struct Train {
     /// Another value for a key of the recipe, such as schedule.steps=500 or config.features=32; may be given several times
     #[arg(long, value_name = "KEY=VALUE")]
     pub(crate) set: Vec<String>,
+}
+
+/// A command that this build leaves out, with whatever is typed for it.
+#[cfg(not(all(feature = "train", feature = "serve")))]
+#[derive(Debug, clap::Args)]
+pub(crate) struct NotBuilt {
+    #[arg(hide = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    rest: Vec<std::ffi::OsString>,
 }
 
 /// Convert a model to safetensors, or to ONNX for other runtimes.

@@ -4,18 +4,17 @@
 //! the last picture has them all. The memory is divided.
 
 use crate::args::Upscale;
-use crate::aside::{Aside, folder_of, remove_abandoned};
+use crate::aside::{folder_of, remove_abandoned};
 use crate::failure::Failure;
 use crate::folder::{make_folder, report};
-use crate::outputs::Task;
+use crate::inputs::{STANDARD, read};
+use crate::outputs::{Task, format_of};
 use crate::progress::{Pixels, Share, interrupted};
 use crate::prompt::PromptSetter;
 use crate::say::tell;
+use crate::sink::Sink;
 use crate::upscale::{Chosen, failure, options, threads};
-use pdn::{
-    Error, FileError, Format, Header, Limits, Options, Prompt, Provenance, RowWriter, Upscaler, WriteOptions,
-    check_target,
-};
+use pdn::{AnyPicture, Error, Header, Limits, Options, Prompt, Provenance, Upscaler, WriteOptions};
 use rayon::ThreadPool;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -48,6 +47,7 @@ struct Enlarged {
     /// The network's scale where one ran, or bicubic's where it is a whole number.
     scale: Option<usize>,
     seconds: f64,
+    /// The prompt that was given, in words.
     prompt: Option<String>,
 }
 
@@ -64,6 +64,8 @@ struct Shared<'a> {
     /// Whether nothing more is begun, and why: nobody hears of it any more.
     stopped: AtomicBool,
     unheard: Mutex<Option<Failure>>,
+    /// Whether it was said that the model is not for such pictures: once is enough.
+    advised: AtomicBool,
 }
 
 impl Batch<'_> {
@@ -94,6 +96,7 @@ impl Batch<'_> {
             failed: Mutex::new(Vec::new()),
             stopped: AtomicBool::new(false),
             unheard: Mutex::new(None),
+            advised: AtomicBool::new(false),
         };
         let mut first = Some(first);
         std::thread::scope(|scope| {
@@ -112,7 +115,11 @@ impl Batch<'_> {
             Some(failure) if !interrupted() => {
                 let _ = report(&failed, of);
                 let whole = done + self.skipped.len();
-                Err(Failure::failed(format_args!("{}; {whole} of {of} pictures are whole", failure.message)))
+                let why = format_args!(
+                    "{}; {whole} of {of} pictures are whole: the same command with --skip-existing goes on",
+                    failure.message
+                );
+                Err(Failure::failed(why))
             }
             _ => self.end(done, of, failed, start),
         }
@@ -127,7 +134,10 @@ impl Batch<'_> {
             return Err(match (done, of) {
                 (0, 1) => Failure::interrupted(),
                 _ => Failure {
-                    message: format!("interrupted; {} of {of} pictures are whole", done + there),
+                    message: format!(
+                        "interrupted; {} of {of} pictures are whole: the same command with --skip-existing goes on",
+                        done + there
+                    ),
                     ..Failure::interrupted()
                 },
             });
@@ -204,13 +214,13 @@ impl Batch<'_> {
         share: &mut Share,
     ) -> Result<Enlarged, Failure> {
         let (args, setter, Task { input, output }) = (self.args, self.setter, task);
-        let picture = pdn::read_any(input, &Limits { pixels: args.inputs.max_pixels })?;
+        let picture = read(input, &Limits { pixels: args.inputs.max_pixels })?;
         share.has((picture.width() * picture.height()) as u64);
         let prompt = match args.parts.region.as_slice() {
             [] => setter.of(input)?,
             parts => setter.within(setter.of(input)?, parts, args.parts.feather)?,
         };
-        let format = Format::from_path(output)?;
+        let format = format_of(output, &args.outputs)?;
         let say = |what: &str| shared.progress.aside(|| tell!("pdn: {}: {what}", input.display()));
         let target = args.look.target(&args.model, &picture, format, &say);
         let header = upscaler.header_for(&picture, &target).map_err(|error| failure(input, error))?;
@@ -222,45 +232,56 @@ impl Batch<'_> {
         if args.outputs.out_dir.is_some() {
             make_folder(&folder_of(output))?;
         }
-        let aside = Aside::new(output)?;
         let (from, to) = ((picture.width(), picture.height()), (header.width, header.height));
-        check_target(aside.path(), to.0, to.1, picture.has_transparency(), &written)
-            .map_err(|error| aside.named(error))?;
+        let mut sink = Sink::create(output, format, &header, picture.has_transparency(), &written)?;
         picture.lost().iter().for_each(|lost| say(lost));
+        if runs {
+            self.advise(upscaler, &picture, shared, &say);
+        }
         let start = Instant::now();
         if runs && (set.is_none() || *set != prompt) {
             setter.set(upscaler, prompt.as_ref(), input, &picture.eight())?;
             *set = prompt.clone().filter(|prompt| !prompt.reads_picture());
         }
-        let mut writer = RowWriter::create(aside.path(), &header, &written).map_err(|error| aside.named(error))?;
         let mut show = |done| share.show(done);
-        let mut give = |rows: &[u8]| Ok(writer.write_rows(rows)?);
+        let mut give = |rows: &[u8]| Ok(sink.write_rows(rows)?);
         let run = || upscaler.upscale_rows_to(&picture, &target, &shared.options, &mut show, &mut give);
         shared.pool.install(run).map_err(|stopped| match stopped {
             Stopped::Enlarging(error) => failure(input, error),
-            Stopped::Writing(error) => aside.named(error).into(),
+            Stopped::Writing(failure) => failure,
         })?;
-        writer.finish().map_err(|error| aside.named(error))?;
-        aside.place(args.outputs.force)?;
+        sink.finish(args.outputs.force)?;
         share.show(1.0);
         let how = self.how(upscaler, runs, from, to);
         // Who makes it without the network takes no prompt.
-        let prompt = prompt.filter(|_| runs).map(|prompt| prompt.to_string());
+        let prompt = prompt.filter(|prompt| runs && *prompt != Prompt::None).map(|prompt| prompt.to_string());
         let seconds = start.elapsed().as_secs_f64();
         let scale = upscaler.scale();
         let scale = (runs || to == (from.0 * scale, from.1 * scale)).then_some(scale);
         Ok(Enlarged { from, to, runs, how, scale, seconds, prompt })
     }
 
+    /// Says once that the model is not for such pictures, where it seems so.
+    fn advise(&self, upscaler: &Upscaler, picture: &AnyPicture, shared: &Shared, say: &dyn Fn(&str)) {
+        if shared.advised.load(Ordering::Relaxed) {
+            return;
+        }
+        if let Some(advice) = upscaler.advice(picture)
+            && !shared.advised.swap(true, Ordering::Relaxed)
+        {
+            say(&advice);
+        }
+    }
+
     /// By what a picture becomes so large.
     fn how(&self, upscaler: &Upscaler, runs: bool, from: (usize, usize), to: (usize, usize)) -> String {
-        let (model, scale) = (self.args.model.model().display(), upscaler.scale());
+        let (model, scale) = (called(self.args.model.model()), upscaler.scale());
         match (self.args.model.is_bicubic(), runs) {
             (true, _) => "bicubic".into(),
             (false, false) => format!("bicubic, as {model} makes pictures larger only"),
             (false, true) => {
-                let resized = if to == (from.0 * scale, from.1 * scale) { "" } else { ", resized by bicubic" };
-                format!("{model} x{scale}{}{resized}", self.args.look.extras.words())
+                let resized = if to == (from.0 * scale, from.1 * scale) { "" } else { " and resized" };
+                format!("{model}{}{resized}", self.args.look.extras.words())
             }
         }
     }
@@ -273,12 +294,12 @@ impl Batch<'_> {
         prompt: Option<&Prompt>,
         encoder: Option<&str>,
     ) -> Provenance {
-        let name = self.args.model.model().file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let name = called(self.args.model.model());
         let mut facts = vec![("Model", if runs { name } else { "bicubic".into() })];
         if runs {
             let extras = self.args.look.extras;
             facts.push(("Scale", upscaler.scale().to_string()));
-            facts.extend(prompt.map(|prompt| ("Prompt", prompt.to_string())));
+            facts.extend(prompt.map(|prompt| ("Prompt", words(upscaler, prompt))));
             facts.extend(encoder.map(|id| ("Encoder", id.to_owned())));
             facts.extend(extras.self_ensemble.then(|| ("SelfEnsemble", "8".into())));
             facts.extend(extras.color_fix.then(|| ("ColorFix", "low frequencies".into())));
@@ -292,7 +313,7 @@ impl Batch<'_> {
         match found {
             Ok(made) if !self.args.batch.json => self.say(&format!(
                 "{}: {}x{} to {}x{} by {} in {:.2} s{}",
-                output.display(),
+                if output == Path::new(STANDARD) { "standard output".into() } else { output.to_string_lossy() },
                 made.from.0,
                 made.from.1,
                 made.to.0,
@@ -328,8 +349,12 @@ impl Batch<'_> {
         }
     }
 
-    /// Writes a line to the standard output.
+    /// Writes a line to the standard output, or, where that holds the picture, to the error output.
     fn say(&self, line: &str) -> Result<(), Failure> {
+        if self.tasks.iter().any(|task| task.output == Path::new(STANDARD)) {
+            tell!("{line}");
+            return Ok(());
+        }
         let mut out = std::io::stdout().lock();
         let said = writeln!(out, "{line}").and_then(|()| out.flush());
         said.map_err(|error| Failure::failed(format_args!("the standard output: {error}")))
@@ -339,7 +364,7 @@ impl Batch<'_> {
 /// Why there is no enlarged picture.
 enum Stopped {
     Enlarging(Error),
-    Writing(FileError),
+    Writing(Failure),
 }
 
 impl From<Error> for Stopped {
@@ -348,9 +373,22 @@ impl From<Error> for Stopped {
     }
 }
 
-impl From<FileError> for Stopped {
-    fn from(error: FileError) -> Self {
-        Self::Writing(error)
+impl From<Failure> for Stopped {
+    fn from(failure: Failure) -> Self {
+        Self::Writing(failure)
+    }
+}
+
+/// What a model is called: of a path the file's name alone.
+fn called(model: &Path) -> String {
+    model.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// A prompt in words: where none was given, what is used for it.
+fn words(upscaler: &Upscaler, prompt: &Prompt) -> String {
+    match prompt {
+        Prompt::None => format!("none given: {}", upscaler.used(prompt)),
+        given => given.to_string(),
     }
 }
 

@@ -7,11 +7,14 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 #[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Prompt")]
 pub(crate) struct PromptChoice {
     #[command(flatten)]
     pub(crate) given: Given,
-    /// Each picture's first caption, from a file (.csv of image,caption or image,split,caption, or .json, a list of
-    /// {"file", "captions"}; found by the picture's name), or `sidecar`: the first line of photo.txt beside photo.jpg
+    /// Each picture's first caption, from a file, or `sidecar`: the first line of photo.txt beside photo.jpg
+    ///
+    /// The file is .csv of image,caption or image,split,caption, or .json, a list of {"file", "captions"}; captions are found by the
+    /// picture's name.
     #[arg(long, value_name = "FILE", conflicts_with_all = PROMPTS)]
     pub(crate) captions: Option<PathBuf>,
     #[command(flatten)]
@@ -19,15 +22,17 @@ pub(crate) struct PromptChoice {
 }
 
 #[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Prompt")]
 pub(crate) struct EncoderChoice {
-    /// A prompt encoder: a file of pdn's or CLIP's weights by OpenAI, open_clip or Hugging Face, or a model's name on the
-    /// Hugging Face hub, such as openai/clip-vit-base-patch32 [default: the one that comes with pdn]
+    /// A prompt encoder: a file, or a name on the Hugging Face hub [default: the one that comes with pdn]
+    ///
+    /// The file has pdn's weights, or CLIP's by OpenAI, open_clip or Hugging Face; a name is such as openai/clip-vit-base-patch32.
     #[arg(long, value_name = "ENCODER")]
     pub(crate) encoder: Option<PathBuf>,
-    /// The activation of CLIP's weights, where neither they nor the configuration beside them say it: quick-gelu or gelu
+    /// The activation of CLIP's weights where nothing else says it: quick-gelu or gelu
     #[arg(long, value_name = "NAME", requires = "encoder")]
     pub(crate) encoder_activation: Option<Activation>,
-    /// Read of a prompt that is too long for the encoder as much as fits, rather than refuse it
+    /// Read as much of a prompt as fits where it is too long for the encoder, rather than refuse it
     #[arg(long)]
     pub(crate) truncate_prompt: bool,
 }
@@ -38,31 +43,35 @@ pub(crate) const PROMPTS: [&str; 3] = ["prompt", "prompt_image", "prompt_embeddi
 /// Prompts as they are typed; [`Given`] has them in their order.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Typed {
-    /// What the picture shows, in a sentence; several prompts, of any kind, are mixed, and by `pdn masks` compared [default: the
-    /// picture itself, in a mirror]
+    /// What the picture shows, in a sentence [default: what the model's card says is best, else the picture itself]
+    ///
+    /// Several prompts, of any kind, are mixed, and by `pdn masks` compared.
     #[arg(short, long, value_name = "TEXT")]
     pub(crate) prompt: Vec<String>,
-    /// Another picture, of the like
+    /// Another picture that shows the like
     #[arg(long, value_name = "FILE")]
     pub(crate) prompt_image: Vec<PathBuf>,
     /// An embedding that `pdn embed` made
     #[arg(long, value_name = "FILE")]
     pub(crate) prompt_embedding: Vec<PathBuf>,
-    /// Weights of the prompts in the order in which they are given, such as 0.7,0.3; a negative one steers away [default:
-    /// equal]
+    /// Weights of the prompts in their order, such as 0.7,0.3; a negative one steers away [default: equal]
     #[arg(long, value_name = "W,W", value_delimiter = ',', allow_hyphen_values = true)]
     pub(crate) prompt_weights: Vec<f32>,
 }
 
 #[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Model and size")]
 pub(crate) struct ModelChoice {
-    /// A network that comes with pdn (`pdn models` lists them), `bicubic` (MATLAB's imresize, the baseline), a file (.safetensors,
-    /// .pth, .pt), or one of the Hugging Face hub: owner/name, or owner/name:file [default: pdn-x4]
+    /// The network: a name that `pdn models` lists, a file, or one of the Hugging Face hub [default: pdn-real-x4]
+    ///
+    /// A file is .safetensors, .pth or .pt; of the hub it is owner/name or owner/name:file. `bicubic` is MATLAB's imresize, the
+    /// baseline.
     #[arg(id = "model", short, long, value_name = "MODEL")]
     pub(crate) named: Option<PathBuf>,
-    /// How many times larger a side, such as 3 or 2.5; a network has its own, and `pdn upscale` resizes what it gives to any
-    /// other; bicubic takes 4 if nothing is said
-    #[arg(short, long, value_name = "N")]
+    /// How many times larger a side, such as 2, 2.5 or x3 [default: the network's own; bicubic's is 4]
+    ///
+    /// What the network gives is resized to any other scale than its own.
+    #[arg(short, long, value_name = "N", value_parser = scale)]
     pub(crate) scale: Option<f64>,
 }
 
@@ -77,6 +86,13 @@ impl ModelChoice {
     }
 }
 
+/// `2`, `x2`, `2x` or `2.5`.
+fn scale(text: &str) -> Result<f64, String> {
+    let is_times = |c: char| matches!(c, 'x' | 'X' | '×');
+    let number = text.strip_prefix(is_times).or_else(|| text.strip_suffix(is_times)).unwrap_or(text);
+    number.parse().map_err(|_| "expected a number, such as 2, 2.5 or x3".to_owned())
+}
+
 /// How small pictures are made of large ones.
 #[derive(Debug, clap::Args)]
 pub(crate) struct DegradationChoice {
@@ -88,6 +104,7 @@ pub(crate) struct DegradationChoice {
 }
 
 #[derive(Debug, clap::Args)]
+#[command(next_help_heading = "How it runs")]
 pub(crate) struct EngineChoice {
     /// Threads to run on [default: all cores]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
@@ -95,8 +112,9 @@ pub(crate) struct EngineChoice {
     /// Instruction set: avx512, avx2, neon or portable [default: the fastest there is]
     #[arg(long, env = "PDN_ISA")]
     pub(crate) isa: Option<Isa>,
-    /// With how many bits of the significand convolutions multiply: 24, 16 or 8. bf16x2 needs AMX, bf16 needs AMX or AVX-512's
-    /// products of bf16, and f32 is computed without
+    /// How exactly convolutions multiply: with 24, 16 or 8 bits of the significand
+    ///
+    /// bf16x2 needs AMX, bf16 needs AMX or AVX-512's products of bf16; f32 is computed where they are missing.
     #[arg(long, value_name = "TYPE", default_value = "auto")]
     pub(crate) precision: PrecisionChoice,
     /// Memory that a network's maps may take, in MiB; wider pictures are run in columns, with the same pixels

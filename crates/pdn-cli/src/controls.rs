@@ -20,13 +20,8 @@ use std::path::Path;
 const FIXED: &str = "a photo";
 
 /// What a picture is told, the first being what the others are compared with.
-const CONDITIONS: [&str; 5] = [
-    "its own captions",
-    "another picture's captions",
-    "\"a photo\" for all",
-    "the small picture",
-    "none: its mirror image",
-];
+const CONDITIONS: [&str; 5] =
+    ["its own captions", "another picture's captions", "\"a photo\" for all", "the small picture", "its mirror image"];
 
 pub(crate) fn run(args: &Controls) -> Result<(), Failure> {
     let mut upscaler = open(&args.model, &args.engine)?;
@@ -93,7 +88,7 @@ fn score(
         sentences(&other.captions),
         sentences(&[FIXED.to_owned()]),
         vec![low.eight().into_owned().into()],
-        vec![Prompt::None],
+        vec![Prompt::Mirror],
     ];
     let target = Target { depth: Some(Depth::Eight), ..Target::default() };
     let runs = prompts.iter().map(Vec::len).sum::<usize>() as f64;

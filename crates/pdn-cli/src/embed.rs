@@ -87,10 +87,11 @@ fn wanted(args: &Embed, encoder: &Encoder) -> Result<(Vec<Wanted>, Vec<Failure>)
     if let Some(path) = &args.texts {
         wanted.extend(texts(path)?);
     }
-    if args.pictures.is_empty() {
+    if args.pictures.is_empty() && args.listed.files_from.is_none() {
         return Ok((wanted, Vec::new()));
     }
-    let found = Found::named(&args.pictures, false, None)?;
+    let found = Found::named(&args.pictures, &args.listed, None)?;
+    found.left_out.tell();
     wanted.extend(found.pictures.into_iter().map(|picture| Wanted::Picture(picture.path)));
     Ok((wanted, found.failed))
 }

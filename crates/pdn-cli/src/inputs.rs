@@ -1,19 +1,24 @@
-//! Which pictures are meant by what was typed: files, folders, patterns, and a list on the standard input.
+//! Which pictures are meant by what was typed: files, folders, patterns, a list of names, and the standard input.
 
-use crate::args::Inputs;
+use crate::args::{Inputs, Names};
 use crate::failure::Failure;
 use crate::folder::{ENDINGS, is_picture_name};
+use crate::left_out::LeftOut;
 use crate::say::tell;
 use glob::{MatchOptions, Pattern, glob_with};
+use pdn::{AnyPicture, FileError, FileFault, Limits, read_any_bytes};
 use std::ffi::OsStr;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use walkdir::{DirEntry, WalkDir};
 
+/// What stands for the standard input among names, and for the standard output as one. A file that is called so is `./-`.
+pub(crate) const STANDARD: &str = "-";
+
 /// A picture to enlarge.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Input {
-    /// Its file.
+    /// Its file, or [`STANDARD`].
     pub(crate) path: PathBuf,
     /// Its folder below the one that was named; empty where it was itself.
     pub(crate) below: PathBuf,
@@ -26,6 +31,8 @@ pub(crate) struct Found {
     pub(crate) failed: Vec<Failure>,
     /// The folder of the results, whose pictures are not taken from a folder around it.
     results: Option<PathBuf>,
+    /// Files of folders and patterns that are no pictures that are read, to be told where nothing is wrong.
+    pub(crate) left_out: LeftOut,
 }
 
 /// Stars match names within a folder, `**` folders. Nothing hidden is asked of [`hides`]: the crate panics at names that are not UTF-8
@@ -36,22 +43,21 @@ const MATCHING: MatchOptions =
 impl Found {
     /// The pictures that are meant by `inputs`, in the order in which they are named, those of a folder by name.
     pub(crate) fn new(inputs: &Inputs, results: Option<&Path>) -> Result<Self, Failure> {
-        Self::named(&inputs.names, inputs.null, results)
+        Self::named(&inputs.names, &inputs.listed, results)
     }
 
-    /// The same by names; those on the standard input end in a zero byte if `null` says so.
-    pub(crate) fn named(names: &[PathBuf], null: bool, results: Option<&Path>) -> Result<Self, Failure> {
+    /// The same by names, those that were typed and those of a list.
+    pub(crate) fn named(typed: &[PathBuf], names: &Names, results: Option<&Path>) -> Result<Self, Failure> {
         let results = results.and_then(|folder| folder.canonicalize().ok());
         let mut found = Self { results, ..Self::default() };
-        for name in names {
-            match name == Path::new("-") {
-                true => listed(null)?.iter().for_each(|name| found.add(name)),
-                false => found.add_typed(name),
-            }
+        typed.iter().for_each(|name| found.add_typed(name));
+        if let Some(list) = &names.files_from {
+            listed(list, names.null)?.iter().for_each(|name| found.add(name));
         }
-        match found.pictures.is_empty() && found.failed.is_empty() {
-            true => Err(Failure::failed("the standard input names no pictures: expected a name a line")),
-            false => Ok(found),
+        match (found.pictures.is_empty() && found.failed.is_empty(), &names.files_from) {
+            (true, Some(list)) => Err(Failure::at(list, "names no pictures: expected a name a line")),
+            (true, None) => Err(Failure::failed("no pictures were named")),
+            (false, _) => Ok(found),
         }
     }
 
@@ -83,6 +89,7 @@ impl Found {
                 Ok(entry) if entry.file_type().is_file() && is_picture_name(entry.path()) => {
                     self.take(entry.path(), folder);
                 }
+                Ok(entry) if entry.file_type().is_file() => self.left_out.add(entry.path()),
                 Ok(_) => {}
                 Err(error) => self.failed.extend(unseen(folder, &error)),
             }
@@ -108,6 +115,7 @@ impl Found {
                 Ok(path) if path.is_file() && is_picture_name(&path) && !self.is_result(&path, &root) => {
                     self.take(&path, &root);
                 }
+                Ok(path) if path.is_file() && !is_picture_name(&path) => self.left_out.add(&path),
                 Ok(_) => {}
                 Err(error) if hides(error.path(), &root, pattern) => {}
                 Err(error) => self.failed.push(Failure::at(error.path(), error.error())),
@@ -132,17 +140,12 @@ impl Found {
     }
 }
 
-/// The names on the standard input.
-fn listed(null: bool) -> Result<Vec<PathBuf>, Failure> {
-    let mut bytes = Vec::new();
-    std::io::stdin()
-        .read_to_end(&mut bytes)
-        .map_err(|error| Failure::failed(format_args!("the standard input: {error}")))?;
+/// The names in a list, one a line or each ended by a zero byte.
+fn listed(list: &Path, null: bool) -> Result<Vec<PathBuf>, Failure> {
+    let bytes = read_list(list).map_err(|error| Failure::at(list, error))?;
     if !null && bytes.contains(&0) {
-        return Err(Failure::usage(
-            "the standard input: holds zero bytes: expected names of pictures, one a line, or with --null each ended by one; \
-             a picture itself is not read from there",
-        ));
+        let why = "holds zero bytes: expected names of pictures, one a line, or with --null each ended by a zero byte";
+        return Err(Failure::usage(format_args!("{}: {why}", list.display())));
     }
     let names = bytes.split(|byte| *byte == if null { 0 } else { b'\n' });
     let whole = |name: &[u8]| match name.strip_suffix(b"\r").filter(|_| !null) {
@@ -150,6 +153,39 @@ fn listed(null: bool) -> Result<Vec<PathBuf>, Failure> {
         None => name.to_vec(),
     };
     names.map(whole).filter(|name| !name.is_empty()).map(path).collect()
+}
+
+/// Reads a picture: of a file, or of the standard input.
+pub(crate) fn read(path: &Path, limits: &Limits) -> Result<AnyPicture, Failure> {
+    if path != Path::new(STANDARD) {
+        return Ok(pdn::read_any(path, limits)?);
+    }
+    let named = |why| FileError { path: "the standard input".into(), why };
+    // No file of so many pixels is larger, whatever else is in it.
+    let most = limits.pixels.saturating_mul(16).saturating_add(64 << 20);
+    let mut bytes = Vec::new();
+    let found = std::io::stdin().take(most.saturating_add(1)).read_to_end(&mut bytes);
+    match found.map_err(|error| named(FileFault::Io { doing: "read", error }))? as u64 > most {
+        true => {
+            Err(Failure::failed(format_args!("the standard input: is longer than {most} bytes, beyond --max-pixels")))
+        }
+        false => Ok(read_any_bytes(&bytes, limits).map_err(named)?),
+    }
+}
+
+/// The most bytes of a list: a million long names.
+const LONGEST_LIST: u64 = 256 << 20;
+
+fn read_list(list: &Path) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let found = match list == Path::new(STANDARD) {
+        true => std::io::stdin().take(LONGEST_LIST + 1).read_to_end(&mut bytes)?,
+        false => std::fs::File::open(list)?.take(LONGEST_LIST + 1).read_to_end(&mut bytes)?,
+    };
+    match found as u64 > LONGEST_LIST {
+        true => Err(std::io::Error::other(format!("is longer than {LONGEST_LIST} bytes: give it in parts"))),
+        false => Ok(bytes),
+    }
 }
 
 #[cfg(unix)]
@@ -162,7 +198,7 @@ fn path(bytes: Vec<u8>) -> Result<PathBuf, Failure> {
 fn path(bytes: Vec<u8>) -> Result<PathBuf, Failure> {
     String::from_utf8(bytes).map(PathBuf::from).map_err(|error| {
         let name = String::from_utf8_lossy(error.as_bytes()).into_owned();
-        Failure::failed(format_args!("the standard input: {name} is not UTF-8"))
+        Failure::failed(format_args!("the list of names: {name} is not UTF-8"))
     })
 }
 
@@ -223,7 +259,7 @@ mod tests {
     use std::fs;
 
     fn named(names: &[PathBuf], results: Option<&Path>) -> Found {
-        Found::new(&Inputs { names: names.to_vec(), null: false, max_pixels: 1 }, results).unwrap()
+        Found::named(names, &Names::default(), results).unwrap()
     }
 
     fn tree(files: &[&str]) -> tempfile::TempDir {

@@ -5,20 +5,26 @@ use crate::failure::Failure;
 use pdn::{AnyPicture, Depth, Format, Light, Size, Target};
 
 #[derive(Debug, clap::Args)]
+#[command(next_help_heading = "How it looks")]
 pub(crate) struct Look {
-    /// Pixels of the result's width; without --height it keeps its shape
-    #[arg(long, value_name = "PIXELS", conflicts_with_all = ["scale", "megapixels"])]
+    /// Pixels of the result's width; with --height, the most
+    #[arg(long, value_name = "PIXELS", conflicts_with_all = ["scale", "megapixels"], help_heading = "Model and size")]
     pub(crate) width: Option<usize>,
-    /// Pixels of the result's height; without --width it keeps its shape
-    #[arg(long, value_name = "PIXELS", conflicts_with_all = ["scale", "megapixels"])]
+    /// Pixels of the result's height; with --width, the most
+    #[arg(long, value_name = "PIXELS", conflicts_with_all = ["scale", "megapixels"], help_heading = "Model and size")]
     pub(crate) height: Option<usize>,
+    /// Stretch to --width and --height, whatever the picture's shape
+    #[arg(long, requires = "width", requires = "height", help_heading = "Model and size")]
+    pub(crate) exact: bool,
     /// Millions of pixels of the result
-    #[arg(long, value_name = "MILLIONS", conflicts_with = "scale")]
+    #[arg(long, value_name = "MILLIONS", conflicts_with = "scale", help_heading = "Model and size")]
     pub(crate) megapixels: Option<f64>,
     /// Resize to another size than the network's in linear light, by the curves of the ICC profile, or else sRGB's
     #[arg(long)]
     pub(crate) linear_light: bool,
-    /// Bits of a sample, 8 or 16 [default: as IN has them, where OUT's format does: PNG, TIFF and JPEG XL; AVIF keeps 10 of 16]
+    /// Bits of a sample, 8 or 16 [default: as the picture has them, where the format does]
+    ///
+    /// PNG, TIFF and JPEG XL have 16; AVIF keeps 10 of them.
     #[arg(long, value_name = "BITS")]
     pub(crate) depth: Option<Depth>,
     #[command(flatten)]
@@ -27,11 +33,16 @@ pub(crate) struct Look {
 
 /// What is done beside a network's own work.
 #[derive(Clone, Copy, Debug, clap::Args)]
+#[command(next_help_heading = "How it looks")]
 pub(crate) struct Extras {
-    /// Replace the low frequencies of what the network gives by the picture's own: networks may shift colours
+    /// Give the result the picture's own colours, where the network shifts them
+    ///
+    /// The low frequencies of what the network gives are replaced by the picture's.
     #[arg(long)]
     pub(crate) color_fix: bool,
-    /// Take the mean over the picture's eight flips and rotations: eight times as long, and 0.23 dB better with pdn-x4 on Set5 (31.82 to 32.05)
+    /// Take the mean over the picture's eight flips and rotations: a little better, eight times as long
+    ///
+    /// 0.23 dB with pdn-x4 on Set5 (31.82 to 32.05).
     #[arg(long)]
     pub(crate) self_ensemble: bool,
 }
@@ -61,7 +72,8 @@ impl Look {
     /// The size that is asked for.
     fn size(&self, model: &ModelChoice) -> Size {
         match (self.width, self.height, self.megapixels, model.scale) {
-            (Some(width), Some(height), ..) => Size::Exact(width, height),
+            (Some(width), Some(height), ..) if self.exact => Size::Exact(width, height),
+            (Some(width), Some(height), ..) => Size::Within(width, height),
             (Some(width), ..) => Size::Width(width),
             (_, Some(height), ..) => Size::Height(height),
             (.., Some(millions), _) => Size::Megapixels(millions),
@@ -73,7 +85,7 @@ impl Look {
     /// The same as a part of a file's name; `own` is the model's scale.
     pub(crate) fn size_in_names(&self, model: &ModelChoice, own: usize) -> String {
         match self.size(model) {
-            Size::Exact(width, height) => format!("{width}x{height}"),
+            Size::Exact(width, height) | Size::Within(width, height) => format!("{width}x{height}"),
             Size::Width(width) => format!("{width}w"),
             Size::Height(height) => format!("{height}h"),
             Size::Megapixels(millions) => format!("{millions}mp"),

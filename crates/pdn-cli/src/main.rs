@@ -22,6 +22,7 @@ mod heat;
 mod hub;
 mod info;
 mod inputs;
+mod left_out;
 mod look;
 mod masks;
 mod model;
@@ -30,10 +31,12 @@ mod outputs;
 mod pages;
 mod progress;
 mod prompt;
+mod results;
 mod say;
 mod scores;
 #[cfg(feature = "serve")]
 mod serve;
+mod sink;
 mod table;
 #[cfg(feature = "train")]
 mod train;
@@ -68,10 +71,14 @@ fn main() -> ExitCode {
         Command::Masks(args) => masks::run(args),
         #[cfg(feature = "train")]
         Command::Train(args) => train::run(args),
+        #[cfg(not(feature = "train"))]
+        Command::Train(_) => Err(not_built("train")),
         Command::Convert(args) => convert::run(args),
         Command::Bench(args) => bench::run(args),
         #[cfg(feature = "serve")]
         Command::Serve(args) => serve::run(args),
+        #[cfg(not(feature = "serve"))]
+        Command::Serve(_) => Err(not_built("serve")),
         Command::Completions(args) => pages::completions(args),
         Command::Man(args) => pages::man(args),
     };
@@ -82,4 +89,11 @@ fn main() -> ExitCode {
             ExitCode::from(code)
         }
     }
+}
+
+/// That this build has not what was asked for, and how to have it.
+#[cfg(not(all(feature = "train", feature = "serve")))]
+fn not_built(feature: &str) -> Failure {
+    let build = format_args!("cargo install --path crates/pdn-cli --locked --features {feature}");
+    Failure::usage(format_args!("{feature}: this build leaves it out; to have it, run `{build}` in pdn's source"))
 }

@@ -21,7 +21,8 @@ pub(crate) fn run(args: &Models) -> Result<(), Failure> {
         return Ok(());
     }
     for (i, model) in models.iter().enumerate() {
-        say!("{}{}", if i > 0 { "\n" } else { "" }, model["name"].as_str().unwrap_or_default());
+        let (name, is_default) = (model["name"].as_str().unwrap_or_default(), model["default"] == true);
+        say!("{}{name}{}", if i > 0 { "\n" } else { "" }, if is_default { " (the default)" } else { "" });
         for (name, value) in lines(model) {
             say!("  {name:<14}{value}");
         }
@@ -41,6 +42,7 @@ fn facts(name: &str, model: &Model, file: Option<&Path>) -> Value {
     let network = &model.network;
     json!({
         "name": name,
+        "default": file.is_none() && name == pdn::DEFAULT_MODEL,
         "file": file.map(|path| path.display().to_string()),
         "description": model.card.description,
         "license": model.card.license,

@@ -2,8 +2,8 @@
 
 use crate::args::{Outputs, WrittenFormat};
 use crate::failure::Failure;
-use crate::inputs::Input;
-use pdn::Format;
+use crate::inputs::{Input, STANDARD};
+use pdn::{FileError, Format};
 use std::collections::{HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
@@ -63,6 +63,11 @@ impl<'a> Naming<'a> {
     /// Reads the template; `model` is the model's name as it was typed.
     pub(crate) fn new(args: &'a Outputs, model: &Path, scale: usize, size: String) -> Result<Self, Failure> {
         let template = parts(&args.name)?;
+        if args.format.is_some() && args.output.as_ref().is_some_and(|output| output != Path::new(STANDARD)) {
+            return Err(Failure::usage(
+                "--format: the ending of -o says it; --format is for other names, and for -o -",
+            ));
+        }
         if args.format.is_some() && !template.contains(&Part::Ending) {
             return Err(Failure::usage(format_args!("--name {}: expected {{ext}} where --format is given", args.name)));
         }
@@ -83,10 +88,14 @@ impl<'a> Naming<'a> {
                 format_args!("{}: is one picture, and {} are named: use --out-dir", output.display(), pictures.len());
             return Err(Failure::usage(why));
         }
+        let several = pictures.len() > 1;
         let tasks = pictures.into_iter().map(|input| Ok(Task { output: self.output(&input)?, input: input.path }));
         let tasks = self.distinct(tasks.collect::<Result<Vec<_>, Failure>>()?)?;
-        let (there, tasks) =
-            self.without_results(tasks)?.into_iter().partition(|task| task.output.symlink_metadata().is_ok());
+        if several && tasks.iter().any(|task| task.output == Path::new(STANDARD)) {
+            return Err(Failure::usage("the standard output holds one picture, and several are named: use --out-dir"));
+        }
+        let is_there = |task: &Task| task.output != Path::new(STANDARD) && task.output.symlink_metadata().is_ok();
+        let (there, tasks) = self.without_results(tasks)?.into_iter().partition(is_there);
         let plan = Plan { tasks, skipped: there };
         match plan.skipped.as_slice() {
             [] => Ok(plan),
@@ -108,13 +117,14 @@ impl<'a> Naming<'a> {
     fn output(&self, input: &Input) -> Result<PathBuf, Failure> {
         let output = match (&self.args.output, &self.args.out_dir) {
             (Some(output), _) => output.clone(),
+            (None, None) if input.path == Path::new(STANDARD) => STANDARD.into(),
             (None, Some(folder)) => folder.join(&input.below).join(self.name(&input.path)),
             (None, None) => input.path.with_file_name(self.name(&input.path)),
         };
         if self.args.output.as_ref().is_some_and(|output| output.is_dir()) {
             return Err(Failure::usage(format_args!("{}: is a folder, expected --out-dir for one", output.display())));
         }
-        Format::from_path(&output)?;
+        format_of(&output, self.args)?;
         Ok(output)
     }
 
@@ -126,6 +136,7 @@ impl<'a> Naming<'a> {
         for part in &self.template {
             name.push(match part {
                 Part::Text(text) => OsStr::new(text),
+                Part::Name if input == Path::new(STANDARD) => OsStr::new("stdin"),
                 Part::Name => input.file_stem().unwrap_or_default(),
                 Part::From => from,
                 Part::Size => OsStr::new(&self.size),
@@ -168,7 +179,8 @@ impl<'a> Naming<'a> {
     fn without_results(&self, tasks: Vec<Task>) -> Result<Vec<Task>, Failure> {
         let inputs: HashMap<PathBuf, PathBuf> =
             tasks.iter().map(|task| (whole(&task.input), task.input.clone())).collect();
-        let clash = |task: &&Task| inputs.contains_key(&whole(&task.output));
+        let is_standard = |task: &Task| task.output == Path::new(STANDARD);
+        let clash = |task: &&Task| !is_standard(task) && inputs.contains_key(&whole(&task.output));
         if !self.args.skip_existing {
             return match tasks.iter().find(clash) {
                 None => Ok(tasks),
@@ -187,6 +199,15 @@ impl<'a> Naming<'a> {
         let results: Vec<PathBuf> = tasks.iter().map(|task| whole(&task.output)).collect();
         let results: HashSet<PathBuf> = results.into_iter().collect();
         Ok(tasks.into_iter().filter(|task| !results.contains(&whole(&task.input))).collect())
+    }
+}
+
+/// The format that a result is written in: by its name, or on the standard output by --format.
+pub(crate) fn format_of(output: &Path, args: &Outputs) -> Result<Format, FileError> {
+    let ending = args.format.map_or("png", WrittenFormat::ending);
+    match output == Path::new(STANDARD) {
+        true => Format::from_path(&Path::new("standard output").with_extension(ending)),
+        false => Format::from_path(output),
     }
 }
 

@@ -4,22 +4,23 @@ use crate::args::Upscale;
 use crate::batch::Batch;
 use crate::choices::{EngineChoice, ModelChoice};
 use crate::failure::Failure;
-use crate::inputs::Found;
+use crate::inputs::{Found, Input, STANDARD};
 use crate::model::open_model;
-use crate::outputs::{Naming, Plan, Task};
+use crate::outputs::{Naming, Plan, format_of};
 use crate::prompt::PromptSetter;
+use crate::results::without_results;
 use crate::say::tell;
+use crate::sink::check_standard_output;
 use pdn::{Error, FileError, Format, Isa, Model, Options, Precision, RunError, Upscaler, WriteOptions};
 use std::path::Path;
 
 /// What bicubic enlarges by when nothing is said.
 const BICUBIC_SCALE: usize = 4;
 
-/// The network that comes with pdn for pictures with noise and JPEG's traces.
-const FOR_PHOTOGRAPHS: &str = "pdn-real-x4";
-
 pub(crate) fn run(args: &Upscale) -> Result<(), Failure> {
-    let Found { pictures, failed, .. } = Found::new(&args.inputs, args.outputs.out_dir.as_deref())?;
+    let Found { pictures, failed, left_out, .. } = Found::new(&args.inputs, args.outputs.out_dir.as_deref())?;
+    let (pictures, results) = without_results(pictures);
+    check_standard_input(&pictures)?;
     if !args.parts.region.is_empty() && pictures.len() > 1 {
         let why = format_args!("--region is of one picture, and {} are named", pictures.len());
         return Err(Failure::usage(why));
@@ -29,21 +30,25 @@ pub(crate) fn run(args: &Upscale) -> Result<(), Failure> {
     let size = args.look.size_in_names(&args.model, upscaler.scale());
     let Plan { tasks, skipped } =
         Naming::new(&args.outputs, args.model.model(), upscaler.scale(), size)?.plan(pictures)?;
-    let formats: Vec<Format> = tasks.iter().filter_map(|task| Format::from_path(&task.output).ok()).collect();
+    if tasks.iter().any(|task| task.output == Path::new(STANDARD)) {
+        check_standard_output()?;
+        if args.batch.json {
+            return Err(Failure::usage("--json: the standard output holds the picture: use -o OUT"));
+        }
+    }
+    let formats: Vec<Format> = tasks.iter().filter_map(|task| format_of(&task.output, &args.outputs).ok()).collect();
     args.look.check(&args.model, &formats, args.writing.quality)?;
     let setter = PromptSetter::new(&args.prompt, &upscaler)?;
-    advise(&args.model, &tasks);
+    left_out.tell();
+    results.iter().for_each(|note| tell!("pdn: {note}"));
     Batch { args, chosen: &chosen, setter: &setter, tasks, skipped }.run(upscaler, failed)
 }
 
-/// Says, where no model was chosen, which is for pictures that were compressed: the usual one sharpens that, too.
-fn advise(choice: &ModelChoice, tasks: &[Task]) {
-    let compressed = |task: &Task| Format::from_path(&task.input).is_ok_and(|format| format == Format::Jpeg);
-    if choice.named.is_none() && tasks.iter().any(compressed) {
-        let usual = pdn::DEFAULT_MODEL;
-        tell!(
-            "pdn: {usual} sharpens JPEG's traces, too: for photographs as they come there is --model {FOR_PHOTOGRAPHS}"
-        );
+/// The standard input is read once.
+fn check_standard_input(pictures: &[Input]) -> Result<(), Failure> {
+    match pictures.iter().filter(|input| input.path == Path::new(STANDARD)).count() {
+        0 | 1 => Ok(()),
+        n => Err(Failure::usage(format_args!("- is named {n} times: the standard input holds one picture"))),
     }
 }
 

@@ -147,6 +147,7 @@ fn a_folder_keeps_its_structure() {
     assert_eq!(desk.names("out"), ["a_x2.png", "b_x2.jpg", "sub/deep/c_x2.tif"]);
     assert_eq!(desk.size("out/sub/deep/c_x2.tif"), (40, 32));
     assert!(said.out.contains("3 of 3 pictures enlarged") && said.out.lines().count() == 4, "{}", said.out);
+    assert_eq!(said.err, "pdn: notes.txt is left out: no picture by its name\n");
     let before = desk.files("out");
     let again =
         desk.bicubic(&["in", "--out-dir", "out"]).fails(1, &["a_x2.png", "2 others", "--force", "--skip-existing"]);
@@ -168,12 +169,88 @@ fn results_are_not_enlarged_again() {
         assert_eq!(desk.names("in"), ["a.png", "large/a_x2.png", "large/sub/b_x2.png", "sub/b.png"]);
     }
     std::fs::remove_dir_all(desk.at("in/large")).unwrap();
-    // Without a folder of their own results lie beside, and are known as such by their names.
-    for more in [&[][..], &["--skip-existing"]] {
-        desk.bicubic(&[&["in"], more].concat()).works();
+    // Without a folder of their own results lie beside, and are known as such by their names and their metadata.
+    for more in [&[][..], &["--skip-existing"], &["--force"]] {
+        let said = desk.bicubic(&[&["in"], more].concat()).works();
+        assert_eq!(
+            said.err.contains("in/a_x2.png and another are left out, as results"),
+            !more.is_empty(),
+            "{}",
+            said.err
+        );
         assert_eq!(desk.names("in"), ["a.png", "a_x2.png", "sub/b.png", "sub/b_x2.png"]);
     }
+    let again = desk.bicubic(&["in"]).fails(1, &["a_x2.png", "is there already", "--skip-existing"]);
+    assert_eq!(again.err.lines().count(), 1, "{}", again.err);
+    // One that is named alone is meant, and so is one that nothing says of whom it is.
+    desk.bicubic(&["in/a_x2.png", "-o", "twice.png"]).works();
+    desk.bicubic(&["in", "--force", "--strip"]).works();
     desk.bicubic(&["in", "--force"]).fails(2, &["a_x2.png", "is an input itself", "--skip-existing"]);
+}
+
+#[test]
+fn results_of_every_format_are_known() {
+    let desk = Desk::with(&["a.png", "a.jpg", "a.webp", "a.tif"]);
+    let all = ["a.png", "a.jpg", "a.webp", "a.tif"];
+    desk.bicubic(&[&all[..], &["--name", "{name}_{from}_large.{ext}"]].concat()).works();
+    for (i, name) in all.iter().enumerate() {
+        let result = format!("a_{}_large.{0}", name.rsplit('.').next().unwrap());
+        let out = format!("{i}.png");
+        let said = desk.bicubic(&[name, &result, "--out-dir", "out", "--name", &out]).works();
+        assert!(said.err.contains(&format!("{result} is left out, as a result")), "{}", said.err);
+    }
+}
+
+#[test]
+fn pictures_go_through_pipes() {
+    let desk = Desk::with(&["a.png", "b.jpg"]);
+    desk.bicubic(&["a.png", "-o", "expected.png"]).works();
+    let pipe = |arguments: &[&str], input: &str| {
+        let mut command = desk.command(&[arguments, &["-m", "bicubic", "-s", "2x"]].concat());
+        command.write_stdin(desk.files("")[input].clone()).output().unwrap()
+    };
+    for arguments in [&["-"][..], &["-", "-o", "-"], &["-", "-o", "-", "--format", "png"]] {
+        let output = pipe(arguments, "a.png");
+        let err = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success() && err.contains("standard output: 20x16 to 40x32"), "{err}");
+        assert!(output.stdout == desk.files("")["expected.png"], "{arguments:?}");
+    }
+    assert!(pipe(&["-", "--format", "jpg"], "b.jpg").stdout.starts_with(b"\xff\xd8\xff"));
+    assert!(pipe(&["-", "--out-dir", "out"], "b.jpg").status.success());
+    assert_eq!(desk.names("out"), ["stdin_x2.png"]);
+    let to_pipe = desk.process(&["a.png", "-o", "-", "-m", "bicubic", "-s", "x2"]).output().unwrap();
+    assert!(to_pipe.stdout == desk.files("")["expected.png"]);
+    for (arguments, words) in [
+        (&["-", "a.png"][..], "several are named"),
+        (&["a.png", "b.jpg", "-o", "-"], "is one picture"),
+        (&["-", "-", "--out-dir", "out"], "named 2 times"),
+        (&["-", "--json"], "--json"),
+        (&["-", "-o", "x.png", "--format", "jpg"], "--format"),
+    ] {
+        let output = pipe(arguments, "a.png");
+        let err = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.code() == Some(2) && err.contains(words), "{arguments:?}: {err}");
+    }
+    desk.write("bad", b"no picture");
+    let output = pipe(&["-"], "bad");
+    let err = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.code() == Some(1) && output.stdout.is_empty(), "{err}");
+    assert!(err.contains("the standard input: is not a picture"), "{err}");
+}
+
+#[test]
+fn what_a_folder_holds_beside_pictures_is_named() {
+    let desk = Desk::with(&["in/a.png"]);
+    for name in ["in/IMG_1.HEIC", "in/sub/IMG_2.heic", "in/film.mov", "in/raw.CR2", "in/.DS_Store", "in/notes.txt"] {
+        desk.write(name, b"");
+    }
+    let said = desk.bicubic(&["in", "--out-dir", "out"]).works();
+    for words in ["IMG_1.HEIC and another file are left out: HEIC", "film.mov", "raw.CR2", "notes.txt is left out"] {
+        assert!(said.err.contains(words), "{words}: {}", said.err);
+    }
+    assert!(said.err.lines().count() == 4 && !said.err.contains("DS_Store"), "{}", said.err);
+    let said = desk.bicubic(&["in/*", "--out-dir", "two"]).works();
+    assert!(said.err.contains("notes.txt is left out"), "{}", said.err);
 }
 
 #[test]
@@ -210,11 +287,14 @@ fn names_and_formats_are_chosen() {
 #[test]
 fn sizes_are_in_the_names() {
     let desk = Desk::with(&["a.png"]);
-    let sizes: [(&[&str], &str, (usize, usize)); 5] = [
+    let sizes: [(&[&str], &str, (usize, usize)); 8] = [
+        (&["--scale", "x3"], "a_x3.png", (60, 48)),
+        (&["--scale", "2X"], "a_x2.png", (40, 32)),
         (&["--scale", "2.5"], "a_x2.5.png", (50, 40)),
         (&["--width", "30"], "a_30w.png", (30, 24)),
         (&["--height", "32"], "a_32h.png", (40, 32)),
-        (&["--width", "30", "--height", "30"], "a_30x30.png", (30, 30)),
+        (&["--width", "30", "--height", "30"], "a_30x30.png", (30, 24)),
+        (&["--width", "31", "--height", "30", "--exact"], "a_31x30.png", (31, 30)),
         (&["--megapixels", "0.002"], "a_0.002mp.png", (50, 40)),
     ];
     for (size, name, pixels) in sizes {
@@ -231,7 +311,8 @@ fn patterns_and_lists_name_pictures() {
     desk.bicubic(&["in/**", "--out-dir", "all"]).works();
     assert_eq!(desk.names("all"), ["a_x2.png", "b_x2.jpg", "sub/c_x2.png", "with space_x2.png"]);
     let list = |null: &[&str], input: &str, out: &str| {
-        let mut command = desk.command(&[&["-", "-m", "bicubic", "-s", "2", "--out-dir", out], null].concat());
+        let mut command =
+            desk.command(&[&["--files-from", "-", "-m", "bicubic", "-s", "2", "--out-dir", out], null].concat());
         command.write_stdin(input);
         said(command)
     };
@@ -239,7 +320,10 @@ fn patterns_and_lists_name_pictures() {
     assert_eq!(desk.names("two"), ["a_x2.png", "with space_x2.png"]);
     list(&["--null"], "in/sub\0in/b.jpg", "three").works();
     assert_eq!(desk.names("three"), ["b_x2.jpg", "c_x2.png"]);
-    list(&[], "\u{89}PNG\0\0", "four").fails(2, &["zero bytes", "--null", "a picture itself"]);
+    desk.write("list", b"in/a.png\n");
+    desk.bicubic(&["--files-from", "list", "in/b.jpg", "--out-dir", "listed"]).works();
+    assert_eq!(desk.names("listed"), ["a_x2.png", "b_x2.jpg"]);
+    list(&[], "\u{89}PNG\0\0", "four").fails(2, &["zero bytes", "--null"]);
     list(&[], "\n", "four").fails(1, &["names no pictures"]);
     list(&["-0"], "in/a.png\0in/gone.png\0", "five").fails(1, &["in/gone.png: no such file", "1 of 2"]);
     assert_eq!(desk.names("five"), ["a_x2.png"]);
@@ -274,7 +358,7 @@ fn what_no_network_made_is_said_of_none() {
     let line = desk.run(&[&smaller[..], &["--json"]].concat()).works().lines().remove(0);
     assert!(line["model"] == "bicubic" && line["prompt"].is_null(), "{line}");
     let said = desk.run(&[&smaller[..], &["--force"]].concat()).works().out.clone();
-    assert!(said.contains("bicubic, as pdn-x4 makes pictures larger only") && !said.contains("a dog"), "{said}");
+    assert!(said.contains("bicubic, as pdn-real-x4 makes pictures larger only") && !said.contains("a dog"), "{said}");
     let both = desk.bicubic(&["a.png", "sub/a.png", "--out-dir", "out"]).fails(2, &["would both become", "apart"]);
     assert!(!both.err.contains("{from}"), "another name cannot help: {}", both.err);
     desk.bicubic(&["a.png", "-o", "sub"]).fails(2, &["sub", "is a folder", "--out-dir"]);
@@ -380,7 +464,7 @@ fn names_need_not_be_utf_8() {
     if std::fs::rename(desk.at("in/a.png"), desk.0.path().join(name)).is_err() {
         return pdn_testing::skip("names", "this file system wants names in UTF-8");
     }
-    let mut command = desk.command(&["-", "in", "-m", "bicubic", "--out-dir", "out", "--json"]);
+    let mut command = desk.command(&["--files-from", "-", "in", "-m", "bicubic", "--out-dir", "out", "--json"]);
     command.write_stdin(name.as_bytes());
     assert_eq!(said(command).works().lines().len(), 1);
     assert!(desk.0.path().join(OsStr::from_bytes(b"out/\xff\xfe_x4.png")).is_file());
@@ -549,7 +633,11 @@ fn who_stops_reading_is_told_how_many_are_whole() {
     let output = command.stdout(writer).output().unwrap();
     let err = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{err}");
-    assert!(err.contains("the standard output") && err.ends_with("1 of 2 pictures are whole\n"), "{err}");
+    assert!(
+        err.contains("the standard output")
+            && err.contains("1 of 2 pictures are whole: the same command with --skip-existing"),
+        "{err}"
+    );
     assert!(desk.at("out/a_x2.png").exists() && !desk.at("out/b_x2.jfif").exists());
     desk.bicubic(&["in", "--out-dir", "out", "--skip-existing"]).works();
     assert!(desk.at("out/b_x2.jfif").exists());

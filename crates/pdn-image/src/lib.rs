@@ -61,7 +61,7 @@ pub use filter::RowFilter;
 pub use light::Light;
 pub use picture::{AnyPicture, Picture};
 pub use pillow::centre_square;
-pub use provenance::Provenance;
+pub use provenance::{Provenance, is_result};
 pub use read::{Limits, read, read_any, read_any_bytes, read_bytes};
 pub use resize::{Resized, Scale, resize, resize_to};
 pub use rows::{Header, RowWriter};

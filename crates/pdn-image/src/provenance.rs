@@ -6,6 +6,9 @@
 use crate::Fault;
 use crate::write::Format;
 use img_parts::jpeg::{Jpeg, JpegSegment, markers};
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::Path;
 use xmp_writer::{CustomNamespace, Namespace, XmpWriter};
 
 /// What made a picture, and how.
@@ -20,6 +23,25 @@ pub struct Provenance {
 
 /// The namespace of the facts.
 const NAMESPACE: &str = "urn:pdn:xmp:1.0/";
+
+/// As far from a file's beginning and its end as a packet is looked for: formats have it before the pixels or behind them.
+const NEAR: u64 = 256 << 10;
+
+/// Whether a file's metadata says that pdn made it. A file that cannot be read was not.
+pub fn is_result(path: &Path) -> bool {
+    let look = || {
+        let mut file = File::open(path)?;
+        let length = file.metadata()?.len();
+        let mut bytes = Vec::new();
+        file.by_ref().take(NEAR).read_to_end(&mut bytes)?;
+        if length > NEAR {
+            file.seek(SeekFrom::Start(NEAR.max(length - NEAR)))?;
+            file.take(NEAR).read_to_end(&mut bytes)?;
+        }
+        Ok::<bool, io::Error>(bytes.windows(NAMESPACE.len()).any(|found| found == NAMESPACE.as_bytes()))
+    };
+    path.is_file() && look().unwrap_or(false)
+}
 
 /// What a JPEG's segment holds beside its own length and the packet's name.
 const JPEG_LIMIT: usize = 65_533 - JPEG_NAME.len();

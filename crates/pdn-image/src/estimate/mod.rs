@@ -54,7 +54,7 @@ impl Fit {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Limits, read};
+    use crate::{Degradation, Limits, read};
 
     #[test]
     fn drawn_pictures_measure_as_by_numpy() {
@@ -73,6 +73,23 @@ mod tests {
                 let expected = expected["probability"][scale.to_string()].as_f64().unwrap();
                 assert!((found - expected).abs() < 1e-3, "{name}, x{scale}: {found}, expected {expected}");
             }
+        }
+    }
+
+    #[test]
+    fn photographs_are_told_from_what_the_paper_makes_of_them() {
+        let Some(folder) = pdn_testing::data("train/bsds500") else { return };
+        let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()).collect();
+        files.sort();
+        // Others than the fit has seen, which are every second one from the first.
+        let photos: Vec<Picture> =
+            files.iter().skip(1).step_by(10).map(|file| read(file, &Limits::default()).unwrap()).collect();
+        for scale in [2, 4, 8] {
+            let is_like = |picture: &Picture| blur_likelihood(picture, scale).unwrap() > 0.5;
+            let made = |photo: &Picture| Degradation::BlurBicubic.apply(photo, scale).unwrap().into_eight();
+            let told = photos.iter().filter(|photo| is_like(&made(photo))).count();
+            let mistaken = photos.iter().filter(|photo| is_like(photo)).count();
+            assert!(photos.len() == 40 && told >= 36 && mistaken <= 4, "x{scale}: {told} told, {mistaken} mistaken");
         }
     }
 
