@@ -1,4 +1,4 @@
-//! Draws the picture of the README: a drawn scene made four times smaller as the paper does, enlarged again in two ways,
+//! Draws the picture of the README: a drawn scene made four times smaller as befalls photographs, enlarged again in two ways,
 //! and as it was, side by side.
 //!
 //!     cargo run --release -p pdn --example panels -- docs/panels.png
@@ -18,10 +18,13 @@ const GAP: usize = 8;
 /// What the scene shows.
 const PROMPT: &str = "the sun goes down behind green hills and a white fence";
 
+/// A degradation whose noise can be seen.
+const SEED: u64 = 4;
+
 fn main() -> Result<(), Box<dyn Error>> {
     let out = std::env::args().nth(1).ok_or("expected: OUT.png")?;
     let scene = draw();
-    let small = Degradation::BlurBicubic.apply(&scene, 4)?.into_eight();
+    let small = Degradation::Practical { seed: SEED }.apply(&scene, 4)?.into_eight();
     let model = bundled_model(DEFAULT_MODEL).ok_or("no model comes with pdn")??;
     let mut steered = Upscaler::new(&model, Isa::best())?;
     steered.prompt(&Prompt::Text(PROMPT.into()), &bundled_encoder()?, &small)?;

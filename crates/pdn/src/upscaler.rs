@@ -562,6 +562,53 @@ mod tests {
     }
 
     #[test]
+    fn a_card_says_what_no_prompt_means() {
+        let dcm = DcmOptions { dim: 256, ..DcmOptions::default() };
+        let network = Edsr { features: 16, blocks: 2, ..Edsr::baseline(2) }.plus(dcm).build().unwrap();
+        let encoder = crate::bundled_encoder().unwrap();
+        let enlarged = |card: &Card, prompt: &Prompt| {
+            let (weights, card) = (hashed::weights(&network), card.clone());
+            let model = Model { network: network.clone(), weights, card, source: None };
+            let mut upscaler = Upscaler::new(&model, Isa::best()).unwrap();
+            upscaler.prompt(prompt, &encoder, &sample()).unwrap();
+            run(&upscaler, &sample())
+        };
+        let (silent, mut says) = (Card::default(), Card::default());
+        says.more.insert("without_prompt".into(), "a photo".into());
+        let photo = enlarged(&silent, &Prompt::Text("a photo".into()));
+        assert_eq!(enlarged(&says, &Prompt::None), photo);
+        assert_eq!(enlarged(&silent, &Prompt::None), enlarged(&says, &Prompt::Mirror));
+        assert_ne!(enlarged(&silent, &Prompt::None), photo);
+        let mix = |first: Prompt| Prompt::Mix(vec![(1.0, first), (2.0, Prompt::Text("a dog".into()))]);
+        assert_eq!(enlarged(&says, &mix(Prompt::None)), enlarged(&silent, &mix(Prompt::Text("a photo".into()))));
+    }
+
+    #[test]
+    fn only_networks_for_benchmarks_are_advised_against() {
+        let advice = |degradation: serde_json::Value, picture: &Picture| {
+            let network = Edsr { features: 16, blocks: 1, ..Edsr::baseline(2) }.build().unwrap();
+            let mut card = Card { name: "mine".into(), ..Card::default() };
+            card.more.insert("recipe".into(), serde_json::json!({"degradation": degradation}));
+            let model = Model { weights: hashed::weights(&network), network, card, source: None };
+            Upscaler::new(&model, Isa::best()).unwrap().advice(&picture.clone().into())
+        };
+        // Noise to the last pixel has not been blurred.
+        let noise = |side: usize| {
+            let level = |i: usize| (i as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56;
+            Picture::from_rgb(side, side, (0..side * side * 3).map(|i| level(i) as u8).collect())
+        };
+        for degradation in ["blur-bicubic".into(), serde_json::json!(["blur-bicubic-16", "blur-bicubic"])] {
+            let advice = advice(degradation, &noise(64)).unwrap();
+            assert!(advice.contains("mine is for benchmarks") && advice.contains(DEFAULT_MODEL), "{advice}");
+        }
+        for degradation in ["practical".into(), "bicubic".into(), serde_json::json!(["blur-bicubic", "bicubic"])] {
+            assert_eq!(advice(degradation, &noise(64)), None);
+        }
+        assert_eq!(advice("blur-bicubic".into(), &noise(8)), None, "too small to tell");
+        assert_eq!(Upscaler::bicubic(4).unwrap().advice(&noise(64).into()), None);
+    }
+
+    #[test]
     fn a_prompt_steers_and_its_length_does_not() {
         let dcm = DcmOptions { dim: 32, ..DcmOptions::default() };
         let mut upscaler = upscaler(Edsr { features: 16, blocks: 2, ..Edsr::baseline(2) }.plus(dcm).build().unwrap());

@@ -106,6 +106,41 @@ fn any_size_is_an_exact_resize_of_what_the_network_gives() {
 }
 
 #[test]
+fn edges_of_transparency_are_smooth() {
+    // A disc, antialiased: what it is at 4 times the size is known.
+    let disc = |side: usize| -> Vec<u8> {
+        let (radius, samples) = (0.31 * side as f64, 8);
+        let inside = |x: f64, y: f64| (x - 0.52 * side as f64).hypot(y - 0.47 * side as f64) < radius;
+        let share = |i: usize| {
+            let at = |whole: usize, part: usize| whole as f64 + (part as f64 + 0.5) / samples as f64;
+            let parts = (0..samples * samples).filter(|s| inside(at(i % side, s % samples), at(i / side, s / samples)));
+            255.0 * parts.count() as f64 / (samples * samples) as f64
+        };
+        (0..side * side).map(|i| share(i).round() as u8).collect()
+    };
+    let small = Picture::from_rgb(40, 40, [200, 60, 30].repeat(1600)).with_alpha(Some(disc(40)));
+    let (expected, model) = (disc(160), bundled_model(pdn::DEFAULT_MODEL).unwrap().unwrap());
+    let mut network = Upscaler::new(&model, Isa::best()).unwrap();
+    network.prompt(&Prompt::None, &bundled_encoder().unwrap(), &small).unwrap();
+    let off = |upscaler: &Upscaler| -> f64 {
+        let large = run(upscaler, small.clone(), Target::default()).into_eight();
+        let alpha = large.alpha().unwrap();
+        assert!(alpha[0] == 0 && alpha[80 * 160 + 80] == 255);
+        alpha.iter().zip(&expected).map(|(a, b)| (f64::from(*a) - f64::from(*b)).abs()).sum::<f64>() / 25_600.0
+    };
+    let (found, bicubic) = (off(&network), off(&Upscaler::bicubic(4).unwrap()));
+    assert!(found < 0.5 * bicubic, "{found} levels off, bicubic {bicubic}");
+    // Of any size, and of both depths.
+    for size in [Size::Factor(2.0), Size::Width(100), Size::Factor(5.5)] {
+        let eight = run(&network, small.clone(), Target { size, ..Target::default() }).into_eight();
+        let sixteen = deep(run(&network, small.clone(), Target { size, ..DEEP }));
+        for (a, b) in eight.alpha().unwrap().iter().zip(sixteen.alpha().unwrap()) {
+            assert!((f64::from(*a) - f64::from(*b) / 257.0).abs() <= 1.0, "{size:?}: {a} and {b}");
+        }
+    }
+}
+
+#[test]
 fn columns_and_threads_change_no_bit() {
     let (picture, network) = (sample(33, 29), small_network());
     let target = Target { size: Size::Factor(1.7), color_fix: true, linear_light: true, ..DEEP };
