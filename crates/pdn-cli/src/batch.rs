@@ -10,7 +10,7 @@ use crate::folder::{make_folder, report};
 use crate::inputs::{STANDARD, read};
 use crate::outputs::{Task, format_of};
 use crate::progress::{Pixels, Share, interrupted};
-use crate::prompt::PromptSetter;
+use crate::prompt::{PromptSetter, words};
 use crate::say::tell;
 use crate::sink::Sink;
 use crate::upscale::{Chosen, failure, options, threads};
@@ -382,14 +382,6 @@ impl From<Failure> for Stopped {
 /// What a model is called: of a path the file's name alone.
 fn called(model: &Path) -> String {
     model.file_name().unwrap_or_default().to_string_lossy().into_owned()
-}
-
-/// A prompt in words: where none was given, what is used for it.
-fn words(upscaler: &Upscaler, prompt: &Prompt) -> String {
-    match prompt {
-        Prompt::None => format!("none given: {}", upscaler.used(prompt)),
-        given => given.to_string(),
-    }
 }
 
 /// The pixels that a picture's head says it has; none where it says none, or more than are enlarged.

@@ -46,7 +46,7 @@ pub(crate) fn run(args: &Masks) -> Result<(), Failure> {
     if columns.len() < 2 {
         return Err(Failure::usage("the model has no attention masks: choose another --model"));
     }
-    let words: Vec<String> = prompts.iter().map(Prompt::to_string).collect();
+    let words: Vec<String> = prompts.iter().map(|prompt| crate::prompt::words(&upscaler, prompt)).collect();
     let mut sheets = vec![("sheet.png".to_owned(), sheet(&picture, &words, &columns, SMALL))];
     for column in &columns[1..] {
         for (i, words) in words.iter().enumerate() {

@@ -12,8 +12,8 @@ use pdn::{
 use std::path::Path;
 use std::sync::Arc;
 
-/// What steers a model that takes prompts, and the encoder; nothing for one that takes none.
-pub(crate) struct PromptSetter(Option<(Choice, Encoder)>);
+/// What steers a model that takes prompts, and the encoder; nothing for one that takes none. Beside it what that is, in words.
+pub(crate) struct PromptSetter(Option<(Choice, Encoder)>, String);
 
 /// Where each picture's prompt comes from.
 enum Choice {
@@ -30,7 +30,7 @@ impl PromptSetter {
         let chosen = choose(choice)?;
         if !upscaler.takes_prompt() {
             return match chosen {
-                Choice::Same(Prompt::None) => Ok(Self(None)),
+                Choice::Same(Prompt::None) => Ok(Self::none()),
                 _ => Err(Failure::usage("the model takes no prompt: leave it out, or choose another --model")),
             };
         }
@@ -41,12 +41,17 @@ impl PromptSetter {
                 encoder.tokens(text).map_err(Failure::usage)?;
             }
         }
-        Ok(Self(Some((chosen, encoder))))
+        let used = match &chosen {
+            Choice::Same(prompt) => words(upscaler, prompt),
+            Choice::File(_, name) => format!("each picture's first caption in {name}"),
+            Choice::Sidecar => "the first line of the text beside each picture".into(),
+        };
+        Ok(Self(Some((chosen, encoder)), used))
     }
 
     /// Of a model that takes no prompt.
     pub(crate) fn none() -> Self {
-        Self(None)
+        Self(None, "the model takes none".into())
     }
 
     /// The prompt of a picture, by its file; none for a model that takes none.
@@ -96,13 +101,8 @@ impl PromptSetter {
     }
 
     /// What was used, in words.
-    pub(crate) fn words(&self) -> String {
-        match &self.0 {
-            None => "the model takes none".into(),
-            Some((Choice::Same(prompt), _)) => prompt.to_string(),
-            Some((Choice::File(_, name), _)) => format!("each picture's first caption in {name}"),
-            Some((Choice::Sidecar, _)) => "the first line of the text beside each picture".into(),
-        }
+    pub(crate) fn words(&self) -> &str {
+        &self.1
     }
 
     /// Whether each picture has another.
@@ -114,6 +114,14 @@ impl PromptSetter {
     pub(crate) fn encoder<'a>(&'a self, prompt: Option<&'a Prompt>) -> Option<&'a str> {
         let (_, encoder) = self.0.as_ref()?;
         Some(prompt?.encoder(encoder))
+    }
+}
+
+/// A prompt in words: where none was given, what is used for it.
+pub(crate) fn words(upscaler: &Upscaler, prompt: &Prompt) -> String {
+    match prompt {
+        Prompt::None => format!("none given: {}", upscaler.used(prompt)),
+        given => given.to_string(),
     }
 }
 
