@@ -49,6 +49,8 @@ struct Enlarged {
     seconds: f64,
     /// The prompt that was given, in words.
     prompt: Option<String>,
+    /// What of its file is not in it.
+    notes: Vec<String>,
 }
 
 /// What all pictures at once share.
@@ -221,8 +223,9 @@ impl Batch<'_> {
             parts => setter.within(setter.of(input)?, parts, args.parts.feather)?,
         };
         let format = format_of(output, &args.outputs)?;
-        let say = |what: &str| shared.progress.aside(|| tell!("pdn: {}: {what}", input.display()));
-        let target = args.look.target(&args.model, &picture, format, &say);
+        // Told with the result: before an error they would be beside the point.
+        let mut notes: Vec<String> = picture.lost().iter().map(|lost| (*lost).to_owned()).collect();
+        let target = args.look.target(&args.model, &picture, format, &mut |what| notes.push(what.to_owned()));
         let header = upscaler.header_for(&picture, &target).map_err(|error| failure(input, error))?;
         let header = Header { exif: header.exif.filter(|_| !args.writing.strip), ..header };
         let runs = upscaler.runs_network(&picture, &target).map_err(|error| failure(input, error))?;
@@ -234,14 +237,13 @@ impl Batch<'_> {
         }
         let (from, to) = ((picture.width(), picture.height()), (header.width, header.height));
         let mut sink = Sink::create(output, format, &header, picture.has_transparency(), &written)?;
-        picture.lost().iter().for_each(|lost| say(lost));
-        if runs {
-            self.advise(upscaler, &picture, shared, &say);
-        }
         let start = Instant::now();
         if runs && (set.is_none() || *set != prompt) {
             setter.set(upscaler, prompt.as_ref(), input, &picture.eight())?;
             *set = prompt.clone().filter(|prompt| !prompt.reads_picture());
+        }
+        if runs {
+            self.advise(upscaler, &picture, shared, input);
         }
         let mut show = |done| share.show(done);
         let mut give = |rows: &[u8]| Ok(sink.write_rows(rows)?);
@@ -258,18 +260,18 @@ impl Batch<'_> {
         let seconds = start.elapsed().as_secs_f64();
         let scale = upscaler.scale();
         let scale = (runs || to == (from.0 * scale, from.1 * scale)).then_some(scale);
-        Ok(Enlarged { from, to, runs, how, scale, seconds, prompt })
+        Ok(Enlarged { from, to, runs, how, scale, seconds, prompt, notes })
     }
 
     /// Says once that the model is not for such pictures, where it seems so.
-    fn advise(&self, upscaler: &Upscaler, picture: &AnyPicture, shared: &Shared, say: &dyn Fn(&str)) {
+    fn advise(&self, upscaler: &Upscaler, picture: &AnyPicture, shared: &Shared, input: &Path) {
         if shared.advised.load(Ordering::Relaxed) {
             return;
         }
         if let Some(advice) = upscaler.advice(picture)
             && !shared.advised.swap(true, Ordering::Relaxed)
         {
-            say(&advice);
+            shared.progress.aside(|| tell!("pdn: {}: {advice}", input.display()));
         }
     }
 
@@ -310,6 +312,8 @@ impl Batch<'_> {
     /// Says how one picture went; for people a failure is said at the end.
     fn tell(&self, task: &Task, found: &Result<Enlarged, Failure>) -> Result<(), Failure> {
         let Task { input, output } = task;
+        let notes = found.iter().flat_map(|made| &made.notes);
+        notes.for_each(|note| tell!("pdn: {}: {note}", input.display()));
         match found {
             Ok(made) if !self.args.batch.json => self.say(&format!(
                 "{}: {}x{} to {}x{} by {} in {:.2} s{}",

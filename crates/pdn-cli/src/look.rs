@@ -100,7 +100,7 @@ impl Look {
         model: &ModelChoice,
         picture: &AnyPicture,
         format: Format,
-        say: &dyn Fn(&str),
+        say: &mut dyn FnMut(&str),
     ) -> Target {
         let own = picture.header();
         if self.linear_light && own.icc.as_deref().is_some_and(|icc| Light::of_profile(icc).is_none()) {
