@@ -179,7 +179,7 @@ fn a_region_over_all_is_its_sentence() {
     assert_ne!(decoded(&half.body).rgb(), decoded(&prompt.body).rgb());
     for region in ["0,0,21,16=x", "20,0,1,1=x", "18446744073709551615,0,2,2=x"] {
         let answer = served.form("/v1/upscale", &[("picture", &file), ("region", region.as_bytes())]);
-        answer.problem(422, "prompt", "20x16");
+        answer.problem(422, "region", "20x16");
     }
 }
 
@@ -243,8 +243,8 @@ fn bad_requests_are_told_what_is_wrong() {
         (&[("picture", &bomb(100_000, 100_000))], 413, "many-pixels", "100000x100000"),
         (&[("picture", &bomb(50, 50))], 422, "picture", "damaged"),
         (&[("picture", &vec![0; 2 << 20])], 413, "large-upload", "1048576 bytes"),
-        (&[("picture", &small), ("prompt", b" ")], 422, "prompt", "empty"),
-        (&[("picture", &small), ("prompt", long.as_bytes())], 422, "prompt", "tokens"),
+        (&[("picture", &small), ("prompt", b" ")], 422, "empty-prompt", "empty"),
+        (&[("picture", &small), ("prompt", long.as_bytes())], 422, "long-prompt", "tokens"),
         (&[("picture", &small), ("prompt", b"x"), ("weights", b"nan")], 422, "prompt", "NaN"),
         (&[("picture", &small), ("prompt_picture", b"x")], 415, "media", "the prompt's picture"),
         (&[("picture", &small), ("model", b"bicubic"), ("prompt", b"x")], 422, "prompt", "takes no prompt"),
