@@ -74,6 +74,7 @@ impl Look {
     pub(crate) fn size_in_names(&self, model: &ModelChoice, own: usize) -> String {
         match self.size(model) {
             Size::Exact(width, height) => format!("{width}x{height}"),
+            Size::Within(width, height) => format!("{width}x{height}"),
             Size::Width(width) => format!("{width}w"),
             Size::Height(height) => format!("{height}h"),
             Size::Megapixels(millions) => format!("{millions}mp"),

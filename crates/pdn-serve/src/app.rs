@@ -4,7 +4,6 @@ use crate::job::{Job, Order, State};
 use crate::kept::Kept;
 use crate::metrics::Metrics;
 use crate::models::{ModelView, Offered};
-use crate::notes::notes;
 use crate::problem::{Kind, Problem, Unit};
 use crate::queue::{Queue, Task};
 use crate::settings::{Settings, UPLOADS};
@@ -102,8 +101,6 @@ impl App {
         check_format(wanted.format, output, &picture)?;
         check_regions(&wanted.regions, size)?;
         let prompt = self.prompt(wanted.prompts, wanted.regions, wanted.feather).await?;
-        let is_network = matches!(self.models[model], Offered::Network(_));
-        let is_larger = output.0 > size.0 || output.1 > size.1;
         let order = Order {
             model,
             model_name: view.name.clone(),
@@ -114,8 +111,7 @@ impl App {
             sizing,
             output,
             prompt,
-            notes: notes(&picture, is_network && !is_larger),
-            runs_network: is_network && is_larger,
+            is_network: matches!(self.models[model], Offered::Network(_)),
             format: wanted.format,
             quality: wanted.quality,
         };
@@ -167,8 +163,10 @@ impl App {
             let prompt = match source {
                 PromptSource::Text(text) => Prompt::Text(text),
                 PromptSource::Picture(source) => {
-                    let (_, picture) =
-                        self.picture(source).await.map_err(|problem| problem.of("prompt_picture", "the prompt's picture"))?;
+                    let (_, picture) = self
+                        .picture(source)
+                        .await
+                        .map_err(|problem| problem.of("prompt_picture", "the prompt's picture"))?;
                     Prompt::Picture { picture, file: None }
                 }
             };

@@ -23,8 +23,8 @@ pub(crate) struct Order {
     /// How many times larger a side the model makes it, and whether it takes a prompt.
     pub(crate) scale: usize,
     pub(crate) takes_prompt: bool,
-    /// Whether a network runs: not for bicubic, nor where the picture becomes larger on no side.
-    pub(crate) runs_network: bool,
+    /// Whether it is a network, and not bicubic.
+    pub(crate) is_network: bool,
     /// The picture's id, where it is kept.
     pub(crate) picture: Uuid,
     /// Its width and height.
@@ -34,13 +34,16 @@ pub(crate) struct Order {
     /// Width and height that it will have.
     pub(crate) output: (usize, usize),
     pub(crate) prompt: Prompt,
-    /// What a person should know.
-    pub(crate) notes: Vec<String>,
     pub(crate) format: FileFormat,
     pub(crate) quality: u8,
 }
 
 impl Order {
+    /// Whether the picture becomes larger on a side: else it is resized without the network.
+    pub(crate) fn is_larger(&self) -> bool {
+        self.output.0 > self.size.0 || self.output.1 > self.size.1
+    }
+
     /// The size that was asked for in a word, for names of files.
     pub(crate) fn size_word(&self) -> String {
         sizing::word(self.sizing, self.scale, self.output)
@@ -84,6 +87,8 @@ pub(crate) struct Status {
     ended: Option<Instant>,
     /// How long setting the prompt took.
     prompt: Option<Duration>,
+    /// What a person should know, from when it runs.
+    notes: Vec<String>,
     /// The enlarged picture's file.
     pub(crate) result: Option<Bytes>,
     /// A smaller one, where browsers cannot show that.
@@ -146,8 +151,17 @@ const STEPS: f64 = 200.0;
 impl Job {
     pub(crate) fn new(order: Order) -> Arc<Self> {
         let (state, done) = (State::Queued, 0.0);
-        let (started, ended, prompt, result, preview, problem) = (None, None, None, None, None, None);
-        let status = Status { state, done, started, ended, prompt, result, preview, problem };
+        let status = Status {
+            state,
+            done,
+            started: None,
+            ended: None,
+            prompt: None,
+            notes: Vec::new(),
+            result: None,
+            preview: None,
+            problem: None,
+        };
         Arc::new(Self {
             id: Uuid::new_v4(),
             order,
@@ -184,6 +198,10 @@ impl Job {
 
     pub(crate) fn prompted(&self, took: Duration) {
         self.status.send_modify(|status| status.prompt = Some(took));
+    }
+
+    pub(crate) fn note(&self, notes: Vec<String>) {
+        self.status.send_modify(|status| status.notes = notes);
     }
 
     pub(crate) fn progress(&self, done: f64) {
@@ -265,7 +283,7 @@ impl Job {
                 left,
             },
             bytes: status.result.as_ref().map(Bytes::len),
-            notes: order.notes.clone(),
+            notes: status.notes.clone(),
             problem: status.problem.clone(),
             preview: status.preview.as_ref().map(|shown| Size { width: shown.width, height: shown.height }),
             links: Links::of(self.id),
@@ -312,7 +330,7 @@ pub(crate) struct JobView {
     seconds: Seconds,
     /// Bytes of the result.
     bytes: Option<usize>,
-    /// What a person should know about it, in sentences.
+    /// What a person should know about it, in sentences; from when it runs.
     notes: Vec<String>,
     /// Why it failed.
     problem: Option<Problem>,

@@ -1,8 +1,7 @@
 //! The models that a server has, and what is told of each.
 
-use pdn::{Card, Isa, Model, Precision, Upscaler};
+use pdn::{Isa, Model, Precision, Upscaler};
 use serde::Serialize;
-use serde_json::Value;
 use utoipa::ToSchema;
 
 /// A model that a server has.
@@ -15,7 +14,8 @@ pub enum Offered {
 }
 
 /// What is said of bicubic, which has no card.
-const BICUBIC: &str = "Smooth enlargement without a network, by MATLAB's bicubic rule: what networks are measured against.";
+const BICUBIC: &str =
+    "Smooth enlargement without a network, by MATLAB's bicubic rule: what networks are measured against.";
 
 impl Offered {
     /// Compiles it.
@@ -44,7 +44,7 @@ impl Offered {
             Self::Network(model) => ModelView {
                 name,
                 default,
-                benchmark: is_for_benchmarks(&model.card),
+                benchmark: model.card.is_for_benchmarks(),
                 architecture: model.network.architecture.to_owned(),
                 scale: model.network.scale,
                 parameters: Some(model.network.summary().parameters),
@@ -53,17 +53,6 @@ impl Offered {
                 license: model.card.license.clone(),
             },
         }
-    }
-}
-
-/// Whether a model learned from pictures made small as in benchmarks, by a blur and bicubic, and from no others: of other pictures
-/// it sharpens what is no blur.
-fn is_for_benchmarks(card: &Card) -> bool {
-    let blurs = |name: &Value| name.as_str().is_some_and(|name| name.starts_with("blur-bicubic"));
-    match card.more.get("recipe").and_then(|recipe| recipe.get("degradation")) {
-        Some(Value::Array(names)) => !names.is_empty() && names.iter().all(blurs),
-        Some(name) => blurs(name),
-        None => false,
     }
 }
 
@@ -87,27 +76,4 @@ pub(crate) struct ModelView {
     /// What it is for.
     description: String,
     license: String,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    #[test]
-    fn models_of_benchmarks_are_told_by_their_recipe() {
-        for (degradation, expected) in [
-            (json!("blur-bicubic"), true),
-            (json!(["blur-bicubic-float", "blur-bicubic-16"]), true),
-            (json!(["blur-bicubic", "practical"]), false),
-            (json!([]), false),
-            (json!("practical"), false),
-            (json!(null), false),
-        ] {
-            let mut card = Card::default();
-            card.more.insert("recipe".into(), json!({"degradation": degradation}));
-            assert_eq!(is_for_benchmarks(&card), expected, "{degradation}");
-        }
-        assert!(!is_for_benchmarks(&Card::default()));
-    }
 }

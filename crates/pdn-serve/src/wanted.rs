@@ -1,11 +1,11 @@
 //! What a request asks for: JSON or a form, brought to one shape.
 
 use crate::problem::{Kind, Problem};
+use crate::sizing::Sizing;
 use axum::body::Bytes;
 use axum::http::{HeaderMap, header};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use crate::sizing::Sizing;
 use futures_util::stream;
 use multer::Multipart;
 use pdn::{Format, Rectangle};
@@ -106,7 +106,7 @@ pub(crate) struct Ask {
     picture: PictureAsk,
     /// The model's name; the server's first where there is none.
     model: Option<String>,
-    /// What steers the model: none (the picture itself, in a mirror), one, or several, mixed.
+    /// What steers the model: none, one, or several, mixed. Without any the model has something of its own for that.
     #[serde(default)]
     prompts: Vec<PromptAsk>,
     /// Sentences for parts of the picture; the later lie above.
@@ -367,7 +367,12 @@ impl Wanted {
 
 /// What serde says, in words of those who know no Rust.
 fn plain(error: &serde_json::Error) -> String {
-    let words = [("usize", "a whole number, 0 or more"), ("u8", "a whole number, 1 to 100"), ("f32", "a number"), ("f64", "a number")];
+    let words = [
+        ("usize", "a whole number, 0 or more"),
+        ("u8", "a whole number, 1 to 100"),
+        ("f32", "a number"),
+        ("f64", "a number"),
+    ];
     words.iter().fold(error.to_string(), |said, (name, word)| {
         said.replace(&format!("expected {name}"), &format!("expected {word}"))
     })

@@ -2,6 +2,7 @@
 
 use crate::app::App;
 use crate::job::{Enlarged, Job, Mask, Shown};
+use crate::notes::notes;
 use crate::preview::Preview;
 use crate::problem::{Kind, Problem, Unit};
 use crate::queue::Task;
@@ -142,6 +143,7 @@ impl Worker {
         upscaler: &mut Upscaler,
         watch: &Watch,
     ) -> Result<Enlarged, Stopped> {
+        job.note(self.pool.install(|| notes(&job.order, upscaler, picture)));
         let encoder = &self.app.encoder;
         let prompting = Instant::now();
         self.pool.install(|| upscaler.prompt(&job.order.prompt, encoder, &picture.eight()))?;
@@ -216,11 +218,12 @@ fn mask(name: &str, map: &Map<f32>) -> Result<Mask, FileFault> {
 pub(crate) fn provenance(job: &Job, encoder: &str) -> Provenance {
     let order = &job.order;
     let mut facts = Vec::new();
-    match order.runs_network {
+    let runs_network = order.is_network && order.is_larger();
+    match runs_network {
         true => facts.extend([("Model", order.model_name.clone()), ("Scale", order.scale.to_string())]),
         false => facts.push(("Model", "bicubic".into())),
     }
-    if order.runs_network && order.takes_prompt {
+    if runs_network && order.takes_prompt {
         facts.extend([("Prompt", order.prompt.to_string()), ("Encoder", encoder.to_owned())]);
     }
     Provenance { software: concat!("pdn ", env!("CARGO_PKG_VERSION")).into(), facts }

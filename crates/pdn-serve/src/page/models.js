@@ -2,10 +2,14 @@
 
 import { $, changed, element, model, onChange, state } from "./state.js";
 
-/** A model in a few words: what it is for, up to the first pause. */
+/** Letters of an entry at most. */
+const LONG = 40;
+
+/** A model in a few words: what it is for, up to the first pause, or as many words as there is room for. */
 function label({ name, description, default: recommended }) {
   const clause = description.split(/[,;.:]/)[0].trim();
-  return `${clause || name}${recommended ? " (recommended)" : ""}`;
+  const short = clause.length <= LONG ? clause : clause.slice(0, LONG).replace(/ (from|of|with|by|and|the|a)? ?\S*$/, "");
+  return `${short || name}${recommended ? " (recommended)" : ""}`;
 }
 
 export function listModels() {
@@ -21,5 +25,5 @@ $("model").onchange = changed;
 
 onChange(() => {
   const { name, description, scale } = model() ?? {};
-  $("model-hint").textContent = name ? `${description || name} Its own scale is ${scale} times.` : "";
+  $("model-hint").textContent = name ? description || `${name}, ${scale} times.` : "";
 });
