@@ -33,7 +33,8 @@ pub(crate) struct Serve {
     token: Option<String>,
     /// A network that comes with pdn, `bicubic`, a file (.safetensors, .pth, .pt), or one of the Hugging Face hub: owner/name, or
     /// owner/name:file; may be given several times, each by another name, and the first is used where a request names none
-    #[arg(short, long, value_name = "MODEL", default_values = [pdn::DEFAULT_MODEL, "bicubic"])]
+    /// [default: every network that comes with pdn, and bicubic]
+    #[arg(short, long, value_name = "MODEL")]
     model: Vec<PathBuf>,
     #[command(flatten)]
     encoder: EncoderChoice,
@@ -56,19 +57,19 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "MIB", default_value_t = 2048, value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
     memory: usize,
     /// Pixels of a picture at most, before it is enlarged
-    #[arg(long, value_name = "PIXELS", default_value_t = 4_000_000, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "PIXELS", default_value_t = 50_000_000, value_parser = clap::value_parser!(u64).range(1..))]
     max_pixels: u64,
     /// Size of a request at most, in MiB
-    #[arg(long, value_name = "MIB", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[arg(long, value_name = "MIB", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=1024))]
     max_upload: u16,
     /// How long a job may run, in seconds
-    #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "SECONDS", default_value_t = 3600, value_parser = clap::value_parser!(u64).range(1..))]
     time_limit: u64,
     /// How long pictures and results are kept after they were last asked for, in minutes
     #[arg(long, value_name = "MINUTES", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..))]
     keep: u64,
-    /// Memory that pictures and results may take while they are kept, in MiB
-    #[arg(long, value_name = "MIB", default_value_t = 512, value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
+    /// Memory that pictures and results may take while they are kept, in MiB; also of one result, and of pictures that wait
+    #[arg(long, value_name = "MIB", default_value_t = 1024, value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
     keep_memory: usize,
     /// How long a stop waits for the jobs that were taken on, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
@@ -96,7 +97,10 @@ const BICUBIC_SCALE: usize = 4;
 const LOOK: Duration = Duration::from_millis(100);
 
 pub(crate) fn run(args: &Serve) -> Result<(), Failure> {
-    let models = args.model.iter().map(|name| offered(name)).collect::<Result<_, _>>()?;
+    let models = match args.model.is_empty() {
+        true => all().map(|name| offered(Path::new(name))).collect::<Result<_, _>>()?,
+        false => args.model.iter().map(|name| offered(name)).collect::<Result<_, _>>()?,
+    };
     log(args.log_format);
     let server = Server::bind(settings(args), models, encoder(&args.encoder)?).map_err(|error| match error {
         ServeError::NoToken(_) | ServeError::Token(_) | ServeError::Twice(_) => Failure::usage(error),
@@ -133,6 +137,12 @@ fn settings(args: &Serve) -> Settings {
         target: (isa, args.precision.on(isa)),
         ..Settings::default()
     }
+}
+
+/// What is offered where nothing is said: the default, the others that come with pdn, and bicubic.
+fn all() -> impl Iterator<Item = &'static str> {
+    let others = pdn::bundled_models().filter(|name| *name != pdn::DEFAULT_MODEL);
+    std::iter::once(pdn::DEFAULT_MODEL).chain(others).chain(["bicubic"])
 }
 
 /// A model, and what requests name it by: of a file its name, without its folder.

@@ -4,7 +4,7 @@ use crate::job::{Job, Order, State};
 use crate::kept::Kept;
 use crate::metrics::Metrics;
 use crate::models::{ModelView, Offered};
-use crate::problem::{Kind, Problem};
+use crate::problem::{Kind, Problem, Unit};
 use crate::queue::{Queue, Task};
 use crate::settings::{Settings, UPLOADS};
 use crate::wanted::{FileFormat, PromptSource, Source, Wanted};
@@ -46,7 +46,7 @@ pub(crate) struct Prepared {
 impl App {
     pub(crate) fn new(settings: Settings, models: Vec<Offered>, views: Vec<ModelView>, encoder: Encoder) -> Self {
         Self {
-            queue: Queue::new(settings.queue),
+            queue: Queue::new(settings.queue, settings.keep_memory),
             kept: Kept::new(settings.keep_memory, settings.keep),
             metrics: Metrics::new(),
             uploads: Arc::new(Semaphore::new(settings.upload * UPLOADS)),
@@ -96,17 +96,26 @@ impl App {
         self.check_prompts(view, &wanted)?;
         let (id, picture) = self.picture(wanted.picture).await?;
         let size = (picture.width(), picture.height());
-        let output = (size.0 * view.scale, size.1 * view.scale);
+        let sizing = wanted.sizing.size()?;
+        let output = sizing.of(size, view.scale)?;
         check_format(wanted.format, output, &picture)?;
         check_regions(&wanted.regions, size)?;
         let prompt = self.prompt(wanted.prompts, wanted.regions, wanted.feather).await?;
-        let words = view.takes_prompt.then(|| prompt.to_string());
-        let model_name = view.name.clone();
-        let (format, quality) = (wanted.format, wanted.quality);
-        Ok(Prepared {
-            order: Order { model, model_name, picture: id, size, output, prompt, words, format, quality },
-            picture,
-        })
+        let order = Order {
+            model,
+            model_name: view.name.clone(),
+            scale: view.scale,
+            takes_prompt: view.takes_prompt,
+            picture: id,
+            size,
+            sizing,
+            output,
+            prompt,
+            is_network: matches!(self.models[model], Offered::Network(_)),
+            format: wanted.format,
+            quality: wanted.quality,
+        };
+        Ok(Prepared { order, picture })
     }
 
     fn model(&self, name: Option<&str>) -> Result<(usize, &ModelView), Problem> {
@@ -128,7 +137,8 @@ impl App {
             return Err(Kind::Prompt.because(format_args!("the model {} takes no prompt: leave it out", view.name)));
         }
         if given > PROMPTS {
-            return Err(Kind::Prompt.because(format_args!("{given} prompts and regions: expected {PROMPTS} at most")));
+            let why = format_args!("{given} prompts and regions: expected {PROMPTS} at most");
+            return Err(Kind::Prompt.because(why).limited(Unit::Prompts, PROMPTS as u64, Some(given as u64)));
         }
         if let Some((weight, _)) = wanted.prompts.iter().find(|(weight, _)| !weight.is_finite()) {
             return Err(Kind::Prompt.because(format_args!("a prompt of weight {weight}: expected a finite number")));
@@ -138,7 +148,7 @@ impl App {
             PromptSource::Picture(_) => None,
         });
         let mut texts = texts.chain(wanted.regions.iter().map(|(_, text)| text));
-        texts.try_for_each(|text| self.encoder.tokens(text).map(drop).map_err(|error| Kind::Prompt.because(error)))
+        texts.try_for_each(|text| self.encoder.tokens(text).map(drop).map_err(Problem::from))
     }
 
     /// The prompts that were given, as one.
@@ -153,8 +163,10 @@ impl App {
             let prompt = match source {
                 PromptSource::Text(text) => Prompt::Text(text),
                 PromptSource::Picture(source) => {
-                    let (_, picture) =
-                        self.picture(source).await.map_err(|problem| problem.of("the prompt's picture"))?;
+                    let (_, picture) = self
+                        .picture(source)
+                        .await
+                        .map_err(|problem| problem.of("prompt_picture", "the prompt's picture"))?;
                     Prompt::Picture { picture, file: None }
                 }
             };
@@ -211,7 +223,7 @@ fn check_regions(regions: &[(Rectangle, String)], (width, height): (usize, usize
     let outside = |(r, _): &&(Rectangle, String)| !inside(r.left, r.width, width) || !inside(r.top, r.height, height);
     match regions.iter().find(outside) {
         Some((rectangle, _)) => {
-            Err(Kind::Prompt.because(RegionError::Outside { rectangle: *rectangle, width, height }))
+            Err(Kind::Region.because(RegionError::Outside { rectangle: *rectangle, width, height }))
         }
         None => Ok(()),
     }

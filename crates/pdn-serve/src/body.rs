@@ -1,7 +1,7 @@
 //! Bodies of requests, received within bounds: of each, of all together, and of time.
 
 use crate::app::App;
-use crate::problem::{Kind, Problem};
+use crate::problem::{Kind, Problem, Unit};
 use axum::body::{Body, BodyDataStream, Bytes};
 use axum::http::{HeaderMap, header};
 use futures_util::StreamExt;
@@ -50,11 +50,14 @@ impl App {
     /// Receives a body.
     pub(crate) async fn receive(&self, headers: &HeaderMap, body: Body) -> Result<Bytes, Problem> {
         let limit = self.settings.upload;
-        let too_large =
-            || Kind::LargeUpload.because(format_args!("more than {limit} bytes, the limit: send a smaller file"));
-        let announced = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+        let announced: Option<u64> =
+            headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+        let too_large = || {
+            let why = format_args!("more than {limit} bytes, the limit: send a smaller file");
+            Kind::LargeUpload.because(why).limited(Unit::Bytes, limit as u64, announced)
+        };
         let mut stream = body.into_data_stream();
-        if announced.is_some_and(|length: u64| length > limit as u64) {
+        if announced.is_some_and(|length| length > limit as u64) {
             // Who asks before sending has sent nothing.
             if !headers.contains_key(header::EXPECT) {
                 drop_rest(&mut stream).await;

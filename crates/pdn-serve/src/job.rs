@@ -1,6 +1,7 @@
 //! A job: a picture to enlarge, how far that is, and what came of it.
 
 use crate::problem::{Kind, Problem};
+use crate::sizing;
 use crate::stop::Stop;
 use crate::wanted::FileFormat;
 use axum::body::Bytes;
@@ -19,17 +20,34 @@ pub(crate) struct Order {
     /// The model, by its place in the list.
     pub(crate) model: usize,
     pub(crate) model_name: String,
+    /// How many times larger a side the model makes it, and whether it takes a prompt.
+    pub(crate) scale: usize,
+    pub(crate) takes_prompt: bool,
+    /// Whether it is a network, and not bicubic.
+    pub(crate) is_network: bool,
     /// The picture's id, where it is kept.
     pub(crate) picture: Uuid,
     /// Its width and height.
     pub(crate) size: (usize, usize),
+    /// The size that was asked for.
+    pub(crate) sizing: pdn::Size,
     /// Width and height that it will have.
     pub(crate) output: (usize, usize),
     pub(crate) prompt: Prompt,
-    /// The prompt in words; nothing for a model that takes none.
-    pub(crate) words: Option<String>,
     pub(crate) format: FileFormat,
     pub(crate) quality: u8,
+}
+
+impl Order {
+    /// Whether the picture becomes larger on a side: else it is resized without the network.
+    pub(crate) fn is_larger(&self) -> bool {
+        self.output.0 > self.size.0 || self.output.1 > self.size.1
+    }
+
+    /// The size that was asked for in a word, for names of files.
+    pub(crate) fn size_word(&self) -> String {
+        sizing::word(self.sizing, self.scale, self.output)
+    }
 }
 
 /// A picture to enlarge, how far that is, and what came of it.
@@ -69,9 +87,28 @@ pub(crate) struct Status {
     ended: Option<Instant>,
     /// How long setting the prompt took.
     prompt: Option<Duration>,
+    /// What a person should know, from when it runs.
+    notes: Vec<String>,
     /// The enlarged picture's file.
     pub(crate) result: Option<Bytes>,
+    /// A smaller one, where browsers cannot show that.
+    pub(crate) preview: Option<Shown>,
     pub(crate) problem: Option<Problem>,
+}
+
+/// A picture for browsers.
+#[derive(Clone, Debug)]
+pub(crate) struct Shown {
+    pub(crate) width: usize,
+    pub(crate) height: usize,
+    pub(crate) file: Bytes,
+}
+
+/// What came of a job.
+#[derive(Debug)]
+pub(crate) struct Enlarged {
+    pub(crate) file: Vec<u8>,
+    pub(crate) preview: Option<Shown>,
 }
 
 /// Where a job stands.
@@ -114,7 +151,17 @@ const STEPS: f64 = 200.0;
 impl Job {
     pub(crate) fn new(order: Order) -> Arc<Self> {
         let (state, done) = (State::Queued, 0.0);
-        let status = Status { state, done, started: None, ended: None, prompt: None, result: None, problem: None };
+        let status = Status {
+            state,
+            done,
+            started: None,
+            ended: None,
+            prompt: None,
+            notes: Vec::new(),
+            result: None,
+            preview: None,
+            problem: None,
+        };
         Arc::new(Self {
             id: Uuid::new_v4(),
             order,
@@ -153,6 +200,10 @@ impl Job {
         self.status.send_modify(|status| status.prompt = Some(took));
     }
 
+    pub(crate) fn note(&self, notes: Vec<String>) {
+        self.status.send_modify(|status| status.notes = notes);
+    }
+
     pub(crate) fn progress(&self, done: f64) {
         self.status.send_if_modified(|status| {
             let moved = done - status.done >= 1.0 / STEPS;
@@ -162,14 +213,17 @@ impl Job {
     }
 
     /// Ends it; what it ended with before stays.
-    pub(crate) fn finish(&self, outcome: Result<Vec<u8>, Problem>) {
+    pub(crate) fn finish(&self, outcome: Result<Enlarged, Problem>) {
         self.status.send_if_modified(|status| {
             if status.state.is_final() {
                 return false;
             }
             status.ended = Some(Instant::now());
             match outcome {
-                Ok(bytes) => (status.state, status.done, status.result) = (State::Done, 1.0, Some(bytes.into())),
+                Ok(Enlarged { file, preview }) => {
+                    (status.state, status.done, status.result) = (State::Done, 1.0, Some(file.into()));
+                    status.preview = preview;
+                }
                 Err(problem) => {
                     let cancelled = problem.kind() == Kind::Cancelled;
                     status.state = if cancelled { State::Cancelled } else { State::Failed };
@@ -192,9 +246,13 @@ impl Job {
 
     /// Bytes that are kept for it.
     pub(crate) fn bytes(&self) -> usize {
-        let result = self.status.borrow().result.as_ref().map_or(0, Bytes::len);
+        let (result, preview) = {
+            let status = self.status.borrow();
+            let preview = status.preview.as_ref().map_or(0, |preview| preview.file.len());
+            (status.result.as_ref().map_or(0, Bytes::len), preview)
+        };
         let masks = self.masks.get().map_or(0, |masks| masks.iter().map(|mask| mask.png.len()).sum());
-        result + masks + bytes_of(&self.order.prompt)
+        result + preview + masks + bytes_of(&self.order.prompt)
     }
 
     /// What is told of it; `ahead` jobs come before it.
@@ -211,7 +269,7 @@ impl Job {
             id: self.id.to_string(),
             state: status.state,
             model: order.model_name.clone(),
-            prompt: order.words.clone(),
+            prompt: (order.prompt != Prompt::None).then(|| order.prompt.to_string()),
             picture: PictureView { id: order.picture.to_string(), width: order.size.0, height: order.size.1 },
             output: Size { width: order.output.0, height: order.output.1 },
             format: order.format,
@@ -225,7 +283,9 @@ impl Job {
                 left,
             },
             bytes: status.result.as_ref().map(Bytes::len),
+            notes: status.notes.clone(),
             problem: status.problem.clone(),
+            preview: status.preview.as_ref().map(|shown| Size { width: shown.width, height: shown.height }),
             links: Links::of(self.id),
         }
     }
@@ -256,7 +316,7 @@ pub(crate) struct JobView {
     state: State,
     /// The model's name.
     model: String,
-    /// The prompt in words; null where the model takes none.
+    /// The prompt in words; null where none was given.
     prompt: Option<String>,
     picture: PictureView,
     output: Size,
@@ -270,8 +330,12 @@ pub(crate) struct JobView {
     seconds: Seconds,
     /// Bytes of the result.
     bytes: Option<usize>,
+    /// What a person should know about it, in sentences; from when it runs.
+    notes: Vec<String>,
     /// Why it failed.
     problem: Option<Problem>,
+    /// The size of the smaller picture at `links.preview`; null where browsers show the result itself.
+    preview: Option<Size>,
     links: Links,
 }
 
@@ -285,7 +349,7 @@ pub(crate) struct PictureView {
     pub(crate) height: usize,
 }
 
-/// Of the enlarged picture, in pixels.
+/// A picture's size, in pixels.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Size {
     width: usize,
@@ -317,13 +381,14 @@ pub(crate) struct Seconds {
 pub(crate) struct Links {
     events: String,
     result: String,
+    preview: String,
     masks: String,
 }
 
 impl Links {
     fn of(id: Uuid) -> Self {
         let at = |part: &str| format!("/v1/jobs/{id}/{part}");
-        Self { events: at("events"), result: at("result"), masks: at("masks") }
+        Self { events: at("events"), result: at("result"), preview: at("preview"), masks: at("masks") }
     }
 }
 

@@ -1,13 +1,13 @@
 //! A page and an HTTP API that enlarge pictures, steered by prompts.
 //!
-//! [`Server::bind`] compiles the models and listens, [`Server::run`] answers until its [`Stopper`] says stop. What it answers is
+//! [`Server::bind`] listens, [`Server::run`] answers until its [`Stopper`] says stop. What it answers is
 //! described at `/openapi.json`; the page is at `/`.
 //!
 //! ```no_run
 //! use pdn_serve::{Offered, Server, Settings};
 //!
 //! let model = pdn::bundled_model(pdn::DEFAULT_MODEL).expect("it comes with the library")?;
-//! let models = vec![("pdn-x4".to_owned(), Offered::Network(Box::new(model)))];
+//! let models = vec![(pdn::DEFAULT_MODEL.to_owned(), Offered::Network(Box::new(model)))];
 //! let server = Server::bind(Settings::default(), models, pdn::bundled_encoder()?)?;
 //! println!("http://{}", server.address());
 //! server.run()?;
@@ -24,11 +24,14 @@ mod kept;
 mod layers;
 mod metrics;
 mod models;
+mod notes;
+mod preview;
 mod problem;
 mod queue;
 mod routes;
 mod server;
 mod settings;
+mod sizing;
 mod stop;
 mod wanted;
 mod work;

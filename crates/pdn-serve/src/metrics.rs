@@ -51,7 +51,7 @@ pub(crate) struct Now {
 }
 
 /// Upper ends of the histogram's classes, in seconds.
-const CLASSES: [f64; 9] = [0.005, 0.02, 0.1, 0.5, 1.0, 5.0, 20.0, 60.0, 300.0];
+const CLASSES: [f64; 10] = [0.005, 0.02, 0.1, 0.5, 1.0, 5.0, 20.0, 60.0, 300.0, 1200.0];
 
 impl Metrics {
     pub(crate) fn new() -> Self {

@@ -13,6 +13,10 @@ pub enum Offered {
     Network(Box<Model>),
 }
 
+/// What is said of bicubic, which has no card.
+const BICUBIC: &str =
+    "Smooth enlargement without a network, by MATLAB's bicubic rule: what networks are measured against.";
+
 impl Offered {
     /// Compiles it.
     pub(crate) fn open(&self, (isa, precision): (Isa, Precision)) -> Result<Upscaler, pdn::Error> {
@@ -22,38 +26,54 @@ impl Offered {
         }
     }
 
-    /// What is told of it.
-    pub(crate) fn view(&self, name: &str, upscaler: &Upscaler) -> ModelView {
-        let (architecture, card) = match self {
-            Self::Bicubic(_) => ("bicubic", None),
-            Self::Network(model) => (model.network.architecture, Some(&model.card)),
-        };
-        let text = |part: Option<&String>| part.cloned().unwrap_or_default();
-        ModelView {
-            name: name.to_owned(),
-            architecture: architecture.to_owned(),
-            scale: upscaler.scale(),
-            parameters: upscaler.plan().map(|plan| plan.summary().parameters),
-            takes_prompt: upscaler.takes_prompt(),
-            description: text(card.map(|card| &card.description)),
-            license: text(card.map(|card| &card.license)),
+    /// What is told of it, which needs no compiling; `default` where it is used when none is named.
+    pub(crate) fn view(&self, name: &str, default: bool) -> ModelView {
+        let name = name.to_owned();
+        match self {
+            Self::Bicubic(scale) => ModelView {
+                name,
+                default,
+                benchmark: false,
+                architecture: "bicubic".into(),
+                scale: *scale,
+                parameters: None,
+                takes_prompt: false,
+                description: BICUBIC.into(),
+                license: String::new(),
+            },
+            Self::Network(model) => ModelView {
+                name,
+                default,
+                benchmark: model.card.is_for_benchmarks(),
+                architecture: model.network.architecture.to_owned(),
+                scale: model.network.scale,
+                parameters: Some(model.network.summary().parameters),
+                takes_prompt: model.network.prompt_dim().is_some(),
+                description: model.card.description.clone(),
+                license: model.card.license.clone(),
+            },
         }
     }
 }
 
-/// A model: the first of the list is used where none is named.
+/// A model.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[schema(as = Model)]
 pub(crate) struct ModelView {
     /// What requests name it by.
     pub(crate) name: String,
+    /// Whether it is used where none is named.
+    pub(crate) default: bool,
+    /// Whether it undoes what pictures of benchmarks were made small by, and is for no others.
+    benchmark: bool,
     architecture: String,
-    /// How many times larger a side becomes.
+    /// How many times larger a side becomes, where a request says no size.
     pub(crate) scale: usize,
     /// Numbers that were trained; null for bicubic.
     parameters: Option<usize>,
     /// Whether it is steered by a prompt, and has masks.
     pub(crate) takes_prompt: bool,
+    /// What it is for.
     description: String,
     license: String,
 }

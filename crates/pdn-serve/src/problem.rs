@@ -2,7 +2,7 @@
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use pdn::{FileFault, RunError};
+use pdn::{EncoderError, FileFault, PromptError, RunError};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -19,8 +19,34 @@ pub(crate) struct Problem {
     status: u16,
     /// This case of it: what was expected, what was found, what to do.
     detail: String,
+    /// The limit that was passed, in `unit`s.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    limit: Option<u64>,
+    /// What was found, in `unit`s.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    found: Option<u64>,
+    /// What `limit` and `found` count.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unit: Option<Unit>,
+    /// The part of the request that it is about, where that is not the picture to enlarge.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "prompt_picture")]
+    part: Option<&'static str>,
     #[serde(skip)]
     kind: Kind,
+}
+
+/// What a problem's numbers count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Unit {
+    Bytes,
+    Jobs,
+    Pixels,
+    Prompts,
+    Seconds,
+    /// Pieces of words, as the prompt encoder reads them.
+    Tokens,
 }
 
 /// The types of problems.
@@ -42,6 +68,9 @@ pub(crate) enum Kind {
     Media,
     Picture,
     Prompt,
+    EmptyPrompt,
+    LongPrompt,
+    Region,
     Option,
     QueueFull,
     Internal,
@@ -53,7 +82,7 @@ pub(crate) enum Kind {
 impl Kind {
     /// Every type.
     #[cfg(test)]
-    pub(crate) const ALL: [Self; 22] = [
+    pub(crate) const ALL: [Self; 25] = [
         Self::Malformed,
         Self::Unauthorised,
         Self::ForeignHost,
@@ -70,6 +99,9 @@ impl Kind {
         Self::Media,
         Self::Picture,
         Self::Prompt,
+        Self::EmptyPrompt,
+        Self::LongPrompt,
+        Self::Region,
         Self::Option,
         Self::QueueFull,
         Self::Internal,
@@ -97,6 +129,9 @@ impl Kind {
             Self::Media => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "media", "What was sent is of no known kind"),
             Self::Picture => (StatusCode::UNPROCESSABLE_ENTITY, "picture", "The picture cannot be enlarged"),
             Self::Prompt => (StatusCode::UNPROCESSABLE_ENTITY, "prompt", "The prompt cannot be used"),
+            Self::EmptyPrompt => (StatusCode::UNPROCESSABLE_ENTITY, "empty-prompt", "The prompt has no words"),
+            Self::LongPrompt => (StatusCode::UNPROCESSABLE_ENTITY, "long-prompt", "The prompt is too long"),
+            Self::Region => (StatusCode::UNPROCESSABLE_ENTITY, "region", "A region does not lie in the picture"),
             Self::Option => (StatusCode::UNPROCESSABLE_ENTITY, "option", "An option cannot be used"),
             Self::QueueFull => (StatusCode::TOO_MANY_REQUESTS, "queue-full", "Too many jobs are waiting"),
             Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "Something broke here"),
@@ -119,7 +154,8 @@ impl Kind {
     pub(crate) fn because(self, detail: impl ToString) -> Problem {
         let (status, name, title) = self.facts();
         let urn = format!("urn:pdn:problem:{name}");
-        Problem { urn, title, status: status.as_u16(), detail: detail.to_string(), kind: self }
+        let (status, detail) = (status.as_u16(), detail.to_string());
+        Problem { urn, title, status, detail, limit: None, found: None, unit: None, part: None, kind: self }
     }
 }
 
@@ -128,9 +164,14 @@ impl Problem {
         self.kind
     }
 
-    /// The same, which begins by saying of what it is said.
-    pub(crate) fn of(self, what: &str) -> Self {
-        Self { detail: format!("{what}: {}", self.detail), ..self }
+    /// The same, said of a part of the request: its name there, and in words.
+    pub(crate) fn of(self, part: &'static str, words: &str) -> Self {
+        Self { detail: format!("{words}: {}", self.detail), part: Some(part), ..self }
+    }
+
+    /// The same, with the limit that was passed, and what was found where that is known.
+    pub(crate) fn limited(self, unit: Unit, limit: u64, found: Option<u64>) -> Self {
+        Self { limit: Some(limit), found, unit: Some(unit), ..self }
     }
 }
 
@@ -159,23 +200,54 @@ impl From<FileFault> for Problem {
             FileFault::Io { .. } => Kind::Internal,
             _ => Kind::Picture,
         };
-        kind.because(format_args!("the picture {fault}"))
+        let problem = kind.because(format_args!("the picture {fault}"));
+        match fault {
+            FileFault::TooLarge { pixels, limit, .. } => problem.limited(Unit::Pixels, limit, Some(pixels)),
+            _ => problem,
+        }
+    }
+}
+
+impl From<EncoderError> for Problem {
+    fn from(error: EncoderError) -> Self {
+        match error {
+            // What the library says names an option of the command.
+            EncoderError::LongText { found, limit } => {
+                let why = format_args!("it has {found} tokens, more than the {limit} that the encoder reads: say less");
+                Kind::LongPrompt.because(why).limited(Unit::Tokens, limit as u64, Some(found as u64))
+            }
+            EncoderError::EmptyText => Kind::EmptyPrompt.because(error),
+            error => Kind::Prompt.because(error),
+        }
     }
 }
 
 impl From<pdn::Error> for Problem {
     fn from(error: pdn::Error) -> Self {
+        let error = match error {
+            pdn::Error::Prompt(PromptError::Encoder(error)) => return error.into(),
+            error => error,
+        };
         let kind = match &error {
+            pdn::Error::Prompt(PromptError::Region(_)) => Kind::Region,
             pdn::Error::Prompt(_)
             | pdn::Error::EncoderMismatch { .. }
             | pdn::Error::Run(RunError::Prompt { .. } | RunError::Regions(_)) => Kind::Prompt,
             pdn::Error::TooLarge { .. } => Kind::LargeResult,
+            pdn::Error::Size(_) => Kind::Option,
             pdn::Error::Run(RunError::Memory { .. }) => Kind::MuchMemory,
             pdn::Error::Run(RunError::Cancelled) => Kind::Cancelled,
             pdn::Error::Run(RunError::NotFinite { .. } | RunError::Picture { .. }) => Kind::Picture,
             _ => Kind::Internal,
         };
-        kind.because(error)
+        let problem = kind.because(&error);
+        match error {
+            pdn::Error::TooLarge { width, height, limit } => {
+                let found = (width as u64).saturating_mul(height as u64);
+                problem.limited(Unit::Pixels, limit as u64, Some(found))
+            }
+            _ => problem,
+        }
     }
 }
 

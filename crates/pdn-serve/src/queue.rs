@@ -1,7 +1,7 @@
 //! Jobs that wait for their turn: so many and no more.
 
-use crate::job::{Job, Mask};
-use crate::problem::{Kind, Problem};
+use crate::job::{Job, Mask, picture_bytes};
+use crate::problem::{Kind, Problem, Unit};
 use crate::stop::Stop;
 use pdn::AnyPicture;
 use std::collections::VecDeque;
@@ -32,6 +32,13 @@ impl Task {
         }
     }
 
+    /// Bytes of the picture that waits with it.
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Enlarge(_, picture) | Self::Masks { picture, .. } => picture_bytes(&picture.header()),
+        }
+    }
+
     /// Ends it before its turn.
     fn refuse(self, why: Kind) {
         match self {
@@ -53,6 +60,8 @@ pub(crate) struct Queue {
     inner: Mutex<Inner>,
     wake: Condvar,
     room: usize,
+    /// Bytes that the pictures of those that wait may take; one may wait however large it is.
+    memory: usize,
     /// Tasks that wait or run.
     load: watch::Sender<usize>,
 }
@@ -66,8 +75,8 @@ struct Inner {
 }
 
 impl Queue {
-    pub(crate) fn new(room: usize) -> Self {
-        Self { inner: Mutex::default(), wake: Condvar::new(), room, load: watch::Sender::new(0) }
+    pub(crate) fn new(room: usize, memory: usize) -> Self {
+        Self { inner: Mutex::default(), wake: Condvar::new(), room, memory, load: watch::Sender::new(0) }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -86,7 +95,12 @@ impl Queue {
         }
         if inner.waiting.len() >= self.room {
             let why = format_args!("{} jobs wait, the most that may: try again later", self.room);
-            return Err(Kind::QueueFull.because(why));
+            return Err(Kind::QueueFull.because(why).limited(Unit::Jobs, self.room as u64, None));
+        }
+        let bytes = inner.waiting.iter().map(Task::bytes).fold(task.bytes(), usize::saturating_add);
+        if bytes > self.memory && !inner.waiting.is_empty() {
+            let why = format_args!("pictures of {} bytes wait, the most that may: try again later", self.memory);
+            return Err(Kind::QueueFull.because(why).limited(Unit::Bytes, self.memory as u64, Some(bytes as u64)));
         }
         inner.waiting.push_back(task);
         self.tell(&inner);

@@ -92,7 +92,8 @@ const FETCH: Duration = Duration::from_secs(5);
 const FAREWELL: Duration = Duration::from_secs(3);
 
 impl Server {
-    /// Compiles the models, each with its name, and listens.
+    /// Listens, with models that each have a name; the first is used where a request names none. A model is compiled when it is
+    /// first asked for, and the first one here, to see that this machine can.
     ///
     /// # Errors
     /// [`ServeError`]: an address that others reach without a token, a model that cannot be run, an address that is taken.
@@ -113,11 +114,12 @@ impl Server {
         if let Some((name, _)) = models.iter().find(|(name, _)| !names.insert(name)) {
             return Err(ServeError::Twice(name.clone()));
         }
-        let mut views = Vec::new();
-        for (name, model) in &models {
+        // The others are compiled when they are first asked for, for the same machine.
+        if let Some((name, model)) = models.first() {
             let failed = |error| ServeError::Model { name: name.clone(), error: Box::new(error) };
-            views.push(model.view(name, &model.open(settings.target).map_err(failed)?));
+            model.open(settings.target).map_err(failed)?;
         }
+        let views = models.iter().enumerate().map(|(at, (name, model))| model.view(name, at == 0)).collect();
         let listen = || {
             let listener = TcpListener::bind(address)?;
             listener.set_nonblocking(true)?;

@@ -21,13 +21,14 @@ pub struct Settings {
     pub upload: usize,
     /// Pixels of a picture at most, before it is enlarged.
     pub pixels: u64,
-    /// Bytes that a network's maps may take.
+    /// Bytes that a network's maps may take, for each job that runs.
     pub memory: usize,
     /// How long a job may run.
     pub time: Duration,
     /// How long pictures and results are kept after they were last asked for.
     pub keep: Duration,
-    /// Bytes of all pictures and results that are kept; those asked for the longest ago go first.
+    /// Bytes of all pictures and results that are kept, those asked for the longest ago go first; of a result; and of the pictures
+    /// that wait.
     pub keep_memory: usize,
     /// How long a stop waits for jobs that were taken on.
     pub shutdown: Duration,
@@ -38,7 +39,7 @@ pub struct Settings {
 }
 
 impl Default for Settings {
-    /// This machine alone, one job at a time, 16 that wait, pictures of four million pixels and 32 MiB.
+    /// This machine alone, one job at a time, 16 that wait, pictures of fifty million pixels and 64 MiB, as phones take them.
     fn default() -> Self {
         let isa = Isa::best();
         Self {
@@ -47,12 +48,12 @@ impl Default for Settings {
             jobs: 1,
             threads: 0,
             queue: 16,
-            upload: 32 << 20,
-            pixels: 4_000_000,
+            upload: 64 << 20,
+            pixels: 50_000_000,
             memory: 2048 << 20,
-            time: Duration::from_secs(300),
+            time: Duration::from_secs(3600),
             keep: Duration::from_secs(1800),
-            keep_memory: 512 << 20,
+            keep_memory: 1024 << 20,
             shutdown: Duration::from_secs(30),
             patience: Duration::from_secs(15),
             target: (isa, Precision::fast(isa)),

@@ -1,6 +1,6 @@
 //! Whether some work is to go on, and why not.
 
-use crate::problem::{Kind, Problem};
+use crate::problem::{Kind, Problem, Unit};
 use std::sync::OnceLock;
 
 /// Whether some work is to go on: the first reason to stop is the one that counts.
@@ -21,9 +21,9 @@ impl Stop {
     /// What is said of work that was stopped.
     pub(crate) fn problem(&self, seconds: u64) -> Problem {
         match self.0.get() {
-            Some(Kind::TooSlow) => Kind::TooSlow.because(format_args!(
-                "it ran for {seconds} s, the limit: send a smaller picture or raise --time-limit"
-            )),
+            Some(Kind::TooSlow) => Kind::TooSlow
+                .because(format_args!("it ran for {seconds} s, the limit: send a smaller picture"))
+                .limited(Unit::Seconds, seconds, None),
             Some(Kind::Stopping) => Kind::Stopping.because("the server stopped before the job was done"),
             _ => Kind::Cancelled.because("it was cancelled, or its client went away"),
         }

@@ -1,6 +1,7 @@
 //! What a request asks for: JSON or a form, brought to one shape.
 
 use crate::problem::{Kind, Problem};
+use crate::sizing::Sizing;
 use axum::body::Bytes;
 use axum::http::{HeaderMap, header};
 use base64::Engine;
@@ -24,6 +25,7 @@ pub(crate) struct Wanted {
     pub(crate) prompts: Vec<(f32, PromptSource)>,
     pub(crate) regions: Vec<(Rectangle, String)>,
     pub(crate) feather: usize,
+    pub(crate) sizing: Sizing,
     pub(crate) format: FileFormat,
     pub(crate) quality: u8,
 }
@@ -104,7 +106,7 @@ pub(crate) struct Ask {
     picture: PictureAsk,
     /// The model's name; the server's first where there is none.
     model: Option<String>,
-    /// What steers the model: none (the picture itself, in a mirror), one, or several, mixed.
+    /// What steers the model: none, one, or several, mixed. Without any the model has something of its own for that.
     #[serde(default)]
     prompts: Vec<PromptAsk>,
     /// Sentences for parts of the picture; the later lie above.
@@ -114,6 +116,23 @@ pub(crate) struct Ask {
     #[serde(default = "feather")]
     #[schema(default = 8)]
     feather: usize,
+    /// How many times larger a side becomes, such as 2 or 2.5; what the model makes is resized to it. Without any size it is the
+    /// model's own scale.
+    #[schema(exclusive_minimum = 0)]
+    scale: Option<f64>,
+    /// Pixels of the result's width; it keeps its shape, and with a height fits within both.
+    #[schema(minimum = 1)]
+    width: Option<usize>,
+    /// Pixels of the result's height, as the width.
+    #[schema(minimum = 1)]
+    height: Option<usize>,
+    /// Whether the result is stretched to the width and the height.
+    #[serde(default)]
+    #[schema(default = false)]
+    exact: bool,
+    /// Millions of pixels of the result.
+    #[schema(exclusive_minimum = 0)]
+    megapixels: Option<f64>,
     #[serde(default)]
     format: FileFormat,
     /// JPEG's, 1 to 100.
@@ -196,6 +215,16 @@ pub(crate) struct Form {
     region: Option<Vec<String>>,
     /// Pixels over which the prompt of a region passes into the next.
     feather: Option<usize>,
+    /// How many times larger a side becomes, such as 2 or 2.5.
+    scale: Option<f64>,
+    /// Pixels of the result's width; it keeps its shape, and with a height fits within both.
+    width: Option<usize>,
+    /// Pixels of the result's height, as the width.
+    height: Option<usize>,
+    /// Whether the result is stretched to the width and the height: `true` or `false`.
+    exact: Option<bool>,
+    /// Millions of pixels of the result.
+    megapixels: Option<f64>,
     format: Option<FileFormat>,
     /// JPEG's, 1 to 100.
     quality: Option<u8>,
@@ -235,7 +264,9 @@ impl Wanted {
             }
             RegionAsk { left, top, width, height, text } => Ok((Rectangle { left, top, width, height }, text)),
         };
+        let Ask { scale, width, height, exact, megapixels, .. } = ask;
         Ok(Self {
+            sizing: Sizing { scale, width, height, exact, megapixels },
             picture: ask.picture.source()?,
             model: ask.model,
             prompts: ask.prompts.into_iter().map(prompt).collect::<Result<_, _>>()?,
@@ -260,6 +291,7 @@ impl Wanted {
             prompts: Vec::new(),
             regions: Vec::new(),
             feather: FEATHER,
+            sizing: Sizing::default(),
             format: FileFormat::default(),
             quality: QUALITY,
         };
@@ -297,6 +329,11 @@ impl Wanted {
         match name {
             "model" => self.model = Some(text),
             "prompt" => self.prompts.push((1.0, PromptSource::Text(text))),
+            "scale" => self.sizing.scale = Some(text.parse().map_err(|_| wrong("a number"))?),
+            "width" => self.sizing.width = Some(text.parse().map_err(|_| wrong("pixels"))?),
+            "height" => self.sizing.height = Some(text.parse().map_err(|_| wrong("pixels"))?),
+            "exact" => self.sizing.exact = text.parse().map_err(|_| wrong("true or false"))?,
+            "megapixels" => self.sizing.megapixels = Some(text.parse().map_err(|_| wrong("a number"))?),
             "feather" => self.feather = text.parse().map_err(|_| wrong("pixels"))?,
             "quality" => self.quality = text.parse().map_err(|_| wrong("1 to 100"))?,
             "format" => {
@@ -330,7 +367,12 @@ impl Wanted {
 
 /// What serde says, in words of those who know no Rust.
 fn plain(error: &serde_json::Error) -> String {
-    let words = [("usize", "a whole number, 0 or more"), ("u8", "a whole number, 1 to 100"), ("f32", "a number")];
+    let words = [
+        ("usize", "a whole number, 0 or more"),
+        ("u8", "a whole number, 1 to 100"),
+        ("f32", "a number"),
+        ("f64", "a number"),
+    ];
     words.iter().fold(error.to_string(), |said, (name, word)| {
         said.replace(&format!("expected {name}"), &format!("expected {word}"))
     })
@@ -385,11 +427,14 @@ mod tests {
             ("weights", b"0.5, -2"),
             ("region", b"1,2,3,4=a wall = a house"),
             ("feather", b"3"),
+            ("width", b"300"),
+            ("height", b"200"),
+            ("exact", b"true"),
             ("model", b"m"),
             ("format", b"webp"),
             ("quality", b"80"),
         ]);
-        let same = r#"{"picture": {"data": "YWJj"}, "model": "m", "format": "webp", "quality": 80, "feather": 3,
+        let same = r#"{"picture": {"data": "YWJj"}, "model": "m", "format": "webp", "quality": 80, "feather": 3, "width": 300, "height": 200, "exact": true,
             "prompts": [{"text": "a dog", "weight": 0.5}, {"picture": {"data": "ZGVm"}, "weight": -2}],
             "regions": [{"left": 1, "top": 2, "width": 3, "height": 4, "text": "a wall = a house"}]}"#;
         assert_eq!(wanted.await.unwrap(), json(same).unwrap());
@@ -405,6 +450,9 @@ mod tests {
             (&[][..], Kind::Option, "`picture`"),
             (&[("picture_id", &b"7"[..])], Kind::Option, "`7`"),
             (&[("picture", b"x"), ("format", b"gif")], Kind::Option, "png, jpeg"),
+            (&[("picture", b"x"), ("scale", b"twice")], Kind::Option, "a number"),
+            (&[("picture", b"x"), ("width", b"-1")], Kind::Option, "pixels"),
+            (&[("picture", b"x"), ("exact", b"yes")], Kind::Option, "true or false"),
             (&[("picture", b"x"), ("colour", b"x")], Kind::Option, "`colour`"),
             (&[("picture", b"x"), ("prompt", b"\xff")], Kind::Malformed, "UTF-8"),
             (&[("picture", b"x"), ("weights", b"1")], Kind::Prompt, "expected 0 numbers"),

@@ -1,8 +1,10 @@
 //! The work: threads that take jobs off the queue and run networks on a pool of their own.
 
 use crate::app::App;
-use crate::job::{Job, Mask};
-use crate::problem::{Kind, Problem};
+use crate::job::{Enlarged, Job, Mask, Shown};
+use crate::notes::notes;
+use crate::preview::Preview;
+use crate::problem::{Kind, Problem, Unit};
 use crate::queue::Task;
 use crate::stop::Stop;
 use pdn::{
@@ -48,8 +50,8 @@ impl Watch<'_> {
             Stopped::Encoding(fault) => fault.into(),
             Stopped::Large => {
                 let limit = self.app.settings.keep_memory;
-                Kind::LargeResult
-                    .because(format_args!("its file has more than {limit} bytes, the limit of all that is kept"))
+                let why = format_args!("its file has more than {limit} bytes, the limit of all that is kept");
+                Kind::LargeResult.because(why).limited(Unit::Bytes, limit as u64, None)
             }
         }
     }
@@ -140,7 +142,8 @@ impl Worker {
         picture: &AnyPicture,
         upscaler: &mut Upscaler,
         watch: &Watch,
-    ) -> Result<Vec<u8>, Stopped> {
+    ) -> Result<Enlarged, Stopped> {
+        job.note(self.pool.install(|| notes(&job.order, upscaler, picture)));
         let encoder = &self.app.encoder;
         let prompting = Instant::now();
         self.pool.install(|| upscaler.prompt(&job.order.prompt, encoder, &picture.eight()))?;
@@ -148,8 +151,10 @@ impl Worker {
         let (format, quality) = (job.order.format, job.order.quality);
         let provenance = Some(provenance(job, encoder.id()));
         let written = WriteOptions { quality: format.quality(quality), provenance };
-        let target = target(picture, format.format());
-        let mut file = RowEncoder::new(format.format(), &upscaler.header_for(picture, &target)?, &written)?;
+        let target = target(job, picture, format.format());
+        let header = upscaler.header_for(picture, &target)?;
+        let mut file = RowEncoder::new(format.format(), &header, &written)?;
+        let mut preview = Preview::of(&header)?;
         let mut progress = |done| {
             job.progress(done);
             watch.goes_on()
@@ -157,10 +162,15 @@ impl Worker {
         let limit = self.app.settings.keep_memory;
         let mut give = |rows: &[u8]| match file.encoded() {
             size if size > limit => Err(Stopped::Large),
-            _ => Ok(file.write_rows(rows)?),
+            _ => {
+                preview.as_mut().map_or(Ok(()), |preview| preview.rows(rows))?;
+                Ok(file.write_rows(rows)?)
+            }
         };
         self.pool.install(|| upscaler.upscale_rows_to(picture, &target, &self.options(), &mut progress, &mut give))?;
-        Ok(file.finish()?)
+        let preview = preview.map(Preview::finish).transpose()?;
+        let preview = preview.map(|(width, height, file)| Shown { width, height, file: file.into() });
+        Ok(Enlarged { file: file.finish()?, preview })
     }
 
     fn masks(
@@ -181,9 +191,10 @@ impl Worker {
     }
 }
 
-/// 16 bits stay 16, where the format has them.
-fn target(picture: &AnyPicture, format: Format) -> Target {
-    Target { depth: Some(picture.header().depth.min(format.depth())), ..Target::default() }
+/// The size that was asked for. 16 bits stay 16, where the format has them.
+fn target(job: &Job, picture: &AnyPicture, format: Format) -> Target {
+    let depth = Some(picture.header().depth.min(format.depth()));
+    Target { size: job.order.sizing, depth, ..Target::default() }
 }
 
 /// A mask as a grey picture, black its least value and white its largest.
@@ -206,10 +217,14 @@ fn mask(name: &str, map: &Map<f32>) -> Result<Mask, FileFault> {
 /// How a job's picture is made, for its metadata.
 pub(crate) fn provenance(job: &Job, encoder: &str) -> Provenance {
     let order = &job.order;
-    let scale = order.output.0 / order.size.0.max(1);
-    let mut facts = vec![("Model", order.model_name.clone()), ("Scale", scale.to_string())];
-    if let Some(words) = &order.words {
-        facts.extend([("Prompt", words.clone()), ("Encoder", encoder.to_owned())]);
+    let mut facts = Vec::new();
+    let runs_network = order.is_network && order.is_larger();
+    match runs_network {
+        true => facts.extend([("Model", order.model_name.clone()), ("Scale", order.scale.to_string())]),
+        false => facts.push(("Model", "bicubic".into())),
+    }
+    if runs_network && order.takes_prompt {
+        facts.extend([("Prompt", order.prompt.to_string()), ("Encoder", encoder.to_owned())]);
     }
     Provenance { software: concat!("pdn ", env!("CARGO_PKG_VERSION")).into(), facts }
 }

@@ -179,7 +179,7 @@ fn a_region_over_all_is_its_sentence() {
     assert_ne!(decoded(&half.body).rgb(), decoded(&prompt.body).rgb());
     for region in ["0,0,21,16=x", "20,0,1,1=x", "18446744073709551615,0,2,2=x"] {
         let answer = served.form("/v1/upscale", &[("picture", &file), ("region", region.as_bytes())]);
-        answer.problem(422, "prompt", "20x16");
+        answer.problem(422, "region", "20x16");
     }
 }
 
@@ -243,8 +243,8 @@ fn bad_requests_are_told_what_is_wrong() {
         (&[("picture", &bomb(100_000, 100_000))], 413, "many-pixels", "100000x100000"),
         (&[("picture", &bomb(50, 50))], 422, "picture", "damaged"),
         (&[("picture", &vec![0; 2 << 20])], 413, "large-upload", "1048576 bytes"),
-        (&[("picture", &small), ("prompt", b" ")], 422, "prompt", "empty"),
-        (&[("picture", &small), ("prompt", long.as_bytes())], 422, "prompt", "tokens"),
+        (&[("picture", &small), ("prompt", b" ")], 422, "empty-prompt", "empty"),
+        (&[("picture", &small), ("prompt", long.as_bytes())], 422, "long-prompt", "tokens"),
         (&[("picture", &small), ("prompt", b"x"), ("weights", b"nan")], 422, "prompt", "NaN"),
         (&[("picture", &small), ("prompt_picture", b"x")], 415, "media", "the prompt's picture"),
         (&[("picture", &small), ("model", b"bicubic"), ("prompt", b"x")], 422, "prompt", "takes no prompt"),
@@ -323,6 +323,150 @@ fn too_much_memory_is_refused_before_the_work() {
     let served = Served::new(|settings| settings.keep_memory = 10_000);
     let answer = served.form("/v1/upscale", &[("picture", &png(200, 200)), ("format", b"tiff")]);
     answer.problem(413, "large-result", "10000 bytes");
+}
+
+#[test]
+fn sizes_are_as_they_are_asked_for() {
+    let served = Served::new(|_| {});
+    let file = png(30, 20);
+    for (asked, size, word) in [
+        (&[][..], (60, 40), "x2"),
+        (&[("scale", &b"2.5"[..])], (75, 50), "x2.5"),
+        (&[("scale", b"4")], (120, 80), "x4"),
+        (&[("width", b"100")], (100, 67), "100x67"),
+        (&[("height", b"50")], (75, 50), "75x50"),
+        (&[("width", b"90"), ("height", b"40")], (60, 40), "60x40"),
+        (&[("width", b"90"), ("height", b"40"), ("exact", b"true")], (90, 40), "90x40"),
+        (&[("megapixels", b"0.0096")], (120, 80), "120x80"),
+        (&[("scale", b"0.5")], (15, 10), "x0.5"),
+    ] {
+        for model in ["quick", "bicubic"] {
+            let parts = [&[("picture", &file[..]), ("model", model.as_bytes())][..], asked].concat();
+            let job = served.job(&parts);
+            assert_eq!(job["output"], json!({"width": size.0, "height": size.1}), "{asked:?}");
+            let answer = served.get(&path(&job, "result")).ok(200);
+            let large = decoded(&answer.body);
+            assert_eq!((large.width(), large.height()), size, "{asked:?}");
+            let word = if (model, asked.len()) == ("bicubic", 0) { "x4" } else { word };
+            let expected = format!("inline; filename=\"enlarged_{word}.png\"");
+            if (model, asked.len()) != ("bicubic", 0) {
+                assert_eq!(answer.header("content-disposition"), expected);
+            }
+        }
+    }
+    let data = base64(&file);
+    let asked = json!({"picture": {"data": data}, "width": 90, "height": 40, "exact": true});
+    assert_eq!(decoded(&served.json("/v1/upscale", &asked).ok(200).body).width(), 90);
+    let masked = served.job(&[("picture", &file), ("scale", b"3")]);
+    assert_eq!(served.get(&path(&masked, "masks")).ok(200).value()[0]["width"], 30);
+}
+
+#[test]
+fn sizes_that_cannot_be_are_said() {
+    let served = Served::new(|_| {});
+    let file = png(30, 20);
+    for (asked, status, kind, word) in [
+        (&[("scale", &b"2"[..]), ("width", b"9")][..], 422, "option", "one of them"),
+        (&[("exact", b"true"), ("width", b"9")], 422, "option", "give both"),
+        (&[("scale", b"0")], 422, "option", "above 0"),
+        (&[("scale", b"-1")], 422, "option", "above 0"),
+        (&[("scale", b"nan")], 422, "option", "above 0"),
+        (&[("width", b"0")], 422, "option", "a pixel at least"),
+        (&[("scale", b"1e9")], 413, "large-result", "1000000000"),
+        (&[("megapixels", b"1e300")], 413, "large-result", "1000000000"),
+        (&[("width", b"18446744073709551615")], 413, "large-result", "1000000000"),
+        (&[("scale", b"2"), ("scale", b"3")], 422, "option", "more than one `scale`"),
+    ] {
+        served.form("/v1/jobs", &[&[("picture", &file[..])][..], asked].concat()).problem(status, kind, word);
+    }
+}
+
+#[test]
+fn problems_carry_their_numbers() {
+    let served = Served::new(|settings| (settings.upload, settings.pixels) = (1 << 20, 10_000));
+    let small = png(20, 16);
+    let long = "dog ".repeat(100);
+    for (parts, expected) in [
+        (&[("picture", &png(101, 100)[..])][..], json!({"limit": 10_000, "found": 10_100, "unit": "pixels"})),
+        (&[("picture", &small), ("prompt", long.as_bytes())], json!({"limit": 77, "found": 102, "unit": "tokens"})),
+        (
+            &[("picture", &small), ("prompt_picture", &png(101, 100))],
+            json!({"limit": 10_000, "found": 10_100, "unit": "pixels", "part": "prompt_picture"}),
+        ),
+        (&[("picture", &small), ("prompt", b" ")], json!({})),
+    ] {
+        let found = served.form("/v1/jobs", parts).value();
+        for member in ["limit", "found", "unit", "part"] {
+            assert_eq!(found.get(member), expected.get(member), "{member} of {found}");
+        }
+        for words in ["--", "feature"] {
+            assert!(!found["detail"].as_str().unwrap().contains(words), "{found} is of the command");
+        }
+    }
+    let large = served.form("/v1/jobs", &[("picture", &vec![0; 2 << 20])]).value();
+    assert_eq!((&large["limit"], &large["unit"]), (&json!(1 << 20), &json!("bytes")));
+    assert!(large["found"].as_u64() > Some(2 << 20), "{large}");
+}
+
+#[test]
+fn models_say_what_they_are_for() {
+    let bundled = |name: &str| Offered::Network(Box::new(pdn::bundled_model(name).unwrap().unwrap()));
+    let names = [pdn::DEFAULT_MODEL, "pdn-x2"];
+    let mut models: Vec<_> = names.map(|name| (name.to_owned(), bundled(name))).into();
+    models.push(("bicubic".into(), Offered::Bicubic(4)));
+    let served = Served::with(models, |_| {});
+    let offer = served.get("/v1/models").ok(200).value();
+    let told = |of: &str| offer["models"].as_array().unwrap().iter().map(|model| model[of].clone()).collect::<Vec<_>>();
+    assert_eq!(told("default"), [true, false, false]);
+    assert_eq!(told("benchmark"), [false, true, false]);
+    assert_eq!(told("scale"), [4, 2, 4]);
+    assert!(told("description").iter().all(|description| !description.as_str().unwrap().is_empty()));
+    let limits = &offer["limits"];
+    assert!(limits["pixels"].as_u64() >= Some(12_000_000) && limits["result_bytes"].is_u64(), "{limits}");
+}
+
+#[test]
+fn a_job_has_notes() {
+    let served = Served::new(|_| {});
+    let job = served.job(&[("picture", &png(20, 16))]);
+    assert_eq!(job["notes"], json!([]));
+    assert_eq!(job["prompt"], Value::Null, "none was given");
+    let smaller = served.job(&[("picture", &png(20, 16)), ("scale", b"0.5")]);
+    assert_eq!(smaller["notes"], json!(["It becomes no larger than it is: it was resized without the network."]));
+    // What this program writes of how a picture was made is XMP, which is not carried over.
+    let made = served.form("/v1/upscale", &[("picture", &png(20, 16)), ("format", b"jpeg")]).ok(200).body;
+    let job = served.job(&[("picture", &made)]);
+    assert!(job["notes"].as_array().unwrap().contains(&json!("Its XMP is left out.")), "{job}");
+}
+
+#[test]
+fn what_browsers_cannot_show_has_a_preview() {
+    let served = Served::new(|_| {});
+    let shown = served.job(&[("picture", &png(20, 16))]);
+    assert_eq!(shown["preview"], Value::Null);
+    served.get(&path(&shown, "preview")).problem(404, "not-found", "the result itself");
+    let wide: common::Parts =
+        &[("picture", &png(20, 16)), ("model", b"bicubic"), ("width", b"20000"), ("height", b"16"), ("exact", b"true")];
+    let job = served.job(wide);
+    assert_eq!(job["preview"], json!({"width": 10_000, "height": 8}));
+    let answer = served.get(&path(&job, "preview")).ok(200);
+    assert_eq!(answer.header("content-type"), "image/jpeg");
+    assert_eq!(decoded(&answer.body).width(), 10_000);
+    assert_eq!(decoded(&served.get(&path(&job, "result")).ok(200).body).width(), 20_000);
+    let long = long(&served);
+    served.get(&path(&long, "preview")).problem(409, "not-done", "done");
+}
+
+#[test]
+fn pictures_that_wait_are_bounded_together() {
+    // Of 1.9 MB each.
+    let served = Served::new(|settings| settings.keep_memory = 5_000_000);
+    let jobs: Vec<Value> = (0..3).map(|_| long(&served)).collect();
+    let full = served.form("/v1/jobs", &[("picture", &png(900, 700)), ("model", b"slow")]);
+    full.problem(429, "queue-full", "bytes wait");
+    for job in jobs {
+        served.delete(&format!("/v1/jobs/{}", job["id"].as_str().unwrap())).ok(204);
+    }
 }
 
 #[test]
@@ -452,7 +596,7 @@ fn others_need_the_token() {
             answer.problem(401, "unauthorised", "Bearer");
             assert_eq!(answer.header("www-authenticate"), "Bearer");
         }
-        for path in ["/", "/page.js", "/healthz", "/openapi.json"] {
+        for path in ["/", "/page/page.js", "/healthz", "/openapi.json"] {
             served.get(path).ok(200);
         }
     }
@@ -498,6 +642,9 @@ fn tricks_with_paths_lead_nowhere() {
         "/v1/jobs/x/masks/%00",
         "//page.css",
         "/page.css/",
+        "/page/",
+        "/page/page.html",
+        "/page/..%2fexample.rs",
         "/v1",
         "/PAGE.CSS",
         "/v1/pictures/C:/x",
@@ -521,8 +668,13 @@ fn answers_carry_what_browsers_heed_and_a_request_id() {
     let answer = served.send("GET", "/healthz", &[("x-request-id", "mine")], Vec::new());
     assert_eq!((answer.header("x-request-id"), answer.header("cache-control")), ("mine", "no-store"));
     let page = String::from_utf8(served.get("/").body).unwrap();
-    let code = String::from_utf8(served.get("/page.js").body).unwrap();
-    for text in [page, code, String::from_utf8(served.get("/page.css").body).unwrap()] {
+    let style = String::from_utf8(served.get("/page.css").body).unwrap();
+    let folder = pdn_testing::root().join("crates/pdn-serve/src/page");
+    let names = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let names: Vec<String> = names.filter(|name| name.ends_with(".js")).collect();
+    let scripts =
+        names.iter().map(|name| String::from_utf8(served.get(&format!("/page/{name}")).ok(200).body).unwrap());
+    for text in scripts.chain([page, style]) {
         assert!(!text.contains("http://") && !text.contains("https://"), "nothing comes from elsewhere");
     }
 }

@@ -179,6 +179,26 @@ impl Page {
         }
     }
 
+    /// Whether the whole of an element is in the window.
+    async fn is_in_window(&self, id: &str) -> bool {
+        let box_of = format!("document.getElementById('{id}').getBoundingClientRect()");
+        let whole =
+            format!("(({{ top, bottom, height }}) => height > 0 && top >= 0 && bottom <= innerHeight)({box_of})");
+        self.js(&whole).await == json!(true)
+    }
+
+    /// Checks that the problem is said, once, in words of a visitor.
+    async fn problem_is_said(&self, words: &str) {
+        self.until("!problem.hidden").await;
+        let said = self.text("problem").await;
+        assert!(said.contains(words), "{said}");
+        let visible = self.js("document.body.innerText").await;
+        assert_eq!(visible.as_str().unwrap().matches(&said).count(), 1, "said once: {visible}");
+        for of_the_command in ["--", "feature", "urn:", "tokens"] {
+            assert!(!said.contains(of_the_command), "{said}");
+        }
+    }
+
     /// Every control has a name, and nothing is wider than the window.
     async fn check_names_and_width(&self) {
         let nameless = "[...document.querySelectorAll('button, input, select, textarea, [tabindex]')].filter((e) =>
@@ -198,6 +218,8 @@ async fn the_page_by_mouse() {
     page.upload("lighthouse.png", &example).await;
     page.until("!viewer.hidden").await;
     assert_eq!(page.text("facts").await, "192 × 128");
+    page.click("advanced-title").await;
+    assert_eq!(page.js("advanced.open").await, json!(true));
     enlarges_with_progress(&page).await;
     slider_wheel_and_drag_move_the_picture(&page).await;
     a_prompt_is_switched(&page).await;
@@ -205,6 +227,7 @@ async fn the_page_by_mouse() {
     a_part_is_drawn(&page).await;
     a_picture_is_a_prompt(&page, &example).await;
     a_result_is_downloaded(&page).await;
+    a_size_is_chosen(&page).await;
     a_job_is_cancelled(&page).await;
     errors_are_told(&page).await;
     page.check_names_and_width().await;
@@ -212,21 +235,21 @@ async fn the_page_by_mouse() {
 }
 
 async fn enlarges_with_progress(page: &Page) {
-    let watch = "(() => { window.seen = []; window.parts = [];
+    let watch = "(() => { window.seen = []; window.steps = [];
         new MutationObserver(() => { seen.push(document.getElementById('progress-text').textContent);
-            parts.push(progress.value); }).observe(document.getElementById('progress-text'), { childList: true }); return 1 })()";
+            steps.push(progress.value); }).observe(document.getElementById('progress-text'), { childList: true }); return 1 })()";
     page.js(watch).await;
     page.type_into("prompt", "a lighthouse above a calm sea at dusk").await;
     page.click("enlarge").await;
-    page.until("!results.hidden && !enlarge.disabled").await;
+    page.until("!take.hidden && !enlarge.disabled").await;
     let seen = page.js("window.seen").await.to_string();
     assert!(
         seen.contains("Sending the picture") && seen.contains("of 393,216 pixels,") && seen.contains(" s"),
         "{seen}"
     );
-    let parts: Vec<f64> = serde_json::from_value(page.js("window.parts").await).unwrap();
+    let parts: Vec<f64> = serde_json::from_value(page.js("window.steps").await).unwrap();
     assert!(parts.is_sorted() && parts.last() == Some(&1.0), "{parts:?}");
-    assert!(page.text("outcome").await.starts_with("Done: enlarged in "));
+    assert!(page.text("outcome").await.starts_with("Enlarged in "));
     assert!(page.text("live").await.contains("768 by 512 pixels"));
     assert_eq!(page.text("facts").await, "192 × 128 to 768 × 512");
     assert_eq!(page.js("after.naturalWidth").await, json!(768));
@@ -268,7 +291,7 @@ async fn a_prompt_is_switched(page: &Page) {
     page.until("runs.children.length === 2 && !enlarge.disabled").await;
     let outcome = page.text("outcome").await;
     println!("{outcome}");
-    assert!(outcome.starts_with("Prompt switched in ") && outcome.contains(", enlarged in "), "{outcome}");
+    assert!(outcome.starts_with("Enlarged in "), "{outcome}");
     assert_eq!(page.served.metric("pdn_requests_total{method=\"POST\",route=\"/v1/jobs\",status=\"202\"}"), 2.0);
     let second = page.js("after.src").await;
     assert_ne!(second, first);
@@ -287,6 +310,10 @@ async fn a_mask_is_shown(page: &Page) {
     let (low, high): (f64, f64) = (page.text("low").await.parse().unwrap(), page.text("high").await.parse().unwrap());
     assert!(0.0 <= low && low < high && high <= 1.0, "{low} to {high}");
     page.screenshot("mask").await;
+    assert_eq!(
+        page.js("document.querySelector('#module option:checked').textContent").await,
+        json!("At the first step")
+    );
     let said = page.text("live").await;
     page.find("module").await.select_by_index(2).await.unwrap();
     page.until(&format!("live.textContent !== '{said}' && !heat.hidden")).await;
@@ -297,24 +324,23 @@ async fn a_mask_is_shown(page: &Page) {
 async fn a_part_is_drawn(page: &Page) {
     page.js("(view.scrollIntoView({ block: 'center' }), 1)").await;
     page.click("draw").await;
+    let hint = page.js("document.getElementById('draw-hint').innerText").await;
+    assert!(hint.as_str().unwrap().contains("Drag over the picture"), "{hint}");
     page.drag("view", (60.0, -120.0), (120.0, 90.0)).await;
-    page.until("regions.children.length === 1").await;
+    page.until("document.querySelectorAll('#parts li').length === 1").await;
     assert_eq!(page.js("draw.getAttribute('aria-pressed')").await, json!("false"));
     let numbers =
-        page.js("[...document.querySelectorAll('#regions input[type=number]')].map((i) => Number(i.value))").await;
+        page.js("[...document.querySelectorAll('#parts input[type=number]')].map((i) => Number(i.value))").await;
     let [left, top, width, height]: [usize; 4] = serde_json::from_value(numbers).unwrap();
     assert!(left > 90 && top < 60 && width > 15 && height > 10 && left + width <= 192 && top + height <= 128);
     page.press("a red and white tower").await;
     page.click("enlarge").await;
     page.until("runs.children.length === 3 && !enlarge.disabled").await;
     let words = page.js("runs.firstElementChild.textContent").await;
-    assert!(
-        words.as_str().unwrap().starts_with(&format!("in {left},{top},{width},{height} \"a red and white tower\"")),
-        "{words}"
-    );
+    assert!(words.as_str().unwrap().starts_with("a wall of red bricks · a red and white tower, 4 times"), "{words}");
     page.screenshot("part").await;
-    page.client.find(Locator::Css("#regions button")).await.unwrap().click().await.unwrap();
-    assert_eq!(page.js("regions.children.length + rectangles.children.length").await, json!(0));
+    page.client.find(Locator::Css("#parts button")).await.unwrap().click().await.unwrap();
+    assert_eq!(page.js("document.querySelectorAll('#parts li, #rectangles div').length").await, json!(0));
 }
 
 async fn a_picture_is_a_prompt(page: &Page, picture: &[u8]) {
@@ -326,7 +352,7 @@ async fn a_picture_is_a_prompt(page: &Page, picture: &[u8]) {
     page.click("enlarge").await;
     page.until("runs.children.length === 4 && !enlarge.disabled").await;
     let words = page.js("runs.firstElementChild.textContent").await;
-    assert!(words.as_str().unwrap().starts_with("a picture of 192x128"), "{words}");
+    assert!(words.as_str().unwrap().starts_with("like.png, 4 times"), "{words}");
     page.click("remove-reference").await;
     assert_eq!(page.js("document.getElementById('reference-shown').hidden").await, json!(true));
 }
@@ -356,16 +382,43 @@ async fn a_job_is_cancelled(page: &Page) {
 
 async fn errors_are_told(page: &Page) {
     page.upload("words.txt", b"no picture at all").await;
-    page.until("!problem.hidden").await;
-    assert!(page.text("problem").await.contains("expected PNG"), "{}", page.text("problem").await);
+    page.problem_is_said("PNG, JPEG, WebP").await;
+    assert_eq!(page.js("before.naturalWidth").await, json!(1200), "the picture that was there stays");
+    page.screenshot("error").await;
     page.upload("again.png", &png(30, 20)).await;
     page.until("before.naturalWidth === 30 && problem.hidden").await;
-    page.find("model").await.select_by_value("pdn-x4").await.unwrap();
+    page.find("model").await.select_by_value(pdn::DEFAULT_MODEL).await.unwrap();
     page.type_into("prompt", &"dog ".repeat(90)).await;
     page.click("enlarge").await;
-    page.until("!problem.hidden").await;
-    assert!(page.text("problem").await.contains("tokens"), "{}", page.text("problem").await);
-    page.screenshot("error").await;
+    page.problem_is_said("92 pieces, and 77 is the most").await;
+    page.until("!document.getElementById('go').hidden").await;
+    page.find("size").await.select_by_value("factor").await.unwrap();
+    page.type_into("factor", "0").await;
+    page.click("enlarge").await;
+    page.problem_is_said("a number above 0").await;
+}
+
+async fn a_size_is_chosen(page: &Page) {
+    page.find("size").await.select_by_value("within").await.unwrap();
+    page.type_into("width", "300").await;
+    page.type_into("height", "300").await;
+    assert!(page.text("becomes").await.contains("192 × 128 becomes 300 × 200"), "{}", page.text("becomes").await);
+    page.click("enlarge").await;
+    page.until("after.naturalWidth === 300 && !enlarge.disabled").await;
+    assert_eq!(page.text("facts").await, "192 × 128 to 300 × 200");
+    page.click("exact").await;
+    page.click("enlarge").await;
+    page.until("after.naturalHeight === 300 && !enlarge.disabled").await;
+    assert_eq!(page.js("before.clientHeight").await, json!(300), "both are laid out alike");
+    page.click("download").await;
+    page.until("window.saved === 'lighthouse_300x300.webp'").await;
+    page.find("size").await.select_by_value("factor").await.unwrap();
+    page.type_into("factor", "2.5").await;
+    page.click("enlarge").await;
+    page.until("after.naturalWidth === 480 && !enlarge.disabled").await;
+    page.click("download").await;
+    page.until("window.saved === 'lighthouse_x2.5.webp'").await;
+    page.find("size").await.select_by_value("4").await.unwrap();
 }
 
 #[tokio::test]
@@ -375,11 +428,15 @@ async fn the_page_by_keyboard() {
     let enter = char::from(Key::Enter).to_string();
     page.tab_to("try").await;
     page.press(&enter).await;
-    page.until("!viewer.hidden && document.activeElement.id === 'prompt'").await;
+    // It is enlarged by itself, and what is wanted next has the focus.
+    page.until("!viewer.hidden && !enlarge.disabled && document.activeElement.id === 'download'").await;
+    page.tab_to("advanced-title").await;
+    page.press(&enter).await;
     // A sentence, and Enter.
+    page.tab_to("prompt").await;
     page.press("a lighthouse").await;
     page.press(&enter).await;
-    page.until("runs.children.length === 1 && !enlarge.disabled").await;
+    page.until("runs.children.length === 2 && !enlarge.disabled").await;
     assert_eq!(page.js("document.activeElement.id").await, json!("prompt"), "the next sentence can be written at once");
     // The view: zoom, move, fit.
     page.js("(document.activeElement.blur(), 1)").await;
@@ -400,16 +457,16 @@ async fn the_page_by_keyboard() {
     page.screenshot("keyboard").await;
     // A mask, by its first letter.
     page.tab_to("module").await;
-    page.press("l").await;
+    page.press("c").await;
     page.until("!heat.hidden").await;
     page.js("(document.activeElement.blur(), 1)").await;
     // A part, by numbers.
-    page.tab_to("add-region").await;
+    page.tab_to("add-part").await;
     page.press(&enter).await;
     page.press("a red tower").await;
     page.press(&enter).await;
-    page.until("runs.children.length === 2 && !enlarge.disabled").await;
-    // A prompt so far, and a theme.
+    page.until("runs.children.length === 3 && !enlarge.disabled").await;
+    // A theme.
     page.js("(document.activeElement.blur(), 1)").await;
     page.tab_to("theme").await;
     page.press(&enter).await;
@@ -466,11 +523,20 @@ async fn the_page_on_a_phone_and_with_a_token() {
     page.until("document.querySelectorAll('#model option').length === 3").await;
     page.check_names_and_width().await;
     page.screenshot("phone-empty").await;
-    page.click("try").await;
+    page.upload("lighthouse.png", &page.served.get("/example.png").ok(200).body).await;
     page.until("!viewer.hidden").await;
+    page.screenshot("phone-loaded").await;
+    assert!(page.is_in_window("enlarge").await, "it is within reach");
+    page.js("(window.scrollTo(0, document.body.scrollHeight), 1)").await;
+    assert!(page.is_in_window("enlarge").await, "and stays there");
+    page.click("advanced-title").await;
     page.type_into("prompt", "a lighthouse above a calm sea at dusk").await;
+    page.js("(window.scrollTo(0, document.body.scrollHeight), 1)").await;
     page.click("enlarge").await;
-    page.until("!results.hidden && !enlarge.disabled").await;
+    page.until("!take.hidden && !enlarge.disabled").await;
+    let seen = "(({ top, bottom }) => top >= -1 && bottom <= innerHeight)(view.getBoundingClientRect())";
+    page.until(seen).await;
+    assert!(page.is_in_window("download").await);
     page.check_names_and_width().await;
     for theme in ["light", "dark"] {
         page.js("(window.scrollTo(0, 0), 1)").await;
@@ -483,5 +549,67 @@ async fn the_page_on_a_phone_and_with_a_token() {
     let small = "[...document.querySelectorAll('button')].filter((b) => b.offsetParent && b.offsetHeight < 36).map((b) => b.id)";
     assert_eq!(page.js(small).await, json!([]), "fingers hit every button");
     two_fingers_zoom(&page).await;
+    page.close().await;
+}
+
+/// A window of some inner size.
+fn window(width: u32, height: u32) -> Value {
+    let metrics = json!({"width": width, "height": height, "pixelRatio": 1.0, "mobile": false, "touch": false});
+    json!({"mobileEmulation": {"deviceMetrics": metrics}})
+}
+
+#[tokio::test]
+async fn the_example_is_enlarged_at_once_and_its_download_is_at_hand() {
+    let Some(page) = Page::open(window(1440, 900)).await else { return };
+    page.until("document.querySelectorAll('#model option').length === 3").await;
+    let listed = page.js("document.querySelector('#model option').textContent").await;
+    assert!(listed.as_str().unwrap().ends_with("(recommended)"), "{listed}");
+    assert_eq!(page.js("advanced.open").await, json!(false));
+    page.click("try").await;
+    page.until("!take.hidden && !enlarge.disabled").await;
+    assert!(page.is_in_window("download").await && page.is_in_window("enlarge").await);
+    assert_eq!(page.js("[scrollY, innerHeight]").await, json!([0, 900]));
+    page.screenshot("page").await;
+    page.close().await;
+}
+
+#[tokio::test]
+async fn what_is_too_large_is_said_before_it_is_sent() {
+    let served = Served::with(offered(), |settings| (settings.upload, settings.pixels) = (1 << 20, 10_000));
+    let Some(page) = Page::at(served, window(1440, 900)).await else { return };
+    page.until("document.querySelectorAll('#model option').length === 3").await;
+    page.upload("large.png", &png(200, 100)).await;
+    page.problem_is_said("20,000 pixels, and this server takes up to 10,000").await;
+    assert!(page.is_in_window("problem").await);
+    page.upload("heavy.png", &[png(20, 10), vec![0; 2 << 20]].concat()).await;
+    page.problem_is_said("2 MB, and this server takes files of up to 0.9 MB").await;
+    page.screenshot("too-large").await;
+    assert_eq!(page.js("viewer.hidden").await, json!(true));
+    let like = page.folder.path().join("heavy.png");
+    page.find("reference-file").await.send_keys(like.to_str().unwrap()).await.unwrap();
+    page.problem_is_said("The picture of the like cannot be used.").await;
+    assert_eq!(
+        page.js("performance.getEntriesByType('resource').filter((r) => r.name.includes('/v1/')).length").await,
+        json!(1)
+    );
+    page.upload("small.png", &png(100, 100)).await;
+    page.until("problem.hidden && !viewer.hidden").await;
+    page.close().await;
+}
+
+#[tokio::test]
+async fn what_browsers_cannot_show_is_shown_smaller() {
+    let Some(page) = Page::open(window(1440, 900)).await else { return };
+    page.until("document.querySelectorAll('#model option').length === 3").await;
+    page.upload("strip.png", &png(600, 20)).await;
+    page.until("!viewer.hidden").await;
+    page.find("model").await.select_by_value("bicubic").await.unwrap();
+    page.find("size").await.select_by_value("factor").await.unwrap();
+    page.type_into("factor", "30").await;
+    page.click("enlarge").await;
+    page.until("!take.hidden && !enlarge.disabled").await;
+    assert_eq!(page.text("facts").await, "600 × 20 to 18000 × 600");
+    assert_eq!(page.js("after.naturalWidth").await, json!(9000));
+    assert_eq!(page.js("document.getElementById('preview-note').hidden").await, json!(false));
     page.close().await;
 }

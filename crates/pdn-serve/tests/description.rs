@@ -80,7 +80,9 @@ impl Described {
 fn every_route_answers_as_it_is_described() {
     let described = Described::new();
     let small = png(20, 16);
-    for path in ["/", "/page.css", "/page.js", "/example.png", "/healthz", "/metrics", "/openapi.json", "/v1/models"] {
+    for path in
+        ["/", "/page.css", "/page/page.js", "/example.png", "/healthz", "/metrics", "/openapi.json", "/v1/models"]
+    {
         described.get(path).ok(200);
     }
     let parts: common::Parts = &[("picture", &small), ("prompt", b"a brown dog")];
@@ -94,6 +96,13 @@ fn every_route_answers_as_it_is_described() {
         described.get(&format!("/v1/jobs/{id}/result?format={format}")).ok(200);
     }
     described.get(&format!("/v1/jobs/{id}/result?format=gif")).ok(422);
+    described.get(&format!("/v1/jobs/{id}/preview")).ok(404);
+    let wide: common::Parts =
+        &[("picture", &small), ("model", b"bicubic"), ("width", b"17000"), ("height", b"2"), ("exact", b"true")];
+    let wide = described.form("/v1/jobs", wide).ok(202).value();
+    let wide = described.served.ended(wide["id"].as_str().unwrap());
+    described.get(wide["links"]["preview"].as_str().unwrap()).ok(200);
+    described.get("/page/none.js").ok(404);
     let masks = described.get(&format!("/v1/jobs/{id}/masks")).ok(200).value();
     described.get(masks[0]["link"].as_str().unwrap()).ok(200);
     described.get(&format!("/v1/pictures/{picture}")).ok(200);
@@ -146,7 +155,7 @@ fn requests_that_fit_the_description_are_taken() {
         base64::engine::general_purpose::STANDARD.encode(png(20, 16))
     };
     let body = json!({
-        "picture": {"data": data}, "model": "quick", "format": "webp", "quality": 80, "feather": 2,
+        "picture": {"data": data}, "model": "quick", "format": "webp", "quality": 80, "feather": 2, "scale": 2.5,
         "prompts": [{"text": "a dog", "weight": 0.5}, {"picture": {"data": data}}],
         "regions": [{"left": 0, "top": 0, "width": 5, "height": 5, "text": "a wall"}]
     });
@@ -158,7 +167,12 @@ fn requests_that_fit_the_description_are_taken() {
     described
         .ask("POST", "/v1/upscale", &[("content-type", "application/json")], body.to_string().into_bytes())
         .ok(200);
-    for wrong in [json!({}), json!({"picture": {"data": 1}}), json!({"picture": {"data": ""}, "format": "gif"})] {
+    for wrong in [
+        json!({}),
+        json!({"picture": {"data": 1}}),
+        json!({"picture": {"data": ""}, "format": "gif"}),
+        json!({"picture": {"data": ""}, "scale": "2"}),
+    ] {
         assert!(!validator.is_valid(&wrong), "{wrong}");
         described.served.json("/v1/upscale", &wrong).problem(422, "option", "");
     }

@@ -171,9 +171,34 @@ pub(crate) async fn result(
     Ok(named(&job, bytes, format))
 }
 
+/// Fetch a smaller picture of the result
+///
+/// For browsers, which cannot show a picture of more than 16,384 pixels a side or a hundred million in all. Its size is the job's
+/// `preview`.
+#[utoipa::path(
+    get, path = "/v1/jobs/{id}/preview", tag = "jobs", params(("id" = String, Path, description = "The job's id")),
+    responses(
+        (status = 200, description = "The smaller picture: JPEG, or PNG of one with transparency", content((String = "image/jpeg"), (String = "image/png"))),
+        (status = 404, description = "There is no such job, it has expired, or browsers show its result itself", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "It is not done, or was cancelled", body = Problem, content_type = "application/problem+json"),
+        (status = "default", description = "Why the job failed, or anything else that is wrong", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(crate) async fn preview(app: Shared, Parts(name): Parts<String>) -> Answer {
+    let status = app.kept_job(id(&name)?)?.status();
+    if !status.state.is_final() {
+        return Err(Kind::NotDone.because("wait for the event `done`"));
+    }
+    match (status.preview, status.problem) {
+        (Some(shown), _) if shown.file.starts_with(b"\x89PNG") => Ok(file(shown.file, "image/png", "preview.png")),
+        (Some(shown), _) => Ok(file(shown.file, "image/jpeg", "preview.jpg")),
+        (None, Some(problem)) => Err(problem),
+        (None, None) => Err(Kind::NotFound.because("browsers show the result itself: fetch that")),
+    }
+}
+
 fn named(job: &Job, bytes: Bytes, format: FileFormat) -> Response {
-    let scale = job.order.output.0 / job.order.size.0.max(1);
-    file(bytes, format.media(), &format!("enlarged_x{scale}.{}", format.ending()))
+    file(bytes, format.media(), &format!("enlarged_{}.{}", job.order.size_word(), format.ending()))
 }
 
 /// A result in another format. JPEG has lost something already: the others are whole.

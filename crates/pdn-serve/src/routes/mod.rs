@@ -48,6 +48,7 @@ fn routes() -> Routes {
         .routes(routes!(jobs::show, jobs::cancel))
         .routes(routes!(jobs::events))
         .routes(routes!(jobs::result))
+        .routes(routes!(jobs::preview))
         .routes(routes!(masks::list))
         .routes(routes!(masks::show))
         .routes(routes!(pictures::create))

@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 /// The models that it has, and what a request may ask of it.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Offer {
-    /// The first is used where none is named.
+    /// The first is the default.
     models: Vec<ModelView>,
     /// Id of the encoder of its prompts.
     encoder: String,
@@ -24,10 +24,12 @@ pub(crate) struct Offer {
 /// What a request may take.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct OfferLimits {
-    /// Bytes of a request's body.
+    /// Bytes of a request's body, which holds the picture's file and a little more.
     upload_bytes: usize,
     /// Pixels of a picture, before it is enlarged.
     pixels: u64,
+    /// Bytes of a result.
+    result_bytes: usize,
     /// Seconds that a job may run.
     seconds: u64,
     /// Seconds that pictures and results are kept after they were last asked for.
@@ -46,6 +48,7 @@ pub(crate) async fn models(app: Shared) -> Json<Offer> {
     let limits = OfferLimits {
         upload_bytes: app.settings.upload,
         pixels: app.settings.pixels,
+        result_bytes: app.settings.keep_memory,
         seconds: app.settings.time.as_secs(),
         keep_seconds: app.settings.keep.as_secs(),
     };
