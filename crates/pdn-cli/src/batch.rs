@@ -19,6 +19,7 @@ use rayon::ThreadPool;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::io::Write;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -186,7 +187,11 @@ impl Batch<'_> {
                 None => self.chosen.compile(),
             };
             let found = compiled.and_then(|mut compiled| {
-                let found = self.enlarge(&mut compiled, &mut set, task, shared, &mut share);
+                let found = guarded(|| self.enlarge(&mut compiled, &mut set, task, shared, &mut share));
+                let Some(found) = found else {
+                    set = None;
+                    return Err(Failure::at(&task.input, BROKE));
+                };
                 upscaler = Some(compiled);
                 found
             });
@@ -383,6 +388,15 @@ impl From<Failure> for Stopped {
     }
 }
 
+/// What is said of a picture that makes the program panic.
+const BROKE: &str = "made pdn break, which is a fault of pdn's: please report it with the picture";
+
+/// What some work comes to, and nothing where it panics: one picture's panic is no other picture's end.
+fn guarded<T>(work: impl FnOnce() -> T) -> Option<T> {
+    // What it left half done is thrown away: the compiled model, its prompt, the file that is made aside.
+    catch_unwind(AssertUnwindSafe(work)).ok()
+}
+
 /// What a model is called: of a path the file's name alone.
 fn called(model: &Path) -> String {
     model.file_name().unwrap_or_default().to_string_lossy().into_owned()
@@ -402,4 +416,16 @@ fn name(path: &Path) -> String {
 
 fn lock<T>(of: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     of.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_is_nothing_and_ends_nothing() {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
+        assert_eq!(guarded(|| pool.install(|| [1][std::hint::black_box(2)])), None);
+        assert_eq!(guarded(|| pool.install(|| 3)), Some(3));
+    }
 }

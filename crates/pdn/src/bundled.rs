@@ -85,5 +85,9 @@ mod tests {
         let error = encoder.embed_text(&"dog ".repeat(76)).unwrap_err();
         assert!(matches!(error, EncoderError::LongText { found: 78, limit: 77 }), "{error}");
         assert!(encoder.embed_text(&"dog ".repeat(75)).is_ok());
+        // However long it is, it is refused before it is read.
+        let endless = "in".repeat(50_000_000);
+        assert!(matches!(encoder.embed_text(&endless), Err(EncoderError::ManyBytes { found: 100_000_000, .. })));
+        assert!(encoder.truncating().embed_text(&endless).is_ok());
     }
 }

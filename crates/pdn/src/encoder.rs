@@ -142,10 +142,21 @@ pub enum EncoderError {
         /// The most.
         limit: usize,
     },
+    /// More text than is looked at: no sentence is as long.
+    #[error("the prompt has {found} bytes, more than the {limit} that are looked at: use a shorter sentence")]
+    ManyBytes {
+        /// Its bytes.
+        found: usize,
+        /// The most.
+        limit: usize,
+    },
     /// A tower could not be run.
     #[error(transparent)]
     Run(#[from] RunError),
 }
+
+/// The most bytes of a sentence: a hundred times those of one that has as many tokens as CLIP reads.
+const LONGEST: usize = 16 << 10;
 
 impl EncoderFile {
     /// Reads an encoder's file: one of this project's, or CLIP's weights by OpenAI, open_clip or Hugging Face transformers.
@@ -272,7 +283,7 @@ impl Encoder {
     /// The embedding of a sentence.
     ///
     /// # Errors
-    /// [`EncoderError::EmptyText`] or [`EncoderError::LongText`].
+    /// [`EncoderError::EmptyText`], [`EncoderError::LongText`] or [`EncoderError::ManyBytes`].
     pub fn embed_text(&self, text: &str) -> Result<Embedding, EncoderError> {
         let tokens = self.tokens(text)?;
         let (network, weights) = &self.text;
@@ -282,8 +293,13 @@ impl Encoder {
     /// The tokens of a sentence, with its start and end.
     ///
     /// # Errors
-    /// [`EncoderError::EmptyText`] or [`EncoderError::LongText`].
+    /// [`EncoderError::EmptyText`], [`EncoderError::LongText`] or [`EncoderError::ManyBytes`].
     pub fn tokens(&self, text: &str) -> Result<Vec<usize>, EncoderError> {
+        let text = match text.len() {
+            ..=LONGEST => text,
+            _ if self.truncates => &text[..text.floor_char_boundary(LONGEST)],
+            found => return Err(EncoderError::ManyBytes { found, limit: LONGEST }),
+        };
         let (mut tokens, end) = (self.tokenizer.encode(text), self.file.clip.text.vocabulary - 1);
         match (tokens.len(), self.file.clip.text.context) {
             (found, limit) if found > limit && self.truncates => {

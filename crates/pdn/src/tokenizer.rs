@@ -9,6 +9,9 @@
 //! first of CLIP's merges. The crate does not give out the merges, only the piece that each made, so neighbours are merged
 //! wherever together they are such a piece, the earliest first. Pieces that are no whole characters are left out: rare letters
 //! are spelled in bytes.
+//!
+//! Merging costs the square of a word's length, so words beyond 256 characters are merged in parts of that, and entities are taken
+//! for what they stand for eight times at most: the time grows with the text's length and no faster.
 
 use instant_clip_tokenizer::{Token, Tokenizer as Clip};
 use regex::Regex;
@@ -27,6 +30,12 @@ const WORDS: &str = r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|
 
 /// Tokens that stand for single bytes: each once within a word and once at its end.
 const BYTES: usize = 256;
+
+/// The most characters that are merged together; no word that is one has as many.
+const LONGEST_WORD: usize = 256;
+
+/// How often entities in entities are looked for.
+const UNESCAPED: usize = 8;
 
 /// Turns sentences into tokens.
 pub struct Tokenizer {
@@ -72,7 +81,8 @@ impl Tokenizer {
     pub fn encode(&self, text: &str) -> Vec<usize> {
         let (start, end) = (self.vocabulary - 2, self.vocabulary - 1);
         let mut tokens = vec![start];
-        for word in self.words.find_iter(&clean(text)).map(|word| word.as_str()) {
+        let text = clean(text);
+        for word in self.words.find_iter(&text).flat_map(|word| in_parts(word.as_str())) {
             match (word, &self.kind) {
                 (START, _) => tokens.push(start),
                 (END, _) => tokens.push(end),
@@ -89,14 +99,28 @@ impl Tokenizer {
     }
 }
 
+/// A word in parts of so many characters as are merged together, nearly always itself.
+fn in_parts(word: &str) -> impl Iterator<Item = &str> {
+    let mut rest = word;
+    std::iter::from_fn(move || {
+        let end = rest.char_indices().nth(LONGEST_WORD).map_or(rest.len(), |(at, _)| at);
+        let (part, after) = rest.split_at(end);
+        rest = after;
+        (!part.is_empty()).then_some(part)
+    })
+}
+
 /// A sentence as it is cut into words.
 fn clean(text: &str) -> String {
     // Up to the first line with a tag ftfy does this as often as it changes something.
     let tag = text.find('<').map_or(text.len(), |at| text[..at].rfind('\n').map_or(0, |end| end + 1));
     let (plainly, tagged) = text.split_at(tag);
     let mut text = plainly.to_owned();
-    while let Some(next) = Some(unescaped(&text)).filter(|next| *next != text) {
-        text = next;
+    for _ in 0..UNESCAPED {
+        match unescaped(&text) {
+            same if same == text => break,
+            next => text = next,
+        }
     }
     let text: String = (text + tagged).chars().filter(|c| !is_control(*c)).flat_map(plain).nfc().collect();
     unescaped(&unescaped(&text)).to_lowercase()
@@ -223,6 +247,25 @@ mod tests {
         assert_eq!(tokenizer.encode("  "), [8190, 8191]);
         assert_eq!(tokenizer.encode("A  DOG"), tokenizer.encode("a dog"));
         assert_ne!(tokenizer.encode("a dog"), tokenizer.encode("a cat"));
+    }
+
+    /// Were the time to grow with the square of the length, this would not end.
+    #[test]
+    fn a_megabyte_is_read_as_well() {
+        for vocabulary in [8192, CLIP_VOCABULARY] {
+            let tokenizer = Tokenizer::new(vocabulary).unwrap();
+            for piece in ["in", "&amp;amp;", "=", "\u{72ac}", "&amp"] {
+                assert!(tokenizer.encode(&piece.repeat((1 << 20) / piece.len())).len() > 2, "{piece}");
+            }
+        }
+    }
+
+    #[test]
+    fn long_words_are_cut_and_lose_nothing() {
+        let word = "ab\u{72ac}".repeat(400);
+        let parts: Vec<&str> = in_parts(&word).collect();
+        assert!(parts.len() == 5 && parts.concat() == word && parts[0].chars().count() == LONGEST_WORD);
+        assert_eq!(in_parts("word").collect::<Vec<_>>(), ["word"]);
     }
 
     #[test]
