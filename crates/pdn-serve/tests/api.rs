@@ -390,6 +390,10 @@ fn problems_carry_their_numbers() {
             &[("picture", &small), ("prompt_picture", &png(101, 100))],
             json!({"limit": 10_000, "found": 10_100, "unit": "pixels", "part": "prompt_picture"}),
         ),
+        (
+            &[("picture", &small), ("prompt_picture", &png(90, 80)), ("prompt_picture", &png(90, 80))],
+            json!({"limit": 10_000, "found": 14_400, "unit": "pixels", "part": "prompt_picture"}),
+        ),
         (&[("picture", &small), ("prompt", b" ")], json!({})),
     ] {
         let found = served.form("/v1/jobs", parts).value();
