@@ -12,6 +12,7 @@ use pdn::{AnyPicture, Encoder, FileFault, Prompt, Rectangle, RegionError, Region
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::Semaphore;
+use tokio::time::timeout;
 use uuid::Uuid;
 
 /// What all requests share.
@@ -27,12 +28,17 @@ pub(crate) struct App {
     pub(crate) uploads: Arc<Semaphore>,
     /// Pictures that may be decoded at a time.
     pub(crate) decoders: Arc<Semaphore>,
+    /// Requests that may be made ready at a time, each with pictures in memory that nothing else counts yet.
+    preparing: Semaphore,
     /// Whether it takes nothing on any more.
     stopping: AtomicBool,
 }
 
 /// Pictures that are decoded at a time.
 const DECODERS: usize = 2;
+
+/// Requests that are made ready at a time.
+const PREPARING: usize = 2;
 
 /// Prompts and regions of a request at most: each costs an embedding.
 const PROMPTS: usize = 16;
@@ -51,6 +57,7 @@ impl App {
             metrics: Metrics::new(),
             uploads: Arc::new(Semaphore::new(settings.upload * UPLOADS)),
             decoders: Arc::new(Semaphore::new(DECODERS)),
+            preparing: Semaphore::new(PREPARING),
             stopping: AtomicBool::new(false),
             settings,
             models,
@@ -94,6 +101,9 @@ impl App {
             return Err(Kind::Option.because(format_args!("quality {}: expected 1 to 100", wanted.quality)));
         }
         self.check_prompts(view, &wanted)?;
+        let Ok(_turn) = timeout(self.settings.patience, self.preparing.acquire()).await else {
+            return Err(Kind::Busy.because("other requests are being read: try again"));
+        };
         let (id, picture) = self.picture(wanted.picture).await?;
         let size = (picture.width(), picture.height());
         let sizing = wanted.sizing.size()?;
@@ -151,6 +161,17 @@ impl App {
         texts.try_for_each(|text| self.encoder.tokens(text).map(drop).map_err(Problem::from))
     }
 
+    /// All pictures of a request's prompts may have as many pixels as its picture.
+    fn check_prompt_pixels(&self, found: u64) -> Result<(), Problem> {
+        let limit = self.settings.pixels;
+        if found <= limit {
+            return Ok(());
+        }
+        let why = format_args!("they have {found} pixels and more, beyond the limit of {limit}");
+        let problem = Kind::ManyPixels.because(why).limited(Unit::Pixels, limit, Some(found));
+        Err(problem.of("prompt_picture", "the prompts' pictures together"))
+    }
+
     /// The prompts that were given, as one.
     async fn prompt(
         &self,
@@ -158,7 +179,7 @@ impl App {
         regions: Vec<(Rectangle, String)>,
         feather: usize,
     ) -> Result<Prompt, Problem> {
-        let mut prompts = Vec::with_capacity(given.len());
+        let (mut prompts, mut pixels) = (Vec::with_capacity(given.len()), 0);
         for (weight, source) in given {
             let prompt = match source {
                 PromptSource::Text(text) => Prompt::Text(text),
@@ -167,6 +188,8 @@ impl App {
                         .picture(source)
                         .await
                         .map_err(|problem| problem.of("prompt_picture", "the prompt's picture"))?;
+                    pixels += picture.width() as u64 * picture.height() as u64;
+                    self.check_prompt_pixels(pixels)?;
                     Prompt::Picture { picture, file: None }
                 }
             };

@@ -252,7 +252,7 @@ impl Job {
             (status.result.as_ref().map_or(0, Bytes::len), preview)
         };
         let masks = self.masks.get().map_or(0, |masks| masks.iter().map(|mask| mask.png.len()).sum());
-        result + preview + masks + bytes_of(&self.order.prompt)
+        result + preview + masks + prompt_bytes(&self.order.prompt)
     }
 
     /// What is told of it; `ahead` jobs come before it.
@@ -292,11 +292,11 @@ impl Job {
 }
 
 /// Bytes of the pictures in a prompt.
-fn bytes_of(prompt: &Prompt) -> usize {
+pub(crate) fn prompt_bytes(prompt: &Prompt) -> usize {
     match prompt {
         Prompt::Picture { picture, .. } => picture_bytes(&picture.header()),
-        Prompt::Mix(prompts) => prompts.iter().map(|(_, prompt)| bytes_of(prompt)).sum(),
-        Prompt::Regions(regions) => bytes_of(&regions.rest),
+        Prompt::Mix(prompts) => prompts.iter().map(|(_, prompt)| prompt_bytes(prompt)).sum(),
+        Prompt::Regions(regions) => prompt_bytes(&regions.rest),
         _ => 0,
     }
 }

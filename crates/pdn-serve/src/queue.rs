@@ -1,6 +1,6 @@
 //! Jobs that wait for their turn: so many and no more.
 
-use crate::job::{Job, Mask, picture_bytes};
+use crate::job::{Job, Mask, picture_bytes, prompt_bytes};
 use crate::problem::{Kind, Problem, Unit};
 use crate::stop::Stop;
 use pdn::AnyPicture;
@@ -32,11 +32,10 @@ impl Task {
         }
     }
 
-    /// Bytes of the picture that waits with it.
+    /// Bytes of the pictures that wait with it.
     fn bytes(&self) -> usize {
-        match self {
-            Self::Enlarge(_, picture) | Self::Masks { picture, .. } => picture_bytes(&picture.header()),
-        }
+        let (Self::Enlarge(job, picture) | Self::Masks { job, picture, .. }) = self;
+        picture_bytes(&picture.header()) + prompt_bytes(&job.order.prompt)
     }
 
     /// Ends it before its turn.

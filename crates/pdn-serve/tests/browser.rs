@@ -582,7 +582,7 @@ async fn what_is_too_large_is_said_before_it_is_sent() {
     page.problem_is_said("20,000 pixels, and this server takes up to 10,000").await;
     assert!(page.is_in_window("problem").await);
     page.upload("heavy.png", &[png(20, 10), vec![0; 2 << 20]].concat()).await;
-    page.problem_is_said("2 MB, and this server takes files of up to 0.9 MB").await;
+    page.problem_is_said("2 MB, and this server takes files of up to 960 kB").await;
     page.screenshot("too-large").await;
     assert_eq!(page.js("viewer.hidden").await, json!(true));
     let like = page.folder.path().join("heavy.png");

@@ -25,6 +25,8 @@ async function download(run, format) {
   } finally {
     $("download").disabled = false;
     $("download").textContent = "Download";
+    // A button that is disabled loses the focus.
+    if (document.activeElement === document.body) $("download").focus({ preventScroll: true });
   }
 }
 

@@ -3,7 +3,7 @@
 import { $, changed, element, model, onChange, state } from "./state.js";
 
 /** Letters of an entry at most. */
-const LONG = 40;
+const LONG = 26;
 
 /** A model in a few words: what it is for, up to the first pause, or as many words as there is room for. */
 function label({ name, description, default: recommended }) {

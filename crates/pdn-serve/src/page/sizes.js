@@ -8,9 +8,6 @@ const FACTORS = [2, 3, 4, 8];
 /** From so many pixels on a picture is large: twice is then offered first. */
 const LARGE = 4e6;
 
-/** Beyond this browsers show no picture, and the server sends a smaller one. */
-const SHOWN = 1e8;
-
 /** Whether the visitor chose a size; until then it follows the model. */
 let chosen = false;
 
@@ -85,7 +82,6 @@ onChange(() => {
   }
   for (const id of FIELDS) $(`size-${id}`).hidden = $("size").value !== id;
   const output = state.picture && becomes(state.picture);
-  const large = output && output.width * output.height > SHOWN;
   $("becomes").textContent = !state.picture ? "" : !output ? "Say a number above 0."
-    : `${extent(state.picture)} becomes ${extent(output)}, ${pixels(output.width * output.height)}.${large ? " It is shown smaller here; the download is whole." : ""}`;
+    : `${extent(state.picture)} becomes ${extent(output)}, ${pixels(output.width * output.height)}.`;
 });
