@@ -216,6 +216,9 @@ impl From<EncoderError> for Problem {
                 let why = format_args!("it has {found} tokens, more than the {limit} that the encoder reads: say less");
                 Kind::LongPrompt.because(why).limited(Unit::Tokens, limit as u64, Some(found as u64))
             }
+            EncoderError::ManyBytes { found, limit } => {
+                Kind::LongPrompt.because(error).limited(Unit::Bytes, limit as u64, Some(found as u64))
+            }
             EncoderError::EmptyText => Kind::EmptyPrompt.because(error),
             error => Kind::Prompt.because(error),
         }

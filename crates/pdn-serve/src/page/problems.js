@@ -23,8 +23,10 @@ const WORDS = {
   picture: () => "The picture cannot be read: its file is damaged or cut short, or of a kind that is not read here. Save it anew as PNG or JPEG.",
   prompt: () => "These words or pictures cannot steer the model together. Change them, or leave them out.",
   "empty-prompt": () => "A part has no words. Say what it shows, or remove it.",
-  "long-prompt": ({ limit, found }) =>
-    `The words are too long: they count ${number(found)} pieces, and ${number(limit)} is the most. A piece is a word or a part of one: leave out about ${number(found - limit)} words.`,
+  "long-prompt": ({ unit, limit, found }) =>
+    unit === "tokens"
+      ? `The words are too long: leave out about ${number(found - limit)} of them.`
+      : "That is far too much text. Say what the picture shows in a sentence or two.",
   region: () => "A part does not lie in the picture. Change its numbers, or remove it.",
   option: () => "This size cannot be made. Check its numbers.",
   "queue-full": () => "Too many pictures are waiting on the server. Try again in a while.",
