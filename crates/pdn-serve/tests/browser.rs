@@ -390,7 +390,7 @@ async fn errors_are_told(page: &Page) {
     page.find("model").await.select_by_value(pdn::DEFAULT_MODEL).await.unwrap();
     page.type_into("prompt", &"dog ".repeat(90)).await;
     page.click("enlarge").await;
-    page.problem_is_said("92 pieces, and 77 is the most").await;
+    page.problem_is_said("leave out about 15 of them").await;
     page.until("!document.getElementById('go').hidden").await;
     page.find("size").await.select_by_value("factor").await.unwrap();
     page.type_into("factor", "0").await;
