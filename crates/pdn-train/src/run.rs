@@ -15,7 +15,7 @@ use pdn_image::Picture;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use rayon::prelude::*;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -166,11 +166,24 @@ pub struct Record {
     /// Steps done.
     pub step: u64,
     /// Mean loss since the last.
+    #[serde(deserialize_with = "or_nan")]
     pub loss: f64,
     /// Seconds of training, over all sittings.
     pub seconds: f64,
     /// Figures by name.
+    #[serde(deserialize_with = "figures")]
     pub figures: Vec<(String, f64)>,
+}
+
+/// A number, or what JSON has where it was none: the PSNR of a picture without a fault, or of one that could not be read.
+fn or_nan<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
+    Ok(Option::deserialize(from)?.unwrap_or(f64::NAN))
+}
+
+/// Figures of which some may be none, as above.
+fn figures<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<(String, f64)>, D::Error> {
+    let found = Vec::<(String, Option<f64>)>::deserialize(from)?;
+    Ok(found.into_iter().map(|(name, figure)| (name, figure.unwrap_or(f64::NAN))).collect())
 }
 
 /// What a watcher is told after every step.

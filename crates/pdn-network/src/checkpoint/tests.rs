@@ -154,6 +154,24 @@ fn what_a_pickle_claims_is_not_believed() {
 }
 
 #[test]
+fn what_a_pickle_names_again_and_again_is_bounded() {
+    // A shape of a thousand ones, and a long name, each kept once and named for every tensor.
+    let ones = "I1\n".repeat(1000);
+    let tensor = "ctorch._utils\n_rebuild_tensor_v2\n((S'storage'\nctorch\nFloatStorage\nS'0'\nS'cpu'\nI1\ntQI0\n";
+    let axes = format!("(dS'w'\n{tensor}({ones}t({ones}tI00\nNtRs.");
+    assert!(matches!(parse(&legacy(axes.as_bytes())), Err(Fault::Unsupported(why)) if why.contains("1000 axes")));
+    let prefix = "a".repeat(1 << 20);
+    let module = |inside: &str| format!("(dS'{prefix}'\n(dp1\n{inside}s.");
+    let entries: String = (0..40).map(|i| format!("S'{prefix}{i}'\n{tensor}(I1\nt(I1\ntI00\nNtRs")).collect();
+    let names = parse(&legacy(module(&entries).as_bytes()));
+    assert!(
+        matches!(&names, Err(Fault::Unsupported(why)) if why.contains("bytes together")),
+        "{:?}",
+        names.map(|_| ())
+    );
+}
+
+#[test]
 fn what_is_no_checkpoint_is_said() {
     assert!(matches!(parse(b""), Err(Fault::Empty)));
     assert!(matches!(parse(b"not a model"), Err(Fault::Unknown)));

@@ -16,6 +16,10 @@ const LEGACY_MAGIC: [u8; 10] = [0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 
 /// its storage counts again; a file that asks for more means harm.
 const EXPANSION: usize = 8;
 
+/// The most axes of a tensor: no layer has more than six. Each costs memory that a file need not have, as one shape can be named
+/// any number of times.
+const AXES: usize = 8;
+
 /// Reads a zip archive: `<root>/data.pkl`, and each storage in `<root>/data/<key>`.
 pub(super) fn read_zip(bytes: &[u8]) -> Result<Contents, Fault> {
     let mut archive = ZipArchive::new(Cursor::new(bytes)).map_err(|e| Fault::Damaged(e.to_string()))?;
@@ -179,7 +183,13 @@ impl<'a> View<'a> {
         let [storage, offset, shape, strides, ..] = items else { return Err(damaged()) };
         let Object::Persistent(reference) = pickle.object(*storage) else { return Err(damaged()) };
         let size = |id: &Id| pickle.int(*id).and_then(|n| usize::try_from(n).ok()).ok_or_else(damaged);
-        let sizes = |id: &Id| pickle.items(*id).ok_or_else(damaged)?.iter().map(size).collect::<Result<Vec<_>, _>>();
+        let sizes = |id: &Id| match pickle.items(*id).ok_or_else(damaged)? {
+            items if items.len() > AXES => {
+                let why = format!("a tensor of {} axes, of which {AXES} are read", items.len());
+                Err(Fault::Unsupported(why))
+            }
+            items => items.iter().map(size).collect::<Result<Vec<_>, _>>(),
+        };
         let (shape, strides) = (sizes(shape)?, sizes(strides)?);
         if shape.len() != strides.len() {
             return Err(damaged());

@@ -17,6 +17,9 @@ const PREFIXES: [&str; 2] = ["module.", "netG."];
 /// How deep modules may lie in each other: what is deeper means harm.
 const DEPTH: usize = 64;
 
+/// The most bytes of all names together: one text can be named any number of times.
+const NAMES: usize = 16 << 20;
+
 /// The dictionary of weights in a pickle, or its module, and the entry that it stood under.
 pub(super) fn state_dict(pickle: &Pickle, root: Id) -> Option<(Id, Option<String>)> {
     if pickle.module(root).is_some() {
@@ -46,11 +49,15 @@ pub(super) fn state_dict(pickle: &Pickle, root: Id) -> Option<(Id, Option<String
 /// Every tensor of a dictionary by name; of a module, those of the modules in it under dotted names.
 pub(super) fn named_tensors<'p>(pickle: &'p Pickle, weights: Id) -> Result<Vec<(String, &'p Object<'p>)>, Fault> {
     let mut found = Vec::new();
+    let mut names = NAMES;
     let (mut seen, mut left) = (HashSet::from([weights]), vec![(weights, String::new(), 0)]);
     while let Some((id, prefix, depth)) = left.pop() {
         let entries = pickle.module(id).or(pickle.dict(id)).unwrap_or_default();
         for (key, value) in entries {
             let Some(key) = pickle.text(*key) else { continue };
+            names = names
+                .checked_sub(prefix.len() + key.len())
+                .ok_or_else(|| Fault::Unsupported(format!("names of more than {NAMES} bytes together")))?;
             if let Some(tensor) = pickle.tensor(*value) {
                 found.push((format!("{prefix}{key}"), tensor));
             } else if pickle.module(*value).is_some() && seen.insert(*value) {
