@@ -14,6 +14,7 @@ pub(crate) const ENDINGS: &[&str] = &[
     "tif",
     "tiff",
     "bmp",
+    "gif",
     #[cfg(feature = "avif")]
     "avif",
     #[cfg(feature = "jxl")]

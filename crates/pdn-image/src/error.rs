@@ -55,7 +55,7 @@ pub enum Fault {
     #[error("is empty, expected a picture")]
     Empty,
     /// None of the formats that are read.
-    #[error("is not a picture that is read here: expected PNG, JPEG, WebP, TIFF or BMP")]
+    #[error("is not a picture that is read here: expected PNG, JPEG, WebP, TIFF, BMP or GIF")]
     NotAPicture,
     /// A picture of a kind that is not read.
     #[error("is not read here: {0}")]
