@@ -230,7 +230,7 @@ fn is_jxl(begin: &[u8]) -> bool {
     begin.starts_with(&[0xff, 0x0a]) || begin.starts_with(b"\0\0\0\x0cJXL \r\n\x87\n")
 }
 
-#[cfg(feature = "jxl")]
+#[cfg(feature = "jxl-read")]
 fn jxl(file: impl BufRead + Seek, limits: &Limits) -> Result<Decoded, Fault> {
     let mut decoder = jxl_oxide::integration::JxlDecoder::new(file).map_err(fault)?;
     decoder.set_limits(budget(limits)).map_err(fault)?;
@@ -238,7 +238,7 @@ fn jxl(file: impl BufRead + Seek, limits: &Limits) -> Result<Decoded, Fault> {
     from_decoder(decoder, Orientation::NoTransforms, limits)
 }
 
-#[cfg(not(feature = "jxl"))]
+#[cfg(not(feature = "jxl-read"))]
 fn jxl(_: impl BufRead + Seek, _: &Limits) -> Result<Decoded, Fault> {
     Err(Fault::Unsupported("JPEG XL, which this build leaves out: build it with the feature `jxl`".into()))
 }
