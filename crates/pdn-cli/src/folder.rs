@@ -17,7 +17,7 @@ pub(crate) const ENDINGS: &[&str] = &[
     "gif",
     #[cfg(feature = "avif")]
     "avif",
-    #[cfg(feature = "jxl")]
+    #[cfg(feature = "jxl-read")]
     "jxl",
 ];
 
