@@ -14,9 +14,10 @@ pub(crate) const ENDINGS: &[&str] = &[
     "tif",
     "tiff",
     "bmp",
+    "gif",
     #[cfg(feature = "avif")]
     "avif",
-    #[cfg(feature = "jxl")]
+    #[cfg(feature = "jxl-read")]
     "jxl",
 ];
 

@@ -129,7 +129,7 @@ fn inputs_that_are_no_pictures() {
         ("folder", "holds no pictures"),
         ("empty.png", "is empty"),
         ("cut.png", "damaged or cut short"),
-        ("words.png", "expected PNG, JPEG, WebP, TIFF or BMP"),
+        ("words.png", "expected PNG, JPEG, WebP, TIFF, BMP or GIF"),
     ] {
         desk.fails(&["upscale", input, "-o", "out.png"], 1, &[input, word]);
         desk.fails(&["degrade", input, "-o", "out.png"], 1, &[input]);

@@ -2,7 +2,7 @@
 
 use crate::{Error, Fault};
 use std::fs::File;
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
 
@@ -30,8 +30,7 @@ impl Aside {
             use std::os::unix::fs::PermissionsExt;
             builder.permissions(std::fs::Permissions::from_mode(0o666));
         }
-        // The kind alone: the error names the file aside, which nobody has heard of.
-        let file = builder.tempfile_in(folder).map_err(|error| Fault::written(error.kind().into()))?;
+        let file = builder.tempfile_in(folder).map_err(|error| Fault::written(unnamed(&error)))?;
         Ok(Self { file, target: target.to_owned() })
     }
 
@@ -51,7 +50,8 @@ impl Aside {
     }
 
     pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), Fault> {
-        self.file.write_all(bytes).map_err(Fault::written)
+        // Of the file itself: the error of its wrapper names the file aside.
+        self.file.as_file_mut().write_all(bytes).map_err(Fault::written)
     }
 
     /// Brings it to its place.
@@ -60,6 +60,12 @@ impl Aside {
         self.file.persist(&self.target).map_err(|e| Fault::written(e.error))?;
         Ok(())
     }
+}
+
+/// The system's own error in that of a temporary file, which names the file aside: nobody has heard of that.
+fn unnamed(error: &io::Error) -> io::Error {
+    let inner = error.get_ref().and_then(|outer| outer.source()?.downcast_ref::<io::Error>());
+    inner.and_then(io::Error::raw_os_error).map_or_else(|| error.kind().into(), io::Error::from_raw_os_error)
 }
 
 /// Checks, before any work, that a file of any kind can be written to this name.

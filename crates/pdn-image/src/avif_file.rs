@@ -176,13 +176,6 @@ pub(crate) struct Found {
     pub(crate) moves: bool,
 }
 
-/// Whether a file begins as an AVIF does.
-pub(crate) fn is_avif(begin: &[u8]) -> bool {
-    let brands = Bytes(begin).child(b"ftyp").map_or(&[][..], |brands| brands.0);
-    let [major, _, others @ ..] = brands.as_chunks::<4>().0 else { return false };
-    [major].into_iter().chain(others).any(|brand| brand == b"avif" || brand == b"avis")
-}
-
 /// A part of the file, read from its begin on.
 #[derive(Clone, Copy)]
 struct Bytes<'a>(&'a [u8]);

@@ -29,7 +29,7 @@ pub(crate) fn read(file: impl Read, limits: &Limits) -> Result<Decoded, Fault> {
     notes.extend(found.xmp.then_some(XMP));
     notes.extend(found.moves.then_some(crate::read::FIRST));
     let bits = if depth(&colour) == 8 { 8 } else { 16 };
-    Ok(Decoded { picture, bits, icc, exif, notes })
+    Ok(Decoded { picture, bits, icc, exif, resolution: None, notes })
 }
 
 /// A picture of AV1, of the size that the file says.

@@ -44,6 +44,10 @@ impl<W: Write + Seek + 'static> Encoding<W> {
             return Err(Fault::GreyProfile);
         }
         let exif = header.exif.as_ref().map(|block| exif::sized(block, header));
+        let exif = match header.resolution.filter(|_| !format.has_resolution()) {
+            Some(resolution) => exif::printed(exif, resolution),
+            None => exif,
+        };
         let header = &Header { exif, ..header.clone() };
         let body = match format {
             Format::Png => Body::Png(Box::new(PngRows::begin(sink()?, header, provenance)?)),

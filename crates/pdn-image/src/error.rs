@@ -1,5 +1,6 @@
 //! What can be wrong with a picture's file: every message names it.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// Why a picture could not be read or written.
@@ -19,9 +20,16 @@ impl Error {
 }
 
 impl Fault {
-    pub(crate) fn written(error: std::io::Error) -> Self {
+    pub(crate) fn written(error: io::Error) -> Self {
         Self::Io { doing: "written", error }
     }
+}
+
+/// What the system said, without what Rust appends to it: `(os error 5)`.
+fn plain(error: &io::Error) -> String {
+    let message = error.to_string();
+    let Some((words, rest)) = message.split_once(" (os error ") else { return message };
+    format!("{words}{}", rest.split_once(')').map_or("", |(_, rest)| rest))
 }
 
 /// The endings of what is written.
@@ -47,7 +55,7 @@ pub enum Fault {
     #[error("is empty, expected a picture")]
     Empty,
     /// None of the formats that are read.
-    #[error("is not a picture that is read here: expected PNG, JPEG, WebP, TIFF or BMP")]
+    #[error("is not a picture that is read here: expected PNG, JPEG, WebP, TIFF, BMP or GIF")]
     NotAPicture,
     /// A picture of a kind that is not read.
     #[error("is not read here: {0}")]
@@ -68,12 +76,12 @@ pub enum Fault {
         limit: u64,
     },
     /// The operating system said no.
-    #[error("cannot be {doing}: {error}")]
+    #[error("cannot be {doing}: {}", plain(error))]
     Io {
         /// Read or written.
         doing: &'static str,
         /// Why.
-        error: std::io::Error,
+        error: io::Error,
     },
     /// An output's name with an ending that no format has.
     #[error("cannot be written: expected a name ending in {}", endings())]
@@ -172,4 +180,19 @@ pub enum Fault {
     /// A folder where the output should go.
     #[error("is a folder, expected the name of a picture to write")]
     TargetIsFolder,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_system_is_quoted_without_its_number() {
+        for number in 1..140 {
+            let said = Fault::written(io::Error::from_raw_os_error(number)).to_string();
+            assert!(said.starts_with("cannot be written: ") && !said.contains("os error"), "{number}: {said}");
+        }
+        assert_eq!(plain(&io::Error::other("a thing (os error 5) at a place")), "a thing at a place");
+        assert_eq!(plain(&io::Error::other("a thing")), "a thing");
+    }
 }

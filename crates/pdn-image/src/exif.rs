@@ -4,7 +4,7 @@
 //! picture, and the thumbnail is dropped. All else keeps its place, byte for byte: notes of camera makers hold places that
 //! nobody else knows, and a block that is written anew, as crates for EXIF do, breaks them.
 
-use crate::{Fault, Header};
+use crate::{Fault, Header, Resolution};
 
 /// A block that can be followed to its end.
 struct Exif(Vec<u8>);
@@ -28,8 +28,12 @@ const SIZES: [(u16, bool); 4] = [(0x0100, true), (0x0101, false), (0xa002, true)
 const DIRECTORIES: [u16; 3] = [0x8769, 0x8825, 0xa005];
 /// The thumbnail's place and length in its directory.
 const THUMBNAIL: [u16; 2] = [0x0201, 0x0202];
+/// Dots across and down, and their unit.
+const PRINTED: [u16; 2] = [0x011a, 0x011b];
+const PRINTED_UNIT: u16 = 0x0128;
 const SHORT: u16 = 3;
 const LONG: u16 = 4;
+const RATIONAL: u16 = 5;
 /// The most entries that are followed: a directory that leads to itself ends there.
 const MOST: usize = 4096;
 
@@ -56,6 +60,42 @@ pub(crate) fn sized(block: &[u8], header: &Header) -> Vec<u8> {
         let _ = size.and_then(|size| exif.set(entry, u32::try_from(size).ok()?));
     }
     exif.0
+}
+
+/// What a block says of how large the picture is printed.
+pub(crate) fn resolution(block: &[u8]) -> Option<Resolution> {
+    let exif = Exif(block.to_vec());
+    let entries = exif.directory(exif.long(4)? as usize)?.0;
+    let find =
+        |tag: u16, kind: u16| entries.iter().find(|entry| (entry.tag, entry.kind, entry.count) == (tag, kind, 1));
+    let [x, y] = PRINTED.map(|tag| {
+        let at = find(tag, RATIONAL)?.value;
+        Some((exif.long(at)?, exif.long(at + 4)?))
+    });
+    Resolution::of_tiff(find(PRINTED_UNIT, SHORT).and_then(|entry| exif.short(entry.value)), x?, y?)
+}
+
+/// The block, or a new one, saying how large the picture is printed, for formats that have no other place for that.
+pub(crate) fn printed(block: Option<Vec<u8>>, resolution: Resolution) -> Option<Vec<u8>> {
+    match block {
+        None => of_resolution(resolution),
+        Some(block) if self::resolution(&block) == Some(resolution) => Some(block),
+        Some(block) => Exif(block.clone()).printed(resolution).or(Some(block)),
+    }
+}
+
+/// A block that says nothing else.
+fn of_resolution(resolution: Resolution) -> Option<Vec<u8>> {
+    let number = |tag, (over, under): (u32, u32)| Field {
+        tag,
+        kind: RATIONAL,
+        count: 1,
+        bytes: [over.to_ne_bytes(), under.to_ne_bytes()].concat(),
+    };
+    let [x, y] = resolution.tiff();
+    let unit = resolution.tiff_unit().to_ne_bytes().to_vec();
+    let unit = Field { tag: PRINTED_UNIT, kind: SHORT, count: 1, bytes: unit };
+    block([vec![number(PRINTED[0], x), number(PRINTED[1], y), unit], Vec::new(), Vec::new()])
 }
 
 impl Exif {
@@ -133,6 +173,38 @@ impl Exif {
         Some(())
     }
 
+    /// Writes the first directory anew behind all else, where there is room for more entries; what they lead to keeps its place.
+    fn printed(mut self, resolution: Resolution) -> Option<Vec<u8>> {
+        let (entries, next) = self.directory(self.long(4)? as usize)?;
+        let is_other = |entry: &&Entry| entry.tag != PRINTED_UNIT && !PRINTED.contains(&entry.tag);
+        let others = entries.iter().filter(is_other);
+        let mut written: Vec<_> = others.map(|entry| (entry.tag, self.0[entry.at..entry.at + 12].to_vec())).collect();
+        let begin = self.0.len().next_multiple_of(2);
+        let values = begin + 2 + 12 * (written.len() + 3) + 4;
+        let [x, y] = [values, values + 8].map(|at| u32::try_from(at).ok());
+        written.push((PRINTED[0], self.entry_of(PRINTED[0], RATIONAL, self.ordered(x?.to_le_bytes()))));
+        written.push((PRINTED[1], self.entry_of(PRINTED[1], RATIONAL, self.ordered(y?.to_le_bytes()))));
+        let [low, high] = self.ordered(resolution.tiff_unit().to_le_bytes());
+        written.push((PRINTED_UNIT, self.entry_of(PRINTED_UNIT, SHORT, [low, high, 0, 0])));
+        written.sort_by_key(|(tag, _)| *tag);
+        let (count, next) = (u16::try_from(written.len()).ok()?, self.0.get(next..next + 4)?.to_vec());
+        self.0.resize(begin, 0);
+        self.0.extend(self.ordered(count.to_le_bytes()));
+        self.0.extend(written.into_iter().flat_map(|(_, bytes)| bytes));
+        self.0.extend(next);
+        for number in resolution.tiff().into_iter().flat_map(|(over, under)| [over, under]) {
+            self.0.extend(self.ordered(number.to_le_bytes()));
+        }
+        self.put(4, u32::try_from(begin).ok()?.to_le_bytes())?;
+        Some(self.0)
+    }
+
+    /// An entry of one value, which is given as it stands there.
+    fn entry_of(&self, tag: u16, kind: u16, value: [u8; 4]) -> Vec<u8> {
+        let (tag, kind) = (self.ordered(tag.to_le_bytes()), self.ordered(kind.to_le_bytes()));
+        [&tag[..], &kind, &self.ordered(1_u32.to_le_bytes()), &value].concat()
+    }
+
     fn is_little(&self) -> bool {
         self.0.starts_with(b"II")
     }
@@ -148,12 +220,18 @@ impl Exif {
     }
 
     /// Puts the bytes of a number, given from its low one on.
-    fn put<const N: usize>(&mut self, at: usize, mut bytes: [u8; N]) -> Option<()> {
+    fn put<const N: usize>(&mut self, at: usize, bytes: [u8; N]) -> Option<()> {
+        let bytes = self.ordered(bytes);
+        self.0.get_mut(at..at + N)?.copy_from_slice(&bytes);
+        Some(())
+    }
+
+    /// The bytes of a number, given from its low one on, in the block's order.
+    fn ordered<const N: usize>(&self, mut bytes: [u8; N]) -> [u8; N] {
         if !self.is_little() {
             bytes.reverse();
         }
-        self.0.get_mut(at..at + N)?.copy_from_slice(&bytes);
-        Some(())
+        bytes
     }
 }
 
@@ -248,7 +326,7 @@ impl Exif {
     fn field(&self, Entry { tag, kind, count, value, .. }: Entry) -> Option<Field> {
         let unit = match kind {
             SHORT | 8 => 2,
-            5 | 10 => 4,
+            RATIONAL | 10 => 4,
             kind => size_of(kind)?,
         };
         let mut bytes = self.0.get(value..value + count * size_of(kind)?)?.to_vec();
@@ -265,7 +343,7 @@ fn size_of(kind: u16) -> Option<usize> {
         1 | 2 | 6 | 7 => Some(1),
         SHORT | 8 => Some(2),
         LONG | 9 | 11 | 13 => Some(4),
-        5 | 10 | 12 => Some(8),
+        RATIONAL | 10 | 12 => Some(8),
         _ => None,
     }
 }
@@ -298,6 +376,25 @@ mod tests {
         let sized = fields(&sized(&block(sample()).unwrap(), &header)).unwrap();
         assert_eq!(sized[1][1], field(0xa002, LONG, &70_000_u32.to_ne_bytes()));
         assert_eq!(sized[0], sample()[0]);
+    }
+
+    #[test]
+    fn a_block_says_how_large_it_is_printed_and_keeps_the_rest() {
+        let resolution = Resolution { x: 300_000, y: 72_500, unit: crate::ResolutionUnit::Inch };
+        let of_big_end: &[u8] =
+            b"MM\0*\0\0\0\x08\0\x02\x01\x0f\0\x02\0\0\0\x02A\0\0\0\x01\x12\0\x03\0\0\0\x01\0\x01\0\0\0\0\0\0?";
+        for before in [block(sample()).unwrap(), of_big_end.to_vec()] {
+            assert_eq!(super::resolution(&before), None);
+            let after = printed(Some(before.clone()), resolution).unwrap();
+            assert_eq!((super::resolution(&after), fields(&after)), (Some(resolution), fields(&before)));
+            assert_eq!(after[8..before.len()], before[8..], "all else keeps its place");
+            assert_eq!(printed(Some(after.clone()), resolution).unwrap(), after);
+            let coarse = Resolution { x: 72_000, ..resolution };
+            let again = printed(Some(after), coarse).unwrap();
+            assert_eq!((super::resolution(&again), fields(&again)), (Some(coarse), fields(&before)));
+        }
+        assert_eq!(super::resolution(&printed(None, resolution).unwrap()), Some(resolution));
+        assert_eq!(printed(Some(vec![1]), resolution).unwrap(), [1], "one that cannot be followed stays");
     }
 
     #[test]

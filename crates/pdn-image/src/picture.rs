@@ -1,6 +1,6 @@
 //! A picture in memory.
 
-use crate::{Header, Sample};
+use crate::{Header, Resolution, Sample};
 use std::borrow::Cow;
 use std::ops::Range;
 
@@ -17,6 +17,8 @@ pub struct Picture<S = u8> {
     pub icc: Option<Vec<u8>>,
     /// EXIF, as the block of a TIFF's structure that a JPEG has; of a picture that is turned already, and without thumbnail.
     pub exif: Option<Vec<u8>>,
+    /// How large it is printed, where its file says it.
+    pub resolution: Option<Resolution>,
     /// What its file had and this has not, such as 16 bits a sample.
     pub lost: Vec<&'static str>,
 }
@@ -38,7 +40,7 @@ impl<S: Sample> Picture<S> {
     /// When there are not `width * height * 3` numbers.
     pub fn new(width: usize, height: usize, rgb: Vec<S>) -> Self {
         assert_eq!(rgb.len(), width * height * 3, "RGB of {width}x{height}");
-        Self { width, height, rgb, alpha: None, grey: false, icc: None, exif: None, lost: Vec::new() }
+        Self { width, height, rgb, alpha: None, grey: false, icc: None, exif: None, resolution: None, lost: Vec::new() }
     }
 
     /// The same picture with samples of another depth.
@@ -52,6 +54,7 @@ impl<S: Sample> Picture<S> {
             grey: self.grey,
             icc: self.icc.clone(),
             exif: self.exif.clone(),
+            resolution: self.resolution,
             lost: self.lost.clone(),
         }
     }
@@ -103,14 +106,15 @@ impl<S: Sample> Picture<S> {
         };
         let mut picture = Self::new(header.width, header.height, rgb).with_alpha(alpha);
         (picture.grey, picture.icc, picture.exif) = (header.grey, header.icc, header.exif);
+        picture.resolution = header.resolution;
         picture
     }
 
     /// What is said of it before its rows.
     pub fn header(&self) -> Header {
-        let Self { width, height, grey, .. } = *self;
+        let Self { width, height, grey, resolution, .. } = *self;
         let (icc, exif) = (self.icc.clone(), self.exif.clone());
-        Header { width, height, grey, alpha: self.alpha.is_some(), depth: S::DEPTH, icc, exif }
+        Header { width, height, grey, alpha: self.alpha.is_some(), depth: S::DEPTH, icc, exif, resolution }
     }
 
     /// Some of its rows, interleaved as its [`Header`] says.
@@ -187,8 +191,9 @@ impl<S: Sample> Picture<S> {
 
     /// Other pixels, with what else is known of this picture.
     fn of_pixels(&self, [width, height]: [usize; 2], rgb: Vec<S>, alpha: Option<Vec<S>>) -> Self {
-        let (grey, icc, exif, lost) = (self.grey, self.icc.clone(), self.exif.clone(), self.lost.clone());
-        Self { width, height, rgb, alpha, grey, icc, exif, lost }
+        let Self { grey, resolution, .. } = *self;
+        let (icc, exif, lost) = (self.icc.clone(), self.exif.clone(), self.lost.clone());
+        Self { width, height, rgb, alpha, grey, icc, exif, resolution, lost }
     }
 
     /// MATLAB's `modcrop`: the rightmost columns and lowest rows dropped, so that both sides are multiples of `scale`.

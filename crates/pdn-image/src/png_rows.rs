@@ -1,7 +1,7 @@
 //! PNG, compressed as its rows come.
 
 use crate::{Depth, Fault, Header, Provenance};
-use png::{BitDepth, ColorType, Compression, Encoder, Filter, Info, StreamWriter};
+use png::{BitDepth, ColorType, Compression, Encoder, Filter, Info, PixelDimensions, StreamWriter, Unit};
 use std::fmt::Display;
 use std::io::{self, Write};
 use std::sync::{Arc, OnceLock};
@@ -23,6 +23,10 @@ impl<W: Write + 'static> PngRows<W> {
         let mut info = Info::with_size(header.width as u32, header.height as u32);
         info.icc_profile = header.icc.clone().map(Into::into);
         info.exif_metadata = header.exif.clone().map(Into::into);
+        info.pixel_dims = header.resolution.map(|resolution| {
+            let [xppu, yppu] = resolution.metre();
+            PixelDimensions { xppu, yppu, unit: Unit::Meter }
+        });
         let begin = || {
             let mut encoder = Encoder::with_info(Kept { file, failed: failed.clone() }, info)?;
             encoder.set_color(match (header.grey, header.alpha) {

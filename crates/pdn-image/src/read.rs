@@ -1,11 +1,13 @@
 //! Reading pictures: the format is told by the content, limits are checked on the header before anything is decoded.
 
-use crate::{AnyPicture, Error, Fault, Picture, Sample, exif, profile, tiff_read};
+use crate::jpeg_head::JpegHead;
+use crate::kinds::{self, is_avif};
+use crate::{AnyPicture, Error, Fault, Picture, Resolution, Sample, exif, gif_read, iptc, profile, tiff_read};
 use image::codecs::webp::WebPDecoder;
 use image::metadata::Orientation;
 use image::{ColorType, DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader};
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Cursor, Seek, SeekFrom};
+use std::io::{self, BufRead, BufReader, Cursor, Seek};
 use std::path::Path;
 
 /// How large a picture may be.
@@ -35,7 +37,7 @@ pub(crate) const FIRST: &str = "the first picture is read, the file has more";
 pub(crate) const DAMAGED_EXIF: &str = "its EXIF is damaged, and left out";
 const NO_PROFILE: &str = "its ICC profile is damaged or for other colours than were read, and left out";
 
-/// Reads a PNG, JPEG, WebP, TIFF or BMP, turned as its EXIF orientation says, with 16 bits a sample where the file has
+/// Reads a PNG, JPEG, WebP, TIFF, BMP or GIF, turned as its EXIF orientation says, with 16 bits a sample where the file has
 /// more than 8; of a file of several pictures the first.
 ///
 /// # Errors
@@ -95,6 +97,8 @@ pub(crate) struct Decoded {
     pub(crate) bits: u8,
     pub(crate) icc: Option<Vec<u8>>,
     pub(crate) exif: Option<Vec<u8>>,
+    /// Where the file says it beside its EXIF; turned as the picture.
+    pub(crate) resolution: Option<Resolution>,
     /// What is not as in the file.
     pub(crate) notes: Vec<&'static str>,
 }
@@ -139,6 +143,7 @@ impl Decoded {
                 Picture::new(width, height, rgb).with_alpha(Some(alpha))
             }
         };
+        picture.resolution = self.resolution.or_else(|| exif::resolution(self.exif.as_deref()?));
         (picture.grey, picture.exif, picture.lost) = (!color.has_color(), self.exif, self.notes);
         // WebP has no grey, and a profile that has.
         let is_grey = || picture.rgb().chunks_exact(3).all(|p| p[0] == p[1] && p[1] == p[2]);
@@ -156,6 +161,9 @@ fn decode(mut file: impl BufRead + Seek, limits: &Limits) -> Result<Decoded, Fau
     if begin.is_empty() {
         return Err(Fault::Empty);
     }
+    if let Some(fault) = kinds::named(begin).filter(|_| !is_avif(begin)) {
+        return Err(fault);
+    }
     if is_jxl(begin) {
         return jxl(file, limits);
     }
@@ -170,19 +178,28 @@ fn decode(mut file: impl BufRead + Seek, limits: &Limits) -> Result<Decoded, Fau
     match format {
         ImageFormat::Png => png(file, limits),
         ImageFormat::WebP => webp(file, limits),
-        ImageFormat::Bmp => decoded(file, format, limits),
+        ImageFormat::Gif => gif_read::read(file, limits),
+        ImageFormat::Bmp => bmp(file, limits),
         ImageFormat::Tiff => tiff_read::read(file, limits),
         ImageFormat::Jpeg => jpeg(file, limits),
         _ => Err(Fault::NotAPicture),
     }
 }
 
-fn decoded(file: impl BufRead + Seek, format: ImageFormat, limits: &Limits) -> Result<Decoded, Fault> {
+/// A picture by `image`'s decoder; what it is printed at is told beside.
+pub(crate) fn decoded(
+    file: impl BufRead + Seek,
+    format: ImageFormat,
+    resolution: Option<Resolution>,
+    limits: &Limits,
+) -> Result<Decoded, Fault> {
     let mut reader = ImageReader::with_format(file, format);
     reader.limits(budget(limits));
     let mut decoder = reader.into_decoder().map_err(fault)?;
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
-    from_decoder(decoder, orientation, limits)
+    let mut found = from_decoder(decoder, orientation, limits)?;
+    found.resolution = resolution.map(|resolution| resolution.turned(orientation));
+    Ok(found)
 }
 
 fn budget(limits: &Limits) -> image::Limits {
@@ -205,7 +222,7 @@ fn from_decoder(mut decoder: impl ImageDecoder, orientation: Orientation, limits
     picture.apply_orientation(orientation);
     let color = picture.color();
     let bits = 8 * color.bytes_per_pixel() / color.channel_count();
-    Ok(Decoded { picture, bits, icc, exif, notes })
+    Ok(Decoded { picture, bits, icc, exif, resolution: None, notes })
 }
 
 /// Whether a file begins as a JPEG XL does, bare or in its container (ISO 18181).
@@ -213,7 +230,7 @@ fn is_jxl(begin: &[u8]) -> bool {
     begin.starts_with(&[0xff, 0x0a]) || begin.starts_with(b"\0\0\0\x0cJXL \r\n\x87\n")
 }
 
-#[cfg(feature = "jxl")]
+#[cfg(feature = "jxl-read")]
 fn jxl(file: impl BufRead + Seek, limits: &Limits) -> Result<Decoded, Fault> {
     let mut decoder = jxl_oxide::integration::JxlDecoder::new(file).map_err(fault)?;
     decoder.set_limits(budget(limits)).map_err(fault)?;
@@ -221,23 +238,14 @@ fn jxl(file: impl BufRead + Seek, limits: &Limits) -> Result<Decoded, Fault> {
     from_decoder(decoder, Orientation::NoTransforms, limits)
 }
 
-#[cfg(not(feature = "jxl"))]
+#[cfg(not(feature = "jxl-read"))]
 fn jxl(_: impl BufRead + Seek, _: &Limits) -> Result<Decoded, Fault> {
     Err(Fault::Unsupported("JPEG XL, which this build leaves out: build it with the feature `jxl`".into()))
 }
 
 #[cfg(feature = "avif")]
-use crate::avif_file::is_avif;
-
-#[cfg(feature = "avif")]
 fn avif(file: impl BufRead, limits: &Limits) -> Result<Decoded, Fault> {
     crate::avif_read::read(file, limits)
-}
-
-/// Whether a file begins as an AVIF does, by its first brand.
-#[cfg(not(feature = "avif"))]
-fn is_avif(begin: &[u8]) -> bool {
-    matches!(begin.get(4..12), Some(b"ftypavif" | b"ftypavis"))
 }
 
 #[cfg(not(feature = "avif"))]
@@ -254,120 +262,78 @@ pub(crate) fn check_pixels(width: u64, height: u64, limits: &Limits) -> Result<(
 
 fn png(mut file: impl BufRead + Seek, limits: &Limits) -> Result<Decoded, Fault> {
     let mut head = png::Decoder::new(&mut file);
-    head.set_ignore_text_chunk(true);
     // What is wrong with it, its decoder will say; but not a size beyond its own limits.
     if let Ok(info) = head.read_header_info() {
         check_pixels(u64::from(info.width), u64::from(info.height), limits)?;
     }
-    let (profile, moves) = head.read_info().map_or((None, false), |reader| {
-        let grey = matches!(reader.info().color_type, png::ColorType::Grayscale | png::ColorType::GrayscaleAlpha);
-        (
-            profile::of_png(reader.info(), grey),
-            reader.info().animation_control.is_some_and(|found| found.num_frames > 1),
-        )
-    });
+    let said = head.read_info().map_or_else(|_| PngSays::default(), |reader| PngSays::of(reader.info()));
     file.rewind().map_err(unreadable)?;
-    let mut found = decoded(file, ImageFormat::Png, limits)?;
-    found.icc = found.icc.or(profile);
-    found.notes.extend(moves.then_some(FIRST));
+    let mut found = decoded(file, ImageFormat::Png, said.resolution, limits)?;
+    found.icc = found.icc.or(said.profile);
+    found.notes.extend(said.iptc.then_some(iptc::NOTE));
+    found.notes.extend(said.moves.then_some(FIRST));
     Ok(found)
+}
+
+/// What a PNG says before its data, and its decoder does not give.
+#[derive(Default)]
+struct PngSays {
+    profile: Option<Vec<u8>>,
+    resolution: Option<Resolution>,
+    iptc: bool,
+    moves: bool,
+}
+
+impl PngSays {
+    fn of(info: &png::Info) -> Self {
+        let grey = matches!(info.color_type, png::ColorType::Grayscale | png::ColorType::GrayscaleAlpha);
+        let metre = info.pixel_dims.filter(|found| found.unit == png::Unit::Meter);
+        let plain = info.uncompressed_latin1_text.iter().map(|text| &text.keyword);
+        let mut texts = plain.chain(info.compressed_latin1_text.iter().map(|text| &text.keyword));
+        Self {
+            profile: profile::of_png(info, grey),
+            resolution: metre.and_then(|found| Resolution::on_metre(found.xppu, found.yppu)),
+            iptc: texts.any(|keyword| keyword == "Raw profile type iptc"),
+            moves: info.animation_control.is_some_and(|found| found.num_frames > 1),
+        }
+    }
+}
+
+fn bmp(mut file: impl BufRead + Seek, limits: &Limits) -> Result<Decoded, Fault> {
+    let mut head = [0; BMP_HEAD];
+    let resolution = file.read_exact(&mut head).ok().and_then(|()| of_bmp(&head));
+    file.rewind().map_err(unreadable)?;
+    decoded(file, ImageFormat::Bmp, resolution, limits)
+}
+
+/// Bytes of a BMP up to the end of its resolution.
+const BMP_HEAD: usize = 46;
+
+/// The resolution in a head of Windows' kind; that of OS/2, of 12 bytes, has none.
+fn of_bmp(head: &[u8; BMP_HEAD]) -> Option<Resolution> {
+    let number = |at: usize| head[at..].first_chunk().map(|bytes| u32::from_le_bytes(*bytes));
+    number(14).filter(|size| *size >= 40).and_then(|_| Resolution::on_metre(number(38)?, number(42)?))
 }
 
 fn webp(mut file: impl BufRead + Seek, limits: &Limits) -> Result<Decoded, Fault> {
     let moves = WebPDecoder::new(&mut file).is_ok_and(|decoder| decoder.has_animation());
     file.rewind().map_err(unreadable)?;
-    let mut found = decoded(file, ImageFormat::WebP, limits)?;
+    let mut found = decoded(file, ImageFormat::WebP, None, limits)?;
     found.notes.extend(moves.then_some(FIRST));
     Ok(found)
 }
 
 fn jpeg(mut file: impl BufRead + Seek, limits: &Limits) -> Result<Decoded, Fault> {
-    let frame = jpeg_frame(&mut file).map_err(unreadable)?;
-    let frame = frame.ok_or_else(|| Fault::Damaged("its end is missing".into()))?;
-    if frame.components == 4 && !frame.adobe {
+    let head = JpegHead::read(&mut file).map_err(unreadable)?;
+    let head = head.ok_or_else(|| Fault::Damaged("its end is missing".into()))?;
+    if head.components == 4 && !head.adobe {
         return Err(Fault::Unsupported("a JPEG of four inks without Adobe's word on how they are stored".into()));
     }
     file.rewind().map_err(unreadable)?;
-    let mut found = decoded(file, ImageFormat::Jpeg, limits)?;
-    found.notes.extend((frame.components == 4).then_some(CMYK));
+    let mut found = decoded(file, ImageFormat::Jpeg, head.resolution, limits)?;
+    found.notes.extend(head.iptc.then_some(iptc::NOTE));
+    found.notes.extend((head.components == 4).then_some(CMYK));
     Ok(found)
-}
-
-/// What a JPEG says before its data.
-struct Frame {
-    components: u8,
-    /// Whether Adobe's marker is there: inks are then stored inverted, as the decoder takes them to be.
-    adobe: bool,
-}
-
-/// What a JPEG says before its data; nothing where the data is not followed by the end marker. The decoder fills what is
-/// missing with grey, which would be taken for a picture.
-fn jpeg_frame(file: &mut (impl BufRead + Seek)) -> io::Result<Option<Frame>> {
-    file.seek(SeekFrom::Start(2))?;
-    let mut frame = Frame { components: 0, adobe: false };
-    loop {
-        let Some(marker) = marker(file)? else { return Ok(None) };
-        let mut length = [0; 2];
-        if !fills(file, &mut length)? {
-            return Ok(None);
-        }
-        let mut left = i64::from(u16::from_be_bytes(length)) - 2;
-        let mut begin = [0; 6];
-        if left >= 6 {
-            if !fills(file, &mut begin)? {
-                return Ok(None);
-            }
-            left -= 6;
-        }
-        match marker {
-            0xee => frame.adobe |= begin.starts_with(b"Adobe"),
-            0xc4 | 0xc8 | 0xcc => {}
-            // Precision, height and width come before the number of components.
-            0xc0..=0xcf => frame.components = begin[5],
-            _ => {}
-        }
-        file.seek_relative(left)?;
-        if marker == 0xda {
-            return Ok(ends(file)?.then_some(frame));
-        }
-    }
-}
-
-/// The marker that follows, after any number of bytes that fill (ITU-T T.81, B.1.1.2).
-fn marker(file: &mut impl BufRead) -> io::Result<Option<u8>> {
-    let mut byte = [0; 1];
-    if !fills(file, &mut byte)? || byte != [0xff] {
-        return Ok(None);
-    }
-    while byte == [0xff] {
-        if !fills(file, &mut byte)? {
-            return Ok(None);
-        }
-    }
-    Ok(Some(byte[0]))
-}
-
-/// Whether as many bytes follow.
-fn fills(file: &mut impl BufRead, bytes: &mut [u8]) -> io::Result<bool> {
-    match file.read_exact(bytes) {
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
-        read => read.map(|()| true),
-    }
-}
-
-/// Whether the end marker follows.
-fn ends(file: &mut impl BufRead) -> io::Result<bool> {
-    let mut last = 0;
-    loop {
-        let data = file.fill_buf()?;
-        let Some(&end) = data.last() else { return Ok(false) };
-        if (last, data[0]) == (0xff, 0xd9) || data.windows(2).any(|pair| pair == [0xff, 0xd9]) {
-            return Ok(true);
-        }
-        last = end;
-        let length = data.len();
-        file.consume(length);
-    }
 }
 
 fn fault(error: ImageError) -> Fault {

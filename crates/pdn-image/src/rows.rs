@@ -3,7 +3,7 @@
 use crate::aside::Aside;
 use crate::encoding::Encoding;
 use crate::write::{Format, WriteOptions};
-use crate::{Depth, Error};
+use crate::{Depth, Error, Resolution};
 use std::fs::File;
 use std::ops::Range;
 use std::path::Path;
@@ -25,6 +25,8 @@ pub struct Header {
     pub icc: Option<Vec<u8>>,
     /// EXIF, as [`Picture::exif`](crate::Picture::exif) has it; its size is made to agree.
     pub exif: Option<Vec<u8>>,
+    /// How large it is printed. WebP, AVIF and JPEG XL have no place for it but EXIF, which is made to hold it where there is none.
+    pub resolution: Option<Resolution>,
 }
 
 /// Rows of about this many bytes are a band.

@@ -4,10 +4,11 @@
 use crate::exif::{self, Field, TAKEN};
 use crate::read::{Decoded, XMP, check_pixels, unreadable};
 use crate::sample::divided;
-use crate::{Fault, Limits, Sample};
+use crate::{Fault, Limits, Resolution, Sample, iptc, kinds};
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageBuffer, Pixel};
 use std::io::{Read, Seek};
+use tiff::decoder::ifd::Value;
 use tiff::decoder::{Decoder, DecodingResult};
 use tiff::tags::{ByteOrder, ExtraSamples, PhotometricInterpretation, Tag, ValueBuffer};
 use tiff::{ColorType, TiffError};
@@ -22,6 +23,7 @@ pub(crate) fn read(file: impl Read + Seek, limits: &Limits) -> Result<Decoded, F
     let mut decoder = Decoder::new(file).map_err(fault)?;
     let (width, height) = decoder.dimensions().map_err(fault)?;
     check_pixels(u64::from(width), u64::from(height), limits)?;
+    check_whole(&mut decoder)?;
     let layout = Layout::of(&mut decoder)?;
     let mut notes = Vec::new();
     notes.extend(decoder.more_images().then_some(crate::read::FIRST));
@@ -31,16 +33,48 @@ pub(crate) fn read(file: impl Read + Seek, limits: &Limits) -> Result<Decoded, F
     let exif = exif(&mut decoder);
     notes.extend(exif.is_none().then_some(crate::read::DAMAGED_EXIF));
     let exif = exif.flatten();
+    notes.extend(decoder.image_ifd().find_entry(IPTC).map(|_| iptc::NOTE));
+    let resolution = resolution(&mut decoder);
     let orientation = decoder.find_tag_unsigned::<u8>(Tag::Orientation).unwrap_or(None);
     // The size was checked, and a pixel's.
     let mut decoder = decoder.with_limits(tiff::decoder::Limits::unlimited());
     let mut samples = DecodingResult::U8(Vec::new());
     let planes = decoder.read_image_to_buffer(&mut samples).map_err(fault)?.planes;
     let (mut picture, bits) = layout.picture(samples, planes > 1, width, height)?;
-    let orientation = orientation.and_then(Orientation::from_exif);
-    picture.apply_orientation(orientation.unwrap_or(Orientation::NoTransforms));
-    Ok(Decoded { picture, bits, icc, exif, notes })
+    let orientation = orientation.and_then(Orientation::from_exif).unwrap_or(Orientation::NoTransforms);
+    picture.apply_orientation(orientation);
+    let resolution = resolution.map(|resolution| resolution.turned(orientation));
+    Ok(Decoded { picture, bits, icc, exif, resolution, notes })
 }
+
+/// The tag of IPTC (TIFF/EP, 6.7).
+const IPTC: Tag = Tag::Unknown(33_723);
+
+/// Where all of it is said.
+fn resolution<R: Read + Seek>(decoder: &mut Decoder<R>) -> Option<Resolution> {
+    let mut number = |tag| match decoder.find_tag(tag).ok()?? {
+        Value::Rational(over, under) => Some((over, under)),
+        _ => None,
+    };
+    let (x, y) = (number(Tag::XResolution)?, number(Tag::YResolution)?);
+    Resolution::of_tiff(decoder.find_tag_unsigned(Tag::ResolutionUnit).ok()?, x, y)
+}
+
+/// Refuses a file whose first picture is a preview of another one in it, which would be taken for it: so are most raw files of cameras.
+fn check_whole<R: Read + Seek>(decoder: &mut Decoder<R>) -> Result<(), Fault> {
+    let kind: u32 = decoder.find_tag_unsigned(Tag::NewSubfileType).unwrap_or_default().unwrap_or_default();
+    let mut has = |tag| decoder.image_ifd().find_entry(tag).is_some();
+    let is_preview = kind & 1 == 1 && has(SUB_DIRECTORIES);
+    match is_preview || has(DNG) {
+        true => Err(Fault::Unsupported(kinds::RAW.into())),
+        false => Ok(()),
+    }
+}
+
+/// Where other versions of the picture are (TIFF supplement 1).
+const SUB_DIRECTORIES: Tag = Tag::Unknown(330);
+/// The version of a digital negative (DNG 1.7).
+const DNG: Tag = Tag::Unknown(50_706);
 
 /// What is said of how a picture was taken, as a block; nothing where it cannot be followed.
 fn exif<R: Read + Seek>(decoder: &mut Decoder<R>) -> Option<Option<Vec<u8>>> {

@@ -3,11 +3,11 @@
 //! them, and the head is told last where. Beyond 4 GiB it is a BigTIFF.
 
 use crate::exif::{self, Field};
-use crate::{Depth, Fault, Header, Provenance};
+use crate::{Depth, Fault, Header, Provenance, Resolution};
 use std::io::{Error, Seek, Write};
 use tiff::encoder::compression::{CompressionAlgorithm, Deflate};
 use tiff::encoder::{DeflateLevel, DirectoryEncoder, Rational, TiffEncoder, TiffKind};
-use tiff::tags::{CompressionMethod, ExtraSamples, PhotometricInterpretation, Predictor, ResolutionUnit, Tag, Type};
+use tiff::tags::{CompressionMethod, ExtraSamples, PhotometricInterpretation, Predictor, Tag, Type};
 use tiff::{Directory, TiffError, TiffResult};
 
 /// The tag of an XMP packet (XMP specification, part 3).
@@ -124,10 +124,12 @@ impl<W: Write + Seek, K: TiffKind> TiffRows<W, K> {
         if self.header.alpha {
             directory.write_tag(Tag::ExtraSamples, &[ExtraSamples::UnassociatedAlpha][..])?;
         }
-        // Of no unit: pictures have none here.
-        directory.write_tag(Tag::XResolution, Rational { n: 1, d: 1 })?;
-        directory.write_tag(Tag::YResolution, Rational { n: 1, d: 1 })?;
-        directory.write_tag(Tag::ResolutionUnit, ResolutionUnit::None)?;
+        let resolution = self.header.resolution;
+        // Two numbers of no unit, 1 to 1, where none is known: readers want the tags.
+        let [x, y] = resolution.map_or([(1, 1); 2], Resolution::tiff).map(|(n, d)| Rational { n, d });
+        directory.write_tag(Tag::XResolution, x)?;
+        directory.write_tag(Tag::YResolution, y)?;
+        directory.write_tag(Tag::ResolutionUnit, resolution.map_or(1, Resolution::tiff_unit))?;
         if let Some(icc) = &self.header.icc {
             put_bytes(&mut directory, Tag::IccProfile, Type::UNDEFINED, icc)?;
         }

@@ -84,6 +84,9 @@ impl Whole {
         if let Some(exif) = &self.header.exif {
             encoder.set_exif_metadata(exif.clone()).map_err(ImageError::Unsupported)?;
         }
+        if let Some(resolution) = self.header.resolution {
+            encoder.set_pixel_density(resolution.jfif());
+        }
         let color = if self.header.grey { ExtendedColorType::L8 } else { ExtendedColorType::Rgb8 };
         // Sizes fit: the limit of both formats is below 32 bits.
         encoder.write_image(&self.samples, self.header.width as u32, self.header.height as u32, color)?;

@@ -91,6 +91,11 @@ impl Format {
         self != Self::Jpeg
     }
 
+    /// Whether it has a place of its own for how large a picture is printed.
+    pub(crate) fn has_resolution(self) -> bool {
+        matches!(self, Self::Png | Self::Tiff | Self::Jpeg)
+    }
+
     /// Whether a quality can be chosen, for it costs some; WebP's wants the feature `webp-lossy`.
     pub fn has_quality(self) -> bool {
         match self {

@@ -336,13 +336,16 @@ fn what_is_no_picture_is_said_with_its_name() {
     let tiff = encoded(&DynamicImage::new_rgb8(40, 40), ImageFormat::Tiff);
     for (name, bytes, expected) in [
         ("empty.png", &b""[..], "is empty"),
-        ("text.png", b"hello, this is text", "expected PNG, JPEG, WebP, TIFF or BMP"),
+        ("text.png", b"hello, this is text", "expected PNG, JPEG, WebP, TIFF, BMP or GIF"),
         ("cut.png", &png[..png.len() / 2], "damaged or cut short"),
         ("cut.jpg", &jpeg[..jpeg.len() - 8], "damaged or cut short"),
         ("cut.tif", &tiff[..tiff.len() - 8], "damaged or cut short"),
         ("head.tif", &tiff[..20], "damaged or cut short"),
         ("stub.jpg", &jpeg[..20], "damaged or cut short"),
-        ("gif.png", b"GIF89a\x01\0\x01\0\0\0\0", "expected PNG"),
+        ("stub.gif", b"GIF89a\x01\0\x01\0\0\0\0", "damaged or cut short"),
+        ("photo.heic", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "\"Most Compatible\""),
+        ("film.mp4", b"\0\0\0\x14ftypisom\0\0\0\0mp42", "save one of its pictures"),
+        ("page.jpg", b"<!doctype html><html>", "a web page"),
     ] {
         let path = folder.path().join(name);
         std::fs::write(&path, bytes).unwrap();
@@ -375,7 +378,8 @@ fn a_bomb_is_refused_by_its_header() {
     let crc = crc32(&row[12..29]);
     row[29..33].copy_from_slice(&crc.to_be_bytes());
     assert!(matches!(read_bytes(&row, &Limits::default()), Err(Fault::TooLarge { height: 1, .. })));
-    for bytes in [png, bmp, tiff.into_inner()] {
+    let gif = b"GIF89a\xff\xff\xff\xff\0\0\0\x2c\0\0\0\0\xff\xff\xff\xff\0\x02\x02\x4c\x01\0\x3b".to_vec();
+    for bytes in [png, bmp, tiff.into_inner(), gif] {
         match read_bytes(&bytes, &Limits::default()) {
             Err(Fault::TooLarge { limit: 100_000_000, .. } | Fault::Damaged(_)) => {}
             other => panic!("{other:?}"),

@@ -13,7 +13,7 @@ fn names() -> Vec<String> {
     let entries = std::fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().file_name());
     let mut names: Vec<String> = entries.map(|name| name.into_string().unwrap()).collect();
     names.retain(|name| name != "expected.json");
-    names.retain(|name| cfg!(feature = "jxl") || !name.ends_with(".jxl"));
+    names.retain(|name| cfg!(feature = "jxl-read") || !name.ends_with(".jxl"));
     names.retain(|name| cfg!(feature = "avif") || !name.ends_with(".avif"));
     names.sort();
     names
@@ -126,7 +126,7 @@ fn exif_stays_and_says_what_is_true() {
     }
 }
 
-#[cfg(not(feature = "jxl"))]
+#[cfg(not(feature = "jxl-read"))]
 #[test]
 fn jpeg_xl_names_its_feature() {
     let said = read_any(&folder().join("colour-16.jxl"), &Limits::default()).unwrap_err().to_string();

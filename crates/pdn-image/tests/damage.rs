@@ -1,0 +1,30 @@
+//! Files with bytes overwritten: whatever is in one, it is read or refused, and the program goes on.
+
+use pdn_image::{Limits, read_any_bytes};
+use proptest::prelude::*;
+use std::path::Path;
+
+/// Small pictures of other programs, of all formats that end no program; AVIF's decoder, behind its feature, may.
+fn files() -> Vec<Vec<u8>> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/reference/formats");
+    let mut paths: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|ending| ending != "avif" && ending != "json"));
+    paths.sort();
+    paths.iter().map(|path| std::fs::read(path).unwrap()).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn damage_ends_no_program(changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6)) {
+        for mut bytes in files() {
+            for (at, byte) in &changes {
+                let at = at.index(bytes.len());
+                bytes[at] = *byte;
+            }
+            // What it gives does not matter.
+            let _ = read_any_bytes(&bytes, &Limits { pixels: 1 << 20 });
+        }
+    }
+}

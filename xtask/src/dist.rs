@@ -1,0 +1,120 @@
+//! An archive of the command for others: it is built, describes itself, and is packed with what belongs to it.
+//!
+//! `tar` packs and `sha256sum` or `shasum` sums, which every system that builds has: a crate for either would have to be built first.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::{env, fs};
+
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// What comes from the repository as it is.
+const FILES: [&str; 4] = ["README.md", "LICENSE-APACHE", "LICENSE-MIT", "CHANGELOG.md"];
+
+/// Shells, and what each calls the script that completes a command.
+const SHELLS: [(&str, &str); 5] =
+    [("bash", "pdn.bash"), ("elvish", "pdn.elv"), ("fish", "pdn.fish"), ("powershell", "_pdn.ps1"), ("zsh", "_pdn")];
+
+/// Builds the command and packs it as `dist/pdn-VERSION-TARGET.tar.gz` in the folder that Cargo builds in.
+pub(crate) fn run() -> Result<(), String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().ok_or("the repository has no folder")?;
+    let built = built()?;
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let arguments = ["build", "--release", "--locked", "--package", "pdn-cli"];
+    done(Command::new(cargo).args(arguments).current_dir(root))?;
+    let command = built.join("release").join(format!("pdn{}", env::consts::EXE_SUFFIX));
+    let name = format!("pdn-{VERSION}-{}", target()?);
+    let dist = built.join("dist");
+    gather(root, &command, &dist.join(&name))?;
+    let archive = format!("{name}.tar.gz");
+    done(Command::new("tar").arg("-czf").args([&archive, &name]).current_dir(&dist))?;
+    fs::write(dist.join(format!("{archive}.sha256")), sum(&dist, &archive)?)
+        .map_err(|why| format!("{archive}.sha256: {why}"))?;
+    let path = dist.join(archive);
+    let bytes = fs::metadata(&path).map_err(|why| said(&path, why))?.len();
+    println!("{}: {:.1} MiB", path.display(), bytes as f64 / f64::from(1 << 20));
+    Ok(())
+}
+
+/// The folder that Cargo builds in, wherever it was told to: this program lies in it, in that of its profile.
+fn built() -> Result<PathBuf, String> {
+    let this = env::current_exe().map_err(|why| format!("this program cannot be found: {why}"))?;
+    let built = this.parent().and_then(Path::parent);
+    built.map(Path::to_owned).ok_or_else(|| format!("{}: expected it in Cargo's folder", this.display()))
+}
+
+/// Brings what is packed into a folder, which is made anew.
+fn gather(root: &Path, command: &Path, folder: &Path) -> Result<(), String> {
+    if folder.exists() {
+        fs::remove_dir_all(folder).map_err(|why| said(folder, why))?;
+    }
+    let completions = folder.join("completions");
+    fs::create_dir_all(&completions).map_err(|why| said(&completions, why))?;
+    let files = FILES.iter().map(|file| root.join(file)).chain([command.to_owned()]);
+    for file in files {
+        fs::copy(&file, folder.join(file.file_name().unwrap_or_default())).map_err(|why| said(&file, why))?;
+    }
+    for (shell, script) in SHELLS {
+        let path = completions.join(script);
+        fs::write(&path, heard(Command::new(command).args(["completions", shell]))?).map_err(|why| said(&path, why))?;
+    }
+    done(Command::new(command).arg("man").arg(folder.join("man")).stdout(Stdio::null()))
+}
+
+/// The kind of machine that Rust builds for here.
+fn target() -> Result<String, String> {
+    let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let said = heard(Command::new(rustc).arg("-vV"))?;
+    let said = String::from_utf8_lossy(&said);
+    host(&said).map(str::to_owned).ok_or_else(|| format!("rustc -vV names no host: {said}"))
+}
+
+fn host(said: &str) -> Option<&str> {
+    said.lines().find_map(|line| line.strip_prefix("host: "))
+}
+
+/// The line that `sha256sum --check` reads.
+fn sum(folder: &Path, archive: &str) -> Result<Vec<u8>, String> {
+    let sum = heard(Command::new("sha256sum").arg(archive).current_dir(folder));
+    // As macOS calls it.
+    sum.or_else(|_| heard(Command::new("shasum").args(["-a", "256", archive]).current_dir(folder)))
+}
+
+/// Runs a program to its end.
+fn done(command: &mut Command) -> Result<(), String> {
+    let status = command.status().map_err(|why| unstarted(command, &why))?;
+    if status.success() { Ok(()) } else { Err(format!("{}: {status}", shown(command))) }
+}
+
+/// What a program prints.
+fn heard(command: &mut Command) -> Result<Vec<u8>, String> {
+    let output = command.stderr(Stdio::inherit()).output().map_err(|why| unstarted(command, &why))?;
+    if output.status.success() { Ok(output.stdout) } else { Err(format!("{}: {}", shown(command), output.status)) }
+}
+
+fn unstarted(command: &Command, why: &std::io::Error) -> String {
+    format!("{} cannot be run: {why}", shown(command))
+}
+
+fn shown(command: &Command) -> String {
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
+}
+
+fn said(path: &Path, why: std::io::Error) -> String {
+    format!("{}: {why}", path.display())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_host_is_what_rustc_says() {
+        assert_eq!(
+            host("rustc 1.90.0\nhost: x86_64-unknown-linux-gnu\nrelease: 1.90.0\n"),
+            Some("x86_64-unknown-linux-gnu")
+        );
+        assert_eq!(host("rustc 1.90.0\n"), None);
+    }
+}
