@@ -20,7 +20,7 @@ const KINDS: &[(&[&str], &str)] = &[
     (&["heic", "heif", "hif"], "HEIC, which is not read: save it as JPEG, or set the camera to \"Most Compatible\""),
     #[cfg(not(feature = "avif"))]
     (&["avif"], "AVIF, which this build does not read"),
-    #[cfg(not(feature = "jxl"))]
+    #[cfg(not(feature = "jxl-read"))]
     (&["jxl"], "JPEG XL, which this build does not read"),
     (
         &["arw", "cr2", "cr3", "crw", "dng", "nef", "nrw", "orf", "pef", "raf", "raw", "rw2", "srw"],

@@ -240,7 +240,7 @@ fn jxl(file: impl BufRead + Seek, limits: &Limits) -> Result<Decoded, Fault> {
 
 #[cfg(not(feature = "jxl-read"))]
 fn jxl(_: impl BufRead + Seek, _: &Limits) -> Result<Decoded, Fault> {
-    Err(Fault::Unsupported("JPEG XL, which this build leaves out: build it with the feature `jxl`".into()))
+    Err(Fault::Unsupported("JPEG XL, which this build leaves out: build it with the feature `jxl-read`".into()))
 }
 
 #[cfg(feature = "avif")]

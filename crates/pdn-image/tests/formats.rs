@@ -130,7 +130,7 @@ fn exif_stays_and_says_what_is_true() {
 #[test]
 fn jpeg_xl_names_its_feature() {
     let said = read_any(&folder().join("colour-16.jxl"), &Limits::default()).unwrap_err().to_string();
-    assert!(said.contains("colour-16.jxl") && said.contains("feature `jxl`"), "{said}");
+    assert!(said.contains("colour-16.jxl") && said.contains("feature `jxl-read`"), "{said}");
 }
 
 #[cfg(not(feature = "avif"))]

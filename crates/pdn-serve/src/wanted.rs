@@ -156,7 +156,7 @@ pub(crate) enum PictureAsk {
     /// Id of a kept picture.
     #[schema(format = "uuid")]
     Id(String),
-    /// A PNG, JPEG, WebP, TIFF or BMP, in base64.
+    /// A PNG, JPEG, WebP, TIFF, BMP or GIF, in base64.
     #[schema(format = "byte")]
     Data(String),
 }
@@ -196,7 +196,7 @@ pub(crate) struct RegionAsk {
 #[derive(ToSchema)]
 #[allow(dead_code, reason = "the description of what `of_form` reads")]
 pub(crate) struct Form {
-    /// The picture to enlarge: PNG, JPEG, WebP, TIFF or BMP.
+    /// The picture to enlarge: PNG, JPEG, WebP, TIFF, BMP or GIF.
     #[schema(content_media_type = "application/octet-stream")]
     picture: Option<String>,
     /// In its place, the id of a kept picture.

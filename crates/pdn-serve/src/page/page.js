@@ -14,7 +14,7 @@ try {
   Object.assign(state, { models, limits });
   listModels();
   $("limits").textContent =
-    `PNG, JPEG, WebP, TIFF or BMP, up to ${pixels(limits.pixels)}. It is sent to this server and nowhere else.`;
+    `PNG, JPEG, WebP, TIFF, BMP or GIF, up to ${pixels(limits.pixels)}. It is sent to this server and nowhere else.`;
 } catch (error) {
   showProblem(error);
 }

@@ -45,7 +45,7 @@ impl App {
         (status = 404, description = "The kept picture has expired", body = Problem, content_type = "application/problem+json"),
         (status = 408, description = "The upload came to a halt", body = Problem, content_type = "application/problem+json"),
         (status = 413, description = "Too many bytes or pixels", body = Problem, content_type = "application/problem+json"),
-        (status = 415, description = "Neither a form nor JSON, or no PNG, JPEG, WebP, TIFF or BMP", body = Problem, content_type = "application/problem+json"),
+        (status = 415, description = "Neither a form nor JSON, or no PNG, JPEG, WebP, TIFF, BMP or GIF", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "The picture is damaged, or the prompt or an option cannot be used", body = Problem, content_type = "application/problem+json"),
         (status = 429, description = "Too many jobs are waiting", body = Problem, content_type = "application/problem+json", headers(("retry-after" = u16))),
         (status = 503, description = "The server is stopping, or too much is being uploaded", body = Problem, content_type = "application/problem+json", headers(("retry-after" = u16))),

@@ -20,7 +20,7 @@ use pdn::{Format, WriteOptions, encode_any};
     responses(
         (status = 201, description = "It is kept", body = PictureView, headers(("location" = String))),
         (status = 413, description = "Too many bytes or pixels", body = Problem, content_type = "application/problem+json"),
-        (status = 415, description = "Neither a form nor JSON, or no PNG, JPEG, WebP, TIFF or BMP", body = Problem, content_type = "application/problem+json"),
+        (status = 415, description = "Neither a form nor JSON, or no PNG, JPEG, WebP, TIFF, BMP or GIF", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "The picture is damaged", body = Problem, content_type = "application/problem+json"),
         (status = "default", description = "Anything else that is wrong", body = Problem, content_type = "application/problem+json"),
     ),
