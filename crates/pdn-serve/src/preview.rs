@@ -120,7 +120,7 @@ mod tests {
     use super::*;
 
     fn header(width: usize, height: usize, alpha: bool, depth: Depth) -> Header {
-        Header { width, height, grey: false, alpha, depth, icc: None, exif: None }
+        Header { width, height, alpha, depth, ..Header::default() }
     }
 
     #[test]

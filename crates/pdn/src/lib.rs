@@ -46,9 +46,9 @@ pub use hub::{Hub, HubError, ShowDownload};
 pub use pdn_engine::{Isa, Map, Plan, Precision, RunError, RunOptions as Options, peak_flops};
 pub use pdn_image::{
     AnyPicture, ColourSpace, CompareError, Degradation, Depth, Error as FileError, Fault as FileFault, Format, Header,
-    Light, Limits, Picture, Protocol, Provenance, RowEncoder, RowWriter, Sample, Scale, WriteOptions, blur_likelihood,
-    check_target, check_writable, encode, encode_any, is_result, psnr, read, read_any, read_any_bytes, read_bytes,
-    resize_to, ssim, write, write_any, write_atomically,
+    Light, Limits, Picture, Protocol, Provenance, Resolution, ResolutionUnit, RowEncoder, RowWriter, Sample, Scale,
+    WriteOptions, blur_likelihood, check_target, check_writable, encode, encode_any, is_result, psnr, read, read_any,
+    read_any_bytes, read_bytes, resize_to, ssim, write, write_any, write_atomically,
 };
 pub use pdn_network::checkpoint::Precision as StoredPrecision;
 pub use pdn_network::{Activity, Card, Model, ModelError, PromptActivity, Summary, Tensor, hashed, zoo};
