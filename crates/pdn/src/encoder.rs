@@ -297,7 +297,7 @@ impl Encoder {
     pub fn tokens(&self, text: &str) -> Result<Vec<usize>, EncoderError> {
         let text = match text.len() {
             ..=LONGEST => text,
-            _ if self.truncates => &text[..text.floor_char_boundary(LONGEST)],
+            _ if self.truncates => &text[..(0..=LONGEST).rfind(|at| text.is_char_boundary(*at)).unwrap_or_default()],
             found => return Err(EncoderError::ManyBytes { found, limit: LONGEST }),
         };
         let (mut tokens, end) = (self.tokenizer.encode(text), self.file.clip.text.vocabulary - 1);
