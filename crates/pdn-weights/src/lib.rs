@@ -1,11 +1,13 @@
 //! The weights that come with `pdn`, as files in memory. Each was trained by this project, by the recipe in its card.
+//!
+//! They are statics: of a constant each unit of code that names it has a copy in the program.
 #![forbid(unsafe_code)]
 
 /// The prompt encoder `pdn-clip`.
-pub const ENCODER: &[u8] = include_bytes!("../pdn-clip.safetensors");
+pub static ENCODER: &[u8] = include_bytes!("../pdn-clip.safetensors");
 
 /// The networks, by name, the default first.
-pub const MODELS: [(&str, &[u8]); 5] = [
+pub static MODELS: [(&str, &[u8]); 5] = [
     ("pdn-real-x4", include_bytes!("../pdn-real-x4.safetensors")),
     ("pdn-x4", include_bytes!("../pdn-x4.safetensors")),
     ("pdn-x2", include_bytes!("../pdn-x2.safetensors")),
