@@ -8,6 +8,7 @@ use image::metadata::Orientation;
 use image::{ColorType, DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Cursor, Seek};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 /// How large a picture may be.
@@ -156,7 +157,14 @@ impl Decoded {
     }
 }
 
-fn decode(mut file: impl BufRead + Seek, limits: &Limits) -> Result<Decoded, Fault> {
+/// Decodes a picture. Decoders are others' work, and one that panics over a damaged file ends no program.
+fn decode(file: impl BufRead + Seek, limits: &Limits) -> Result<Decoded, Fault> {
+    // What a panic leaves half done is dropped with it: the file is read by nobody else.
+    let decoded = catch_unwind(AssertUnwindSafe(|| by_format(file, limits)));
+    decoded.unwrap_or_else(|_| Err(Fault::Damaged("its decoder broke on it".into())))
+}
+
+fn by_format(mut file: impl BufRead + Seek, limits: &Limits) -> Result<Decoded, Fault> {
     let begin = file.fill_buf().map_err(unreadable)?;
     if begin.is_empty() {
         return Err(Fault::Empty);
