@@ -106,6 +106,7 @@ impl<'a> Naming<'a> {
             [task, rest @ ..] => {
                 let others = match rest.len() {
                     0 => String::new(),
+                    1 => ", as is another".into(),
                     n => format!(", as are {n} others"),
                 };
                 let why = format_args!("is there already{others}: --force overwrites, --skip-existing leaves it");

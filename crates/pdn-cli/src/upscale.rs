@@ -18,6 +18,7 @@ use std::path::Path;
 const BICUBIC_SCALE: usize = 4;
 
 pub(crate) fn run(args: &Upscale) -> Result<(), Failure> {
+    check_second_name(args)?;
     let Found { pictures, failed, left_out, .. } = Found::new(&args.inputs, args.outputs.out_dir.as_deref())?;
     let (pictures, results) = without_results(pictures);
     check_standard_input(&pictures)?;
@@ -42,6 +43,19 @@ pub(crate) fn run(args: &Upscale) -> Result<(), Failure> {
     left_out.tell();
     results.iter().for_each(|note| tell!("pdn: {note}"));
     Batch { args, chosen: &chosen, setter: &setter, tasks, skipped }.run(upscaler, failed)
+}
+
+/// Other programs take the result's name as a second one.
+fn check_second_name(args: &Upscale) -> Result<(), Failure> {
+    let [_, second] = args.inputs.names.as_slice() else { return Ok(()) };
+    let says_where = args.outputs.output.is_some() || args.outputs.out_dir.is_some();
+    match says_where || second.symlink_metadata().is_ok() || Format::from_path(second).is_err() {
+        true => Ok(()),
+        false => Err(Failure::at(
+            second,
+            format_args!("no such file; to write the result there, say -o {}", second.display()),
+        )),
+    }
 }
 
 /// The standard input is read once.

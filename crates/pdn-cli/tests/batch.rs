@@ -274,6 +274,14 @@ fn one_picture_goes_beside_and_overwrites_nothing() {
 }
 
 #[test]
+fn a_second_name_that_is_no_file_is_taken_for_the_result() {
+    let desk = Desk::with(&["a.png"]);
+    desk.bicubic(&["a.png", "large.png"]).fails(1, &["large.png: no such file", "-o large.png"]);
+    assert_eq!(desk.names(""), ["a.png"], "nothing was done");
+    desk.bicubic(&["a.png", "gone.png", "--out-dir", "out"]).fails(1, &["gone.png: no such file", "1 of 2"]);
+}
+
+#[test]
 fn names_and_formats_are_chosen() {
     let desk = Desk::with(&["a.png", "b.jpg"]);
     let name = ["--name", "{model}_{name}_{from}_{scale}.{ext}", "--format", "webp"];

@@ -96,6 +96,25 @@ impl FileFormat {
 const FEATHER: usize = 8;
 const QUALITY: u8 = 95;
 
+/// The parts that a form may have.
+const KNOWN: [&str; 15] = [
+    "picture",
+    "picture_id",
+    "model",
+    "prompt",
+    "prompt_picture",
+    "weights",
+    "region",
+    "feather",
+    "scale",
+    "width",
+    "height",
+    "exact",
+    "megapixels",
+    "format",
+    "quality",
+];
+
 /// The parts of a form that may be there several times.
 const SEVERAL: [&str; 3] = ["prompt", "prompt_picture", "region"];
 
@@ -297,6 +316,9 @@ impl Wanted {
         };
         while let Some(field) = form.next_field().await.map_err(malformed)? {
             let name = field.name().unwrap_or_default().to_owned();
+            if !KNOWN.contains(&name.as_str()) {
+                return Err(unknown(&name));
+            }
             let what = if name == "picture_id" { "picture" } else { name.as_str() };
             if !SEVERAL.contains(&what) && !once.insert(what.to_owned()) {
                 let why = format_args!("the form has more than one `{what}`, by bytes or by id: expected one");
@@ -345,7 +367,7 @@ impl Wanted {
                 let rectangle = rectangle.parse().map_err(|error: pdn::RegionError| wrong(&error.to_string()))?;
                 self.regions.push((rectangle, sentence.to_owned()));
             }
-            _ => return Err(Kind::Option.because(format_args!("the form has a part `{name}`, which is not known"))),
+            _ => return Err(unknown(name)),
         }
         Ok(())
     }
@@ -363,6 +385,12 @@ impl Wanted {
             }
         }
     }
+}
+
+/// That a form has a part of a name that is no part's.
+fn unknown(name: &str) -> Problem {
+    let known = KNOWN.join(", ");
+    Kind::Option.because(format_args!("the form has a part `{name}`, which is not known: expected {known}"))
 }
 
 /// What serde says, in words of those who know no Rust.
