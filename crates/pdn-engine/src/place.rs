@@ -4,6 +4,7 @@
 use crate::rows::Rows;
 use crate::schedule::Bands;
 use crate::step::Program;
+use pdn_kernels::Aligned;
 
 /// Slots for the bands of a picture of one size.
 #[derive(Debug)]
@@ -65,11 +66,11 @@ impl Placement {
 #[derive(Debug)]
 pub(crate) struct Workspace {
     placement: Placement,
-    slots: Vec<Vec<f32>>,
+    slots: Vec<Aligned<f32>>,
     /// Every map, with the rows that it keeps from band to band.
     pub(crate) maps: Vec<Rows>,
     /// A row of zeros, as long as any.
-    pub(crate) nothing: Vec<f32>,
+    pub(crate) nothing: Aligned<f32>,
     /// What it is for.
     size: (Bands, usize, usize),
 }
@@ -77,14 +78,14 @@ pub(crate) struct Workspace {
 impl Workspace {
     pub(crate) fn new(program: &Program, bands: Bands, height: usize, width: usize) -> Self {
         let placement = Placement::new(program, bands, height, width);
-        let slots = placement.sizes.iter().map(|size| vec![0.0; *size]).collect();
+        let slots = placement.sizes.iter().map(|size| Aligned::new(0.0, *size)).collect();
         let map = |value: usize| {
             let (shape, rows) = program.rows_of(value, height, width);
             Rows::new(shape, program.values[value].channels, rows, program.kept(value, bands))
         };
         let maps: Vec<Rows> = (0..program.values.len()).map(map).collect();
         let longest = maps.iter().map(|rows| rows.shape.len()).max().unwrap_or(0);
-        Self { placement, slots, maps, nothing: vec![0.0; longest], size: (bands, height, width) }
+        Self { placement, slots, maps, nothing: Aligned::new(0.0, longest), size: (bands, height, width) }
     }
 
     /// Whether it is for this size.
@@ -93,11 +94,11 @@ impl Workspace {
     }
 
     /// A value's slot, to be given back with [`Self::put`] when nothing reads the band any more.
-    pub(crate) fn take(&mut self, value: usize) -> Vec<f32> {
+    pub(crate) fn take(&mut self, value: usize) -> Aligned<f32> {
         std::mem::take(&mut self.slots[self.placement.slots[value]])
     }
 
-    pub(crate) fn put(&mut self, value: usize, slot: Vec<f32>) {
+    pub(crate) fn put(&mut self, value: usize, slot: Aligned<f32>) {
         self.slots[self.placement.slots[value]] = slot;
     }
 }

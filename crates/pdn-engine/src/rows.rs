@@ -3,7 +3,7 @@
 //! Of a map that flows past, two parts are there: the rows of this band, and those of earlier bands that are still read.
 
 use crate::reference::Map;
-use pdn_kernels::{LANES, RowShape};
+use pdn_kernels::{Aligned, LANES, RowShape};
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -19,15 +19,15 @@ pub(crate) struct Rows {
     /// Rows that the slot holds before the band's.
     lead: usize,
     /// The band's memory, shared with other maps.
-    slot: Vec<f32>,
+    slot: Aligned<f32>,
     /// The last rows of earlier bands, each at its number modulo their count.
-    kept: Vec<f32>,
+    kept: Aligned<f32>,
 }
 
 impl Rows {
     /// A map of which no row is there yet, and memory for the rows that are kept from band to band.
     pub(crate) fn new(shape: RowShape, channels: usize, height: usize, kept: usize) -> Self {
-        Self { shape, channels, height, kept: vec![0.0; kept * shape.len()], ..Self::default() }
+        Self { shape, channels, height, kept: Aligned::new(0.0, kept * shape.len()), ..Self::default() }
     }
 
     /// No row is there: the map begins anew.
@@ -36,12 +36,12 @@ impl Rows {
     }
 
     /// Makes room for the rows up to `end`, `lead` rows into memory of its own.
-    pub(crate) fn advance(&mut self, end: usize, lead: usize, slot: Vec<f32>) {
+    pub(crate) fn advance(&mut self, end: usize, lead: usize, slot: Aligned<f32>) {
         (self.band, self.lead, self.slot) = (self.band.end..end, lead, slot);
     }
 
     /// Gives the band's memory back. Rows from `first` on are kept.
-    pub(crate) fn release(&mut self, first: usize) -> Vec<f32> {
+    pub(crate) fn release(&mut self, first: usize) -> Aligned<f32> {
         let len = self.shape.len();
         for y in first.max(self.band.start)..self.band.end {
             let at = (y - self.band.start + self.lead) * len;

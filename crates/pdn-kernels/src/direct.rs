@@ -10,7 +10,7 @@
 use crate::conv::ConvShape;
 use crate::lanes::{self, Kernel, Lanes};
 use crate::store::Writer;
-use crate::{Input, Isa, LANES};
+use crate::{Aligned, Input, Isa, LANES};
 
 /// A kernel and bias, laid out for the direct sum.
 #[derive(Clone, Debug)]
@@ -18,15 +18,15 @@ pub(crate) struct Direct {
     shape: ConvShape,
     /// `[block][input block][ky][kx][input lane][16]`: the order in which a tile reads it. Where columns share the
     /// lanes there is one block and no kx, and lane `kx * outputs + output` holds each.
-    kernel: Vec<f32>,
+    kernel: Aligned<f32>,
     /// `[block][16]`.
     bias: Vec<f32>,
 }
 
 impl Direct {
     pub(crate) fn new(kernel: &[f32], bias: &[f32], shape: ConvShape) -> Self {
-        let mut laid = Self { shape, kernel: Vec::new(), bias: shape.lay_out(bias) };
-        laid.kernel = laid.lay_out(kernel);
+        let mut laid = Self { shape, kernel: Aligned::default(), bias: shape.lay_out(bias) };
+        laid.kernel = Aligned::from(&*laid.lay_out(kernel));
         laid
     }
 

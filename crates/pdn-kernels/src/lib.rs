@@ -13,6 +13,7 @@
 //! This is the one crate with `unsafe` code. Every public function is safe: it checks the lengths of its slices, and
 //! panics where the caller broke its contract, before it hands pointers to a kernel.
 
+mod aligned;
 mod amx;
 mod conv;
 mod direct;
@@ -30,6 +31,7 @@ mod sum;
 mod transpose;
 mod winograd;
 
+pub use aligned::Aligned;
 pub use conv::Conv;
 pub use elementwise::{add_scaled, multiply_channels, prelu_channels, scale_and_add};
 pub use isa::Isa;

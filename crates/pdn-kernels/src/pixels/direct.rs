@@ -8,7 +8,7 @@
 use super::{PixelConv, PixelMap, PixelStore};
 use crate::lanes::{self, Kernel, Lanes};
 use crate::winograd::{Product, Singles, Sums, cut, with_scratch};
-use crate::{Isa, LANES};
+use crate::{Aligned, Isa, LANES};
 
 /// A kernel.
 #[derive(Clone, Debug)]
@@ -16,7 +16,7 @@ pub(super) struct Direct {
     /// Whether the outputs are few.
     scatter: bool,
     /// `[tap][input][output]`, or where the outputs are few `[input][tap, output]`; the last rounded up to lanes.
-    numbers: Vec<f32>,
+    numbers: Aligned<f32>,
 }
 
 impl Direct {
@@ -25,7 +25,7 @@ impl Direct {
         let taps = side * side;
         let scatter = side > 1 && 2 * outputs <= LANES && inputs >= LANES;
         let lanes = if scatter { taps * outputs } else { outputs }.next_multiple_of(LANES);
-        let mut numbers = vec![0.0; if scatter { inputs } else { inputs * taps } * lanes];
+        let mut numbers = Aligned::new(0.0, if scatter { inputs } else { inputs * taps } * lanes);
         for output in 0..outputs {
             for input in 0..inputs {
                 for tap in 0..taps {

@@ -4,14 +4,14 @@
 //! added afterwards. Then half the products are saved by the transform of rows: six places give four rows' sums over inputs
 //! and columns, where the direct sum takes twelve. Of pixels side by side none depends on another.
 
+use super::pixels::with_scratch;
 use super::operands::{Channels, Number, OperandKernel, Operands};
 use super::transform::{input, kernel_side, output};
 use super::{SIDE, STEP, load, store};
 use crate::conv::ConvShape;
 use crate::lanes::Lanes;
 use crate::store::Writer;
-use crate::{Input, Isa, LANES};
-use std::cell::RefCell;
+use crate::{Aligned, Input, Isa, LANES};
 use std::mem::MaybeUninit;
 
 /// The most pixels of a tile.
@@ -22,7 +22,7 @@ const PIXELS: usize = 14;
 pub(crate) struct FewOutputs<N = f32> {
     shape: ConvShape,
     /// `[place][input][16]`, as many inputs as are multiplied at once side by side.
-    kernel: Vec<N>,
+    kernel: Aligned<N>,
     bias: [f32; LANES],
     /// 1 in the lanes that are outputs, else 0.
     lanes: [f32; LANES],
@@ -40,7 +40,7 @@ impl<N: Number> FewOutputs<N> {
     pub(crate) fn new(kernel: &[f32], bias: &[f32], shape: ConvShape) -> Self {
         let ConvShape { inputs, outputs, .. } = shape;
         let steps = inputs.div_ceil(N::AT_ONCE);
-        let mut laid = vec![N::ZERO; SIDE * steps * LANES * N::AT_ONCE];
+        let mut laid = Aligned::new(N::ZERO, SIDE * steps * LANES * N::AT_ONCE);
         for input in 0..inputs {
             let row = |ky: usize| {
                 std::array::from_fn(|lane| match (lane / outputs, lane % outputs) {
@@ -63,14 +63,7 @@ impl<N: Number> FewOutputs<N> {
     /// `input` is six rows of the inputs, padded by one pixel at least; the writer has `rows` rows of the outputs, and skips
     /// so many that a group's four are not exceeded.
     pub(crate) unsafe fn rows(&self, isa: Isa, input: &Input, rows: usize, writer: &Writer) {
-        thread_local! {
-            static SCRATCH: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
-        }
-        SCRATCH.with_borrow_mut(|scratch| {
-            let len = SIDE * input.shape.blocks * PIXELS * LANES;
-            if scratch.len() < len {
-                scratch.resize(len, 0.0);
-            }
+        with_scratch(SIDE * input.shape.blocks * PIXELS * LANES, |scratch| {
             // No number is longer than those of the scratch.
             let transformed = scratch.as_mut_ptr().cast();
             let job = Group { conv: self, input, rows, writer, transformed };

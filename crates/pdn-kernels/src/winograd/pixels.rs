@@ -1,6 +1,6 @@
 //! How tiles read and write maps whose channels stand side by side, and the memory for what is between.
 
-use crate::LANES;
+use crate::{Aligned, LANES};
 use crate::lanes::Lanes;
 use crate::pixels::{PixelConv, PixelMap, PixelStore};
 use std::cell::RefCell;
@@ -202,13 +202,11 @@ unsafe fn some<V: Lanes>(numbers: &[f32], at: usize, count: usize) -> V {
 /// Runs with memory for so many numbers, which each thread keeps: fresh pages would cost half as much as the work.
 pub(crate) fn with_scratch(len: usize, run: impl FnOnce(&mut [f32])) {
     thread_local! {
-        static SCRATCH: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+        static SCRATCH: RefCell<Option<Aligned<f32>>> = const { RefCell::new(None) };
     }
     SCRATCH.with_borrow_mut(|scratch| {
-        if scratch.len() < len {
-            *scratch = vec![0.0; len];
-        }
-        run(&mut scratch[..len]);
+        let kept = scratch.take().filter(|scratch| scratch.len() >= len);
+        run(&mut scratch.insert(kept.unwrap_or_else(|| Aligned::new(0.0, len)))[..len]);
     });
 }
 

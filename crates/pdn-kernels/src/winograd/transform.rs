@@ -6,7 +6,7 @@
 
 use super::operands::{Channels, Number, Operands};
 use super::{PLACES, SIDE, STEP, STRIP, load, store};
-use crate::LANES;
+use crate::{Aligned, LANES};
 use crate::lanes::Lanes;
 use std::mem::MaybeUninit;
 
@@ -28,7 +28,7 @@ pub(crate) struct WinogradKernel<N = f32> {
     /// Times that inputs are multiplied.
     pub(super) steps: usize,
     pub(super) lanes: usize,
-    pub(super) numbers: Vec<N>,
+    pub(super) numbers: Aligned<N>,
 }
 
 impl WinogradKernel {
@@ -57,7 +57,7 @@ impl<N: Number> WinogradKernel<N> {
     /// Transforms a kernel given number by number, for so many lanes, a multiple of [`LANES`].
     pub(super) fn of_lanes(lanes: usize, inputs: usize, number: impl Fn(usize, usize, usize) -> f32) -> Self {
         let steps = inputs.div_ceil(N::AT_ONCE);
-        let mut numbers = vec![N::ZERO; PLACES * steps * lanes * N::AT_ONCE];
+        let mut numbers = Aligned::new(N::ZERO, PLACES * steps * lanes * N::AT_ONCE);
         let mut at_once = [[[0.0; LANES]; PLACES]; 2];
         for (step, block) in (0..steps).flat_map(|step| (0..lanes).step_by(LANES).map(move |block| (step, block))) {
             for (of, places) in at_once.iter_mut().enumerate().take(N::AT_ONCE) {

@@ -1,0 +1,82 @@
+//! Numbers that begin at a cache line.
+
+use std::ops::{Deref, DerefMut};
+
+/// Bytes of a cache line, and of the widest vector.
+const LINE: usize = 64;
+
+/// As many numbers as it was made for, of which the first is at a cache line, so that no vector of 64 bytes lies on two. A
+/// [`Vec`] promises no more than its numbers need.
+#[derive(Debug, Default)]
+pub struct Aligned<T> {
+    numbers: Vec<T>,
+    first: usize,
+    len: usize,
+}
+
+impl<T: Clone> Aligned<T> {
+    /// So many times a number.
+    pub fn new(number: T, len: usize) -> Self {
+        let spare = LINE / size_of::<T>().max(1);
+        let numbers = vec![number; len + spare];
+        // Where no place is known to be at a line, any will do.
+        let first = Some(numbers.as_ptr().align_offset(LINE)).filter(|first| *first <= spare).unwrap_or(0);
+        Self { numbers, first, len }
+    }
+}
+
+impl<T: Clone> From<&[T]> for Aligned<T> {
+    fn from(numbers: &[T]) -> Self {
+        let Some(number) = numbers.first() else { return Self { numbers: Vec::new(), first: 0, len: 0 } };
+        let mut aligned = Self::new(number.clone(), numbers.len());
+        aligned.clone_from_slice(numbers);
+        aligned
+    }
+}
+
+impl<T: Clone> Clone for Aligned<T> {
+    fn clone(&self) -> Self {
+        Self::from(&**self)
+    }
+}
+
+impl<T> Deref for Aligned<T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        &self.numbers[self.first..][..self.len]
+    }
+}
+
+impl<T> DerefMut for Aligned<T> {
+    fn deref_mut(&mut self) -> &mut [T] {
+        &mut self.numbers[self.first..][..self.len]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use half::bf16;
+
+    #[test]
+    fn numbers_begin_at_a_line_and_stay_there() {
+        for len in [0, 1, 15, 16, 1000, 100_000] {
+            let (singles, halves) = (Aligned::new(0.5_f32, len), Aligned::new(bf16::ONE, len).clone());
+            assert!(singles.as_ptr().is_aligned_to_line() && halves.as_ptr().is_aligned_to_line(), "{len}");
+            assert_eq!((singles.len(), halves.len()), (len, len));
+            assert!(singles.iter().all(|v| *v == 0.5) && halves.iter().all(|v| *v == bf16::ONE));
+        }
+        assert!(Aligned::<f32>::default().is_empty());
+    }
+
+    trait Line {
+        fn is_aligned_to_line(self) -> bool;
+    }
+
+    impl<T> Line for *const T {
+        fn is_aligned_to_line(self) -> bool {
+            self.addr().is_multiple_of(LINE)
+        }
+    }
+}
