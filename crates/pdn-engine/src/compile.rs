@@ -5,10 +5,11 @@
 //! which is done as the picture is read. Slices at a multiple of 16 channels are views. Vectors, and operations
 //! that no network here has on its hot path, run through the reference.
 
+use crate::format;
 use crate::run::MOST_MAPS;
 use crate::schedule::Lags;
 use crate::step::{Fused, Output, Place, Program, Reach, Source, Step, Value, Work};
-use pdn_kernels::{Conv, LANES, Precision};
+use pdn_kernels::{Conv, Format, LANES, Precision};
 use pdn_network::{Act, Binary, Dcm, Extent, Interpolation, Network, NodeId, Op, ParamId, Shape, Weights};
 
 /// The steps that run a network, its modules already folded, with some precision; under one prompt, or under `regional`
@@ -17,7 +18,8 @@ pub(crate) fn compile(network: &Network, weights: &Weights, precision: Precision
     let mut compiler = Compiler::new(network, weights, precision, regional);
     network.ids().for_each(|id| compiler.node(id));
     let output = Output { source: compiler.source(network.output), shuffle: compiler.shuffled };
-    let Compiler { mut steps, values, pad, flows, .. } = compiler;
+    let Compiler { mut steps, mut values, pad, flows, .. } = compiler;
+    format::choose(&mut values, &steps, precision, output.source.value);
     place_frees(&mut steps, values.len(), output.source.value);
     let lags = Lags::new(&steps, values.len());
     Program { steps, values, output, pad, precision, multiple: network.multiple(), lags, flows }
@@ -235,7 +237,7 @@ impl<'a> Compiler<'a> {
             let value = self.value(id);
             return self.map_step(id, Work::Regional { dcm: index, input, side }, value, mask_cost + cost);
         }
-        self.values.push(Value { channels: masked, extent });
+        self.values.push(Value { channels: masked, extent, format: Format::Singles });
         let z = self.values.len() - 1;
         let name = format!("{}.mask", dcm.name);
         self.steps.push(Step {
@@ -368,7 +370,7 @@ impl<'a> Compiler<'a> {
     /// A new value for a node's map.
     fn value(&mut self, id: NodeId) -> usize {
         let Shape { channels, extent } = self.network.node(self.stored_as(id)).shape;
-        self.values.push(Value { channels, extent });
+        self.values.push(Value { channels, extent, format: Format::Singles });
         self.values.len() - 1
     }
 

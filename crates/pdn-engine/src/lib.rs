@@ -21,6 +21,7 @@ mod compile;
 mod dcm;
 mod error;
 pub mod fold;
+mod format;
 mod pixels;
 mod place;
 mod plan;

@@ -3,7 +3,7 @@
 
 use crate::rows::Rows;
 use crate::schedule::Bands;
-use crate::step::Program;
+use crate::step::{Program, Value};
 use pdn_kernels::Aligned;
 
 /// Slots for the bands of a picture of one size.
@@ -81,7 +81,8 @@ impl Workspace {
         let slots = placement.sizes.iter().map(|size| Aligned::new(0.0, *size)).collect();
         let map = |value: usize| {
             let (shape, rows) = program.rows_of(value, height, width);
-            Rows::new(shape, program.values[value].channels, rows, program.kept(value, bands))
+            let Value { channels, format, .. } = program.values[value];
+            Rows::new(shape, (channels, format), rows, program.kept(value, bands))
         };
         let maps: Vec<Rows> = (0..program.values.len()).map(map).collect();
         let longest = maps.iter().map(|rows| rows.shape.len()).max().unwrap_or(0);

@@ -202,7 +202,7 @@ impl Run<'_> {
         let around: Vec<&[f32]> = masked.chunks_exact(enhanced.len()).map(|row| &row[..read.len()]).collect();
         let mut results = vec![0.0; result.len() * group.given];
         let store = Store { skip: group.skip, ..Store::default() };
-        conv.rows(isa, Input { maps: &[&around], shape: read }, &store, (&mut results, result));
+        conv.rows(isa, Input { maps: &[&around], formats: &[], shape: read }, &store, (&mut results, result));
         let rows = results.chunks_exact(result.len()).zip(out.chunks_exact_mut(shape.len()));
         for ((from, row), shares) in rows.zip(shares.chunks_exact(shape.width)) {
             for (column, share) in shares.iter().enumerate().filter(|(_, share)| **share != 0.0) {

@@ -3,7 +3,7 @@
 //! Of a map that flows past, two parts are there: the rows of this band, and those of earlier bands that are still read.
 
 use crate::reference::Map;
-use pdn_kernels::{Aligned, LANES, RowShape};
+use pdn_kernels::{Aligned, Format, LANES, RowShape};
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -12,6 +12,7 @@ use std::ops::Range;
 pub(crate) struct Rows {
     pub(crate) shape: RowShape,
     pub(crate) channels: usize,
+    pub(crate) format: Format,
     /// Rows of the whole map.
     pub(crate) height: usize,
     /// This band's rows.
@@ -26,8 +27,8 @@ pub(crate) struct Rows {
 
 impl Rows {
     /// A map of which no row is there yet, and memory for the rows that are kept from band to band.
-    pub(crate) fn new(shape: RowShape, channels: usize, height: usize, kept: usize) -> Self {
-        Self { shape, channels, height, kept: Aligned::new(0.0, kept * shape.len()), ..Self::default() }
+    pub(crate) fn new(shape: RowShape, (channels, format): (usize, Format), height: usize, kept: usize) -> Self {
+        Self { shape, channels, format, height, kept: Aligned::new(0.0, kept * shape.len()), ..Self::default() }
     }
 
     /// No row is there: the map begins anew.
@@ -91,7 +92,12 @@ impl Rows {
 
     /// Whether all numbers of the band are finite.
     pub(crate) fn is_finite(&self) -> bool {
-        self.band.clone().into_par_iter().all(|y| self.row(y).iter().all(|v| v.is_finite()))
+        // Of a bf16 the exponent's bits are where they are in a float32 that it begins.
+        let halves = |bits: u32| [bits & 0xffff_0000, bits << 16].into_iter().all(|bits| f32::from_bits(bits).is_finite());
+        self.band.clone().into_par_iter().all(|y| match self.format {
+            Format::Singles => self.row(y).iter().all(|v| v.is_finite()),
+            Format::Lines => self.row(y).iter().all(|v| halves(v.to_bits())),
+        })
     }
 
     /// Copies a planar map of the band's rows in, and clears the padding and the lanes that no channel fills.

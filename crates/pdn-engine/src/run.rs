@@ -9,7 +9,7 @@ use crate::rows::Rows;
 use crate::schedule::Bands;
 use crate::step::{Fused, Place, Reach, Source, Step, Work};
 use pdn_kernels::{
-    Conv, Input, LANES, RowShape, Store, add_scaled, multiply_channels, prelu_channels, scale_and_add, sum_channels,
+    Conv, Format, Input, LANES, RowShape, Store, add_scaled, multiply_channels, prelu_channels, scale_and_add, sum_channels,
 };
 use pdn_network::{Interpolation, NodeId, Op, Pool};
 use rayon::prelude::*;
@@ -219,7 +219,11 @@ impl<'a> Run<'a> {
 
     fn convolve(&self, conv: &Conv, inputs: &[Source], fused: &Fused, out: &mut Rows) {
         let (isa, r) = (self.plan.isa, conv.shuffle());
-        let blocks = inputs.iter().map(|input| self.shape(*input).blocks).sum();
+        let blocks = inputs.iter().map(|input| input.channels.div_ceil(LANES)).sum();
+        let format = |source: &Source| self.rows(*source).format;
+        let mut formats = [Format::Singles; MOST_MAPS];
+        formats.iter_mut().zip(inputs).for_each(|(to, input)| *to = format(input));
+        let (add_format, format) = (fused.add.as_ref().map(format).unwrap_or_default(), out.format);
         let (shape, out_shape) = (RowShape { blocks, ..self.shape(inputs[0]) }, out.shape);
         let read = conv.group() + conv.side() - 1;
         out.par_groups(conv.group() * r).for_each(|(first, skip, rows)| {
@@ -238,8 +242,10 @@ impl<'a> Run<'a> {
                 }
                 None => &[],
             };
-            let store = Store { slopes: &fused.slopes, scale: fused.scale, add, skip: skip / r };
-            conv.rows(isa, Input { maps: &maps[..inputs.len()], shape }, &store, (rows, out_shape));
+            let skip = skip / r;
+            let store = Store { slopes: &fused.slopes, scale: fused.scale, add, add_format, format, skip };
+            let input = Input { maps: &maps[..inputs.len()], formats: &formats[..inputs.len()], shape };
+            conv.rows(isa, input, &store, (rows, out_shape));
         });
     }
 
@@ -361,7 +367,12 @@ impl<'a> Run<'a> {
 
     /// The shape of a source's rows.
     pub(crate) fn shape(&self, source: Source) -> RowShape {
-        RowShape { blocks: source.channels.div_ceil(LANES), ..self.rows(source).shape }
+        let Rows { shape, format, .. } = self.rows(source);
+        match format {
+            Format::Singles => RowShape { blocks: source.channels.div_ceil(LANES), ..*shape },
+            // They are read whole.
+            Format::Lines => *shape,
+        }
     }
 
     /// A source's blocks in a row.

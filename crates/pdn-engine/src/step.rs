@@ -1,7 +1,7 @@
 //! What a compiled network is made of: maps kept as rows, and steps that write them.
 
 use crate::schedule::{Bands, Lags};
-use pdn_kernels::{Conv, Precision, RowShape};
+use pdn_kernels::{Conv, Format, Precision, RowShape};
 use pdn_network::{Extent, Interpolation, NodeId, ParamId, Pool};
 
 /// The steps of a network, in order, and the maps they write.
@@ -36,8 +36,13 @@ impl Program {
 
     /// Row shape and height of a value for a picture.
     pub(crate) fn rows_of(&self, value: usize, height: usize, width: usize) -> (RowShape, usize) {
-        let Value { channels, extent } = self.values[value];
-        (RowShape::new(channels, extent.side(width), self.pad), extent.side(height))
+        let Value { channels, extent, format } = self.values[value];
+        let width = extent.side(width);
+        let shape = match format {
+            Format::Singles => RowShape::new(channels, width, self.pad),
+            Format::Lines => RowShape::of_lines(channels, width, self.pad, self.precision.parts()),
+        };
+        (shape, extent.side(height))
     }
 }
 
@@ -46,6 +51,8 @@ impl Program {
 pub(crate) struct Value {
     pub(crate) channels: usize,
     pub(crate) extent: Extent,
+    /// How its numbers are kept.
+    pub(crate) format: Format,
 }
 
 /// Channels of a value: a run of whole blocks, or of its start.

@@ -24,7 +24,7 @@ fn convolve(criterion: &mut Criterion) {
         let mut out = vec![0.0; out_shape.len() * shuffle * conv.group()];
         for isa in Isa::available() {
             group.bench_function(BenchmarkId::from_parameter(isa), |b| {
-                b.iter(|| conv.rows(isa, Input { maps: &[&rows], shape }, &Store::default(), (&mut out, out_shape)));
+                b.iter(|| conv.rows(isa, Input { maps: &[&rows], formats: &[], shape }, &Store::default(), (&mut out, out_shape)));
             });
         }
         group.finish();
@@ -59,7 +59,7 @@ fn convolve_rounded(criterion: &mut Criterion) {
                 b.iter(|| {
                     let group = conv.group();
                     for (at, out) in out.chunks_mut(out_shape.len() * shuffle * group).enumerate() {
-                        let input = Input { maps: &[&rows[at * group..][..group + 2]], shape };
+                        let input = Input { maps: &[&rows[at * group..][..group + 2]], formats: &[], shape };
                         conv.rows(Isa::best(), input, &Store::default(), (out, out_shape));
                     }
                 });

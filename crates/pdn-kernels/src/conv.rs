@@ -5,7 +5,7 @@ use crate::direct::Direct;
 use crate::lanes::has_pairs;
 use crate::store::{Store, Writer};
 use crate::winograd::{FewOutputs, STEP, WinogradRows};
-use crate::{Input, Isa, LANES, Precision, RowShape};
+use crate::{Format, Input, Isa, LANES, Precision, RowShape};
 use half::bf16;
 
 /// The largest side of a kernel.
@@ -156,6 +156,19 @@ impl Conv {
         }
     }
 
+    /// Whether it can read and write maps that are kept as [`Format::Lines`].
+    pub fn reads_lines(&self) -> bool {
+        matches!(self.method, Method::Amx(_))
+    }
+
+    /// Parts of a number in lines.
+    fn parts(&self) -> usize {
+        match &self.method {
+            Method::Amx(amx) => amx.parts(),
+            _ => 1,
+        }
+    }
+
     /// Zero pixels that the input's rows must have on either side.
     pub fn pad(&self) -> usize {
         Self::pad_of(self.shape.side)
@@ -172,17 +185,26 @@ impl Conv {
     /// each as `shuffle` rows with their zero pixels, one after the other.
     ///
     /// # Panics
-    /// When a slice is not of its shape's length, the shapes do not fit the convolution, the input is not padded by
+    /// When a slice is not of its shape's length, the shapes do not fit the convolution, a map is kept as lines that the
+    /// convolution does not [read](Self::reads_lines) or that are not whole, the input is not padded by
     /// [`Self::pad`], there is a slope but not one for each lane, `add` comes with a shuffle, or the machine lacks the instruction set.
     pub fn rows(&self, isa: Isa, input: Input, store: &Store, (out, out_shape): (&mut [f32], RowShape)) {
         let ConvShape { inputs, side, shuffle: r, .. } = self.shape;
-        input.check(self.group() + side - 1);
+        input.check(self.group() + side - 1, self.parts());
         let input_shape = input.shape;
         assert_eq!(input_shape.blocks, inputs.div_ceil(LANES), "blocks of input");
         assert!(input_shape.pad >= self.pad(), "a pad of {}, expected {}", input_shape.pad, self.pad());
-        assert_eq!(out_shape.blocks, self.shape.blocks() / (r * r), "blocks of output");
+        let blocks = self.shape.blocks() / (r * r);
+        let kept = |format| match format {
+            Format::Singles => RowShape { blocks, ..out_shape },
+            Format::Lines => RowShape { blocks: blocks / 2 * self.parts(), ..out_shape },
+        };
+        let lines = [store.format, store.add_format].contains(&Format::Lines);
+        assert!(!lines || blocks.is_multiple_of(2) && self.shape.outputs.is_multiple_of(LANES), "whole lines of output");
+        assert!(self.reads_lines() || !lines && !input.formats.contains(&Format::Lines), "lines are for tiles");
+        assert_eq!(out_shape.blocks, kept(store.format).blocks, "blocks of output");
         assert_eq!(out_shape.width, input_shape.width * r, "width of output");
-        let (writer, rows) = Writer::new(store, r, out, out_shape);
+        let (writer, rows) = Writer::new(store, (r, blocks * LANES), out, (out_shape, kept(store.add_format)));
         assert!(rows <= self.group() && store.skip <= self.group() - rows, "rows of the group");
         if rows == 0 {
             return;
@@ -322,7 +344,7 @@ pub(crate) mod tests {
                 let first = group + skip - before;
                 let count = (group + conv.group() - before).min(self.height) - first;
                 let adds = vec![add.as_slice(); if self.add { count } else { 0 }];
-                let store = Store { slopes: &slopes, scale: 0.5, add: &adds, skip };
+                let store = Store { slopes: &slopes, scale: 0.5, add: &adds, skip, ..Store::default() };
                 let mut out = vec![f32::NAN; out_shape.len() * r * count];
                 // The blocks as one map, and as one for each.
                 let apart: Vec<Vec<&[f32]>> = (0..shape.blocks)
@@ -332,8 +354,8 @@ pub(crate) mod tests {
                     .collect();
                 let apart: Vec<&[&[f32]]> = apart.iter().map(Vec::as_slice).collect();
                 let mut other = out.clone();
-                conv.rows(isa, Input { maps: &apart, shape }, &store, (&mut other, out_shape));
-                conv.rows(isa, Input { maps: &[&around], shape }, &store, (&mut out, out_shape));
+                conv.rows(isa, Input { maps: &apart, formats: &[], shape }, &store, (&mut other, out_shape));
+                conv.rows(isa, Input { maps: &[&around], formats: &[], shape }, &store, (&mut out, out_shape));
                 assert_eq!(out, other, "however the maps are parted");
                 assert!(out.iter().all(|v| v.is_finite()), "every number of the rows is written");
                 for (dy, row) in out.chunks(out_shape.len()).enumerate() {
@@ -449,7 +471,7 @@ pub(crate) mod tests {
                 .for_each(|lanes| lanes[inputs % LANES..].fill(f32::NAN));
             let around = vec![row.as_slice(); conv.group() + 2];
             let mut out = vec![0.0; out_shape.len() * conv.group()];
-            conv.rows(Isa::best(), Input { maps: &[&around], shape }, &Store::default(), (&mut out, out_shape));
+            conv.rows(Isa::best(), Input { maps: &[&around], formats: &[], shape }, &Store::default(), (&mut out, out_shape));
             let expected = 0.5 * (inputs * 9 + 1) as f32;
             assert!(out.iter().all(|v| (v - expected).abs() < 1e-2 * expected), "{inputs}: {out:?}");
         }
@@ -464,11 +486,11 @@ pub(crate) mod tests {
             let row = vec![1.0; shape.len()];
             let around = vec![row.as_slice(); conv.group() + 2];
             let maps: &[&[&[f32]]] = &[&around];
-            conv.rows(Isa::best(), Input { maps, shape }, &Store::default(), (&mut [], out_shape));
+            conv.rows(Isa::best(), Input { maps, formats: &[], shape }, &Store::default(), (&mut [], out_shape));
             let refused = |shape: RowShape, out_shape: RowShape, skip: usize| {
                 let store = Store { skip, ..Store::default() };
                 let mut out = vec![0.0; RowShape::new(outputs, 9, 0).len()];
-                let run = || conv.rows(Isa::best(), Input { maps, shape }, &store, (&mut out, out_shape));
+                let run = || conv.rows(Isa::best(), Input { maps, formats: &[], shape }, &store, (&mut out, out_shape));
                 std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)).is_err()
             };
             assert!(!refused(shape, out_shape, 0) && refused(shape, out_shape, usize::MAX));
@@ -504,7 +526,7 @@ pub(crate) mod tests {
                 let out_shape = RowShape::new(outputs, to - from, 0);
                 let mut out = vec![0.0; out_shape.len() * conv.group()];
                 let around = vec![cut.as_slice(); conv.group() + 2];
-                conv.rows(isa, Input { maps: &[&around], shape }, &Store::default(), (&mut out, out_shape));
+                conv.rows(isa, Input { maps: &[&around], formats: &[], shape }, &Store::default(), (&mut out, out_shape));
                 (out, out_shape)
             };
             let (whole, whole_shape) = run(0, width);

@@ -40,7 +40,7 @@ pub use peak::peak_flops;
 pub use pixels::{Factors, PixelConv, PixelKernel, PixelMap, PixelStore};
 pub use precision::Precision;
 pub use product::add_product;
-pub use row::{Input, LANES, RowShape};
+pub use row::{Format, Input, LANES, RowShape};
 pub use store::Store;
 pub use sum::sum_channels;
 pub use transpose::transpose;

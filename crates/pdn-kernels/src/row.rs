@@ -14,18 +14,58 @@ pub struct RowShape {
     pub pad: usize,
 }
 
+/// How the numbers of a row are kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Format {
+    /// Float32, `[block of 16][pixel][16]`.
+    #[default]
+    Singles,
+    /// bf16 as tiles multiply them, in lines of 64 bytes: `[block of 32][part][pixel][32]`, the parts being those of
+    /// [`Precision::parts`](crate::Precision::parts). In memory that is counted in float32 numbers, as any row is.
+    Lines,
+}
+
 /// Rows that are read together, of maps that stand one after the other in channels: for each map its rows, all maps' rows
 /// being as many and at the same places.
 #[derive(Clone, Copy, Debug)]
 pub struct Input<'a> {
     /// Of each map its rows, each of whole blocks of the shape's pixels.
     pub maps: &'a [&'a [&'a [f32]]],
-    /// The shape of a row of all maps together.
+    /// How each map's numbers are kept; those of a map that is not named here are [`Format::Singles`].
+    pub formats: &'a [Format],
+    /// The shape of a row of all maps together, in blocks of 16 channels.
     pub shape: RowShape,
 }
 
 impl<'a> Input<'a> {
-    /// The rows of the map that holds a block, and where in each of them the block begins.
+    /// How a map's numbers are kept.
+    pub(crate) fn format(&self, map: usize) -> Format {
+        self.formats.get(map).copied().unwrap_or_default()
+    }
+
+    /// Blocks of 16 channels of a map, whose lines have so many parts.
+    fn blocks(&self, map: usize, parts: usize) -> usize {
+        let stored = self.maps[map].first().map_or(0, |row| row.len() / self.shape.block_len());
+        match self.format(map) {
+            Format::Singles => stored,
+            Format::Lines => 2 * stored / parts,
+        }
+    }
+
+    /// The map that holds a block of 16 channels, and which of its blocks it is, where lines have so many parts.
+    #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+    pub(crate) fn place(&self, block: usize, parts: usize) -> (usize, usize) {
+        let mut at = block;
+        for map in 0..self.maps.len() {
+            match self.blocks(map, parts) {
+                blocks if at < blocks => return (map, at),
+                blocks => at -= blocks,
+            }
+        }
+        unreachable!("block {block} of {:?}", self.shape)
+    }
+
+    /// The rows of the map that holds a block, and where in each of them the block begins, all maps being [`Format::Singles`].
     pub(crate) fn block(&self, block: usize) -> (&'a [&'a [f32]], usize) {
         let mut at = block * self.shape.block_len();
         for rows in self.maps {
@@ -38,20 +78,25 @@ impl<'a> Input<'a> {
         unreachable!("block {block} of {:?}", self.shape)
     }
 
-    /// Panics unless there are so many rows of each map, of whole blocks, as many as the shape says.
-    pub(crate) fn check(&self, rows: usize) {
+    /// Panics unless there are so many rows of each map, of whole blocks, as many as the shape says, lines having so many
+    /// parts and beginning at whole ones.
+    pub(crate) fn check(&self, rows: usize, parts: usize) {
         let block = self.shape.block_len();
         // No product of the shape's wraps around, as slices hold it.
         let pixels = self.shape.pad.checked_mul(2).and_then(|pads| pads.checked_add(self.shape.width));
         assert!(pixels.is_some_and(|pixels| pixels <= isize::MAX as usize / LANES), "rows of {:?}", self.shape);
         assert!(!self.maps.is_empty(), "a map of input");
-        let whole = |map: &&[&[f32]]| {
+        let mut blocks = 0;
+        for (at, map) in self.maps.iter().enumerate() {
             let len = map.first().map_or(0, |row| row.len());
             assert!(map.len() == rows, "{rows} rows of input");
             assert!(len.is_multiple_of(block) && map.iter().all(|row| row.len() == len), "rows of whole blocks");
-            len / block
-        };
-        assert_eq!(self.maps.iter().map(whole).sum::<usize>(), self.shape.blocks, "blocks of input");
+            if self.format(at) == Format::Lines {
+                assert!((len / block).is_multiple_of(parts) && blocks % 2 == 0, "rows of whole lines");
+            }
+            blocks += self.blocks(at, parts);
+        }
+        assert_eq!(blocks, self.shape.blocks, "blocks of input");
     }
 }
 
@@ -59,6 +104,11 @@ impl RowShape {
     /// The row of a map with so many channels, the last block filled up.
     pub fn new(channels: usize, width: usize, pad: usize) -> Self {
         Self { blocks: channels.div_ceil(LANES), width, pad }
+    }
+
+    /// The row of a map with so many channels, a multiple of 32, kept as lines of so many parts.
+    pub fn of_lines(channels: usize, width: usize, pad: usize, parts: usize) -> Self {
+        Self { blocks: channels.div_ceil(2 * LANES) * parts, width, pad }
     }
 
     /// Panics unless a slice is a row of this shape. Beyond what memory holds no shape has a row.

@@ -1,7 +1,7 @@
 //! What happens to a convolution's sums as they are stored.
 
 use crate::lanes::Lanes;
-use crate::{LANES, RowShape};
+use crate::{Format, LANES, RowShape};
 
 /// What happens to rows of numbers as they are stored: `activation(x) * scale + add`, the activation being `max(x, 0) + slope *
 /// min(x, 0)`: ReLU where the slope is 0.
@@ -14,13 +14,17 @@ pub struct Store<'a> {
     pub scale: f32,
     /// Then added: for each stored row a row of the output's shape, or none at all.
     pub add: &'a [&'a [f32]],
+    /// How those are kept.
+    pub add_format: Format,
+    /// How the stored rows are to be kept.
+    pub format: Format,
     /// Rows of the group that are not stored, before those that are.
     pub skip: usize,
 }
 
 impl Default for Store<'_> {
     fn default() -> Self {
-        Self { slopes: &[], scale: 1.0, add: &[], skip: 0 }
+        Self { slopes: &[], scale: 1.0, add: &[], add_format: Format::Singles, format: Format::Singles, skip: 0 }
     }
 }
 
@@ -38,19 +42,24 @@ impl<'a> Writer<'a> {
     /// For as many rows as `out` holds; their zero pixels are set. Gives the writer and the number of rows of sums.
     ///
     /// # Panics
-    /// When the slices do not hold whole rows of the shape, there is a slope but not one for each lane, or `add` comes with a
-    /// shuffle.
-    pub(crate) fn new(store: &'a Store<'a>, shuffle: usize, out: &'a mut [f32], shape: RowShape) -> (Self, usize) {
+    /// When the slices do not hold whole rows of the shape, there is a slope but not one for each of the lanes, or `add` comes
+    /// with a shuffle or rows that are not of `add_shape`.
+    pub(crate) fn new(
+        store: &'a Store<'a>,
+        (shuffle, lanes): (usize, usize),
+        out: &'a mut [f32],
+        (shape, add_shape): (RowShape, RowShape),
+    ) -> (Self, usize) {
         let row = shape.len() * shuffle;
         assert!(row > 0 && out.len().is_multiple_of(row), "rows of output");
         let rows = out.len() / row;
         if rows > 0 {
             shape.check(&out[..shape.len()]);
         }
-        assert!(store.slopes.is_empty() || store.slopes.len() == shape.blocks * LANES, "a slope for each lane");
+        assert!(store.slopes.is_empty() || store.slopes.len() == lanes, "a slope for each lane");
         assert!(
             store.add.is_empty()
-                || shuffle == 1 && store.add.len() == rows && store.add.iter().all(|add| add.len() == shape.len()),
+                || shuffle == 1 && store.add.len() == rows && store.add.iter().all(|add| add.len() == add_shape.len()),
             "a row to add for each"
         );
         for row in out.chunks_exact_mut(shape.len()) {

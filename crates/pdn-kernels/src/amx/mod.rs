@@ -120,6 +120,23 @@ impl AmxConv {
         Self { shape, products, depth, kernel, bias: shape.lay_out(bias) }
     }
 
+    /// Parts of each number of a map that is kept as lines.
+    pub(crate) fn parts(&self) -> usize {
+        self.products.parts()
+    }
+
+    /// Tiles of pixels of so many results side by side.
+    #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+    fn tiles_of(&self, results: usize) -> usize {
+        (results + self.overlap()).div_ceil(LANES)
+    }
+
+    /// Pixels of a patch that are no results: columns that share lanes are summed over neighbouring pixels.
+    #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+    fn overlap(&self) -> usize {
+        self.shape.side - self.depth.columns
+    }
+
     /// Convolves rows: `input` holds the rows around a group's, of which the store skips some, from half a kernel above the
     /// first to half a kernel below the last, and as many are stored as `out` has room for, each as `shuffle` rows.
     ///

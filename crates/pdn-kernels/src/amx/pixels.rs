@@ -1,12 +1,12 @@
 //! The left operands: rows of pixels as bf16, a pixel's channels side by side.
 //!
-//! No more rows are kept than the kernel reads, and one that is filled while they are read: so they stay in the second
-//! cache, however many rows a call has.
+//! Maps that are kept as lines are read where they stand. Others are rounded here, row by row: no more rows are kept than the
+//! kernel reads, and one that is filled while they are read, so they stay in the second cache, however many rows a call has.
 
 use super::AmxConv;
 use super::depth::{Depth, STEP};
 use crate::conv::MAX_SIDE;
-use crate::{Input, LANES};
+use crate::{Format, Input, LANES, RowShape};
 use std::arch::x86_64::*;
 use std::cell::RefCell;
 use std::ops::Range;
@@ -19,12 +19,23 @@ pub(super) struct Line([u16; STEP]);
 /// A tile reads 16 pixels where as few as one are left: so many more may be read, whose sums are dropped.
 const BEYOND: usize = LANES - 1;
 
-/// What is filled next: a row's block from a pixel on.
+/// What is filled next: a row's block, of those that are, from a pixel on.
 #[derive(Clone, Copy)]
 struct Filling {
     row: usize,
     block: usize,
     x: usize,
+}
+
+/// Where a block of 32 channels is read.
+#[derive(Clone, Copy)]
+enum Block<'a> {
+    /// In the map: its rows, where in each of them the first pixel that is read is, and lines from part to part.
+    InMap { rows: &'a [&'a [f32]], at: usize, apart: usize },
+    /// In `whole`, where it is rounded to.
+    Rounded,
+    /// In `whole`, where lines are copied to that have no room behind them for all that a tile reads.
+    Copied { rows: &'a [&'a [f32]], at: usize, apart: usize },
 }
 
 /// The rows that a call reads, from half a kernel left of the first pixel.
@@ -41,7 +52,10 @@ pub(super) struct Pixels<'a> {
     /// Pixels that are read of a row, and for which it has room.
     count: usize,
     room: usize,
-    /// `[part][row][block][pixel]`.
+    blocks: Vec<Block<'a>>,
+    /// The blocks that are filled.
+    fills: Vec<usize>,
+    /// `[part][row][block][pixel]`, of the blocks that are filled.
     whole: &'a mut [Line],
     filling: Filling,
     /// The channels that are gathered, with nothing between pixels: `[part][row][pixel][channel]`, rows being of
@@ -63,6 +77,8 @@ pub(super) fn with_pixels(conv: &AmxConv, input: &Input, first: usize, given: us
     let (depth, parts, kept) = (conv.depth, conv.products.parts(), conv.shape.side + 1);
     let count = input.shape.width + conv.shape.side - 1;
     let room = count + BEYOND;
+    let blocks: Vec<Block> = (0..depth.blocks).map(|block| place(conv, input, block)).collect();
+    let fills = (0..depth.blocks).filter(|block| !matches!(blocks[*block], Block::InMap { .. })).collect();
     // Half a line is written for every pixel, of which the next overwrites what is too much.
     let narrow_len = (room * depth.rest).div_ceil(STEP) + 1;
     let lens = [parts * kept * depth.blocks * room, parts * kept * narrow_len, parts * depth.gathered * room];
@@ -84,6 +100,8 @@ pub(super) fn with_pixels(conv: &AmxConv, input: &Input, first: usize, given: us
             kept,
             count,
             room,
+            blocks,
+            fills,
             whole,
             filling,
             narrow,
@@ -93,20 +111,60 @@ pub(super) fn with_pixels(conv: &AmxConv, input: &Input, first: usize, given: us
     });
 }
 
+/// Where a block of 32 channels is read from.
+fn place<'a>(conv: &AmxConv, input: &Input<'a>, block: usize) -> Block<'a> {
+    let (map, local) = input.place(2 * block, conv.parts());
+    if input.format(map) == Format::Singles {
+        return Block::Rounded;
+    }
+    let (shape, r) = (input.shape, conv.shape.side / 2);
+    let apart = shape.block_len() / LANES;
+    let at = local / 2 * conv.parts() * shape.block_len() + (shape.pad - r) * LANES;
+    let rows = input.maps[map];
+    // Tiles are whole: what begins within the row may end behind its pad, in a row so narrow that no patch begins earlier.
+    match lines_of(conv, shape) >= patch_lines(conv, shape) {
+        true => Block::InMap { rows, at, apart },
+        false => Block::Copied { rows, at, apart },
+    }
+}
+
+/// Lines of a map's row that may be read, from half a kernel left of the first pixel to the end of the pad.
+fn lines_of(conv: &AmxConv, shape: RowShape) -> usize {
+    shape.width + shape.pad + conv.shape.side / 2
+}
+
+/// Lines that the widest patch of a row reads.
+fn patch_lines(conv: &AmxConv, shape: RowShape) -> usize {
+    let tiles = conv.tiles_of(shape.width).min(conv.products.pixel_tiles(1)).max(1);
+    tiles * LANES + conv.depth.columns - 1
+}
+
 impl Pixels<'_> {
-    /// A row's pixels of a block, from `x` on, in the first part.
-    pub(super) fn whole(&self, row: usize, block: usize, x: usize) -> *const Line {
-        self.whole[(row % self.kept * self.depth.blocks + block) * self.room + x..].as_ptr()
+    /// A row's pixels of a block, from `x` on, in the first part, and lines from there to the second.
+    pub(super) fn whole(&self, row: usize, block: usize, x: usize) -> (*const Line, usize) {
+        match self.blocks[block] {
+            Block::InMap { rows, at, apart } => {
+                (rows[self.first + row][at + x * LANES..].as_ptr().cast(), apart)
+            }
+            _ => {
+                let at = (row % self.kept * self.depth.blocks + block) * self.room + x;
+                (self.whole[at..].as_ptr(), self.whole.len() / self.parts)
+            }
+        }
     }
 
-    /// The output row's gathered pixels from `x` on, in the first part.
-    pub(super) fn gathered(&self, x: usize) -> *const Line {
-        self.gathered[x * self.depth.gathered..].as_ptr()
+    /// The output row's gathered pixels from `x` on, in the first part, and lines from there to the second.
+    pub(super) fn gathered(&self, x: usize) -> (*const Line, usize) {
+        (self.gathered[x * self.depth.gathered..].as_ptr(), self.gathered.len() / self.parts)
     }
 
-    /// Lines from a first part to the second, of `whole` and of `gathered`.
-    pub(super) fn parts_apart(&self) -> [usize; 2] {
-        [self.whole.len() / self.parts, self.gathered.len() / self.parts]
+    /// The last line from which so many tiles of pixels can be read in every map.
+    pub(super) fn last(&self, tiles: usize) -> usize {
+        let lines = match self.fills.len() == self.blocks.len() {
+            true => self.room,
+            false => self.input.shape.width + self.input.shape.pad + self.depth.rows / 2,
+        };
+        (lines + 1).saturating_sub(tiles * LANES + self.depth.columns)
     }
 
     /// Rows of output.
@@ -114,9 +172,9 @@ impl Pixels<'_> {
         self.rows + 1 - self.depth.rows
     }
 
-    /// Lines of a row's blocks.
+    /// Lines of a row's blocks that are filled.
     pub(super) fn lines(&self) -> usize {
-        self.depth.blocks * self.count
+        self.fills.len() * self.count
     }
 
     /// Makes ready what an output row reads. The blocks of the last of its rows are filled already, or some of them, while
@@ -149,8 +207,9 @@ impl Pixels<'_> {
     fn source(&self, row: usize, block: usize) -> (*const f32, __mmask16) {
         let left = self.input.shape.pad - self.depth.rows / 2;
         let channels = self.depth.inputs.saturating_sub(block * LANES);
-        let (rows, start) = self.input.block(if channels == 0 { 0 } else { block });
-        (rows[self.first + row][start + left * LANES..].as_ptr(), mask(channels.min(LANES)) as __mmask16)
+        let (map, local) = self.input.place(if channels == 0 { 0 } else { block }, self.parts);
+        let start = local * self.input.shape.block_len() + left * LANES;
+        (self.input.maps[map][self.first + row][start..].as_ptr(), mask(channels.min(LANES)) as __mmask16)
     }
 
     /// Rounds so many lines more of the row that is filled, or those that are left, where the call has such a row.
@@ -163,15 +222,37 @@ impl Pixels<'_> {
         if self.filling.row >= self.rows {
             return;
         }
-        while lines > 0 && self.filling.block < self.depth.blocks {
+        while lines > 0 && self.filling.block < self.fills.len() {
             let x = self.filling.x;
             let count = lines.min(self.count - x);
-            // SAFETY: the caller's; the pixels are of the row.
-            unsafe { self.fill_block(self.filling.row, self.filling.block, x..x + count) };
+            let block = self.fills[self.filling.block];
+            match self.blocks[block] {
+                Block::Copied { rows, at, apart } => {
+                    self.copy_block(rows[self.filling.row + self.first], (at, apart), block, x..x + count);
+                }
+                // SAFETY: the caller's; the pixels are of the row.
+                _ => unsafe { self.fill_block(self.filling.row, block, x..x + count) },
+            }
             lines -= count;
             self.filling.x += count;
             if self.filling.x == self.count {
                 self.filling = Filling { block: self.filling.block + 1, x: 0, ..self.filling };
+            }
+        }
+    }
+
+    /// Copies pixels of a row's block of lines, whose first part begins somewhere in the row.
+    fn copy_block(&mut self, from: &[f32], (at, apart): (usize, usize), block: usize, pixels: Range<usize>) {
+        let parts_apart = self.whole.len() / self.parts;
+        let to = (self.filling.row % self.kept * self.depth.blocks + block) * self.room;
+        for part in 0..self.parts {
+            let from = &from[at + (part * apart + pixels.start) * LANES..][..pixels.len() * LANES];
+            let to = &mut self.whole[part * parts_apart + to + pixels.start..][..pixels.len()];
+            for (line, numbers) in to.iter_mut().zip(from.as_chunks::<LANES>().0) {
+                for (pair, number) in line.0.as_chunks_mut::<2>().0.iter_mut().zip(numbers) {
+                    let bits = number.to_bits();
+                    *pair = [bits as u16, (bits >> 16) as u16];
+                }
             }
         }
     }
@@ -183,7 +264,7 @@ impl Pixels<'_> {
     #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
     #[inline]
     unsafe fn fill_block(&mut self, row: usize, block: usize, pixels: Range<usize>) {
-        let apart = self.parts_apart()[0];
+        let apart = self.whole.len() / self.parts;
         let (first, first_lanes) = self.source(row, 2 * block);
         let (second, second_lanes) = self.source(row, 2 * block + 1);
         let at = (row % self.kept * self.depth.blocks + block) * self.room;
@@ -287,6 +368,7 @@ fn remainder(a: __m512, b: __m512, high: __m512i) -> __m512i {
 
 /// bf16 numbers as f32.
 #[target_feature(enable = "avx512f")]
-fn widen(numbers: __m256i) -> __m512 {
+#[inline]
+pub(super) fn widen(numbers: __m256i) -> __m512 {
     _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(numbers), 16))
 }

@@ -6,9 +6,12 @@
 //! a tile of outputs that has no neighbour.
 //!
 //! Tiles and vectors are different units, which work at once where neither waits for the other. A processor looks a few
-//! hundred instructions ahead, so after every step of products vectors do a little of what they have to: the patch before
-//! is finished, and the next row of pixels is rounded. And sums are taken out of a register one by one, right before the
-//! next patch's first product to it. What each of these brought is in `docs/decisions/engine.md`.
+//! hundred instructions ahead, so after every step of products a little of the next row is rounded, and when the last of a
+//! patch's products are on their way the patch before is finished. And sums are taken out of a register one by one, right
+//! before the next patch's first product to it. What each of these brought is in `docs/decisions/engine.md`.
+//!
+//! On the Xeons that were measured a tile that is stored after more than about 130 products without one holds all up for some
+//! 300 ns, a third of what those products take. So a register is stored now and then whose sums nobody reads.
 
 use super::depth::Weights;
 use super::finish::{Finish, Place, Results, Sums};
@@ -26,19 +29,16 @@ pub(super) struct Job<'a> {
     pub(super) results: Results<'a>,
 }
 
-/// What vectors do between the steps of a patch.
+/// What vectors do meanwhile.
 struct Meanwhile<'a> {
-    /// The patch before, and how many pixels of it are finished after a step.
+    /// The patch before.
     before: Option<Finish<'a>>,
-    finished: usize,
-    /// Steps until its sums can be read without waiting for them.
-    wait: usize,
     /// Lines of the next row that are filled after a step.
     filled: usize,
 }
 
-/// Steps from storing sums to reading them, where a patch has more.
-const WAIT: usize = 2;
+/// The most products from one stored tile to the next.
+const UNSTORED: usize = 100;
 
 impl<'a> Job<'a> {
     /// # Panics
@@ -58,60 +58,64 @@ impl<'a> Job<'a> {
     unsafe fn patches(&mut self, tiles: &Tiles) {
         let (conv, width) = (self.conv, self.width);
         // Columns that share lanes are summed over neighbouring pixels: the last ones of a patch give no result.
-        let overlap = conv.shape.side - conv.depth.columns;
-        let most = |outputs| conv.products.pixel_tiles(outputs) * ROWS - overlap;
+        let most = |outputs| conv.products.pixel_tiles(outputs) * ROWS - conv.overlap();
         let groups = || conv.products.tiles_of(conv.shape.outputs.div_ceil(LANES));
         let in_row: usize = groups().map(|(_, outputs)| width.div_ceil(most(outputs))).sum();
         let steps = conv.depth.steps();
         let filled = self.pixels.lines().div_ceil((in_row * steps).max(1));
-        let mut sums = Sums([0.0; 4 * ROWS * LANES]);
+        let mut sums = Sums([0.0; 5 * ROWS * LANES]);
         let sums = sums.0.as_mut_ptr();
-        let mut meanwhile = Meanwhile { before: None, finished: 0, wait: 0, filled };
+        let mut meanwhile = Meanwhile { before: None, filled };
         for y in 0..self.pixels.output_rows() {
             // SAFETY: rows are begun in their order; patches begin within the row.
             unsafe {
                 self.pixels.begin(y);
-                let place =
-                    |(first, outputs), x: usize| Place { first, outputs, y, x, count: most(outputs).min(width - x) };
                 match conv.products {
                     Products::One => {
                         for x in (0..width).step_by(most(1)) {
-                            groups().for_each(|group| self.patch(tiles, place(group, x), &mut meanwhile, sums));
+                            for group in groups() {
+                                let place = self.place(group, (x, y), most(group.1).min(width - x));
+                                self.patch(tiles, place, &mut meanwhile, sums);
+                            }
                         }
                     }
                     Products::Three => {
                         for group in groups() {
-                            let xs = (0..width).step_by(most(group.1));
-                            xs.for_each(|x| self.patch(tiles, place(group, x), &mut meanwhile, sums));
+                            for x in (0..width).step_by(most(group.1)) {
+                                let place = self.place(group, (x, y), most(group.1).min(width - x));
+                                self.patch(tiles, place, &mut meanwhile, sums);
+                            }
                         }
                     }
                 }
             }
         }
-        if let Some(before) = &mut meanwhile.before {
+        if let Some(before) = &meanwhile.before {
             // SAFETY: these are its sums, of which there is room for four tiles, and nothing else is written.
             unsafe {
                 store_others(tiles, 0, Some(sums));
-                before.pixels(usize::MAX);
+                before.run();
             }
         }
+    }
+
+    /// A patch from a pixel on: earlier where all its tiles read lines that are there, which gives some results twice.
+    fn place(&self, (first, outputs): (usize, usize), (x, y): (usize, usize), count: usize) -> Place {
+        let from = x.min(self.pixels.last(self.conv.tiles_of(count)));
+        Place { first, outputs, y, x: from, count: count + x - from }
     }
 
     /// Sums a patch; the sums of the patch before are stored and finished.
     ///
     /// # Safety
-    /// The machine has AVX-512 with bf16; the patch begins within the row; `sums` has room for four tiles, from where the
-    /// patch before reads them.
+    /// The machine has AVX-512 with bf16; the patch begins within the row; `sums` has room for five tiles, from the first four
+    /// of which the patch before reads them.
     #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
     unsafe fn patch(&mut self, tiles: &Tiles, place: Place, meanwhile: &mut Meanwhile<'a>, sums: *mut f32) {
         let conv = self.conv;
-        let overlap = conv.shape.side - conv.depth.columns;
-        let steps = conv.depth.steps();
-        let wait = WAIT.min(steps - 1);
-        meanwhile.wait = wait;
         // SAFETY: the caller's.
         unsafe {
-            match (place.outputs, (place.count + overlap).div_ceil(ROWS)) {
+            match (place.outputs, conv.tiles_of(place.count)) {
                 (1, 1) => self.products::<1, 1>(tiles, place, meanwhile, sums),
                 (1, 2) => self.products::<2, 1>(tiles, place, meanwhile, sums),
                 (1, 3) => self.products::<3, 1>(tiles, place, meanwhile, sums),
@@ -119,17 +123,19 @@ impl<'a> Job<'a> {
                 (_, 1) => self.products::<1, 2>(tiles, place, meanwhile, sums),
                 (_, _) => self.products::<2, 2>(tiles, place, meanwhile, sums),
             }
+            if let Some(before) = &meanwhile.before {
+                before.run();
+            }
             meanwhile.before = Some(Finish::new(conv, self.results, place, sums));
         }
-        meanwhile.finished = place.count.div_ceil(steps - wait);
     }
 
     /// The products of a patch, in the order of the laid out kernel. The sum of a pixel's tile and an output's is left in
-    /// register `pixel * O + output`. What the patch before left there is stored and finished.
+    /// register `pixel * O + output`. What the patch before left there is stored.
     ///
     /// # Safety
     /// The machine has AVX-512 with bf16; the patch has `P` tiles of pixels, of which the last may be partly beyond the
-    /// row, and `O` tiles of outputs; `sums` has room for four tiles, from where the patch before reads them.
+    /// row, and `O` tiles of outputs; `sums` has room for five tiles.
     #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
     unsafe fn products<const P: usize, const O: usize>(
         &mut self,
@@ -142,45 +148,34 @@ impl<'a> Job<'a> {
         let depth = self.conv.depth;
         let mut last = Some(sums);
         let mut right = self.conv.kernel[first * depth.tile_len(self.conv.products.parts())..].as_ptr();
-        let [whole_apart, gathered_apart] = self.pixels.parts_apart();
+        // Steps until a register is stored in vain.
+        let rest = UNSTORED / (P * O * if self.conv.products == Products::One { 1 } else { 3 });
+        let mut unstored = rest;
         // SAFETY: 16 P pixels from `x` on, and as many columns further as the kernel has, are in the room of a row, and
         // the steps are as many as the kernel was laid out for.
         unsafe {
             for ky in 0..depth.rows {
                 for block in 0..depth.blocks {
-                    let left = self.pixels.whole(y + ky, block, x);
+                    let (left, apart) = self.pixels.whole(y + ky, block, x);
                     for kx in 0..depth.columns {
-                        right = self.step::<P, O>(tiles, last.take(), (left.add(kx), whole_apart, 1), right);
-                        self.work(meanwhile);
+                        right = self.step::<P, O>(tiles, last.take(), (left.add(kx), apart, 1), right);
+                        self.pixels.fill(meanwhile.filled);
+                        unstored -= 1;
+                        if unstored == 0 {
+                            tiles.store::<0>(sums.add(4 * ROWS * LANES).cast());
+                            unstored = rest;
+                        }
                     }
                 }
             }
             if depth.gathered > 0 {
-                let left = self.pixels.gathered(x);
+                let (left, apart) = self.pixels.gathered(x);
                 for step in 0..depth.gathered {
-                    let left = (left.add(step), gathered_apart, depth.gathered);
+                    let left = (left.add(step), apart, depth.gathered);
                     right = self.step::<P, O>(tiles, last.take(), left, right);
-                    self.work(meanwhile);
+                    self.pixels.fill(meanwhile.filled);
                 }
             }
-        }
-    }
-
-    /// What vectors do after a step.
-    ///
-    /// # Safety
-    /// The machine has AVX-512 with bf16; the sums of the patch before are in their buffer.
-    #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-    #[inline]
-    unsafe fn work(&mut self, meanwhile: &mut Meanwhile) {
-        // SAFETY: the caller's; only this writes results.
-        unsafe {
-            if meanwhile.wait > 0 {
-                meanwhile.wait -= 1;
-            } else if let Some(before) = &mut meanwhile.before {
-                before.pixels(meanwhile.finished);
-            }
-            self.pixels.fill(meanwhile.filled);
         }
     }
 

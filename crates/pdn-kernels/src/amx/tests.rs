@@ -1,4 +1,5 @@
 use super::*;
+use crate::Format;
 use crate::conv::tests::random;
 use half::bf16;
 use proptest::prelude::*;
@@ -108,10 +109,10 @@ impl Case {
         let add: Vec<&[f32]> = add.chunks(out_shape.len()).collect();
         let slopes = self.slopes(out_shape.blocks * LANES);
         let add: &[&[f32]] = if self.add && r == 1 { &add } else { &[] };
-        let store = Store { slopes: &slopes, scale: 0.5, add, skip: 0 };
+        let store = Store { slopes: &slopes, scale: 0.5, add, ..Store::default() };
         let conv = convolution(&k, &b, self.inputs, self.side, r, products);
         let mut out = vec![f32::NAN; out_shape.len() * self.height * r];
-        conv.rows(&Input { maps: &[&input], shape }, &store, (&mut out, out_shape));
+        conv.rows(&Input { maps: &[&input], formats: &[], shape }, &store, (&mut out, out_shape));
         assert!(out.iter().all(|v| v.is_finite()), "every number of the rows is written");
         let mut worst = 0.0_f64;
         for (out_y, row) in out.chunks(out_shape.len()).enumerate() {
@@ -142,6 +143,116 @@ impl Case {
     }
 }
 
+/// A convolution some of whose maps are kept as lines.
+#[derive(Clone, Copy, Debug)]
+struct Lines {
+    inputs: usize,
+    outputs: usize,
+    side: usize,
+    shuffle: usize,
+    width: usize,
+    /// Whether a map that is not kept as lines stands behind the one that may be.
+    beside: bool,
+    read: bool,
+    write: bool,
+    add_lines: bool,
+}
+
+impl Lines {
+    /// Holds what is computed to the bits of what float32 maps give, rounded where it is written.
+    fn check(&self, products: Products, add: bool, seed: u64) {
+        let &Self { inputs, outputs, side, shuffle: r, width, beside, read, write, add_lines } = self;
+        let (parts, pad, height) = (products.parts(), side / 2 + 1, 3);
+        let shape = RowShape::new(inputs, width, pad);
+        let behind = RowShape::new(if beside { 35 } else { 0 }, width, pad);
+        let out_shape = RowShape::new(outputs / (r * r), width * r, pad);
+        let all = inputs + if beside { 35 } else { 0 };
+        let (k, b) = (random(seed, outputs * r * r * all * side * side), random(seed + 1, outputs * r * r));
+        let conv = convolution(&k, &b, all, side, r, products);
+        let out_shape = RowShape { blocks: outputs.div_ceil(LANES), ..out_shape };
+        let picture = |seed: u64, shape: RowShape, count: usize| -> Vec<Vec<f32>> {
+            let row = |y: usize| {
+                let mut row = random(seed + y as u64, shape.len());
+                shape.clear_pads(&mut row);
+                row
+            };
+            (0..count).map(row).collect()
+        };
+        let singles = picture(seed + 2, shape, height + side - 1);
+        let rest = picture(seed + 20, behind, height + side - 1);
+        let added = picture(seed + 40, out_shape, height * r);
+        // What is added is compared where both can hold it.
+        let added: Vec<Vec<f32>> = added.iter().map(|row| from_lines(&to_lines(row, out_shape, parts), out_shape, parts)).collect();
+        let run = |read: bool, write: bool, add_lines: bool| {
+            let map: Vec<Vec<f32>> =
+                singles.iter().map(|row| if read { to_lines(row, shape, parts) } else { row.clone() }).collect();
+            let adds: Vec<Vec<f32>> =
+                added.iter().map(|row| if add_lines { to_lines(row, out_shape, parts) } else { row.clone() }).collect();
+            let [map, rest, adds] = [&map, &rest, &adds].map(|rows| rows.iter().map(Vec::as_slice).collect::<Vec<_>>());
+            let format = |lines: bool| if lines { Format::Lines } else { Format::Singles };
+            let (formats, maps): (_, &[&[&[f32]]]) = ([format(read)], if beside { &[&map, &rest] } else { &[&map] });
+            let whole = RowShape { blocks: shape.blocks + behind.blocks, ..shape };
+            let input = Input { maps, formats: &formats, shape: whole };
+            input.check(height + side - 1, parts);
+            let stored = if write { RowShape::of_lines(outputs, width * r, pad, parts) } else { out_shape };
+            let slopes = vec![0.25; out_shape.blocks * LANES];
+            let add: &[&[f32]] = if add { &adds } else { &[] };
+            let (format, add_format) = (format(write), format(add_lines));
+            let store = Store { slopes: &slopes, scale: 0.5, add, add_format, format, skip: 0 };
+            let mut out = vec![f32::NAN; stored.len() * height * r];
+            conv.rows(&input, &store, (&mut out, stored));
+            out
+        };
+        let expected = run(false, false, false);
+        let expected = match write {
+            true => expected.chunks(out_shape.len()).flat_map(|row| to_lines(row, out_shape, parts)).collect(),
+            false => expected,
+        };
+        let bits = |numbers: &[f32]| numbers.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+        assert_eq!(bits(&run(read, write, add_lines)), bits(&expected), "{self:?}, {products:?}");
+    }
+}
+
+/// A row of whole pairs of blocks as lines.
+fn to_lines(row: &[f32], shape: RowShape, parts: usize) -> Vec<f32> {
+    let mut lines = Vec::new();
+    for pair in row.chunks(2 * shape.block_len()) {
+        let (first, second) = pair.split_at(shape.block_len());
+        for part in 0..parts {
+            for (a, b) in first.chunks(LANES).zip(second.chunks(LANES)) {
+                let round = |v: &f32| {
+                    let high = bf16::from_f32(*v);
+                    if part == 0 { high } else { bf16::from_f32(v - high.to_f32()) }
+                };
+                let numbers: Vec<bf16> = a.iter().chain(b).map(round).collect();
+                lines.extend(numbers.chunks(2).map(|two| {
+                    f32::from_bits(u32::from(two[0].to_bits()) | u32::from(two[1].to_bits()) << 16)
+                }));
+            }
+        }
+    }
+    lines
+}
+
+/// What lines hold.
+fn from_lines(lines: &[f32], shape: RowShape, parts: usize) -> Vec<f32> {
+    let mut row = Vec::new();
+    for pair in lines.chunks(parts * shape.block_len()) {
+        for half in 0..2 {
+            for pixel in 0..shape.width + 2 * shape.pad {
+                for lane in 0..LANES {
+                    let part = |part: usize| {
+                        let two = pair[part * shape.block_len() + pixel * LANES + half * LANES / 2 + lane / 2].to_bits();
+                        bf16::from_bits((two >> (16 * (lane % 2))) as u16).to_f32()
+                    };
+                    row.push((0..parts).map(part).sum());
+                }
+            }
+        }
+    }
+    row
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(60))]
     #[test]
@@ -156,6 +267,35 @@ proptest! {
         seed: u64,
     ) {
         Case { inputs, outputs, side, shuffle: 1, height, width, slope, add }.check(seed)?;
+    }
+
+    #[test]
+    fn lines_are_read_and_written(
+        blocks in 1_usize..4,
+        outputs in 1_usize..4,
+        side in prop::sample::select(vec![1, 3, 5]),
+        shuffle in 1_usize..3,
+        width in 1_usize..150,
+        beside: bool,
+        [read, write, add, add_lines] in any::<[bool; 4]>(),
+        three: bool,
+        seed: u64,
+    ) {
+        if available() {
+            let products = if three { Products::Three } else { Products::One };
+            let lines = Lines { inputs: 32 * blocks, outputs: 32 * outputs, side, shuffle, width, beside, read, write, add_lines };
+            lines.check(products, add && shuffle == 1, seed >> 8);
+        }
+    }
+
+    #[test]
+    fn few_outputs_read_lines(width in 1_usize..150, outputs in 1_usize..6, three: bool, seed: u64) {
+        if available() {
+            let products = if three { Products::Three } else { Products::One };
+            let (side, shuffle) = (3, 1);
+            Lines { inputs: 64, outputs, side, shuffle, width, beside: false, read: true, write: false, add_lines: false }
+                .check(products, false, seed >> 8);
+        }
     }
 
     #[test]
@@ -223,7 +363,7 @@ fn a_pixel_does_not_depend_on_where_it_stands() {
             let cut: Vec<&[f32]> = cut.iter().map(Vec::as_slice).collect();
             let out_shape = RowShape::new(outputs, to - from, 0);
             let mut out = vec![0.0; out_shape.len() * count];
-            conv.rows(&Input { maps: &[&cut], shape: cut_shape }, &Store::default(), (&mut out, out_shape));
+            conv.rows(&Input { maps: &[&cut], formats: &[], shape: cut_shape }, &Store::default(), (&mut out, out_shape));
             (out, out_shape)
         };
         let (whole, whole_shape) = run(0, height as usize, 0, width);
@@ -259,7 +399,7 @@ fn what_is_not_finite_stays_so() {
                 let mut out = vec![0.0; out_shape.len()];
                 let slopes = vec![0.1; out_shape.blocks * LANES];
                 let store = Store { slopes: &slopes, ..Store::default() };
-                conv.rows(&Input { maps: &[&[&plain, &row, &plain]], shape }, &store, (&mut out, out_shape));
+                conv.rows(&Input { maps: &[&[&plain, &row, &plain]], formats: &[], shape }, &store, (&mut out, out_shape));
                 for (o, x) in (0..outputs).flat_map(|o| (0..width).map(move |x| (o, x))) {
                     let found = out[out_shape.at(o / LANES, x) + o % LANES];
                     let reached = (8..=10).contains(&x);
@@ -284,7 +424,7 @@ fn a_call_leaves_nothing_to_the_next() {
         let (shape, out_shape) = (RowShape::new(inputs, width, 1), RowShape::new(outputs, width, 0));
         let row = vec![value; shape.len()];
         let mut out = vec![0.0; out_shape.len()];
-        conv.rows(&Input { maps: &[&[&row[..]; 3]], shape }, &Store::default(), (&mut out, out_shape));
+        conv.rows(&Input { maps: &[&[&row[..]; 3]], formats: &[], shape }, &Store::default(), (&mut out, out_shape));
         (0..width).map(|x| out[out_shape.at(0, x)]).collect::<Vec<_>>()
     };
     // Gathered numbers that fill no step, and blocks that are filled up.
@@ -305,8 +445,8 @@ fn nothing_is_convolved_to_nothing() {
     let shape = RowShape::new(2, 0, 1);
     let row = vec![0.0; shape.len()];
     let mut out = vec![f32::NAN; RowShape::new(2, 0, 1).len()];
-    conv.rows(&Input { maps: &[&[&row, &row, &row]], shape }, &Store::default(), (&mut out, shape));
+    conv.rows(&Input { maps: &[&[&row, &row, &row]], formats: &[], shape }, &Store::default(), (&mut out, shape));
     assert!(out.iter().all(|v| *v == 0.0), "pads only");
     let shape = RowShape::new(2, 0, 1);
-    conv.rows(&Input { maps: &[&[&row, &row]], shape }, &Store::default(), (&mut [], shape));
+    conv.rows(&Input { maps: &[&[&row, &row]], formats: &[], shape }, &Store::default(), (&mut [], shape));
 }
