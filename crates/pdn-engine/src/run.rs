@@ -22,6 +22,9 @@ const MOST_ROWS: usize = Conv::MOST_READ;
 /// The most maps that a convolution reads without their being copied into one.
 pub(crate) const MOST_MAPS: usize = 20;
 
+/// How long a run goes on at least before it tells how far it is, and asks whether to go on.
+const TELLING: Duration = Duration::from_millis(20);
+
 /// Columns of a picture on their way through a plan, band by band.
 pub(crate) struct Run<'a> {
     pub(crate) plan: &'a Plan,
@@ -38,7 +41,7 @@ pub(crate) struct Run<'a> {
 
 /// What is told, and taken down, as a run goes on.
 pub(crate) struct Watch<'a> {
-    /// Told the cost of each step as it is done; says whether to go on.
+    /// Told the cost of steps as they are done; says whether to go on.
     pub(crate) progress: &'a mut dyn FnMut(usize) -> bool,
     /// The mask of each module that has one, over the columns, where masks are asked for.
     pub(crate) masks: Option<&'a mut Vec<Map<f32>>>,
@@ -80,18 +83,40 @@ impl<'a> Run<'a> {
 
     /// Runs every step on a band and gives the map that holds the output's rows.
     pub(crate) fn band(&mut self, band: usize, watch: &mut Watch) -> Result<&Rows, Stop> {
-        let plan = self.plan;
-        for (at, step) in plan.program.steps.iter().enumerate() {
-            let start = watch.times.is_some().then(Instant::now);
-            self.step(step, band, watch)?;
-            if let (Some(start), Some(times)) = (start, &mut watch.times) {
-                times[at] += start.elapsed();
-            }
-            if !(watch.progress)(step.cost) {
+        let program = &self.plan.program;
+        let Watch { progress, masks, times } = watch;
+        let mut at = 0;
+        while at < program.steps.len() {
+            // From within the threads' pool: to hand a step over from without takes as long as a small step does, and another
+            // thread's cache than the one that has its rows may take it.
+            let before = at;
+            at = rayon::scope(|_| self.some_steps(before, band, masks, times))?;
+            if !progress(program.steps[before..at].iter().map(|step| step.cost).sum()) {
                 return Err(Stop::Cancelled);
             }
         }
-        Ok(&self.space.maps[plan.program.output.source.value])
+        Ok(&self.space.maps[program.output.source.value])
+    }
+
+    /// Runs steps from one on until there is something to tell, and gives the next.
+    fn some_steps(
+        &mut self,
+        first: usize,
+        band: usize,
+        masks: &mut Option<&mut Vec<Map<f32>>>,
+        times: &mut Option<&mut Vec<Duration>>,
+    ) -> Result<usize, Stop> {
+        let (program, begun) = (&self.plan.program, Instant::now());
+        let mut at = first;
+        while at < program.steps.len() && begun.elapsed() < TELLING {
+            let start = times.is_some().then(Instant::now);
+            self.step(&program.steps[at], band, masks)?;
+            if let (Some(start), Some(times)) = (start, times.as_mut()) {
+                times[at] += start.elapsed();
+            }
+            at += 1;
+        }
+        Ok(at)
     }
 
     /// Gives the memory of the output's rows back, when they have been read.
@@ -99,13 +124,13 @@ impl<'a> Run<'a> {
         self.release(self.plan.program.output.source.value);
     }
 
-    fn step(&mut self, step: &Step, band: usize, watch: &mut Watch) -> Result<(), Stop> {
+    fn step(&mut self, step: &Step, band: usize, masks: &mut Option<&mut Vec<Map<f32>>>) -> Result<(), Stop> {
         match step.out {
             Some(value) => {
                 let mut rows = self.advance(step, value, band);
                 if !rows.band.is_empty() {
                     self.map_work(&step.work, &mut rows);
-                    if let (Work::Mask { dcm, .. }, Some(masks)) = (&step.work, &mut watch.masks) {
+                    if let (Work::Mask { dcm, .. }, Some(masks)) = (&step.work, masks.as_mut()) {
                         self.put_mask(*dcm, &rows, masks);
                     }
                 }
