@@ -65,12 +65,11 @@ impl<'a> Finish<'a> {
         let (r, shape, parts) = (conv.shape.shuffle, results.shape, conv.parts());
         let blocks = conv.shape.blocks() / (r * r);
         let tile = |tile: usize| {
-            // One that is not there is where the first is.
-            let tile = if tile < place.outputs { tile } else { 0 };
             let at = place.first + tile;
-            let (phase, block) = (at / blocks, at % blocks);
-            let row = place.y * r + phase / r;
-            let pixel = place.x * r + phase % r;
+            // Divisions, of which a patch without a shuffle needs none, take as long as a dozen products of vectors.
+            let (phase, block) = if r == 1 { (0, at) } else { (at / blocks, at % blocks) };
+            let (down, right) = if r == 1 { (0, 0) } else { (phase / r, phase % r) };
+            let (row, pixel) = (place.y * r + down, place.x * r + right);
             let begins = |format| match format {
                 Format::Singles => shape.at(block, pixel),
                 // A block is half a line.
@@ -84,9 +83,10 @@ impl<'a> Finish<'a> {
             let (sums, bias) = (sums.wrapping_add(tile * ROWS * LANES), conv.bias[at * LANES..].as_ptr());
             Tile { sums, bias, slopes, add, out }
         };
+        let first = tile(0);
         Self {
             store: results.store,
-            tiles: [tile(0), tile(1)],
+            tiles: [first, if place.outputs > 1 { tile(1) } else { first }],
             outputs: place.outputs,
             count: place.count,
             low: if parts == 2 { shape.block_len() } else { 0 },
