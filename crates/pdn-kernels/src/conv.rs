@@ -1,5 +1,7 @@
 //! Convolution of rows: which method computes it, and what it checks.
 
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+use crate::amx::AmxWinograd;
 use crate::amx::{AmxConv, Products};
 use crate::direct::Direct;
 use crate::lanes::has_pairs;
@@ -25,6 +27,8 @@ enum Method {
     Winograd(WinogradRows),
     Few(FewOutputs),
     Amx(AmxConv),
+    #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+    AmxWinograd(AmxWinograd),
     WinogradPairs(WinogradRows<bf16>),
     FewPairs(FewOutputs<bf16>),
 }
@@ -97,6 +101,10 @@ impl Conv {
         let pairs = precision == Precision::Bf16 && !AmxConv::is_available() && has_pairs();
         let method = match precision {
             _ if pairs => Self::of_pairs(kernel, bias, shape),
+            #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+            Precision::Bf16x2 if AmxWinograd::pays(shape) => {
+                Method::AmxWinograd(AmxWinograd::new(kernel, bias, shape, Products::Three))
+            }
             Precision::Bf16x2 => Method::Amx(AmxConv::new(kernel, bias, shape, Products::Three)),
             Precision::Bf16 => Method::Amx(AmxConv::new(kernel, bias, shape, Products::One)),
             Precision::F32 if WinogradRows::pays(shape) => Method::Winograd(WinogradRows::new(kernel, bias, shape)),
@@ -140,6 +148,8 @@ impl Conv {
         match self.method {
             Method::Direct(_) => 1,
             Method::Winograd(_) | Method::Few(_) | Method::WinogradPairs(_) | Method::FewPairs(_) => STEP,
+            #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+            Method::AmxWinograd(_) => STEP,
             Method::Amx(_) => Self::most_rows(Precision::Bf16),
         }
     }
@@ -210,6 +220,9 @@ impl Conv {
             return;
         }
         match &self.method {
+            #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+            // SAFETY: as below.
+            Method::AmxWinograd(amx) => unsafe { amx.rows(&input, rows, &writer) },
             Method::Amx(amx) => amx.rows(&input, store, (out, out_shape)),
             // SAFETY: the rows have their shapes' lengths and pads, and the writer the output's: checked above.
             Method::Direct(direct) => unsafe { direct.row(isa, &input, &writer) },
@@ -237,6 +250,20 @@ pub(crate) mod tests {
     fn pairs(kernel: &[f32], bias: &[f32], inputs: usize, side: usize, shuffle: usize) -> Conv {
         let shape = ConvShape { inputs, outputs: bias.len(), side, shuffle };
         Conv { shape, method: Conv::of_pairs(kernel, bias, shape) }
+    }
+
+    /// Transformed along columns and multiplied by tiles, the parts of numbers as they are, or rounded to one.
+    #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+    fn by_tiles(products: Products) -> Make {
+        fn make<const THREE: bool>(kernel: &[f32], bias: &[f32], inputs: usize, side: usize, shuffle: usize) -> Conv {
+            let shape = ConvShape { inputs, outputs: bias.len(), side, shuffle };
+            let products = if THREE { Products::Three } else { Products::One };
+            Conv { shape, method: Method::AmxWinograd(AmxWinograd::new(kernel, bias, shape, products)) }
+        }
+        match products {
+            Products::One => make::<false>,
+            Products::Three => make::<true>,
+        }
     }
 
     fn machine_has_pairs() -> bool {
@@ -455,12 +482,58 @@ pub(crate) mod tests {
         }
     }
 
+    #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(40))]
+        #[test]
+        fn tiles_convolve_what_is_transformed(
+            // Blocks that are filled up, and a rest whose columns share a step.
+            inputs in 1_usize..100,
+            outputs in 1_usize..70,
+            height in 1_usize..11,
+            width in 1_usize..150,
+            slope in prop::option::of(0.0_f32..0.3),
+            add: bool,
+            before in 0_usize..4,
+            seed: u64,
+        ) {
+            if crate::amx::tests::available() {
+                for (products, bound) in [(Products::One, 3e-2), (Products::Three, 1e-4)] {
+                    let case = Case { inputs, outputs, side: 3, shuffle: 1, height, width, slope, add, before };
+                    let error = case.error_of(Isa::Avx512, seed >> 8, by_tiles(products)) / ((9 * inputs) as f64).sqrt();
+                    prop_assert!(error < bound, "{products:?}: {error:.1e}");
+                }
+            }
+        }
+
+        #[test]
+        fn tiles_shuffle_what_is_transformed(
+            inputs in 1_usize..70,
+            blocks in 1_usize..3,
+            shuffle in 2_usize..4,
+            width in 1_usize..50,
+            slope in prop::option::of(0.0_f32..0.3),
+            seed: u64,
+        ) {
+            if crate::amx::tests::available() {
+                let outputs = blocks * LANES * shuffle * shuffle;
+                let case = Case { inputs, outputs, side: 3, shuffle, height: 2, width, slope, add: false, before: 0 };
+                let error = case.error_of(Isa::Avx512, seed >> 8, by_tiles(Products::Three));
+                prop_assert!(error / ((9 * inputs) as f64).sqrt() < 1e-4, "{error:.1e}");
+            }
+        }
+    }
+
     /// What fills the last block of inputs up is not read, also where it would be a pair's second number.
     #[test]
     fn lanes_that_are_no_inputs_may_be_anything() {
         let mut makes: Vec<Make> = vec![Conv::new];
         if machine_has_pairs() {
             makes.push(pairs);
+        }
+        #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+        if crate::amx::tests::available() {
+            makes.push(by_tiles(Products::Three));
         }
         for (make, inputs) in makes.into_iter().flat_map(|make| [(make, 17), (make, 18)]) {
             let conv = make(&vec![0.5; 16 * inputs * 9], &[0.5; 16], inputs, 3, 1);
@@ -506,6 +579,10 @@ pub(crate) mod tests {
         }
         if machine_has_pairs() {
             stands_anywhere(19, 37, 75, pairs, &[Isa::Avx512]);
+        }
+        #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+        if crate::amx::tests::available() {
+            stands_anywhere(37, 37, 150, by_tiles(Products::Three), &[Isa::Avx512]);
         }
     }
 

@@ -29,7 +29,7 @@ impl Precision {
 
     /// Whether convolutions read and write maps that are kept as [`Format::Lines`](crate::Format::Lines) on this machine.
     pub fn keeps_lines(self) -> bool {
-        self != Self::F32 && AmxConv::is_available()
+        self == Self::Bf16 && AmxConv::is_available()
     }
 
     /// Whether this machine computes with it.

@@ -105,7 +105,7 @@ impl Depth {
 }
 
 /// What becomes a [`Weights`], in its order.
-type Numbers = [[f32; STEP]; STEP / 2];
+pub(super) type Numbers = [[f32; STEP]; STEP / 2];
 
 /// The numbers of a step's taps for 16 lanes; zeros where there is no tap, and where a lane has no output.
 fn numbers(kernel: &[f32], lanes: &[Option<usize>; LANES], taps: &[Option<usize>; STEP]) -> Numbers {
@@ -119,15 +119,26 @@ fn numbers(kernel: &[f32], lanes: &[Option<usize>; LANES], taps: &[Option<usize>
     numbers
 }
 
+/// A step's numbers, each given for a sum's place and a lane.
+pub(super) fn numbers_of(number: impl Fn(usize, usize) -> f32) -> Numbers {
+    let mut numbers = [[0.0; STEP]; STEP / 2];
+    for (pair, row) in numbers.iter_mut().enumerate() {
+        for (lane, two) in row.as_chunks_mut::<2>().0.iter_mut().enumerate() {
+            *two = [number(2 * pair, lane), number(2 * pair + 1, lane)];
+        }
+    }
+    numbers
+}
+
 /// The high parts of numbers: 8 bits of their significands.
-fn high(numbers: &Numbers) -> Weights {
+pub(super) fn high(numbers: &Numbers) -> Weights {
     let mut weights = Weights([[bf16::ZERO; STEP]; STEP / 2]);
     weights.0.as_flattened_mut().convert_from_f32_slice(numbers.as_flattened());
     weights
 }
 
 /// The low parts: 8 bits more.
-fn low(numbers: &Numbers) -> Weights {
+pub(super) fn low(numbers: &Numbers) -> Weights {
     let mut rest = *numbers;
     let high = high(numbers);
     rest.as_flattened_mut().iter_mut().zip(high.0.as_flattened()).for_each(|(v, high)| *v -= high.to_f32());

@@ -21,15 +21,19 @@ mod pixels;
 mod product;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod tile;
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+mod winograd;
 
 #[cfg(all(any(test, feature = "emulation"), target_arch = "x86_64", target_os = "linux"))]
 mod emulator;
 #[cfg(all(test, target_arch = "x86_64", target_os = "linux"))]
-mod tests;
+pub(crate) mod tests;
 
 use crate::conv::ConvShape;
 use crate::{Input, LANES, RowShape, Store};
 use depth::{Depth, Weights};
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+pub(crate) use winograd::AmxWinograd;
 
 /// Emulates AMX from here on where the processor has none, so that tests run the kernels. A machine without AVX-512 and
 /// bf16, or that has been asked for AMX before, still has none. Gives whether there is AMX now.

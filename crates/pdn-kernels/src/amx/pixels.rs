@@ -12,7 +12,7 @@ use std::cell::RefCell;
 use std::ops::Range;
 
 /// 32 numbers of one pixel: a row of a tile.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 #[repr(C, align(64))]
 pub(super) struct Line([u16; STEP]);
 
@@ -353,14 +353,16 @@ fn mask(lanes: usize) -> __mmask32 {
 
 /// The nearest bf16 of 16 and 16 more numbers.
 #[target_feature(enable = "avx512f,avx512bf16")]
-fn round(a: __m512, b: __m512) -> __m512i {
+#[inline]
+pub(super) fn round(a: __m512, b: __m512) -> __m512i {
     // SAFETY: both are 64 bytes, of which every value is one of the other's.
     unsafe { std::mem::transmute(_mm512_cvtne2ps_pbh(b, a)) }
 }
 
 /// The nearest bf16 of what rounding left.
 #[target_feature(enable = "avx512f,avx512bf16")]
-fn remainder(a: __m512, b: __m512, high: __m512i) -> __m512i {
+#[inline]
+pub(super) fn remainder(a: __m512, b: __m512, high: __m512i) -> __m512i {
     let a_high = widen(_mm512_castsi512_si256(high));
     let b_high = widen(_mm512_extracti64x4_epi64(high, 1));
     round(_mm512_sub_ps(a, a_high), _mm512_sub_ps(b, b_high))

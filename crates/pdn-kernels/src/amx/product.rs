@@ -243,7 +243,7 @@ impl<'a> Job<'a> {
 /// # Safety
 /// `O` operands may be read.
 #[inline(always)]
-unsafe fn load_right<const O: usize>(tiles: &Tiles, from: *const Weights) {
+pub(super) unsafe fn load_right<const O: usize>(tiles: &Tiles, from: *const Weights) {
     // SAFETY: the caller's.
     unsafe {
         if O == 2 {
@@ -260,7 +260,7 @@ unsafe fn load_right<const O: usize>(tiles: &Tiles, from: *const Weights) {
 /// # Safety
 /// 16 `P` pixels may be read, `stride` lines apart.
 #[inline(always)]
-unsafe fn load_left<const P: usize>(tiles: &Tiles, from: *const Line, stride: usize) {
+pub(super) unsafe fn load_left<const P: usize>(tiles: &Tiles, from: *const Line, stride: usize) {
     // SAFETY: the caller's.
     unsafe {
         tiles.load::<4>(from.cast(), stride * ROW_BYTES);
@@ -279,7 +279,7 @@ unsafe fn load_left<const P: usize>(tiles: &Tiles, from: *const Line, stride: us
 /// # Safety
 /// Four tiles of sums may be written.
 #[inline(always)]
-unsafe fn add_products<const P: usize, const O: usize>(tiles: &Tiles, last: Option<*mut f32>) {
+pub(super) unsafe fn add_products<const P: usize, const O: usize>(tiles: &Tiles, last: Option<*mut f32>) {
     // SAFETY: the caller's.
     unsafe {
         if O == 2 {
@@ -320,7 +320,7 @@ unsafe fn product<const C: usize, const A: usize, const B: usize>(tiles: &Tiles,
 /// # Safety
 /// Four tiles of sums may be written.
 #[inline(always)]
-unsafe fn store_others(tiles: &Tiles, from: usize, last: Option<*mut f32>) {
+pub(super) unsafe fn store_others(tiles: &Tiles, from: usize, last: Option<*mut f32>) {
     let Some(sums) = last else { return };
     // SAFETY: the caller's.
     unsafe {

@@ -5,7 +5,7 @@ use half::bf16;
 use proptest::prelude::*;
 
 /// Whether there is AMX, or what its emulation needs.
-pub(super) fn available() -> bool {
+pub(crate) fn available() -> bool {
     let available = emulate();
     if !available {
         pdn_testing::skip("avx512", "no AVX-512 with bf16, which the emulation of AMX needs");

@@ -5,7 +5,7 @@ use half::bf16;
 use std::arch::x86_64::*;
 
 #[derive(Clone, Copy)]
-pub(super) struct Avx512(__m512);
+pub(crate) struct Avx512(pub(crate) __m512);
 
 /// Runs a kernel.
 ///

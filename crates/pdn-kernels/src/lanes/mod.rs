@@ -11,6 +11,8 @@ mod avx512;
 mod neon;
 mod portable;
 
+#[cfg(target_arch = "x86_64")]
+pub(crate) use avx512::Avx512;
 use crate::{Isa, LANES};
 use half::bf16;
 

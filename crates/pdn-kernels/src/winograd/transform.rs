@@ -209,7 +209,7 @@ fn kernel_places(number: impl Fn(usize, usize) -> f32) -> [[f32; LANES]; PLACES]
 }
 
 /// G along one side, of every lane.
-pub(super) fn kernel_side([a, b, c]: [[f32; LANES]; 3]) -> [[f32; LANES]; SIDE] {
+pub(crate) fn kernel_side([a, b, c]: [[f32; LANES]; 3]) -> [[f32; LANES]; SIDE] {
     let mut out = [[0.0; LANES]; SIDE];
     // A loop that the compiler makes vectors of; it does not of closures.
     for i in 0..LANES {
@@ -230,7 +230,7 @@ pub(super) fn kernel_side([a, b, c]: [[f32; LANES]; 3]) -> [[f32; LANES]; SIDE] 
 /// # Safety
 /// As for [`Lanes`].
 #[inline(always)]
-pub(super) unsafe fn input<V: Lanes>(d: [V; SIDE]) -> [V; SIDE] {
+pub(crate) unsafe fn input<V: Lanes>(d: [V; SIDE]) -> [V; SIDE] {
     // SAFETY: this function's contract.
     unsafe {
         let (near, far) = (V::splat(NEAR), V::splat(FAR));
@@ -256,7 +256,7 @@ pub(super) unsafe fn input<V: Lanes>(d: [V; SIDE]) -> [V; SIDE] {
 /// # Safety
 /// As for [`Lanes`].
 #[inline(always)]
-pub(super) unsafe fn output<V: Lanes>(m: [V; SIDE]) -> [V; STEP] {
+pub(crate) unsafe fn output<V: Lanes>(m: [V; SIDE]) -> [V; STEP] {
     // SAFETY: this function's contract.
     unsafe {
         let (a, b) = (m[1].plus(m[2]), m[1].minus(m[2]));
