@@ -145,11 +145,12 @@ impl Conv {
 
     /// Rows that are computed together: a group. In float32 its numbers depend on where it begins, by rounding.
     pub fn group(&self) -> usize {
-        match self.method {
+        match &self.method {
             Method::Direct(_) => 1,
             Method::Winograd(_) | Method::Few(_) | Method::WinogradPairs(_) | Method::FewPairs(_) => STEP,
             #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
             Method::AmxWinograd(_) => STEP,
+            Method::Amx(amx) if amx.parts() == 2 => STEP,
             Method::Amx(_) => Self::most_rows(Precision::Bf16),
         }
     }
@@ -160,9 +161,9 @@ impl Conv {
     /// The largest group of any convolution with some precision; smaller ones divide it.
     pub fn most_rows(precision: Precision) -> usize {
         match precision {
-            Precision::F32 => STEP,
+            Precision::F32 | Precision::Bf16x2 => STEP,
             // So that the rows that are rounded before the first product are few among them.
-            Precision::Bf16x2 | Precision::Bf16 => 2 * STEP,
+            Precision::Bf16 => 2 * STEP,
         }
     }
 
