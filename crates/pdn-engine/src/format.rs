@@ -1,7 +1,6 @@
 //! How each map of a program is kept: as lines of bf16 where only convolutions by tiles read it, else as float32.
 //!
-//! Tiles multiply lines as they stand, so what reads them rounds nothing, and a number takes two bytes in the place of four
-//! (four of four with [`Precision::Bf16x2`]), which is what a layer's maps need to stay in the second cache.
+//! Tiles multiply lines as they stand, so what reads them rounds nothing, and a number takes two bytes in the place of four.
 
 use crate::step::{Source, Step, Value, Work};
 use pdn_kernels::{Format, LANES, Precision};

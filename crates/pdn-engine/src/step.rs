@@ -40,7 +40,7 @@ impl Program {
         let width = extent.side(width);
         let shape = match format {
             Format::Singles => RowShape::new(channels, width, self.pad),
-            Format::Lines => RowShape::of_lines(channels, width, self.pad, self.precision.parts()),
+            Format::Lines => RowShape::of_lines(channels, width, self.pad),
         };
         (shape, extent.side(height))
     }

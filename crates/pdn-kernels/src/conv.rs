@@ -150,7 +150,6 @@ impl Conv {
             Method::Winograd(_) | Method::Few(_) | Method::WinogradPairs(_) | Method::FewPairs(_) => STEP,
             #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
             Method::AmxWinograd(_) => STEP,
-            Method::Amx(amx) if amx.parts() == 2 => STEP,
             Method::Amx(_) => Self::most_rows(Precision::Bf16),
         }
     }
@@ -161,23 +160,15 @@ impl Conv {
     /// The largest group of any convolution with some precision; smaller ones divide it.
     pub fn most_rows(precision: Precision) -> usize {
         match precision {
-            Precision::F32 | Precision::Bf16x2 => STEP,
+            Precision::F32 => STEP,
             // So that the rows that are rounded before the first product are few among them.
-            Precision::Bf16 => 2 * STEP,
+            Precision::Bf16x2 | Precision::Bf16 => 2 * STEP,
         }
     }
 
     /// Whether it can read and write maps that are kept as [`Format::Lines`].
     pub fn reads_lines(&self) -> bool {
-        matches!(self.method, Method::Amx(_))
-    }
-
-    /// Parts of a number in lines.
-    fn parts(&self) -> usize {
-        match &self.method {
-            Method::Amx(amx) => amx.parts(),
-            _ => 1,
-        }
+        matches!(&self.method, Method::Amx(amx) if amx.reads_lines())
     }
 
     /// Zero pixels that the input's rows must have on either side.
@@ -201,14 +192,14 @@ impl Conv {
     /// [`Self::pad`], there is a slope but not one for each lane, `add` comes with a shuffle, or the machine lacks the instruction set.
     pub fn rows(&self, isa: Isa, input: Input, store: &Store, (out, out_shape): (&mut [f32], RowShape)) {
         let ConvShape { inputs, side, shuffle: r, .. } = self.shape;
-        input.check(self.group() + side - 1, self.parts());
+        input.check(self.group() + side - 1);
         let input_shape = input.shape;
         assert_eq!(input_shape.blocks, inputs.div_ceil(LANES), "blocks of input");
         assert!(input_shape.pad >= self.pad(), "a pad of {}, expected {}", input_shape.pad, self.pad());
         let blocks = self.shape.blocks() / (r * r);
         let kept = |format| match format {
             Format::Singles => RowShape { blocks, ..out_shape },
-            Format::Lines => RowShape { blocks: blocks / 2 * self.parts(), ..out_shape },
+            Format::Lines => RowShape { blocks: blocks / 2, ..out_shape },
         };
         let lines = [store.format, store.add_format].contains(&Format::Lines);
         assert!(!lines || blocks.is_multiple_of(2) && self.shape.outputs.is_multiple_of(LANES), "whole lines of output");

@@ -22,11 +22,6 @@ impl Precision {
     /// Every precision, the finest first.
     pub const ALL: [Self; 3] = [Self::F32, Self::Bf16x2, Self::Bf16];
 
-    /// bf16 numbers that make up a number of a map that is kept as [`Format::Lines`](crate::Format::Lines).
-    pub fn parts(self) -> usize {
-        if self == Self::Bf16x2 { 2 } else { 1 }
-    }
-
     /// Whether convolutions read and write maps that are kept as [`Format::Lines`](crate::Format::Lines) on this machine.
     pub fn keeps_lines(self) -> bool {
         self == Self::Bf16 && AmxConv::is_available()

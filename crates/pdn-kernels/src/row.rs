@@ -20,8 +20,8 @@ pub enum Format {
     /// Float32, `[block of 16][pixel][16]`.
     #[default]
     Singles,
-    /// bf16 as tiles multiply them, in lines of 64 bytes: `[block of 32][part][pixel][32]`, the parts being those of
-    /// [`Precision::parts`](crate::Precision::parts). In memory that is counted in float32 numbers, as any row is.
+    /// bf16 as tiles multiply them, in lines of 64 bytes: `[block of 32][pixel][32]`. Its memory is counted in float32 numbers,
+    /// as any row's is.
     Lines,
 }
 
@@ -43,21 +43,21 @@ impl<'a> Input<'a> {
         self.formats.get(map).copied().unwrap_or_default()
     }
 
-    /// Blocks of 16 channels of a map, whose lines have so many parts.
-    fn blocks(&self, map: usize, parts: usize) -> usize {
+    /// Blocks of 16 channels of a map.
+    fn blocks(&self, map: usize) -> usize {
         let stored = self.maps[map].first().map_or(0, |row| row.len() / self.shape.block_len());
         match self.format(map) {
             Format::Singles => stored,
-            Format::Lines => 2 * stored / parts,
+            Format::Lines => 2 * stored,
         }
     }
 
-    /// The map that holds a block of 16 channels, and which of its blocks it is, where lines have so many parts.
+    /// The map that holds a block of 16 channels, and which of its blocks it is.
     #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-    pub(crate) fn place(&self, block: usize, parts: usize) -> (usize, usize) {
+    pub(crate) fn place(&self, block: usize) -> (usize, usize) {
         let mut at = block;
         for map in 0..self.maps.len() {
-            match self.blocks(map, parts) {
+            match self.blocks(map) {
                 blocks if at < blocks => return (map, at),
                 blocks => at -= blocks,
             }
@@ -78,23 +78,21 @@ impl<'a> Input<'a> {
         unreachable!("block {block} of {:?}", self.shape)
     }
 
-    /// Panics unless there are so many rows of each map, of whole blocks, as many as the shape says, lines having so many
-    /// parts and beginning at whole ones.
-    pub(crate) fn check(&self, rows: usize, parts: usize) {
+    /// Panics unless there are so many rows of each map, of whole blocks, as many as the shape says, lines
+    /// beginning at whole ones.
+    pub(crate) fn check(&self, rows: usize) {
         let block = self.shape.block_len();
         // No product of the shape's wraps around, as slices hold it.
         let pixels = self.shape.pad.checked_mul(2).and_then(|pads| pads.checked_add(self.shape.width));
         assert!(pixels.is_some_and(|pixels| pixels <= isize::MAX as usize / LANES), "rows of {:?}", self.shape);
         assert!(!self.maps.is_empty(), "a map of input");
-        let mut blocks = 0;
+        let mut blocks = 0_usize;
         for (at, map) in self.maps.iter().enumerate() {
             let len = map.first().map_or(0, |row| row.len());
             assert!(map.len() == rows, "{rows} rows of input");
             assert!(len.is_multiple_of(block) && map.iter().all(|row| row.len() == len), "rows of whole blocks");
-            if self.format(at) == Format::Lines {
-                assert!((len / block).is_multiple_of(parts) && blocks % 2 == 0, "rows of whole lines");
-            }
-            blocks += self.blocks(at, parts);
+            assert!(self.format(at) == Format::Singles || blocks.is_multiple_of(2), "lines at whole ones");
+            blocks += self.blocks(at);
         }
         assert_eq!(blocks, self.shape.blocks, "blocks of input");
     }
@@ -106,9 +104,9 @@ impl RowShape {
         Self { blocks: channels.div_ceil(LANES), width, pad }
     }
 
-    /// The row of a map with so many channels, a multiple of 32, kept as lines of so many parts.
-    pub fn of_lines(channels: usize, width: usize, pad: usize, parts: usize) -> Self {
-        Self { blocks: channels.div_ceil(2 * LANES) * parts, width, pad }
+    /// The row of a map with so many channels, a multiple of 32, kept as lines.
+    pub fn of_lines(channels: usize, width: usize, pad: usize) -> Self {
+        Self { blocks: channels.div_ceil(2 * LANES), width, pad }
     }
 
     /// Panics unless a slice is a row of this shape. Beyond what memory holds no shape has a row.

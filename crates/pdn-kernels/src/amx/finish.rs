@@ -38,8 +38,6 @@ pub(super) struct Finish<'a> {
     outputs: usize,
     /// Pixels that are results.
     count: usize,
-    /// Numbers from a line's first part to its second; none where lines have one part.
-    low: usize,
     /// Numbers from one pixel's results to the next's.
     step: usize,
     /// Outputs whose columns share the lanes, or none.
@@ -51,8 +49,8 @@ pub(super) struct Finish<'a> {
 struct Tile {
     sums: *const f32,
     bias: *const f32,
-    /// Not read where there is no activation.
-    slopes: *const f32,
+    /// The block of the row that it is stored to.
+    block: usize,
     /// Null where nothing is added.
     add: *const f32,
     out: *mut f32,
@@ -62,7 +60,7 @@ impl<'a> Finish<'a> {
     /// # Safety
     /// The place is one of the convolution's results, of which `out` holds all rows.
     pub(super) unsafe fn new(conv: &AmxConv, results: Results<'a>, place: Place, sums: *const f32) -> Self {
-        let (r, shape, parts) = (conv.shape.shuffle, results.shape, conv.parts());
+        let (r, shape) = (conv.shape.shuffle, results.shape);
         let blocks = conv.shape.blocks() / (r * r);
         let tile = |tile: usize| {
             let at = place.first + tile;
@@ -73,15 +71,14 @@ impl<'a> Finish<'a> {
             let begins = |format| match format {
                 Format::Singles => shape.at(block, pixel),
                 // A block is half a line.
-                Format::Lines => shape.at(block / 2 * parts, pixel) + block % 2 * LANES / 2,
+                Format::Lines => shape.at(block / 2, pixel) + block % 2 * LANES / 2,
             };
             let (first, added) = (begins(results.store.format), begins(results.store.add_format));
-            let slopes = results.store.slopes.as_ptr().wrapping_add(block * LANES);
             let add = results.store.add.get(row).map_or(std::ptr::null(), |row| row[added..].as_ptr());
             // SAFETY: the place is inside the row.
             let out = unsafe { results.out.add(row * shape.len() + first) };
             let (sums, bias) = (sums.wrapping_add(tile * ROWS * LANES), conv.bias[at * LANES..].as_ptr());
-            Tile { sums, bias, slopes, add, out }
+            Tile { sums, bias, block, add, out }
         };
         let first = tile(0);
         Self {
@@ -89,7 +86,6 @@ impl<'a> Finish<'a> {
             tiles: [first, if place.outputs > 1 { tile(1) } else { first }],
             outputs: place.outputs,
             count: place.count,
-            low: if parts == 2 { shape.block_len() } else { 0 },
             step: r * LANES,
             sharing: if conv.overlap() > 0 { conv.shape.outputs } else { 0 },
         }
@@ -120,34 +116,26 @@ impl<'a> Finish<'a> {
     #[target_feature(enable = "avx512f,avx512bf16")]
     #[inline]
     unsafe fn pixels<const LINES: bool, const ADD_LINES: bool>(&self) {
-        let scale = _mm512_set1_ps(self.store.scale);
         for tile in &self.tiles[..self.outputs] {
             // SAFETY: the bias has 16 numbers for every tile; the sums 16 for every pixel, and for as many more as columns
             // share lanes, which do so in one tile of outputs; results of the pixels are inside the row, and so is what is added.
             unsafe {
                 let bias = _mm512_loadu_ps(tile.bias);
-                let slopes = (!self.store.slopes.is_empty()).then(|| _mm512_loadu_ps(tile.slopes));
+                let after = After::new(self.store, tile.block);
                 for i in 0..self.count {
                     // Behind every tile of pixels is that of the other outputs.
                     let sum = tile.sums.add((i + i / ROWS * ROWS * (self.outputs - 1)) * LANES);
                     let sum = if self.sharing > 0 { shared_sum(sum, self.sharing) } else { _mm512_load_ps(sum) };
-                    let mut v = _mm512_add_ps(sum, bias);
-                    if let Some(slopes) = slopes {
-                        // Of a number and what is none, the instructions take the second.
-                        let zero = _mm512_setzero_ps();
-                        let (above, below) = (_mm512_max_ps(zero, v), _mm512_min_ps(zero, v));
-                        v = _mm512_fmadd_ps(below, slopes, above);
-                    }
-                    v = if tile.add.is_null() {
-                        _mm512_mul_ps(v, scale)
+                    let v = after.activated(_mm512_add_ps(sum, bias));
+                    let v = if tile.add.is_null() {
+                        after.scaled(v)
                     } else {
                         let add = tile.add.add(i * self.step);
-                        let add = if ADD_LINES { load_line(add, self.low) } else { _mm512_loadu_ps(add) };
-                        _mm512_fmadd_ps(v, scale, add)
+                        after.plus(v, if ADD_LINES { load_line(add) } else { _mm512_loadu_ps(add) })
                     };
                     let out = tile.out.add(i * self.step);
                     if LINES {
-                        store_line(v, out, self.low);
+                        store_line(v, out);
                     } else {
                         _mm512_storeu_ps(out, v);
                     }
@@ -157,34 +145,75 @@ impl<'a> Finish<'a> {
     }
 }
 
-/// 16 numbers of a line, its second part being so many float32 numbers behind the first, or nowhere.
+/// The 16 numbers of half a line.
 ///
 /// # Safety
-/// The machine has AVX-512 F; half a line of each part may be read.
+/// The machine has AVX-512 F; 32 bytes may be read.
 #[target_feature(enable = "avx512f")]
 #[inline]
-unsafe fn load_line(from: *const f32, low: usize) -> __m512 {
+unsafe fn load_line(from: *const f32) -> __m512 {
     // SAFETY: this function's contract.
-    unsafe {
-        let high = widen(_mm256_loadu_si256(from.cast()));
-        if low == 0 { high } else { _mm512_add_ps(high, widen(_mm256_loadu_si256(from.add(low).cast()))) }
-    }
+    widen(unsafe { _mm256_loadu_si256(from.cast()) })
 }
 
-/// Rounds 16 numbers to a line, as [`load_line`] reads them.
+/// Rounds 16 numbers to half a line.
 ///
 /// # Safety
-/// The machine has AVX-512 with bf16; half a line of each part may be written.
+/// The machine has AVX-512 with bf16; 32 bytes may be written.
 #[target_feature(enable = "avx512f,avx512bf16")]
 #[inline]
-unsafe fn store_line(v: __m512, to: *mut f32, low: usize) {
+unsafe fn store_line(v: __m512, to: *mut f32) {
     // SAFETY: this function's contract; both kinds of vector are 32 bytes, of which every value is one of the other's.
-    unsafe {
-        let high: __m256i = std::mem::transmute(_mm512_cvtneps_pbh(v));
-        _mm256_storeu_si256(to.cast(), high);
-        if low > 0 {
-            let rest: __m256i = std::mem::transmute(_mm512_cvtneps_pbh(_mm512_sub_ps(v, widen(high))));
-            _mm256_storeu_si256(to.add(low).cast(), rest);
+    unsafe { _mm256_storeu_si256(to.cast(), std::mem::transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(v))) }
+}
+
+/// What happens to 16 outputs' sums: an activation, a factor and what is added.
+#[derive(Clone, Copy)]
+pub(super) struct After {
+    /// Of the activation, where there is one whose slopes are not all zero.
+    slopes: Option<__m512>,
+    /// Whether negative numbers become zero.
+    relu: bool,
+    /// Where it is not 1.
+    scale: Option<__m512>,
+}
+
+impl After {
+    /// For a block of a row that is stored.
+    #[target_feature(enable = "avx512f")]
+    #[inline]
+    pub(super) fn new(store: &Store, block: usize) -> Self {
+        let slopes = store.slopes.chunks_exact(LANES).nth(block);
+        let relu = slopes.is_some_and(|slopes| slopes.iter().all(|slope| *slope == 0.0));
+        // SAFETY: there are 16.
+        let slopes = slopes.filter(|_| !relu).map(|slopes| unsafe { _mm512_loadu_ps(slopes.as_ptr()) });
+        Self { slopes, relu, scale: (store.scale != 1.0).then(|| _mm512_set1_ps(store.scale)) }
+    }
+
+    #[target_feature(enable = "avx512f")]
+    #[inline]
+    pub(super) fn activated(self, v: __m512) -> __m512 {
+        // Of a number and what is none, the instructions take the second; and what is not finite must not be hidden.
+        let zero = _mm512_setzero_ps();
+        match self.slopes {
+            Some(slopes) => _mm512_fmadd_ps(_mm512_min_ps(zero, v), slopes, _mm512_max_ps(zero, v)),
+            None if self.relu => _mm512_sub_ps(v, _mm512_min_ps(zero, v)),
+            None => v,
+        }
+    }
+
+    #[target_feature(enable = "avx512f")]
+    #[inline]
+    pub(super) fn scaled(self, v: __m512) -> __m512 {
+        self.scale.map_or(v, |scale| _mm512_mul_ps(v, scale))
+    }
+
+    #[target_feature(enable = "avx512f")]
+    #[inline]
+    pub(super) fn plus(self, v: __m512, add: __m512) -> __m512 {
+        match self.scale {
+            Some(scale) => _mm512_fmadd_ps(v, scale, add),
+            None => _mm512_add_ps(v, add),
         }
     }
 }

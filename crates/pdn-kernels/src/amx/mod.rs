@@ -124,9 +124,9 @@ impl AmxConv {
         Self { shape, products, depth, kernel, bias: shape.lay_out(bias) }
     }
 
-    /// Parts of each number of a map that is kept as lines.
-    pub(crate) fn parts(&self) -> usize {
-        self.products.parts()
+    /// Whether it can read and write maps that are kept as lines: their numbers have one part.
+    pub(crate) fn reads_lines(&self) -> bool {
+        self.products == Products::One
     }
 
     /// Tiles of pixels of so many results side by side.

@@ -1,7 +1,7 @@
 //! The left operands: rows of pixels as bf16, a pixel's channels side by side.
 //!
 //! Maps that are kept as lines are read where they stand. Others are rounded here, row by row: no more rows are kept than the
-//! kernel reads, and one that is filled while they are read, so they stay in the second cache, however many rows a call has.
+//! kernel reads, so they stay in the second cache, however many rows a call has.
 
 use super::AmxConv;
 use super::depth::{Depth, STEP};
@@ -9,7 +9,6 @@ use crate::conv::MAX_SIDE;
 use crate::{Format, Input, LANES, RowShape};
 use std::arch::x86_64::*;
 use std::cell::RefCell;
-use std::ops::Range;
 
 /// 32 numbers of one pixel: a row of a tile.
 #[derive(Clone, Copy, Default)]
@@ -19,23 +18,15 @@ pub(super) struct Line([u16; STEP]);
 /// A tile reads 16 pixels where as few as one are left: so many more may be read, whose sums are dropped.
 const BEYOND: usize = LANES - 1;
 
-/// What is filled next: a row's block, of those that are, from a pixel on.
-#[derive(Clone, Copy)]
-struct Filling {
-    row: usize,
-    block: usize,
-    x: usize,
-}
-
 /// Where a block of 32 channels is read.
 #[derive(Clone, Copy)]
 enum Block<'a> {
-    /// In the map: its rows, where in each of them the first pixel that is read is, and lines from part to part.
-    InMap { rows: &'a [&'a [f32]], at: usize, apart: usize },
+    /// In the map: its rows, and where in each of them the first pixel that is read is.
+    InMap { rows: &'a [&'a [f32]], at: usize },
     /// In `whole`, where it is rounded to.
     Rounded,
     /// In `whole`, where lines are copied to that have no room behind them for all that a tile reads.
-    Copied { rows: &'a [&'a [f32]], at: usize, apart: usize },
+    Copied { rows: &'a [&'a [f32]], at: usize },
 }
 
 /// The rows that a call reads, from half a kernel left of the first pixel.
@@ -53,11 +44,10 @@ pub(super) struct Pixels<'a> {
     count: usize,
     room: usize,
     blocks: Vec<Block<'a>>,
-    /// The blocks that are filled.
-    fills: Vec<usize>,
+    /// Whether every block is filled, and none read where it stands.
+    fills_all: bool,
     /// `[part][row][block][pixel]`, of the blocks that are filled.
     whole: &'a mut [Line],
-    filling: Filling,
     /// The channels that are gathered, with nothing between pixels: `[part][row][pixel][channel]`, rows being of
     /// `narrow_len` lines.
     narrow: &'a mut [Line],
@@ -74,11 +64,11 @@ thread_local! {
 /// Gives the rows that `given` rows of output read, from `first` on, none of them filled, to `then`. Lengths were checked
 /// by the caller.
 pub(super) fn with_pixels(conv: &AmxConv, input: &Input, first: usize, given: usize, then: impl FnOnce(Pixels)) {
-    let (depth, parts, kept) = (conv.depth, conv.products.parts(), conv.shape.side + 1);
+    let (depth, parts, kept) = (conv.depth, conv.products.parts(), conv.shape.side);
     let count = input.shape.width + conv.shape.side - 1;
     let room = count + BEYOND;
     let blocks: Vec<Block> = (0..depth.blocks).map(|block| place(conv, input, block)).collect();
-    let fills = (0..depth.blocks).filter(|block| !matches!(blocks[*block], Block::InMap { .. })).collect();
+    let fills_all = !blocks.iter().any(|block| matches!(block, Block::InMap { .. }));
     // Half a line is written for every pixel, of which the next overwrites what is too much.
     let narrow_len = (room * depth.rest).div_ceil(STEP) + 1;
     let lens = [parts * kept * depth.blocks * room, parts * kept * narrow_len, parts * depth.gathered * room];
@@ -90,7 +80,6 @@ pub(super) fn with_pixels(conv: &AmxConv, input: &Input, first: usize, given: us
         let (whole, rest) = scratch[..len].split_at_mut(lens[0]);
         let (narrow, gathered) = rest.split_at_mut(lens[1]);
         let rows = given + conv.shape.side - 1;
-        let filling = Filling { row: rows, block: 0, x: 0 };
         then(Pixels {
             input,
             first,
@@ -101,9 +90,8 @@ pub(super) fn with_pixels(conv: &AmxConv, input: &Input, first: usize, given: us
             count,
             room,
             blocks,
-            fills,
+            fills_all,
             whole,
-            filling,
             narrow,
             narrow_len,
             gathered,
@@ -113,18 +101,17 @@ pub(super) fn with_pixels(conv: &AmxConv, input: &Input, first: usize, given: us
 
 /// Where a block of 32 channels is read from.
 fn place<'a>(conv: &AmxConv, input: &Input<'a>, block: usize) -> Block<'a> {
-    let (map, local) = input.place(2 * block, conv.parts());
+    let (map, local) = input.place(2 * block);
     if input.format(map) == Format::Singles {
         return Block::Rounded;
     }
     let (shape, r) = (input.shape, conv.shape.side / 2);
-    let apart = shape.block_len() / LANES;
-    let at = local / 2 * conv.parts() * shape.block_len() + (shape.pad - r) * LANES;
+    let at = local / 2 * shape.block_len() + (shape.pad - r) * LANES;
     let rows = input.maps[map];
     // Tiles are whole: what begins within the row may end behind its pad, in a row so narrow that no patch begins earlier.
     match lines_of(conv, shape) >= patch_lines(conv, shape) {
-        true => Block::InMap { rows, at, apart },
-        false => Block::Copied { rows, at, apart },
+        true => Block::InMap { rows, at },
+        false => Block::Copied { rows, at },
     }
 }
 
@@ -143,9 +130,8 @@ impl Pixels<'_> {
     /// A row's pixels of a block, from `x` on, in the first part, and lines from there to the second.
     pub(super) fn whole(&self, row: usize, block: usize, x: usize) -> (*const Line, usize) {
         match self.blocks[block] {
-            Block::InMap { rows, at, apart } => {
-                (rows[self.first + row][at + x * LANES..].as_ptr().cast(), apart)
-            }
+            // Its numbers have one part.
+            Block::InMap { rows, at } => (rows[self.first + row][at + x * LANES..].as_ptr().cast(), 0),
             _ => {
                 let at = (row % self.kept * self.depth.blocks + block) * self.room + x;
                 (self.whole[at..].as_ptr(), self.whole.len() / self.parts)
@@ -160,7 +146,7 @@ impl Pixels<'_> {
 
     /// The last line from which so many tiles of pixels can be read in every map.
     pub(super) fn last(&self, tiles: usize) -> usize {
-        let lines = match self.fills.len() == self.blocks.len() {
+        let lines = match self.fills_all {
             true => self.room,
             false => self.input.shape.width + self.input.shape.pad + self.depth.rows / 2,
         };
@@ -172,13 +158,7 @@ impl Pixels<'_> {
         self.rows + 1 - self.depth.rows
     }
 
-    /// Lines of a row's blocks that are filled.
-    pub(super) fn lines(&self) -> usize {
-        self.fills.len() * self.count
-    }
-
-    /// Makes ready what an output row reads. The blocks of the last of its rows are filled already, or some of them, while
-    /// the output row before was summed; the first output row's are all filled here.
+    /// Makes ready what an output row reads: all its rows for the first, and for another the last of them.
     ///
     /// # Safety
     /// The machine has the features; output rows are begun in their order.
@@ -188,10 +168,7 @@ impl Pixels<'_> {
         // SAFETY: the caller's: the rows are those of the input, and the narrow ones are filled when they are gathered.
         unsafe {
             for row in if y == 0 { 0..last + 1 } else { last..last + 1 } {
-                if y == 0 {
-                    self.filling = Filling { row, block: 0, x: 0 };
-                }
-                self.fill(usize::MAX);
+                self.fill(row);
                 if self.depth.rest > 0 {
                     self.fill_narrow(row);
                 }
@@ -200,76 +177,56 @@ impl Pixels<'_> {
                 self.gather(y);
             }
         }
-        self.filling = Filling { row: last + 1, block: 0, x: 0 };
     }
 
     /// Where a block's pixels of a row begin, and its lanes that are channels; of no block, any place and no lanes.
     fn source(&self, row: usize, block: usize) -> (*const f32, __mmask16) {
         let left = self.input.shape.pad - self.depth.rows / 2;
         let channels = self.depth.inputs.saturating_sub(block * LANES);
-        let (map, local) = self.input.place(if channels == 0 { 0 } else { block }, self.parts);
+        let (map, local) = self.input.place(if channels == 0 { 0 } else { block });
         let start = local * self.input.shape.block_len() + left * LANES;
         (self.input.maps[map][self.first + row][start..].as_ptr(), mask(channels.min(LANES)) as __mmask16)
     }
 
-    /// Rounds so many lines more of the row that is filled, or those that are left, where the call has such a row.
+    /// Makes a row's lines, of the blocks that are not read where they stand.
     ///
     /// # Safety
-    /// The machine has the features.
+    /// The machine has the features; the call has the row.
     #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-    #[inline]
-    pub(super) unsafe fn fill(&mut self, mut lines: usize) {
-        if self.filling.row >= self.rows {
-            return;
-        }
-        while lines > 0 && self.filling.block < self.fills.len() {
-            let x = self.filling.x;
-            let count = lines.min(self.count - x);
-            let block = self.fills[self.filling.block];
+    unsafe fn fill(&mut self, row: usize) {
+        for block in 0..self.depth.blocks {
             match self.blocks[block] {
-                Block::Copied { rows, at, apart } => {
-                    self.copy_block(rows[self.filling.row + self.first], (at, apart), block, x..x + count);
-                }
-                // SAFETY: the caller's; the pixels are of the row.
-                _ => unsafe { self.fill_block(self.filling.row, block, x..x + count) },
-            }
-            lines -= count;
-            self.filling.x += count;
-            if self.filling.x == self.count {
-                self.filling = Filling { block: self.filling.block + 1, x: 0, ..self.filling };
+                Block::InMap { .. } => {}
+                Block::Copied { rows, at } => self.copy_block(&rows[self.first + row][at..], (row, block)),
+                // SAFETY: the caller's.
+                Block::Rounded => unsafe { self.round_block(row, block) },
             }
         }
     }
 
-    /// Copies pixels of a row's block of lines, whose first part begins somewhere in the row.
-    fn copy_block(&mut self, from: &[f32], (at, apart): (usize, usize), block: usize, pixels: Range<usize>) {
-        let parts_apart = self.whole.len() / self.parts;
-        let to = (self.filling.row % self.kept * self.depth.blocks + block) * self.room;
-        for part in 0..self.parts {
-            let from = &from[at + (part * apart + pixels.start) * LANES..][..pixels.len() * LANES];
-            let to = &mut self.whole[part * parts_apart + to + pixels.start..][..pixels.len()];
-            for (line, numbers) in to.iter_mut().zip(from.as_chunks::<LANES>().0) {
-                for (pair, number) in line.0.as_chunks_mut::<2>().0.iter_mut().zip(numbers) {
-                    let bits = number.to_bits();
-                    *pair = [bits as u16, (bits >> 16) as u16];
-                }
+    /// Copies a row's block of lines.
+    fn copy_block(&mut self, from: &[f32], (row, block): (usize, usize)) {
+        let to = &mut self.whole[(row % self.kept * self.depth.blocks + block) * self.room..][..self.count];
+        for (line, numbers) in to.iter_mut().zip(from.as_chunks::<LANES>().0) {
+            for (pair, number) in line.0.as_chunks_mut::<2>().0.iter_mut().zip(numbers) {
+                let bits = number.to_bits();
+                *pair = [bits as u16, (bits >> 16) as u16];
             }
         }
     }
 
-    /// Rounds pixels of a row's block of 32 channels.
+    /// Rounds a row's block of 32 channels.
     ///
     /// # Safety
-    /// The machine has the features; the call has the row, and the row the block and pixels.
+    /// The machine has the features; the call has the row, and the row the block.
     #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-    #[inline]
-    unsafe fn fill_block(&mut self, row: usize, block: usize, pixels: Range<usize>) {
+    unsafe fn round_block(&mut self, row: usize, block: usize) {
         let apart = self.whole.len() / self.parts;
         let (first, first_lanes) = self.source(row, 2 * block);
         let (second, second_lanes) = self.source(row, 2 * block + 1);
         let at = (row % self.kept * self.depth.blocks + block) * self.room;
         let to = self.whole[at..].as_mut_ptr();
-        for x in pixels {
+        for x in 0..self.count {
             // SAFETY: the pixel is inside the row, which is padded by half a kernel, and has a line in each part.
             unsafe {
                 let a = _mm512_maskz_loadu_ps(first_lanes, first.add(x * LANES));

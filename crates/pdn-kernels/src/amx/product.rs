@@ -5,10 +5,9 @@
 //! with 2 x 2, for a fifth more loads. With three, operands in registers are worth more, and a patch is 2 x 2, or 3 x 1 for
 //! a tile of outputs that has no neighbour.
 //!
-//! Tiles and vectors are different units, which work at once where neither waits for the other. A processor looks a few
-//! hundred instructions ahead, so after every step of products a little of the next row is rounded, and when the last of a
-//! patch's products are on their way the patch before is finished. And sums are taken out of a register one by one, right
-//! before the next patch's first product to it. What each of these brought is in `docs/decisions/engine.md`.
+//! Tiles and vectors are different units, which work at once where neither waits for the other: when a patch's products are on
+//! their way the patch before is finished, and sums are taken out of a register one by one, right before the next patch's first
+//! product to it. Finer than that brought nothing, see `docs/decisions/engine.md`.
 //!
 //! On the Xeons that were measured a tile that is stored after more than about 130 products without one holds all up for some
 //! 300 ns, a third of what those products take. So a register is stored now and then whose sums nobody reads.
@@ -27,14 +26,6 @@ pub(super) struct Job<'a> {
     /// Pixels of an output row, before the shuffle.
     pub(super) width: usize,
     pub(super) results: Results<'a>,
-}
-
-/// What vectors do meanwhile.
-struct Meanwhile<'a> {
-    /// The patch before.
-    before: Option<Finish<'a>>,
-    /// Lines of the next row that are filled after a step.
-    filled: usize,
 }
 
 /// The most products from one stored tile to the next.
@@ -60,12 +51,9 @@ impl<'a> Job<'a> {
         // Columns that share lanes are summed over neighbouring pixels: the last ones of a patch give no result.
         let most = |outputs| conv.products.pixel_tiles(outputs) * ROWS - conv.overlap();
         let groups = || conv.products.tiles_of(conv.shape.outputs.div_ceil(LANES));
-        let in_row: usize = groups().map(|(_, outputs)| width.div_ceil(most(outputs))).sum();
-        let steps = conv.depth.steps();
-        let filled = self.pixels.lines().div_ceil((in_row * steps).max(1));
         let mut sums = Sums([0.0; 5 * ROWS * LANES]);
         let sums = sums.0.as_mut_ptr();
-        let mut meanwhile = Meanwhile { before: None, filled };
+        let mut before = None;
         for y in 0..self.pixels.output_rows() {
             // SAFETY: rows are begun in their order; patches begin within the row.
             unsafe {
@@ -75,7 +63,7 @@ impl<'a> Job<'a> {
                         for x in (0..width).step_by(most(1)) {
                             for group in groups() {
                                 let place = self.place(group, (x, y), most(group.1).min(width - x));
-                                self.patch(tiles, place, &mut meanwhile, sums);
+                                self.patch(tiles, place, &mut before, sums);
                             }
                         }
                     }
@@ -83,14 +71,14 @@ impl<'a> Job<'a> {
                         for group in groups() {
                             for x in (0..width).step_by(most(group.1)) {
                                 let place = self.place(group, (x, y), most(group.1).min(width - x));
-                                self.patch(tiles, place, &mut meanwhile, sums);
+                                self.patch(tiles, place, &mut before, sums);
                             }
                         }
                     }
                 }
             }
         }
-        if let Some(before) = &meanwhile.before {
+        if let Some(before) = before {
             // SAFETY: these are its sums, of which there is room for four tiles, and nothing else is written.
             unsafe {
                 store_others(tiles, 0, Some(sums));
@@ -111,22 +99,22 @@ impl<'a> Job<'a> {
     /// The machine has AVX-512 with bf16; the patch begins within the row; `sums` has room for five tiles, from the first four
     /// of which the patch before reads them.
     #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-    unsafe fn patch(&mut self, tiles: &Tiles, place: Place, meanwhile: &mut Meanwhile<'a>, sums: *mut f32) {
+    unsafe fn patch(&mut self, tiles: &Tiles, place: Place, before: &mut Option<Finish<'a>>, sums: *mut f32) {
         let conv = self.conv;
         // SAFETY: the caller's.
         unsafe {
             match (place.outputs, conv.tiles_of(place.count)) {
-                (1, 1) => self.products::<1, 1>(tiles, place, meanwhile, sums),
-                (1, 2) => self.products::<2, 1>(tiles, place, meanwhile, sums),
-                (1, 3) => self.products::<3, 1>(tiles, place, meanwhile, sums),
-                (1, _) => self.products::<4, 1>(tiles, place, meanwhile, sums),
-                (_, 1) => self.products::<1, 2>(tiles, place, meanwhile, sums),
-                (_, _) => self.products::<2, 2>(tiles, place, meanwhile, sums),
+                (1, 1) => self.products::<1, 1>(tiles, place, sums),
+                (1, 2) => self.products::<2, 1>(tiles, place, sums),
+                (1, 3) => self.products::<3, 1>(tiles, place, sums),
+                (1, _) => self.products::<4, 1>(tiles, place, sums),
+                (_, 1) => self.products::<1, 2>(tiles, place, sums),
+                (_, _) => self.products::<2, 2>(tiles, place, sums),
             }
-            if let Some(before) = &meanwhile.before {
+            if let Some(before) = before {
                 before.run();
             }
-            meanwhile.before = Some(Finish::new(conv, self.results, place, sums));
+            *before = Some(Finish::new(conv, self.results, place, sums));
         }
     }
 
@@ -141,7 +129,6 @@ impl<'a> Job<'a> {
         &mut self,
         tiles: &Tiles,
         Place { first, y, x, .. }: Place,
-        meanwhile: &mut Meanwhile,
         sums: *mut f32,
     ) {
         const { assert!(matches!((P, O), (1..=4, 1) | (1..=2, 2))) };
@@ -159,7 +146,6 @@ impl<'a> Job<'a> {
                     let (left, apart) = self.pixels.whole(y + ky, block, x);
                     for kx in 0..depth.columns {
                         right = self.step::<P, O>(tiles, last.take(), (left.add(kx), apart, 1), right);
-                        self.pixels.fill(meanwhile.filled);
                         unstored -= 1;
                         if unstored == 0 {
                             tiles.store::<0>(sums.add(4 * ROWS * LANES).cast());
@@ -173,7 +159,6 @@ impl<'a> Job<'a> {
                 for step in 0..depth.gathered {
                     let left = (left.add(step), apart, depth.gathered);
                     right = self.step::<P, O>(tiles, last.take(), left, right);
-                    self.pixels.fill(meanwhile.filled);
                 }
             }
         }

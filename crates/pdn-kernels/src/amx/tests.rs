@@ -160,15 +160,15 @@ struct Lines {
 
 impl Lines {
     /// Holds what is computed to the bits of what float32 maps give, rounded where it is written.
-    fn check(&self, products: Products, add: bool, seed: u64) {
+    fn check(&self, add: bool, seed: u64) {
         let &Self { inputs, outputs, side, shuffle: r, width, beside, read, write, add_lines } = self;
-        let (parts, pad, height) = (products.parts(), side / 2 + 1, 3);
+        let (pad, height) = (side / 2 + 1, 3);
         let shape = RowShape::new(inputs, width, pad);
         let behind = RowShape::new(if beside { 35 } else { 0 }, width, pad);
         let out_shape = RowShape::new(outputs / (r * r), width * r, pad);
         let all = inputs + if beside { 35 } else { 0 };
         let (k, b) = (random(seed, outputs * r * r * all * side * side), random(seed + 1, outputs * r * r));
-        let conv = convolution(&k, &b, all, side, r, products);
+        let conv = convolution(&k, &b, all, side, r, Products::One);
         let out_shape = RowShape { blocks: outputs.div_ceil(LANES), ..out_shape };
         let picture = |seed: u64, shape: RowShape, count: usize| -> Vec<Vec<f32>> {
             let row = |y: usize| {
@@ -182,19 +182,19 @@ impl Lines {
         let rest = picture(seed + 20, behind, height + side - 1);
         let added = picture(seed + 40, out_shape, height * r);
         // What is added is compared where both can hold it.
-        let added: Vec<Vec<f32>> = added.iter().map(|row| from_lines(&to_lines(row, out_shape, parts), out_shape, parts)).collect();
+        let added: Vec<Vec<f32>> = added.iter().map(|row| from_lines(&to_lines(row, out_shape), out_shape)).collect();
         let run = |read: bool, write: bool, add_lines: bool| {
             let map: Vec<Vec<f32>> =
-                singles.iter().map(|row| if read { to_lines(row, shape, parts) } else { row.clone() }).collect();
+                singles.iter().map(|row| if read { to_lines(row, shape) } else { row.clone() }).collect();
             let adds: Vec<Vec<f32>> =
-                added.iter().map(|row| if add_lines { to_lines(row, out_shape, parts) } else { row.clone() }).collect();
+                added.iter().map(|row| if add_lines { to_lines(row, out_shape) } else { row.clone() }).collect();
             let [map, rest, adds] = [&map, &rest, &adds].map(|rows| rows.iter().map(Vec::as_slice).collect::<Vec<_>>());
             let format = |lines: bool| if lines { Format::Lines } else { Format::Singles };
             let (formats, maps): (_, &[&[&[f32]]]) = ([format(read)], if beside { &[&map, &rest] } else { &[&map] });
             let whole = RowShape { blocks: shape.blocks + behind.blocks, ..shape };
             let input = Input { maps, formats: &formats, shape: whole };
-            input.check(height + side - 1, parts);
-            let stored = if write { RowShape::of_lines(outputs, width * r, pad, parts) } else { out_shape };
+            input.check(height + side - 1);
+            let stored = if write { RowShape::of_lines(outputs, width * r, pad) } else { out_shape };
             let slopes = vec![0.25; out_shape.blocks * LANES];
             let add: &[&[f32]] = if add { &adds } else { &[] };
             let (format, add_format) = (format(write), format(add_lines));
@@ -205,49 +205,35 @@ impl Lines {
         };
         let expected = run(false, false, false);
         let expected = match write {
-            true => expected.chunks(out_shape.len()).flat_map(|row| to_lines(row, out_shape, parts)).collect(),
+            true => expected.chunks(out_shape.len()).flat_map(|row| to_lines(row, out_shape)).collect(),
             false => expected,
         };
         let bits = |numbers: &[f32]| numbers.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
-        assert_eq!(bits(&run(read, write, add_lines)), bits(&expected), "{self:?}, {products:?}");
+        assert_eq!(bits(&run(read, write, add_lines)), bits(&expected), "{self:?}");
     }
 }
 
 /// A row of whole pairs of blocks as lines.
-fn to_lines(row: &[f32], shape: RowShape, parts: usize) -> Vec<f32> {
+fn to_lines(row: &[f32], shape: RowShape) -> Vec<f32> {
     let mut lines = Vec::new();
     for pair in row.chunks(2 * shape.block_len()) {
         let (first, second) = pair.split_at(shape.block_len());
-        for part in 0..parts {
-            for (a, b) in first.chunks(LANES).zip(second.chunks(LANES)) {
-                let round = |v: &f32| {
-                    let high = bf16::from_f32(*v);
-                    if part == 0 { high } else { bf16::from_f32(v - high.to_f32()) }
-                };
-                let numbers: Vec<bf16> = a.iter().chain(b).map(round).collect();
-                lines.extend(numbers.chunks(2).map(|two| {
-                    f32::from_bits(u32::from(two[0].to_bits()) | u32::from(two[1].to_bits()) << 16)
-                }));
-            }
+        for (a, b) in first.chunks(LANES).zip(second.chunks(LANES)) {
+            let numbers: Vec<u32> = a.iter().chain(b).map(|v| u32::from(bf16::from_f32(*v).to_bits())).collect();
+            lines.extend(numbers.chunks(2).map(|two| f32::from_bits(two[0] | two[1] << 16)));
         }
     }
     lines
 }
 
 /// What lines hold.
-fn from_lines(lines: &[f32], shape: RowShape, parts: usize) -> Vec<f32> {
+fn from_lines(lines: &[f32], shape: RowShape) -> Vec<f32> {
     let mut row = Vec::new();
-    for pair in lines.chunks(parts * shape.block_len()) {
-        for half in 0..2 {
-            for pixel in 0..shape.width + 2 * shape.pad {
-                for lane in 0..LANES {
-                    let part = |part: usize| {
-                        let two = pair[part * shape.block_len() + pixel * LANES + half * LANES / 2 + lane / 2].to_bits();
-                        bf16::from_bits((two >> (16 * (lane % 2))) as u16).to_f32()
-                    };
-                    row.push((0..parts).map(part).sum());
-                }
-            }
+    for block in lines.chunks(shape.block_len()) {
+        for (half, pixel) in (0..2).flat_map(|half| (0..shape.width + 2 * shape.pad).map(move |pixel| (half, pixel))) {
+            let numbers = &block[pixel * LANES + half * LANES / 2..][..LANES / 2];
+            let two = numbers.iter().flat_map(|two| [two.to_bits() << 16, two.to_bits() & 0xffff_0000]);
+            row.extend(two.map(f32::from_bits));
         }
     }
     row
@@ -278,23 +264,20 @@ proptest! {
         width in 1_usize..150,
         beside: bool,
         [read, write, add, add_lines] in any::<[bool; 4]>(),
-        three: bool,
         seed: u64,
     ) {
         if available() {
-            let products = if three { Products::Three } else { Products::One };
             let lines = Lines { inputs: 32 * blocks, outputs: 32 * outputs, side, shuffle, width, beside, read, write, add_lines };
-            lines.check(products, add && shuffle == 1, seed >> 8);
+            lines.check(add && shuffle == 1, seed >> 8);
         }
     }
 
     #[test]
-    fn few_outputs_read_lines(width in 1_usize..150, outputs in 1_usize..6, three: bool, seed: u64) {
+    fn few_outputs_read_lines(width in 1_usize..150, outputs in 1_usize..6, seed: u64) {
         if available() {
-            let products = if three { Products::Three } else { Products::One };
             let (side, shuffle) = (3, 1);
             Lines { inputs: 64, outputs, side, shuffle, width, beside: false, read: true, write: false, add_lines: false }
-                .check(products, false, seed >> 8);
+                .check(false, seed >> 8);
         }
     }
 

@@ -6,10 +6,11 @@
 //! and read: what is transformed along one side takes half as much memory again as the rows do. It also costs more of the
 //! 16 bits that there are: rounding after one transform leaves about half the error that it leaves after two.
 //!
-//! A strip of 64 pixels is transformed, and then multiplied for 32 pixels by 32 outputs at a time. Their sums at the six places
-//! stay in the first cache until the next ones' products are on their way, beside which they are transformed back and stored.
+//! A strip of 32 pixels is transformed, and then multiplied for 32 outputs at a time. Their sums at the six places are
+//! transformed back and stored when the next ones' products are on their way.
 
 use super::depth::{STEP, Weights};
+use super::finish::After;
 use super::pixels::{Line, remainder, round};
 use super::product::{add_products, load_left, load_right, store_others};
 use super::tile::{ROWS, Tiles};
@@ -29,7 +30,7 @@ const PLACES: usize = 6;
 /// Columns of the kernel.
 const COLUMNS: usize = 3;
 /// Pixels of a strip.
-const STRIP: usize = 4 * ROWS;
+const STRIP: usize = 2 * ROWS;
 /// Pixels that a strip's tiles read.
 const ROOM: usize = STRIP + COLUMNS - 1;
 /// Sums of one place: two tiles of pixels by two of outputs, or fewer.
@@ -152,10 +153,10 @@ struct Job<'a> {
     sums: *mut f32,
 }
 
-/// Pixels by outputs whose sums are in one of the two buffers.
+/// A strip's pixels by outputs, whose sums are in one of the two buffers.
 #[derive(Clone, Copy)]
 struct Chunk {
-    /// The first pixel, and how many of them are of the row.
+    /// The first pixel, and how many there are.
     x: usize,
     count: usize,
     /// The first tile of outputs, and how many there are.
@@ -173,24 +174,21 @@ impl Job<'_> {
         let (width, outputs) = (self.input.shape.width, self.conv.shape.blocks());
         let mut before: Option<Chunk> = None;
         let mut odd = 0;
-        for strip in (0..width).step_by(STRIP) {
-            let count = STRIP.min(width - strip);
+        for x in (0..width).step_by(STRIP) {
+            let count = STRIP.min(width - x);
             // SAFETY: the strip is the row's; its tiles are those of the kernel.
             unsafe {
-                self.transform(strip, count);
+                self.transform(x, count);
                 for first in (0..outputs).step_by(2) {
-                    for pixel in (0..count).step_by(2 * ROWS) {
-                        let (count, outputs) = ((count - pixel).min(2 * ROWS), (outputs - first).min(2));
-                        let chunk = Chunk { x: strip + pixel, count, first, outputs, odd };
-                        match (count > ROWS, outputs) {
-                            (false, 1) => self.multiply::<1, 1>(tiles, chunk, pixel, before),
-                            (false, _) => self.multiply::<1, 2>(tiles, chunk, pixel, before),
-                            (true, 1) => self.multiply::<2, 1>(tiles, chunk, pixel, before),
-                            (true, _) => self.multiply::<2, 2>(tiles, chunk, pixel, before),
-                        }
-                        before = Some(chunk);
-                        odd = 1 - odd;
+                    let chunk = Chunk { x, count, first, outputs: (outputs - first).min(2), odd };
+                    match (count > ROWS, chunk.outputs) {
+                        (false, 1) => self.multiply::<1, 1>(tiles, chunk, before),
+                        (false, _) => self.multiply::<1, 2>(tiles, chunk, before),
+                        (true, 1) => self.multiply::<2, 1>(tiles, chunk, before),
+                        (true, _) => self.multiply::<2, 2>(tiles, chunk, before),
                     }
+                    before = Some(chunk);
+                    odd = 1 - odd;
                 }
             }
         }
@@ -291,7 +289,7 @@ impl Job<'_> {
         (from, ((1_u32 << inputs) - 1) as __mmask16)
     }
 
-    /// Multiplies a chunk, that begins so many pixels into the strip, at all places; and finishes the one before.
+    /// Multiplies a chunk at all places, and finishes the one before.
     ///
     /// # Safety
     /// As [`Self::run`]; the strip was transformed; the chunk has `P` tiles of pixels and `O` of outputs.
@@ -300,7 +298,6 @@ impl Job<'_> {
         &mut self,
         tiles: &Tiles,
         chunk: Chunk,
-        pixel: usize,
         before: Option<Chunk>,
     ) {
         let (conv, part) = (self.conv, self.part());
@@ -314,7 +311,7 @@ impl Job<'_> {
                 let mut last = Some(sums.add(place.saturating_sub(1) * SUMS));
                 for step in 0..conv.steps() {
                     let (block, kx) = (step / COLUMNS, step % COLUMNS);
-                    let left = self.lines[self.line(place, block) + pixel + kx..].as_ptr();
+                    let left = self.lines[self.line(place, block) + kx..].as_ptr();
                     load_right::<O>(tiles, right);
                     if conv.products == Products::Three {
                         load_left::<P>(tiles, left.add(part), 1);
@@ -359,9 +356,7 @@ impl Job<'_> {
             // pixels are inside the rows, and so is what is added.
             unsafe {
                 let bias = _mm512_loadu_ps(self.conv.bias[at * LANES..].as_ptr());
-                let slopes = store.slopes.get(block * LANES..).filter(|slopes| !slopes.is_empty());
-                let slopes = slopes.map(|slopes| _mm512_loadu_ps(slopes.as_ptr()));
-                let scale = _mm512_set1_ps(store.scale);
+                let after = After::new(store, block);
                 for i in 0..count {
                     let from = sums.add((i / ROWS * outputs + output) * ROWS * LANES + i % ROWS * LANES);
                     let mut places = [Avx512::splat(0.0); PLACES];
@@ -370,16 +365,10 @@ impl Job<'_> {
                     }
                     let results = output_rows(places);
                     for row in 0..self.rows {
-                        let mut v = _mm512_add_ps(results[store.skip + row].0, bias);
-                        if let Some(slopes) = slopes {
-                            // Of a number and what is none, the instructions take the second.
-                            let zero = _mm512_setzero_ps();
-                            v = _mm512_fmadd_ps(_mm512_min_ps(zero, v), slopes, _mm512_max_ps(zero, v));
-                        }
-                        let at = i * r * LANES;
-                        v = match add[row].is_null() {
-                            true => _mm512_mul_ps(v, scale),
-                            false => _mm512_fmadd_ps(v, scale, _mm512_loadu_ps(add[row].add(at))),
+                        let (v, at) = (_mm512_add_ps(results[store.skip + row].0, bias), i * r * LANES);
+                        let v = match add[row].is_null() {
+                            true => after.scaled(after.activated(v)),
+                            false => after.plus(after.activated(v), _mm512_loadu_ps(add[row].add(at))),
                         };
                         _mm512_storeu_ps(out[row].add(at), v);
                     }
