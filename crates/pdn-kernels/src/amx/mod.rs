@@ -16,6 +16,8 @@ mod depth;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod finish;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+pub(crate) mod matrix;
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod pixels;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod product;

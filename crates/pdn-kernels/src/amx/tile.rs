@@ -148,9 +148,19 @@ impl Tiles {
     /// 16 rows of 64 bytes may be written.
     #[inline(always)]
     pub(super) unsafe fn store<const T: usize>(&self, to: *mut u8) {
+        // SAFETY: the caller's.
+        unsafe { self.store_apart::<T>(to, ROW_BYTES) };
+    }
+
+    /// Writes a register's rows, `stride` bytes apart.
+    ///
+    /// # Safety
+    /// 64 bytes may be written at each of the 16 places.
+    #[inline(always)]
+    pub(super) unsafe fn store_apart<const T: usize>(&self, to: *mut u8, stride: usize) {
         const { assert!(T < REGISTERS) };
         // SAFETY: this thread's registers are configured; the places are the caller's.
-        unsafe { tile!("tilestored [{} + {}*1], tmm{}", in(reg) to, in(reg) ROW_BYTES, const T) };
+        unsafe { tile!("tilestored [{} + {}*1], tmm{}", in(reg) to, in(reg) stride, const T) };
     }
 }
 

@@ -279,6 +279,6 @@ impl Kernel for Job<'_> {
         let Self { rows, depth, columns, a, a_row, a_depth, b, c, sums } = self;
         let (a, b, c) = (a.as_ptr(), b.as_ptr(), c.as_mut_ptr());
         // SAFETY: this function's contract.
-        unsafe { Product { rows, depth, columns, a, a_row, a_depth, b, c, sums }.run::<V, Singles>() }
+        unsafe { Product { rows, depth, columns, a, a_row, a_depth, b, c, sums, room: rows }.run::<V, Singles>() }
     }
 }

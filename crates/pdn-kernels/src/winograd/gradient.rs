@@ -102,6 +102,7 @@ impl<N: Number> OperandKernel<N> for Gradient<'_, N> {
                         b: self.dm.add(place * gradient_strip::<N>() * outputs),
                         c: self.du.as_mut_ptr().add(place * self.channels * outputs),
                         sums: Sums::Onto,
+                        room: self.channels,
                     }
                     .run::<V, O>();
                 }

@@ -47,6 +47,9 @@ const fn strip<V: Lanes>() -> usize {
     STRIP / V::PIXELS * V::PIXELS
 }
 
+/// Tiles of a strip that AMX's registers multiply: two of rows, so that the kernel passes half as often as with one.
+const TILED: usize = 32;
+
 /// Outputs of one transformed kernel, so that it stays in the second cache beside a strip.
 pub(crate) const OUTPUTS: usize = 64;
 
@@ -85,18 +88,19 @@ pub(crate) fn forward<N: Number>(
     y: &mut [f32],
 ) {
     let (inputs, outputs) = (conv.inputs.next_multiple_of(LANES), conv.outputs.next_multiple_of(LANES));
-    with_scratch(PLACES * STRIP * (inputs + OUTPUTS) + outputs, |mut scratch| {
+    with_scratch(PLACES * (TILED + 1) * (inputs + OUTPUTS) + outputs, |mut scratch| {
         let scratch = &mut scratch;
         let bias = cut(scratch, outputs);
         bias.fill(0.0);
         if let Some(given) = store.bias {
             store.lay_out(given, bias);
         }
-        let (v, m) = (cut(scratch, PLACES * STRIP * inputs), cut(scratch, PLACES * STRIP * OUTPUTS));
+        let room = PLACES * (TILED + 1);
+        let (v, m) = (cut(scratch, room * inputs), cut(scratch, room * OUTPUTS));
         let (from, to) = (View::new(conv, conv.inputs, x), Target::new(conv, store, y));
         // No number is longer than those of the scratch.
         let job = Forward { tiles: Tiles::of(conv), inputs, from, kernels, bias, v: v.as_mut_ptr().cast(), m, to };
-        // SAFETY: the maps are the convolution's, the strips have room for [`STRIP`] tiles, the bias for the outputs' lanes.
+        // SAFETY: the maps are the convolution's, the strips have room for any, the bias for the outputs' lanes.
         unsafe { N::run(isa, job) };
     });
 }
@@ -121,15 +125,15 @@ struct Forward<'a, N> {
 impl<N: Number> OperandKernel<N> for Forward<'_, N> {
     #[inline(always)]
     unsafe fn go<V: Lanes, O: Operands<V, Number = N>>(mut self) {
-        for first in (0..self.tiles.count()).step_by(strip::<V>()) {
-            let count = strip::<V>().min(self.tiles.count() - first);
+        for first in (0..self.tiles.count()).step_by(O::STRIP) {
+            let count = O::STRIP.min(self.tiles.count() - first);
             // SAFETY: this function's contract: the strip's tiles are the group's, and the buffers have their lengths.
             unsafe {
                 for tile in 0..count {
                     let place = self.tiles.place(first + tile);
                     for block in (0..self.inputs).step_by(LANES) {
                         let to = self.v.add(tile * self.inputs + block);
-                        half_tile::<V>(self.from, place, block).finish::<V, O>(to, STRIP * self.inputs);
+                        half_tile::<V>(self.from, place, block).finish::<V, O>(to, O::ROOM * self.inputs);
                     }
                 }
                 for (at, kernel) in self.kernels.iter().enumerate() {
@@ -161,12 +165,13 @@ impl<N: Number> Forward<'_, N> {
                     rows: count,
                     depth: kernel.steps,
                     columns: outputs,
-                    a: self.v.add(place * STRIP * self.inputs),
+                    a: self.v.add(place * O::ROOM * self.inputs),
                     a_row: self.inputs,
                     a_depth: N::AT_ONCE,
                     b: kernel.numbers.as_ptr().add(place * kernel.steps * outputs * N::AT_ONCE),
-                    c: self.m.as_mut_ptr().add(place * STRIP * outputs),
+                    c: self.m.as_mut_ptr().add(place * O::ROOM * outputs),
                     sums: Sums::New,
+                    room: O::ROOM,
                 }
                 .run::<V, O>();
             }
@@ -175,7 +180,7 @@ impl<N: Number> Forward<'_, N> {
                 for block in (0..outputs).step_by(LANES) {
                     let (bias, to) =
                         (V::load(self.bias.as_ptr().add(output + block)), self.to.block(image, output + block));
-                    let results = transform_back::<V>(self.m.as_ptr().add(tile * outputs + block), STRIP * outputs);
+                    let results = transform_back::<V>(self.m.as_ptr().add(tile * outputs + block), O::ROOM * outputs);
                     for i in 0..STEP {
                         self.to.write(to, row + i, column, results.row::<V>(i), bias);
                     }

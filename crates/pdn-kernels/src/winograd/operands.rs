@@ -1,9 +1,15 @@
 //! What the transformed are multiplied as: float32 numbers one by one, or rounded to bf16 and in pairs of inputs.
 //!
-//! Pairs are for processors that have AVX-512's products of bf16 and no AMX. The transforms themselves stay in float32, and so
-//! do sums.
+//! Pairs are for processors that have AVX-512's products of bf16; where there is AMX, too, its tiles multiply them. The transforms
+//! themselves stay in float32, and so do sums.
 
+use super::Product;
 use crate::lanes::{self, Kernel, Lanes, PairKernel, Pairs};
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+use super::TILED;
+use super::{STRIP, strip};
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+use crate::amx::{AmxConv, matrix};
 use crate::{Isa, LANES};
 use half::bf16;
 
@@ -66,7 +72,13 @@ impl Number for bf16 {
 
     unsafe fn run(_: Isa, kernel: impl OperandKernel<bf16>) {
         // SAFETY: this function's contract.
-        unsafe { lanes::run_pairs(With(kernel)) }
+        unsafe {
+            #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+            if AmxConv::is_available() {
+                return lanes::run_pairs(WithTiles(kernel));
+            }
+            lanes::run_pairs(With(kernel));
+        }
     }
 }
 
@@ -75,6 +87,21 @@ pub(crate) trait Operands<V: Lanes> {
     type Number: Number;
     /// Of as many inputs as are multiplied at once, 16 numbers.
     type Vector: Copy;
+
+    /// Tiles whose places are multiplied together, a strip.
+    const STRIP: usize;
+    /// Room for the tiles of a strip: also those that fill a register up, and one more where all places would otherwise begin
+    /// at the same set of the first cache.
+    const ROOM: usize;
+
+    /// Takes a product by registers that hold matrices, where there are such and they can. Says whether it did.
+    ///
+    /// # Safety
+    /// As [`Product::run`].
+    #[inline(always)]
+    unsafe fn multiply_by_tiles(_: &Product<Self::Number>) -> bool {
+        false
+    }
 
     /// Rounds and writes 16 numbers.
     ///
@@ -114,6 +141,8 @@ pub(crate) struct Singles;
 impl<V: Lanes> Operands<V> for Singles {
     type Number = f32;
     type Vector = V;
+    const STRIP: usize = strip::<V>();
+    const ROOM: usize = STRIP;
 
     #[inline(always)]
     unsafe fn store(vector: V, to: *mut f32) {
@@ -153,6 +182,8 @@ pub(crate) struct Doubles;
 impl<V: Pairs> Operands<V> for Doubles {
     type Number = bf16;
     type Vector = V::Pairs;
+    const STRIP: usize = strip::<V>();
+    const ROOM: usize = STRIP;
 
     #[inline(always)]
     unsafe fn store(vector: V, to: *mut bf16) {
@@ -164,6 +195,58 @@ impl<V: Pairs> Operands<V> for Doubles {
     unsafe fn store_beside([first, second]: [*const f32; 2], to: *mut bf16) {
         // SAFETY: this function's contract.
         unsafe { V::load(first).store_pairs(V::load(second), to) }
+    }
+
+    #[inline(always)]
+    unsafe fn load(from: *const bf16) -> V::Pairs {
+        // SAFETY: this function's contract.
+        unsafe { V::load_pairs(from) }
+    }
+
+    #[inline(always)]
+    unsafe fn splat(from: *const bf16) -> V::Pairs {
+        // SAFETY: this function's contract.
+        unsafe { V::splat_pair(from) }
+    }
+
+    #[inline(always)]
+    unsafe fn plus_product(sum: V, a: V::Pairs, b: V::Pairs) -> V {
+        // SAFETY: this function's contract.
+        unsafe { sum.plus_pairs(a, b) }
+    }
+}
+
+/// bf16 numbers, two by two where tiles cannot multiply them.
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+struct Tiled;
+
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+impl<V: Pairs> Operands<V> for Tiled {
+    type Number = bf16;
+    type Vector = V::Pairs;
+    const STRIP: usize = TILED;
+    const ROOM: usize = TILED + 1;
+
+    #[inline(always)]
+    unsafe fn multiply_by_tiles(product: &Product<bf16>) -> bool {
+        let can = matrix::can(product);
+        if can {
+            // SAFETY: this function's contract.
+            unsafe { matrix::multiply(product) };
+        }
+        can
+    }
+
+    #[inline(always)]
+    unsafe fn store(vector: V, to: *mut bf16) {
+        // SAFETY: this function's contract.
+        unsafe { <Doubles as Operands<V>>::store(vector, to) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_beside(rows: [*const f32; 2], to: *mut bf16) {
+        // SAFETY: this function's contract.
+        unsafe { <Doubles as Operands<V>>::store_beside(rows, to) }
     }
 
     #[inline(always)]
@@ -237,6 +320,19 @@ impl<K: OperandKernel<bf16>> PairKernel for With<K> {
     unsafe fn run<V: Pairs>(self) {
         // SAFETY: this function's contract.
         unsafe { self.0.go::<V, Doubles>() }
+    }
+}
+
+/// A kernel, to be run over registers, and over tiles where they can.
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+struct WithTiles<K>(K);
+
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+impl<K: OperandKernel<bf16>> PairKernel for WithTiles<K> {
+    #[inline(always)]
+    unsafe fn run<V: Pairs>(self) {
+        // SAFETY: this function's contract.
+        unsafe { self.0.go::<V, Tiled>() }
     }
 }
 

@@ -17,6 +17,8 @@ pub(crate) struct Product<N> {
     pub(crate) b: *const N,
     pub(crate) c: *mut f32,
     pub(crate) sums: Sums,
+    /// Rows that there is room for in `a` and in `c`; those behind the last may be anything, and are written over.
+    pub(crate) room: usize,
 }
 
 /// What is done with what is in `c`.
@@ -33,6 +35,18 @@ impl<N: Number> Product<N> {
     /// As for [`Lanes`]; the matrices have the extents that the fields say.
     #[inline(always)]
     pub(crate) unsafe fn run<V: Lanes, O: Operands<V, Number = N>>(&self) {
+        // SAFETY: this function's contract.
+        unsafe {
+            if !O::multiply_by_tiles(self) {
+                self.by_vectors::<V, O>();
+            }
+        }
+    }
+
+    /// # Safety
+    /// As [`Self::run`].
+    #[inline(always)]
+    unsafe fn by_vectors<V: Lanes, O: Operands<V, Number = N>>(&self) {
         // SAFETY: this function's contract; each call's columns are below their count.
         unsafe {
             let mut column = 0;

@@ -178,6 +178,7 @@ impl<N: Number> Group<'_, N> {
                     b: kernel.numbers.as_ptr().add((place * kernel.steps + first) * outputs * N::AT_ONCE),
                     c: self.m.as_mut_ptr().add(place * STRIP * outputs),
                     sums: if input == 0 { Sums::New } else { Sums::Onto },
+                    room: STRIP,
                 }
                 .run::<V, O>();
             }
