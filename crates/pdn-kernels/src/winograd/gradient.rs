@@ -6,12 +6,13 @@ use super::operands::{Number, OperandKernel, Operands, Singles};
 use super::pixels::{View, cut, with_scratch};
 use super::product::{Product, Sums};
 use super::transform::{kernel_back, output_back};
-use super::{OUTPUTS, PLACES, SIDE, STEP, STRIP, Tiles, half_tile, load, store};
+use super::{OUTPUTS, PLACES, SIDE, STEP, TILED, Tiles, half_tile, load, store};
 use crate::lanes::Lanes;
 use crate::pixels::{PixelConv, PixelMap};
 use crate::{Isa, LANES};
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
+use std::ops::Range;
 
 /// The gradients of a group's kernel, `[tap][input][output]`, and bias, outputs rounded up to lanes; lengths were checked by
 /// the caller.
@@ -25,19 +26,17 @@ pub(crate) fn kernel_gradient<N: Number>(
 ) {
     let (inputs, outputs) = (conv.inputs.next_multiple_of(LANES), conv.outputs.next_multiple_of(LANES));
     bias.fill(0.0);
-    with_scratch(PLACES * (STRIP * (inputs + OUTPUTS) + conv.inputs * OUTPUTS), |mut scratch| {
+    with_scratch(PLACES * (ROOM * (inputs + OUTPUTS) + conv.inputs * OUTPUTS), |mut scratch| {
         let scratch = &mut scratch;
-        let (v, dm) = (cut(scratch, PLACES * STRIP * inputs), cut(scratch, PLACES * STRIP * OUTPUTS));
+        let (v, dm) = (cut(scratch, PLACES * ROOM * inputs), cut(scratch, PLACES * ROOM * OUTPUTS));
         let du = cut(scratch, PLACES * conv.inputs * OUTPUTS);
         let (from, back) = (View::new(conv, conv.inputs, x), View::new(conv, conv.outputs, dy));
         for first in (0..outputs).step_by(OUTPUTS) {
             let tiles = Tiles::of(conv);
             let part = Part { first, count: OUTPUTS.min(outputs - first), of: outputs };
-            // Of shorter numbers as many more tiles have room.
-            const { assert!(size_of::<N>() * N::AT_ONCE <= size_of::<f32>()) };
             let (v, dm) = (v.as_mut_ptr().cast::<N>(), dm.as_mut_ptr().cast::<N>());
             let job = Gradient { tiles, channels: conv.inputs, inputs, part, from, back, v, dm, du, kernel, bias };
-            // SAFETY: the maps are the convolution's, the strips have room for `gradient_strip` tiles, dU for every pair of channels.
+            // SAFETY: the maps are the convolution's, the strips have room for any, dU for every pair of channels.
             unsafe { N::run(isa, job) };
         }
     });
@@ -51,10 +50,8 @@ struct Part {
     of: usize,
 }
 
-/// Tiles of a strip of the gradient: twice as many where two are multiplied at once, which take as much memory.
-const fn gradient_strip<N: Number>() -> usize {
-    STRIP * N::AT_ONCE
-}
+/// Room for the tiles of a strip, of any operands, in float32 numbers of each channel.
+const ROOM: usize = TILED + 1;
 
 struct Gradient<'a, N> {
     tiles: Tiles,
@@ -80,9 +77,10 @@ impl<N: Number> OperandKernel<N> for Gradient<'_, N> {
     unsafe fn go<V: Lanes, O: Operands<V, Number = N>>(mut self) {
         let outputs = self.part.count;
         self.du.fill(0.0);
-        for first in (0..self.tiles.count()).step_by(gradient_strip::<N>()) {
-            let count = gradient_strip::<N>().min(self.tiles.count() - first);
-            let steps = count.div_ceil(N::AT_ONCE);
+        const { assert!(O::GRADIENT_ROOM * size_of::<N>() <= ROOM * size_of::<f32>()) };
+        for first in (0..self.tiles.count()).step_by(O::GRADIENT_STRIP) {
+            let count = O::GRADIENT_STRIP.min(self.tiles.count() - first);
+            let steps = count.div_ceil(N::AT_ONCE).next_multiple_of(O::GRADIENT_STEPS);
             // SAFETY: as for `Forward`.
             unsafe {
                 for block in (0..self.inputs).step_by(LANES) {
@@ -91,15 +89,16 @@ impl<N: Number> OperandKernel<N> for Gradient<'_, N> {
                 for block in (0..outputs).step_by(LANES) {
                     self.transform_results::<V, O>(first, count, block);
                 }
+                self.fill_up::<V, O>(count.div_ceil(N::AT_ONCE)..steps);
                 for place in 0..PLACES {
                     Product {
                         rows: self.channels,
                         depth: steps,
                         columns: outputs,
-                        a: self.v.add(place * gradient_strip::<N>() * self.inputs),
+                        a: self.v.add(place * O::GRADIENT_ROOM * self.inputs),
                         a_row: N::AT_ONCE,
                         a_depth: self.inputs * N::AT_ONCE,
-                        b: self.dm.add(place * gradient_strip::<N>() * outputs),
+                        b: self.dm.add(place * O::GRADIENT_ROOM * outputs),
                         c: self.du.as_mut_ptr().add(place * self.channels * outputs),
                         sums: Sums::Onto,
                         room: self.channels,
@@ -114,10 +113,28 @@ impl<N: Number> OperandKernel<N> for Gradient<'_, N> {
 }
 
 impl<N: Number> Gradient<'_, N> {
+    /// Writes zeros for the steps that fill a strip up.
+    ///
+    /// # Safety
+    /// As [`OperandKernel::go`]; the strip has room for the steps.
+    #[inline(always)]
+    unsafe fn fill_up<V: Lanes, O: Operands<V, Number = N>>(&mut self, steps: Range<usize>) {
+        for (to, channels) in [(self.v, self.inputs), (self.dm, self.part.count)] {
+            let step = channels * N::AT_ONCE;
+            for place in 0..PLACES {
+                // SAFETY: this function's contract; zeros of either kind of number are zero bytes.
+                unsafe {
+                    let to = to.add(place * O::GRADIENT_ROOM * channels + steps.start * step);
+                    to.write_bytes(0, steps.len() * step);
+                }
+            }
+        }
+    }
+
     /// Bᵀ d B of a block of a strip's tiles.
     ///
     /// # Safety
-    /// As [`OperandKernel::go`]; the tiles are the group's, at most [`gradient_strip`], and the block is the map's.
+    /// As [`OperandKernel::go`]; the tiles are the group's, at most a strip, and the block is the map's.
     #[inline(always)]
     unsafe fn transform_inputs<V: Lanes, O: Operands<V, Number = N>>(
         &mut self,
@@ -125,7 +142,7 @@ impl<N: Number> Gradient<'_, N> {
         count: usize,
         block: usize,
     ) {
-        let mut steps = Steps::<N>::new(self.inputs);
+        let mut steps = Steps::<N>::new(self.inputs, O::GRADIENT_ROOM);
         // SAFETY: this function's contract; `v` has room for the tiles at every place.
         unsafe {
             let to = self.v.add(block * N::AT_ONCE);
@@ -149,7 +166,7 @@ impl<N: Number> Gradient<'_, N> {
         count: usize,
         block: usize,
     ) {
-        let mut steps = Steps::<N>::new(self.part.count);
+        let mut steps = Steps::<N>::new(self.part.count, O::GRADIENT_ROOM);
         // SAFETY: this function's contract; `dm` has room for the tiles at every place.
         unsafe {
             let to = self.dm.add(block * N::AT_ONCE);
@@ -213,20 +230,22 @@ struct Steps<N> {
     /// Those that wait for others.
     tiles: MaybeUninit<[[[f32; LANES]; PLACES]; 2]>,
     channels: usize,
+    /// Tiles that a strip has room for.
+    tiles_room: usize,
     of: PhantomData<N>,
 }
 
 impl<N: Number> Steps<N> {
     /// From one place of a strip to the next.
     const fn place(&self) -> usize {
-        gradient_strip::<N>() * self.channels
+        self.tiles_room * self.channels
     }
 
     /// For so many channels, lanes all.
     #[inline(always)]
-    fn new(channels: usize) -> Self {
+    fn new(channels: usize, tiles_room: usize) -> Self {
         const { assert!(N::AT_ONCE <= 2) };
-        Self { tiles: MaybeUninit::uninit(), channels, of: PhantomData }
+        Self { tiles: MaybeUninit::uninit(), channels, tiles_room, of: PhantomData }
     }
 
     /// Where a tile's places are to be written, and how far apart: where it is multiplied, or where it waits for another.

@@ -93,6 +93,11 @@ pub(crate) trait Operands<V: Lanes> {
     /// Room for the tiles of a strip: also those that fill a register up, and one more where all places would otherwise begin
     /// at the same set of the first cache.
     const ROOM: usize;
+    /// As these, of the gradient of a kernel, which sums over tiles; and how many times that tiles are multiplied a strip is
+    /// filled up to with zeros.
+    const GRADIENT_STRIP: usize = STRIP * Self::Number::AT_ONCE;
+    const GRADIENT_ROOM: usize = Self::GRADIENT_STRIP;
+    const GRADIENT_STEPS: usize = 1;
 
     /// Takes a product by registers that hold matrices, where there are such and they can. Says whether it did.
     ///
@@ -226,6 +231,10 @@ impl<V: Pairs> Operands<V> for Tiled {
     type Vector = V::Pairs;
     const STRIP: usize = TILED;
     const ROOM: usize = TILED + 1;
+    // Sums pass through once for each strip, so it is a long one.
+    const GRADIENT_STRIP: usize = 2 * TILED;
+    const GRADIENT_ROOM: usize = 2 * TILED + 2;
+    const GRADIENT_STEPS: usize = 16;
 
     #[inline(always)]
     unsafe fn multiply_by_tiles(product: &Product<bf16>) -> bool {
