@@ -352,6 +352,22 @@ mod tests {
         }
     }
 
+    #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(12))]
+
+        // Channels that fill registers, and fewer and more tiles than a strip has.
+        #[test]
+        fn what_tiles_multiply_is_the_definition_s(
+            inputs in prop::sample::select(vec![32_usize, 64, 96]), outputs in prop::sample::select(vec![16_usize, 32, 48, 64, 80]),
+            images in 1_usize..4, height in 1_usize..21, width in 1_usize..37,
+        ) {
+            if crate::amx::tests::available() {
+                check(inputs, outputs, 1, images, height, width, 4e-5)?;
+            }
+        }
+    }
+
     /// All that this machine computes with, and how far from the definition it may be where `bound` is that of f32.
     fn machines(bound: f64) -> impl Iterator<Item = (Isa, Factors, f64)> {
         let rounded = Factors::Bf16.is_available().then_some((Isa::best(), Factors::Bf16, 1e-1));
