@@ -2,8 +2,8 @@
 
 mod rounded;
 
-use pdn_engine::{Isa, Plan, Precision, RunError};
-use pdn_network::hashed;
+use pdn_engine::{Isa, Map, Plan, Precision, RunError, RunOptions};
+use pdn_network::{Param, Tensor, Weights, hashed};
 
 /// Whether there is AMX, or what its emulation needs.
 fn available() -> bool {
@@ -29,7 +29,32 @@ fn pixels_do_not_depend_on_columns_or_threads() {
     if !available() {
         return;
     }
-    rounded::stands_anywhere(Precision::Bf16x2);
+    // In bf16 maps are kept as lines, which are read where they stand only where a row is wide enough.
+    for precision in [Precision::Bf16x2, Precision::Bf16] {
+        rounded::stands_anywhere(precision);
+    }
+}
+
+/// Also in a map that is kept as bf16.
+#[test]
+fn the_layer_that_gives_no_number_is_named() {
+    if !available() {
+        return;
+    }
+    let network = &rounded::networks()[0];
+    // Its sums are more than float32 holds.
+    let numbers = |param: &Param| match param.name.as_str() {
+        "body.0.conv1.weight" => vec![1e38; param.len()],
+        name => hashed::numbers(name, param.len(), 0.1),
+    };
+    let tensors = network.params.iter().map(|param| Tensor::new(param.shape.clone(), numbers(param)));
+    let weights = Weights::in_order(network, tensors.collect()).unwrap();
+    for precision in [Precision::Bf16x2, Precision::Bf16] {
+        let plan = Plan::with_precision(network, &weights, Isa::Avx512, precision).unwrap();
+        let picture = Map::new(3, 6, 70, vec![1.0; 3 * 6 * 70]);
+        let error = plan.run(&picture, &RunOptions::default(), &mut |_| true).unwrap_err();
+        assert_eq!(error, RunError::NotFinite { layer: "body.0.conv1".into() }, "{precision}");
+    }
 }
 
 #[test]
