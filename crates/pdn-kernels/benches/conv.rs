@@ -31,8 +31,14 @@ fn convolve(criterion: &mut Criterion) {
     }
 }
 
-/// Rows that are convolved: a call's with the tiles of AMX, two calls' with pairs of AVX-512.
+/// Rows that are convolved: of one call, or of two.
 const ROWS: usize = 8;
+
+/// Numbers from -1 to 1 of which none is like another: tiles multiply a constant a third faster.
+fn numbers(len: usize) -> Vec<f32> {
+    let next = |state: &u32| Some(state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223));
+    std::iter::successors(Some(1), next).map(|state| (state >> 8) as f32 / (1 << 23) as f32 - 1.0).take(len).collect()
+}
 
 fn convolve_rounded(criterion: &mut Criterion) {
     let precisions = [Precision::Bf16, Precision::Bf16x2].into_iter().filter(|precision| precision.is_available());
@@ -49,11 +55,11 @@ fn convolve_rounded(criterion: &mut Criterion) {
         group.throughput(Throughput::Elements((inputs * outputs * 9 * width * ROWS) as u64));
         let shape = RowShape::new(inputs, width, Conv::pad_of(3));
         let out_shape = RowShape::new(outputs / (shuffle * shuffle), width * shuffle, 1);
-        let picture = vec![0.5; shape.len() * (ROWS + 2)];
+        let picture = numbers(shape.len() * (ROWS + 2));
         let rows: Vec<&[f32]> = picture.chunks(shape.len()).collect();
         let mut out = vec![0.0; out_shape.len() * shuffle * ROWS];
         for &precision in &precisions {
-            let kernel = vec![0.01; outputs * inputs * 9];
+            let kernel = numbers(outputs * inputs * 9);
             let conv = Conv::with_precision(&kernel, &vec![0.1; outputs], (inputs, 3, shuffle), precision);
             group.bench_function(BenchmarkId::from_parameter(precision), |b| {
                 b.iter(|| {

@@ -14,7 +14,8 @@ pub enum Precision {
     F32,
     /// About 16 bits: each operand is two bf16 numbers. With AMX.
     Bf16x2,
-    /// 8 bits: operands are bf16. With AMX, or with AVX-512's products of bf16 numbers.
+    /// 8 bits: operands are bf16, and with AMX so are maps that only convolutions read. With AMX, or with AVX-512's products of
+    /// bf16 numbers.
     Bf16,
 }
 
@@ -36,7 +37,7 @@ impl Precision {
         }
     }
 
-    /// The finest that is fast beside an instruction set: two bf16 numbers where there is AMX, whose difference from
+    /// The fastest of 16 bits or more beside an instruction set: two bf16 numbers where there is AMX, whose difference from
     /// float32 hardly any level of 8 bits shows, else float32.
     pub fn fast(isa: Isa) -> Self {
         if isa == Isa::Avx512 && AmxConv::is_available() { Self::Bf16x2 } else { Self::F32 }

@@ -119,6 +119,7 @@ fn numbers(kernel: &[f32], lanes: &[Option<usize>; LANES], taps: &[Option<usize>
     numbers
 }
 
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 /// A step's numbers, each given for a sum's place and a lane.
 pub(super) fn numbers_of(number: impl Fn(usize, usize) -> f32) -> Numbers {
     let mut numbers = [[0.0; STEP]; STEP / 2];
