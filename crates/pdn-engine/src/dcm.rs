@@ -56,7 +56,9 @@ impl Enhance {
         (row, out_shape, channels): (&mut [f32], RowShape, usize),
     ) {
         match self {
-            Self::Plain(conv) => conv.rows(isa, Input { maps: &[&[x]], formats: &[], shape }, &Store::default(), (row, out_shape)),
+            Self::Plain(conv) => {
+                conv.rows(isa, Input { maps: &[&[x]], formats: &[], shape }, &Store::default(), (row, out_shape))
+            }
             Self::Ones => {
                 row.fill(0.0);
                 row[..x.len()].copy_from_slice(x);
@@ -67,7 +69,12 @@ impl Enhance {
             Self::Projected(conv, scale) => {
                 let projected_shape = RowShape::new(conv.outputs(), shape.width, 0);
                 scratch.resize(projected_shape.len(), 0.0);
-                conv.rows(isa, Input { maps: &[&[x]], formats: &[], shape }, &Store::default(), (scratch, projected_shape));
+                conv.rows(
+                    isa,
+                    Input { maps: &[&[x]], formats: &[], shape },
+                    &Store::default(),
+                    (scratch, projected_shape),
+                );
                 mask_row(isa, channels - 1, (scratch, projected_shape), *scale, (row, out_shape));
             }
         }

@@ -93,7 +93,8 @@ impl Rows {
     /// Whether all numbers of the band are finite.
     pub(crate) fn is_finite(&self) -> bool {
         // Of a bf16 the exponent's bits are where they are in a float32 that it begins.
-        let halves = |bits: u32| [bits & 0xffff_0000, bits << 16].into_iter().all(|bits| f32::from_bits(bits).is_finite());
+        let halves =
+            |bits: u32| [bits & 0xffff_0000, bits << 16].into_iter().all(|bits| f32::from_bits(bits).is_finite());
         self.band.clone().into_par_iter().all(|y| match self.format {
             Format::Singles => self.row(y).iter().all(|v| v.is_finite()),
             Format::Lines => self.row(y).iter().all(|v| halves(v.to_bits())),

@@ -9,7 +9,8 @@ use crate::rows::Rows;
 use crate::schedule::Bands;
 use crate::step::{Fused, Place, Reach, Source, Step, Work};
 use pdn_kernels::{
-    Conv, Format, Input, LANES, RowShape, Store, add_scaled, multiply_channels, prelu_channels, scale_and_add, sum_channels,
+    Conv, Format, Input, LANES, RowShape, Store, add_scaled, multiply_channels, prelu_channels, scale_and_add,
+    sum_channels,
 };
 use pdn_network::{Interpolation, NodeId, Op, Pool};
 use rayon::prelude::*;

@@ -24,7 +24,14 @@ fn convolve(criterion: &mut Criterion) {
         let mut out = vec![0.0; out_shape.len() * shuffle * conv.group()];
         for isa in Isa::available() {
             group.bench_function(BenchmarkId::from_parameter(isa), |b| {
-                b.iter(|| conv.rows(isa, Input { maps: &[&rows], formats: &[], shape }, &Store::default(), (&mut out, out_shape)));
+                b.iter(|| {
+                    conv.rows(
+                        isa,
+                        Input { maps: &[&rows], formats: &[], shape },
+                        &Store::default(),
+                        (&mut out, out_shape),
+                    )
+                });
             });
         }
         group.finish();

@@ -63,20 +63,11 @@ mod tests {
     fn numbers_begin_at_a_line_and_stay_there() {
         for len in [1, 15, 16, 1000, 100_000] {
             let (singles, halves) = (Aligned::new(0.5_f32, len), Aligned::new(bf16::ONE, len).clone());
-            assert!(singles.as_ptr().is_aligned_to_line() && halves.as_ptr().is_aligned_to_line(), "{len}");
+            let at_line = |address: usize| address.is_multiple_of(LINE);
+            assert!(at_line(singles.as_ptr().addr()) && at_line(halves.as_ptr().addr()), "{len}");
             assert_eq!((singles.len(), halves.len()), (len, len));
             assert!(singles.iter().all(|v| *v == 0.5) && halves.iter().all(|v| *v == bf16::ONE));
         }
         assert!(Aligned::<f32>::default().is_empty());
-    }
-
-    trait Line {
-        fn is_aligned_to_line(self) -> bool;
-    }
-
-    impl<T> Line for *const T {
-        fn is_aligned_to_line(self) -> bool {
-            self.addr().is_multiple_of(LINE)
-        }
     }
 }

@@ -202,7 +202,10 @@ impl Conv {
             Format::Lines => RowShape { blocks: blocks / 2, ..out_shape },
         };
         let lines = [store.format, store.add_format].contains(&Format::Lines);
-        assert!(!lines || blocks.is_multiple_of(2) && self.shape.outputs.is_multiple_of(LANES), "whole lines of output");
+        assert!(
+            !lines || blocks.is_multiple_of(2) && self.shape.outputs.is_multiple_of(LANES),
+            "whole lines of output"
+        );
         assert!(self.reads_lines() || !lines && !input.formats.contains(&Format::Lines), "lines are for tiles");
         assert_eq!(out_shape.blocks, kept(store.format).blocks, "blocks of output");
         assert_eq!(out_shape.width, input_shape.width * r, "width of output");
@@ -536,7 +539,12 @@ pub(crate) mod tests {
                 .for_each(|lanes| lanes[inputs % LANES..].fill(f32::NAN));
             let around = vec![row.as_slice(); conv.group() + 2];
             let mut out = vec![0.0; out_shape.len() * conv.group()];
-            conv.rows(Isa::best(), Input { maps: &[&around], formats: &[], shape }, &Store::default(), (&mut out, out_shape));
+            conv.rows(
+                Isa::best(),
+                Input { maps: &[&around], formats: &[], shape },
+                &Store::default(),
+                (&mut out, out_shape),
+            );
             let expected = 0.5 * (inputs * 9 + 1) as f32;
             assert!(out.iter().all(|v| (v - expected).abs() < 1e-2 * expected), "{inputs}: {out:?}");
         }
@@ -595,7 +603,12 @@ pub(crate) mod tests {
                 let out_shape = RowShape::new(outputs, to - from, 0);
                 let mut out = vec![0.0; out_shape.len() * conv.group()];
                 let around = vec![cut.as_slice(); conv.group() + 2];
-                conv.rows(isa, Input { maps: &[&around], formats: &[], shape }, &Store::default(), (&mut out, out_shape));
+                conv.rows(
+                    isa,
+                    Input { maps: &[&around], formats: &[], shape },
+                    &Store::default(),
+                    (&mut out, out_shape),
+                );
                 (out, out_shape)
             };
             let (whole, whole_shape) = run(0, width);

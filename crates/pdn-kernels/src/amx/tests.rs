@@ -346,7 +346,11 @@ fn a_pixel_does_not_depend_on_where_it_stands() {
             let cut: Vec<&[f32]> = cut.iter().map(Vec::as_slice).collect();
             let out_shape = RowShape::new(outputs, to - from, 0);
             let mut out = vec![0.0; out_shape.len() * count];
-            conv.rows(&Input { maps: &[&cut], formats: &[], shape: cut_shape }, &Store::default(), (&mut out, out_shape));
+            conv.rows(
+                &Input { maps: &[&cut], formats: &[], shape: cut_shape },
+                &Store::default(),
+                (&mut out, out_shape),
+            );
             (out, out_shape)
         };
         let (whole, whole_shape) = run(0, height as usize, 0, width);
@@ -382,7 +386,11 @@ fn what_is_not_finite_stays_so() {
                 let mut out = vec![0.0; out_shape.len()];
                 let slopes = vec![0.1; out_shape.blocks * LANES];
                 let store = Store { slopes: &slopes, ..Store::default() };
-                conv.rows(&Input { maps: &[&[&plain, &row, &plain]], formats: &[], shape }, &store, (&mut out, out_shape));
+                conv.rows(
+                    &Input { maps: &[&[&plain, &row, &plain]], formats: &[], shape },
+                    &store,
+                    (&mut out, out_shape),
+                );
                 for (o, x) in (0..outputs).flat_map(|o| (0..width).map(move |x| (o, x))) {
                     let found = out[out_shape.at(o / LANES, x) + o % LANES];
                     let reached = (8..=10).contains(&x);

@@ -36,6 +36,9 @@ const ROOM: usize = STRIP + COLUMNS - 1;
 /// Sums of one place: two tiles of pixels by two of outputs, or fewer.
 const SUMS: usize = 4 * ROWS * LANES;
 
+/// Lines, sums, and what is left over of 32 inputs, as [`Job`] has them.
+type Scratch = (Vec<Line>, Option<Aligned<f32>>, Vec<u16>);
+
 /// A kernel and bias, transformed along columns and laid out for tiles.
 #[derive(Clone, Debug)]
 pub(crate) struct AmxWinograd {
@@ -114,8 +117,7 @@ impl AmxWinograd {
     pub(crate) unsafe fn rows(&self, input: &Input, rows: usize, writer: &Writer) {
         thread_local! {
             /// Grown to what the largest call needs, and kept.
-            static SCRATCH: RefCell<(Vec<Line>, Option<Aligned<f32>>, Vec<u16>)> =
-                const { RefCell::new((Vec::new(), None, Vec::new())) };
+            static SCRATCH: RefCell<Scratch> = const { RefCell::new((Vec::new(), None, Vec::new())) };
         }
         let tiles = Tiles::configure();
         SCRATCH.with_borrow_mut(|(lines, sums, narrow)| {
@@ -265,7 +267,9 @@ impl Job<'_> {
             }
         }
         let mask = (!0_u32) >> (STEP - rest * COLUMNS);
-        for (part, place) in (0..self.conv.products.parts()).flat_map(|part| (0..PLACES).map(move |place| (part, place))) {
+        for (part, place) in
+            (0..self.conv.products.parts()).flat_map(|part| (0..PLACES).map(move |place| (part, place)))
+        {
             let from = self.narrow[(part * PLACES + place) * len..].as_ptr().cast::<i16>();
             let to = part * self.part() + self.line(place, blocks);
             for (x, line) in self.lines[to..][..count].iter_mut().enumerate() {
@@ -294,12 +298,7 @@ impl Job<'_> {
     /// # Safety
     /// As [`Self::run`]; the strip was transformed; the chunk has `P` tiles of pixels and `O` of outputs.
     #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-    unsafe fn multiply<const P: usize, const O: usize>(
-        &mut self,
-        tiles: &Tiles,
-        chunk: Chunk,
-        before: Option<Chunk>,
-    ) {
+    unsafe fn multiply<const P: usize, const O: usize>(&mut self, tiles: &Tiles, chunk: Chunk, before: Option<Chunk>) {
         let (conv, part) = (self.conv, self.part());
         let parts = conv.products.parts();
         let sums = self.sums.wrapping_add(chunk.odd * PLACES * SUMS);

@@ -11,9 +11,9 @@ mod avx512;
 mod neon;
 mod portable;
 
+use crate::{Isa, LANES};
 #[cfg(target_arch = "x86_64")]
 pub(crate) use avx512::Avx512;
-use crate::{Isa, LANES};
 use half::bf16;
 
 /// Sixteen numbers.

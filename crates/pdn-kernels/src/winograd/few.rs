@@ -4,8 +4,8 @@
 //! added afterwards. Then half the products are saved by the transform of rows: six places give four rows' sums over inputs
 //! and columns, where the direct sum takes twelve. Of pixels side by side none depends on another.
 
-use super::pixels::with_scratch;
 use super::operands::{Channels, Number, OperandKernel, Operands};
+use super::pixels::with_scratch;
 use super::transform::{input, kernel_side, output};
 use super::{SIDE, STEP, load, store};
 use crate::conv::ConvShape;

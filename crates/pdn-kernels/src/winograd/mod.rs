@@ -28,9 +28,9 @@ pub(crate) use pixels::{cut, with_scratch};
 pub(crate) use product::{Product, Sums};
 pub(crate) use rows::WinogradRows;
 pub(crate) use transform::WinogradKernel;
+use transform::{HalfTile, transform_back, transform_tiles};
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 pub(crate) use transform::{input, kernel_side, output};
-use transform::{HalfTile, transform_back, transform_tiles};
 
 /// Side of a tile's results.
 pub(crate) const STEP: usize = 4;

@@ -4,12 +4,12 @@
 //! themselves stay in float32, and so do sums.
 
 use super::Product;
-use crate::lanes::{self, Kernel, Lanes, PairKernel, Pairs};
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 use super::TILED;
 use super::{STRIP, strip};
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 use crate::amx::{AmxConv, matrix};
+use crate::lanes::{self, Kernel, Lanes, PairKernel, Pairs};
 use crate::{Isa, LANES};
 use half::bf16;
 

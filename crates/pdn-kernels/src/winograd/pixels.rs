@@ -1,8 +1,8 @@
 //! How tiles read and write maps whose channels stand side by side, and the memory for what is between.
 
-use crate::{Aligned, LANES};
 use crate::lanes::Lanes;
 use crate::pixels::{PixelConv, PixelMap, PixelStore};
+use crate::{Aligned, LANES};
 use std::cell::RefCell;
 use std::ops::Range;
 

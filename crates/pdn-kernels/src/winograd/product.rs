@@ -17,6 +17,10 @@ pub(crate) struct Product<N> {
     pub(crate) b: *const N,
     pub(crate) c: *mut f32,
     pub(crate) sums: Sums,
+    #[cfg_attr(
+        not(all(target_arch = "x86_64", target_os = "linux")),
+        expect(dead_code, reason = "only tiles ask for it")
+    )]
     /// Rows that there is room for in `a` and in `c`; those behind the last may be anything, and are written over.
     pub(crate) room: usize,
 }

@@ -6,8 +6,8 @@
 
 use super::operands::{Channels, Number, Operands};
 use super::{PLACES, SIDE, STEP, STRIP, load, store};
-use crate::{Aligned, LANES};
 use crate::lanes::Lanes;
+use crate::{Aligned, LANES};
 use std::mem::MaybeUninit;
 
 /// The nearer pair of points.
@@ -58,6 +58,7 @@ impl<N: Number> WinogradKernel<N> {
     pub(super) fn of_lanes(lanes: usize, inputs: usize, number: impl Fn(usize, usize, usize) -> f32) -> Self {
         let steps = inputs.div_ceil(N::AT_ONCE);
         let mut numbers = Aligned::new(N::ZERO, PLACES * steps * lanes * N::AT_ONCE);
+        let laid = &mut numbers[..];
         let mut at_once = [[[0.0; LANES]; PLACES]; 2];
         for (step, block) in (0..steps).flat_map(|step| (0..lanes).step_by(LANES).map(move |block| (step, block))) {
             for (of, places) in at_once.iter_mut().enumerate().take(N::AT_ONCE) {
@@ -70,7 +71,7 @@ impl<N: Number> WinogradKernel<N> {
             let [first, second] = &at_once;
             for (place, inputs) in first.iter().zip(second).enumerate() {
                 let at = ((place * steps + step) * lanes + block) * N::AT_ONCE;
-                N::beside(inputs.into(), &mut numbers[at..][..LANES * N::AT_ONCE]);
+                N::beside(inputs.into(), &mut laid[at..][..LANES * N::AT_ONCE]);
             }
         }
         Self { steps, lanes, numbers }
