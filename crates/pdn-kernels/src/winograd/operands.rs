@@ -3,10 +3,7 @@
 //! Pairs are for processors that have AVX-512's products of bf16; where there is AMX, too, its tiles multiply them. The transforms
 //! themselves stay in float32, and so do sums.
 
-use super::Product;
-#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-use super::TILED;
-use super::{STRIP, strip};
+use super::{Product, STRIP, TILED, strip};
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 use crate::amx::{AmxConv, matrix};
 use crate::lanes::{self, Kernel, Lanes, PairKernel, Pairs};
@@ -180,15 +177,30 @@ impl<V: Lanes> Operands<V> for Singles {
     }
 }
 
-/// bf16 numbers, two by two.
+/// bf16 numbers, two by two; with `TILES` by registers that hold matrices where those can.
 #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "written over, and only there run"))]
-pub(crate) struct Doubles;
+pub(crate) struct Doubles<const TILES: bool>;
 
-impl<V: Pairs> Operands<V> for Doubles {
+impl<V: Pairs, const TILES: bool> Operands<V> for Doubles<TILES> {
     type Number = bf16;
     type Vector = V::Pairs;
-    const STRIP: usize = strip::<V>();
-    const ROOM: usize = STRIP;
+    const STRIP: usize = if TILES { TILED } else { strip::<V>() };
+    const ROOM: usize = if TILES { TILED + 1 } else { STRIP };
+    // By tiles the gradient's sums pass through once for each strip, so it is a long one.
+    const GRADIENT_STRIP: usize = 2 * if TILES { TILED } else { STRIP };
+    const GRADIENT_ROOM: usize = 2 * if TILES { TILED + 1 } else { STRIP };
+    const GRADIENT_STEPS: usize = if TILES { 16 } else { 1 };
+
+    #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+    #[inline(always)]
+    unsafe fn multiply_by_tiles(product: &Product<bf16>) -> bool {
+        let can = TILES && matrix::can(product);
+        if can {
+            // SAFETY: this function's contract.
+            unsafe { matrix::multiply(product) };
+        }
+        can
+    }
 
     #[inline(always)]
     unsafe fn store(vector: V, to: *mut bf16) {
@@ -200,62 +212,6 @@ impl<V: Pairs> Operands<V> for Doubles {
     unsafe fn store_beside([first, second]: [*const f32; 2], to: *mut bf16) {
         // SAFETY: this function's contract.
         unsafe { V::load(first).store_pairs(V::load(second), to) }
-    }
-
-    #[inline(always)]
-    unsafe fn load(from: *const bf16) -> V::Pairs {
-        // SAFETY: this function's contract.
-        unsafe { V::load_pairs(from) }
-    }
-
-    #[inline(always)]
-    unsafe fn splat(from: *const bf16) -> V::Pairs {
-        // SAFETY: this function's contract.
-        unsafe { V::splat_pair(from) }
-    }
-
-    #[inline(always)]
-    unsafe fn plus_product(sum: V, a: V::Pairs, b: V::Pairs) -> V {
-        // SAFETY: this function's contract.
-        unsafe { sum.plus_pairs(a, b) }
-    }
-}
-
-/// bf16 numbers, two by two where tiles cannot multiply them.
-#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-struct Tiled;
-
-#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-impl<V: Pairs> Operands<V> for Tiled {
-    type Number = bf16;
-    type Vector = V::Pairs;
-    const STRIP: usize = TILED;
-    const ROOM: usize = TILED + 1;
-    // Sums pass through once for each strip, so it is a long one.
-    const GRADIENT_STRIP: usize = 2 * TILED;
-    const GRADIENT_ROOM: usize = 2 * TILED + 2;
-    const GRADIENT_STEPS: usize = 16;
-
-    #[inline(always)]
-    unsafe fn multiply_by_tiles(product: &Product<bf16>) -> bool {
-        let can = matrix::can(product);
-        if can {
-            // SAFETY: this function's contract.
-            unsafe { matrix::multiply(product) };
-        }
-        can
-    }
-
-    #[inline(always)]
-    unsafe fn store(vector: V, to: *mut bf16) {
-        // SAFETY: this function's contract.
-        unsafe { <Doubles as Operands<V>>::store(vector, to) }
-    }
-
-    #[inline(always)]
-    unsafe fn store_beside(rows: [*const f32; 2], to: *mut bf16) {
-        // SAFETY: this function's contract.
-        unsafe { <Doubles as Operands<V>>::store_beside(rows, to) }
     }
 
     #[inline(always)]
@@ -328,7 +284,7 @@ impl<K: OperandKernel<bf16>> PairKernel for With<K> {
     #[inline(always)]
     unsafe fn run<V: Pairs>(self) {
         // SAFETY: this function's contract.
-        unsafe { self.0.go::<V, Doubles>() }
+        unsafe { self.0.go::<V, Doubles<false>>() }
     }
 }
 
@@ -341,7 +297,7 @@ impl<K: OperandKernel<bf16>> PairKernel for WithTiles<K> {
     #[inline(always)]
     unsafe fn run<V: Pairs>(self) {
         // SAFETY: this function's contract.
-        unsafe { self.0.go::<V, Tiled>() }
+        unsafe { self.0.go::<V, Doubles<true>>() }
     }
 }
 
