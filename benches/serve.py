@@ -43,8 +43,8 @@ def form(**parts):
 
 
 class Server:
-    def __init__(self, binary):
-        command = [binary, "serve", "--port", "0", "--log-format", "none", "--threads", "2"]
+    def __init__(self, binary, *options):
+        command = [binary, "serve", "--port", "0", "--log-format", "none", "--threads", "2", *map(str, options)]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         self.port = int(self.process.stdout.readline().rsplit(":", 1)[1])
 

@@ -71,6 +71,9 @@ pub(crate) struct Serve {
     /// Memory that pictures and results may take while they are kept, in MiB; also of one result, and of pictures that wait
     #[arg(long, value_name = "MIB", default_value_t = 1024, value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
     keep_memory: usize,
+    /// Memory that all requests may take together, in MiB, beside the networks' maps: what is received, read, kept, made and sent
+    #[arg(long, value_name = "MIB", default_value_t = 4096, value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
+    request_memory: usize,
     /// How long a stop waits for the jobs that were taken on, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     shutdown_limit: u64,
@@ -103,7 +106,9 @@ pub(crate) fn run(args: &Serve) -> Result<(), Failure> {
     };
     log(args.log_format);
     let server = Server::bind(settings(args), models, encoder(&args.encoder)?).map_err(|error| match error {
-        ServeError::NoToken(_) | ServeError::Token(_) | ServeError::Twice(_) => Failure::usage(error),
+        ServeError::NoToken(_) | ServeError::Token(_) | ServeError::Twice(_) | ServeError::Memory { .. } => {
+            Failure::usage(error)
+        }
         _ => Failure::failed(error),
     })?;
     say!("http://{}", server.address());
@@ -133,6 +138,7 @@ fn settings(args: &Serve) -> Settings {
         time: Duration::from_secs(args.time_limit),
         keep: Duration::from_secs(args.keep.saturating_mul(60)),
         keep_memory: args.keep_memory.saturating_mul(1 << 20),
+        request_memory: args.request_memory.saturating_mul(1 << 20),
         shutdown: Duration::from_secs(args.shutdown_limit),
         target: (isa, args.precision.on(isa)),
         ..Settings::default()

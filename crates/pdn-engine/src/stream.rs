@@ -318,6 +318,16 @@ impl Plan {
         (0..width).step_by(side).map(span).collect()
     }
 
+    /// How many masks [`Self::masks`] gives.
+    pub fn mask_count(&self) -> usize {
+        self.with_mask().count()
+    }
+
+    /// Gives back the memory that a run keeps for the next one.
+    pub fn release_memory(&self) {
+        *self.spare() = None;
+    }
+
     /// Bytes that running on a whole picture takes, beside the weights, the picture and the output, on as many threads as
     /// there are now.
     pub fn memory(&self, height: usize, width: usize) -> usize {

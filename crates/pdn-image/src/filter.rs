@@ -3,7 +3,7 @@
 //! Numbers are not rounded, otherwise than by [`resize`](crate::resize) between its passes.
 
 use crate::blur::gaussian;
-use crate::resize::{Side, Taps};
+use crate::resize::{Side, TapTable};
 use rayon::prelude::*;
 use std::collections::VecDeque;
 
@@ -12,8 +12,8 @@ use std::collections::VecDeque;
 pub struct RowFilter {
     channels: usize,
     /// What makes each column and each row of the result.
-    columns: Vec<Taps>,
-    rows: Vec<Taps>,
+    columns: TapTable,
+    rows: TapTable,
     /// Numbers in a row that comes.
     stride: usize,
     /// Rows that came, filtered along their width, from row `first` on.
@@ -29,7 +29,8 @@ impl RowFilter {
     /// # Panics
     /// When one of them is 0.
     pub fn resize((width, height): (usize, usize), (to_width, to_height): (usize, usize), channels: usize) -> Self {
-        let [columns, rows] = [Side::of_lengths(width, to_width), Side::of_lengths(height, to_height)].map(Side::all);
+        let [columns, rows] =
+            [Side::of_lengths(width, to_width), Side::of_lengths(height, to_height)].map(TapTable::new);
         Self::new(width, channels, columns, rows)
     }
 
@@ -40,14 +41,15 @@ impl RowFilter {
     pub fn gaussian((width, height): (usize, usize), sigma: f64, channels: usize) -> Self {
         let radius = (3.0 * sigma).ceil() as usize;
         let weights = gaussian(sigma, radius);
-        let taps = |length: usize| -> Vec<Taps> {
+        let taps = |length: usize| {
             let clamped = |at: usize| at.saturating_sub(radius).min(length - 1);
-            (0..length).map(|out| weights.iter().enumerate().map(|(i, w)| (clamped(out + i), *w)).collect()).collect()
+            let each = |out: usize| weights.iter().enumerate().map(|(i, w)| (clamped(out + i), *w)).collect();
+            TapTable::Stored((0..length).map(each).collect())
         };
         Self::new(width, channels, taps(width), taps(height))
     }
 
-    fn new(width: usize, channels: usize, columns: Vec<Taps>, rows: Vec<Taps>) -> Self {
+    fn new(width: usize, channels: usize, columns: TapTable, rows: TapTable) -> Self {
         assert!(width * channels * columns.len() * rows.len() > 0, "an empty picture");
         Self { channels, columns, rows, stride: width * channels, kept: VecDeque::new(), first: 0, next: 0 }
     }
@@ -56,26 +58,31 @@ impl RowFilter {
     pub fn push(&mut self, rows: &[f32]) -> Vec<f32> {
         let (channels, columns) = (self.channels, &self.columns);
         let wide = |row: &[f32]| -> Vec<f32> {
-            let sum =
-                |taps: &Taps, c| taps.iter().map(|(i, w)| w * f64::from(row[i * channels + c])).sum::<f64>() as f32;
-            columns.iter().flat_map(|taps| (0..channels).map(move |c| sum(taps, c))).collect()
+            let mut out = Vec::with_capacity(columns.len() * channels);
+            for x in 0..columns.len() {
+                let taps = columns.taps(x);
+                let sum = |c: usize| taps.iter().map(|(i, w)| w * f64::from(row[i * channels + c])).sum::<f64>() as f32;
+                out.extend((0..channels).map(sum));
+            }
+            out
         };
         let new: Vec<Vec<f32>> = rows.par_chunks_exact(self.stride).map(wide).collect();
         self.kept.extend(new);
         let came = self.first + self.kept.len();
-        let ready = self.rows[self.next..].iter().take_while(|taps| taps.iter().all(|(row, _)| *row < came)).count();
-        let ready = &self.rows[self.next..self.next + ready];
+        let is_ready = |out: &usize| self.rows.taps(*out).iter().all(|(row, _)| *row < came);
+        let ready = (self.next..self.rows.len()).take_while(is_ready).count();
         let width = self.columns.len() * channels;
-        let mut out = vec![0.0; ready.len() * width];
-        out.par_chunks_mut(width).zip(ready).for_each(|(out, taps)| {
+        let mut out = vec![0.0; ready * width];
+        out.par_chunks_mut(width).enumerate().for_each(|(i, out)| {
             let mut sums = vec![0.0; width];
-            for (row, weight) in taps {
+            for (row, weight) in self.rows.taps(self.next + i).iter() {
                 sums.iter_mut().zip(&self.kept[row - self.first]).for_each(|(s, v)| *s += weight * f64::from(*v));
             }
             out.iter_mut().zip(sums).for_each(|(out, sum)| *out = sum as f32);
         });
-        self.next += ready.len();
-        let needed = self.rows.get(self.next).and_then(|taps| taps.first()).map_or(came, |(row, _)| *row);
+        self.next += ready;
+        let next = (self.next < self.rows.len()).then(|| self.rows.taps(self.next));
+        let needed = next.and_then(|taps| taps.first().map(|(row, _)| *row)).unwrap_or(came);
         let done = needed.saturating_sub(self.first).min(self.kept.len());
         self.kept.drain(..done);
         self.first += done;

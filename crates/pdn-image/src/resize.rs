@@ -8,6 +8,7 @@
 
 use crate::{Picture, Sample};
 use rayon::prelude::*;
+use std::borrow::Cow;
 use std::marker::PhantomData;
 use std::ops::Range;
 
@@ -69,15 +70,14 @@ impl Side {
         Self { from, to, factor: to as f64 / from as f64 }
     }
 
-    /// What makes each sample of this side, resized.
-    pub(crate) fn all(self) -> Vec<Taps> {
-        (0..self.to).map(|out| self.taps(out)).collect()
+    /// The samples before and behind the cubic's centre that its weights reach.
+    fn reach(self) -> f64 {
+        4.0 / self.factor.min(1.0)
     }
 
     /// What makes sample `out` of this side, resized.
     fn taps(self, out: usize) -> Taps {
-        let stretch = self.factor.min(1.0);
-        let reach = 4.0 / stretch;
+        let (stretch, reach) = (self.factor.min(1.0), self.reach());
         let count = reach.ceil() as isize + 2;
         // The output's centre among the input's samples, counted from 0.
         let centre = (out as f64 + 0.5) / self.factor - 0.5;
@@ -88,6 +88,42 @@ impl Side {
             .collect();
         let total: f64 = raw.iter().map(|(_, w)| w).sum();
         raw.into_iter().map(|(i, w)| (i, w / total)).collect()
+    }
+}
+
+/// What makes each sample of a side: computed once, or of a very long side each time, so that a table never takes more than
+/// some MiB.
+#[derive(Debug)]
+pub(crate) enum TapTable {
+    Stored(Vec<Taps>),
+    Computed(Side),
+}
+
+/// Weights that a table has at most.
+const STORED: f64 = (1 << 20) as f64;
+
+impl TapTable {
+    pub(crate) fn new(side: Side) -> Self {
+        match side.to as f64 * side.reach() <= STORED {
+            true => Self::Stored((0..side.to).map(|out| side.taps(out)).collect()),
+            false => Self::Computed(side),
+        }
+    }
+
+    /// Samples of the side.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Stored(taps) => taps.len(),
+            Self::Computed(side) => side.to,
+        }
+    }
+
+    /// What makes sample `out`, which is one of the side's.
+    pub(crate) fn taps(&self, out: usize) -> Cow<'_, [(usize, f64)]> {
+        match self {
+            Self::Stored(taps) => Cow::Borrowed(&taps[out]),
+            Self::Computed(side) => Cow::Owned(side.taps(out)),
+        }
     }
 }
 
@@ -107,7 +143,7 @@ pub struct Resized<'a, S, T, const N: usize> {
     data: &'a [S],
     /// Samples in a row of `data`.
     stride: usize,
-    columns: Vec<Taps>,
+    columns: TapTable,
     height: Side,
     to: PhantomData<T>,
 }
@@ -134,7 +170,7 @@ impl<'a, S: Sample, T: Sample, const N: usize> Resized<'a, S, T, N> {
 
     fn of_sides(data: &'a [S], width: Side, height: Side) -> Self {
         assert_eq!(data.len(), width.from * height.from * N, "{N} channels of {}x{}", width.from, height.from);
-        Self { data, stride: width.from * N, columns: width.all(), height, to: PhantomData }
+        Self { data, stride: width.from * N, columns: TapTable::new(width), height, to: PhantomData }
     }
 
     /// Some rows of the result.
@@ -148,24 +184,40 @@ impl<'a, S: Sample, T: Sample, const N: usize> Resized<'a, S, T, N> {
     }
 
     fn row(&self, y: usize, out: &mut [T]) {
+        let rows = self.height.taps(y);
+        // A level of one type in the other: 1, 257 or 1/257.
+        let unit = T::MAX.level() / S::MAX.level();
+        if self.stride > WIDE {
+            let tall = |at: usize| {
+                let sum = rows.iter().fold(0.0, |sum, (row, w)| sum + w * self.data[row * self.stride + at].level());
+                T::rounded(sum * unit)
+            };
+            return self.across(out, tall);
+        }
         let mut sums = vec![0.0; self.stride];
-        for (row, weight) in self.height.taps(y) {
+        for (row, weight) in &rows {
             let source = &self.data[row * self.stride..][..self.stride];
             sums.iter_mut().zip(source).for_each(|(s, v)| *s += weight * v.level());
         }
-        // A level of one type in the other: 1, 257 or 1/257.
-        let unit = T::MAX.level() / S::MAX.level();
         let tall: Vec<T> = sums.into_iter().map(|sum| T::rounded(sum * unit)).collect();
-        for (pixel, taps) in out.chunks_exact_mut(N).zip(&self.columns) {
+        self.across(out, |at| tall[at]);
+    }
+
+    /// Resizes a row's width, whose samples are asked for.
+    fn across(&self, out: &mut [T], sample: impl Fn(usize) -> T) {
+        for (x, pixel) in out.chunks_exact_mut(N).enumerate() {
             let mut sums = [0.0; N];
-            for (column, weight) in taps {
-                let source = &tall[column * N..][..N];
-                sums.iter_mut().zip(source).for_each(|(s, v)| *s += weight * v.level());
+            for (column, weight) in self.columns.taps(x).iter() {
+                sums.iter_mut().enumerate().for_each(|(c, s)| *s += weight * sample(column * N + c).level());
             }
             pixel.iter_mut().zip(sums).for_each(|(out, sum)| *out = T::rounded(sum));
         }
     }
 }
+
+/// Samples of a row beyond which its height is resized sample by sample: sums for a whole row would take, on each thread, many
+/// times what the row takes.
+const WIDE: usize = 1 << 20;
 
 /// Keys' cubic, a = -0.5.
 fn cubic(x: f64) -> f64 {
@@ -203,6 +255,25 @@ mod tests {
             }
         }
         assert_eq!(files, 29);
+    }
+
+    #[test]
+    fn a_long_side_needs_no_long_table_and_gives_the_same() {
+        let long = STORED as usize / 2;
+        let side = Side::of_lengths(long, long + 7);
+        let table = TapTable::new(side);
+        assert!(matches!(table, TapTable::Computed(_)) && table.len() == long + 7);
+        assert_eq!(*table.taps(1000), side.taps(1000)[..]);
+        assert!(matches!(TapTable::new(Side::of_lengths(4000, 16_000)), TapTable::Stored(_)));
+        // Wider than is resized row by row: the same pixels as those of its parts, away from where it was cut.
+        let width = WIDE / 3 + 8;
+        let rgb: Vec<u8> = (0..width * 2 * 3).map(|i| (i * i % 251) as u8).collect();
+        let wide = Picture::from_rgb(width, 2, rgb);
+        let left = wide.cropped(40, 2);
+        let (found, expected) = (resize(&wide, Scale::Up(2)), resize(&left, Scale::Up(2)));
+        for y in 0..4 {
+            assert_eq!(found.rgb()[y * width * 6..][..64 * 3], expected.rgb()[y * 80 * 3..][..64 * 3]);
+        }
     }
 
     proptest! {

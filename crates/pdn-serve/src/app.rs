@@ -1,18 +1,21 @@
 //! What all requests share, and how what one wants becomes a job.
 
+use crate::account::{Account, HeldPicture, Share, Stage};
+use crate::body::{ENTRY, Upload, aside};
 use crate::job::{Job, Order, State};
 use crate::kept::Kept;
 use crate::metrics::Metrics;
 use crate::models::{ModelView, Offered};
 use crate::problem::{Kind, Problem, Unit};
 use crate::queue::{Queue, Task};
-use crate::settings::{Settings, UPLOADS};
+use crate::settings::Settings;
 use crate::wanted::{FileFormat, PromptSource, Source, Wanted};
+use axum::http::HeaderMap;
 use pdn::{AnyPicture, Encoder, FileFault, Prompt, Rectangle, RegionError, Regions};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
-use tokio::time::timeout;
 use uuid::Uuid;
 
 /// What all requests share.
@@ -24,12 +27,10 @@ pub(crate) struct App {
     pub(crate) queue: Queue,
     pub(crate) kept: Kept,
     pub(crate) metrics: Metrics,
-    /// Bytes that bodies in hand may take yet.
-    pub(crate) uploads: Arc<Semaphore>,
+    /// Bytes that are held for clients.
+    pub(crate) account: Account,
     /// Pictures that may be decoded at a time.
     pub(crate) decoders: Arc<Semaphore>,
-    /// Requests that may be made ready at a time, each with pictures in memory that nothing else counts yet.
-    preparing: Semaphore,
     /// Whether it takes nothing on any more.
     stopping: AtomicBool,
 }
@@ -37,17 +38,24 @@ pub(crate) struct App {
 /// Pictures that are decoded at a time.
 const DECODERS: usize = 2;
 
-/// Requests that are made ready at a time.
-const PREPARING: usize = 2;
-
 /// Prompts and regions of a request at most: each costs an embedding.
 const PROMPTS: usize = 16;
 
 /// A job that is to be, and its picture.
 pub(crate) struct Prepared {
     pub(crate) order: Order,
-    pub(crate) picture: Arc<AnyPicture>,
+    pub(crate) picture: HeldPicture,
 }
+
+/// What a request asks for, and the share of its bytes.
+pub(crate) struct Asked {
+    pub(crate) wanted: Wanted,
+    pub(crate) share: Share,
+}
+
+/// Bytes of a body from which on it is parsed where that holds nobody up, and of texts from which on they are looked at there.
+const LONG: usize = 64 << 10;
+const LONG_TEXTS: usize = 4 << 10;
 
 impl App {
     pub(crate) fn new(settings: Settings, models: Vec<Offered>, views: Vec<ModelView>, encoder: Encoder) -> Self {
@@ -55,9 +63,8 @@ impl App {
             queue: Queue::new(settings.queue, settings.keep_memory),
             kept: Kept::new(settings.keep_memory, settings.keep),
             metrics: Metrics::new(),
-            uploads: Arc::new(Semaphore::new(settings.upload * UPLOADS)),
+            account: Account::new(settings.request_memory),
             decoders: Arc::new(Semaphore::new(DECODERS)),
-            preparing: Semaphore::new(PREPARING),
             stopping: AtomicBool::new(false),
             settings,
             models,
@@ -76,14 +83,33 @@ impl App {
     }
 
     /// The kept picture, or else the file's; the id that the one has and the other may be kept by.
-    pub(crate) async fn picture(&self, source: Source) -> Result<(Uuid, Arc<AnyPicture>), Problem> {
+    pub(crate) async fn picture(&self, source: Source) -> Result<(Uuid, HeldPicture), Problem> {
         match source {
             Source::Kept(id) => Ok((id, self.kept_picture(id)?)),
-            Source::File(bytes) => Ok((Uuid::new_v4(), Arc::new(self.decode(bytes).await?))),
+            Source::File(bytes) => Ok((Uuid::new_v4(), self.decode(bytes).await?)),
         }
     }
 
-    pub(crate) fn kept_picture(&self, id: Uuid) -> Result<Arc<AnyPicture>, Problem> {
+    /// Reads a body: what it asks for, of which nothing is checked yet.
+    pub(crate) async fn parse(&self, headers: &HeaderMap, upload: Upload) -> Result<Asked, Problem> {
+        let Upload { bytes, mut share } = upload;
+        // Beside the body a form has its parts; JSON has its base64, and what that stands for.
+        self.grow(&mut share, bytes.len() * 3, Stage::Receiving)?;
+        let wanted = match bytes.len() {
+            ..LONG => Wanted::read(headers, bytes).await?,
+            _ => {
+                let (headers, runtime) = (headers.clone(), Handle::current());
+                let read = move || runtime.block_on(Wanted::read(&headers, bytes));
+                aside(self.turn().await, read)
+                    .await
+                    .ok_or_else(|| Kind::Internal.because("the request's reader broke"))??
+            }
+        };
+        share.shrink_to(wanted.bytes());
+        Ok(Asked { wanted, share })
+    }
+
+    pub(crate) fn kept_picture(&self, id: Uuid) -> Result<HeldPicture, Problem> {
         let expired =
             || Kind::NotFound.because(format_args!("no picture {id}: it never was, or has expired; send it again"));
         self.kept.picture(id).ok_or_else(expired)
@@ -95,22 +121,25 @@ impl App {
     }
 
     /// Checks all that can be checked before the work.
-    pub(crate) async fn prepare(&self, wanted: Wanted) -> Result<Prepared, Problem> {
+    pub(crate) async fn prepare(self: &Arc<Self>, Asked { wanted, share }: Asked) -> Result<Prepared, Problem> {
         let (model, view) = self.model(wanted.model.as_deref())?;
         if !(1..=100).contains(&wanted.quality) {
             return Err(Kind::Option.because(format_args!("quality {}: expected 1 to 100", wanted.quality)));
         }
         self.check_prompts(view, &wanted)?;
-        let Ok(_turn) = timeout(self.settings.patience, self.preparing.acquire()).await else {
-            return Err(Kind::Busy.because("other requests are being read: try again"));
-        };
-        let (id, picture) = self.picture(wanted.picture).await?;
+        self.check_texts(&wanted).await?;
+        let words = self.share(ENTRY + wanted.text_bytes(), Stage::Reading)?;
+        let (id, held) = self.picture(wanted.picture).await?;
+        let picture = &held.picture;
         let size = (picture.width(), picture.height());
         let sizing = wanted.sizing.size()?;
         let output = sizing.of(size, view.scale)?;
-        check_format(wanted.format, output, &picture)?;
+        check_format(wanted.format, output, picture)?;
         check_regions(&wanted.regions, size)?;
-        let prompt = self.prompt(wanted.prompts, wanted.regions, wanted.feather).await?;
+        let mut shares = vec![Arc::new(words)];
+        let prompt = self.prompt(wanted.prompts, wanted.regions, wanted.feather, &mut shares).await?;
+        // The files were read.
+        drop(share);
         let order = Order {
             model,
             model_name: view.name.clone(),
@@ -120,12 +149,14 @@ impl App {
             size,
             sizing,
             output,
+            sample_bytes: (3 + usize::from(picture.has_transparency())) * picture.header().depth.bytes(),
             prompt,
             is_network: matches!(self.models[model], Offered::Network(_)),
             format: wanted.format,
             quality: wanted.quality,
+            shares,
         };
-        Ok(Prepared { order, picture })
+        Ok(Prepared { order, picture: held })
     }
 
     fn model(&self, name: Option<&str>) -> Result<(usize, &ModelView), Problem> {
@@ -153,12 +184,22 @@ impl App {
         if let Some((weight, _)) = wanted.prompts.iter().find(|(weight, _)| !weight.is_finite()) {
             return Err(Kind::Prompt.because(format_args!("a prompt of weight {weight}: expected a finite number")));
         }
+        Ok(())
+    }
+
+    /// Whether the encoder can read the texts.
+    async fn check_texts(self: &Arc<Self>, wanted: &Wanted) -> Result<(), Problem> {
         let texts = wanted.prompts.iter().filter_map(|(_, source)| match source {
             PromptSource::Text(text) => Some(text),
             PromptSource::Picture(_) => None,
         });
-        let mut texts = texts.chain(wanted.regions.iter().map(|(_, text)| text));
-        texts.try_for_each(|text| self.encoder.tokens(text).map(drop).map_err(Problem::from))
+        let texts: Vec<String> = texts.chain(wanted.regions.iter().map(|(_, text)| text)).cloned().collect();
+        let app = Arc::clone(self);
+        let check = move || texts.iter().try_for_each(|text| app.encoder.tokens(text).map(drop).map_err(Problem::from));
+        match wanted.text_bytes() {
+            ..LONG_TEXTS => check(),
+            _ => aside(self.turn().await, check).await.ok_or_else(|| Kind::Internal.because("the encoder broke"))?,
+        }
     }
 
     /// All pictures of a request's prompts may have as many pixels as its picture.
@@ -178,18 +219,20 @@ impl App {
         given: Vec<(f32, PromptSource)>,
         regions: Vec<(Rectangle, String)>,
         feather: usize,
+        shares: &mut Vec<Arc<Share>>,
     ) -> Result<Prompt, Problem> {
         let (mut prompts, mut pixels) = (Vec::with_capacity(given.len()), 0);
         for (weight, source) in given {
             let prompt = match source {
                 PromptSource::Text(text) => Prompt::Text(text),
                 PromptSource::Picture(source) => {
-                    let (_, picture) = self
+                    let (_, HeldPicture { picture, share }) = self
                         .picture(source)
                         .await
                         .map_err(|problem| problem.of("prompt_picture", "the prompt's picture"))?;
                     pixels += picture.width() as u64 * picture.height() as u64;
                     self.check_prompt_pixels(pixels)?;
+                    shares.push(share);
                     Prompt::Picture { picture, file: None }
                 }
             };
@@ -225,7 +268,7 @@ impl App {
 
     /// Takes a job on whose picture and result are kept.
     pub(crate) fn submit_kept(&self, prepared: Prepared) -> Result<Arc<Job>, Problem> {
-        let picture = Arc::clone(&prepared.picture);
+        let picture = prepared.picture.clone();
         let job = self.submit(prepared)?;
         self.kept.put_picture(job.order.picture, picture);
         self.kept.put_job(Arc::clone(&job));

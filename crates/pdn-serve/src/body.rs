@@ -1,30 +1,29 @@
 //! Bodies of requests, received within bounds: of each, of all together, and of time.
 
+use crate::account::{HeldPicture, Share, Stage};
 use crate::app::App;
 use crate::problem::{Kind, Problem, Unit};
 use axum::body::{Body, BodyDataStream, Bytes};
 use axum::http::{HeaderMap, header};
 use futures_util::StreamExt;
+use imagesize::ImageType;
 use pdn::AnyPicture;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout, timeout_at};
 
-/// A body, and its part of the memory for those that are in hand, until nobody holds its bytes.
-struct Upload {
-    bytes: Vec<u8>,
-    _held: Option<OwnedSemaphorePermit>,
+/// A body that was received, and its share of the account.
+pub(crate) struct Upload {
+    pub(crate) bytes: Bytes,
+    pub(crate) share: Share,
 }
 
-impl AsRef<[u8]> for Upload {
-    fn as_ref(&self) -> &[u8] {
-        &self.bytes
-    }
-}
+/// The first room for a body whose length nobody announced.
+const SMALL: usize = 64 << 10;
 
-/// How many times a client's patience a whole upload may take.
-const WHOLE: u32 = 8;
+/// How many times a client's patience a whole upload may take, and an answer beside its bytes.
+pub(crate) const WHOLE: u32 = 8;
 
 /// How much more of an upload that is too large is received, and for how long.
 const DROPPED: usize = 64 << 20;
@@ -48,7 +47,7 @@ async fn drop_rest(stream: &mut BodyDataStream) {
 
 impl App {
     /// Receives a body.
-    pub(crate) async fn receive(&self, headers: &HeaderMap, body: Body) -> Result<Bytes, Problem> {
+    pub(crate) async fn receive(&self, headers: &HeaderMap, body: Body) -> Result<Upload, Problem> {
         let limit = self.settings.upload;
         let announced: Option<u64> =
             headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
@@ -67,7 +66,9 @@ impl App {
         let patience = self.settings.patience;
         let slow = |_| Kind::SlowUpload.because(format_args!("nothing came for {} s", patience.as_secs_f32()));
         let end = Instant::now() + patience * WHOLE;
-        let (mut bytes, mut held) = (Vec::new(), None::<OwnedSemaphorePermit>);
+        let mut share = self.account.nothing();
+        // What is announced takes no memory before it comes.
+        let mut bytes = Vec::with_capacity(announced.map_or(0, |length| length as usize));
         while let Some(piece) = timeout_at(end, timeout(patience, stream.next())).await.map_err(slow)?.map_err(slow)? {
             let piece =
                 piece.map_err(|error| Kind::Malformed.because(format_args!("the body ended early: {error}")))?;
@@ -75,25 +76,37 @@ impl App {
                 drop_rest(&mut stream).await;
                 return Err(too_large());
             }
-            // Pieces are some KiB: no more than 32 bits.
-            let room = Arc::clone(&self.uploads).try_acquire_many_owned(piece.len() as u32);
-            let room = room.map_err(|_| Kind::Busy.because("other uploads take all memory for them: try again"))?;
-            match &mut held {
-                Some(held) => held.merge(room),
-                None => held = Some(room),
+            let needed = bytes.len() + piece.len();
+            if needed > bytes.capacity() {
+                // While it is moved, both are there.
+                let room = needed.max(2 * bytes.capacity()).max(SMALL);
+                self.grow(&mut share, bytes.len() + room, Stage::Receiving)?;
+                bytes.reserve_exact(room - bytes.len());
             }
+            self.grow(&mut share, needed, Stage::Receiving)?;
             bytes.extend_from_slice(&piece);
         }
-        Ok(Bytes::from_owner(Upload { bytes, _held: held }))
+        share.shrink_to(bytes.len());
+        Ok(Upload { bytes: bytes.into(), share })
     }
 
     /// Decodes a picture, on threads where that holds nobody up, a few at a time.
-    pub(crate) async fn decode(&self, bytes: Bytes) -> Result<AnyPicture, Problem> {
+    pub(crate) async fn decode(&self, bytes: Bytes) -> Result<HeldPicture, Problem> {
         let turn = timeout(self.settings.patience, self.turn()).await;
         let Ok(turn) = turn else { return Err(Kind::Busy.because("other pictures are being read: try again")) };
-        let limits = pdn::Limits { pixels: self.settings.pixels };
+        // What its head says is taken from the account, and then all that the decoder may take. Of a format whose head is not
+        // known here that is what a picture may have.
+        let said = imagesize::blob_size(&bytes).map_or(u64::MAX, |size| size.width as u64 * size.height as u64);
+        let pixels = said.min(self.settings.pixels);
+        let needed = pixel_bytes(&bytes).saturating_mul(pixels).saturating_add(2 * bytes.len() as u64);
+        let mut share = self.share_soon(usize::try_from(needed).unwrap_or(usize::MAX), Stage::Reading).await?;
+        let limits = pdn::Limits { pixels };
         let decoded = aside(turn, move || pdn::read_any_bytes(&bytes, &limits)).await;
-        Ok(decoded.ok_or_else(|| Kind::Internal.because("the picture's decoder broke"))??)
+        let picture = decoded.ok_or_else(|| Kind::Internal.because("the picture's decoder broke"))??;
+        let needed = picture_bytes(&picture);
+        self.grow(&mut share, needed, Stage::Reading)?;
+        share.shrink_to(needed);
+        Ok(HeldPicture { picture: Arc::new(picture), share: Arc::new(share) })
     }
 
     /// A turn at decoding or encoding, of which there are a few at a time.
@@ -115,3 +128,31 @@ pub(crate) async fn aside<T: Send + 'static>(
     };
     tokio::task::spawn_blocking(work).await.ok()
 }
+
+/// Bytes that a pixel of most formats takes while it is decoded ([`pdn::Limits`]).
+pub(crate) const PIXEL: u64 = 16;
+
+/// Bytes that a pixel of a file takes while it is decoded.
+fn pixel_bytes(file: &[u8]) -> u64 {
+    match imagesize::image_type(file) {
+        Ok(ImageType::Tiff) => 2 * PIXEL,
+        Ok(ImageType::Bmp | ImageType::Gif | ImageType::Jpeg | ImageType::Png | ImageType::Webp) => PIXEL,
+        _ => 4 * PIXEL,
+    }
+}
+
+/// Bytes of a picture's file at most, of its bytes in memory: what does not become smaller becomes little larger.
+pub(crate) fn encoded_bytes(picture: usize) -> usize {
+    picture.saturating_add(picture / 64).saturating_add(ENTRY)
+}
+
+/// Bytes of a picture in memory, with all that is said of it.
+fn picture_bytes(picture: &AnyPicture) -> usize {
+    let header = picture.header();
+    let said = header.icc.map_or(0, |icc| icc.len()) + header.exif.map_or(0, |exif| exif.len());
+    // Grey has three samples in memory, too.
+    header.width * header.height * (3 + usize::from(header.alpha)) * header.depth.bytes() + said + ENTRY
+}
+
+/// Bytes of a picture or a job beside its pixels and files, with its place in every list.
+pub(crate) const ENTRY: usize = 4096;

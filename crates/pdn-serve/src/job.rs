@@ -1,11 +1,12 @@
 //! A job: a picture to enlarge, how far that is, and what came of it.
 
+use crate::account::Share;
 use crate::problem::{Kind, Problem};
 use crate::sizing;
 use crate::stop::Stop;
 use crate::wanted::FileFormat;
 use axum::body::Bytes;
-use pdn::{Header, Prompt};
+use pdn::Prompt;
 use serde::Serialize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -31,14 +32,22 @@ pub(crate) struct Order {
     pub(crate) size: (usize, usize),
     /// The size that was asked for.
     pub(crate) sizing: pdn::Size,
-    /// Width and height that it will have.
+    /// Width and height that it will have, and bytes of a pixel.
     pub(crate) output: (usize, usize),
+    pub(crate) sample_bytes: usize,
     pub(crate) prompt: Prompt,
     pub(crate) format: FileFormat,
     pub(crate) quality: u8,
+    /// Of its words, and of the pictures in its prompt.
+    pub(crate) shares: Vec<Arc<Share>>,
 }
 
 impl Order {
+    /// Bytes that are held for it, beside its picture.
+    pub(crate) fn bytes(&self) -> usize {
+        self.shares.iter().map(|share| share.bytes()).sum()
+    }
+
     /// Whether the picture becomes larger on a side: else it is resized without the network.
     pub(crate) fn is_larger(&self) -> bool {
         self.output.0 > self.size.0 || self.output.1 > self.size.1
@@ -107,7 +116,7 @@ pub(crate) struct Shown {
 /// What came of a job.
 #[derive(Debug)]
 pub(crate) struct Enlarged {
-    pub(crate) file: Vec<u8>,
+    pub(crate) file: Bytes,
     pub(crate) preview: Option<Shown>,
 }
 
@@ -221,7 +230,7 @@ impl Job {
             status.ended = Some(Instant::now());
             match outcome {
                 Ok(Enlarged { file, preview }) => {
-                    (status.state, status.done, status.result) = (State::Done, 1.0, Some(file.into()));
+                    (status.state, status.done, status.result) = (State::Done, 1.0, Some(file));
                     status.preview = preview;
                 }
                 Err(problem) => {
@@ -252,7 +261,7 @@ impl Job {
             (status.result.as_ref().map_or(0, Bytes::len), preview)
         };
         let masks = self.masks.get().map_or(0, |masks| masks.iter().map(|mask| mask.png.len()).sum());
-        result + preview + masks + prompt_bytes(&self.order.prompt)
+        result + preview + masks + self.order.bytes()
     }
 
     /// What is told of it; `ahead` jobs come before it.
@@ -289,22 +298,6 @@ impl Job {
             links: Links::of(self.id),
         }
     }
-}
-
-/// Bytes of the pictures in a prompt.
-pub(crate) fn prompt_bytes(prompt: &Prompt) -> usize {
-    match prompt {
-        Prompt::Picture { picture, .. } => picture_bytes(&picture.header()),
-        Prompt::Mix(prompts) => prompts.iter().map(|(_, prompt)| prompt_bytes(prompt)).sum(),
-        Prompt::Regions(regions) => prompt_bytes(&regions.rest),
-        _ => 0,
-    }
-}
-
-/// Bytes of a picture in memory.
-pub(crate) fn picture_bytes(header: &Header) -> usize {
-    // Grey has three samples in memory, too.
-    header.width * header.height * (3 + usize::from(header.alpha)) * header.depth.bytes()
 }
 
 /// A job: where it stands, and where its parts are.

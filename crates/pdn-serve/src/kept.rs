@@ -1,11 +1,14 @@
 //! What is kept in memory between requests: pictures and jobs, within a budget and for a while.
 
-use crate::job::{Job, picture_bytes};
-use pdn::AnyPicture;
+use crate::account::HeldPicture;
+use crate::job::Job;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use uuid::Uuid;
+
+/// Pictures and jobs that are kept at most.
+const ENTRIES: usize = 10_000;
 
 /// Pictures and jobs by their ids.
 #[derive(Debug)]
@@ -25,14 +28,14 @@ struct Entry {
 
 #[derive(Clone, Debug)]
 enum What {
-    Picture(Arc<AnyPicture>),
+    Picture(HeldPicture),
     Job(Arc<Job>),
 }
 
 impl What {
     fn bytes(&self) -> usize {
         match self {
-            Self::Picture(picture) => picture_bytes(&picture.header()),
+            Self::Picture(picture) => picture.share.bytes(),
             Self::Job(job) => job.bytes(),
         }
     }
@@ -55,7 +58,7 @@ impl Kept {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn put_picture(&self, id: Uuid, picture: Arc<AnyPicture>) {
+    pub(crate) fn put_picture(&self, id: Uuid, picture: HeldPicture) {
         self.put(id, What::Picture(picture));
     }
 
@@ -68,7 +71,7 @@ impl Kept {
         self.tidy();
     }
 
-    pub(crate) fn picture(&self, id: Uuid) -> Option<Arc<AnyPicture>> {
+    pub(crate) fn picture(&self, id: Uuid) -> Option<HeldPicture> {
         match self.get(id)? {
             What::Picture(picture) => Some(picture),
             What::Job(_) => None,
@@ -107,22 +110,32 @@ impl Kept {
         self.lock().remove(&id).is_some()
     }
 
+    /// Forgets what was asked for the longest ago and may go; says whether there was anything.
+    pub(crate) fn forget_oldest(&self) -> bool {
+        let mut entries = self.lock();
+        let may_go = entries.iter().filter(|(_, entry)| entry.what.may_go());
+        let oldest = may_go.min_by_key(|(_, entry)| entry.used).map(|(id, _)| *id);
+        oldest.and_then(|id| entries.remove(&id)).is_some()
+    }
+
     /// Forgets what has expired, and then, beyond the budget, what was asked for the longest ago.
     pub(crate) fn tidy(&self) {
         let mut entries = self.lock();
         entries.retain(|_, entry| entry.used.elapsed() <= self.time || !entry.what.may_go());
         let mut total: usize = entries.values().map(|entry| entry.what.bytes()).sum();
-        if total <= self.budget {
+        let mut count = entries.len();
+        if total <= self.budget && count <= ENTRIES {
             return;
         }
         let mut oldest: Vec<(Instant, Uuid)> =
             entries.iter().filter(|(_, entry)| entry.what.may_go()).map(|(id, entry)| (entry.used, *id)).collect();
         oldest.sort_unstable();
         for (_, id) in oldest {
-            if total <= self.budget {
+            if total <= self.budget && count <= ENTRIES {
                 break;
             }
             total -= entries.remove(&id).map_or(0, |entry| entry.what.bytes());
+            count -= 1;
         }
     }
 
@@ -136,24 +149,27 @@ impl Kept {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::account::Share;
 
-    fn picture(pixels: usize) -> Arc<AnyPicture> {
-        Arc::new(pdn::Picture::from_rgb(pixels, 1, vec![0; pixels * 3]).into())
+    /// A picture of so many bytes.
+    fn picture(bytes: usize) -> HeldPicture {
+        let picture = Arc::new(pdn::Picture::from_rgb(1, 1, vec![0; 3]).into());
+        HeldPicture { picture, share: Arc::new(Share::of(bytes)) }
     }
 
     #[test]
     fn what_was_asked_for_longest_ago_goes_first() {
         let kept = Kept::new(100, Duration::from_secs(60));
         let ids = [(); 3].map(|()| Uuid::new_v4());
-        kept.put_picture(ids[0], picture(15));
-        kept.put_picture(ids[1], picture(15));
+        kept.put_picture(ids[0], picture(45));
+        kept.put_picture(ids[1], picture(45));
         assert!(kept.picture(ids[0]).is_some());
-        kept.put_picture(ids[2], picture(15));
+        kept.put_picture(ids[2], picture(45));
         assert_eq!(ids.map(|id| kept.picture(id).is_some()), [true, false, true]);
         assert_eq!(kept.counts(), (2, 90));
         assert!(kept.forget(ids[0]) && !kept.forget(ids[0]));
         assert!(kept.job(ids[2]).is_none(), "a picture is no job");
-        kept.put_picture(ids[1], picture(100));
+        kept.put_picture(ids[1], picture(300));
         assert_eq!(kept.counts(), (0, 0), "what is more than all may take is not kept");
     }
 
@@ -161,7 +177,7 @@ mod tests {
     fn what_nobody_asks_for_expires() {
         let kept = Kept::new(100, Duration::from_millis(30));
         let id = Uuid::new_v4();
-        kept.put_picture(id, picture(1));
+        kept.put_picture(id, picture(3));
         assert!(kept.picture(id).is_some());
         std::thread::sleep(Duration::from_millis(50));
         assert!(kept.picture(id).is_none() && kept.counts().0 == 1);

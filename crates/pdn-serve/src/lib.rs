@@ -15,8 +15,10 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod account;
 mod app;
 mod body;
+mod clients;
 mod example;
 mod guard;
 mod job;

@@ -23,6 +23,9 @@ struct Gauges {
     running: Gauge,
     kept: Gauge,
     kept_bytes: Gauge,
+    held_bytes: Gauge,
+    most_bytes: Gauge,
+    limit_bytes: Gauge,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -48,6 +51,10 @@ pub(crate) struct Now {
     pub(crate) running: usize,
     pub(crate) kept: usize,
     pub(crate) kept_bytes: usize,
+    /// The account of bytes that are held for requests: now, at most so far, and its limit.
+    pub(crate) held_bytes: usize,
+    pub(crate) most_bytes: usize,
+    pub(crate) limit_bytes: usize,
 }
 
 /// Upper ends of the histogram's classes, in seconds.
@@ -66,7 +73,13 @@ impl Metrics {
         registry.register("jobs_waiting", "Jobs that wait", gauges.waiting.clone());
         registry.register("jobs_running", "Jobs that run", gauges.running.clone());
         registry.register("kept", "Pictures and jobs that are kept", gauges.kept.clone());
-        registry.register_with_unit("kept", "Memory that these take", Unit::Bytes, gauges.kept_bytes.clone());
+        let mut bytes = |name: &str, what: &str, gauge: &Gauge| {
+            registry.register_with_unit(name, what, Unit::Bytes, gauge.clone());
+        };
+        bytes("kept", "Memory that these take", &gauges.kept_bytes);
+        bytes("held", "Memory that is held for requests, with what is kept", &gauges.held_bytes);
+        bytes("held_most", "The most that was held at a time", &gauges.most_bytes);
+        bytes("held_limit", "The most that may be held", &gauges.limit_bytes);
         Self { registry, requests, seconds, jobs, pixels, gauges }
     }
 
@@ -88,6 +101,9 @@ impl Metrics {
         set(&self.gauges.running, now.running);
         set(&self.gauges.kept, now.kept);
         set(&self.gauges.kept_bytes, now.kept_bytes);
+        set(&self.gauges.held_bytes, now.held_bytes);
+        set(&self.gauges.most_bytes, now.most_bytes);
+        set(&self.gauges.limit_bytes, now.limit_bytes);
         let mut text = String::new();
         // Writing to a string does not fail.
         let _ = encode(&mut text, &self.registry);

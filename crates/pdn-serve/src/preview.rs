@@ -28,6 +28,9 @@ pub(crate) struct Preview {
 }
 
 impl Preview {
+    /// Bytes that one takes at most: its samples, and its file as that grows.
+    pub(crate) const MEMORY: usize = PIXELS * 4 * 3;
+
     /// One for a result; none where browsers show the result itself.
     pub(crate) fn of(header: &Header) -> Result<Option<Self>, FileFault> {
         let (width, height) = (header.width, header.height);

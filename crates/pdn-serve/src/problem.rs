@@ -79,6 +79,9 @@ pub(crate) enum Kind {
     TooSlow,
 }
 
+/// Bytes of a detail at most.
+const DETAIL: usize = 2000;
+
 impl Kind {
     /// Every type.
     #[cfg(test)]
@@ -136,7 +139,7 @@ impl Kind {
             Self::QueueFull => (StatusCode::TOO_MANY_REQUESTS, "queue-full", "Too many jobs are waiting"),
             Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "Something broke here"),
             Self::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "stopping", "The server is stopping"),
-            Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy", "Too much is being uploaded"),
+            Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy", "Too much is going on"),
             Self::TooSlow => (StatusCode::GATEWAY_TIMEOUT, "too-slow", "The job took too long"),
         }
     }
@@ -150,11 +153,16 @@ impl Kind {
         }
     }
 
-    /// A problem of the type.
+    /// A problem of the type; what is said of it is cut short where it repeats much of what was sent.
     pub(crate) fn because(self, detail: impl ToString) -> Problem {
         let (status, name, title) = self.facts();
         let urn = format!("urn:pdn:problem:{name}");
-        let (status, detail) = (status.as_u16(), detail.to_string());
+        let (status, mut detail) = (status.as_u16(), detail.to_string());
+        if detail.len() > DETAIL {
+            let end = (0..=DETAIL).rev().find(|at| detail.is_char_boundary(*at)).unwrap_or(0);
+            detail.truncate(end);
+            detail.push('…');
+        }
         Problem { urn, title, status, detail, limit: None, found: None, unit: None, part: None, kind: self }
     }
 }

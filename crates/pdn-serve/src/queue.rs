@@ -1,9 +1,9 @@
 //! Jobs that wait for their turn: so many and no more.
 
-use crate::job::{Job, Mask, picture_bytes, prompt_bytes};
+use crate::account::HeldPicture;
+use crate::job::{Job, Mask};
 use crate::problem::{Kind, Problem, Unit};
 use crate::stop::Stop;
-use pdn::AnyPicture;
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{oneshot, watch};
@@ -13,14 +13,9 @@ use uuid::Uuid;
 #[derive(Debug)]
 pub(crate) enum Task {
     /// Enlarge its picture.
-    Enlarge(Arc<Job>, Arc<AnyPicture>),
+    Enlarge(Arc<Job>, HeldPicture),
     /// Look at the network's masks.
-    Masks {
-        job: Arc<Job>,
-        picture: Arc<AnyPicture>,
-        stop: Arc<Stop>,
-        answer: oneshot::Sender<Result<Vec<Mask>, Problem>>,
-    },
+    Masks { job: Arc<Job>, picture: HeldPicture, stop: Arc<Stop>, answer: oneshot::Sender<Result<Vec<Mask>, Problem>> },
 }
 
 impl Task {
@@ -35,7 +30,7 @@ impl Task {
     /// Bytes of the pictures that wait with it.
     fn bytes(&self) -> usize {
         let (Self::Enlarge(job, picture) | Self::Masks { job, picture, .. }) = self;
-        picture_bytes(&picture.header()) + prompt_bytes(&job.order.prompt)
+        picture.share.bytes() + job.order.bytes()
     }
 
     /// Ends it before its turn.

@@ -1,10 +1,13 @@
 //! The server: listening, connections, and the stop.
 
+use crate::account::Stage;
 use crate::app::App;
+use crate::body::PIXEL;
+use crate::clients::Clients;
 use crate::layers::around;
 use crate::models::Offered;
 use crate::routes::router;
-use crate::settings::{CONNECTIONS, Settings};
+use crate::settings::{BUFFER, CONNECTIONS, Settings};
 use crate::work::Worker;
 use axum::Router;
 use hyper::server::conn::http1;
@@ -52,6 +55,19 @@ pub enum ServeError {
     /// A token that no header can hold, or that can be guessed.
     #[error("the token has {0} characters, expected at least 16, all of ASCII and none a space")]
     Token(usize),
+    /// The memory for requests does not hold the largest that is let in.
+    #[error(
+        "{limit} bytes for requests, expected {needed} at least for {what}: give --request-memory more, or let in less \
+         (--max-upload, --max-pixels)"
+    )]
+    Memory {
+        /// Bytes for all requests.
+        limit: usize,
+        /// Bytes that are needed.
+        needed: u64,
+        /// For what.
+        what: &'static str,
+    },
     /// There is no model.
     #[error("no model is given, expected one at least")]
     NoModel,
@@ -107,6 +123,7 @@ impl Server {
             None if !address.ip().is_loopback() => return Err(ServeError::NoToken(address)),
             _ => {}
         }
+        check_memory(&settings)?;
         if models.is_empty() {
             return Err(ServeError::NoModel);
         }
@@ -173,17 +190,19 @@ impl Server {
         let listener = tokio::net::TcpListener::from_std(listener)?;
         let router = around(router(Arc::clone(&app)), &app);
         let (graceful, room) = (GracefulShutdown::new(), Arc::new(Semaphore::new(CONNECTIONS)));
+        let clients = Clients::default();
         let patience = app.settings.patience;
         let tidying = tokio::spawn(tidy(Arc::clone(&app)));
         let mut drained = pin!(drain(&app, stop));
         loop {
             tokio::select! {
-                (stream, permit) = accept(&listener, &room) => {
+                (stream, permit, address) = accept(&listener, &room) => {
+                    let Some(client) = clients.enter(address.ip()) else { continue };
                     let connection = graceful.watch(connection(stream, router.clone(), patience));
                     tokio::spawn(async move {
                         // A client that goes away, or keeps still, is nobody's error.
                         let _ = connection.await;
-                        drop(permit);
+                        drop((permit, client));
                     });
                 }
                 () = &mut drained => break,
@@ -197,16 +216,36 @@ impl Server {
 }
 
 /// The next connection, when there is room for one.
-async fn accept(listener: &tokio::net::TcpListener, room: &Arc<Semaphore>) -> (TcpStream, OwnedSemaphorePermit) {
+async fn accept(
+    listener: &tokio::net::TcpListener,
+    room: &Arc<Semaphore>,
+) -> (TcpStream, OwnedSemaphorePermit, SocketAddr) {
     loop {
         if let Ok(permit) = Arc::clone(room).acquire_owned().await
-            && let Ok((stream, _)) = listener.accept().await
+            && let Ok((stream, address)) = listener.accept().await
         {
-            return (stream, permit);
+            return (stream, permit, address);
         }
         // There are too many files open, say.
         sleep(Duration::from_millis(100)).await;
     }
+}
+
+/// Whether the largest request that is let in can be held at all.
+fn check_memory(settings: &Settings) -> Result<(), ServeError> {
+    let limit = settings.request_memory;
+    let upload = settings.upload as u64;
+    let needs = [
+        (Stage::Receiving, upload.saturating_mul(3), "one upload, in three forms while it is parsed"),
+        (Stage::Reading, PIXEL.saturating_mul(settings.pixels), "one picture, while it is decoded"),
+    ];
+    for (stage, bytes, what) in needs {
+        if bytes > stage.part(limit) as u64 {
+            let needed = (bytes as f64 * limit as f64 / stage.part(limit).max(1) as f64).ceil() as u64;
+            return Err(ServeError::Memory { limit, needed, what });
+        }
+    }
+    Ok(())
 }
 
 /// A client's bytes, written with patience that ends.
@@ -222,7 +261,7 @@ fn connection(
     let mut stream = TimeoutStream::new(stream);
     stream.set_write_timeout(Some(patience));
     let mut builder = http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(patience);
+    builder.timer(TokioTimer::new()).header_read_timeout(patience).max_buf_size(BUFFER);
     builder.serve_connection(TokioIo::new(Box::pin(stream)), TowerToHyperService::new(router))
 }
 

@@ -30,6 +30,9 @@ pub struct Settings {
     /// Bytes of all pictures and results that are kept, those asked for the longest ago go first; of a result; and of the pictures
     /// that wait.
     pub keep_memory: usize,
+    /// Bytes that may be held for all requests together, from the first byte of one that is received to the last of an answer that is
+    /// sent: uploads, pictures, prompts, results, and what is kept. The maps of `jobs` networks, `memory` each, come beside them.
+    pub request_memory: usize,
     /// How long a stop waits for jobs that were taken on.
     pub shutdown: Duration,
     /// How long a client may be silent while it sends, and deaf while it is sent to.
@@ -54,6 +57,7 @@ impl Default for Settings {
             time: Duration::from_secs(3600),
             keep: Duration::from_secs(1800),
             keep_memory: 1024 << 20,
+            request_memory: 4096 << 20,
             shutdown: Duration::from_secs(30),
             patience: Duration::from_secs(15),
             target: (isa, Precision::fast(isa)),
@@ -61,8 +65,11 @@ impl Default for Settings {
     }
 }
 
-/// Bodies that are being received take together at most this many times what one may.
-pub(crate) const UPLOADS: usize = 4;
-
 /// Connections at a time; more wait to be accepted.
 pub(crate) const CONNECTIONS: usize = 512;
+
+/// Of these, those of one client that is not this machine.
+pub(crate) const OF_ONE: usize = CONNECTIONS / 2;
+
+/// Bytes that a connection gathers at most of a request's head, and of an answer.
+pub(crate) const BUFFER: usize = 64 << 10;

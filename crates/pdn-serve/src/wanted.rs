@@ -1,6 +1,6 @@
 //! What a request asks for: JSON or a form, brought to one shape.
 
-use crate::problem::{Kind, Problem};
+use crate::problem::{Kind, Problem, Unit};
 use crate::sizing::Sizing;
 use axum::body::Bytes;
 use axum::http::{HeaderMap, header};
@@ -9,10 +9,12 @@ use base64::engine::general_purpose::STANDARD;
 use futures_util::stream;
 use multer::Multipart;
 use pdn::{Format, Rectangle};
-use serde::de::IgnoredAny;
-use serde::{Deserialize, Serialize};
+use serde::de::{self, IgnoredAny, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::HashSet;
 use std::convert::Infallible;
+use std::fmt;
+use std::marker::PhantomData;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -126,10 +128,10 @@ pub(crate) struct Ask {
     /// The model's name; the server's first where there is none.
     model: Option<String>,
     /// What steers the model: none, one, or several, mixed. Without any the model has something of its own for that.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "some")]
     prompts: Vec<PromptAsk>,
     /// Sentences for parts of the picture; the later lie above.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "some")]
     regions: Vec<RegionAsk>,
     /// Pixels over which the prompt of a region passes into the next.
     #[serde(default = "feather")]
@@ -158,6 +160,33 @@ pub(crate) struct Ask {
     #[serde(default = "quality")]
     #[schema(default = 95, minimum = 1, maximum = 100)]
     quality: u8,
+}
+
+/// Entries of a list in JSON at most: an empty one is two bytes there, and many times that in memory.
+const ENTRIES: usize = 1000;
+
+/// A list of no more entries than that.
+fn some<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
+    struct Few<T>(PhantomData<T>);
+    impl<'de, T: Deserialize<'de>> Visitor<'de> for Few<T> {
+        type Value = Vec<T>;
+
+        fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+            write!(f, "a list of at most {ENTRIES}")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vec<T>, A::Error> {
+            let mut found = Vec::new();
+            while let Some(entry) = list.next_element()? {
+                if found.len() == ENTRIES {
+                    return Err(de::Error::invalid_length(ENTRIES + 1, &self));
+                }
+                found.push(entry);
+            }
+            Ok(found)
+        }
+    }
+    deserializer.deserialize_seq(Few(PhantomData))
 }
 
 fn feather() -> usize {
@@ -249,7 +278,34 @@ pub(crate) struct Form {
     quality: Option<u8>,
 }
 
+/// Bytes of a form's part at most that is neither a file nor words, whose length the encoder bounds.
+const TEXT: usize = 64 << 10;
+
 impl Wanted {
+    /// Bytes that it holds.
+    pub(crate) fn bytes(&self) -> usize {
+        let file = |source: &Source| match source {
+            Source::Kept(_) => 0,
+            Source::File(bytes) => bytes.len(),
+        };
+        let of_prompt = |(_, source): &(f32, PromptSource)| match source {
+            PromptSource::Text(_) => 0,
+            PromptSource::Picture(source) => file(source),
+        };
+        let files = file(&self.picture) + self.prompts.iter().map(of_prompt).sum::<usize>();
+        files + self.text_bytes() + self.model.as_ref().map_or(0, String::len)
+    }
+
+    /// Bytes of the words of its prompts and regions.
+    pub(crate) fn text_bytes(&self) -> usize {
+        let of_prompt = |(_, source): &(f32, PromptSource)| match source {
+            PromptSource::Text(text) => text.len(),
+            PromptSource::Picture(_) => 0,
+        };
+        let regions: usize = self.regions.iter().map(|(_, text)| text.len()).sum();
+        self.prompts.iter().map(of_prompt).sum::<usize>() + regions
+    }
+
     /// Reads a body by what its header says it is.
     pub(crate) async fn read(headers: &HeaderMap, body: Bytes) -> Result<Self, Problem> {
         let media = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
@@ -328,6 +384,10 @@ impl Wanted {
             match name.as_str() {
                 "picture" => picture = Some(Source::File(bytes)),
                 "prompt_picture" => wanted.prompts.push((1.0, PromptSource::Picture(Source::File(bytes)))),
+                _ if bytes.len() > TEXT && !SEVERAL.contains(&name.as_str()) => {
+                    let why = format_args!("the form's `{name}` has {} bytes, expected {TEXT} at most", bytes.len());
+                    return Err(Kind::Option.because(why).limited(Unit::Bytes, TEXT as u64, Some(bytes.len() as u64)));
+                }
                 _ => {
                     let text = String::from_utf8(bytes.into())
                         .map_err(|_| Kind::Malformed.because(format_args!("the form's `{name}` is no UTF-8")))?;

@@ -1,15 +1,17 @@
 //! The work: threads that take jobs off the queue and run networks on a pool of their own.
 
+use crate::account::{Stage, held};
 use crate::app::App;
+use crate::body::encoded_bytes;
 use crate::job::{Enlarged, Job, Mask, Shown};
 use crate::notes::notes;
-use crate::preview::Preview;
+use crate::preview::{Preview, is_shown};
 use crate::problem::{Kind, Problem, Unit};
 use crate::queue::Task;
 use crate::stop::Stop;
 use pdn::{
-    AnyPicture, FileFault, Format, Map, Options, Picture, Provenance, RowEncoder, Target, Upscaler, WriteOptions,
-    encode,
+    AnyPicture, FileFault, Format, Header, Map, Options, Picture, Provenance, RowEncoder, Target, Upscaler,
+    WriteOptions, encode,
 };
 use rayon::ThreadPool;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -48,6 +50,7 @@ impl Watch<'_> {
             }
             Stopped::Enlarging(error) => error.into(),
             Stopped::Encoding(fault) => fault.into(),
+            Stopped::Refused(problem) => problem,
             Stopped::Large => {
                 let limit = self.app.settings.keep_memory;
                 let why = format_args!("its file has more than {limit} bytes, the limit of all that is kept");
@@ -61,12 +64,19 @@ impl Watch<'_> {
 enum Stopped {
     Enlarging(pdn::Error),
     Encoding(FileFault),
+    Refused(Problem),
     Large,
 }
 
 impl From<pdn::Error> for Stopped {
     fn from(error: pdn::Error) -> Self {
         Self::Enlarging(error)
+    }
+}
+
+impl From<Problem> for Stopped {
+    fn from(problem: Problem) -> Self {
+        Self::Refused(problem)
     }
 }
 
@@ -86,10 +96,11 @@ impl Worker {
     pub(crate) fn run(mut self) {
         while let Some(task) = self.app.clone().queue.take() {
             match task {
-                Task::Enlarge(job, picture) => self.enlarge(&job, &picture),
+                Task::Enlarge(job, held) => self.enlarge(&job, &held.picture),
                 Task::Masks { job, picture, stop, answer } => {
+                    let picture = &picture.picture;
                     let masks =
-                        self.guarded(job.order.model, |worker, upscaler| worker.masks(&job, &picture, upscaler, &stop));
+                        self.guarded(job.order.model, |worker, upscaler| worker.masks(&job, picture, upscaler, &stop));
                     self.app.queue.finished(&job);
                     let _ = answer.send(masks);
                 }
@@ -119,17 +130,46 @@ impl Worker {
         model: usize,
         work: impl FnOnce(&Self, &mut Upscaler) -> Result<T, Problem>,
     ) -> Result<T, Problem> {
-        let mut upscaler = match self.upscalers[model].take() {
-            Some(upscaler) => upscaler,
-            None => self.app.models[model].open(self.app.settings.target)?,
-        };
-        match catch_unwind(AssertUnwindSafe(|| work(self, &mut upscaler))) {
-            Ok(outcome) => {
+        // Each keeps the memory of its last run for the next: one of them may.
+        let others = self.upscalers.iter().enumerate().filter(|(at, _)| *at != model);
+        others.filter_map(|(_, upscaler)| upscaler.as_ref()).for_each(Upscaler::release_memory);
+        let ready = self.upscalers[model].take();
+        let guarded = catch_unwind(AssertUnwindSafe(|| {
+            let mut upscaler = match ready {
+                Some(upscaler) => upscaler,
+                None => self.app.models[model].open(self.app.settings.target)?,
+            };
+            let outcome = work(self, &mut upscaler);
+            Ok((upscaler, outcome))
+        }));
+        match guarded {
+            Ok(Ok((upscaler, outcome))) => {
                 self.upscalers[model] = Some(upscaler);
                 outcome
             }
+            Ok(Err::<_, pdn::Error>(error)) => Err(error.into()),
             Err(_) => Err(Kind::Internal.because("the work broke; what there is to know is in the server's log")),
         }
+    }
+
+    /// Bytes that enlarging a picture takes beside the picture, the network's maps and the file.
+    fn beside(
+        &self,
+        picture: &AnyPicture,
+        (upscaler, target): (&Upscaler, &Target),
+        header: &Header,
+        format: Format,
+    ) -> Result<usize, pdn::Error> {
+        let pixels = header.width.saturating_mul(header.height);
+        let samples = header.row_bytes().saturating_mul(header.height);
+        let gathered = match format {
+            Format::Png | Format::Tiff => 0,
+            // Its encoder wants the whole picture, has it as four samples a pixel, and what it gives is not much larger.
+            _ => encoded_bytes(samples).saturating_mul(2).saturating_add(pixels.saturating_mul(4)),
+        };
+        let preview = if is_shown(header.width, header.height) { 0 } else { Preview::MEMORY };
+        let enlarging = upscaler.memory_beside_maps(picture, target, &self.options())?;
+        Ok(enlarging.saturating_add(gathered).saturating_add(preview))
     }
 
     fn options(&self) -> Options {
@@ -153,6 +193,9 @@ impl Worker {
         let written = WriteOptions { quality: format.quality(quality), provenance };
         let target = target(job, picture, format.format());
         let header = upscaler.header_for(picture, &target)?;
+        let mut share = self.app.account.nothing();
+        let beside = self.beside(picture, (upscaler, &target), &header, format.format())?;
+        self.app.grow_for_work(&mut share, beside, || watch.goes_on())?;
         let mut file = RowEncoder::new(format.format(), &header, &written)?;
         let mut preview = Preview::of(&header)?;
         let mut progress = |done| {
@@ -162,15 +205,26 @@ impl Worker {
         let limit = self.app.settings.keep_memory;
         let mut give = |rows: &[u8]| match file.encoded() {
             size if size > limit => Err(Stopped::Large),
-            _ => {
+            size => {
+                // As it grows there are two of it.
+                let needed = beside.saturating_add(size.saturating_mul(2)).saturating_add(rows.len());
+                self.app.grow_for_work(&mut share, needed, || watch.goes_on())?;
                 preview.as_mut().map_or(Ok(()), |preview| preview.rows(rows))?;
                 Ok(file.write_rows(rows)?)
             }
         };
         self.pool.install(|| upscaler.upscale_rows_to(picture, &target, &self.options(), &mut progress, &mut give))?;
         let preview = preview.map(Preview::finish).transpose()?;
-        let preview = preview.map(|(width, height, file)| Shown { width, height, file: file.into() });
-        Ok(Enlarged { file: file.finish()?, preview })
+        let preview = preview.map(|(width, height, file)| -> Result<Shown, Stopped> {
+            let share = self.app.share(file.len(), Stage::Working)?;
+            Ok(Shown { width, height, file: held(file, share) })
+        });
+        let (preview, file) = (preview.transpose()?, file.finish()?);
+        if file.len() > limit {
+            return Err(Stopped::Large);
+        }
+        self.app.grow(&mut share, file.len(), Stage::Working)?;
+        Ok(Enlarged { file: held(file, share), preview })
     }
 
     fn masks(
@@ -183,11 +237,36 @@ impl Worker {
         let watch = Watch { stop, begun: Instant::now(), app: &self.app };
         let picture = picture.eight();
         let mut masks = || -> Result<Vec<Mask>, Stopped> {
+            // Of each the numbers, and one as a picture.
+            let pixels = picture.width().saturating_mul(picture.height());
+            let numbers = upscaler.mask_count().saturating_mul(4).saturating_add(8);
+            let mut room = self.app.account.nothing();
+            self.app.grow_for_work(&mut room, pixels.saturating_mul(numbers), || watch.goes_on())?;
             self.pool.install(|| upscaler.prompt(&job.order.prompt, &self.app.encoder, &picture))?;
             let found = self.pool.install(|| upscaler.masks(&picture, &self.options(), &mut |_| watch.goes_on()))?;
-            found.into_iter().map(|(name, map)| Ok(mask(&name, &map)?)).collect()
+            found.into_iter().map(|(name, map)| self.mask(&name, &map)).collect()
         };
         masks().map_err(|error| watch.problem(error))
+    }
+
+    /// A mask as a grey picture, black its least value and white its largest.
+    fn mask(&self, name: &str, map: &Map<f32>) -> Result<Mask, Stopped> {
+        let (low, high) = map.data.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(l, h), v| (l.min(*v), h.max(*v)));
+        let level = |v: &f32| if high > low { ((v - low) / (high - low) * 255.0).round() as u8 } else { 128 };
+        let mut picture =
+            Picture::from_rgb(map.width, map.height, map.data.iter().flat_map(|v| [level(v); 3]).collect());
+        picture.grey = true;
+        let mean = map.data.iter().map(|v| f64::from(*v)).sum::<f64>() / map.data.len() as f64;
+        let png = encode(&picture, Format::Png, &WriteOptions::default())?;
+        let share = self.app.share(png.len(), Stage::Working)?;
+        Ok(Mask {
+            name: name.strip_suffix(".mask").unwrap_or(name).to_owned(),
+            width: map.width,
+            height: map.height,
+            range: (low, high),
+            mean: mean as f32,
+            png: held(png, share),
+        })
     }
 }
 
@@ -195,23 +274,6 @@ impl Worker {
 fn target(job: &Job, picture: &AnyPicture, format: Format) -> Target {
     let depth = Some(picture.header().depth.min(format.depth()));
     Target { size: job.order.sizing, depth, ..Target::default() }
-}
-
-/// A mask as a grey picture, black its least value and white its largest.
-fn mask(name: &str, map: &Map<f32>) -> Result<Mask, FileFault> {
-    let (low, high) = map.data.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(l, h), v| (l.min(*v), h.max(*v)));
-    let level = |v: &f32| if high > low { ((v - low) / (high - low) * 255.0).round() as u8 } else { 128 };
-    let mut picture = Picture::from_rgb(map.width, map.height, map.data.iter().flat_map(|v| [level(v); 3]).collect());
-    picture.grey = true;
-    let mean = map.data.iter().map(|v| f64::from(*v)).sum::<f64>() / map.data.len() as f64;
-    Ok(Mask {
-        name: name.strip_suffix(".mask").unwrap_or(name).to_owned(),
-        width: map.width,
-        height: map.height,
-        range: (low, high),
-        mean: mean as f32,
-        png: encode(&picture, Format::Png, &WriteOptions::default())?.into(),
-    })
 }
 
 /// How a job's picture is made, for its metadata.

@@ -26,6 +26,7 @@ mod ensemble;
 mod export;
 #[cfg(feature = "hub")]
 mod hub;
+mod memory;
 mod prompt;
 mod regions;
 mod rows;

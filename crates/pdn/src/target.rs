@@ -44,12 +44,17 @@ pub enum Size {
 /// The most pixels of an enlarged picture: 3 GB in memory, at 8 bits a sample.
 const MOST_PIXELS: usize = 1_000_000_000;
 
+/// How many times shorter a side becomes at most: each sample of the result reads four times as many.
+const MOST_SHORTER: usize = 1000;
+
 impl Size {
     /// Width and height of a picture that a network makes `scale` times larger.
     ///
     /// # Errors
-    /// [`Error::Size`] where it is no size, [`Error::TooLarge`] beyond a thousand million pixels.
-    pub fn of(self, (width, height): (usize, usize), scale: usize) -> Result<(usize, usize), Error> {
+    /// [`Error::Size`] where it is no size, or a side would become more than a thousand times shorter; [`Error::TooLarge`] beyond
+    /// a thousand million pixels.
+    pub fn of(self, from: (usize, usize), scale: usize) -> Result<(usize, usize), Error> {
+        let (width, height) = from;
         let nearest = |length: usize, factor: f64| ((length as f64 * factor).round() as usize).max(1);
         let by = |factor: f64| (nearest(width, factor), nearest(height, factor));
         let positive = |number: f64| match number.is_finite() && number > 0.0 {
@@ -72,6 +77,10 @@ impl Size {
         };
         match width.checked_mul(height) {
             Some(0) => Err(Error::Size(format!("{width}x{height}, expected a pixel at least"))),
+            Some(_) if from.0 / MOST_SHORTER > width || from.1 / MOST_SHORTER > height => Err(Error::Size(format!(
+                "{width}x{height} of {}x{}, expected sides at most {MOST_SHORTER} times shorter",
+                from.0, from.1
+            ))),
             Some(pixels) if pixels <= MOST_PIXELS => Ok((width, height)),
             _ => Err(Error::TooLarge { width, height, limit: MOST_PIXELS }),
         }
@@ -108,6 +117,10 @@ mod tests {
         ] {
             assert!(matches!(absurd.of((100, 50), 4), Err(Error::Size(_))), "{absurd:?}");
         }
+        for (from, size) in [((1, 50_000_000), Size::Exact(2, 1)), ((50_000_000, 1), Size::Exact(49_000, 4))] {
+            assert!(matches!(size.of(from, 4), Err(Error::Size(_))), "{size:?} of {from:?}");
+        }
+        assert_eq!(Size::Exact(50_000, 4).of((50_000_000, 1), 4).unwrap(), (50_000, 4));
         for large in [Size::Width(usize::MAX), Size::Height(1 << 40), Size::Megapixels(1e300), Size::Factor(1e9)] {
             assert!(matches!(large.of((100, 50), 4), Err(Error::TooLarge { .. })), "{large:?}");
         }

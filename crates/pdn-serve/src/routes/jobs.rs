@@ -1,9 +1,10 @@
 //! Jobs: taken on now, watched, fetched later.
 #![allow(unused_qualifications, reason = "the macro of descriptions writes whole paths")]
 
-use super::{Answer, Parts, Shared, file, id, query};
+use super::{Answer, Parts, Shared, id, query};
+use crate::account::{Stage, held};
 use crate::app::App;
-use crate::body::aside;
+use crate::body::{aside, encoded_bytes};
 use crate::job::{Job, JobView, State, Status};
 use crate::problem::{Kind, Problem};
 use crate::wanted::{Ask, FileFormat, Form};
@@ -168,7 +169,7 @@ pub(crate) async fn result(
     let format = query(options)?.format.unwrap_or(job.order.format);
     job.fetch();
     let bytes = if format == job.order.format { bytes } else { converted(&app, &job, bytes, format).await? };
-    Ok(named(&job, bytes, format))
+    Ok(named(&app, &job, bytes, format))
 }
 
 /// Fetch a smaller picture of the result
@@ -190,20 +191,26 @@ pub(crate) async fn preview(app: Shared, Parts(name): Parts<String>) -> Answer {
         return Err(Kind::NotDone.because("wait for the event `done`"));
     }
     match (status.preview, status.problem) {
-        (Some(shown), _) if shown.file.starts_with(b"\x89PNG") => Ok(file(shown.file, "image/png", "preview.png")),
-        (Some(shown), _) => Ok(file(shown.file, "image/jpeg", "preview.jpg")),
+        (Some(shown), _) if shown.file.starts_with(b"\x89PNG") => Ok(app.file(shown.file, "image/png", "preview.png")),
+        (Some(shown), _) => Ok(app.file(shown.file, "image/jpeg", "preview.jpg")),
         (None, Some(problem)) => Err(problem),
         (None, None) => Err(Kind::NotFound.because("browsers show the result itself: fetch that")),
     }
 }
 
-fn named(job: &Job, bytes: Bytes, format: FileFormat) -> Response {
-    file(bytes, format.media(), &format!("enlarged_{}.{}", job.order.size_word(), format.ending()))
+fn named(app: &App, job: &Job, bytes: Bytes, format: FileFormat) -> Response {
+    app.file(bytes, format.media(), &format!("enlarged_{}.{}", job.order.size_word(), format.ending()))
 }
 
 /// A result in another format. JPEG has lost something already: the others are whole.
 async fn converted(app: &App, job: &Arc<Job>, bytes: Bytes, format: FileFormat) -> Result<Bytes, Problem> {
     let (job, encoder) = (Arc::clone(job), app.encoder.id().to_owned());
+    // Of the result its samples, as they are decoded and once more in the order they are written in, and two files of the other
+    // format, as that grows.
+    let (width, height) = job.order.output;
+    let samples = (width * height).saturating_mul(job.order.sample_bytes);
+    let room = samples.saturating_mul(2).saturating_add(encoded_bytes(samples).saturating_mul(2));
+    let room = app.share_soon(room, Stage::Working).await?;
     let work = move || {
         let picture = pdn::read_any_bytes(&bytes, &Limits { pixels: u64::MAX })?;
         let quality = format.quality(job.order.quality);
@@ -212,5 +219,5 @@ async fn converted(app: &App, job: &Arc<Job>, bytes: Bytes, format: FileFormat) 
     };
     let encoded = aside(app.turn().await, work).await;
     let encoded = encoded.ok_or_else(|| Kind::Internal.because("the picture's encoder broke"))?;
-    Ok(encoded?.into())
+    Ok(held(encoded?, room))
 }

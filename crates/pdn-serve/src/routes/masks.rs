@@ -1,6 +1,6 @@
 //! What a network looks at under a job's prompt: the mask of each of its modules.
 
-use super::{Answer, Parts, Shared, file, id};
+use super::{Answer, Parts, Shared, id};
 use crate::app::App;
 use crate::job::{Job, Mask};
 use crate::problem::{Kind, Problem};
@@ -85,7 +85,7 @@ pub(crate) async fn show(app: Shared, Parts((name, module)): Parts<(String, Stri
     let masks = app.masks(&job).await?;
     let mask = masks.iter().find(|mask| mask.name == module);
     let mask = mask.ok_or_else(|| Kind::NotFound.because(format_args!("the model has no module `{module}`")))?;
-    Ok(file(mask.png.clone(), "image/png", "mask.png"))
+    Ok(app.file(mask.png.clone(), "image/png", "mask.png"))
 }
 
 impl App {

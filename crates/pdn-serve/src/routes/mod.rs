@@ -8,16 +8,19 @@ mod service;
 mod upscale;
 
 use crate::app::{App, Prepared};
+use crate::body::WHOLE;
 use crate::problem::{Kind, Problem};
-use crate::wanted::Wanted;
 use axum::body::{Body, Bytes};
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{FromRequestParts, Path, Query, State};
 use axum::http::{self, HeaderMap, HeaderValue, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Router};
+use futures_util::{StreamExt, stream};
 use serde::de::DeserializeOwned;
+use std::io;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -84,9 +87,9 @@ type Shared = State<Arc<App>>;
 
 impl App {
     /// Receives and checks a request for a job.
-    async fn read(&self, headers: &HeaderMap, body: Body) -> Result<Prepared, Problem> {
-        let body = self.receive(headers, body).await?;
-        self.prepare(Wanted::read(headers, body).await?).await
+    async fn read(self: &Arc<Self>, headers: &HeaderMap, body: Body) -> Result<Prepared, Problem> {
+        let upload = self.receive(headers, body).await?;
+        self.prepare(self.parse(headers, upload).await?).await
     }
 }
 
@@ -112,13 +115,36 @@ fn query<T>(query: Result<Query<T>, QueryRejection>) -> Result<T, Problem> {
     query.map(|Query(options)| options).map_err(|error| Kind::Option.because(error.body_text()))
 }
 
-/// A picture's file as an answer.
-fn file(bytes: Bytes, media: &'static str, name: &str) -> Response {
-    let mut response = ([(header::CONTENT_TYPE, media)], bytes).into_response();
-    if let Ok(value) = HeaderValue::from_str(&format!("inline; filename=\"{name}\"")) {
-        response.headers_mut().insert(header::CONTENT_DISPOSITION, value);
+/// Bytes of an answer that are given to its connection at a time.
+const PIECE: usize = 256 << 10;
+
+/// Bytes a second that a client must take of an answer, at least.
+const SLOWEST: u64 = 64 << 10;
+
+impl App {
+    /// A picture's file as an answer. It is held for no client that takes it too slowly.
+    fn file(&self, bytes: Bytes, media: &'static str, name: &str) -> Response {
+        let length = bytes.len();
+        let end = Instant::now() + self.settings.patience * WHOLE + Duration::from_secs(length as u64 / SLOWEST);
+        let body = match length {
+            ..=PIECE => Body::from(bytes),
+            _ => {
+                Body::from_stream(stream::iter((0..length).step_by(PIECE)).map(move |at| match Instant::now() > end {
+                    true => Err(io::Error::other("the client takes its answer too slowly")),
+                    false => Ok(bytes.slice(at..(at + PIECE).min(length))),
+                }))
+            }
+        };
+        let headers = [
+            (header::CONTENT_TYPE, HeaderValue::from_static(media)),
+            (header::CONTENT_LENGTH, HeaderValue::from(length)),
+        ];
+        let mut response = (headers, body).into_response();
+        if let Ok(value) = HeaderValue::from_str(&format!("inline; filename=\"{name}\"")) {
+            response.headers_mut().insert(header::CONTENT_DISPOSITION, value);
+        }
+        response
     }
-    response
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The page: its files and a drawn picture, nothing from elsewhere.
 
-use super::{Answer, Parts, file};
+use super::{Answer, Parts, Shared};
 use crate::example;
 use crate::problem::{Kind, Problem};
 use axum::http::header;
@@ -82,10 +82,10 @@ pub(crate) async fn script(Parts(name): Parts<String>) -> Answer {
         (status = "default", description = "Anything that is wrong", body = Problem, content_type = "application/problem+json"),
     ),
 )]
-pub(crate) async fn example() -> Answer {
+pub(crate) async fn example(app: Shared) -> Answer {
     let png = tokio::task::spawn_blocking(example::png).await;
     let png = png.ok().flatten().ok_or_else(|| Kind::Internal.because("the example could not be drawn"))?;
-    Ok(file(png, "image/png", "example.png"))
+    Ok(app.file(png, "image/png", "example.png"))
 }
 
 #[cfg(test)]

@@ -1,10 +1,12 @@
 //! Pictures that are kept for requests to come.
 
-use super::{Answer, Parts, Shared, file, id};
-use crate::body::aside;
+use super::{Answer, Parts, Shared, id};
+use crate::account::{HeldPicture, Stage, held};
+use crate::app::Asked;
+use crate::body::{aside, encoded_bytes};
 use crate::job::PictureView;
 use crate::problem::{Kind, Problem};
-use crate::wanted::{Form, Source, Wanted};
+use crate::wanted::{Form, Source};
 use axum::Json;
 use axum::body::Body;
 use axum::http::{HeaderMap, StatusCode, header};
@@ -26,13 +28,16 @@ use pdn::{Format, WriteOptions, encode_any};
     ),
 )]
 pub(crate) async fn create(app: Shared, headers: HeaderMap, body: Body) -> Answer {
-    let body = app.receive(&headers, body).await?;
-    let Source::File(bytes) = Wanted::read(&headers, body).await?.picture else {
+    let upload = app.receive(&headers, body).await?;
+    let Asked { wanted, share } = app.parse(&headers, upload).await?;
+    let Source::File(bytes) = wanted.picture else {
         return Err(Kind::Option.because("expected a picture's file, found the id of one that is kept"));
     };
-    let (id, picture) = app.picture(Source::File(bytes)).await?;
-    let view = PictureView { id: id.to_string(), width: picture.width(), height: picture.height() };
-    app.kept.put_picture(id, picture);
+    let (id, held) = app.picture(Source::File(bytes)).await?;
+    // The file was read.
+    drop(share);
+    let view = PictureView { id: id.to_string(), width: held.picture.width(), height: held.picture.height() };
+    app.kept.put_picture(id, held);
     Ok((StatusCode::CREATED, [(header::LOCATION, format!("/v1/pictures/{id}"))], Json(view)).into_response())
 }
 
@@ -48,11 +53,13 @@ pub(crate) async fn create(app: Shared, headers: HeaderMap, body: Body) -> Answe
     ),
 )]
 pub(crate) async fn show(app: Shared, Parts(name): Parts<String>) -> Answer {
-    let picture = app.kept_picture(id(&name)?)?;
+    let HeldPicture { picture, share } = app.kept_picture(id(&name)?)?;
+    // As it grows there may be two of it.
+    let room = app.share_soon(encoded_bytes(share.bytes()) * 2, Stage::Working).await?;
     let work = move || encode_any(&picture, Format::Png, &WriteOptions::default());
     let encoded = aside(app.turn().await, work).await;
     let encoded = encoded.ok_or_else(|| Kind::Internal.because("the picture's encoder broke"))?;
-    Ok(file(encoded?.into(), "image/png", "picture.png"))
+    Ok(app.file(held(encoded?, room), "image/png", "picture.png"))
 }
 
 /// Forget a kept picture

@@ -92,7 +92,9 @@ pub(crate) async fn health(app: Shared) -> Answer {
 )]
 pub(crate) async fn metrics(app: Shared) -> Answer {
     let ((waiting, running), (kept, kept_bytes)) = (app.queue.counts(), app.kept.counts());
-    let text = app.metrics.text(&Now { waiting, running, kept, kept_bytes });
+    let (held_bytes, most_bytes, limit_bytes) = (app.account.held(), app.account.most(), app.account.limit());
+    let now = Now { waiting, running, kept, kept_bytes, held_bytes, most_bytes, limit_bytes };
+    let text = app.metrics.text(&now);
     let media = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     Ok(([(header::CONTENT_TYPE, media)], text).into_response())
 }

@@ -1,7 +1,7 @@
 //! A picture in, a larger one out, in one request.
 #![allow(unused_qualifications, reason = "the macro of descriptions writes whole paths")]
 
-use super::{Answer, Shared, file, jobs, query};
+use super::{Answer, Shared, jobs, query};
 use crate::app::App;
 use crate::job::{Job, JobView};
 use crate::problem::{Kind, Problem};
@@ -76,7 +76,7 @@ pub(crate) async fn upscale(
     match (status.result, status.problem) {
         (Some(bytes), _) => {
             let format = job.order.format;
-            let mut response = file(bytes, format.media(), &format!("enlarged.{}", format.ending()));
+            let mut response = app.file(bytes, format.media(), &format!("enlarged.{}", format.ending()));
             if let Ok(timing) = HeaderValue::from_str(&view.timing()) {
                 response.headers_mut().insert("server-timing", timing);
             }
