@@ -25,6 +25,9 @@ const SMALL: usize = 64 << 10;
 /// How many times a client's patience a whole upload may take, and an answer beside its bytes.
 pub(crate) const WHOLE: u32 = 8;
 
+/// How many times a client's patience decoding a picture may take.
+const DECODING: u32 = 4;
+
 /// How much more of an upload that is too large is received, and for how long.
 const DROPPED: usize = 64 << 20;
 const DROPPING: Duration = Duration::from_secs(2);
@@ -92,15 +95,17 @@ impl App {
 
     /// Decodes a picture, on threads where that holds nobody up, a few at a time.
     pub(crate) async fn decode(&self, bytes: Bytes) -> Result<HeldPicture, Problem> {
-        let turn = timeout(self.settings.patience, self.turn()).await;
-        let Ok(turn) = turn else { return Err(Kind::Busy.because("other pictures are being read: try again")) };
+        let patience = self.settings.patience;
+        let Ok(turn) = timeout(patience, self.turn()).await else {
+            return Err(Kind::Busy.because("other pictures are being read: try again"));
+        };
         // What its head says is taken from the account, and then all that the decoder may take. Of a format whose head is not
         // known here that is what a picture may have.
         let said = imagesize::blob_size(&bytes).map_or(u64::MAX, |size| size.width as u64 * size.height as u64);
         let pixels = said.min(self.settings.pixels);
         let needed = pixel_bytes(&bytes).saturating_mul(pixels).saturating_add(2 * bytes.len() as u64);
         let mut share = self.share_soon(usize::try_from(needed).unwrap_or(usize::MAX), Stage::Reading).await?;
-        let limits = pdn::Limits { pixels };
+        let limits = pdn::Limits { pixels, deadline: Some(std::time::Instant::now() + patience * DECODING) };
         let decoded = aside(turn, move || pdn::read_any_bytes(&bytes, &limits)).await;
         let picture = decoded.ok_or_else(|| Kind::Internal.because("the picture's decoder broke"))??;
         let needed = picture_bytes(&picture);
@@ -132,12 +137,12 @@ pub(crate) async fn aside<T: Send + 'static>(
 /// Bytes that a pixel of most formats takes while it is decoded ([`pdn::Limits`]).
 pub(crate) const PIXEL: u64 = 16;
 
-/// Bytes that a pixel of a file takes while it is decoded.
+/// Bytes that a pixel of a file takes while it is decoded. What is of no known kind is refused before that.
 fn pixel_bytes(file: &[u8]) -> u64 {
     match imagesize::image_type(file) {
         Ok(ImageType::Tiff) => 2 * PIXEL,
-        Ok(ImageType::Bmp | ImageType::Gif | ImageType::Jpeg | ImageType::Png | ImageType::Webp) => PIXEL,
-        _ => 4 * PIXEL,
+        Ok(ImageType::Jxl | ImageType::Heif(_)) => 4 * PIXEL,
+        _ => PIXEL,
     }
 }
 

@@ -140,7 +140,7 @@ impl Kind {
             Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "Something broke here"),
             Self::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "stopping", "The server is stopping"),
             Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy", "Too much is going on"),
-            Self::TooSlow => (StatusCode::GATEWAY_TIMEOUT, "too-slow", "The job took too long"),
+            Self::TooSlow => (StatusCode::GATEWAY_TIMEOUT, "too-slow", "It took too long"),
         }
     }
 
@@ -206,6 +206,7 @@ impl From<FileFault> for Problem {
             FileFault::TooLarge { .. } => Kind::ManyPixels,
             FileFault::NoAlpha | FileFault::BeyondFormat { .. } | FileFault::LongProvenance { .. } => Kind::Option,
             FileFault::Io { .. } => Kind::Internal,
+            FileFault::TooSlow => Kind::TooSlow,
             _ => Kind::Picture,
         };
         let problem = kind.because(format_args!("the picture {fault}"));

@@ -212,7 +212,7 @@ async fn converted(app: &App, job: &Arc<Job>, bytes: Bytes, format: FileFormat) 
     let room = samples.saturating_mul(2).saturating_add(encoded_bytes(samples).saturating_mul(2));
     let room = app.share_soon(room, Stage::Working).await?;
     let work = move || {
-        let picture = pdn::read_any_bytes(&bytes, &Limits { pixels: u64::MAX })?;
+        let picture = pdn::read_any_bytes(&bytes, &Limits { pixels: u64::MAX, ..Limits::default() })?;
         let quality = format.quality(job.order.quality);
         let options = WriteOptions { quality, provenance: Some(provenance(&job, &encoder)) };
         encode_any(&picture, format.format(), &options)
