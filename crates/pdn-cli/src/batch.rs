@@ -221,7 +221,7 @@ impl Batch<'_> {
         share: &mut Share,
     ) -> Result<Enlarged, Failure> {
         let (args, setter, Task { input, output }) = (self.args, self.setter, task);
-        let picture = read(input, &Limits { pixels: args.inputs.max_pixels })?;
+        let picture = read(input, &Limits { pixels: args.inputs.max_pixels, ..Limits::default() })?;
         share.has((picture.width() * picture.height()) as u64);
         let prompt = match args.parts.region.as_slice() {
             [] => setter.of(input)?,

@@ -1,50 +1,59 @@
 //! AVIF in, by re_rav1d: planes of 8 to 12 bits become grey or RGB as H.273 says.
 
-use crate::avif_file::{CodePoints, Found};
-use crate::exif;
-use crate::read::{DAMAGED_EXIF, Decoded, XMP, check_pixels, unreadable};
+use crate::avif_file::CodePoints;
+use crate::avif_found::Found;
+use crate::budget::Budget;
+use crate::decoded::{Decoded, FIRST, XMP, eight, sixteen};
+use crate::read::unreadable;
 use crate::sample::divided;
-use crate::{Fault, Limits, Sample, profile};
-use image::{DynamicImage, ImageBuffer};
+use crate::{Fault, Sample, profile};
+use image::DynamicImage;
+use image::metadata::Orientation;
 use re_rav1d::{Decoder, Picture, PixelLayout, PlanarImageComponent, Settings, pixel};
 use std::io::Read;
 
-pub(crate) fn read(file: impl Read, limits: &Limits) -> Result<Decoded, Fault> {
+/// The most frames of a picture, as it may be made of layers: each is as much work, however few bytes it has.
+const FRAMES: usize = 8;
+
+pub(crate) fn read(file: impl Read, budget: &mut Budget) -> Result<Decoded, Fault> {
     let mut bytes = Vec::new();
     // What is beyond is no picture of so many pixels.
-    let most = limits.pixels.saturating_mul(16).saturating_add(64 << 20);
-    file.take(most).read_to_end(&mut bytes).map_err(unreadable)?;
-    let found = Found::read(&bytes)?;
-    check_pixels(found.width.into(), found.height.into(), limits)?;
-    let colour = frame(&found, &found.colour, limits)?;
-    let alpha = found.alpha.as_ref().map(|alpha| frame(&found, alpha, limits)).transpose()?;
+    file.take(budget.decoder()).read_to_end(&mut bytes).map_err(unreadable)?;
+    let mut found = Found::read(&bytes)?;
+    budget.check_pixels(found.width.into(), found.height.into())?;
+    let (data, alpha) = (std::mem::take(&mut found.colour), found.alpha.take());
+    let colour = frame(&found, data, budget)?;
+    let alpha = alpha.map(|alpha| frame(&found, alpha, budget)).transpose()?;
+    budget.in_time()?;
     let picture = turned(&found, picture(&found, &colour, alpha.as_ref())?);
-    let icc = found.icc.clone().or_else(|| {
+    let mut decoded = Decoded::new(picture, Orientation::NoTransforms, found.icc, found.exif.as_deref(), budget);
+    decoded.notes.extend(found.xmp.then_some(XMP));
+    decoded.notes.extend(found.moves.then_some(FIRST));
+    if found.icc.is_none() {
         let points = points(&found, &colour);
-        profile::of_code_points(points.primaries.try_into().ok()?, points.transfer.try_into().ok()?)
-    });
-    let exif = found.exif.as_ref().and_then(|block| exif::of_shown(block));
-    let mut notes = Vec::new();
-    notes.extend((exif.is_none() && found.exif.is_some()).then_some(DAMAGED_EXIF));
-    notes.extend(found.xmp.then_some(XMP));
-    notes.extend(found.moves.then_some(crate::read::FIRST));
-    let bits = if depth(&colour) == 8 { 8 } else { 16 };
-    Ok(Decoded { picture, bits, icc, exif, resolution: None, notes })
+        let known = points.primaries.try_into().ok().zip(points.transfer.try_into().ok());
+        decoded.icc = known.and_then(|(primaries, transfer)| profile::of_code_points(primaries, transfer));
+    }
+    Ok(decoded)
 }
 
 /// A picture of AV1, of the size that the file says.
-fn frame(found: &Found, data: &[u8], limits: &Limits) -> Result<Picture, Fault> {
+fn frame(found: &Found, data: Vec<u8>, budget: &Budget) -> Result<Picture, Fault> {
     let damaged = |error: re_rav1d::Error| Fault::Damaged(format!("its AV1: {error}"));
+    budget.in_time()?;
     // The decoder takes this for a fault of its caller.
     if data.is_empty() {
         return Err(Fault::Damaged("its AV1 is empty".into()));
     }
+    if frames(&data).nth(FRAMES).is_some() {
+        return Err(Fault::Damaged(format!("its AV1 has more than {FRAMES} frames, expected one")));
+    }
     let mut settings = Settings::new();
     settings.set_n_threads(1);
     settings.set_max_frame_delay(1);
-    settings.set_frame_size_limit(u32::try_from(limits.pixels).unwrap_or(u32::MAX));
+    settings.set_frame_size_limit(u32::try_from(budget.pixels()).unwrap_or(u32::MAX));
     let mut decoder = Decoder::with_settings(&settings).map_err(damaged)?;
-    match decoder.send_data(data.to_vec(), None, None, None) {
+    match decoder.send_data(data, None, None, None) {
         Err(error) if !error.is_again() => return Err(damaged(error)),
         _ => {}
     }
@@ -57,6 +66,36 @@ fn frame(found: &Found, data: &[u8], limits: &Limits) -> Result<Picture, Fault> 
             Err(Fault::Damaged(said))
         }
     }
+}
+
+/// The parts of AV1's data that begin a frame (AV1 specification, 5.3).
+fn frames(mut data: &[u8]) -> impl Iterator<Item = ()> {
+    std::iter::from_fn(move || {
+        loop {
+            let (head, rest) = data.split_first()?;
+            let is_frame = matches!(head >> 3 & 15, 3 | 6);
+            let rest = rest.get(usize::from(head >> 2 & 1)..)?;
+            // Without a length it is all the rest.
+            data = if head >> 1 & 1 == 1 { behind(rest)? } else { &[] };
+            if is_frame {
+                return Some(());
+            }
+        }
+    })
+}
+
+/// What follows a part that begins with its length, in groups of 7 bits, the lowest first.
+fn behind(data: &[u8]) -> Option<&[u8]> {
+    let (mut length, mut at) = (0_u64, 0);
+    loop {
+        let byte = *data.get(at).filter(|_| at < 8)?;
+        length |= u64::from(byte & 0x7f) << (7 * at);
+        at += 1;
+        if byte & 0x80 == 0 {
+            break;
+        }
+    }
+    data.get(at..)?.get(usize::try_from(length).ok()?..)
 }
 
 fn depth(frame: &Picture) -> usize {
@@ -78,29 +117,10 @@ fn picture(found: &Found, colour: &Picture, alpha: Option<&Picture>) -> Result<D
     let size = (found.width, found.height);
     let grey = colour.pixel_layout() == PixelLayout::I400;
     let pixels = Pixels { colour, alpha, matrix, multiplied: found.multiplied };
-    let image = match depth(colour) {
-        8 => image_of(grey, alpha.is_some(), size, pixels.samples::<u8>()),
-        _ => image16_of(grey, alpha.is_some(), size, pixels.samples::<u16>()),
-    };
-    image.ok_or_else(|| Fault::Damaged("its AV1 is of another size".into()))
-}
-
-fn image_of(grey: bool, alpha: bool, (width, height): (u32, u32), samples: Vec<u8>) -> Option<DynamicImage> {
-    Some(match (grey, alpha) {
-        (true, false) => ImageBuffer::from_raw(width, height, samples).map(DynamicImage::ImageLuma8)?,
-        (true, true) => ImageBuffer::from_raw(width, height, samples).map(DynamicImage::ImageLumaA8)?,
-        (false, false) => ImageBuffer::from_raw(width, height, samples).map(DynamicImage::ImageRgb8)?,
-        (false, true) => ImageBuffer::from_raw(width, height, samples).map(DynamicImage::ImageRgba8)?,
-    })
-}
-
-fn image16_of(grey: bool, alpha: bool, (width, height): (u32, u32), samples: Vec<u16>) -> Option<DynamicImage> {
-    Some(match (grey, alpha) {
-        (true, false) => ImageBuffer::from_raw(width, height, samples).map(DynamicImage::ImageLuma16)?,
-        (true, true) => ImageBuffer::from_raw(width, height, samples).map(DynamicImage::ImageLumaA16)?,
-        (false, false) => ImageBuffer::from_raw(width, height, samples).map(DynamicImage::ImageRgb16)?,
-        (false, true) => ImageBuffer::from_raw(width, height, samples).map(DynamicImage::ImageRgba16)?,
-    })
+    match depth(colour) {
+        8 => eight(grey, alpha.is_some(), size, pixels.samples()),
+        _ => sixteen(grey, alpha.is_some(), size, pixels.samples()),
+    }
 }
 
 /// As it is to be shown.

@@ -75,6 +75,9 @@ pub enum Fault {
         /// The limit on that.
         limit: u64,
     },
+    /// Its deadline came before its end.
+    #[error("was not read in the time given for it: give more, or try a smaller picture")]
+    TooSlow,
     /// The operating system said no.
     #[error("cannot be {doing}: {}", plain(error))]
     Io {

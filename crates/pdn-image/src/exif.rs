@@ -42,6 +42,7 @@ pub(crate) fn of_shown(block: &[u8]) -> Option<Vec<u8>> {
     // WebP and some writers of PNG put JPEG's name before it.
     let mut exif = Exif(block.strip_prefix(b"Exif\0\0").unwrap_or(block).to_vec());
     let (entries, next) = exif.entries()?;
+    exif.holds(&entries).then_some(())?;
     for entry in entries.iter().filter(|entry| entry.tag == ORIENTATION) {
         exif.set(*entry, 1)?;
     }
@@ -119,6 +120,13 @@ impl Exif {
             }
         }
         Some((entries, next))
+    }
+
+    /// Whether the values of entries are no longer than the block together. Where they are, they share bytes, and would become
+    /// any length where each is written to a place of its own.
+    fn holds(&self, entries: &[Entry]) -> bool {
+        let bytes = entries.iter().filter_map(|entry| entry.count.checked_mul(size_of(entry.kind)?));
+        bytes.fold(0, usize::saturating_add) <= self.0.len()
     }
 
     /// A directory's entries, and where the place of the next one is written.
@@ -268,6 +276,7 @@ pub(crate) fn fields(block: &[u8]) -> Option<Fields> {
     };
     let taken = main.iter().copied().filter(|entry| TAKEN.contains(&entry.tag)).collect();
     let all: [Vec<Entry>; 3] = [taken, linked(DIRECTORIES[0]), linked(DIRECTORIES[1])];
+    exif.holds(&all.concat()).then_some(())?;
     Some(all.map(|entries| entries.into_iter().filter_map(|entry| exif.field(entry)).collect()))
 }
 
@@ -405,6 +414,13 @@ mod tests {
         for length in 0..whole.len() {
             assert_eq!(of_shown(&whole[..length]), None, "{length} bytes");
         }
+        // A value may stand twice where there is room for it, but not all of the block.
+        let mut shared = block(sample()).unwrap();
+        let entry = shared.windows(2).rposition(|tag| tag == 0x0132_u16.to_ne_bytes()).unwrap();
+        let length = shared.len() as u32;
+        shared[entry + 4..entry + 8].copy_from_slice(&length.to_ne_bytes());
+        shared[entry + 8..entry + 12].fill(0);
+        assert_eq!((of_shown(&shared), fields(&shared)), (None, None));
         let mut round = block([sample()[0].clone(), vec![field(0x9003, 2, b"0\0")], vec![]]).unwrap();
         let main = round[4..8].to_vec();
         let link = round.windows(2).rposition(|tag| tag == DIRECTORIES[0].to_ne_bytes()).unwrap();

@@ -1,15 +1,17 @@
 //! GIF: its first picture, on its canvas.
 
-use crate::read::{Decoded, FIRST, check_pixels, decoded, unreadable};
-use crate::{Fault, Limits};
+use crate::Fault;
+use crate::budget::Budget;
+use crate::decoded::{Decoded, FIRST};
+use crate::read::{decoded, unreadable};
 use gif::DecodeOptions;
 use image::{DynamicImage, ImageFormat};
 use std::io::{BufRead, Read, Seek};
 
-pub(crate) fn read(mut file: impl BufRead + Seek, limits: &Limits) -> Result<Decoded, Fault> {
-    let moves = has_more(&mut file, limits)?;
+pub(crate) fn read(mut file: impl BufRead + Seek, budget: &mut Budget) -> Result<Decoded, Fault> {
+    let moves = has_more(&mut file, budget)?;
     file.rewind().map_err(unreadable)?;
-    let mut found = decoded(file, ImageFormat::Gif, None, limits)?;
+    let mut found = decoded(file, ImageFormat::Gif, None, budget)?;
     if found.picture.width() == 0 || found.picture.height() == 0 {
         return Err(Fault::Damaged("its canvas has no pixels".into()));
     }
@@ -26,11 +28,11 @@ pub(crate) fn read(mut file: impl BufRead + Seek, limits: &Limits) -> Result<Dec
 /// Whether a second picture begins behind the first, neither of which is decoded; what is wrong with them, their decoder will say.
 ///
 /// A picture may be larger than the canvas, and is decoded whole all the same: it is held to the limit as well.
-fn has_more(file: impl Read, limits: &Limits) -> Result<bool, Fault> {
+fn has_more(file: impl Read, budget: &Budget) -> Result<bool, Fault> {
     let mut options = DecodeOptions::new();
     options.skip_frame_decoding(true);
     let Ok(mut decoder) = options.read_info(file) else { return Ok(false) };
     let Ok(Some(first)) = decoder.next_frame_info() else { return Ok(false) };
-    check_pixels(first.width.into(), first.height.into(), limits)?;
+    budget.check_pixels(first.width.into(), first.height.into())?;
     Ok(decoder.next_frame_info().is_ok_and(|frame| frame.is_some()))
 }

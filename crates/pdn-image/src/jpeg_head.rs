@@ -1,10 +1,15 @@
 //! What a JPEG says before its data, and whether its data has an end.
 
-use crate::{Resolution, iptc};
+use crate::decoded::cut;
+use crate::read::unreadable;
+use crate::{Fault, Resolution, iptc};
 use std::io::{self, BufRead, Read, Seek, SeekFrom};
 
 /// What a JPEG says before its data.
+#[derive(Default)]
 pub(crate) struct JpegHead {
+    pub(crate) width: u16,
+    pub(crate) height: u16,
     pub(crate) components: u8,
     /// Whether Adobe's marker is there: inks are then stored inverted, as the decoder takes them to be.
     pub(crate) adobe: bool,
@@ -14,28 +19,63 @@ pub(crate) struct JpegHead {
 
 /// Bytes of a segment that are looked at, but of APP13, where IPTC may stand anywhere.
 const LOOKED_AT: u16 = 12;
+/// The most scans: each goes over the whole picture again, however few bytes it has. As many as the decoder takes of a
+/// progressive picture; encoders write ten.
+const SCANS: usize = 100;
+/// How XMP of more than one segment begins, behind which its decoder looks over all of them at every segment.
+const PIECE_OF_XMP: &[u8] = b"http://ns.adobe.com/xmp/extension/";
+/// How often a piece may be looked over, for each byte of the file's head: real ones are far below one.
+const LOOKS: usize = 4;
 
 impl JpegHead {
-    /// Nothing where the data is not followed by the end marker. The decoder fills what is missing with grey, which would be
+    /// An error where the data is not followed by the end marker. The decoder fills what is missing with grey, which would be
     /// taken for a picture.
-    pub(crate) fn read(file: &mut (impl BufRead + Seek)) -> io::Result<Option<Self>> {
-        file.seek(SeekFrom::Start(2))?;
-        let mut head = Self { components: 0, adobe: false, resolution: None, iptc: false };
+    pub(crate) fn read(file: &mut (impl BufRead + Seek)) -> Result<Self, Fault> {
+        file.seek(SeekFrom::Start(2)).map_err(unreadable)?;
+        let mut head = Self::default();
+        let (mut bytes, mut pieces, mut looks) = (1 << 20, 0, 0);
         loop {
-            let Some(marker) = marker(file)? else { return Ok(None) };
-            let mut length = [0; 2];
-            if !fills(file, &mut length)? {
-                return Ok(None);
-            }
-            let Some(length) = u16::from_be_bytes(length).checked_sub(2) else { return Ok(None) };
-            let mut begin = vec![0; usize::from(if marker == 0xed { length } else { length.min(LOOKED_AT) })];
-            if !fills(file, &mut begin)? {
-                return Ok(None);
+            let Some((marker, length)) = segment(file).map_err(unreadable)? else { return Err(cut()) };
+            let looked_at = match marker {
+                0xed => length,
+                0xe1 => length.min(PIECE_OF_XMP.len() as u16),
+                _ => length.min(LOOKED_AT),
+            };
+            let mut begin = vec![0; usize::from(looked_at)];
+            if !fills(file, &mut begin).map_err(unreadable)? {
+                return Err(cut());
             }
             head.take(marker, &begin);
-            file.seek_relative(i64::from(length) - begin.len() as i64)?;
-            if marker == 0xda {
-                return Ok(ends(file)?.then_some(head));
+            pieces += usize::from(marker == 0xe1 && begin == PIECE_OF_XMP);
+            bytes += LOOKS * (usize::from(length) + 4);
+            looks += pieces;
+            if looks > bytes {
+                return Err(Fault::Damaged("its XMP is in more pieces than any that is read".into()));
+            }
+            file.seek_relative(i64::from(length - looked_at)).map_err(unreadable)?;
+            if marker == SCAN {
+                return head.whole(file);
+            }
+        }
+    }
+
+    /// Itself, where the end follows behind no more scans than are read.
+    fn whole(self, file: &mut (impl BufRead + Seek)) -> Result<Self, Fault> {
+        let mut scans = 1;
+        loop {
+            match marker_in_data(file).map_err(unreadable)? {
+                None => return Err(cut()),
+                Some(END) => return Ok(self),
+                Some(SCAN) if scans == SCANS => {
+                    return Err(Fault::Damaged(format!("a JPEG of more than {SCANS} scans")));
+                }
+                Some(SCAN) => scans += 1,
+                // Tables and words between scans, in which there may be anything.
+                Some(0xc4 | 0xdb | 0xdd | 0xe0..=0xef | 0xfe) => {
+                    let Some(length) = length(file).map_err(unreadable)? else { return Err(cut()) };
+                    file.seek_relative(length.into()).map_err(unreadable)?;
+                }
+                Some(_) => {}
             }
         }
     }
@@ -50,15 +90,21 @@ impl JpegHead {
             (0xed, segment) => self.iptc |= iptc::is_in(segment),
             (0xee, _) => self.adobe |= begin.starts_with(b"Adobe"),
             (0xc4 | 0xc8 | 0xcc, _) => {}
-            // Precision, height and width come before the number of components.
-            (0xc0..=0xcf, [_, _, _, _, _, components, ..]) => self.components = *components,
+            // Precision comes before them.
+            (0xc0..=0xcf, [_, a, b, c, d, components, ..]) => {
+                (self.height, self.width) = (u16::from_be_bytes([*a, *b]), u16::from_be_bytes([*c, *d]));
+                self.components = *components;
+            }
             _ => {}
         }
     }
 }
 
-/// The marker that follows, after any number of bytes that fill (ITU-T T.81, B.1.1.2).
-fn marker(file: &mut impl BufRead) -> io::Result<Option<u8>> {
+const SCAN: u8 = 0xda;
+const END: u8 = 0xd9;
+
+/// The marker that follows, after any number of bytes that fill (ITU-T T.81, B.1.1.2), and the length of its data.
+fn segment(file: &mut impl BufRead) -> io::Result<Option<(u8, u16)>> {
     let mut byte = [0; 1];
     if !fills(file, &mut byte)? || byte != [0xff] {
         return Ok(None);
@@ -68,7 +114,14 @@ fn marker(file: &mut impl BufRead) -> io::Result<Option<u8>> {
             return Ok(None);
         }
     }
-    Ok(Some(byte[0]))
+    Ok(length(file)?.map(|length| (byte[0], length)))
+}
+
+/// How many bytes of a segment follow.
+fn length(file: &mut impl Read) -> io::Result<Option<u16>> {
+    let mut length = [0; 2];
+    let filled = fills(file, &mut length)?;
+    Ok(u16::from_be_bytes(length).checked_sub(2).filter(|_| filled))
 }
 
 /// Whether as many bytes follow.
@@ -79,14 +132,18 @@ fn fills(file: &mut impl Read, bytes: &mut [u8]) -> io::Result<bool> {
     }
 }
 
-/// Whether the end marker follows.
-fn ends(file: &mut impl BufRead) -> io::Result<bool> {
+/// The next marker among coded data, in which a byte of ones is followed by 0.
+fn marker_in_data(file: &mut impl BufRead) -> io::Result<Option<u8>> {
     let mut last = 0;
     loop {
         let data = file.fill_buf()?;
-        let Some(&end) = data.last() else { return Ok(false) };
-        if (last, data[0]) == (0xff, 0xd9) || data.windows(2).any(|pair| pair == [0xff, 0xd9]) {
-            return Ok(true);
+        let Some(&end) = data.last() else { return Ok(None) };
+        let pairs = std::iter::once(&last).chain(data).zip(data);
+        let is_marker = |(first, second): (&u8, &u8)| *first == 0xff && !matches!(second, 0 | 0xff | 0xd0..=0xd7);
+        if let Some(at) = pairs.into_iter().position(is_marker) {
+            let marker = data[at];
+            file.consume(at + 1);
+            return Ok(Some(marker));
         }
         last = end;
         let length = data.len();

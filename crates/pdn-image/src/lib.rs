@@ -17,11 +17,15 @@ mod aside;
 #[cfg(feature = "avif")]
 mod avif_file;
 #[cfg(feature = "avif")]
+mod avif_found;
+#[cfg(feature = "avif")]
 mod avif_read;
 #[cfg(feature = "avif")]
 mod avif_write;
 mod blur;
+mod budget;
 mod compare;
+mod decoded;
 mod degrade;
 mod encode;
 mod encoding;
@@ -32,12 +36,15 @@ mod filter;
 mod gif_read;
 mod iptc;
 mod jpeg_head;
+#[cfg(feature = "jxl-read")]
+mod jxl_file;
 #[cfg(feature = "jxl")]
 mod jxl_write;
 mod kinds;
 mod light;
 mod picture;
 mod pillow;
+mod png_read;
 mod png_rows;
 mod practical;
 mod profile;
@@ -47,16 +54,20 @@ mod resize;
 mod resolution;
 mod rows;
 mod sample;
+mod tiff_chunks;
+mod tiff_head;
 mod tiff_read;
 mod tiff_rows;
 #[cfg(feature = "webp-lossy")]
 mod webp_lossy;
+mod webp_read;
 mod whole;
 mod write;
 
 pub use alpha::{Alpha, bleed};
 pub use aside::{check_writable, write_atomically};
 pub use blur::gaussian_blur;
+pub use budget::Limits;
 pub use compare::{ColourSpace, CompareError, Protocol, psnr, ssim};
 pub use degrade::{Degradation, TooSmall};
 pub use encode::{RowEncoder, encode, encode_any};
@@ -67,7 +78,7 @@ pub use light::Light;
 pub use picture::{AnyPicture, Picture};
 pub use pillow::centre_square;
 pub use provenance::{Provenance, is_result};
-pub use read::{Limits, read, read_any, read_any_bytes, read_bytes};
+pub use read::{read, read_any, read_any_bytes, read_bytes};
 pub use resize::{Resized, Scale, resize, resize_to};
 pub use resolution::{Resolution, ResolutionUnit};
 pub use rows::{Header, RowWriter};

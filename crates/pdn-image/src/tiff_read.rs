@@ -1,15 +1,19 @@
 //! TIFF (revision 6.0), as its decoder gives it: packed bits, planes, floats, inks and premultiplied alpha become samples of
 //! 8 or 16 bits, pixel by pixel.
 
+use crate::budget::Budget;
+use crate::decoded::{CMYK, DAMAGED_EXIF, Decoded, FIRST, LARGE_PROFILE, XMP, cut, eight, sixteen};
 use crate::exif::{self, Field, TAKEN};
-use crate::read::{Decoded, XMP, check_pixels, unreadable};
+use crate::read::{of_io, unreadable};
 use crate::sample::divided;
-use crate::{Fault, Limits, Resolution, Sample, iptc, kinds};
+use crate::tiff_chunks::{self, limits};
+use crate::tiff_head::{Head, TiffFile, size_of};
+use crate::{Fault, Resolution, Sample, iptc, kinds};
+use image::DynamicImage;
 use image::metadata::Orientation;
-use image::{DynamicImage, ImageBuffer, Pixel};
 use std::io::{Read, Seek};
 use tiff::decoder::ifd::Value;
-use tiff::decoder::{Decoder, DecodingResult};
+use tiff::decoder::{Decoder, DecodingResult, IfdDecoder};
 use tiff::tags::{ByteOrder, ExtraSamples, PhotometricInterpretation, Tag, ValueBuffer};
 use tiff::{ColorType, TiffError};
 
@@ -19,32 +23,50 @@ pub(crate) fn is_big(begin: &[u8]) -> bool {
 }
 
 /// The first picture of a file.
-pub(crate) fn read(file: impl Read + Seek, limits: &Limits) -> Result<Decoded, Fault> {
-    let mut decoder = Decoder::new(file).map_err(fault)?;
+pub(crate) fn read(mut file: impl Read + Seek, budget: &mut Budget) -> Result<Decoded, Fault> {
+    let head = Head::read(&mut file, budget.length())?;
+    file.rewind().map_err(unreadable)?;
+    let decoder = Decoder::new(TiffFile::new(file, &head)).map_err(fault)?;
+    // What becomes 32 bytes for each number was looked over, and what is longer is asked for when there is room for it.
+    let mut decoder = decoder.with_limits(limits(budget.decoder().max(budget.metadata())));
     let (width, height) = decoder.dimensions().map_err(fault)?;
-    check_pixels(u64::from(width), u64::from(height), limits)?;
+    budget.check_pixels(width.into(), height.into())?;
     check_whole(&mut decoder)?;
-    let layout = Layout::of(&mut decoder)?;
+    let layout = Layout::of(&mut decoder, &head)?;
     let mut notes = Vec::new();
-    notes.extend(decoder.more_images().then_some(crate::read::FIRST));
-    notes.extend((layout.colours == Colours::Cmyk).then_some(crate::read::CMYK));
-    let icc = decoder.get_tag_u8_vec(Tag::IccProfile).ok();
-    notes.extend(decoder.find_tag(crate::tiff_rows::XMP).ok().flatten().map(|_| XMP));
-    let exif = exif(&mut decoder);
-    notes.extend(exif.is_none().then_some(crate::read::DAMAGED_EXIF));
-    let exif = exif.flatten();
+    notes.extend(decoder.more_images().then_some(FIRST));
+    notes.extend((layout.colours == Colours::Cmyk).then_some(CMYK));
+    let icc = profile(&mut decoder, budget);
+    notes.extend(icc.is_none().then_some(LARGE_PROFILE));
+    notes.extend(decoder.image_ifd().find_entry(crate::tiff_rows::XMP).map(|_| XMP));
+    let exif = exif(&mut decoder, budget);
+    notes.extend(exif.is_none().then_some(DAMAGED_EXIF));
     notes.extend(decoder.image_ifd().find_entry(IPTC).map(|_| iptc::NOTE));
     let resolution = resolution(&mut decoder);
-    let orientation = decoder.find_tag_unsigned::<u8>(Tag::Orientation).unwrap_or(None);
-    // The size was checked, and a pixel's.
-    let mut decoder = decoder.with_limits(tiff::decoder::Limits::unlimited());
-    let mut samples = DecodingResult::U8(Vec::new());
-    let planes = decoder.read_image_to_buffer(&mut samples).map_err(fault)?.planes;
+    let orientation = one(&mut decoder, Tag::Orientation).and_then(|value| value.into_u16().ok());
+    let (samples, planes) = tiff_chunks::samples(&mut decoder, budget)?;
     let (mut picture, bits) = layout.picture(samples, planes > 1, width, height)?;
-    let orientation = orientation.and_then(Orientation::from_exif).unwrap_or(Orientation::NoTransforms);
+    budget.in_time()?;
+    let orientation = orientation.and_then(|number| Orientation::from_exif(u8::try_from(number).ok()?));
+    let orientation = orientation.unwrap_or(Orientation::NoTransforms);
     picture.apply_orientation(orientation);
     let resolution = resolution.map(|resolution| resolution.turned(orientation));
-    Ok(Decoded { picture, bits, icc, exif, resolution, notes })
+    Ok(Decoded { picture, bits, icc: icc.flatten(), exif: exif.flatten(), resolution, notes })
+}
+
+/// A tag's value, where it has one and no more: of others nobody knows how long they are.
+fn one<R: Read + Seek>(decoder: &mut Decoder<R>, tag: Tag) -> Option<Value> {
+    decoder.image_ifd().find_entry(tag).filter(|entry| entry.count() == 1)?;
+    decoder.find_tag(tag).ok()?
+}
+
+/// The profile; nothing where it cannot be read, or there is no room for it.
+fn profile<R: Read + Seek>(decoder: &mut Decoder<R>, budget: &mut Budget) -> Option<Option<Vec<u8>>> {
+    let Some(entry) = decoder.image_ifd().find_entry(Tag::IccProfile) else { return Some(None) };
+    budget.take(size_of(entry.field_type().to_u16())?.checked_mul(entry.count())?)?;
+    let mut value = ValueBuffer::empty(tiff::tags::Type::BYTE);
+    decoder.image_ifd().find_tag_buf(Tag::IccProfile, &mut value).ok()?;
+    Some(Some(value.as_bytes().to_vec()))
 }
 
 /// The tag of IPTC (TIFF/EP, 6.7).
@@ -52,17 +74,21 @@ const IPTC: Tag = Tag::Unknown(33_723);
 
 /// Where all of it is said.
 fn resolution<R: Read + Seek>(decoder: &mut Decoder<R>) -> Option<Resolution> {
-    let mut number = |tag| match decoder.find_tag(tag).ok()?? {
+    let mut number = |tag| match one(decoder, tag)? {
         Value::Rational(over, under) => Some((over, under)),
         _ => None,
     };
     let (x, y) = (number(Tag::XResolution)?, number(Tag::YResolution)?);
-    Resolution::of_tiff(decoder.find_tag_unsigned(Tag::ResolutionUnit).ok()?, x, y)
+    let unit = match decoder.image_ifd().find_entry(Tag::ResolutionUnit) {
+        Some(_) => Some(one(decoder, Tag::ResolutionUnit)?.into_u16().ok()?),
+        None => None,
+    };
+    Resolution::of_tiff(unit, x, y)
 }
 
 /// Refuses a file whose first picture is a preview of another one in it, which would be taken for it: so are most raw files of cameras.
 fn check_whole<R: Read + Seek>(decoder: &mut Decoder<R>) -> Result<(), Fault> {
-    let kind: u32 = decoder.find_tag_unsigned(Tag::NewSubfileType).unwrap_or_default().unwrap_or_default();
+    let kind = one(decoder, Tag::NewSubfileType).and_then(|value| value.into_u32().ok()).unwrap_or_default();
     let mut has = |tag| decoder.image_ifd().find_entry(tag).is_some();
     let is_preview = kind & 1 == 1 && has(SUB_DIRECTORIES);
     match is_preview || has(DNG) {
@@ -76,34 +102,37 @@ const SUB_DIRECTORIES: Tag = Tag::Unknown(330);
 /// The version of a digital negative (DNG 1.7).
 const DNG: Tag = Tag::Unknown(50_706);
 
-/// What is said of how a picture was taken, as a block; nothing where it cannot be followed.
-fn exif<R: Read + Seek>(decoder: &mut Decoder<R>) -> Option<Option<Vec<u8>>> {
-    let order = if cfg!(target_endian = "little") { ByteOrder::LittleEndian } else { ByteOrder::BigEndian };
-    let field = |tag: Tag, value: &mut ValueBuffer| {
-        value.set_byte_order(order);
-        let count = usize::try_from(value.count()).ok()?;
-        let kind = value.data_type().to_u16();
-        Some(Field { tag: tag.to_u16(), kind, count, bytes: value.as_bytes().to_vec() })
-    };
-    let mut taken = Vec::new();
-    for tag in TAKEN.map(Tag::from_u16_exhaustive) {
-        let mut value = ValueBuffer::empty(tiff::tags::Type::BYTE);
-        if decoder.image_ifd().find_tag_buf(tag, &mut value).ok()?.is_some() {
-            taken.push(field(tag, &mut value)?);
-        }
-    }
+/// What is said of how a picture was taken, as a block; nothing where it cannot be followed, or is more than there is room for,
+/// as where many of its values are the same bytes.
+fn exif<R: Read + Seek>(decoder: &mut Decoder<R>, budget: &mut Budget) -> Option<Option<Vec<u8>>> {
+    let main = TAKEN.map(Tag::from_u16_exhaustive);
+    let main: Vec<_> = main.into_iter().filter(|tag| decoder.image_ifd().find_entry(*tag).is_some()).collect();
+    let taken = main.into_iter().map(|tag| field(&mut decoder.image_ifd(), tag, budget)).collect::<Option<_>>()?;
     let mut linked = [Vec::new(), Vec::new()];
     for (link, fields) in [Tag::ExifDirectory, Tag::GpsDirectory].into_iter().zip(&mut linked) {
-        let Some(place) = decoder.find_tag(link).ok()? else { continue };
-        let directory = decoder.read_directory(place.into_ifd_pointer().ok()?).ok()?;
+        if decoder.image_ifd().find_entry(link).is_none() {
+            continue;
+        }
+        let place = one(decoder, link)?.into_ifd_pointer().ok()?;
+        let directory = decoder.read_directory(place).ok()?;
         for (tag, _) in directory.iter().filter(|(tag, _)| exif::is_movable(tag.to_u16())) {
-            let mut value = ValueBuffer::empty(tiff::tags::Type::BYTE);
-            decoder.read_directory_tags(&directory).find_tag_buf(tag, &mut value).ok()?;
-            fields.push(field(tag, &mut value)?);
+            fields.push(field(&mut decoder.read_directory_tags(&directory), tag, budget)?);
         }
     }
     let [exif, gps] = linked;
     Some(exif::block([taken, exif, gps]))
+}
+
+/// A value of a directory that has it, in the machine's own order.
+fn field(directory: &mut IfdDecoder<'_>, tag: Tag, budget: &mut Budget) -> Option<Field> {
+    let entry = directory.find_entry(tag)?;
+    let kind = entry.field_type().to_u16();
+    budget.take(size_of(kind)?.checked_mul(entry.count())?)?;
+    let mut value = ValueBuffer::empty(tiff::tags::Type::BYTE);
+    directory.find_tag_buf(tag, &mut value).ok()??;
+    value.set_byte_order(if cfg!(target_endian = "little") { ByteOrder::LittleEndian } else { ByteOrder::BigEndian });
+    let count = usize::try_from(value.count()).ok()?;
+    Some(Field { tag: tag.to_u16(), kind, count, bytes: value.as_bytes().to_vec() })
 }
 
 /// What a pixel's first samples are.
@@ -115,7 +144,7 @@ enum Colours {
 }
 
 /// Bytes that a pixel may take as it is decoded, eight samples of 64 bits: by naming more a small file could ask for any memory.
-const MOST_BYTES: usize = 64;
+pub(crate) const MOST_BYTES: usize = 64;
 
 /// What a pixel is made of.
 #[derive(Clone, Copy, Debug)]
@@ -132,14 +161,14 @@ struct Layout {
 }
 
 impl Layout {
-    fn of<R: Read + Seek>(decoder: &mut Decoder<R>) -> Result<Self, Fault> {
+    fn of<R: Read + Seek>(decoder: &mut Decoder<R>, head: &Head) -> Result<Self, Fault> {
         let color = decoder.colortype().map_err(fault)?;
         let samples: usize = decoder.find_tag_unsigned(Tag::SamplesPerPixel).map_err(fault)?.unwrap_or(1);
         let extra: Vec<u16> = decoder.find_tag_unsigned_vec(Tag::ExtraSamples).map_err(fault)?.unwrap_or_default();
         let meaning: Option<u16> = decoder.find_tag_unsigned(Tag::PhotometricInterpretation).map_err(fault)?;
         let (colours, bits) = match color {
             ColorType::Gray(bits) | ColorType::GrayA(bits) => (Colours::Grey, bits),
-            ColorType::Multiband { bit_depth, .. } => (Colours::Grey, bit_depth),
+            ColorType::Multiband { bit_depth, .. } => (head.bands.map_or(Colours::Grey, Colours::of), bit_depth),
             ColorType::RGB(bits) | ColorType::RGBA(bits) => (Colours::Rgb, bits),
             ColorType::CMYK(bits) | ColorType::CMYKA(bits) => (Colours::Cmyk, bits),
             other => return Err(unsupported(format_args!("{other:?}"))),
@@ -148,7 +177,7 @@ impl Layout {
         let alpha = match extra.first().copied().and_then(ExtraSamples::from_u16) {
             Some(ExtraSamples::AssociatedAlpha) => Some(true),
             Some(ExtraSamples::UnassociatedAlpha) => Some(false),
-            None if matches!(color, ColorType::RGBA(_)) => Some(false),
+            None if colours == Colours::Rgb && samples.checked_sub(extra.len()) == Some(4) => Some(false),
             _ => None,
         };
         let alpha = alpha.filter(|_| samples > colours.count());
@@ -169,7 +198,7 @@ impl Layout {
     ) -> Result<(DynamicImage, u8), Fault> {
         let deep = match decoded {
             DecodingResult::U8(samples) => {
-                let samples = if self.bits < 8 { self.unpacked(&samples, width) } else { samples };
+                let samples = if self.bits < 8 { self.unpacked(&samples, planar, width) } else { samples };
                 let picture = Shown { layout: self, planar, width, height }.eight(samples)?;
                 return Ok((picture, 8));
             }
@@ -184,8 +213,8 @@ impl Layout {
     }
 
     /// Samples of fewer than 8 bits, of which rows begin with a byte, brought to the range of 8.
-    fn unpacked(self, bytes: &[u8], width: u32) -> Vec<u8> {
-        let (bits, row) = (usize::from(self.bits), width as usize * self.samples);
+    fn unpacked(self, bytes: &[u8], planar: bool, width: u32) -> Vec<u8> {
+        let (bits, row) = (usize::from(self.bits), width as usize * if planar { 1 } else { self.samples });
         let most = (1_u16 << bits) - 1;
         let sample = |line: &[u8], i: usize| {
             let at = i * bits;
@@ -224,39 +253,27 @@ struct Shown {
 
 impl Shown {
     fn eight(&self, samples: Vec<u8>) -> Result<DynamicImage, Fault> {
-        let samples = self.pixels(samples);
-        match (self.layout.colours == Colours::Grey, self.layout.alpha.is_some()) {
-            (true, false) => self.buffer(samples).map(DynamicImage::ImageLuma8),
-            (true, true) => self.buffer(samples).map(DynamicImage::ImageLumaA8),
-            (false, false) => self.buffer(samples).map(DynamicImage::ImageRgb8),
-            (false, true) => self.buffer(samples).map(DynamicImage::ImageRgba8),
-        }
+        let Layout { colours, alpha, .. } = self.layout;
+        eight(colours == Colours::Grey, alpha.is_some(), (self.width, self.height), self.pixels(samples)?)
     }
 
     fn sixteen(&self, samples: Vec<u16>) -> Result<DynamicImage, Fault> {
-        let samples = self.pixels(samples);
-        match (self.layout.colours == Colours::Grey, self.layout.alpha.is_some()) {
-            (true, false) => self.buffer(samples).map(DynamicImage::ImageLuma16),
-            (true, true) => self.buffer(samples).map(DynamicImage::ImageLumaA16),
-            (false, false) => self.buffer(samples).map(DynamicImage::ImageRgb16),
-            (false, true) => self.buffer(samples).map(DynamicImage::ImageRgba16),
-        }
-    }
-
-    fn buffer<P: Pixel>(&self, samples: Vec<P::Subpixel>) -> Result<ImageBuffer<P, Vec<P::Subpixel>>, Fault> {
-        let buffer = ImageBuffer::from_raw(self.width, self.height, samples);
-        buffer.ok_or_else(|| Fault::Damaged("its end is missing".into()))
+        let Layout { colours, alpha, .. } = self.layout;
+        sixteen(colours == Colours::Grey, alpha.is_some(), (self.width, self.height), self.pixels(samples)?)
     }
 
     /// Grey or RGB and alpha, pixel by pixel, not multiplied.
-    fn pixels<S: Sample>(&self, samples: Vec<S>) -> Vec<S> {
+    fn pixels<S: Sample>(&self, samples: Vec<S>) -> Result<Vec<S>, Fault> {
         let Layout { colours, samples: count, alpha, inverted, .. } = self.layout;
+        if samples.len() != self.width as usize * self.height as usize * count {
+            return Err(cut());
+        }
         if !self.planar && !inverted && colours != Colours::Cmyk && alpha != Some(true) {
             let shown = colours.count() + usize::from(alpha.is_some());
-            return match shown == count {
+            return Ok(match shown == count {
                 true => samples,
                 false => samples.chunks_exact(count).flat_map(|pixel| &pixel[..shown]).copied().collect(),
-            };
+            });
         }
         let pixels = samples.len() / count;
         let at = |i: usize, c: usize| if self.planar { samples[c * pixels + i] } else { samples[i * count + c] };
@@ -267,11 +284,16 @@ impl Shown {
             out.extend(colours.shown(|c| at(i, c), inverted).into_iter().flatten().map(|v| divided(v, divisor)));
             out.extend(opacity);
         }
-        out
+        Ok(out)
     }
 }
 
 impl Colours {
+    /// Of a picture that is given to its decoder as bands.
+    fn of((meaning, _): (u16, u64)) -> Self {
+        if meaning == PhotometricInterpretation::RGB.to_u16() { Self::Rgb } else { Self::Cmyk }
+    }
+
     fn count(self) -> usize {
         match self {
             Self::Grey => 1,
@@ -293,14 +315,13 @@ impl Colours {
     }
 }
 
-fn unsupported(what: impl std::fmt::Display) -> Fault {
+pub(crate) fn unsupported(what: impl std::fmt::Display) -> Fault {
     Fault::Unsupported(format!("a TIFF of {what}"))
 }
 
-fn fault(error: TiffError) -> Fault {
+pub(crate) fn fault(error: TiffError) -> Fault {
     match error {
-        TiffError::IoError(error) if error.raw_os_error().is_some() => unreadable(error),
-        TiffError::IoError(_) => Fault::Damaged("its end is missing".into()),
+        TiffError::IoError(error) => of_io(error),
         TiffError::UnsupportedError(what) => unsupported(what.to_string().replace('\n', " ")),
         other => Fault::Damaged(other.to_string().replace('\n', " ")),
     }

@@ -24,7 +24,7 @@ proptest! {
                 bytes[at] = *byte;
             }
             // What it gives does not matter.
-            let _ = read_any_bytes(&bytes, &Limits { pixels: 1 << 20 });
+            let _ = read_any_bytes(&bytes, &Limits { pixels: 1 << 20, ..Limits::default() });
         }
     }
 }

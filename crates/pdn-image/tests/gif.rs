@@ -53,12 +53,15 @@ fn the_limit_holds_before_anything_is_decoded() {
     let whole = encoded(&[whole()]);
     // Up to where the first picture begins: nothing could be decoded.
     for bytes in [&whole[..], &whole[..40]] {
-        let error = read_bytes(bytes, &Limits { pixels: 5 }).unwrap_err();
+        let error = read_bytes(bytes, &Limits { pixels: 5, ..Limits::default() }).unwrap_err();
         assert!(matches!(error, Fault::TooLarge { width: 3, height: 2, pixels: 6, limit: 5 }), "{error}");
     }
     // A picture that is larger than its canvas.
     let large = encoded(&[Frame::from_indexed_pixels(3, 3, vec![0; 9], None)]);
-    assert!(matches!(read_bytes(&large, &Limits { pixels: 8 }), Err(Fault::TooLarge { pixels: 9, .. })));
+    assert!(matches!(
+        read_bytes(&large, &Limits { pixels: 8, ..Limits::default() }),
+        Err(Fault::TooLarge { pixels: 9, .. })
+    ));
     assert_eq!(open(&large).height(), 2);
 }
 

@@ -91,7 +91,7 @@ impl App {
     pub(crate) async fn decode(&self, bytes: Bytes) -> Result<AnyPicture, Problem> {
         let turn = timeout(self.settings.patience, self.turn()).await;
         let Ok(turn) = turn else { return Err(Kind::Busy.because("other pictures are being read: try again")) };
-        let limits = pdn::Limits { pixels: self.settings.pixels };
+        let limits = pdn::Limits { pixels: self.settings.pixels, ..pdn::Limits::default() };
         let decoded = aside(turn, move || pdn::read_any_bytes(&bytes, &limits)).await;
         Ok(decoded.ok_or_else(|| Kind::Internal.because("the picture's decoder broke"))??)
     }

@@ -5,6 +5,7 @@
 //! which makes its absence a failure; continuous integration sets that.
 
 pub mod golden;
+pub mod hostile;
 
 use std::path::{Path, PathBuf};
 

@@ -205,7 +205,7 @@ fn named(job: &Job, bytes: Bytes, format: FileFormat) -> Response {
 async fn converted(app: &App, job: &Arc<Job>, bytes: Bytes, format: FileFormat) -> Result<Bytes, Problem> {
     let (job, encoder) = (Arc::clone(job), app.encoder.id().to_owned());
     let work = move || {
-        let picture = pdn::read_any_bytes(&bytes, &Limits { pixels: u64::MAX })?;
+        let picture = pdn::read_any_bytes(&bytes, &Limits { pixels: u64::MAX, ..Limits::default() })?;
         let quality = format.quality(job.order.quality);
         let options = WriteOptions { quality, provenance: Some(provenance(&job, &encoder)) };
         encode_any(&picture, format.format(), &options)
