@@ -8,7 +8,7 @@ use pdn_image::{AnyPicture, Depth, Fault, Format, Light, Limits, WriteOptions, e
 pub const MADE: u8 = 0xf5;
 
 /// A million pixels, so that what a file may ask for is far below what is an error.
-const LIMITS: Limits = Limits { pixels: 1 << 20 };
+const LIMITS: Limits = Limits { pixels: 1 << 20, deadline: None };
 
 /// Pixels of a picture that is written again: more would only take time.
 const WRITTEN: usize = 1 << 12;

@@ -155,6 +155,15 @@ impl State {
     }
 }
 
+/// Whether a run of this task could go on from a state; for fuzzing.
+///
+/// # Errors
+/// As going on has.
+#[doc(hidden)]
+pub fn check(task: &impl Task, path: &Path, schedule: &Schedule) -> Result<(), RunError> {
+    State::read(task, path, schedule).map(drop)
+}
+
 /// Writes a file aside and renames it, so that a kill leaves the old one or the new one.
 pub(crate) fn write(folder: &Path, name: &str, bytes: &[u8]) -> Result<(), RunError> {
     let path = folder.join(name);
