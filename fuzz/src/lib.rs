@@ -12,9 +12,6 @@ use std::sync::Mutex;
 #[global_allocator]
 static MEMORY: PeakAlloc = PeakAlloc;
 
-/// What an input may take beside what is held already.
-const MOST: usize = 512 << 20;
-
 /// Where decoders of others have panicked, each place told once.
 static TOLD: Mutex<Option<HashSet<String>>> = Mutex::new(None);
 
@@ -35,22 +32,25 @@ pub fn prepare() {
     }));
 }
 
-/// Runs one input, which takes no more memory than is allowed.
-pub fn bounded(run: impl FnOnce()) {
+/// Runs one input, which takes no more memory than so many MiB.
+pub fn bounded(most: usize, run: impl FnOnce()) {
     let before = MEMORY.current_usage();
     MEMORY.reset_peak_usage();
     run();
     let taken = MEMORY.peak_usage().saturating_sub(before);
-    if taken > MOST {
-        eprintln!("{taken} bytes of memory, more than {MOST}");
+    if taken > most << 20 {
+        eprintln!("{taken} bytes of memory, more than {most} MiB");
         std::process::abort();
     }
 }
 
-/// A target: libFuzzer's entry, which runs a function on each input.
+/// A target: libFuzzer's entry, which runs a function on each input, with 512 MiB or as many as are said.
 #[macro_export]
 macro_rules! target {
     ($run:expr) => {
-        libfuzzer_sys::fuzz_target!(init: $crate::prepare(), |data: &[u8]| $crate::bounded(|| ($run)(data)));
+        $crate::target!($run, 512);
+    };
+    ($run:expr, $most:expr) => {
+        libfuzzer_sys::fuzz_target!(init: $crate::prepare(), |data: &[u8]| $crate::bounded($most, || ($run)(data)));
     };
 }
