@@ -324,6 +324,15 @@ mod tests {
     }
 
     #[test]
+    fn numbers_of_a_card_are_read_to_the_last_bit() {
+        // As a layer of CARN's or EDSR's has it in float32.
+        let mean = [0.448_799_997_568_130_5, 0.437_099_993_228_912_35, 0.404_000_014_066_696_17];
+        let network = Edsr { features: 4, blocks: 1, mean, ..Edsr::baseline(2) }.build().unwrap();
+        let read = reopened(&model(network.clone()).to_bytes(Precision::F32)).unwrap();
+        assert_eq!(read.network, network);
+    }
+
+    #[test]
     fn a_card_that_does_not_fit_is_said() {
         let network = Edsr { features: 16, blocks: 1, ..Edsr::baseline(2) }.build().unwrap();
         let bytes = model(network).to_bytes(Precision::F32);

@@ -126,6 +126,12 @@ impl State {
             of_losses("loss_sum").parse().map_err(|e| RunError::file(path, format!("its loss_sum: {e}")))?;
         state.losses.count =
             of_losses("loss_count").parse().map_err(|e| RunError::file(path, format!("its loss_count: {e}")))?;
+        // Of what is subtracted and counted from here on.
+        let Adam { steps, begun, .. } = state.adam;
+        if begun > steps || state.losses.count > steps {
+            let why = format!("is of step {steps}, but its moments began at {begun}, or it has more losses: it is damaged");
+            return Err(RunError::file(path, why));
+        }
         let whole = read.tensors.keys().any(|name| name.starts_with("first/"));
         if !whole {
             state.adam.begun = state.adam.steps;
@@ -153,6 +159,15 @@ impl State {
         }
         Ok(state)
     }
+}
+
+/// Whether a run of this task could go on from a state; for fuzzing.
+///
+/// # Errors
+/// As going on has.
+#[doc(hidden)]
+pub fn check(task: &impl Task, path: &Path, schedule: &Schedule) -> Result<(), RunError> {
+    State::read(task, path, schedule).map(drop)
 }
 
 /// Writes a file aside and renames it, so that a kill leaves the old one or the new one.

@@ -150,6 +150,21 @@ fn another_recipe_s_run_is_refused() {
 }
 
 #[test]
+fn a_state_whose_numbers_contradict_each_other_is_refused() {
+    let (task, folder) = (task(pdn()), tempfile::tempdir().unwrap());
+    train(&task, &schedule(2), folder.path(), &Begin::New, &mut go_on).unwrap();
+    let state = pdn_network::checkpoint::parse(&bytes(folder.path(), STATE)).unwrap();
+    for (key, number) in [("begun", "9"), ("loss_count", "18446744073709551615")] {
+        let mut metadata: std::collections::HashMap<_, _> = state.metadata.clone().into_iter().collect();
+        metadata.insert(key.to_owned(), number.to_owned());
+        let changed = pdn_network::checkpoint::write(&state.tensors, metadata, Default::default());
+        std::fs::write(folder.path().join(STATE), changed).unwrap();
+        let error = train(&task, &schedule(4), folder.path(), &Begin::Resume, &mut go_on).unwrap_err().to_string();
+        assert!(error.contains("is damaged") && error.contains("state.safetensors"), "{key}: {error}");
+    }
+}
+
+#[test]
 fn a_run_starts_from_another_s_weights() {
     let (before, after) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let mut task = task(pdn());

@@ -1,0 +1,36 @@
+//! What is fuzzed: a function for each kind of input, which panics where something is wrong.
+//!
+//! `fuzz/` at the repository's root drives them by libFuzzer, and keeps in `fuzz/corpus` the inputs that together reach all
+//! that was reached; this crate's tests run those through the same functions. See `fuzz/README.md`.
+#![forbid(unsafe_code)]
+
+#[cfg(feature = "avif")]
+mod avif;
+mod checkpoints;
+mod containers;
+mod dice;
+mod embeddings;
+mod exif;
+mod kernels;
+mod pickle;
+mod pictures;
+mod png;
+#[cfg(feature = "serve")]
+mod requests;
+mod seeds;
+mod tiff;
+#[cfg(feature = "train")]
+mod training;
+mod words;
+
+#[cfg(feature = "avif")]
+pub use avif::{avif, made_avif};
+pub use checkpoints::{checkpoints, made_checkpoint};
+pub use embeddings::embeddings;
+pub use kernels::kernels;
+pub use pictures::{MADE, made, pictures};
+#[cfg(feature = "serve")]
+pub use requests::requests;
+#[cfg(feature = "train")]
+pub use training::{recipes, states};
+pub use words::{captions, tokenizer};

@@ -1,0 +1,61 @@
+//! Every input that fuzzing kept, through the function it was found by: none panics, and none takes more memory than a file as
+//! small accounts for.
+
+use peak_alloc::PeakAlloc;
+use std::path::PathBuf;
+
+#[global_allocator]
+static MEMORY: PeakAlloc = PeakAlloc;
+
+/// What an input may take. The tests run beside each other, so that this is of all of them.
+const MOST: usize = 512 << 20;
+
+/// Runs a target's inputs, in the order of their names.
+fn runs(target: &str, run: impl Fn(&[u8])) {
+    let folder = pdn_testing::root().join("fuzz/corpus").join(target);
+    let mut paths: Vec<PathBuf> = std::fs::read_dir(&folder)
+        .unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
+        .map(|entry| entry.expect("an entry").path())
+        .collect();
+    paths.sort();
+    assert!(!paths.is_empty(), "{} is empty", folder.display());
+    for path in paths {
+        let input = std::fs::read(&path).expect("an input");
+        MEMORY.reset_peak_usage();
+        // What panics is named by what is printed last.
+        println!("{}", path.display());
+        run(&input);
+        let taken = MEMORY.peak_usage();
+        assert!(taken <= MOST, "{}: {taken} bytes of memory", path.display());
+    }
+}
+
+#[test]
+fn pictures() {
+    runs("pictures", pdn_fuzz::pictures);
+}
+
+#[test]
+fn checkpoints() {
+    runs("checkpoints", pdn_fuzz::checkpoints);
+}
+
+#[test]
+fn tokenizer() {
+    runs("tokenizer", pdn_fuzz::tokenizer);
+}
+
+#[test]
+fn captions() {
+    runs("captions", pdn_fuzz::captions);
+}
+
+#[test]
+fn embeddings() {
+    runs("embeddings", pdn_fuzz::embeddings);
+}
+
+#[test]
+fn kernels() {
+    runs("kernels", |input| pdn_fuzz::kernels(input, <[f32]>::to_vec));
+}

@@ -1,0 +1,3 @@
+#![no_main]
+
+pdn_fuzz_targets::target!(pdn_fuzz::tokenizer);
