@@ -56,7 +56,7 @@ pub(crate) enum FileFormat {
     Jpeg,
     /// WebP, lossless.
     Webp,
-    /// TIFF, not compressed.
+    /// TIFF, compressed without loss.
     Tiff,
 }
 

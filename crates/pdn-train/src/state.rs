@@ -129,7 +129,8 @@ impl State {
         // Of what is subtracted and counted from here on.
         let Adam { steps, begun, .. } = state.adam;
         if begun > steps || state.losses.count > steps {
-            let why = format!("is of step {steps}, but its moments began at {begun}, or it has more losses: it is damaged");
+            let why =
+                format!("is of step {steps}, but its moments began at {begun}, or it has more losses: it is damaged");
             return Err(RunError::file(path, why));
         }
         let whole = read.tensors.keys().any(|name| name.starts_with("first/"));
