@@ -9,8 +9,9 @@ use std::path::{Path, PathBuf};
 /// another's of their folder. One that is named alone is nobody's result here. Beside them what to say of those that are left out.
 pub(crate) fn without_results(pictures: Vec<Input>) -> (Vec<Input>, Option<String>) {
     let stems: HashSet<PathBuf> = pictures.iter().map(|input| input.path.with_extension("")).collect();
-    let (results, others): (Vec<Input>, Vec<Input>) =
-        pictures.into_iter().partition(|input| is_named_after(&input.path, &stems) && is_result(&input.path));
+    let (results, others): (Vec<Input>, Vec<Input>) = pictures
+        .into_iter()
+        .partition(|input| is_named_after(&input.path, &stems) && input.path.is_file() && is_result(&input.path));
     let note = results.first().map(|first| {
         let left = match results.len() {
             1 => "is left out, as a result of another picture here".to_owned(),

@@ -22,6 +22,7 @@ mod check;
 pub mod checkpoint;
 mod dcm;
 mod error;
+pub mod file;
 mod forms;
 pub mod hashed;
 mod model;

@@ -6,6 +6,7 @@
 
 use crate::run::{Progress, RunError, SAMPLES};
 use pdn_image::{Picture, WriteOptions};
+use pdn_network::file;
 use prost::Message;
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -14,6 +15,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Losses, a step a row.
 pub const LOSSES: &str = "losses.csv";
+/// The most bytes of a table: twenty million steps.
+const MOST: u64 = 2 << 30;
 /// Figures, an evaluation a row.
 pub const FIGURES: &str = "figures.csv";
 
@@ -85,7 +88,7 @@ struct Table {
 
 impl Table {
     fn open(path: &Path, step: u64) -> Result<Self, RunError> {
-        let text = match std::fs::read_to_string(path) {
+        let text = match file::read_text(path, MOST) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
             read => read.map_err(|e| RunError::file(path, e))?,
         };

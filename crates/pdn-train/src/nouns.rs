@@ -6,11 +6,15 @@
 use crate::data::DataError;
 use npyz::NpyFile;
 use pdn::Tokenizer;
+use pdn_network::file;
 use serde::Deserialize;
 use std::path::Path;
 
 /// Length of CLIP's embeddings.
 pub const CLIP: usize = 512;
+
+/// The most bytes of a list, and of its embeddings.
+const MOST: u64 = 256 << 20;
 
 /// One in so many is held back.
 const HELD_BACK: usize = 10;
@@ -78,7 +82,7 @@ fn lvis(path: &Path) -> Result<Vec<String>, DataError> {
         synonyms: Vec<String>,
     }
     let wrong = |why: String| DataError { path: path.to_owned(), why };
-    let text = std::fs::read_to_string(path).map_err(|e| wrong(format!("cannot be read: {e}")))?;
+    let text = file::read_text(path, MOST).map_err(|e| wrong(format!("cannot be read: {e}")))?;
     let mut categories: Vec<Category> = serde_json::from_str(&text).map_err(|e| wrong(e.to_string()))?;
     categories.sort_by_key(|category| category.id);
     let name = |category: &Category| category.synonyms.first().map(|name| plain(name));
@@ -88,10 +92,8 @@ fn lvis(path: &Path) -> Result<Vec<String>, DataError> {
 
 fn objects365(path: &Path) -> Result<Vec<String>, DataError> {
     let wrong = |why: String| DataError { path: path.to_owned(), why };
-    let mut reader = csv::ReaderBuilder::new()
-        .has_headers(false)
-        .from_path(path)
-        .map_err(|e| wrong(format!("cannot be read: {e}")))?;
+    let text = file::read(path, MOST).map_err(|e| wrong(format!("cannot be read: {e}")))?;
+    let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(text.as_slice());
     let name = |record: Result<csv::StringRecord, csv::Error>| {
         let record = record.map_err(|e| wrong(e.to_string()))?;
         record.get(2).map(plain).ok_or_else(|| wrong("expected a number and two names a line".into()))
@@ -106,7 +108,7 @@ fn plain(name: &str) -> String {
 
 fn embeddings(path: &Path) -> Result<Vec<Vec<f32>>, DataError> {
     let wrong = |why: String| DataError { path: path.to_owned(), why };
-    let bytes = std::fs::read(path).map_err(|e| wrong(format!("cannot be read: {e}")))?;
+    let bytes = file::read(path, MOST).map_err(|e| wrong(format!("cannot be read: {e}")))?;
     let file = NpyFile::new(&bytes[..]).map_err(|e| wrong(e.to_string()))?;
     if file.shape().get(1) != Some(&(CLIP as u64)) {
         return Err(wrong(format!("holds an array of {:?}, expected rows of {CLIP}", file.shape())));

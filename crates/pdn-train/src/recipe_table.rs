@@ -1,7 +1,11 @@
 //! A recipe's file as a table: what it shares with others, what it says itself, and what is said for this run.
 
 use crate::recipe::{RecipeError, beside};
+use pdn_network::file;
 use std::path::Path;
+
+/// The most bytes of a recipe.
+const MOST: u64 = 1 << 20;
 
 /// The key of a file beside a recipe that holds what it shares with others.
 const BASE: &str = "base";
@@ -28,7 +32,7 @@ pub(crate) fn read(path: &Path, set: &[String]) -> Result<toml::Table, RecipeErr
 /// A file's table, without its base.
 fn parse(path: &Path) -> Result<toml::Table, RecipeError> {
     let wrong = |why: String| RecipeError::Recipe { path: path.to_owned(), why };
-    let text = std::fs::read_to_string(path).map_err(|e| wrong(format!("cannot be read: {e}")))?;
+    let text = file::read_text(path, MOST).map_err(|e| wrong(format!("cannot be read: {e}")))?;
     toml::from_str(&text).map_err(|e| wrong(e.to_string().trim_end().to_owned()))
 }
 

@@ -6,6 +6,8 @@
 
 use crate::convolution::Precision;
 use crate::data::DataError;
+pub use crate::history::{History, Record};
+use crate::lock::Lock;
 use crate::log::Log;
 use crate::memory;
 use crate::state::{self, STATE, State};
@@ -15,7 +17,7 @@ use pdn_image::Picture;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use rayon::prelude::*;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -151,41 +153,6 @@ impl Schedule {
     }
 }
 
-/// What became of a run so far.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct History {
-    /// Its evaluations.
-    pub records: Vec<Record>,
-    /// Steps at which it went on from weights alone, without the optimizer's moments.
-    pub restarts: Vec<u64>,
-}
-
-/// One evaluation.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Record {
-    /// Steps done.
-    pub step: u64,
-    /// Mean loss since the last.
-    #[serde(deserialize_with = "or_nan")]
-    pub loss: f64,
-    /// Seconds of training, over all sittings.
-    pub seconds: f64,
-    /// Figures by name.
-    #[serde(deserialize_with = "figures")]
-    pub figures: Vec<(String, f64)>,
-}
-
-/// A number, or what JSON has where it was none: the PSNR of a picture without a fault, or of one that could not be read.
-fn or_nan<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
-    Ok(Option::deserialize(from)?.unwrap_or(f64::NAN))
-}
-
-/// Figures of which some may be none, as above.
-fn figures<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<(String, f64)>, D::Error> {
-    let found = Vec::<(String, Option<f64>)>::deserialize(from)?;
-    Ok(found.into_iter().map(|(name, figure)| (name, figure.unwrap_or(f64::NAN))).collect())
-}
-
 /// What a watcher is told after every step.
 #[derive(Debug)]
 pub struct Progress<'a> {
@@ -250,6 +217,9 @@ pub enum RunError {
     /// The folder holds a run already.
     #[error("{0}: holds a run already: go on with --resume, or name another folder")]
     Exists(PathBuf),
+    /// Another process runs in the folder.
+    #[error("{0}: another run is at work there: wait for it or stop it, or name another folder")]
+    Busy(PathBuf),
     /// Nothing is left to do for weights that a run should begin with.
     #[error("{path}: is of step {step}, expected one before the recipe's last, {last}: --set schedule.steps=...")]
     Done {
@@ -324,6 +294,8 @@ pub fn train<T: Task>(
     if task.precision() == Precision::Bf16 && !place.device.supports_dtype(FloatDType::BF16) {
         return Err(RunError::Precision);
     }
+    std::fs::create_dir_all(folder).map_err(|e| RunError::file(folder, e))?;
+    let _lock = Lock::of(folder)?;
     let state = match (begin, path.exists()) {
         (Begin::Resume, true) => State::read(task, &path, schedule)?,
         (_, true) => return Err(RunError::Exists(folder.to_owned())),
@@ -335,7 +307,6 @@ pub fn train<T: Task>(
     {
         return Err(RunError::Done { path: weights.clone(), step: state.adam.steps, last: schedule.steps });
     }
-    std::fs::create_dir_all(folder).map_err(|e| RunError::file(folder, e))?;
     let log = Log::open(folder, state.adam.steps)?;
     let first = state.adam.steps;
     let (ahead, batches) = sync_channel(AHEAD);

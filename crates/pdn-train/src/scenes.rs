@@ -9,13 +9,16 @@ use crate::shelf::{Cut, Place, Shelf};
 use crate::source::{Entry, Source};
 use pdn_image::Picture;
 use pdn_network::checkpoint::{self, Precision};
-use pdn_network::{Tensor, Tensors};
+use pdn_network::{Tensor, Tensors, file};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+
+/// The most bytes of a list of scenes.
+const MOST_LISTED: u64 = 1 << 30;
 
 /// A picture to learn from, and the embeddings of what may be said of it.
 #[derive(Clone, Debug, PartialEq)]
@@ -226,7 +229,7 @@ impl Reader<'_> {
 
     fn load(&self, path: &Path) -> Result<Scenes, DataError> {
         let wrong = |why: String| DataError { path: path.to_owned(), why: format!("{why}: remove it") };
-        let text = std::fs::read(path).map_err(|e| wrong(e.to_string()))?;
+        let text = file::read(path, MOST_LISTED).map_err(|e| wrong(e.to_string()))?;
         let index: Index = serde_json::from_slice(&text).map_err(|e| wrong(e.to_string()))?;
         let embeddings = match self.encoder {
             Some(_) => {

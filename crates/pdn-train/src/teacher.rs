@@ -9,11 +9,15 @@ use crate::convolution::{Pixels, Then, convolve};
 use crate::data::{DataError, hex};
 use burn::tensor::{Device, Tensor, TensorData};
 use pdn_image::{Picture, resize_to};
+use pdn_network::file;
 use rayon::prelude::*;
 use regex::Regex;
 use sha2::{Digest, Sha256};
 use std::ops::Range;
 use std::path::Path;
+
+/// The most bytes of its files; the larger has 2.5 million.
+const MOST: u64 = 64 << 20;
 
 /// Channels of its features.
 pub const FEATURES: usize = 512;
@@ -60,8 +64,8 @@ impl Teacher {
     pub fn open(folder: &Path) -> Result<Self, DataError> {
         let (xml, bin) = (folder.join("squeezenet1.1.xml"), folder.join("squeezenet1.1.bin"));
         let wrong = |path: &Path, why: String| DataError { path: path.to_owned(), why };
-        let text = std::fs::read_to_string(&xml).map_err(|e| wrong(&xml, format!("cannot be read: {e}")))?;
-        let bytes = std::fs::read(&bin).map_err(|e| wrong(&bin, format!("cannot be read: {e}")))?;
+        let text = file::read_text(&xml, MOST).map_err(|e| wrong(&xml, format!("cannot be read: {e}")))?;
+        let bytes = file::read(&bin, MOST).map_err(|e| wrong(&bin, format!("cannot be read: {e}")))?;
         let constants = constants(&text, &bytes).ok_or_else(|| wrong(&xml, "is no SqueezeNet 1.1 in f16".into()))?;
         // The mean, then a kernel and a bias for each convolution: the first, eight fire modules of three, the classifier.
         if constants.len() < 1 + 2 * 26 {

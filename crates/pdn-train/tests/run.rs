@@ -128,6 +128,61 @@ fn an_average_may_begin_as_a_run_goes_on() {
 }
 
 #[test]
+fn a_run_whose_figures_are_no_numbers_goes_on() {
+    let (mut task, folder) = (task(pdn()), tempfile::tempdir().unwrap());
+    let gone = scene("gone", 6.0);
+    std::fs::remove_file(&gone.place.0).unwrap();
+    task.held_back.push(gone);
+    let schedule = Schedule { evaluate: 1, ..schedule(2) };
+    train(&task, &schedule, folder.path(), &Begin::New, &mut |p| p.step.done < 1).unwrap();
+    let history = train(&task, &schedule, folder.path(), &Begin::Resume, &mut go_on).unwrap();
+    assert!(history.records.len() == 2 && history.records.iter().all(|record| record.figures[0].1.is_nan()));
+    for file in [STATE, WEIGHTS] {
+        let state = pdn_network::checkpoint::parse(&bytes(folder.path(), file)).unwrap();
+        assert!(state.metadata["history"].contains("null"), "JSON has no such numbers: {:?}", state.metadata);
+    }
+    let elsewhere = tempfile::tempdir().unwrap();
+    let begin = Begin::Restart(folder.path().join(WEIGHTS));
+    train(&task, &Schedule { steps: 3, ..schedule }, elsewhere.path(), &begin, &mut go_on).unwrap();
+    let model = Model::open(&elsewhere.path().join(RESULT)).unwrap();
+    assert!(model.card.activity().is_some() && model.card.more["held_back"]["figures"][0][1].is_null());
+}
+
+#[test]
+fn a_folder_is_one_run_s_at_a_time() {
+    let (task, folder) = (task(pdn()), tempfile::tempdir().unwrap());
+    let mut met = Vec::new();
+    train(&task, &schedule(2), folder.path(), &Begin::New, &mut |_| {
+        for begin in [Begin::New, Begin::Resume] {
+            met.push(train(&task, &schedule(2), folder.path(), &begin, &mut go_on).unwrap_err());
+        }
+        met.push(pdn_train::lock::check(folder.path()).unwrap_err());
+        true
+    })
+    .unwrap();
+    assert!(met.len() == 6 && met.iter().all(|error| matches!(error, RunError::Busy(_))), "{met:?}");
+    let said = met[0].to_string();
+    assert!(said.contains(&folder.path().display().to_string()) && said.contains("another run is at work"), "{said}");
+    assert!(folder.path().join(pdn_train::lock::LOCK).exists(), "what is left of a lock is none");
+    pdn_train::lock::check(folder.path()).unwrap();
+    train(&task, &schedule(3), folder.path(), &Begin::Resume, &mut go_on).unwrap();
+}
+
+#[cfg(unix)]
+#[test]
+fn a_planted_lock_is_neither_followed_nor_waited_for() {
+    let (task, folder) = (task(pdn()), tempfile::tempdir().unwrap());
+    let lock = folder.path().join(pdn_train::lock::LOCK);
+    std::os::unix::fs::symlink(folder.path().join("elsewhere"), &lock).unwrap();
+    let error = train(&task, &schedule(1), folder.path(), &Begin::New, &mut go_on).unwrap_err().to_string();
+    assert!(error.contains("lock: ") && error.contains("no regular file"), "{error}");
+    assert!(!folder.path().join("elsewhere").exists());
+    std::fs::remove_file(&lock).unwrap();
+    assert!(Command::new("mkfifo").arg(&lock).status().unwrap().success());
+    assert!(train(&task, &schedule(1), folder.path(), &Begin::New, &mut go_on).is_err());
+}
+
+#[test]
 fn a_folder_with_a_run_is_not_written_over() {
     let (task, folder) = (task(pdn()), tempfile::tempdir().unwrap());
     train(&task, &schedule(1), folder.path(), &Begin::New, &mut go_on).unwrap();

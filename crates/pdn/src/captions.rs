@@ -5,6 +5,7 @@
 //! columns `image,split,caption` or `image,caption`, a caption a line, the images' paths beginning at its folder. A sidecar is
 //! `photo.txt` beside `photo.jpg`, a caption a line.
 
+use pdn_network::file;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -29,6 +30,11 @@ pub struct CaptionError {
     /// What is wrong with it.
     pub why: String,
 }
+
+/// The most bytes of a file of captions: COCO's have a fifth of that.
+const MOST: u64 = 512 << 20;
+/// The most bytes of the captions of one picture.
+const MOST_BESIDE: u64 = 1 << 20;
 
 /// A file of captions.
 #[derive(Clone, Debug)]
@@ -92,7 +98,7 @@ pub fn sidecar(picture: &Path) -> Result<String, CaptionError> {
     if !path.exists() {
         return Err(at(&path)(format!("no such file: expected the caption of {}", picture.display())));
     }
-    let mut lines = read_lines(&path)?;
+    let mut lines = lines_of(&path, MOST_BESIDE)?;
     match lines.is_empty() {
         true => Err(at(&path)(format!("is empty: expected the caption of {}", picture.display()))),
         false => Ok(lines.swap_remove(0).1),
@@ -104,18 +110,22 @@ pub fn sidecar(picture: &Path) -> Result<String, CaptionError> {
 /// # Errors
 /// [`CaptionError`] names the file, and the line that is not UTF-8.
 pub fn read_lines(path: &Path) -> Result<Vec<(usize, String)>, CaptionError> {
-    let text = read_text(path)?;
+    lines_of(path, MOST)
+}
+
+fn lines_of(path: &Path, most: u64) -> Result<Vec<(usize, String)>, CaptionError> {
+    let text = read_text(path, most)?;
     let lines = text.lines().enumerate().map(|(i, line)| (i + 1, line.trim().to_owned()));
     Ok(lines.filter(|(_, line)| !line.is_empty()).collect())
 }
 
 /// A file's text, without the mark that some editors begin it with.
-fn read_text(path: &Path) -> Result<String, CaptionError> {
-    let bytes = std::fs::read(path).map_err(|e| {
+fn read_text(path: &Path, most: u64) -> Result<String, CaptionError> {
+    let bytes = file::read(path, most).map_err(|e| {
         at(path)(match e.kind() {
             std::io::ErrorKind::NotFound => "no such file".into(),
             std::io::ErrorKind::IsADirectory => "is a folder, expected a file of captions".into(),
-            _ => e.to_string(),
+            _ => format!("cannot be read: {e}"),
         })
     })?;
     let text = String::from_utf8(bytes).map_err(|e| {
@@ -174,7 +184,7 @@ pub fn read_captions(folder: &Path) -> Result<Option<Vec<Captioned>>, CaptionErr
 
 fn read_json(path: &Path) -> Result<Vec<Captioned>, CaptionError> {
     let wrong = at(path);
-    let text = read_text(path)?;
+    let text = read_text(path, MOST)?;
     // Of the two kinds the one that it begins as is said, with its line.
     let entries = match text.trim_start().starts_with('{') {
         false => serde_json::from_str(&text)
@@ -218,7 +228,7 @@ fn of_coco(coco: Coco) -> Result<Vec<JsonEntry>, String> {
 
 fn read_csv(path: &Path) -> Result<Vec<Captioned>, CaptionError> {
     let wrong = at(path);
-    let text = read_text(path)?;
+    let text = read_text(path, MOST)?;
     let mut reader = csv::Reader::from_reader(text.as_bytes());
     let columns = reader.headers().map_err(|e| wrong(e.to_string()))?;
     let has_split = columns == ["image", "split", "caption"].as_slice();

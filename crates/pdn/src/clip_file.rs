@@ -5,9 +5,9 @@
 //! of them is there it is asked for.
 
 use crate::encoder::{EncoderError, EncoderFile, Framing};
-use pdn_network::Card;
 use pdn_network::checkpoint::{Checkpoint, Kind};
 use pdn_network::zoo::{Clip, ClipLayout, ClipSettings, PictureTower};
+use pdn_network::{Card, file};
 use serde::Deserialize;
 use std::path::Path;
 use std::str::FromStr;
@@ -105,11 +105,14 @@ fn both(quick_gelu: bool, heads: [Option<usize>; 2]) -> [ClipSettings; 2] {
     heads.map(|heads| ClipSettings { quick_gelu, heads })
 }
 
+/// The most bytes of a configuration.
+const MOST_CONFIGURATION: u64 = 1 << 20;
+
 /// What the configuration beside the weights says, where there is one of the layout's project.
 fn beside(path: &Path, layout: ClipLayout) -> Result<Option<Described>, EncoderError> {
     let config = path.with_file_name(layout.config());
     let wrong = |why: String| EncoderError::File { path: config.clone(), why };
-    let bytes = match std::fs::read(&config) {
+    let bytes = match file::read(&config, MOST_CONFIGURATION) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(wrong(format!("cannot be read: {error}"))),

@@ -52,6 +52,7 @@ pub use pdn_image::{
     read_any_bytes, read_bytes, resize_to, ssim, write, write_any, write_atomically,
 };
 pub use pdn_network::checkpoint::Precision as StoredPrecision;
+pub use pdn_network::file;
 pub use pdn_network::{Activity, Card, Model, ModelError, PromptActivity, Summary, Tensor, hashed, zoo};
 pub use prompt::{Prompt, PromptError, Regions};
 pub use regions::{Rectangle, RegionError};

@@ -10,9 +10,10 @@ mod write;
 
 pub use write::{Precision, write};
 
-use crate::Tensors;
+use crate::{Tensors, file};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 /// The largest file that is read: more than any network here has, less than would trouble a machine by mistake.
@@ -73,14 +74,6 @@ pub enum Fault {
     /// Nothing in it.
     #[error("is empty, expected a model file")]
     Empty,
-    /// More than is read.
-    #[error("is {found} bytes, more than the limit of {limit}")]
-    TooLarge {
-        /// Its size.
-        found: u64,
-        /// The limit.
-        limit: u64,
-    },
     /// No kind that is read.
     #[error("is not a model file: expected safetensors, or a PyTorch .pth or .pt")]
     Unknown,
@@ -107,17 +100,11 @@ pub fn read(path: &Path) -> Result<Checkpoint, Error> {
 }
 
 fn load(path: &Path) -> Result<Vec<u8>, Fault> {
-    let metadata = std::fs::metadata(path).map_err(|e| match e.kind() {
-        std::io::ErrorKind::NotFound => Fault::Missing,
-        _ => Fault::Io(e),
-    })?;
-    if metadata.is_dir() {
-        return Err(Fault::Folder);
-    }
-    if metadata.len() > MAX_BYTES {
-        return Err(Fault::TooLarge { found: metadata.len(), limit: MAX_BYTES });
-    }
-    Ok(std::fs::read(path)?)
+    file::read(path, MAX_BYTES).map_err(|error| match error.kind() {
+        ErrorKind::NotFound => Fault::Missing,
+        ErrorKind::IsADirectory => Fault::Folder,
+        _ => Fault::Io(error),
+    })
 }
 
 /// Reads a checkpoint from memory.
