@@ -5,7 +5,7 @@
     python3 benches/attacks.py target/release/pdn hostile
 
 Only Python's own library is used. Printed: for each file the seconds and the peak memory (maximum resident set) of `pdn upscale`, which is killed
-after a minute; then, while clients attack a server for thirty seconds, how long /healthz took, what was answered, and the
+after half a minute; then, while clients attack a server for thirty seconds, how long /healthz took, what was answered, and the
 server's peak memory beside its bound.
 """
 
@@ -24,7 +24,7 @@ from pathlib import Path
 
 from serve import Server, form, png, quantile
 
-LONGEST = 60
+LONGEST = 30
 SECONDS = 30
 MIB = 1 << 20
 # The server's limits: less than by default, so that attacks come near them.
