@@ -32,7 +32,7 @@ const DECODING: u32 = 4;
 const DROPPED: usize = 64 << 20;
 const DROPPING: Duration = Duration::from_secs(2);
 
-/// Receives what is left of a body, and keeps nothing: a client that is still writing would find the connection closed, and
+/// Receives what is left of a body, and keeps nothing: a client that is still writing would else find the connection closed, and
 /// never read why.
 async fn drop_rest(stream: &mut BodyDataStream) {
     let mut left = DROPPED;
@@ -79,18 +79,26 @@ impl App {
                 drop_rest(&mut stream).await;
                 return Err(too_large());
             }
-            let needed = bytes.len() + piece.len();
-            if needed > bytes.capacity() {
-                // While it is moved, both are there.
-                let room = needed.max(2 * bytes.capacity()).max(SMALL);
-                self.grow(&mut share, bytes.len() + room, Stage::Receiving)?;
-                bytes.reserve_exact(room - bytes.len());
+            if let Err(problem) = self.make_room(&mut bytes, &mut share, piece.len()) {
+                drop_rest(&mut stream).await;
+                return Err(problem);
             }
-            self.grow(&mut share, needed, Stage::Receiving)?;
             bytes.extend_from_slice(&piece);
         }
         share.shrink_to(bytes.len());
         Ok(Upload { bytes: bytes.into(), share })
+    }
+
+    /// Makes room for so many bytes more of a body.
+    fn make_room(&self, bytes: &mut Vec<u8>, share: &mut Share, more: usize) -> Result<(), Problem> {
+        let needed = bytes.len() + more;
+        if needed > bytes.capacity() {
+            // While it is moved, both are there.
+            let room = needed.max(2 * bytes.capacity()).max(SMALL);
+            self.grow(share, bytes.len() + room, Stage::Receiving)?;
+            bytes.reserve_exact(room - bytes.len());
+        }
+        self.grow(share, needed, Stage::Receiving)
     }
 
     /// Decodes a picture, on threads where that holds nobody up, a few at a time.

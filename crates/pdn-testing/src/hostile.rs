@@ -16,8 +16,8 @@ pub const ATTACKS: [Attack; 16] = [
     ("exif.tif", || tiff_of_exif(65_000, 1_000_000, false)),
     ("exif-big.tif", || tiff_of_exif(65_000, 1_000_000, true)),
     ("long-value.tif", || tiff_of_long_value(338, 1, 250_000_000)),
-    ("exif.png", || png_of_exif(&exif_of_shared_values(60_000, 1_000_000))),
-    ("exif.webp", || webp_of_exif(&exif_of_shared_values(60_000, 1_000_000))),
+    ("exif.png", || png_of_exif(&exif_of_shared_values(4_000, 1_000_000))),
+    ("exif.webp", || webp_of_exif(&exif_of_shared_values(4_000, 1_000_000))),
     ("profile.png", || png_of_profile(100 << 20)),
     ("texts.png", || png_of_texts(2_000, 10 << 20)),
     ("large-frame.webp", || webp_of_large_frame(16_383)),
@@ -138,7 +138,8 @@ pub fn tiff_of_long_value(tag: u16, kind: u16, count: u64) -> Vec<u8> {
 
 /// EXIF's block, every entry of which is all of it.
 pub fn exif_of_shared_values(entries: u16, bytes: usize) -> Vec<u8> {
-    let shared: Vec<_> = (0..entries).map(|tag| Entry(tag, 7, bytes as u64, 0)).collect();
+    // Tags that are EXIF's own, and none that means something here.
+    let shared: Vec<_> = (0..entries).map(|i| Entry(0x9000_u16.wrapping_add(i), 7, bytes as u64, 0)).collect();
     let main = [Entry(0x8769, LONG, 1, 8 + 2 + 12 + 4)];
     let mut block = [b"II\x2a\0\x08\0\0\0".to_vec(), directory(&main, false), directory(&shared, false)].concat();
     block.resize(block.len().max(bytes), 0);
