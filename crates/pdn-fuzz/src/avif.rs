@@ -23,11 +23,15 @@ pub fn avif(data: &[u8]) {
 /// Pictures of AV1, each with its sides: encoding takes long.
 static CODED: LazyLock<Vec<(u32, u32, Vec<u8>)>> = LazyLock::new(|| {
     let sides = [(8, 8, false), (5, 3, false), (16, 9, true), (1, 1, true)];
-    sides.into_iter().filter_map(|(width, height, grey)| Some((width as u32, height as u32, coded(width, height, grey)?))).collect()
+    sides
+        .into_iter()
+        .filter_map(|(width, height, grey)| Some((width as u32, height as u32, coded(width, height, grey)?)))
+        .collect()
 });
 
 fn coded(width: usize, height: usize, grey: bool) -> Option<Vec<u8>> {
-    let rgb = (0..width * height).flat_map(|i| [i, if grey { i } else { 2 * i }, if grey { i } else { 3 * i }].map(|v| v as u8));
+    let rgb = (0..width * height)
+        .flat_map(|i| [i, if grey { i } else { 2 * i }, if grey { i } else { 3 * i }].map(|v| v as u8));
     let mut picture = Picture::from_rgb(width, height, rgb.collect());
     picture.grey = grey;
     let file = encode(&picture, Format::Avif, &WriteOptions::default()).ok()?;
@@ -175,7 +179,8 @@ fn primary(dice: &mut Dice) -> Vec<u8> {
 fn places(dice: &mut Dice, items: &[Item], begin: u64, inner: bool) -> Vec<u8> {
     let version = if inner { 1 } else { dice.byte() % 3 };
     let wide = dice.once_in(6);
-    let number = |number: u64| if wide { number.to_be_bytes().to_vec() } else { (number as u32).to_be_bytes().to_vec() };
+    let number =
+        |number: u64| if wide { number.to_be_bytes().to_vec() } else { (number as u32).to_be_bytes().to_vec() };
     let id = |id: u16| if version < 2 { id.to_be_bytes().to_vec() } else { u32::from(id).to_be_bytes().to_vec() };
     let sizes: u8 = if wide { 0x88 } else { 0x44 };
     let mut content = vec![sizes, 0];

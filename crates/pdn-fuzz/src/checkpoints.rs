@@ -215,4 +215,3 @@ pub(crate) fn changed(dice: &mut Dice, value: &mut Value) {
         }
     }
 }
-

@@ -100,7 +100,11 @@ pub(crate) fn bmp(dice: &mut Dice) -> Vec<u8> {
         head.extend([1, bits].map(u16::to_le_bytes).concat());
         let colours = dice.right(0, 4) as u32;
         head.extend([compression, 0, 2835, 2835, colours, 0].map(u32::to_le_bytes).concat());
-        head.extend([0x00ff_0000_u32, 0xff00, 0xff, 0xff00_0000].map(|mask| (dice.right(mask.into(), 8) as u32).to_le_bytes()).concat());
+        head.extend(
+            [0x00ff_0000_u32, 0xff00, 0xff, 0xff00_0000]
+                .map(|mask| (dice.right(mask.into(), 8) as u32).to_le_bytes())
+                .concat(),
+        );
         head.resize(size.max(40) as usize, 0);
     }
     let palette = if bits <= 8 { 4 << bits } else { 0 };

@@ -27,7 +27,11 @@ pub fn kernels<B: DerefMut<Target = [f32]>>(data: &[u8], place: impl Fn(&[f32]) 
 /// Numbers of -1 to 1, of which sums stay small.
 fn numbers(dice: &mut Dice, count: usize) -> Vec<f32> {
     let bytes = dice.filled(count);
-    bytes.into_iter().enumerate().map(|(i, byte)| f32::from(byte.wrapping_add((i * 29) as u8).cast_signed()) / 128.0).collect()
+    bytes
+        .into_iter()
+        .enumerate()
+        .map(|(i, byte)| f32::from(byte.wrapping_add((i * 29) as u8).cast_signed()) / 128.0)
+        .collect()
 }
 
 /// A row of so many channels, zeros beside its pixels and in lanes that no channel has.
@@ -56,15 +60,18 @@ fn near(found: &[f32], expected: &[f32], most: f32, what: &str) {
 fn convolved<B: DerefMut<Target = [f32]>>(dice: &mut Dice, place: &impl Fn(&[f32]) -> B) {
     let side = dice.of(&[3, 1, 5, 7, 9, 15]);
     let shuffle = dice.of(&[1, 1, 2, 3]);
-    let inputs = 1 + dice.below(70);
-    let outputs = if shuffle == 1 { 1 + dice.below(70) } else { shuffle * shuffle * LANES };
-    let width = dice.below(40);
+    // So that large kernels take no longer than small ones.
+    let most = if side > 5 { 20 } else { 50 };
+    let inputs = 1 + dice.below(most);
+    let outputs = if shuffle == 1 { 1 + dice.below(most) } else { shuffle * shuffle * LANES };
+    let width = dice.below(30);
     let (kernel, bias) = (numbers(dice, outputs * inputs * side * side), numbers(dice, outputs));
     let precisions = Precision::ALL.into_iter().filter(|precision| precision.is_available());
     // Of the largest group, from which each takes as many as it reads.
     let shape = RowShape::new(inputs, width, Conv::pad_of(side) + dice.below(2));
     let rows: Vec<B> = (0..Conv::MOST_READ).map(|_| place(&row(dice, inputs, shape))).collect();
-    let out_shape = RowShape { blocks: outputs.div_ceil(LANES) / (shuffle * shuffle), width: width * shuffle, pad: dice.below(4) };
+    let out_shape =
+        RowShape { blocks: outputs.div_ceil(LANES) / (shuffle * shuffle), width: width * shuffle, pad: dice.below(4) };
     if out_shape.is_empty() {
         return;
     }
@@ -93,7 +100,12 @@ fn convolved<B: DerefMut<Target = [f32]>>(dice: &mut Dice, place: &impl Fn(&[f32
         // What Winograd's transforms lose grows with the sums.
         let most = 1e-5 * (inputs * side * side) as f32 + 1e-3;
         for isa in Isa::available() {
-            near(&run(isa), &expected, most, &format!("{isa} {precision} {inputs} to {outputs}, side {side}, width {width}"));
+            near(
+                &run(isa),
+                &expected,
+                most,
+                &format!("{isa} {precision} {inputs} to {outputs}, side {side}, width {width}"),
+            );
         }
     }
 }
@@ -110,7 +122,8 @@ fn masked<B: DerefMut<Target = [f32]>>(dice: &mut Dice, place: &impl Fn(&[f32]) 
     let scale = MaskScale { zeta: 2.0, square: 0.25 };
     let mask = FoldedMask::new(&r, &shift, (&numerator, 0.5), scale);
     let width = 1 + dice.below(40);
-    let (shape, out_shape) = (RowShape::new(channels, width, dice.below(3)), RowShape::new(channels + 1, width, dice.below(3)));
+    let (shape, out_shape) =
+        (RowShape::new(channels, width, dice.below(3)), RowShape::new(channels + 1, width, dice.below(3)));
     let x = place(&row(dice, channels, shape));
     let run = |isa| {
         let mut out = place(&vec![f32::NAN; out_shape.len()]);
@@ -118,7 +131,8 @@ fn masked<B: DerefMut<Target = [f32]>>(dice: &mut Dice, place: &impl Fn(&[f32]) 
         out
     };
     let expected = run(Isa::Portable);
-    Isa::available().for_each(|isa| near(&run(isa), &expected, 1e-3, &format!("{isa}: a mask of {channels}, width {width}")));
+    Isa::available()
+        .for_each(|isa| near(&run(isa), &expected, 1e-3, &format!("{isa}: a mask of {channels}, width {width}")));
 }
 
 fn projected<B: DerefMut<Target = [f32]>>(dice: &mut Dice, place: &impl Fn(&[f32]) -> B) {
@@ -164,7 +178,7 @@ fn multiplied<B: DerefMut<Target = [f32]>>(dice: &mut Dice, place: &impl Fn(&[f3
 
 fn trained<B: DerefMut<Target = [f32]>>(dice: &mut Dice, place: &impl Fn(&[f32]) -> B) {
     let side = dice.of(&[3, 1, 5, 7]);
-    let (mut outputs, inputs) = (1 + dice.below(70), 1 + dice.below(70));
+    let (mut outputs, inputs) = (1 + dice.below(50), 1 + dice.below(50));
     let mut shuffle = dice.of(&[1, 2, 1]);
     if shuffle == 2 {
         outputs = 4 * LANES;
@@ -172,7 +186,7 @@ fn trained<B: DerefMut<Target = [f32]>>(dice: &mut Dice, place: &impl Fn(&[f32])
     if !PixelConv::shuffles(outputs, inputs, side, shuffle) {
         shuffle = 1;
     }
-    let [images, height, width] = [1 + dice.below(2), 1 + dice.below(12), 1 + dice.below(24)];
+    let [images, height, width] = [1 + dice.below(2), 1 + dice.below(8), 1 + dice.below(16)];
     let conv = PixelConv { inputs, outputs, side, images, height, width };
     let pixels = images * height * width;
     let kernel = numbers(dice, outputs * inputs * side * side);
@@ -197,6 +211,11 @@ fn trained<B: DerefMut<Target = [f32]>>(dice: &mut Dice, place: &impl Fn(&[f32])
     let most = 1e-5 * (inputs * side * side) as f32 + 1e-3;
     for isa in Isa::available() {
         near(&forward(isa), &expected, most, &format!("{isa}: {conv:?}"));
-        near(&gradients(isa), &expected_gradients, 1e-5 * pixels as f32 + 1e-3, &format!("{isa}: gradients of {conv:?}"));
+        near(
+            &gradients(isa),
+            &expected_gradients,
+            1e-5 * pixels as f32 + 1e-3,
+            &format!("{isa}: gradients of {conv:?}"),
+        );
     }
 }

@@ -27,8 +27,16 @@ const GLOBALS: [&str; 14] = [
     "os\nsystem\n",
     "torch\nEvilStorage\n",
 ];
-const STORAGES: [&str; 8] =
-    ["FloatStorage", "HalfStorage", "BFloat16Storage", "DoubleStorage", "LongStorage", "BoolStorage", "IntStorage", "X"];
+const STORAGES: [&str; 8] = [
+    "FloatStorage",
+    "HalfStorage",
+    "BFloat16Storage",
+    "DoubleStorage",
+    "LongStorage",
+    "BoolStorage",
+    "IntStorage",
+    "X",
+];
 const WRAPPERS: [&str; 10] =
     ["params_ema", "params", "state_dict", "model_state_dict", "model", "net", "netG", "optimizer", "epoch", "a"];
 const PREFIXES: [&str; 4] = ["", "module.", "netG.", "module.module."];

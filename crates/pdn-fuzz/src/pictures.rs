@@ -50,7 +50,10 @@ pub(crate) fn read(file: &[u8]) {
         let _ = Light::of_profile(icc);
     }
     if picture.width() * picture.height() <= WRITTEN {
-        FORMATS.into_iter().filter(|format| format.check_built().is_ok()).for_each(|format| rewritten(&picture, format));
+        FORMATS
+            .into_iter()
+            .filter(|format| format.check_built().is_ok())
+            .for_each(|format| rewritten(&picture, format));
     }
 }
 

@@ -61,7 +61,8 @@ impl Head {
         let (width, height) = (u64::from(width), u64::from(height));
         let passes = [(8, 8, 0, 0), (8, 8, 4, 0), (4, 8, 0, 4), (4, 4, 2, 0), (2, 4, 0, 2), (2, 2, 1, 0), (1, 2, 0, 1)];
         let pass = |(across, down, left, top): (u64, u64, u64, u64)| {
-            let (width, height) = (width.saturating_sub(left).div_ceil(across), height.saturating_sub(top).div_ceil(down));
+            let (width, height) =
+                (width.saturating_sub(left).div_ceil(across), height.saturating_sub(top).div_ceil(down));
             (width.min(1 << 20), if width == 0 { 0 } else { height.min(1 << 20) })
         };
         let all: Vec<_> = if self.interlaced == 1 { passes.map(pass).to_vec() } else { vec![pass((1, 1, 0, 0))] };
@@ -128,14 +129,22 @@ fn said(dice: &mut Dice, file: &mut Vec<u8>) {
         17 => chunk(file, b"mDCV", &dice.filled(24)),
         18 => chunk(file, b"cLLI", &dice.filled(8)),
         _ => {
-            let kind = dice.of(&[b"tIME", b"hIST", b"sPLT", b"caBX", b"PLTE", b"IDAT", b"fdAT", b"ABCD", b"IEND", b"IHDR"]);
+            let kind =
+                dice.of(&[b"tIME", b"hIST", b"sPLT", b"caBX", b"PLTE", b"IDAT", b"fdAT", b"ABCD", b"IEND", b"IHDR"]);
             chunk(file, kind, &dice.bytes(40));
         }
     }
 }
 
 fn keyword(dice: &mut Dice) -> &'static [u8] {
-    dice.of(&[&b"Comment"[..], b"Raw profile type iptc", b"Raw profile type exif", b"XML:com.adobe.xmp", b"", &[b'k'; 90]])
+    dice.of(&[
+        &b"Comment"[..],
+        b"Raw profile type iptc",
+        b"Raw profile type exif",
+        b"XML:com.adobe.xmp",
+        b"",
+        &[b'k'; 90],
+    ])
 }
 
 fn packed(dice: &mut Dice, bytes: &[u8]) -> Vec<u8> {
@@ -144,9 +153,14 @@ fn packed(dice: &mut Dice, bytes: &[u8]) -> Vec<u8> {
 
 /// A profile's head and its table, around tags that mean nothing, or numbers of a curve.
 pub(crate) fn profile(dice: &mut Dice) -> Vec<u8> {
-    let tags: Vec<&[u8; 4]> = (0..dice.below(10)).map(|_| {
-        dice.of(&[b"rTRC", b"gTRC", b"bTRC", b"kTRC", b"rXYZ", b"gXYZ", b"bXYZ", b"wtpt", b"desc", b"A2B0", b"chad", b"cicp"])
-    }).collect();
+    let tags: Vec<&[u8; 4]> = (0..dice.below(10))
+        .map(|_| {
+            dice.of(&[
+                b"rTRC", b"gTRC", b"bTRC", b"kTRC", b"rXYZ", b"gXYZ", b"bXYZ", b"wtpt", b"desc", b"A2B0", b"chad",
+                b"cicp",
+            ])
+        })
+        .collect();
     let mut table = (tags.len() as u32).to_be_bytes().to_vec();
     let mut data = Vec::new();
     let begin = 132 + 12 * tags.len();
@@ -176,7 +190,8 @@ fn tag_content(dice: &mut Dice) -> Vec<u8> {
         }
         1 => [b"para\0\0\0\0", &[0, dice.byte() % 6, 0, 0][..], &dice.filled(28)].concat(),
         2 => [b"XYZ \0\0\0\0".to_vec(), dice.filled(12)].concat(),
-        3 => [dice.of(&[b"mft1\0\0\0\0", b"mft2\0\0\0\0", b"mAB \0\0\0\0", b"mBA \0\0\0\0"]).to_vec(), dice.bytes(120)].concat(),
+        3 => [dice.of(&[b"mft1\0\0\0\0", b"mft2\0\0\0\0", b"mAB \0\0\0\0", b"mBA \0\0\0\0"]).to_vec(), dice.bytes(120)]
+            .concat(),
         4 => [b"cicp\0\0\0\0".to_vec(), dice.bytes(4)].concat(),
         _ => dice.bytes(40),
     }

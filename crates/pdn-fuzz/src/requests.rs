@@ -54,21 +54,55 @@ fn json(dice: &mut Dice) -> Vec<u8> {
 }
 
 const NAMES: [&str; 17] = [
-    "picture", "picture_id", "model", "prompt", "prompt_picture", "weights", "region", "feather", "scale", "width", "height",
-    "exact", "megapixels", "format", "quality", "colour", "",
+    "picture",
+    "picture_id",
+    "model",
+    "prompt",
+    "prompt_picture",
+    "weights",
+    "region",
+    "feather",
+    "scale",
+    "width",
+    "height",
+    "exact",
+    "megapixels",
+    "format",
+    "quality",
+    "colour",
+    "",
 ];
 const VALUES: [&str; 19] = [
-    "2", "2.5", "-1", "nan", "inf", "1e308", "1e-308", "0", "18446744073709551615", "true", "jpeg", "0.5,-2", "1,2,3,4=a wall",
-    "18446744073709551615,1,18446744073709551615,2=x", "00000000-0000-0000-0000-000000000000", "a dog", "", "1,", "\u{fe0f}",
+    "2",
+    "2.5",
+    "-1",
+    "nan",
+    "inf",
+    "1e308",
+    "1e-308",
+    "0",
+    "18446744073709551615",
+    "true",
+    "jpeg",
+    "0.5,-2",
+    "1,2,3,4=a wall",
+    "18446744073709551615,1,18446744073709551615,2=x",
+    "00000000-0000-0000-0000-000000000000",
+    "a dog",
+    "",
+    "1,",
+    "\u{fe0f}",
 ];
 
 fn form(dice: &mut Dice) -> (String, Vec<u8>) {
-    let boundary = dice.of(&["b", "--", "a b", "", "0123456789012345678901234567890123456789012345678901234567890123456789xx"]);
+    let boundary =
+        dice.of(&["b", "--", "a b", "", "0123456789012345678901234567890123456789012345678901234567890123456789xx"]);
     let mut body = Vec::new();
     for _ in 0..dice.below(8) {
         let name = if dice.once_in(3) { "picture" } else { dice.of(&NAMES) };
         let file = dice.of(&["", "; filename=\"x\"", "; filename*=utf-8''x", "; filename=\"a\\\"b"]);
-        let said = dice.of(&["", "content-type: text/plain\r\n", "content-type: image/png; charset=latin1\r\n", "x\r\n"]);
+        let said =
+            dice.of(&["", "content-type: text/plain\r\n", "content-type: image/png; charset=latin1\r\n", "x\r\n"]);
         let head = format!("--{boundary}\r\ncontent-disposition: form-data; name=\"{name}\"{file}\r\n{said}\r\n");
         body.extend(head.into_bytes());
         match dice.once_in(3) {
@@ -79,6 +113,10 @@ fn form(dice: &mut Dice) -> (String, Vec<u8>) {
     }
     body.extend(format!("--{boundary}--\r\n").into_bytes());
     let quoted = if dice.once_in(3) { format!("\"{boundary}\"") } else { boundary.to_owned() };
-    let media = if dice.once_in(16) { String::from_utf8_lossy(&dice.bytes(20)).into_owned() } else { format!("multipart/form-data; boundary={quoted}") };
+    let media = if dice.once_in(16) {
+        String::from_utf8_lossy(&dice.bytes(20)).into_owned()
+    } else {
+        format!("multipart/form-data; boundary={quoted}")
+    };
     (media, dice.damaged(body, 8))
 }

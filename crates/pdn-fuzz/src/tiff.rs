@@ -29,7 +29,8 @@ impl Layout {
             _ => dice.number(),
         };
         let (width, height) = (side(), side());
-        let (meaning, samples) = dice.of(&[(2, 3), (1, 1), (0, 1), (2, 4), (1, 2), (3, 1), (5, 4), (6, 3), (2, 5), (5, 5), (8, 3)]);
+        let (meaning, samples) =
+            dice.of(&[(2, 3), (1, 1), (0, 1), (2, 4), (1, 2), (3, 1), (5, 4), (6, 3), (2, 5), (5, 5), (8, 3)]);
         let samples = if dice.once_in(16) { dice.number() } else { samples };
         let bits = dice.of(&[8, 16, 8, 1, 2, 4, 32, 64, 12, 24, 0]);
         let compression = dice.of(&[1, 8, 5, 32773, 1, 32946, 7, 1, 2, 3, 4, 6, 50000, 34925]);
