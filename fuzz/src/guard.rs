@@ -31,7 +31,10 @@ impl Guarded {
         // a whole number of four bytes before a page's end, are aligned.
         let at = unsafe {
             let first = map.byte_add(page);
-            assert!(own == 0 || libc::mprotect(first, own, libc::PROT_READ | libc::PROT_WRITE) == 0, "pages are not opened");
+            assert!(
+                own == 0 || libc::mprotect(first, own, libc::PROT_READ | libc::PROT_WRITE) == 0,
+                "pages are not opened"
+            );
             let at = first.byte_add(own - size).cast::<f32>();
             std::ptr::copy_nonoverlapping(numbers.as_ptr(), at, numbers.len());
             at

@@ -44,13 +44,20 @@ pub fn bounded(most: usize, run: impl FnOnce()) {
     }
 }
 
-/// A target: libFuzzer's entry, which runs a function on each input, with 512 MiB or as many as are said.
+/// A target: libFuzzer's entry, which runs a function on each input, with 512 MiB or as many as are said. It runs on nothing first, for
+/// what is made once is no input's.
 #[macro_export]
 macro_rules! target {
     ($run:expr) => {
         $crate::target!($run, 512);
     };
     ($run:expr, $most:expr) => {
-        libfuzzer_sys::fuzz_target!(init: $crate::prepare(), |data: &[u8]| $crate::bounded($most, || ($run)(data)));
+        libfuzzer_sys::fuzz_target!(
+            init: {
+                $crate::prepare();
+                ($run)(&[]);
+            },
+            |data: &[u8]| $crate::bounded($most, || ($run)(data))
+        );
     };
 }

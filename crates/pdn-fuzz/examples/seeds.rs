@@ -19,7 +19,11 @@ fn main() -> std::io::Result<()> {
     written(&folder.join("captions"), captions())?;
     written(&folder.join("embeddings"), embeddings().into_iter().chain(choices(&mut random, 1, 16)))?;
     let plain = |input: Vec<u8>| input[1..].to_vec();
-    written(&folder.join("kernels"), choices(&mut random, 8, 12).map(plain))
+    written(&folder.join("kernels"), choices(&mut random, 8, 12).map(plain))?;
+    written(&folder.join("avif"), choices(&mut random, 4, 16))?;
+    written(&folder.join("requests"), requests().into_iter().chain(choices(&mut random, 4, 10)))?;
+    written(&folder.join("recipes"), recipes()?)?;
+    written(&folder.join("states"), choices(&mut random, 1, 24))
 }
 
 fn written(folder: &Path, inputs: impl IntoIterator<Item = Vec<u8>>) -> std::io::Result<()> {
@@ -116,4 +120,28 @@ fn captions() -> Vec<Vec<u8>> {
 fn embeddings() -> Vec<Vec<u8>> {
     let embedding = Embedding { encoder: "a@0123456789ab".into(), values: vec![0.6, 0.8] };
     vec![embeddings_to_bytes(&[("a".to_owned(), embedding.clone()), ("b".to_owned(), embedding)])]
+}
+
+fn requests() -> Vec<Vec<u8>> {
+    let json = r#"{"picture": {"data": "YWJj"}, "width": 300, "prompts": [{"text": "a dog", "weight": 0.5}],
+        "regions": [{"left": 1, "top": 2, "width": 3, "height": 4, "text": "a wall"}]}"#;
+    let part =
+        |name: &str, value: &str| format!("--b\r\ncontent-disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n");
+    let parts =
+        [("picture", "abc"), ("prompt", "a dog"), ("weights", "0.5"), ("region", "1,2,3,4=a wall"), ("scale", "2.5")];
+    let form: String = parts.into_iter().map(|(name, value)| part(name, value)).collect();
+    vec![json.into(), (form + "--b--\r\n").into()]
+}
+
+/// The project's own, without what a fuzzer has no use for.
+fn recipes() -> std::io::Result<Vec<Vec<u8>>> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../recipes");
+    let recipe = |name: &str| std::fs::read(folder.join(name));
+    let settings = b"\0schedule.steps=9\nconfig.features = 16\nsources=[]";
+    Ok(vec![
+        recipe("pdn-x4.toml")?,
+        [&recipe("pdn-x4.toml")?[..], settings].concat(),
+        recipe("sentences.toml")?,
+        recipe("encoder.toml")?,
+    ])
 }

@@ -60,9 +60,11 @@ fn near(found: &[f32], expected: &[f32], most: f32, what: &str) {
 fn convolved<B: DerefMut<Target = [f32]>>(dice: &mut Dice, place: &impl Fn(&[f32]) -> B) {
     let side = dice.of(&[3, 1, 5, 7, 9, 15]);
     let shuffle = dice.of(&[1, 1, 2, 3]);
-    let inputs = 1 + dice.below(70);
-    let outputs = if shuffle == 1 { 1 + dice.below(70) } else { shuffle * shuffle * LANES };
-    let width = dice.below(40);
+    // So that large kernels take no longer than small ones.
+    let most = if side > 5 { 20 } else { 50 };
+    let inputs = 1 + dice.below(most);
+    let outputs = if shuffle == 1 { 1 + dice.below(most) } else { shuffle * shuffle * LANES };
+    let width = dice.below(30);
     let (kernel, bias) = (numbers(dice, outputs * inputs * side * side), numbers(dice, outputs));
     let precisions = Precision::ALL.into_iter().filter(|precision| precision.is_available());
     // Of the largest group, from which each takes as many as it reads.
@@ -176,7 +178,7 @@ fn multiplied<B: DerefMut<Target = [f32]>>(dice: &mut Dice, place: &impl Fn(&[f3
 
 fn trained<B: DerefMut<Target = [f32]>>(dice: &mut Dice, place: &impl Fn(&[f32]) -> B) {
     let side = dice.of(&[3, 1, 5, 7]);
-    let (mut outputs, inputs) = (1 + dice.below(70), 1 + dice.below(70));
+    let (mut outputs, inputs) = (1 + dice.below(50), 1 + dice.below(50));
     let mut shuffle = dice.of(&[1, 2, 1]);
     if shuffle == 2 {
         outputs = 4 * LANES;
@@ -184,7 +186,7 @@ fn trained<B: DerefMut<Target = [f32]>>(dice: &mut Dice, place: &impl Fn(&[f32])
     if !PixelConv::shuffles(outputs, inputs, side, shuffle) {
         shuffle = 1;
     }
-    let [images, height, width] = [1 + dice.below(2), 1 + dice.below(12), 1 + dice.below(24)];
+    let [images, height, width] = [1 + dice.below(2), 1 + dice.below(8), 1 + dice.below(16)];
     let conv = PixelConv { inputs, outputs, side, images, height, width };
     let pixels = images * height * width;
     let kernel = numbers(dice, outputs * inputs * side * side);

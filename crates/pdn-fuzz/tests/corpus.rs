@@ -59,3 +59,33 @@ fn embeddings() {
 fn kernels() {
     runs("kernels", |input| pdn_fuzz::kernels(input, <[f32]>::to_vec));
 }
+
+#[cfg(feature = "avif")]
+#[test]
+fn avif() {
+    runs("avif", pdn_fuzz::avif);
+}
+
+#[cfg(feature = "jxl")]
+#[test]
+fn jxl() {
+    runs("jxl", pdn_fuzz::pictures);
+}
+
+#[cfg(feature = "serve")]
+#[test]
+fn requests() {
+    runs("requests", pdn_fuzz::requests);
+}
+
+#[cfg(feature = "train")]
+#[test]
+fn recipes() {
+    runs("recipes", pdn_fuzz::recipes);
+}
+
+#[cfg(feature = "train")]
+#[test]
+fn states() {
+    runs("states", pdn_fuzz::states);
+}

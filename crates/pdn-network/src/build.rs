@@ -9,6 +9,10 @@ use crate::op::{Act, Binary, End, Extent, Interpolation, Op, Pool};
 use crate::param::{Init, Param, ParamId, add_param, conv_params};
 use crate::{Network, NetworkError, NodeId, PictureFormat, Shape, Tap};
 
+/// The most nodes of a network: fifteen times those of RCAN+. Groups and blocks in them, each within its bounds, could fill memory
+/// together.
+const MOST_NODES: usize = 1 << 15;
+
 /// Writes a [`Network`] node by node.
 #[derive(Debug, Default)]
 pub struct Builder {
@@ -188,6 +192,9 @@ impl Builder {
             self.error.get_or_insert(error);
             return x;
         }
+        if self.is_full() {
+            return x;
+        }
         let dcm = Dcm::trained(name, self.shape(x).channels, *options, &mut self.params);
         let node = self.push(name, Op::Dcm(dcm), &[x, prompt]);
         if options.attention {
@@ -273,15 +280,33 @@ impl Builder {
         self.nodes.get(x.0).map_or(Shape::vector(0), |node| node.shape)
     }
 
+    /// Whether no more is taken, which is then what is wrong.
+    fn is_full(&mut self) -> bool {
+        let full = self.nodes.len() >= MOST_NODES;
+        if full {
+            self.fail(format!("more than {MOST_NODES} layers: expected fewer groups, or blocks in them"));
+        }
+        full
+    }
+
     fn param(&mut self, name: String, shape: &[usize], init: Init) -> ParamId {
+        if self.is_full() {
+            return ParamId(0);
+        }
         add_param(&mut self.params, name, shape, init)
     }
 
     fn kernel(&mut self, name: &str, shape: &[usize]) -> (ParamId, ParamId) {
+        if self.is_full() {
+            return (ParamId(0), ParamId(0));
+        }
         conv_params(&mut self.params, name, shape)
     }
 
     fn push(&mut self, name: &str, op: Op, inputs: &[NodeId]) -> NodeId {
+        if self.is_full() {
+            return NodeId(self.nodes.len() - 1);
+        }
         let shapes: Vec<Shape> = inputs.iter().map(|i| self.shape(*i)).collect();
         let shape = op.shape(&shapes, &self.params).unwrap_or_else(|error| {
             self.error.get_or_insert(error.at(name));

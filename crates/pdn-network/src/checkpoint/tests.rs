@@ -171,6 +171,24 @@ fn what_a_pickle_names_again_and_again_is_bounded() {
     );
 }
 
+/// Each would take minutes if what is named were gone through as often as it is named.
+#[test]
+fn what_is_named_again_and_again_is_gone_through_once() {
+    let (long, often) = (1 << 20, 200_000);
+    let reference = |key: &str, parts: &str| {
+        let named = format!("((S'storage'\nctorch\nFloatStorage\nS'{key}'\nS'cpu'\nI1\n{parts}tp1\n0");
+        legacy(&[named.as_bytes(), &b"g1\nQ0".repeat(often), b"}."].concat())
+    };
+    for file in [reference("0", &"N".repeat(long)), reference(&"0".repeat(long), "")] {
+        let fault = parse(&file).map(|_| ()).unwrap_err();
+        assert!(matches!(&fault, Fault::Damaged(why) if why.contains("reference to a storage")), "{fault}");
+    }
+    let name = format!("{}weight", "module.netG.".repeat(long / 12));
+    let file =
+        write(&Tensors::from([(name, crate::Tensor::new(vec![1], vec![1.0]))]), Default::default(), Precision::F32);
+    assert_tensor(&parse(&file).unwrap(), "weight", &[1], &[1.0]);
+}
+
 #[test]
 fn what_is_no_checkpoint_is_said() {
     assert!(matches!(parse(b""), Err(Fault::Empty)));

@@ -20,6 +20,9 @@ const EXPANSION: usize = 8;
 /// any number of times.
 const AXES: usize = 8;
 
+/// The most bytes of a storage's key, which is a number. One key can be named any number of times, and is looked at each time.
+const KEY: usize = 64;
+
 /// Reads a zip archive: `<root>/data.pkl`, and each storage in `<root>/data/<key>`.
 pub(super) fn read_zip(bytes: &[u8]) -> Result<Contents, Fault> {
     let mut archive = ZipArchive::new(Cursor::new(bytes)).map_err(|e| Fault::Damaged(e.to_string()))?;
@@ -154,12 +157,12 @@ impl<'a> Storage<'a> {
     fn new(pickle: &Pickle<'a>, reference: Id) -> Result<Self, Fault> {
         let damaged = || Fault::Damaged("a reference to a storage is not one".into());
         let items = pickle.items(reference).ok_or_else(damaged)?;
-        let [kind, storage, key, _device, _numel, rest @ ..] = items else { return Err(damaged()) };
-        if rest.iter().any(|view| *pickle.object(*view) != Object::Inert) {
+        let ([kind, storage, key, _, _] | [kind, storage, key, _, _, _]) = items else { return Err(damaged()) };
+        if items.get(5).is_some_and(|view| *pickle.object(*view) != Object::Inert) {
             return Err(Fault::Unsupported("a storage that is a view of another".into()));
         }
         let Object::Global(Global::Storage(dtype)) = *pickle.object(*storage) else { return Err(damaged()) };
-        let key = pickle.text(*key).ok_or_else(damaged)?;
+        let key = pickle.text(*key).filter(|key| key.len() <= KEY).ok_or_else(damaged)?;
         match pickle.text(*kind) {
             Some("storage") => Ok(Self { key, dtype }),
             _ => Err(damaged()),

@@ -71,13 +71,18 @@ pub(super) fn named_tensors<'p>(pickle: &'p Pickle, weights: Id) -> Result<Vec<(
     Ok(found)
 }
 
-/// The tensors without a prefix that all of them have.
-pub(super) fn without_prefix(mut tensors: Tensors) -> Tensors {
-    while let Some(prefix) = PREFIXES.iter().find(|prefix| tensors.keys().all(|key| key.starts_with(**prefix))) {
-        tensors = tensors.into_iter().map(|(key, tensor)| (key[prefix.len()..].to_owned(), tensor)).collect();
-        if tensors.is_empty() {
-            break;
-        }
+/// The tensors without the prefixes that all of them have.
+pub(super) fn without_prefix(tensors: Tensors) -> Tensors {
+    let mut from = 0;
+    let next = |from: usize| {
+        let all_have = |prefix: &&str| tensors.keys().all(|key| key[from..].starts_with(*prefix));
+        PREFIXES.into_iter().find(all_have).filter(|_| !tensors.is_empty())
+    };
+    while let Some(prefix) = next(from) {
+        from += prefix.len();
     }
-    tensors
+    match from {
+        0 => tensors,
+        _ => tensors.into_iter().map(|(key, tensor)| (key[from..].to_owned(), tensor)).collect(),
+    }
 }
