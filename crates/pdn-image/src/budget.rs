@@ -15,7 +15,7 @@ use std::time::Instant;
 /// |---|---|---|
 /// | PNG | 16 | 8 as decoded, where there are 16 bits and alpha, and as much as they are converted |
 /// | JPEG | 14 | 8 for a progressive one's coefficients of four components, the file's whole data beside |
-/// | WebP | 12 | 4 as decoded, 8 for its planes and alpha |
+/// | WebP | 20 | 4 as decoded, 8 for its planes and alpha, 8 for the canvas and the frame of one that moves |
 /// | GIF | 12 | 4 for its canvas, 4 for its first frame, which is held to the limit as well |
 /// | BMP | 8 | 4 as decoded |
 /// | TIFF | 32 | 16 as decoded and as much as they are converted; one of more bytes a pixel has fewer pixels |
@@ -25,7 +25,7 @@ use std::time::Instant;
 /// Metadata takes no more than the file's length and 16 MiB, all together; what is beyond is left out and said.
 ///
 /// Time is bounded by the same: no byte is decoded for more than one part of the picture, and nothing for parts that are not
-/// in it. Of a JPEG at most a hundred scans are read, of an AVIF at most eight frames. JPEG XL is not bounded so: its decoder
+/// in it. Of a JPEG at most fifty scans are read, of an AVIF at most eight frames. JPEG XL is not bounded so: its decoder
 /// draws every frame that the first one is made of.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {

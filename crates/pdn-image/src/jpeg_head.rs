@@ -19,9 +19,8 @@ pub(crate) struct JpegHead {
 
 /// Bytes of a segment that are looked at, but of APP13, where IPTC may stand anywhere.
 const LOOKED_AT: u16 = 12;
-/// The most scans: each goes over the whole picture again, however few bytes it has. As many as the decoder takes of a
-/// progressive picture; encoders write ten.
-const SCANS: usize = 100;
+/// The most scans: each goes over the whole picture again, however few bytes it has. Encoders write ten.
+const SCANS: usize = 50;
 /// How XMP of more than one segment begins, behind which its decoder looks over all of them at every segment.
 const PIECE_OF_XMP: &[u8] = b"http://ns.adobe.com/xmp/extension/";
 /// How often a piece may be looked over, for each byte of the file's head: real ones are far below one.

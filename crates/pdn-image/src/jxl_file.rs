@@ -60,3 +60,35 @@ fn next_box(bytes: &[u8], at: usize) -> Option<([u8; 4], usize, usize)> {
     };
     (size >= head && rest.len() >= head).then(|| (kind, at + head, at + size.min(rest.len())))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Limits;
+
+    fn boxed(kind: &[u8; 4], data: &[u8]) -> Vec<u8> {
+        [&(data.len() as u32 + 8).to_be_bytes(), &kind[..], data].concat()
+    }
+
+    #[test]
+    fn what_inflates_beyond_the_budget_is_passed_over() {
+        // So many zeros, by Brotli: 17 MiB, and one byte.
+        let large = b"\xcb\xff\xff\x3f\x00\x24\x00\xe2\xb1\x40\x72\xef\xff\xf8\xff\xff\x07\x80\x04\x40\x1c\x16\x80\xee\xfd\x5f\xfd\xff\x3f\x00\x09\x80\x38\x2c\x00\xdd\xfb\x07";
+        let small = b"\x0b\x00\x80\x00\x03";
+        assert_eq!((inflated(small, 1), inflated(large, 17 << 20)), (Some(1), Some(17 << 20)));
+        let brotli = |data: &[u8]| boxed(b"brob", &[b"Exif", data].concat());
+        let parts = |data: &[u8]| [boxed(b"JXL ", b"\r\n\x87\n"), brotli(small), brotli(data), brotli(small)].concat();
+        for (file, said) in [(parts(small), None), (parts(large), Some(LARGE_EXIF))] {
+            let mut budget = Budget::new(&Limits::default(), file.len() as u64);
+            let (read, large) = read(&file[..], &mut budget).unwrap();
+            assert_eq!((large, read.len()), (said, file.len()));
+            let left = read.windows(4).filter(|name| name == b"brob").count();
+            // Behind the one that is too large there is no room for more.
+            assert_eq!(left, if said.is_some() { 1 } else { 3 });
+        }
+        for length in 0..parts(small).len() {
+            let cut = &parts(small)[..length];
+            assert_eq!(read(cut, &mut Budget::new(&Limits::default(), 1)).unwrap().0, cut);
+        }
+    }
+}

@@ -133,17 +133,18 @@ impl Chunks {
         let rows = (size.1 as usize).saturating_sub(top).min(self.height as usize);
         let place = plane.get_mut(top * row..(top + rows) * row).ok_or_else(damaged)?;
         decoder.inner().left = if self.compression == NONE { u64::MAX } else { self.lengths[index] };
+        let column = (column + 1 < across).then_some(column);
         let decoded = self.decode_to(decoder, chunk, (column, row), place);
         decoder.inner().left = u64::MAX;
         decoded
     }
 
-    /// Decodes a part to rows of the picture, of which it may be a column.
+    /// Decodes a part to rows of the picture, of which it is a column; none is the last one.
     fn decode_to<R: Read + Seek>(
         &self,
         decoder: &mut Decoder<TiffFile<R>>,
         chunk: u32,
-        (column, row): (usize, usize),
+        (column, row): (Option<usize>, usize),
         place: &mut [u8],
     ) -> Result<(), Fault> {
         if decoder.get_chunk_type() == ChunkType::Strip {
@@ -153,8 +154,8 @@ impl Chunks {
         let Some(stride) = layout.row_stride.map(|stride| stride.get()) else { return Ok(()) };
         let mut tile = vec![0; layout.len];
         decoder.read_chunk_bytes(chunk, &mut tile).map_err(fault)?;
-        // All are as wide as the first, but the last of a row.
-        let begin = (column * stride).min(row.saturating_sub(stride));
+        // All are as wide as the first, but the last of a row, which ends where that does.
+        let begin = column.map_or(row.saturating_sub(stride), |column| column * stride);
         for (line, found) in place.chunks_exact_mut(row).zip(tile.chunks_exact(stride)) {
             if let Some(line) = line.get_mut(begin..begin + stride) {
                 line.copy_from_slice(found);

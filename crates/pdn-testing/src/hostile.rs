@@ -86,6 +86,8 @@ fn of_parts(data: &[u8], count: u64, height: u64, compression: u64, sides: &[Ent
     let tables = [data.to_vec(), longs((0..count).map(|_| BEGIN)), longs((0..count).map(|_| data.len() as u64))];
     let mut entries = grey(1, height, compression);
     entries.extend(sides);
+    // A single number stands in its entry.
+    let (places, lengths) = if count == 1 { (BEGIN, data.len() as u64) } else { (places, lengths) };
     entries.extend([Entry(tags.0, LONG, count, places), Entry(tags.1, LONG, count, lengths)]);
     tiff(&tables.concat(), &entries, false)
 }
@@ -333,4 +335,12 @@ pub fn avif_of_shared_items(items: u16, bytes: u32) -> Vec<u8> {
         }
     }
     avif(&places, &kinds, &references, &owned, &vec![0; bytes as usize])
+}
+
+/// An AVIF whose picture is made of so many frames, each of two bytes.
+pub fn avif_of_frames(frames: u32) -> Vec<u8> {
+    let data = [0x1a, 0].repeat(frames as usize);
+    let mut places = vec![1, 0, 0, 0, 0x44, 0, 0, 1, 0, 1, 0, 1, 0, 0, 0, 1];
+    places.extend([&[0; 4], &(data.len() as u32).to_be_bytes()[..]].concat());
+    avif(&places, &[&[0, 1], &kind_of(1, b"av01")[..]].concat(), &[], &[0, 0, 0, 1, 0, 1, 1, 1], &data)
 }
