@@ -14,7 +14,7 @@ fn main() -> std::io::Result<()> {
     let folder = std::env::args_os().nth(1).map_or_else(|| PathBuf::from("fuzz/seeds"), PathBuf::from);
     let mut random = Random(7);
     written(&folder.join("pictures"), pictures().into_iter().chain(choices(&mut random, 12, 10)))?;
-    written(&folder.join("checkpoints"), checkpoints().into_iter().chain(choices(&mut random, 8, 12)))?;
+    written(&folder.join("checkpoints"), checkpoints().into_iter().chain(choices(&mut random, 10, 12)))?;
     written(&folder.join("tokenizer"), sentences())?;
     written(&folder.join("captions"), captions())?;
     written(&folder.join("embeddings"), embeddings().into_iter().chain(choices(&mut random, 1, 16)))?;

@@ -1,8 +1,8 @@
 //! Checkpoints: bytes as they come, or files by grammar, up to the network that is recognised in them.
 
-use crate::MADE;
 use crate::dice::Dice;
 use crate::pickle::{Named, Pickle};
+use crate::{MADE, clip};
 use pdn_network::checkpoint::{self, Precision};
 use pdn_network::zoo::{ARCHITECTURES, ClipLayout, ClipSettings, Layout};
 use pdn_network::{Card, Model, Network, hashed};
@@ -26,13 +26,16 @@ pub fn checkpoints(data: &[u8]) {
 /// The file that a grammar makes of these choices.
 pub fn made_checkpoint(choices: &[u8]) -> Vec<u8> {
     let mut dice = Dice::new(choices);
-    let kind = dice.byte() % 8;
-    let Some((network, layout)) = network(&mut dice) else { return Vec::new() };
-    let file = match kind {
-        0..=2 => archive(&mut dice, &named(&network, layout)),
-        3 | 4 => legacy(&mut dice, &named(&network, layout)),
-        _ => safetensors(&mut dice, network),
+    let kind = dice.byte() % 10;
+    let file = match (kind, network(&mut dice)) {
+        (8, _) => clip::named(&mut dice).map(|named| archive(&mut dice, &named)),
+        (9, _) => clip::named(&mut dice).map(|named| legacy(&mut dice, &named)),
+        (_, None) => None,
+        (0..=2, Some((network, layout))) => Some(archive(&mut dice, &named(&network, layout))),
+        (3 | 4, Some((network, layout))) => Some(legacy(&mut dice, &named(&network, layout))),
+        (_, Some((network, _))) => Some(safetensors(&mut dice, network)),
     };
+    let file = file.unwrap_or_default();
     dice.damaged(file, 16)
 }
 
@@ -40,8 +43,10 @@ fn read(file: &[u8]) {
     let path = Path::new("file");
     let Ok(checkpoint) = checkpoint::parse(file) else { return };
     if let Some(layout) = ClipLayout::find(&checkpoint.tensors) {
-        let settings = [ClipSettings { quick_gelu: true, heads: None }; 2];
-        let _ = layout.read(checkpoint.tensors, settings);
+        for heads in [None, Some(1)] {
+            let settings = [ClipSettings { quick_gelu: true, heads }; 2];
+            let _ = layout.read(checkpoint.tensors.clone(), settings);
+        }
     }
     let _ = pdn::EncoderFile::parse(path, file).map(|file| pdn::Encoder::new(path, file));
     let Ok(model) = Model::from_bytes(path, file) else { return };

@@ -7,6 +7,7 @@
 #[cfg(feature = "avif")]
 mod avif;
 mod checkpoints;
+mod clip;
 mod containers;
 mod dice;
 mod embeddings;

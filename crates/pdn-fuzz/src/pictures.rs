@@ -96,6 +96,8 @@ fn same(before: &AnyPicture, after: &AnyPicture, format: Format) {
         _ => panic!("{format}: another depth"),
     }
     let (before, after) = (before.header(), after.header());
-    assert_eq!(before.icc, after.icc, "{format}: the profile");
+    // JPEG XL's decoder says sRGB by a profile where there was none.
+    let is_said = format == Format::JpegXl && before.icc.is_none();
+    assert!(is_said || before.icc == after.icc, "{format}: the profile");
     assert!(before.grey == after.grey || format == Format::WebP, "{format}: grey");
 }

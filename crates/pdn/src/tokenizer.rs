@@ -200,11 +200,17 @@ impl First {
     fn parts<'a>(&self, word: &'a str) -> Vec<&'a str> {
         let characters = word.trim_end_matches(' ').char_indices().map(|(at, _)| at);
         let mut starts: Vec<usize> = characters.chain([word.len()]).collect();
-        while let Some((_, at)) = (1..starts.len().saturating_sub(1))
-            .filter_map(|at| Some((*self.pieces.get(&word[starts[at - 1]..starts[at + 1]])?, at)))
-            .min()
-        {
+        // Of each place between two characters the piece that they make together, looked up once.
+        let piece = |starts: &[usize], at: usize| match (at.checked_sub(1).map(|at| starts[at]), starts.get(at + 1)) {
+            (Some(begin), Some(end)) => self.pieces.get(&word[begin..*end]).copied().unwrap_or(usize::MAX),
+            _ => usize::MAX,
+        };
+        let mut pieces: Vec<usize> = (0..starts.len()).map(|at| piece(&starts, at)).collect();
+        while let Some((_, at)) = pieces.iter().copied().zip(0..).min().filter(|(first, _)| *first < usize::MAX) {
             starts.remove(at);
+            pieces.remove(at);
+            pieces[at - 1] = piece(&starts, at - 1);
+            pieces[at] = piece(&starts, at);
         }
         starts.windows(2).map(|pair| &word[pair[0]..pair[1]]).collect()
     }
