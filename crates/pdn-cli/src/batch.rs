@@ -18,7 +18,8 @@ use pdn::{AnyPicture, Error, Header, Limits, Options, Prompt, Provenance, Upscal
 use rayon::ThreadPool;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
-use std::io::Write;
+use std::fs::File;
+use std::io::{Read, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -402,10 +403,16 @@ fn called(model: &Path) -> String {
     model.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
+/// Bytes of a file in which its head is looked for.
+const HEAD: u64 = 1 << 20;
+
 /// The pixels that a picture's head says it has; none where it says none, or more than are enlarged.
 fn pixels(path: &Path, limit: u64) -> u64 {
-    // A pipe's head is not to be had.
-    let size = path.is_file().then(|| imagesize::size(path).ok()).flatten();
+    let mut head = Vec::new();
+    // A pipe's head is not to be had. Of a file it is read at once: pieces of metadata before it may be many.
+    let file = path.is_file().then(|| File::open(path).ok()).flatten();
+    let read = file.and_then(|file| file.take(HEAD).read_to_end(&mut head).ok());
+    let size = read.and_then(|_| imagesize::blob_size(&head).ok());
     let size = size.map_or(0, |size| (size.width as u64).saturating_mul(size.height as u64));
     if size > limit { 0 } else { size }
 }

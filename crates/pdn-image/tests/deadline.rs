@@ -13,12 +13,9 @@ fn a_file_is_read_in_time_or_not_at_all() {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         let ending = path.extension().unwrap();
-        let is_read = match ending.to_str().unwrap() {
-            "json" => false,
-            "avif" => cfg!(feature = "avif"),
-            "jxl" => cfg!(feature = "jxl-read"),
-            _ => true,
-        };
+        let without = |name: &str, built: bool| ending == name && !built;
+        let left_out = without("avif", cfg!(feature = "avif")) || without("jxl", cfg!(feature = "jxl-read"));
+        let is_read = ending != "json" && !left_out;
         if is_read {
             read_any(&path, &within(Duration::from_secs(600))).unwrap();
             let fault = read_any(&path, &within(Duration::ZERO)).unwrap_err();
