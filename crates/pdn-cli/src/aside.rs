@@ -1,12 +1,13 @@
-//! A picture is made in a folder of its own beside its place, and then brought there.
+//! What is written, a picture above all, is made in a folder of its own beside its place, and then brought there.
 //!
 //! A kill leaves that folder behind. Whoever makes one holds a lock on a file in it, which the system takes away with the
 //! process: one whose lock can be had is nobody's, and the next run removes it. A file alone would be anyone's between its
 //! making and its locking; a folder that is taken away then is noticed by its maker, who makes another.
 
+use crate::failure::Failure;
 use crate::progress::Unfinished;
-use pdn::{FileError, FileFault};
-use std::fs::{self, File, OpenOptions};
+use pdn::{FileError, FileFault, file};
+use std::fs::{self, File};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use tempfile::{Builder, TempDir, TempPath};
@@ -21,9 +22,41 @@ const LOCK: &str = "lock";
 pub(crate) struct Aside {
     path: PathBuf,
     target: PathBuf,
-    _unfinished: Unfinished,
     _folder: TempDir,
+    // Dropped after the folder: until that is away an interrupt removes it.
+    _unfinished: Unfinished,
     _lock: File,
+}
+
+/// What has come of bringing something to its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Placed {
+    /// It is there.
+    There,
+    /// Something else has come to be there meanwhile, and is left as it is.
+    Taken,
+}
+
+/// Makes a file by `make`, under the name that it is given, and brings it to its place. What is there by then is overwritten if
+/// `force` says so.
+pub(crate) fn write(
+    target: &Path,
+    force: bool,
+    make: impl FnOnce(&Path) -> Result<(), FileError>,
+) -> Result<(), Failure> {
+    let aside = Aside::new(target)?;
+    make(aside.path()).map_err(|error| aside.named(error))?;
+    match aside.place(force)? {
+        Placed::There => Ok(()),
+        Placed::Taken => Err(taken(target)),
+    }
+}
+
+/// That something has come to a place between the look at it and the end of the work.
+pub(crate) fn taken(target: &Path) -> Failure {
+    let why =
+        "another command has made it meanwhile, and it is left as it is: --force overwrites, or choose another name";
+    Failure::at(target, why)
 }
 
 impl Aside {
@@ -36,10 +69,10 @@ impl Aside {
         if !parent.is_dir() {
             return Err(fail(FileFault::NoFolder(parent)));
         }
-        let (folder, lock) = locked(&parent).map_err(|error| fail(written(error)))?;
+        let made = Unfinished::begin(|| locked(&parent), |(folder, _)| folder.path());
+        let ((folder, lock), unfinished) = made.map_err(|error| fail(written(error)))?;
         let path = folder.path().join(target.file_name().unwrap_or_default());
-        let unfinished = Unfinished::new(folder.path());
-        Ok(Self { path, target: target.to_owned(), _unfinished: unfinished, _folder: folder, _lock: lock })
+        Ok(Self { path, target: target.to_owned(), _folder: folder, _unfinished: unfinished, _lock: lock })
     }
 
     /// The name under which the picture is made.
@@ -53,13 +86,17 @@ impl Aside {
     }
 
     /// Brings the picture to its place; what has come to be there meanwhile is overwritten if `force` says so.
-    pub(crate) fn place(self, force: bool) -> Result<(), FileError> {
+    pub(crate) fn place(self, force: bool) -> Result<Placed, FileError> {
         let placed = match force {
             true => fs::rename(&self.path, &self.target),
             false => TempPath::try_from_path(&self.path)
                 .and_then(|made| made.persist_noclobber(&self.target).map_err(|error| error.error)),
         };
-        placed.map_err(|error| FileError { path: self.target.clone(), why: written(error) })
+        match placed {
+            Ok(()) => Ok(Placed::There),
+            Err(error) if !force && error.kind() == ErrorKind::AlreadyExists => Ok(Placed::Taken),
+            Err(error) => Err(FileError { path: self.target.clone(), why: written(error) }),
+        }
     }
 }
 
@@ -80,7 +117,7 @@ fn locked(parent: &Path) -> io::Result<(TempDir, File)> {
         let folder = Builder::new().prefix(PREFIX).suffix(SUFFIX).tempdir_in(parent);
         let folder = folder.map_err(|error| io::Error::from(error.kind()))?;
         let path = folder.path().join(LOCK);
-        let lock = match File::create(&path) {
+        let lock = match file::open_lock(&path, true) {
             Err(error) if error.kind() == ErrorKind::NotFound && parent.is_dir() => continue,
             made => made?,
         };
@@ -109,7 +146,8 @@ fn is_aside(name: &str) -> bool {
 
 /// Removes a folder aside whose lock no process has. It is held meanwhile, against a maker that has not come to lock it.
 fn remove_if_abandoned(folder: &Path) {
-    let open = || OpenOptions::new().write(true).open(folder.join(LOCK));
+    // Whoever may write here may have made the folder, with a pipe or a link for its lock: that is nobody's to remove.
+    let open = || file::open_lock(&folder.join(LOCK), false);
     let lock = match open() {
         Err(error) if error.kind() == ErrorKind::NotFound => {
             // Its maker was killed before its lock was there, or is about to make it, and will make another.
@@ -148,16 +186,13 @@ mod tests {
         let make = |text: &str, force: bool| {
             let aside = Aside::new(&target).unwrap();
             fs::write(aside.path(), text).unwrap();
-            aside.place(force)
+            aside.place(force).unwrap()
         };
         drop(Aside::new(&target).unwrap());
         assert!(names(folder.path()).is_empty());
-        make("one", false).unwrap();
-        assert!(
-            matches!(make("two", false).unwrap_err().why, FileFault::Io { error, .. } if error.kind() == ErrorKind::AlreadyExists)
-        );
+        assert_eq!((make("one", false), make("two", false)), (Placed::There, Placed::Taken));
         assert_eq!(fs::read_to_string(&target).unwrap(), "one");
-        make("three", true).unwrap();
+        assert_eq!(make("three", true), Placed::There);
         assert_eq!(
             (fs::read_to_string(&target).unwrap(), names(folder.path())),
             ("three".into(), vec!["a.png".into()])
@@ -182,6 +217,39 @@ mod tests {
         assert!([".pdn-file.part", ".pdn-other", "other.part"].iter().all(|name| left.contains(&(*name).to_owned())));
         held.place(false).unwrap();
         assert_eq!(fs::read(at("a.png")).unwrap(), b"half");
+    }
+
+    #[test]
+    fn what_comes_to_a_place_meanwhile_is_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("a.onnx");
+        let made_beside = |path: &Path| {
+            fs::write(&target, "other's").unwrap();
+            fs::write(path, "own").unwrap();
+            Ok(())
+        };
+        let failure = write(&target, false, made_beside).unwrap_err();
+        assert!(
+            failure.message.contains("a.onnx: another command") && failure.message.contains("--force"),
+            "{failure:?}"
+        );
+        assert_eq!(fs::read_to_string(&target).unwrap(), "other's");
+        write(&target, true, made_beside).unwrap();
+        assert_eq!((fs::read_to_string(&target).unwrap(), names(folder.path())), ("own".into(), vec!["a.onnx".into()]));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_planted_lock_is_neither_followed_nor_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        fs::create_dir(at(".pdn-pipe.part")).unwrap();
+        assert!(std::process::Command::new("mkfifo").arg(at(".pdn-pipe.part/lock")).status().unwrap().success());
+        fs::create_dir(at(".pdn-link.part")).unwrap();
+        fs::write(at("words"), "words").unwrap();
+        std::os::unix::fs::symlink(at("words"), at(".pdn-link.part/lock")).unwrap();
+        remove_abandoned(folder.path());
+        assert_eq!(names(folder.path()), [".pdn-link.part", ".pdn-pipe.part", "words"]);
     }
 
     #[test]

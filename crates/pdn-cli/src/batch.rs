@@ -4,14 +4,14 @@
 //! the last picture has them all. The memory is divided.
 
 use crate::args::Upscale;
-use crate::aside::{folder_of, remove_abandoned};
+use crate::aside::{Placed, folder_of, remove_abandoned, taken};
 use crate::failure::Failure;
 use crate::folder::{make_folder, report};
 use crate::inputs::{STANDARD, read};
 use crate::outputs::{Task, format_of};
-use crate::progress::{Pixels, Share, interrupted};
+use crate::progress::{Pixels, Share, interrupted, last_words};
 use crate::prompt::{PromptSetter, words};
-use crate::say::tell;
+use crate::say::{shown, tell};
 use crate::sink::Sink;
 use crate::upscale::{Chosen, failure, options, threads};
 use pdn::{AnyPicture, Error, Header, Limits, Options, Prompt, Provenance, Upscaler, WriteOptions};
@@ -55,6 +55,13 @@ struct Enlarged {
     notes: Vec<String>,
 }
 
+/// What came of a picture.
+enum Outcome {
+    Made(Enlarged),
+    /// Another command made it meanwhile, which `--skip-existing` leaves.
+    WasThere,
+}
+
 /// What all pictures at once share.
 struct Shared<'a> {
     pool: ThreadPool,
@@ -62,8 +69,12 @@ struct Shared<'a> {
     progress: &'a Pixels,
     /// What each picture is thought to have.
     pixels: Vec<u64>,
+    /// How many are named in all.
+    of: usize,
     next: AtomicUsize,
     done: AtomicUsize,
+    /// Those that others made meanwhile.
+    there: AtomicUsize,
     failed: Mutex<Vec<(usize, Failure)>>,
     /// Whether nothing more is begun, and why: nobody hears of it any more.
     stopped: AtomicBool,
@@ -79,8 +90,8 @@ impl Batch<'_> {
         for failure in &failed {
             self.say_json(|| json!({"error": failure.message}))?;
         }
-        for Task { input, output } in &self.skipped {
-            self.say_json(|| json!({"input": name(input), "output": name(output), "skipped": true}))?;
+        for task in &self.skipped {
+            self.say_json(|| skipped(task))?;
         }
         self.prepare_folders()?;
         let start = Instant::now();
@@ -95,13 +106,16 @@ impl Batch<'_> {
             options: Options { memory: memory / jobs, tile },
             progress: &progress,
             pixels,
+            of,
             next: AtomicUsize::new(0),
             done: AtomicUsize::new(0),
+            there: AtomicUsize::new(self.skipped.len()),
             failed: Mutex::new(Vec::new()),
             stopped: AtomicBool::new(false),
             unheard: Mutex::new(None),
             advised: AtomicBool::new(false),
         };
+        prepare_last_words(&shared);
         let mut first = Some(first);
         std::thread::scope(|scope| {
             for _ in 0..jobs {
@@ -109,41 +123,37 @@ impl Batch<'_> {
                 scope.spawn(|| self.work(upscaler, &shared));
             }
         });
-        let Shared { done, failed: mut late, mut unheard, .. } = shared;
+        let Shared { done, there, failed: mut late, mut unheard, .. } = shared;
         drop(progress);
-        let done = done.into_inner();
+        let (done, there) = (done.into_inner(), there.into_inner());
         let late = late.get_mut().unwrap_or_else(PoisonError::into_inner);
         late.sort_by_key(|(at, _)| *at);
         let failed: Vec<Failure> = failed.into_iter().chain(late.drain(..).map(|(_, failure)| failure)).collect();
         match unheard.get_mut().unwrap_or_else(PoisonError::into_inner) {
             Some(failure) if !interrupted() => {
                 let _ = report(&failed, of);
-                let whole = done + self.skipped.len();
-                let why = format_args!(
-                    "{}; {whole} of {of} pictures are whole: the same command with --skip-existing goes on",
-                    failure.message
-                );
-                Err(Failure::failed(why))
+                Err(Failure::failed(format_args!("{}; {}", failure.message, so_far(done + there, of))))
             }
-            _ => self.end(done, of, failed, start),
+            _ => self.end((done, there), of, failed, start),
         }
     }
 
     /// The last words: how many there are, or why not all.
-    fn end(&self, done: usize, of: usize, mut failed: Vec<Failure>, start: Instant) -> Result<(), Failure> {
-        let there = self.skipped.len();
+    fn end(
+        &self,
+        (done, there): (usize, usize),
+        of: usize,
+        mut failed: Vec<Failure>,
+        start: Instant,
+    ) -> Result<(), Failure> {
         if interrupted() {
             failed.retain(|failure| failure.code != Failure::INTERRUPTED);
             let _ = report(&failed, of);
             return Err(match (done, of) {
                 (0, 1) => Failure::interrupted(),
-                _ => Failure {
-                    message: format!(
-                        "interrupted; {} of {of} pictures are whole: the same command with --skip-existing goes on",
-                        done + there
-                    ),
-                    ..Failure::interrupted()
-                },
+                _ => {
+                    Failure { message: format!("interrupted; {}", so_far(done + there, of)), ..Failure::interrupted() }
+                }
             });
         }
         match (of, failed.pop()) {
@@ -188,19 +198,23 @@ impl Batch<'_> {
                 None => self.chosen.compile(),
             };
             let found = compiled.and_then(|mut compiled| {
-                let found = guarded(|| self.enlarge(&mut compiled, &mut set, task, shared, &mut share));
-                let Some(found) = found else {
-                    set = None;
-                    return Err(Failure::at(&task.input, BROKE));
-                };
-                upscaler = Some(compiled);
+                // What a panic leaves half done is thrown away: the compiled model, its prompt, the file that is made aside.
+                let before = set.take();
+                let (found, prompt) = guarded(&task.input, || {
+                    let mut set = before;
+                    let found = self.enlarge(&mut compiled, &mut set, task, shared, &mut share);
+                    (found, set)
+                })?;
+                (upscaler, set) = (Some(compiled), prompt);
                 found
             });
             drop(share);
             let said = shared.progress.aside(|| self.tell(task, &found));
             match found {
-                Ok(_) => {
-                    shared.done.fetch_add(1, Ordering::Relaxed);
+                Ok(outcome) => {
+                    let count = if matches!(outcome, Outcome::Made(_)) { &shared.done } else { &shared.there };
+                    count.fetch_add(1, Ordering::Relaxed);
+                    prepare_last_words(shared);
                 }
                 Err(failure) => lock(&shared.failed).push((at, failure)),
             }
@@ -220,8 +234,12 @@ impl Batch<'_> {
         task: &Task,
         shared: &Shared,
         share: &mut Share,
-    ) -> Result<Enlarged, Failure> {
+    ) -> Result<Outcome, Failure> {
         let (args, setter, Task { input, output }) = (self.args, self.setter, task);
+        let skips = args.outputs.skip_existing;
+        if skips && output != Path::new(STANDARD) && output.symlink_metadata().is_ok() {
+            return Ok(Outcome::WasThere);
+        }
         let picture = read(input, &Limits { pixels: args.inputs.max_pixels, ..Limits::default() })?;
         share.has((picture.width() * picture.height()) as u64);
         let prompt = match args.parts.region.as_slice() {
@@ -258,7 +276,11 @@ impl Batch<'_> {
             Stopped::Enlarging(error) => failure(input, error),
             Stopped::Writing(failure) => failure,
         })?;
-        sink.finish(args.outputs.force)?;
+        match sink.finish(args.outputs.force)? {
+            Placed::There => {}
+            Placed::Taken if skips => return Ok(Outcome::WasThere),
+            Placed::Taken => return Err(taken(output)),
+        }
         share.show(1.0);
         let how = self.how(upscaler, runs, from, to);
         // Who makes it without the network takes no prompt.
@@ -266,7 +288,7 @@ impl Batch<'_> {
         let seconds = start.elapsed().as_secs_f64();
         let scale = upscaler.scale();
         let scale = (runs || to == (from.0 * scale, from.1 * scale)).then_some(scale);
-        Ok(Enlarged { from, to, runs, how, scale, seconds, prompt, notes })
+        Ok(Outcome::Made(Enlarged { from, to, runs, how, scale, seconds, prompt, notes }))
     }
 
     /// Says once that the model is not for such pictures, where it seems so.
@@ -316,12 +338,14 @@ impl Batch<'_> {
     }
 
     /// Says how one picture went; for people a failure is said at the end.
-    fn tell(&self, task: &Task, found: &Result<Enlarged, Failure>) -> Result<(), Failure> {
+    fn tell(&self, task: &Task, found: &Result<Outcome, Failure>) -> Result<(), Failure> {
         let Task { input, output } = task;
-        let notes = found.iter().flat_map(|made| &made.notes);
-        notes.for_each(|note| tell!("pdn: {}: {note}", input.display()));
+        if let Ok(Outcome::Made(made)) = found {
+            made.notes.iter().for_each(|note| tell!("pdn: {}: {note}", input.display()));
+        }
         match found {
-            Ok(made) if !self.args.batch.json => self.say(&format!(
+            Ok(Outcome::WasThere) => self.say_json(|| skipped(task)),
+            Ok(Outcome::Made(made)) if !self.args.batch.json => self.say(&format!(
                 "{}: {}x{} to {}x{} by {} in {:.2} s{}",
                 if output == Path::new(STANDARD) { "standard output".into() } else { output.to_string_lossy() },
                 made.from.0,
@@ -332,7 +356,7 @@ impl Batch<'_> {
                 made.seconds,
                 made.prompt.as_ref().map_or(String::new(), |prompt| format!("; prompt {prompt}"))
             )),
-            Ok(made) => self.say_json(|| {
+            Ok(Outcome::Made(made)) => self.say_json(|| {
                 json!({
                     "input": name(input),
                     "output": name(output),
@@ -354,13 +378,17 @@ impl Batch<'_> {
 
     fn say_json(&self, line: impl FnOnce() -> Value) -> Result<(), Failure> {
         match self.args.batch.json {
-            true => self.say(&line().to_string()),
+            true => self.say_safe(&line().to_string()),
             false => Ok(()),
         }
     }
 
-    /// Writes a line to the standard output, or, where that holds the picture, to the error output.
     fn say(&self, line: &str) -> Result<(), Failure> {
+        self.say_safe(&shown(line))
+    }
+
+    /// Writes a line to the standard output, or, where that holds the picture, to the error output.
+    fn say_safe(&self, line: &str) -> Result<(), Failure> {
         if self.tasks.iter().any(|task| task.output == Path::new(STANDARD)) {
             tell!("{line}");
             return Ok(());
@@ -392,10 +420,27 @@ impl From<Failure> for Stopped {
 /// What is said of a picture that makes the program panic.
 const BROKE: &str = "made pdn break, which is a fault of pdn's: please report it with the picture";
 
-/// What some work comes to, and nothing where it panics: one picture's panic is no other picture's end.
-fn guarded<T>(work: impl FnOnce() -> T) -> Option<T> {
-    // What it left half done is thrown away: the compiled model, its prompt, the file that is made aside.
-    catch_unwind(AssertUnwindSafe(work)).ok()
+/// What the work on a picture comes to; where it panics, a failure that names the picture: its panic is no other picture's end.
+fn guarded<T>(input: &Path, work: impl FnOnce() -> T) -> Result<T, Failure> {
+    catch_unwind(AssertUnwindSafe(work)).map_err(|_| Failure::at(input, BROKE))
+}
+
+/// Sets down what an interrupt says that cannot wait for the end.
+fn prepare_last_words(shared: &Shared) {
+    if shared.of > 1 {
+        let whole = shared.done.load(Ordering::Relaxed) + shared.there.load(Ordering::Relaxed);
+        last_words(format!("interrupted; {}", so_far(whole, shared.of)));
+    }
+}
+
+/// How many pictures are whole, and how the others come to be.
+fn so_far(whole: usize, of: usize) -> String {
+    format!("{whole} of {of} pictures are whole: the same command with --skip-existing goes on")
+}
+
+/// The line of a picture whose result is there.
+fn skipped(Task { input, output }: &Task) -> Value {
+    json!({"input": name(input), "output": name(output), "skipped": true})
 }
 
 /// What a model is called: of a path the file's name alone.
@@ -430,9 +475,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_panic_is_nothing_and_ends_nothing() {
+    fn a_panic_names_its_picture_and_ends_nothing() {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
-        assert_eq!(guarded(|| pool.install(|| [1][std::hint::black_box(2)])), None);
-        assert_eq!(guarded(|| pool.install(|| 3)), Some(3));
+        let path = Path::new("in/broken.png");
+        let failure = guarded(path, || pool.install(|| [1][std::hint::black_box(2)])).unwrap_err();
+        assert!(failure.code == 1 && failure.message.starts_with("in/broken.png: made pdn break"), "{failure:?}");
+        assert_eq!(guarded(path, || pool.install(|| 3)).unwrap(), 3);
     }
 }

@@ -1,11 +1,12 @@
 //! `pdn bench`: how long a model takes, and how much memory.
 
 use crate::args::Bench;
+use crate::aside;
 use crate::failure::Failure;
 use crate::model::open_or_make;
 use crate::outputs::keep_other;
 use crate::progress::interrupted;
-use crate::say::say;
+use crate::say::{out, say};
 use crate::table::table;
 use crate::upscale::{enlarge, failure, options};
 use pdn::{Isa, Map, Model, Plan, hashed};
@@ -19,10 +20,10 @@ pub(crate) fn run(args: &Bench) -> Result<(), Failure> {
     let (facts, result) = enlarge(&args.engine, || time(args, &model)).map_err(|error| failure(&args.model, error))?;
     if let Some(path) = &args.output {
         let bytes: Vec<u8> = result.data.iter().flat_map(|v| v.to_le_bytes()).collect();
-        pdn::write_atomically(path, &bytes)?;
+        aside::write(path, args.force, |path| pdn::write_atomically(path, &bytes))?;
     }
     if args.json {
-        say!("{facts}");
+        out(&facts.to_string());
         return Ok(());
     }
     let text = |key: &str| facts[key].as_str().unwrap_or_default().to_owned();
@@ -31,7 +32,7 @@ pub(crate) fn run(args: &Bench) -> Result<(), Failure> {
         many => format!("{} {key}", many.unwrap_or_default()),
     };
     say!(
-        "{} x{}, {}x{} pixels, {} {}, {}, {}\n",
+        "{} x{}, {}x{} pixels, {} {}, {}, {}",
         text("network"),
         facts["scale"],
         facts["width"],
@@ -41,6 +42,7 @@ pub(crate) fn run(args: &Bench) -> Result<(), Failure> {
         count("threads"),
         count("runs")
     );
+    say!("");
     let cell = |key: &str| facts[key].as_f64().map_or("-".to_owned(), |v| format!("{v:.1}"));
     let columns = [
         ("median, ms", "ms"),
@@ -51,9 +53,10 @@ pub(crate) fn run(args: &Bench) -> Result<(), Failure> {
         ("peak memory, MiB", "peak_mib"),
     ];
     let heads = columns.map(|(head, _)| head.to_owned()).to_vec();
-    say!("{}", table(&[heads, columns.map(|(_, key)| cell(key)).to_vec()]));
+    out(&table(&[heads, columns.map(|(_, key)| cell(key)).to_vec()]));
     if facts["prompt_ms"].is_number() {
-        say!("\nanother prompt: {} ms", cell("prompt_ms"));
+        say!("");
+        say!("another prompt: {} ms", cell("prompt_ms"));
     }
     if let Some(layers) = facts["layers"].as_array() {
         let heads = ["layer", "ms", "GFLOP/s"].map(str::to_owned).to_vec();
@@ -62,7 +65,8 @@ pub(crate) fn run(args: &Bench) -> Result<(), Failure> {
             vec![layer["name"].as_str().unwrap_or_default().to_owned(), number("ms"), number("gflops")]
         };
         let rows: Vec<Vec<String>> = std::iter::once(heads).chain(layers.iter().map(row)).collect();
-        say!("\n{}", table(&rows));
+        say!("");
+        out(&table(&rows));
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use crate::args::Compare;
 use crate::failure::Failure;
-use crate::say::{say, tell, tell_lost};
+use crate::say::{out, say, tell, tell_lost};
 use crate::scores::{Scores, heads, protocol};
 use crate::table::table;
 use pdn::{Limits, Picture};
@@ -33,15 +33,17 @@ pub(crate) fn run(args: &Compare) -> Result<(), Failure> {
     let scores = Scores::of(&reference, &picture, args.shave).map_err(|error| Failure::at(&args.picture, error))?;
     if args.json {
         let sizes = json!({"reference": whole, "compared": kept});
-        say!("{:#}", json!({"scores": scores.as_json(), "sizes": sizes, "protocol": protocol(args.shave)}));
+        let facts = json!({"scores": scores.as_json(), "sizes": sizes, "protocol": protocol(args.shave)});
+        out(&format!("{facts:#}"));
         return Ok(());
     }
     say!("{} with {}", args.picture.display(), args.reference.display());
     if whole != kept {
         say!("the reference of {}x{} cut to {}x{}, on the right and below", whole[0], whole[1], kept[0], kept[1]);
     }
-    say!("8-bit pictures, {} pixels shaved a side; PSNR in dB and SSIM\n", args.shave);
+    say!("8-bit pictures, {} pixels shaved a side; PSNR in dB and SSIM", args.shave);
+    say!("");
     let rows: Vec<Vec<String>> = heads().into_iter().zip(scores.cells()).map(|(head, cell)| vec![head, cell]).collect();
-    say!("{}", table(&rows));
+    out(&table(&rows));
     Ok(())
 }

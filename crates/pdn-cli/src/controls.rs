@@ -7,7 +7,7 @@ use crate::failure::Failure;
 use crate::folder::report;
 use crate::progress::Progress;
 use crate::prompt::encoder;
-use crate::say::say;
+use crate::say::{out, say};
 use crate::table::table;
 use crate::upscale::{enlarge, failure, open, options};
 use pdn::{
@@ -137,12 +137,13 @@ fn print(args: &Controls, upscaler: &Upscaler, encoder: &Encoder, scored: &[[f64
             "protocol": protocol,
             "conditions": conditions,
         });
-        say!("{facts:#}");
+        out(&format!("{facts:#}"));
         return;
     }
     say!("model        {} x{scale}, prompts by {}", args.model.model().display(), encoder.id());
     say!("pictures     {} of {}, degraded by {}", scored.len(), args.data.display(), args.small.degradation);
-    say!("compared     {protocol}\n");
+    say!("compared     {protocol}");
+    say!("");
     let mut rows = vec![["prompt", "PSNR", "difference", "interval"].map(str::to_owned).to_vec()];
     rows.extend(figures.enumerate().map(|(at, (name, psnr, (difference, [low, high])))| {
         let mut row = vec![name.to_owned(), format!("{psnr:.3}")];
@@ -151,5 +152,5 @@ fn print(args: &Controls, upscaler: &Upscaler, encoder: &Encoder, scored: &[[f64
         }
         row
     }));
-    say!("{}", table(&rows));
+    out(&table(&rows));
 }

@@ -1,6 +1,7 @@
 //! `pdn convert`: a model as safetensors in either form, or as ONNX.
 
 use crate::args::{Convert, Form};
+use crate::aside;
 use crate::failure::Failure;
 use crate::model::{HASHED, open_or_make};
 use crate::outputs::keep_other;
@@ -32,7 +33,7 @@ pub(crate) fn run(args: &Convert) -> Result<(), Failure> {
     if interrupted() {
         return Err(Failure::interrupted());
     }
-    write_atomically(&args.output, &bytes)?;
+    aside::write(&args.output, args.force, |path| write_atomically(path, &bytes))?;
     say!("{}: {said}, {} bytes", args.output.display(), count(bytes.len()));
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! `pdn degrade`.
 
 use crate::args::Degrade;
+use crate::aside;
 use crate::failure::Failure;
 use crate::folder::{make_folder, pictures, report};
 use crate::outputs::{Task, keep_inputs, keep_other};
@@ -47,7 +48,7 @@ fn degrade(args: &Degrade, Task { input, output }: &Task, picture: &Picture) -> 
         let why = format_args!("holds 8 bits a sample, and {} makes 16: expected .png or .tif", args.small.degradation);
         return Err(Failure::at(output, why));
     }
-    write_any(output, &small, &WriteOptions::default())?;
+    aside::write(output, args.force, |path| write_any(path, &small, &WriteOptions::default()))?;
     let (width, height) = (small.width(), small.height());
     say!("{}: {width}x{height}, {} by {}", output.display(), args.small.degradation, args.scale);
     Ok(())

@@ -1,9 +1,10 @@
 //! `pdn embed`.
 
 use crate::args::Embed;
+use crate::aside;
 use crate::failure::Failure;
 use crate::folder::report_of;
-use crate::inputs::Found;
+use crate::inputs::{Found, longest};
 use crate::outputs::{Task, keep_inputs, keep_other};
 use crate::progress::Progress;
 use crate::prompt::encoder;
@@ -48,7 +49,8 @@ pub(crate) fn run(args: &Embed) -> Result<(), Failure> {
         }
     }
     if !named.is_empty() {
-        pdn::write_atomically(&args.output, &embeddings_to_bytes(&named))?;
+        let bytes = embeddings_to_bytes(&named);
+        aside::write(&args.output, args.force, |path| pdn::write_atomically(path, &bytes))?;
         let cached = match cache.map_or(0, |cache| cache.hits()) {
             0 => String::new(),
             hits => format!(", {hits} of them from the cache"),
@@ -141,7 +143,9 @@ fn embed(encoder: &Encoder, cache: Option<&EmbeddingCache>, wanted: &Wanted) -> 
 fn embed_picture(encoder: &Encoder, cache: Option<&EmbeddingCache>, path: &Path) -> Result<Embedding, Failure> {
     let look = |picture| encoder.embed_picture(&picture).map_err(|error| Failure::at(path, error));
     // What is wrong with a file that cannot be read is said by the one that reads pictures.
-    let Ok(bytes) = std::fs::read(path) else { return look(pdn::read(path, &Limits::default())?) };
+    let Ok(bytes) = pdn::file::read(path, longest(&Limits::default())) else {
+        return look(pdn::read(path, &Limits::default())?);
+    };
     cached(cache, encoder, Content::Picture(&bytes), || {
         look(read_bytes(&bytes, &Limits::default()).map_err(|why| FileError { path: path.to_owned(), why })?)
     })

@@ -7,7 +7,7 @@ use crate::failure::Failure;
 use crate::folder::{report, set};
 use crate::progress::Progress;
 use crate::prompt::PromptSetter;
-use crate::say::{say, tell_lost};
+use crate::say::{out, say, tell_lost};
 use crate::scores::{Difference, Scores, heads, protocol};
 use crate::table::table;
 use crate::upscale::{enlarge, failure, open, options};
@@ -36,7 +36,7 @@ pub(crate) fn run(args: &Eval) -> Result<(), Failure> {
         let compared = args.against.as_deref().map(|model| Compared::new(model, &scored));
         let found = Found { args, scale: upscaler.scale(), prompt: &prompt, scored: &scored, mean, compared };
         match args.json {
-            true => say!("{:#}", found.as_json()),
+            true => out(&format!("{:#}", found.as_json())),
             false => found.print(),
         }
     }
@@ -157,7 +157,7 @@ impl Found<'_> {
             rows.push(row("difference, PSNR", difference.cells(Difference::PSNR)));
             rows.push(row("difference, SSIM", difference.cells(Difference::SSIM)));
         }
-        say!("{}", table(&rows));
+        out(&table(&rows));
     }
 
     fn as_json(&self) -> Value {

@@ -1,5 +1,6 @@
 //! What went wrong, and the exit code that says whose fault it is.
 
+use crate::progress::NOTHING_WRITTEN;
 use std::fmt::Display;
 use std::path::Path;
 
@@ -31,7 +32,7 @@ impl Failure {
 
     /// Interrupted: 130.
     pub(crate) fn interrupted() -> Self {
-        Self { code: Self::INTERRUPTED, message: "interrupted; nothing was written".into() }
+        Self { code: Self::INTERRUPTED, message: NOTHING_WRITTEN.into() }
     }
 }
 

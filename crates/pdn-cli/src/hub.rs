@@ -2,7 +2,7 @@
 
 use crate::failure::Failure;
 #[cfg(feature = "hub")]
-use crate::progress::Download;
+use crate::progress::{Download, last_words};
 #[cfg(feature = "hub")]
 use pdn::{Hub, HubError, ShowDownload};
 use std::path::{Path, PathBuf};
@@ -28,7 +28,9 @@ fn located(
     match name.to_str().filter(|name| is_name(name)) {
         Some(model) if !name.exists() => {
             let progress = Download::new();
+            last_words(HubError::Interrupted.to_string());
             let found = fetch(&Hub::from_env(), model, &mut |file, done, size| progress.show(file, done, size));
+            last_words(String::new());
             found.map_err(|error| match error {
                 HubError::Interrupted => Failure { message: error.to_string(), ..Failure::interrupted() },
                 _ => Failure::failed(error),

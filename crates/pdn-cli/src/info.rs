@@ -3,7 +3,7 @@
 use crate::args::Info;
 use crate::failure::Failure;
 use crate::model::open_model;
-use crate::say::say;
+use crate::say::{out, say};
 use crate::table::count;
 use pdn::{Activity, Model, zoo};
 use serde_json::{Value, json};
@@ -12,7 +12,7 @@ pub(crate) fn run(args: &Info) -> Result<(), Failure> {
     let model = open_model(&args.file)?;
     let facts = facts(&model);
     if args.json {
-        say!("{facts:#}");
+        out(&format!("{facts:#}"));
         return Ok(());
     }
     say!("{}", args.file.display());

@@ -161,8 +161,7 @@ pub(crate) fn read(path: &Path, limits: &Limits) -> Result<AnyPicture, Failure> 
         return Ok(pdn::read_any(path, limits)?);
     }
     let named = |why| FileError { path: "the standard input".into(), why };
-    // No file of so many pixels is larger, whatever else is in it.
-    let most = limits.pixels.saturating_mul(16).saturating_add(64 << 20);
+    let most = longest(limits);
     let mut bytes = Vec::new();
     let found = std::io::stdin().take(most.saturating_add(1)).read_to_end(&mut bytes);
     match found.map_err(|error| named(FileFault::Io { doing: "read", error }))? as u64 > most {
@@ -171,6 +170,11 @@ pub(crate) fn read(path: &Path, limits: &Limits) -> Result<AnyPicture, Failure> 
         }
         false => Ok(read_any_bytes(&bytes, limits).map_err(named)?),
     }
+}
+
+/// The most bytes of a picture's file: none of so many pixels is larger, whatever else is in it.
+pub(crate) fn longest(limits: &Limits) -> u64 {
+    limits.pixels.saturating_mul(16).saturating_add(64 << 20)
 }
 
 /// The most bytes of a list: a million long names.

@@ -45,7 +45,7 @@ mod upscale;
 mod bench;
 mod convert;
 
-use crate::say::tell;
+use crate::say::{is_order, tell};
 use args::{Args, Command};
 use clap::Parser;
 use failure::Failure;
@@ -57,7 +57,7 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let args = Args::parse();
+    let args = Args::try_parse().unwrap_or_else(|error| refuse(&error));
     progress::watch_for_interrupt();
     let done = match &args.command {
         Command::Upscale(args) => upscale::run(args),
@@ -89,6 +89,18 @@ fn main() -> ExitCode {
             ExitCode::from(code)
         }
     }
+}
+
+/// Says what is wrong with how the command was used, or the help that was asked for.
+fn refuse(error: &clap::Error) -> ! {
+    let typed = std::env::args_os().any(|argument| argument.to_string_lossy().contains(is_order));
+    if error.use_stderr() && typed {
+        // What was typed, or was a file's name where a pattern stood, is in it: without colours it can be shown safely.
+        let said = error.render().to_string();
+        said.trim_end().split('\n').for_each(|line| tell!("{line}"));
+        std::process::exit(error.exit_code());
+    }
+    error.exit()
 }
 
 /// That this build has not what was asked for, and how to have it.

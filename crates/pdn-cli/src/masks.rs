@@ -1,6 +1,7 @@
 //! `pdn masks`: what a prompt makes a network look at (the paper's Figures 4 and 5).
 
 use crate::args::Masks;
+use crate::aside;
 use crate::failure::Failure;
 use crate::folder::make_folder;
 use crate::heat::{Column, sheet};
@@ -8,8 +9,8 @@ use crate::outputs::{Task, keep_inputs};
 use crate::progress::Progress;
 use crate::prompt::{encoder, read_source};
 use crate::say::say;
-use crate::upscale::{enlarge, failure, open, options, write};
-use pdn::{Limits, Map, Prompt};
+use crate::upscale::{enlarge, failure, open, options};
+use pdn::{Limits, Map, Prompt, WriteOptions};
 use std::path::Path;
 
 /// Longer sides of the panels in pixels, on a file of their own and on the sheet.
@@ -59,7 +60,7 @@ pub(crate) fn run(args: &Masks) -> Result<(), Failure> {
     keep_inputs(&sheets.iter().map(task).collect::<Vec<_>>())?;
     make_folder(&args.output)?;
     for (name, sheet) in &sheets {
-        write(&args.output.join(name), sheet)?;
+        aside::write(&args.output.join(name), true, |path| pdn::write(path, sheet, &WriteOptions::default()))?;
     }
     let (modules, path) = (columns.len() - 2, args.output.display());
     say!("{path}: masks of {modules} modules and their mean, for {}; sheet.png has all", words.join(" and "));

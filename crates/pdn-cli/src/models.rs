@@ -3,7 +3,7 @@
 use crate::args::Models;
 use crate::failure::Failure;
 use crate::hub;
-use crate::say::say;
+use crate::say::{out, say};
 use crate::table::count;
 use pdn::{Model, bundled_model, bundled_models};
 use serde_json::{Value, json};
@@ -17,12 +17,15 @@ pub(crate) fn run(args: &Models) -> Result<(), Failure> {
     let models: Vec<Value> =
         bundled.chain(cached()).map(|(name, model, file)| facts(&name, &model, file.as_deref())).collect();
     if args.json {
-        say!("{:#}", Value::from(models));
+        out(&format!("{:#}", Value::from(models)));
         return Ok(());
     }
     for (i, model) in models.iter().enumerate() {
         let (name, is_default) = (model["name"].as_str().unwrap_or_default(), model["default"] == true);
-        say!("{}{name}{}", if i > 0 { "\n" } else { "" }, if is_default { " (the default)" } else { "" });
+        if i > 0 {
+            say!("");
+        }
+        say!("{name}{}", if is_default { " (the default)" } else { "" });
         for (name, value) in lines(model) {
             say!("  {name:<14}{value}");
         }

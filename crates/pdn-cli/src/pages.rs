@@ -2,7 +2,7 @@
 
 use crate::args::{Args, Completions, Man};
 use crate::failure::Failure;
-use crate::say::say;
+use crate::say::{out, say};
 use clap::CommandFactory;
 use clap_mangen::generate_to;
 
@@ -29,7 +29,7 @@ pub(crate) fn man(args: &Man) -> Result<(), Failure> {
 }
 
 fn print(bytes: &[u8]) {
-    say!("{}", String::from_utf8_lossy(bytes).trim_end());
+    out(String::from_utf8_lossy(bytes).trim_end());
 }
 
 #[cfg(test)]

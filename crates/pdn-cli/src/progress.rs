@@ -1,40 +1,128 @@
 //! Progress with the time left, and interruption.
 
+#[cfg(feature = "hub")]
+use crate::say::shown;
+use crate::say::tell;
 use indicatif::{ProgressBar, ProgressStyle};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::mpsc::sync_channel;
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
+use std::thread;
+use std::time::Duration;
 
 /// Whether the user asked to stop.
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
-/// The folders in which pictures are being made.
+/// Whether a stop is waited for, however long it takes.
+static PATIENT: AtomicBool = AtomicBool::new(false);
+
+/// The folders in which something is being made.
 static UNFINISHED: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 
-/// The first interrupt asks the work to stop at the next step, and to leave nothing behind; the second does not wait.
+/// What is said by a stop that is not waited for.
+static LAST_WORDS: Mutex<String> = Mutex::new(String::new());
+
+/// How long the work has to stop by itself: with what comes after it, less than two seconds.
+const GRACE: Duration = Duration::from_millis(1700);
+
+/// How long what must not be waited for is tried.
+const MOMENT: Duration = Duration::from_millis(100);
+
+/// The first interrupt asks the work to stop at the next step, and to leave nothing behind. Where that takes too long, in a decoder
+/// or in a read that brings nothing, the program ends without it; so it does at the second.
 pub(crate) fn watch_for_interrupt() {
     // Without a handler an interrupt ends the program at once, which may leave a folder of no name.
     let _ = ctrlc::set_handler(|| {
         if INTERRUPTED.swap(true, Ordering::Relaxed) {
-            for folder in unfinished().iter() {
-                let _ = std::fs::remove_dir_all(folder);
-            }
-            std::process::exit(130);
+            end();
         }
+        let _ = thread::Builder::new().spawn(|| {
+            thread::sleep(GRACE);
+            if !PATIENT.load(Ordering::Relaxed) {
+                end();
+            }
+        });
     });
+}
+
+/// Ends the program, and leaves nothing half made.
+fn end() -> ! {
+    // Kept to the end: nothing more is begun.
+    let folders = begun();
+    for folder in folders.iter().flat_map(|folders| folders.iter()) {
+        // What is made in one just then makes it not empty.
+        let _ = (0..3).find(|_| std::fs::remove_dir_all(folder).is_ok() || !folder.exists());
+    }
+    // Nobody may read what is said.
+    let (said, hears) = sync_channel(1);
+    let _ = thread::Builder::new().spawn(move || {
+        let words = LAST_WORDS.try_lock().map(|words| words.clone()).unwrap_or_default();
+        tell!("pdn: {}", if words.is_empty() { NOTHING_WRITTEN } else { &words });
+        said.send(())
+    });
+    let _ = hears.recv_timeout(MOMENT);
+    std::process::exit(130);
+}
+
+/// What is said where nothing else is known.
+pub(crate) const NOTHING_WRITTEN: &str = "interrupted; nothing was written";
+
+/// The folders, unless they are kept from here by one that is being made and does not come to be.
+fn begun() -> Option<MutexGuard<'static, Vec<PathBuf>>> {
+    for _ in 0..10 {
+        match UNFINISHED.try_lock() {
+            Ok(folders) => return Some(folders),
+            Err(TryLockError::Poisoned(folders)) => return Some(folders.into_inner()),
+            Err(TryLockError::WouldBlock) => thread::sleep(MOMENT / 10),
+        }
+    }
+    None
 }
 
 fn unfinished() -> MutexGuard<'static, Vec<PathBuf>> {
     UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Says what an interrupt is to say that does not wait.
+pub(crate) fn last_words(words: String) {
+    *LAST_WORDS.lock().unwrap_or_else(PoisonError::into_inner) = words;
+}
+
+/// While this is there, the first interrupt waits for the work, which has its own way to stop.
+#[cfg(any(feature = "serve", feature = "train"))]
+pub(crate) struct Patience(());
+
+#[cfg(any(feature = "serve", feature = "train"))]
+impl Patience {
+    pub(crate) fn new() -> Self {
+        PATIENT.store(true, Ordering::Relaxed);
+        Self(())
+    }
+}
+
+#[cfg(any(feature = "serve", feature = "train"))]
+impl Drop for Patience {
+    fn drop(&mut self) {
+        PATIENT.store(false, Ordering::Relaxed);
+    }
+}
+
 /// While this is there, an interrupt that does not wait removes the folder.
 pub(crate) struct Unfinished(PathBuf);
 
 impl Unfinished {
-    pub(crate) fn new(folder: &Path) -> Self {
-        unfinished().push(folder.to_owned());
-        Self(folder.to_owned())
+    /// Makes a folder, or something with one; no interrupt ends the program between its making and its being known here.
+    pub(crate) fn begin<T>(
+        make: impl FnOnce() -> io::Result<T>,
+        folder: impl FnOnce(&T) -> &Path,
+    ) -> io::Result<(T, Self)> {
+        let mut all = unfinished();
+        let made = make()?;
+        let path = folder(&made).to_owned();
+        all.push(path.clone());
+        Ok((made, Self(path)))
     }
 }
 
@@ -152,8 +240,8 @@ impl Download {
 
     /// Shows how much of a file is there, and says whether to go on.
     pub(crate) fn show(&self, file: &str, done: u64, size: u64) -> bool {
-        if self.0.message() != file {
-            self.0.set_message(file.to_owned());
+        if self.0.message() != shown(file) {
+            self.0.set_message(shown(file));
         }
         self.0.set_length(size);
         self.0.set_position(done);

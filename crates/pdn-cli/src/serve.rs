@@ -3,7 +3,7 @@
 use crate::choices::{EncoderChoice, PrecisionChoice};
 use crate::failure::Failure;
 use crate::model::open_model;
-use crate::progress::interrupted;
+use crate::progress::{Patience, interrupted};
 use crate::prompt::encoder;
 use crate::say::say;
 use clap::builder::RangedU64ValueParser;
@@ -111,6 +111,8 @@ pub(crate) fn run(args: &Serve) -> Result<(), Failure> {
         }
         _ => Failure::failed(error),
     })?;
+    // A stop waits for the jobs that were taken on.
+    let _patience = Patience::new();
     say!("http://{}", server.address());
     let stopper = server.stopper();
     std::thread::spawn(move || stop_when_interrupted(&stopper));

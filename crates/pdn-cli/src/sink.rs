@@ -1,6 +1,6 @@
 //! Where an enlarged picture's rows go: to a file that is made aside, or to the standard output, once it is whole.
 
-use crate::aside::Aside;
+use crate::aside::{Aside, Placed};
 use crate::failure::Failure;
 use crate::inputs::STANDARD;
 use pdn::{FileError, Format, Header, RowEncoder, RowWriter, WriteOptions, check_target};
@@ -43,7 +43,7 @@ impl Sink {
     }
 
     /// Ends the picture and brings it to its place; what has come to be there meanwhile is overwritten if `force` says so.
-    pub(crate) fn finish(self, force: bool) -> Result<(), Failure> {
+    pub(crate) fn finish(self, force: bool) -> Result<Placed, Failure> {
         match self {
             Self::File { aside, writer } => {
                 writer.finish().map_err(|error| aside.named(error))?;
@@ -53,7 +53,9 @@ impl Sink {
                 let bytes = encoder.finish().map_err(on_standard)?;
                 let mut out = std::io::stdout().lock();
                 let written = out.write_all(&bytes).and_then(|()| out.flush());
-                written.map_err(|error| Failure::failed(format_args!("the standard output: {error}")))
+                written
+                    .map(|()| Placed::There)
+                    .map_err(|error| Failure::failed(format_args!("the standard output: {error}")))
             }
         }
     }

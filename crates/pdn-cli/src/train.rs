@@ -3,9 +3,10 @@
 use crate::args::Train;
 use crate::dashboard::Dashboard;
 use crate::failure::Failure;
-use crate::progress::interrupted;
+use crate::progress::{Patience, interrupted};
 use crate::say::say;
 use pdn_train::device::Kind;
+use pdn_train::lock;
 use pdn_train::recipe::{Desk, Recipe, RecipeError};
 use pdn_train::run::{Begin, Place, Progress, RESULT, RunError};
 use pdn_train::state::STATE;
@@ -33,6 +34,8 @@ pub(crate) fn run(args: &Train) -> Result<(), Failure> {
         dashboard.show(progress);
         !interrupted()
     };
+    // A stop waits for the step, and writes the state.
+    let _patience = Patience::new();
     let history = task.train(recipe.schedule(), &place, &begin, &mut watch).map_err(run_failure)?;
     if interrupted() {
         say!("stopped; go on with --resume");
@@ -49,6 +52,7 @@ fn look_at(folder: &Path, begin: &Begin) -> Result<(), Failure> {
     if folder.is_file() {
         return Err(Failure::usage(format_args!("{}: is a file, expected a folder for the run", folder.display())));
     }
+    lock::check(folder).map_err(run_failure)?;
     match (begin, folder.join(STATE).exists()) {
         (Begin::Resume, false) => say!("{}: no run is there yet: one begins", folder.display()),
         (Begin::Restart(weights), false) if !weights.is_file() => {
@@ -72,7 +76,7 @@ fn recipe_failure(error: RecipeError) -> Failure {
 
 fn run_failure(error: RunError) -> Failure {
     match error {
-        RunError::Exists(_) | RunError::Done { .. } => Failure::usage(error),
+        RunError::Exists(_) | RunError::Busy(_) | RunError::Done { .. } => Failure::usage(error),
         _ => Failure::failed(error),
     }
 }

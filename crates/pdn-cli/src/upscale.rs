@@ -11,7 +11,7 @@ use crate::prompt::PromptSetter;
 use crate::results::without_results;
 use crate::say::tell;
 use crate::sink::check_standard_output;
-use pdn::{Error, FileError, Format, Isa, Model, Options, Precision, RunError, Upscaler, WriteOptions};
+use pdn::{Error, Format, Isa, Model, Options, Precision, RunError, Upscaler};
 use std::path::Path;
 
 /// What bicubic enlarges by when nothing is said.
@@ -144,9 +144,4 @@ pub(crate) fn failure(path: &Path, error: Error) -> Failure {
 /// Whether both names are one file that is there.
 pub(crate) fn same_file(a: &Path, b: &Path) -> bool {
     matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
-}
-
-/// Writes a picture, format and options by its name.
-pub(crate) fn write(path: &Path, picture: &pdn::Picture) -> Result<(), FileError> {
-    pdn::write(path, picture, &WriteOptions::default())
 }

@@ -90,6 +90,32 @@ fn the_documentation_s_commands_work_and_a_signal_ends_it() {
     assert!(!log.contains("dog"), "prompts are not logged");
 }
 
+#[test]
+fn a_stop_waits_for_a_job_for_longer_than_other_commands_do() {
+    if Command::new("curl").arg("--version").output().is_err() {
+        return pdn_testing::skip("curl", "no curl");
+    }
+    let desk = TempDir::new().unwrap();
+    let side = 400;
+    let photo = Picture::from_rgb(side, side, (0..3 * side * side).map(|i| (i * 7 % 251) as u8).collect());
+    pdn::write(&desk.path().join("photo.png"), &photo, &Default::default()).unwrap();
+    let (mut served, url) = serving(&["--port", "0", "--threads", "1", "--isa", "portable", "--log-format", "none"]);
+    let url = format!("{url}/v1/upscale");
+    let mut asked = Command::new("curl")
+        .args(["-sSf", "-F", "picture=@photo.png", url.as_str(), "-o", "large.png"])
+        .current_dir(&desk)
+        .spawn()
+        .unwrap();
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    assert!(asked.try_wait().unwrap().is_none(), "too fast to be stopped");
+    interrupt(&served.0);
+    let begun = std::time::Instant::now();
+    assert!(asked.wait().unwrap().success(), "after {:?}", begun.elapsed());
+    println!("the job took {:?} more", begun.elapsed());
+    assert_eq!(served.0.wait().unwrap().code(), Some(0));
+    assert!(desk.path().join("large.png").exists());
+}
+
 fn interrupt(child: &Child) {
     assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
 }

@@ -4,8 +4,9 @@
 //! number of threads and programs may share a folder; one that is damaged is made anew.
 
 use crate::encoder::Embedding;
+use pdn_network::file;
 use sha2::{Digest, Sha256};
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -25,6 +26,9 @@ pub enum Content<'a> {
     Picture(&'a [u8]),
 }
 
+/// The most bytes of an entry: encoders give a thousand numbers or so.
+const MOST: u64 = 1 << 20;
+
 /// Bytes of a sha256.
 const DIGEST: usize = 32;
 
@@ -39,7 +43,7 @@ impl EmbeddingCache {
     ///
     /// # Errors
     /// Where it cannot be made.
-    pub fn open(folder: &Path) -> std::io::Result<Self> {
+    pub fn open(folder: &Path) -> io::Result<Self> {
         let folder = folder.join("embeddings");
         std::fs::create_dir_all(&folder)?;
         Ok(Self { folder, hits: AtomicUsize::new(0) })
@@ -57,7 +61,7 @@ impl EmbeddingCache {
         make: impl FnOnce() -> Result<Embedding, E>,
     ) -> Result<Embedding, E> {
         let path = self.folder.join(key(encoder, content));
-        if let Some(values) = std::fs::read(&path).ok().and_then(|bytes| parse(&bytes)) {
+        if let Some(values) = file::read(&path, MOST).ok().and_then(|bytes| parse(&bytes)) {
             self.hits.fetch_add(1, Ordering::Relaxed);
             return Ok(Embedding { encoder: encoder.to_owned(), values });
         }
@@ -72,13 +76,13 @@ impl EmbeddingCache {
     }
 
     /// Not synced to the disk, as outputs are: an entry that a crash damages is found out by its sha256.
-    fn keep(&self, path: &Path, values: &[f32]) -> std::io::Result<()> {
+    fn keep(&self, path: &Path, values: &[f32]) -> io::Result<()> {
         let numbers: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
-        let mut file = tempfile::NamedTempFile::new_in(&self.folder)?;
-        file.write_all(&Sha256::digest(&numbers))?;
-        file.write_all(&numbers)?;
-        file.persist(path)?;
-        Ok(())
+        // Of errors the kind alone: they name the file aside, which nobody has heard of.
+        let plain = |error: io::Error| io::Error::from(error.kind());
+        let mut file = tempfile::NamedTempFile::new_in(&self.folder).map_err(plain)?;
+        file.write_all(&Sha256::digest(&numbers)).and_then(|()| file.write_all(&numbers)).map_err(plain)?;
+        file.persist(path).map(drop).map_err(|error| error.error)
     }
 }
 
@@ -154,6 +158,8 @@ mod tests {
             assert_eq!((cache.hits(), std::fs::read(&path).unwrap()), (hits, whole.clone()));
         }
         std::fs::remove_dir_all(folder.path()).unwrap();
+        let said = cache.keep(&path, &[0.0]).unwrap_err().to_string();
+        assert!(!said.contains(".tmp"), "{said}");
         assert_eq!(get(&cache, 3), made(3), "where nothing can be kept it is made");
     }
 

@@ -7,10 +7,13 @@ use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::{Duration, Instant};
 
 const REPO: &str = "someone/clip";
 const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 const CONFIG: &[u8] = b"{\"model_type\": \"clip\"}";
+/// What `git hash-object` says of it.
+const GIT: &str = "6d71d5947a0a8a2ad1517d775879c0ba7ac762dc";
 
 /// What the server does.
 #[derive(Clone, Default)]
@@ -25,6 +28,10 @@ struct Behaviour {
     renamed: bool,
     /// The token that the hub wants.
     token: Option<&'static str>,
+    /// The etag that the hub says of the configuration, where it is not `aaaa`.
+    small: Option<&'static str>,
+    /// How many bytes of a body come at a time, and how long after one another.
+    drips: Option<(usize, Duration)>,
 }
 
 /// A hub, and a store on another port to which it redirects; both log requests as `METHOD path range`.
@@ -58,7 +65,22 @@ fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn serve(answer: impl Fn(&Request) -> (Vec<u8>, Option<usize>) + Send + Sync + 'static) -> String {
+/// Writes a head and what comes after it.
+fn write(mut stream: &TcpStream, bytes: &[u8], drips: Option<(usize, Duration)>) -> std::io::Result<()> {
+    let Some((count, pause)) = drips else { return stream.write_all(bytes) };
+    let head = bytes.windows(4).position(|end| end == b"\r\n\r\n").map_or(0, |at| at + 4);
+    stream.write_all(&bytes[..head])?;
+    for part in bytes[head..].chunks(count) {
+        stream.write_all(part)?;
+        thread::sleep(pause);
+    }
+    Ok(())
+}
+
+fn serve(
+    drips: Option<(usize, Duration)>,
+    answer: impl Fn(&Request) -> (Vec<u8>, Option<usize>) + Send + Sync + 'static,
+) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
     let answer = Arc::new(answer);
@@ -68,7 +90,7 @@ fn serve(answer: impl Fn(&Request) -> (Vec<u8>, Option<usize>) + Send + Sync + '
             thread::spawn(move || {
                 let Some(request) = Request::read(&stream) else { return };
                 let (bytes, cut) = answer(&request);
-                let _ = (&stream).write_all(&bytes[..cut.unwrap_or(bytes.len()).min(bytes.len())]);
+                let _ = write(&stream, &bytes[..cut.unwrap_or(bytes.len()).min(bytes.len())], drips);
             });
         }
     });
@@ -91,7 +113,7 @@ impl Server {
         let (of_store, of_hub) = (Arc::clone(&log), Arc::clone(&log));
         let stored = behaviour.clone();
         let cuts = Mutex::new(behaviour.cuts.clone());
-        let store = serve(move |request| {
+        let store = serve(behaviour.drips, move |request| {
             let range = request.headers.get("range").cloned();
             of_store.lock().unwrap().push(format!(
                 "{} {} {}",
@@ -110,7 +132,7 @@ impl Server {
             let status = if from > 0 { "206 Partial Content" } else { "200 OK" };
             answer(status, &[format!("content-length: {}", body.len() - from)], &body[from..], cut)
         });
-        let hub = serve(move |request| {
+        let hub = serve(None, move |request| {
             of_hub.lock().unwrap().push(format!("{} {}", request.method, request.path));
             let not_found = || answer("404 Not Found", &["content-length: 0".into()], b"", None);
             if behaviour
@@ -137,7 +159,8 @@ impl Server {
             let Some((_, name)) = rest.split_once('/') else { return not_found() };
             let commit = format!("x-repo-commit: {COMMIT}");
             if name == "config.json" {
-                let head = [commit, "etag: \"aaaa\"".into(), format!("content-length: {}", CONFIG.len())];
+                let etag = behaviour.small.unwrap_or("aaaa");
+                let head = [commit, format!("etag: \"{etag}\""), format!("content-length: {}", CONFIG.len())];
                 let body: &[u8] = if request.method == "HEAD" { b"" } else { CONFIG };
                 return answer("200 OK", &head, body, None);
             }
@@ -158,7 +181,13 @@ impl Server {
     }
 
     fn hub(&self, cache: &Path) -> Hub {
-        Hub { endpoint: self.hub.clone(), cache: cache.to_owned(), token: None, offline: false }
+        Hub {
+            endpoint: self.hub.clone(),
+            cache: cache.to_owned(),
+            token: None,
+            offline: false,
+            timeout: Duration::from_secs(30),
+        }
     }
 
     fn log(&self) -> Vec<String> {
@@ -273,7 +302,13 @@ fn without_a_network_it_is_said_what_to_do() {
     let cache = tempfile::tempdir().unwrap();
     // A port that was free a moment ago.
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let hub = Hub { endpoint: format!("http://{port}"), cache: cache.path().to_owned(), token: None, offline: false };
+    let hub = Hub {
+        endpoint: format!("http://{port}"),
+        cache: cache.path().to_owned(),
+        token: None,
+        offline: false,
+        timeout: Duration::from_secs(30),
+    };
     for offline in [true, false] {
         let error = fetch(&Hub { offline, ..hub.clone() }).unwrap_err();
         assert!(matches!(error, HubError::Offline { .. }));
@@ -318,6 +353,36 @@ fn an_interrupted_download_is_kept() {
     assert!(matches!(stop, Err(HubError::Interrupted)));
     assert_eq!(std::fs::read(fetch(&hub).unwrap()).unwrap(), weights());
     assert!(server.bodies()[1].contains("bytes="), "{:?}", server.bodies());
+}
+
+#[test]
+fn a_small_file_is_checked_as_git_does() {
+    for (etag, expected) in [(GIT, true), ("0123456789abcdef0123456789abcdef01234567", false)] {
+        let behaviour = Behaviour { small: Some(etag), ..plain() };
+        let (server, cache) = (Server::new(behaviour), tempfile::tempdir().unwrap());
+        match fetch(&server.hub(cache.path())) {
+            Ok(path) => assert!(expected && std::fs::read(path.with_file_name("config.json")).unwrap() == CONFIG),
+            Err(error) => {
+                assert!(!expected && matches!(&error, HubError::Checksum { found, .. } if found == GIT), "{error}");
+                assert!(files(cache.path()).is_empty(), "{:?}", files(cache.path()));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_download_that_stalls_or_drips_ends() {
+    for (drips, word) in
+        [((1000, Duration::from_secs(3600)), "timeout"), ((100, Duration::from_millis(20)), "fewer than")]
+    {
+        let (server, cache) = (Server::new(Behaviour { drips: Some(drips), ..plain() }), tempfile::tempdir().unwrap());
+        let (hub, start) = (server.hub(cache.path()), Instant::now());
+        let error = fetch(&Hub { timeout: Duration::from_millis(200), ..hub.clone() }).unwrap_err();
+        assert!(matches!(error, HubError::Cut { size: 800_000, .. }) && error.to_string().contains(word), "{error}");
+        assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
+        let kept = files(cache.path());
+        assert!(kept.iter().any(|(name, length)| name.ends_with(".incomplete") && *length > 1000), "{kept:?}");
+    }
 }
 
 fn network(hub: &Hub, name: &str) -> Result<std::path::PathBuf, HubError> {

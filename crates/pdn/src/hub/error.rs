@@ -67,7 +67,7 @@ pub enum HubError {
         why: String,
     },
     /// What came is not what the hub says it has.
-    #[error("{url}: has the sha256 {found}, expected {expected}: nothing was kept, run the command again")]
+    #[error("{url}: has the checksum {found}, expected {expected}: nothing was kept, run the command again")]
     Checksum {
         /// What was asked for.
         url: String,

@@ -9,17 +9,19 @@
 //!   refs/main                               the commit, written last
 //! ```
 //!
-//! What is in the cache is used without asking the hub. `HF_ENDPOINT`, `HF_HOME`, `HF_HUB_CACHE`, `HF_HUB_OFFLINE`, `HF_TOKEN`
-//! and `HF_TOKEN_PATH` mean what they mean to the hub's own programs.
+//! What is in the cache is used without asking the hub. `HF_ENDPOINT`, `HF_HOME`, `HF_HUB_CACHE`, `HF_HUB_DOWNLOAD_TIMEOUT`,
+//! `HF_HUB_OFFLINE`, `HF_TOKEN` and `HF_TOKEN_PATH` mean what they mean to the hub's own programs.
 
 mod error;
 mod session;
 
 pub use error::HubError;
 
+use pdn_network::file;
 use session::{Session, is_hexadecimal};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Weights that an encoder may lie in, the preferred first, each with the file that says its activation.
 const FILES: [(&str, &str); 4] = [
@@ -34,6 +36,9 @@ const WEIGHTS: [&str; 3] = [".safetensors", ".pth", ".pt"];
 
 /// What weights are called where a model has no others: preferred where it has.
 const USUAL: &str = "model.safetensors";
+
+/// The most bytes of a token, or of the name of a commit.
+const MOST: u64 = 1 << 12;
 
 /// The branch that is fetched.
 const BRANCH: &str = "main";
@@ -52,7 +57,12 @@ pub struct Hub {
     pub token: Option<String>,
     /// Whether it is never asked.
     pub offline: bool,
+    /// How long it is waited for while nothing comes.
+    pub timeout: Duration,
 }
+
+/// How long a hub is waited for where nothing is said.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 impl Hub {
     /// The hub and the cache that the environment names.
@@ -66,7 +76,7 @@ impl Hub {
         let caches = || folder("XDG_CACHE_HOME").unwrap_or_else(|| home().join(".cache"));
         let base = folder("HF_HOME").unwrap_or_else(|| caches().join("huggingface"));
         let token_file = folder("HF_TOKEN_PATH").unwrap_or_else(|| base.join("token"));
-        let token = variable("HF_TOKEN").or_else(|| fs::read_to_string(token_file).ok());
+        let token = variable("HF_TOKEN").or_else(|| file::read_text(&token_file, MOST).ok());
         let endpoint = variable("HF_ENDPOINT").unwrap_or_else(|| "https://huggingface.co".into());
         let said = variable("HF_HUB_OFFLINE").unwrap_or_default().to_ascii_uppercase();
         Self {
@@ -74,6 +84,7 @@ impl Hub {
             cache: folder("HF_HUB_CACHE").unwrap_or_else(|| base.join("hub")),
             token: token.map(|token| token.trim().to_owned()).filter(|token| !token.is_empty()),
             offline: ["1", "ON", "YES", "TRUE"].contains(&said.as_str()),
+            timeout: variable("HF_HUB_DOWNLOAD_TIMEOUT").and_then(|said| seconds(&said)).unwrap_or(TIMEOUT),
         }
     }
 
@@ -202,6 +213,15 @@ impl Hub {
     }
 }
 
+/// So many seconds; `None` where that is no time to wait.
+fn seconds(said: &str) -> Option<Duration> {
+    said.trim()
+        .parse()
+        .ok()
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+        .filter(|time| !time.is_zero())
+}
+
 /// For what a model is fetched.
 #[derive(Clone, Copy, Debug)]
 enum Wanted {
@@ -211,7 +231,7 @@ enum Wanted {
 
 /// The files of a model that are used without asking.
 fn snapshot(folder: &Path) -> Option<PathBuf> {
-    let commit = fs::read_to_string(folder.join("refs").join(BRANCH)).ok()?;
+    let commit = file::read_text(&folder.join("refs").join(BRANCH), MOST).ok()?;
     Some(folder.join("snapshots").join(is_hexadecimal(commit.trim()).then(|| commit.trim())?))
 }
 
@@ -303,5 +323,8 @@ mod tests {
         assert!(set.offline && set.token.as_deref() == Some("t"));
         assert_eq!(hub(&[("XDG_CACHE_HOME", "/c")]).cache, Path::new("/c/huggingface/hub"));
         assert_eq!(hub(&[("HF_HUB_CACHE", "/d"), ("HF_HUB_OFFLINE", "0")]).cache, Path::new("/d"));
+        for (said, expected) in [("2.5", 2.5), ("0", 30.0), ("-1", 30.0), ("NaN", 30.0), ("soon", 30.0)] {
+            assert_eq!(hub(&[("HF_HUB_DOWNLOAD_TIMEOUT", said)]).timeout.as_secs_f64(), expected, "{said}");
+        }
     }
 }

@@ -1,18 +1,27 @@
 //! One model while it is fetched: questions, downloads that go on, and the cache's folders.
 
 use super::{BRANCH, Hub, HubError, ShowDownload, Wanted};
+use pdn_network::file;
 use serde::Deserialize;
+use sha1::Sha1;
 use sha2::{Digest, Sha256};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use ureq::http::{HeaderMap, HeaderName, Response};
 use ureq::{Agent, Body};
 
-/// How often a download that was cut is gone on with, as long as each time brings something.
+/// How often a download that was cut is gone on with, as long as each time brings so many bytes.
 const TRIES: usize = 5;
+const ENOUGH: u64 = 64 << 10;
+
+/// Within so many of the hub's timeouts [`ENOUGH`] must come: what drips never ends.
+const TIMEOUTS: u32 = 2;
+
+/// The longest that is waited.
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// How many redirections are followed.
 const REDIRECTS: usize = 5;
@@ -41,18 +50,24 @@ pub(super) struct Session<'a> {
     wanted: Wanted,
     folder: PathBuf,
     agent: Agent,
+    /// Within which [`ENOUGH`] must come.
+    timeouts: Duration,
 }
 
 impl<'a> Session<'a> {
     pub(super) fn new(hub: &'a Hub, repo: &'a str, wanted: Wanted, folder: PathBuf) -> Self {
+        let timeout = hub.timeout.min(DAY);
         let config = Agent::config_builder()
             .max_redirects(0)
             .max_redirects_will_error(false)
             .http_status_as_error(false)
-            .timeout_connect(Some(Duration::from_secs(15)))
-            .timeout_recv_response(Some(Duration::from_secs(60)))
+            .timeout_resolve(Some(timeout))
+            .timeout_connect(Some(timeout))
+            .timeout_recv_response(Some(TIMEOUTS * timeout))
+            .timeout_per_read(Some(timeout))
+            .timeout_per_write(Some(timeout))
             .user_agent(concat!("pdn/", env!("CARGO_PKG_VERSION")));
-        Self { hub, repo, wanted, folder, agent: config.build().into() }
+        Self { hub, repo, wanted, folder, agent: config.build().into(), timeouts: TIMEOUTS * timeout }
     }
 
     /// What the hub says of a file; `None` where it has none. Relative redirections are the hub's own, to a model's new
@@ -86,7 +101,8 @@ impl<'a> Session<'a> {
     pub(super) fn files(&self) -> Result<Vec<String>, HubError> {
         let mut url = format!("{}/api/models/{}/revision/{BRANCH}", self.hub.endpoint, self.repo);
         for _ in 0..REDIRECTS {
-            let response = self.request(self.agent.get(&url), true).call();
+            let request = self.agent.get(&url).config().timeout_recv_body(Some(self.timeouts)).build();
+            let response = self.request(request, true).call();
             let response = response.map_err(|error| self.hub.unreachable(self.repo, self.wanted, error.to_string()))?;
             match (response.status().as_u16(), text(response.headers(), "location")) {
                 (300..=399, Some(path)) if is_own(path) => url = format!("{}{path}", origin(&url)),
@@ -103,7 +119,11 @@ impl<'a> Session<'a> {
     pub(super) fn settle(&self, commit: &str) -> Result<(), HubError> {
         let refs = self.folder.join("refs");
         make(&refs)?;
-        replace(&refs.join(BRANCH), |temporary| fs::write(temporary, commit))
+        replace(&refs.join(BRANCH), |temporary| {
+            let mut file = File::create_new(temporary)?;
+            file.write_all(commit.as_bytes())?;
+            file.sync_all()
+        })
     }
 
     fn request<B>(&self, request: ureq::RequestBuilder<B>, at_home: bool) -> ureq::RequestBuilder<B> {
@@ -116,7 +136,7 @@ impl<'a> Session<'a> {
     }
 
     /// Fetches a file into the cache, unless its blob is there, and links it into the snapshot.
-    pub(super) fn take(&self, file: &str, answer: &Answer, show: ShowDownload) -> Result<PathBuf, HubError> {
+    pub(super) fn take(&self, name: &str, answer: &Answer, show: ShowDownload) -> Result<PathBuf, HubError> {
         let blobs = self.folder.join("blobs");
         let snapshot = self.folder.join("snapshots").join(&answer.commit);
         let locks = self.hub.cache.join(".locks").join(self.folder.file_name().unwrap_or_default());
@@ -126,16 +146,16 @@ impl<'a> Session<'a> {
         let blob = blobs.join(&answer.etag);
         // Another that fetches the same is waited for, and then has it.
         let lock = locks.join(format!("{}.lock", answer.etag));
-        let held = File::create(&lock).and_then(|file| file.lock().map(|()| file)).map_err(at(&lock))?;
+        let held = file::open_lock(&lock, true).and_then(|file| file.lock().map(|()| file)).map_err(at(&lock))?;
         if !blob.exists() {
             let incomplete = blobs.join(format!("{}.incomplete", answer.etag));
-            self.download(file, answer, &incomplete, show)?;
+            self.download(name, answer, &incomplete, show)?;
             fs::rename(&incomplete, &blob).map_err(at(&blob))?;
         }
-        let link = snapshot.join(file);
+        let link = snapshot.join(name);
         if !link.exists() {
             link.parent().map_or(Ok(()), make)?;
-            let up = "../".repeat(file.matches('/').count() + 2);
+            let up = "../".repeat(name.matches('/').count() + 2);
             replace(&link, |temporary| link_to(&blob, &up, temporary))?;
         }
         drop(held);
@@ -157,20 +177,20 @@ impl<'a> Session<'a> {
             if done >= *size && why.is_none() {
                 break;
             }
-            tries = if done > before { TRIES } else { tries - 1 };
+            tries = if done >= before.saturating_add(ENOUGH) { TRIES } else { tries - 1 };
             if tries == 0 {
                 let why = why.unwrap_or_else(|| "the connection was closed".into());
                 return Err(HubError::Cut { url: url.clone(), done, size: *size, why });
             }
         }
-        let whole = length() == *size;
-        // The etag of a large file is its sha256, that of a small one git's, which also counts its length.
-        let is_sha256 = etag.len() == 64 && is_hexadecimal(etag);
-        let found = if whole && !is_sha256 { etag.clone() } else { sha256(path)? };
-        if whole && found == *etag {
-            return Ok(());
+        let (found, done) = (checksum(path, etag)?, length());
+        // Others' hubs may have etags of their own, which tell nothing of what is in the file.
+        if done == *size && found.as_ref().is_none_or(|found| found.eq_ignore_ascii_case(etag)) {
+            // It is on the disk before it is called the file, and nobody looks at what is in it again.
+            return OpenOptions::new().write(true).open(path).and_then(|file| file.sync_all()).map_err(at(path));
         }
         fs::remove_file(path).map_err(at(path))?;
+        let found = found.unwrap_or_else(|| format!("of {done} bytes"));
         Err(HubError::Checksum { url: url.clone(), expected: etag.clone(), found })
     }
 
@@ -213,11 +233,18 @@ impl<'a> Session<'a> {
             out.set_len(0).map_err(at(path))?;
             done = 0;
         }
-        let mut body = response.into_body().into_reader().take(size - done + 1);
+        let mut body = response.into_body().into_reader().take(size.saturating_sub(done).saturating_add(1));
         let mut buffer = vec![0; 1 << 16];
+        let mut since = (Instant::now(), done);
         loop {
             if !show(file, done, *size) {
                 return Err(HubError::Interrupted);
+            }
+            if done - since.1 >= ENOUGH {
+                since = (Instant::now(), done);
+            }
+            if since.0.elapsed() > self.timeouts {
+                return Ok(Some(format!("fewer than {ENOUGH} bytes came in {:?}", self.timeouts)));
             }
             let count = match body.read(&mut buffer) {
                 Ok(0) => return Ok(None),
@@ -305,9 +332,21 @@ fn origin(url: &str) -> &str {
     url[host..].find('/').map_or(url, |end| &url[..host + end])
 }
 
-fn sha256(path: &Path) -> Result<String, HubError> {
-    let mut hash = Sha256::new();
-    let mut file = File::open(path).map_err(at(path))?;
+/// A file's checksum of the kind that its etag is: that of a large file is its sha256, that of a small one git's, the sha1 of its
+/// length and itself. `None` of an etag of another kind.
+fn checksum(path: &Path, etag: &str) -> Result<Option<String>, HubError> {
+    match (is_hexadecimal(etag), etag.len()) {
+        (true, 64) => hashed(path, Sha256::new()).map(Some),
+        (true, 40) => {
+            let length = fs::metadata(path).map_err(at(path))?.len();
+            hashed(path, Sha1::new_with_prefix(format!("blob {length}\0"))).map(Some)
+        }
+        _ => Ok(None),
+    }
+}
+
+fn hashed(path: &Path, mut hash: impl Digest) -> Result<String, HubError> {
+    let mut file = file::open(path).map_err(at(path))?;
     let mut buffer = vec![0; 1 << 20];
     loop {
         match file.read(&mut buffer).map_err(at(path))? {
