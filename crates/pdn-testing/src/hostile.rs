@@ -185,7 +185,7 @@ pub fn png_of_texts(count: usize, bytes: usize) -> Vec<u8> {
     let data = deflated(bytes);
     let plain = [b"Raw profile type iptc\0\0", &data[..]].concat();
     let unicode = [b"XML:com.adobe.xmp\0\x01\0\0\0", &data[..]].concat();
-    let text = |i: usize| if i % 3 == 0 { (b"iTXt", &unicode[..]) } else { (b"zTXt", &plain[..]) };
+    let text = |i: usize| if i.is_multiple_of(3) { (b"iTXt", &unicode[..]) } else { (b"zTXt", &plain[..]) };
     png(&(0..count).map(text).collect::<Vec<_>>())
 }
 
