@@ -103,7 +103,7 @@ def gone(server, _):
 KINDS = {
     "small": (28, lambda server, c: server.ask(c, "POST", "/v1/upscale", GOOD)),
     "larger": (8, lambda server, c: server.ask(c, "POST", "/v1/upscale", LARGER)),
-    "page": (6, lambda server, c: server.ask(c, "GET", random.choice(["/", "/page.js", "/v1/models", "/metrics"]))),
+    "page": (6, lambda server, c: server.ask(c, "GET", random.choice(["/", "/page/page.js", "/v1/models", "/metrics"]))),
     "slow": (6, slow),
     "gone": (4, gone),
     "broken": (4, lambda server, c: server.ask(c, "POST", "/v1/upscale", random.choice([BROKEN, NOTHING]))),

@@ -209,7 +209,7 @@ pub(crate) fn changed(dice: &mut Dice, value: &mut Value) {
         value => {
             *value = match dice.byte() % 10 {
                 0 => Value::Null,
-                1 => json!(dice.byte() % 2 == 0),
+                1 => json!(dice.byte().is_multiple_of(2)),
                 2 => json!(-1),
                 3 => json!(dice.of(&[0.5, -1e300, 1e-300, 1e300])),
                 4 => json!(dice.of(&["", "F32", "I64", "F8_E4M3", "train", "deploy", "direct", "edsr", "pdn"])),

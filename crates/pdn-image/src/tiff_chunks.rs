@@ -18,6 +18,10 @@ const JPEG: u16 = 7;
 /// A JPEG's sides may be filled up to as many pixels.
 const JPEG_BLOCK: u32 = 16;
 
+fn damaged() -> Fault {
+    Fault::Damaged("its directory is damaged".into())
+}
+
 /// A decoder's limits for what it holds at once. How much it reads is bounded by the part that it is given.
 pub(crate) fn limits(bytes: u64) -> Limits {
     let mut limits = Limits::unlimited();
@@ -77,6 +81,9 @@ impl Chunks {
         };
         let mut numbers = |tag| decoder.find_tag_unsigned_vec::<u64>(tag).map_err(fault);
         let (offsets, lengths) = (numbers(places)?.unwrap_or_default(), numbers(lengths)?.unwrap_or_default());
+        if offsets.len() != lengths.len() {
+            return Err(damaged());
+        }
         let compression = decoder.find_tag_unsigned(Tag::Compression).map_err(fault)?.unwrap_or(NONE);
         let mut tables = ValueBuffer::empty(Type::BYTE);
         if compression == JPEG {
@@ -122,7 +129,6 @@ impl Chunks {
         size: (u32, u32),
         (plane, layout): (&mut [u8], &BufferLayoutPreference),
     ) -> Result<(), Fault> {
-        let damaged = || Fault::Damaged("its directory is damaged".into());
         let chunk = u32::try_from(index).map_err(|_| damaged())?;
         if self.compression == JPEG {
             self.check_jpeg(decoder.inner(), index)?;

@@ -128,7 +128,7 @@ impl App {
         }
         self.check_prompts(view, &wanted)?;
         self.check_texts(&wanted).await?;
-        let words = self.share(ENTRY + wanted.text_bytes(), Stage::Reading)?;
+        let words = self.share_soon(ENTRY + wanted.text_bytes(), Stage::Reading).await?;
         let (id, held) = self.picture(wanted.picture).await?;
         let picture = &held.picture;
         let size = (picture.width(), picture.height());

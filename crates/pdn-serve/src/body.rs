@@ -7,7 +7,7 @@ use axum::body::{Body, BodyDataStream, Bytes};
 use axum::http::{HeaderMap, header};
 use futures_util::StreamExt;
 use imagesize::ImageType;
-use pdn::AnyPicture;
+use pdn::{AnyPicture, FileFault};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
@@ -109,8 +109,14 @@ impl App {
         };
         // What its head says is taken from the account, and then all that the decoder may take. Of a format whose head is not
         // known here that is what a picture may have.
-        let said = imagesize::blob_size(&bytes).map_or(u64::MAX, |size| size.width as u64 * size.height as u64);
-        let pixels = said.min(self.settings.pixels);
+        let limit = self.settings.pixels;
+        let said = imagesize::blob_size(&bytes).map(|size| (size.width as u64, size.height as u64)).ok();
+        let pixels = said.map_or(limit, |(width, height)| width.saturating_mul(height));
+        // A BMP's height may have a sign: its decoder says more.
+        if let Some((width, height)) = said.filter(|_| pixels > limit && !bytes.starts_with(b"BM")) {
+            return Err(FileFault::TooLarge { width, height, pixels, limit }.into());
+        }
+        let pixels = pixels.min(limit);
         let needed = pixel_bytes(&bytes).saturating_mul(pixels).saturating_add(2 * bytes.len() as u64);
         let mut share = self.share_soon(usize::try_from(needed).unwrap_or(usize::MAX), Stage::Reading).await?;
         let limits = pdn::Limits { pixels, deadline: Some(std::time::Instant::now() + patience * DECODING) };

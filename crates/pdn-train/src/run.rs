@@ -294,19 +294,20 @@ pub fn train<T: Task>(
     if task.precision() == Precision::Bf16 && !place.device.supports_dtype(FloatDType::BF16) {
         return Err(RunError::Precision);
     }
+    // What cannot be begun leaves no folder.
+    let restarted = match begin {
+        Begin::Restart(weights) if !path.exists() => Some(restart(task, weights, schedule)?),
+        _ => None,
+    };
     std::fs::create_dir_all(folder).map_err(|e| RunError::file(folder, e))?;
     let _lock = Lock::of(folder)?;
-    let state = match (begin, path.exists()) {
-        (Begin::Resume, true) => State::read(task, &path, schedule)?,
-        (_, true) => return Err(RunError::Exists(folder.to_owned())),
-        (Begin::Restart(weights), false) => State::read(task, weights, schedule)?,
-        (_, false) => State::new(task, schedule),
+    let state = match (begin, path.exists(), restarted) {
+        (Begin::Resume, true, _) => State::read(task, &path, schedule)?,
+        (_, true, _) => return Err(RunError::Exists(folder.to_owned())),
+        (_, false, Some(state)) => state,
+        (Begin::Restart(weights), false, None) => restart(task, weights, schedule)?,
+        (_, false, None) => State::new(task, schedule),
     };
-    if let Begin::Restart(weights) = begin
-        && state.adam.steps >= schedule.steps
-    {
-        return Err(RunError::Done { path: weights.clone(), step: state.adam.steps, last: schedule.steps });
-    }
     let log = Log::open(folder, state.adam.steps)?;
     let first = state.adam.steps;
     let (ahead, batches) = sync_channel(AHEAD);
@@ -325,6 +326,15 @@ pub fn train<T: Task>(
         let batches = batches;
         steps(task, schedule, &place, (state, log), &batches, watch)
     })
+}
+
+/// The state that a run restarts from, whose steps are not all done.
+fn restart(task: &impl Task, weights: &Path, schedule: &Schedule) -> Result<State, RunError> {
+    let state = State::read(task, weights, schedule)?;
+    match state.adam.steps >= schedule.steps {
+        true => Err(RunError::Done { path: weights.to_owned(), step: state.adam.steps, last: schedule.steps }),
+        false => Ok(state),
+    }
 }
 
 /// Everything random in a batch of a step.
