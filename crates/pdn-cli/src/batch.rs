@@ -18,7 +18,6 @@ use pdn::{AnyPicture, Error, Header, Limits, Options, Prompt, Provenance, Upscal
 use rayon::ThreadPool;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
-use std::fs::File;
 use std::io::{Read, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -455,7 +454,7 @@ const HEAD: u64 = 1 << 20;
 fn pixels(path: &Path, limit: u64) -> u64 {
     let mut head = Vec::new();
     // A pipe's head is not to be had. Of a file it is read at once: pieces of metadata before it may be many.
-    let file = path.is_file().then(|| File::open(path).ok()).flatten();
+    let file = pdn::file::open(path).ok();
     let read = file.and_then(|file| file.take(HEAD).read_to_end(&mut head).ok());
     let size = read.and_then(|_| imagesize::blob_size(&head).ok());
     let size = size.map_or(0, |size| (size.width as u64).saturating_mul(size.height as u64));
