@@ -97,11 +97,12 @@ impl Decoded {
         (picture.grey, picture.exif, picture.lost) = (!color.has_color(), self.exif, self.notes);
         // WebP has no grey, and a profile that has.
         let is_grey = || picture.rgb().chunks_exact(3).all(|p| p[0] == p[1] && p[1] == p[2]);
-        let profile_is_grey = self.icc.as_ref().is_some_and(|icc| profile::fits(icc, true));
+        let icc = self.icc.map(profile::cut_to_length);
+        let profile_is_grey = icc.as_ref().is_some_and(|icc| profile::fits(icc, true));
         picture.grey |= profile_is_grey && is_grey();
-        let fits = self.icc.as_ref().is_none_or(|icc| profile::fits(icc, picture.grey));
+        let fits = icc.as_ref().is_none_or(|icc| profile::fits(icc, picture.grey));
         picture.lost.extend((!fits).then_some(NO_PROFILE));
-        picture.icc = self.icc.filter(|_| fits);
+        picture.icc = icc.filter(|_| fits);
         picture
     }
 }

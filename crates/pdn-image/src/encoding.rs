@@ -43,6 +43,10 @@ impl<W: Write + Seek + 'static> Encoding<W> {
         if format == Format::JpegXl && header.is_deep_grey_alpha() && header.icc.is_some() {
             return Err(Fault::GreyProfile);
         }
+        #[cfg(feature = "jxl")]
+        if let (Format::JpegXl, Some(icc)) = (format, &header.icc) {
+            crate::jxl_write::check_profile(icc)?;
+        }
         let exif = header.exif.as_ref().map(|block| exif::sized(block, header));
         let exif = match header.resolution.filter(|_| !format.has_resolution()) {
             Some(resolution) => exif::printed(exif, resolution),

@@ -132,6 +132,11 @@ pub enum Fault {
         "cannot hold grey of 16 bits with alpha and a profile: JPEG XL is written so with 8, or write .png or .tif"
     )]
     GreyProfile,
+    /// A colour profile that no decoder of JPEG XL would read.
+    #[error(
+        "cannot hold its colour profile, which is damaged ({0}): decoders of JPEG XL refuse it, write .png or .tif"
+    )]
+    Profile(String),
     /// Rows that end within one.
     #[error("was given {found} bytes, expected whole rows of {row}")]
     PartOfRow {

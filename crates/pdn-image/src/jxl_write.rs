@@ -11,6 +11,14 @@ use zune_core::colorspace::ColorSpace;
 use zune_core::options::EncoderOptions;
 use zune_jpegxl::JxlSimpleEncoder;
 
+/// Whether the decoder of JPEG XL takes this profile: it refuses a whole file for one that it cannot parse.
+pub(crate) fn check_profile(icc: &[u8]) -> Result<(), Fault> {
+    match jxl_oxide::ColorEncodingWithProfile::with_icc(icc) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(Fault::Profile(error.to_string())),
+    }
+}
+
 /// The bytes of the file.
 pub(crate) fn encode(whole: &Whole) -> Result<Vec<u8>, Fault> {
     let header = &whole.header;

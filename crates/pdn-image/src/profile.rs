@@ -20,6 +20,14 @@ pub(crate) fn fits(icc: &[u8], grey: bool) -> bool {
     icc.get(16..20) == Some(space) && icc.get(36..40) == Some(b"acsp") && is_whole().is_some()
 }
 
+/// A profile without what a file has behind the length that the profile states (section 7.2.2): some readers refuse it whole.
+pub(crate) fn cut_to_length(mut icc: Vec<u8>) -> Vec<u8> {
+    if let Some(length) = icc.first_chunk() {
+        icc.truncate((u32::from_be_bytes(*length) as usize).max(128));
+    }
+    icc
+}
+
 /// A profile for what a PNG says beside one: cICP, or gAMA with or without cHRM (PNG, third edition, sections 11.3.2). None
 /// where that is sRGB, or is not understood.
 pub(crate) fn of_png(info: &Info, grey: bool) -> Option<Vec<u8>> {
@@ -129,5 +137,8 @@ mod tests {
         for length in 0..icc.len() {
             assert!(!fits(&icc[..length], false), "{length} bytes");
         }
+        let longer = [&icc[..], &[0; 3]].concat();
+        assert_eq!(cut_to_length(longer), icc);
+        assert_eq!(cut_to_length(vec![0; 3]), [0; 3]);
     }
 }

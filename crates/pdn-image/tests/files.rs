@@ -612,3 +612,20 @@ fn jpeg_xl_keeps_a_profile_whatever_is_in_it() {
         }
     }
 }
+
+#[cfg(feature = "jxl")]
+#[test]
+fn jpeg_xl_is_not_written_with_a_profile_that_its_decoder_refuses() {
+    let mut icc = profile(b"RGB ");
+    // A table of one tag: a white point of no bytes.
+    icc.truncate(128);
+    icc.extend([0, 0, 0, 1]);
+    icc.extend(b"wtpt");
+    icc.extend([0, 0, 0, 144, 0, 0, 0, 0]);
+    icc[3] = 144;
+    let mut picture = sample();
+    picture.icc = Some(icc);
+    let said = pdn_image::encode(&picture, pdn_image::Format::JpegXl, &WriteOptions::default()).unwrap_err();
+    assert!(said.to_string().contains("wtpt"), "{said}");
+    assert!(pdn_image::encode(&picture, pdn_image::Format::Png, &WriteOptions::default()).is_ok());
+}
