@@ -13,8 +13,8 @@ use crate::progress::{Pixels, Share, interrupted, last_words};
 use crate::prompt::{PromptSetter, words};
 use crate::say::{shown, tell};
 use crate::sink::Sink;
-use crate::upscale::{Chosen, failure, options, threads};
-use pdn::{AnyPicture, Error, Header, Limits, Options, Prompt, Provenance, Upscaler, WriteOptions};
+use crate::upscale::{failure, options, threads};
+use pdn::{AnyPicture, Error, Header, Limits, Options, Prompt, Provenance, Session, Upscaler, WriteOptions};
 use rayon::ThreadPool;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -25,13 +25,13 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-/// The most pictures at once where nothing is said: each has the network's weights once more.
+/// The most pictures at once where nothing is said: each has its share of the memory.
 const JOBS: usize = 4;
 
 /// Pictures to enlarge by one model.
 pub(crate) struct Batch<'a> {
     pub(crate) args: &'a Upscale,
-    pub(crate) chosen: &'a Chosen<'a>,
+    pub(crate) upscaler: &'a Upscaler,
     pub(crate) setter: &'a PromptSetter,
     pub(crate) tasks: Vec<Task>,
     pub(crate) skipped: Vec<Task>,
@@ -83,8 +83,8 @@ struct Shared<'a> {
 }
 
 impl Batch<'_> {
-    /// Enlarges all, with `first` among others; `failed` is what failed before. What fails is named at the end.
-    pub(crate) fn run(&self, first: Upscaler, failed: Vec<Failure>) -> Result<(), Failure> {
+    /// Enlarges all; `failed` is what failed before. What fails is named at the end.
+    pub(crate) fn run(&self, failed: Vec<Failure>) -> Result<(), Failure> {
         let of = self.tasks.len() + self.skipped.len() + failed.len();
         for failure in &failed {
             self.say_json(|| json!({"error": failure.message}))?;
@@ -115,13 +115,7 @@ impl Batch<'_> {
             advised: AtomicBool::new(false),
         };
         prepare_last_words(&shared);
-        let mut first = Some(first);
-        std::thread::scope(|scope| {
-            for _ in 0..jobs {
-                let upscaler = first.take();
-                scope.spawn(|| self.work(upscaler, &shared));
-            }
-        });
+        std::thread::scope(|scope| (0..jobs).for_each(|_| drop(scope.spawn(|| self.work(&shared)))));
         let Shared { done, there, failed: mut late, mut unheard, .. } = shared;
         drop(progress);
         let (done, there) = (done.into_inner(), there.into_inner());
@@ -180,8 +174,8 @@ impl Batch<'_> {
     }
 
     /// Enlarges one picture after the other, as long as there are any.
-    fn work(&self, upscaler: Option<Upscaler>, shared: &Shared) {
-        let mut upscaler = upscaler;
+    fn work(&self, shared: &Shared) {
+        let mut session = None;
         // The prompt that is set, where it is the same for all pictures.
         let mut set = None;
         loop {
@@ -192,19 +186,14 @@ impl Batch<'_> {
             }
             shared.progress.say(format!("{}/{}", at + 1, self.tasks.len()));
             let mut share = shared.progress.picture(shared.pixels[at]);
-            let compiled = match upscaler.take() {
-                Some(upscaler) => Ok(upscaler),
-                None => self.chosen.compile(),
-            };
-            let found = compiled.and_then(|mut compiled| {
-                // What a panic leaves half done is thrown away: the compiled model, its prompt, the file that is made aside.
-                let before = set.take();
-                let (found, prompt) = guarded(&task.input, || {
-                    let mut set = before;
-                    let found = self.enlarge(&mut compiled, &mut set, task, shared, &mut share);
-                    (found, set)
-                })?;
-                (upscaler, set) = (Some(compiled), prompt);
+            // What a panic leaves half done is thrown away: the session, its prompt, the file that is made aside.
+            let (mut ready, mut before) = (session.take().unwrap_or_else(|| self.upscaler.session()), set.take());
+            let found = guarded(&task.input, || {
+                let found = self.enlarge(&mut ready, &mut before, task, shared, &mut share);
+                (found, ready, before)
+            });
+            let found = found.and_then(|(found, ready, prompt)| {
+                (session, set) = (Some(ready), prompt);
                 found
             });
             drop(share);
@@ -228,13 +217,14 @@ impl Batch<'_> {
     /// One picture, from its file to its place.
     fn enlarge(
         &self,
-        upscaler: &mut Upscaler,
+        session: &mut Session,
         set: &mut Option<Prompt>,
         task: &Task,
         shared: &Shared,
         share: &mut Share,
     ) -> Result<Outcome, Failure> {
         let (args, setter, Task { input, output }) = (self.args, self.setter, task);
+        let upscaler = self.upscaler;
         let skips = args.outputs.skip_existing;
         if skips && output != Path::new(STANDARD) && output.symlink_metadata().is_ok() {
             return Ok(Outcome::WasThere);
@@ -252,8 +242,8 @@ impl Batch<'_> {
         let header = upscaler.header_for(&picture, &target).map_err(|error| failure(input, error))?;
         let header = Header { exif: header.exif.filter(|_| !args.writing.strip), ..header };
         let runs = upscaler.runs_network(&picture, &target).map_err(|error| failure(input, error))?;
-        let provenance = (!args.writing.strip)
-            .then(|| self.provenance(upscaler, runs, prompt.as_ref(), setter.encoder(prompt.as_ref())));
+        let provenance =
+            (!args.writing.strip).then(|| self.provenance(runs, prompt.as_ref(), setter.encoder(prompt.as_ref())));
         let written = WriteOptions { quality: args.writing.quality, provenance };
         if args.outputs.out_dir.is_some() {
             make_folder(&folder_of(output))?;
@@ -262,15 +252,15 @@ impl Batch<'_> {
         let mut sink = Sink::create(output, format, &header, picture.has_transparency(), &written)?;
         let start = Instant::now();
         if runs && (set.is_none() || *set != prompt) {
-            setter.set(upscaler, prompt.as_ref(), input, &picture.eight())?;
+            setter.set(session, prompt.as_ref(), input, &picture.eight())?;
             *set = prompt.clone().filter(|prompt| !prompt.reads_picture());
         }
         if runs {
-            self.advise(upscaler, &picture, shared, input);
+            self.advise(&picture, shared, input);
         }
         let mut show = |done| share.show(done);
         let mut give = |rows: &[u8]| Ok(sink.write_rows(rows)?);
-        let run = || upscaler.upscale_rows_to(&picture, &target, &shared.options, &mut show, &mut give);
+        let run = || session.upscale_rows_to(&picture, &target, &shared.options, &mut show, &mut give);
         shared.pool.install(run).map_err(|stopped| match stopped {
             Stopped::Enlarging(error) => failure(input, error),
             Stopped::Writing(failure) => failure,
@@ -281,7 +271,7 @@ impl Batch<'_> {
             Placed::Taken => return Err(taken(output)),
         }
         share.show(1.0);
-        let how = self.how(upscaler, runs, from, to);
+        let how = self.how(runs, from, to);
         // Who makes it without the network takes no prompt.
         let prompt = prompt.filter(|prompt| runs && *prompt != Prompt::None).map(|prompt| prompt.to_string());
         let seconds = start.elapsed().as_secs_f64();
@@ -291,11 +281,11 @@ impl Batch<'_> {
     }
 
     /// Says once that the model is not for such pictures, where it seems so.
-    fn advise(&self, upscaler: &Upscaler, picture: &AnyPicture, shared: &Shared, input: &Path) {
+    fn advise(&self, picture: &AnyPicture, shared: &Shared, input: &Path) {
         if shared.advised.load(Ordering::Relaxed) {
             return;
         }
-        if let Some(advice) = upscaler.advice(picture)
+        if let Some(advice) = self.upscaler.advice(picture)
             && !shared.advised.swap(true, Ordering::Relaxed)
         {
             shared.progress.aside(|| tell!("pdn: {}: {advice}", input.display()));
@@ -303,8 +293,8 @@ impl Batch<'_> {
     }
 
     /// By what a picture becomes so large.
-    fn how(&self, upscaler: &Upscaler, runs: bool, from: (usize, usize), to: (usize, usize)) -> String {
-        let (model, scale) = (called(self.args.model.model()), upscaler.scale());
+    fn how(&self, runs: bool, from: (usize, usize), to: (usize, usize)) -> String {
+        let (model, scale) = (called(self.args.model.model()), self.upscaler.scale());
         match (self.args.model.is_bicubic(), runs) {
             (true, _) => "bicubic".into(),
             (false, false) => format!("bicubic, as {model} makes pictures larger only"),
@@ -316,19 +306,13 @@ impl Batch<'_> {
     }
 
     /// How a picture was made, for its metadata. Of a model's path only the name: folders are nobody's business.
-    fn provenance(
-        &self,
-        upscaler: &Upscaler,
-        runs: bool,
-        prompt: Option<&Prompt>,
-        encoder: Option<&str>,
-    ) -> Provenance {
+    fn provenance(&self, runs: bool, prompt: Option<&Prompt>, encoder: Option<&str>) -> Provenance {
         let name = called(self.args.model.model());
         let mut facts = vec![("Model", if runs { name } else { "bicubic".into() })];
         if runs {
             let extras = self.args.look.extras;
-            facts.push(("Scale", upscaler.scale().to_string()));
-            facts.extend(prompt.map(|prompt| ("Prompt", words(upscaler, prompt))));
+            facts.push(("Scale", self.upscaler.scale().to_string()));
+            facts.extend(prompt.map(|prompt| ("Prompt", words(self.upscaler, prompt))));
             facts.extend(encoder.map(|id| ("Encoder", id.to_owned())));
             facts.extend(extras.self_ensemble.then(|| ("SelfEnsemble", "8".into())));
             facts.extend(extras.color_fix.then(|| ("ColorFix", "low frequencies".into())));

@@ -9,7 +9,7 @@ use crate::progress::interrupted;
 use crate::say::{out, say};
 use crate::table::table;
 use crate::upscale::{enlarge, failure, options};
-use pdn::{Isa, Map, Model, Plan, hashed};
+use pdn::{Isa, Map, Model, Plan, PlanSession, hashed};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
@@ -85,18 +85,19 @@ fn check_room((width, height): (usize, usize), scale: usize) -> Result<(), Failu
 /// Runs the model; gives the figures and the last result.
 fn time(args: &Bench, model: &Model) -> Result<(Value, Map<f32>), pdn::Error> {
     let (isa, precision) = args.engine.target();
-    let mut plan = Plan::with_precision(&model.network, &model.weights, isa, precision)?;
+    let plan = Plan::with_precision(&model.network, &model.weights, isa, precision)?;
+    let mut session = PlanSession::new(plan);
     let prompt_ms = match model.network.prompt_dim() {
-        Some(dim) => Some(time_prompts(&mut plan, dim)?),
+        Some(dim) => Some(time_prompts(&mut session, dim)?),
         None => None,
     };
     let (width, height) = args.size;
     let amplitude = model.network.picture.range / 2.0;
     let picture = Map::new(3, height, width, hashed::numbers("picture", 3 * height * width, amplitude));
     let before = peak_memory();
-    let once = || {
+    let mut once = || {
         let start = Instant::now();
-        let result = plan.run(&picture, &options(&args.engine), &mut |_| !interrupted())?;
+        let result = session.run(&picture, &options(&args.engine), &mut |_| !interrupted())?;
         Ok::<_, pdn::Error>((milliseconds(start), result))
     };
     // The first run warms up.
@@ -134,7 +135,7 @@ fn time(args: &Bench, model: &Model) -> Result<(Value, Map<f32>), pdn::Error> {
         "share": 100.0 * flops / ms / 1e6 / peak,
         "peak_mib": peak_memory(),
         "before_mib": before,
-        "planned_mib": plan.memory(height, width) >> 20,
+        "planned_mib": session.plan().memory(height, width) >> 20,
     });
     if args.layers {
         let layer = |(name, macs, time): (&str, usize, Duration)| {
@@ -142,18 +143,18 @@ fn time(args: &Bench, model: &Model) -> Result<(Value, Map<f32>), pdn::Error> {
             let gflops = (macs > 0).then(|| 2.0 * macs as f64 * pixels / ms / 1e6);
             json!({"name": name, "ms": ms, "gflops": gflops})
         };
-        facts["layers"] = plan.time_steps(&picture, &options(&args.engine))?.into_iter().map(layer).collect();
+        facts["layers"] = session.time_steps(&picture, &options(&args.engine))?.into_iter().map(layer).collect();
     }
     Ok((facts, result))
 }
 
 /// How long it takes to change the prompt: the median over some.
-fn time_prompts(plan: &mut Plan, dim: usize) -> Result<f64, pdn::Error> {
+fn time_prompts(session: &mut PlanSession, dim: usize) -> Result<f64, pdn::Error> {
     let mut times = Vec::new();
     for name in ["a", "b", "c", "d", "e", "f", "prompt"] {
         let prompt = hashed::prompt(name, dim);
         let start = Instant::now();
-        plan.set_prompt(&prompt)?;
+        session.set_prompt(&prompt)?;
         times.push(milliseconds(start));
     }
     times.sort_by(f64::total_cmp);

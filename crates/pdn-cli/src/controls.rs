@@ -11,7 +11,8 @@ use crate::say::{out, say};
 use crate::table::table;
 use crate::upscale::{enlarge, failure, open, options};
 use pdn::{
-    Captioned, ColourSpace, Depth, Encoder, Limits, Picture, Prompt, Protocol, Target, Upscaler, psnr, read_captions,
+    Captioned, ColourSpace, Depth, Encoder, Limits, Picture, Prompt, Protocol, Session, Target, Upscaler, psnr,
+    read_captions,
 };
 use serde_json::json;
 use std::path::Path;
@@ -24,7 +25,7 @@ const CONDITIONS: [&str; 5] =
     ["its own captions", "another picture's captions", "\"a photo\" for all", "the small picture", "its mirror image"];
 
 pub(crate) fn run(args: &Controls) -> Result<(), Failure> {
-    let mut upscaler = open(&args.model, &args.engine)?;
+    let upscaler = open(&args.model, &args.engine)?;
     if !upscaler.takes_prompt() {
         return Err(Failure::usage("the model takes no prompt: choose another --model"));
     }
@@ -32,9 +33,10 @@ pub(crate) fn run(args: &Controls) -> Result<(), Failure> {
     let pictures = captioned(&args.data, &encoder)?;
     let (mut scored, mut failed) = (Vec::new(), Vec::new());
     let progress = Progress::new(pictures.len());
+    let mut session = upscaler.session();
     for (i, picture) in pictures.iter().enumerate() {
         let other = &pictures[(i + 1) % pictures.len()];
-        match score(args, &mut upscaler, &encoder, picture, other, &mut |done| progress.show(i, done)) {
+        match score(args, &mut session, &encoder, picture, other, &mut |done| progress.show(i, done)) {
             Ok(scores) => scored.push(scores),
             Err(interrupted) if interrupted.code == 130 => return Err(interrupted),
             Err(error) => failed.push(error),
@@ -71,14 +73,14 @@ fn captioned(folder: &Path, encoder: &Encoder) -> Result<Vec<Captioned>, Failure
 /// A picture's PSNR under each condition, the mean over its prompts.
 fn score(
     args: &Controls,
-    upscaler: &mut Upscaler,
+    session: &mut Session,
     encoder: &Encoder,
     captioned: &Captioned,
     other: &Captioned,
     progress: &mut (dyn FnMut(f64) -> bool + Send),
 ) -> Result<[f64; CONDITIONS.len()], Failure> {
     let path = &captioned.path;
-    let scale = upscaler.scale();
+    let scale = session.upscaler().scale();
     let picture = pdn::read(path, &Limits::default())?.with_alpha(None);
     let low = args.small.degradation.seeded(path).apply(&picture, scale).map_err(|error| Failure::at(path, error))?;
     let high = picture.modcrop(scale);
@@ -95,9 +97,9 @@ fn score(
     let (mut done, mut scores) = (0.0, [0.0; CONDITIONS.len()]);
     for (prompts, score) in prompts.iter().zip(&mut scores) {
         for prompt in prompts {
-            upscaler.prompt(prompt, encoder, &low.eight()).map_err(|error| failure(path, error))?;
+            session.set_prompt(prompt, encoder, &low.eight()).map_err(|error| failure(path, error))?;
             let mut part = |part: f64| progress((done + part) / runs);
-            let large = enlarge(&args.engine, || upscaler.upscale_to(&low, &target, &options(&args.engine), &mut part))
+            let large = enlarge(&args.engine, || session.upscale_to(&low, &target, &options(&args.engine), &mut part))
                 .map_err(|error| failure(path, error))?
                 .into_eight();
             *score += decibels(&high, &large, scale).map_err(|error| Failure::at(path, error))? / prompts.len() as f64;

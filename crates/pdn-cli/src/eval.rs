@@ -11,20 +11,21 @@ use crate::say::{out, say, tell_lost};
 use crate::scores::{Difference, Scores, heads, protocol};
 use crate::table::table;
 use crate::upscale::{enlarge, failure, open, options};
-use pdn::{Limits, Upscaler};
+use pdn::{Limits, Session};
 use serde_json::{Value, json};
 use std::path::Path;
 
 pub(crate) fn run(args: &Eval) -> Result<(), Failure> {
     args.extras.check(&args.model)?;
-    let mut upscaler = open(&args.model, &args.engine)?;
+    let upscaler = open(&args.model, &args.engine)?;
+    let mut session = upscaler.session();
     let prompt = PromptSetter::new(&args.prompt, &upscaler)?;
     let mut against = args.against.as_ref().map(|other| rival(args, other, upscaler.scale())).transpose()?;
     let paths = set(&args.data)?;
     let progress = Progress::new(paths.len());
     let (mut scored, mut failed) = (Vec::<Scored>::new(), Vec::new());
     for (i, path) in paths.iter().enumerate() {
-        match score(args, (&mut upscaler, against.as_mut()), &prompt, path, &mut |done| progress.show(i, done)) {
+        match score(args, (&mut session, against.as_mut()), &prompt, path, &mut |done| progress.show(i, done)) {
             Ok(one) => scored.push(one),
             Err(interrupted) if interrupted.code == 130 => return Err(interrupted),
             Err(error) => failed.push(error),
@@ -44,14 +45,14 @@ pub(crate) fn run(args: &Eval) -> Result<(), Failure> {
 }
 
 /// The model that the first is held against, with a setter of its prompts: the same, where it takes any.
-fn rival(args: &Eval, model: &Path, scale: usize) -> Result<(Upscaler, PromptSetter), Failure> {
+fn rival(args: &Eval, model: &Path, scale: usize) -> Result<(Session, PromptSetter), Failure> {
     let choice = ModelChoice { named: Some(model.to_owned()), scale: Some(scale as f64) };
     let upscaler = open(&choice, &args.engine)?;
     let setter = match upscaler.takes_prompt() {
         true => PromptSetter::new(&args.prompt, &upscaler)?,
         false => PromptSetter::none(),
     };
-    Ok((upscaler, setter))
+    Ok((upscaler.session(), setter))
 }
 
 /// What came of another model on the same pictures.
@@ -93,12 +94,12 @@ impl Scored {
 
 fn score(
     args: &Eval,
-    (upscaler, against): (&mut Upscaler, Option<&mut (Upscaler, PromptSetter)>),
+    (session, against): (&mut Session, Option<&mut (Session, PromptSetter)>),
     prompt: &PromptSetter,
     path: &Path,
     progress: &mut (dyn FnMut(f64) -> bool + Send),
 ) -> Result<Scored, Failure> {
-    let scale = upscaler.scale();
+    let scale = session.upscaler().scale();
     let picture = pdn::read(path, &Limits::default())?;
     tell_lost(path, &picture);
     let picture = picture.with_alpha(None);
@@ -106,19 +107,19 @@ fn score(
     let hr = picture.modcrop(scale);
     let target = args.extras.target();
     let share = 1.0 / (1 + usize::from(against.is_some())) as f64;
-    let mut score = |upscaler: &mut Upscaler, prompt: &PromptSetter, before: f64| {
+    let mut score = |session: &mut Session, prompt: &PromptSetter, before: f64| {
         // Each model's own: one may take none.
-        prompt.set(upscaler, prompt.of(path)?.as_ref(), path, &small.eight())?;
+        prompt.set(session, prompt.of(path)?.as_ref(), path, &small.eight())?;
         let mut progress = |done| progress(before + share * done);
         let enlarged =
-            enlarge(&args.engine, || upscaler.upscale_to(&small, &target, &options(&args.engine), &mut progress))
+            enlarge(&args.engine, || session.upscale_to(&small, &target, &options(&args.engine), &mut progress))
                 .map_err(|error| failure(path, error))?
                 .into_eight();
         Scores::of(&hr, &enlarged, scale).map_err(|error| Failure::at(path, error))
     };
-    let scores = score(upscaler, prompt, 0.0)?;
+    let scores = score(session, prompt, 0.0)?;
     let used = prompt.of(path)?;
-    let against = against.map(|(upscaler, prompt)| score(upscaler, prompt, share)).transpose()?;
+    let against = against.map(|(session, prompt)| score(session, prompt, share)).transpose()?;
     Ok(Scored { name: name(path), prompt: used.map(|prompt| prompt.to_string()), scores, against })
 }
 

@@ -25,7 +25,7 @@ pub(crate) fn run(args: &Masks) -> Result<(), Failure> {
     }
     check_folder(&args.output, args.force)?;
     let picture = pdn::read(&args.input, &Limits::default())?;
-    let mut upscaler = open(&args.model, &args.engine)?;
+    let upscaler = open(&args.model, &args.engine)?;
     if !upscaler.takes_prompt() {
         return Err(Failure::usage("the model takes no prompt: choose another --model"));
     }
@@ -35,11 +35,11 @@ pub(crate) fn run(args: &Masks) -> Result<(), Failure> {
         prompts.push(Prompt::None);
     }
     let progress = Progress::new(prompts.len());
-    let mut rows = Vec::new();
+    let (mut rows, mut session) = (Vec::new(), upscaler.session());
     for (i, prompt) in prompts.iter().enumerate() {
         let at = |error| failure(&args.input, error);
-        upscaler.prompt(prompt, &encoder, &picture).map_err(at)?;
-        let run = || upscaler.masks(&picture, &options(&args.engine), &mut |done| progress.show(i, done));
+        session.set_prompt(prompt, &encoder, &picture).map_err(at)?;
+        let run = || session.masks(&picture, &options(&args.engine), &mut |done| progress.show(i, done));
         rows.push(enlarge(&args.engine, run).map_err(at)?);
     }
     drop(progress);

@@ -6,8 +6,8 @@ use crate::given::{Given, Source};
 use crate::hub;
 use crate::upscale::failure;
 use pdn::{
-    CaptionError, Captions, Embedding, Encoder, Limits, Picture, Prompt, Rectangle, Regions, Upscaler, read_embeddings,
-    sidecar,
+    CaptionError, Captions, Embedding, Encoder, Limits, Picture, Prompt, Rectangle, Regions, Session, Upscaler,
+    read_embeddings, sidecar,
 };
 use std::path::Path;
 use std::sync::Arc;
@@ -87,14 +87,14 @@ impl PromptSetter {
     /// Sets the prompt of a picture.
     pub(crate) fn set(
         &self,
-        upscaler: &mut Upscaler,
+        session: &mut Session,
         prompt: Option<&Prompt>,
         path: &Path,
         picture: &Picture,
     ) -> Result<(), Failure> {
         match (&self.0, prompt) {
             (Some((_, encoder)), Some(prompt)) => {
-                upscaler.prompt(prompt, encoder, picture).map_err(|error| failure(path, error))
+                session.set_prompt(prompt, encoder, picture).map_err(|error| failure(path, error))
             }
             _ => Ok(()),
         }

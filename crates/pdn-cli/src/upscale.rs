@@ -11,7 +11,7 @@ use crate::prompt::PromptSetter;
 use crate::results::without_results;
 use crate::say::tell;
 use crate::sink::check_standard_output;
-use pdn::{Error, Format, Isa, Model, Options, Precision, RunError, Upscaler};
+use pdn::{Error, Format, Options, RunError, Upscaler};
 use std::path::Path;
 
 /// What bicubic enlarges by when nothing is said.
@@ -26,8 +26,7 @@ pub(crate) fn run(args: &Upscale) -> Result<(), Failure> {
         let why = format_args!("--region is of one picture, and {} are named", pictures.len());
         return Err(Failure::usage(why));
     }
-    let chosen = Chosen::read(&args.model, &args.engine)?;
-    let upscaler = chosen.compile()?;
+    let upscaler = compile(&args.model, &args.engine)?;
     let size = args.look.size_in_names(&args.model, upscaler.scale());
     let Plan { tasks, skipped } =
         Naming::new(&args.outputs, args.model.model(), upscaler.scale(), size)?.plan(pictures)?;
@@ -42,7 +41,7 @@ pub(crate) fn run(args: &Upscale) -> Result<(), Failure> {
     let setter = PromptSetter::new(&args.prompt, &upscaler)?;
     left_out.tell();
     results.iter().for_each(|note| tell!("pdn: {note}"));
-    Batch { args, chosen: &chosen, setter: &setter, tasks, skipped }.run(upscaler, failed)
+    Batch { args, upscaler: &upscaler, setter: &setter, tasks, skipped }.run(failed)
 }
 
 /// Other programs take the result's name as a second one.
@@ -66,35 +65,18 @@ fn check_standard_input(pictures: &[Input]) -> Result<(), Failure> {
     }
 }
 
-/// What enlarges, read but not compiled: each of several at once compiles its own, as each has its own prompt.
-pub(crate) enum Chosen<'a> {
-    Bicubic(usize),
-    Network { choice: &'a ModelChoice, model: Box<Model>, isa: Isa, precision: Precision },
-}
-
-impl<'a> Chosen<'a> {
-    pub(crate) fn read(choice: &'a ModelChoice, engine: &EngineChoice) -> Result<Self, Failure> {
-        if choice.is_bicubic() {
-            // Any other size is resized to at once, whatever its own scale is.
-            let whole = choice.scale.filter(|scale| scale.fract() == 0.0 && (1.0..=64.0).contains(scale));
-            return Ok(Self::Bicubic(whole.map_or(BICUBIC_SCALE, |scale| scale as usize)));
-        }
-        let model = Box::new(open_model(choice.model())?);
-        let (isa, precision) = engine.target();
-        Ok(Self::Network { choice, model, isa, precision })
+/// The model that was chosen, at its own scale, whatever was chosen: any other size is resized to.
+fn compile(choice: &ModelChoice, engine: &EngineChoice) -> Result<Upscaler, Failure> {
+    if choice.is_bicubic() {
+        let whole = choice.scale.filter(|scale| scale.fract() == 0.0 && (1.0..=64.0).contains(scale));
+        return Upscaler::bicubic(whole.map_or(BICUBIC_SCALE, |scale| scale as usize)).map_err(Failure::usage);
     }
-
-    /// At its own scale, whatever was chosen.
-    pub(crate) fn compile(&self) -> Result<Upscaler, Failure> {
-        let (choice, model, isa, precision) = match self {
-            Self::Bicubic(scale) => return Upscaler::bicubic(*scale).map_err(Failure::usage),
-            Self::Network { choice, model, isa, precision } => (choice, model, *isa, *precision),
-        };
-        Upscaler::with_precision(model, isa, precision).map_err(|error| match error {
-            Error::Run(RunError::Isa(_)) => Failure::usage(error),
-            other => failure(choice.model(), other),
-        })
-    }
+    let model = open_model(choice.model())?;
+    let (isa, precision) = engine.target();
+    Upscaler::with_precision(&model, isa, precision).map_err(|error| match error {
+        Error::Run(RunError::Isa(_)) => Failure::usage(error),
+        other => failure(choice.model(), other),
+    })
 }
 
 /// The model that was chosen, which must be of the scale that was.
@@ -106,7 +88,7 @@ pub(crate) fn open(choice: &ModelChoice, engine: &EngineChoice) -> Result<Upscal
         }
         return Upscaler::bicubic(scale as usize).map_err(Failure::usage);
     }
-    let upscaler = Chosen::read(choice, engine)?.compile()?;
+    let upscaler = compile(choice, engine)?;
     if let Some(scale) = choice.scale.filter(|scale| *scale != upscaler.scale() as f64) {
         let message = format!("{}: enlarges x{}, not x{scale}", choice.model().display(), upscaler.scale());
         return Err(Failure::usage(message));

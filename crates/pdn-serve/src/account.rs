@@ -222,6 +222,7 @@ impl App {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::models::Models;
     use crate::settings::Settings;
     use pdn::Picture;
     use uuid::Uuid;
@@ -229,7 +230,8 @@ mod tests {
     fn app(limit: usize) -> App {
         let patience = Duration::from_millis(50);
         let settings = Settings { request_memory: limit, keep_memory: limit, patience, ..Settings::default() };
-        App::new(settings, vec![], vec![], pdn::bundled_encoder().unwrap())
+        let models = Models::new(vec![], settings.target);
+        App::new(settings, models, vec![], pdn::bundled_encoder().unwrap())
     }
 
     #[test]

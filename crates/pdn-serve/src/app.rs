@@ -5,7 +5,7 @@ use crate::body::{ENTRY, Upload, aside};
 use crate::job::{Job, Order, State};
 use crate::kept::Kept;
 use crate::metrics::Metrics;
-use crate::models::{ModelView, Offered};
+use crate::models::{ModelView, Models};
 use crate::problem::{Kind, Problem, Unit};
 use crate::queue::{Queue, Task};
 use crate::settings::Settings;
@@ -21,7 +21,7 @@ use uuid::Uuid;
 /// What all requests share.
 pub(crate) struct App {
     pub(crate) settings: Settings,
-    pub(crate) models: Vec<Offered>,
+    pub(crate) models: Models,
     pub(crate) views: Vec<ModelView>,
     pub(crate) encoder: Encoder,
     pub(crate) queue: Queue,
@@ -58,7 +58,7 @@ const LONG: usize = 64 << 10;
 const LONG_TEXTS: usize = 4 << 10;
 
 impl App {
-    pub(crate) fn new(settings: Settings, models: Vec<Offered>, views: Vec<ModelView>, encoder: Encoder) -> Self {
+    pub(crate) fn new(settings: Settings, models: Models, views: Vec<ModelView>, encoder: Encoder) -> Self {
         Self {
             queue: Queue::new(settings.queue, settings.keep_memory),
             kept: Kept::new(settings.keep_memory, settings.keep),
@@ -151,7 +151,7 @@ impl App {
             output,
             sample_bytes: (3 + usize::from(picture.has_transparency())) * picture.header().depth.bytes(),
             prompt,
-            is_network: matches!(self.models[model], Offered::Network(_)),
+            is_network: self.models.is_network(model),
             format: wanted.format,
             quality: wanted.quality,
             shares,

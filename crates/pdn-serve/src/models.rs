@@ -2,6 +2,7 @@
 
 use pdn::{Isa, Model, Precision, Upscaler};
 use serde::Serialize;
+use std::sync::{Mutex, PoisonError};
 use utoipa::ToSchema;
 
 /// A model that a server has.
@@ -13,13 +14,42 @@ pub enum Offered {
     Network(Box<Model>),
 }
 
+/// The models of a server, each compiled when it is first asked for, once for all workers.
+pub(crate) struct Models {
+    models: Vec<(Offered, Mutex<Option<Upscaler>>)>,
+    target: (Isa, Precision),
+}
+
+impl Models {
+    pub(crate) fn new(offered: Vec<Offered>, target: (Isa, Precision)) -> Self {
+        Self { models: offered.into_iter().map(|model| (model, Mutex::default())).collect(), target }
+    }
+
+    /// Whether a model is a network.
+    pub(crate) fn is_network(&self, model: usize) -> bool {
+        matches!(self.models[model].0, Offered::Network(_))
+    }
+
+    /// A model, compiled.
+    pub(crate) fn upscaler(&self, model: usize) -> Result<Upscaler, pdn::Error> {
+        let (offered, compiled) = &self.models[model];
+        // One that broke as it was compiled left nothing.
+        let mut compiled = compiled.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(upscaler) = &*compiled {
+            return Ok(upscaler.clone());
+        }
+        let upscaler = offered.open(self.target)?;
+        Ok(compiled.insert(upscaler).clone())
+    }
+}
+
 /// What is said of bicubic, which has no card.
 const BICUBIC: &str =
     "Smooth enlargement without a network, by MATLAB's bicubic rule: what networks are measured against.";
 
 impl Offered {
     /// Compiles it.
-    pub(crate) fn open(&self, (isa, precision): (Isa, Precision)) -> Result<Upscaler, pdn::Error> {
+    fn open(&self, (isa, precision): (Isa, Precision)) -> Result<Upscaler, pdn::Error> {
         match self {
             Self::Bicubic(scale) => Upscaler::bicubic(*scale),
             Self::Network(model) => Upscaler::with_precision(model, isa, precision),
@@ -76,4 +106,23 @@ pub(crate) struct ModelView {
     /// What it is for.
     description: String,
     license: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    #[test]
+    fn a_model_is_compiled_once_for_all() {
+        let network = pdn::zoo::build("imdn", &serde_json::json!({"scale": 2, "features": 16, "blocks": 1})).unwrap();
+        let weights = pdn::hashed::weights(&network);
+        let model = Model { network, weights, card: pdn::Card::default(), source: None };
+        let target = (Isa::best(), Precision::F32);
+        let models = Models::new(vec![Offered::Bicubic(3), Offered::Network(Box::new(model))], target);
+        assert!(!models.is_network(0) && models.is_network(1));
+        assert_eq!(models.upscaler(0).unwrap().scale(), 3);
+        let plan = || models.upscaler(1).unwrap().plan().cloned().unwrap();
+        assert!(Arc::ptr_eq(&plan(), &plan()));
+    }
 }

@@ -5,7 +5,7 @@ use crate::app::App;
 use crate::body::PIXEL;
 use crate::clients::Clients;
 use crate::layers::around;
-use crate::models::Offered;
+use crate::models::{Models, Offered};
 use crate::routes::router;
 use crate::settings::{BUFFER, CONNECTIONS, Settings};
 use crate::work::Worker;
@@ -131,11 +131,6 @@ impl Server {
         if let Some((name, _)) = models.iter().find(|(name, _)| !names.insert(name)) {
             return Err(ServeError::Twice(name.clone()));
         }
-        // The others are compiled when they are first asked for, for the same machine.
-        if let Some((name, model)) = models.first() {
-            let failed = |error| ServeError::Model { name: name.clone(), error: Box::new(error) };
-            model.open(settings.target).map_err(failed)?;
-        }
         let views = models.iter().enumerate().map(|(at, (name, model))| model.view(name, at == 0)).collect();
         let listen = || {
             let listener = TcpListener::bind(address)?;
@@ -144,7 +139,11 @@ impl Server {
         };
         let (bound, listener) = listen().map_err(|error| ServeError::Listen { address, error })?;
         settings.address = bound;
-        let models = models.into_iter().map(|(_, model)| model).collect();
+        let (names, models): (Vec<String>, Vec<Offered>) = models.into_iter().unzip();
+        let models = Models::new(models, settings.target);
+        // The others are compiled when they are first asked for.
+        let failed = |error| ServeError::Model { name: names[0].clone(), error: Box::new(error) };
+        models.upscaler(0).map_err(failed)?;
         let app = Arc::new(App::new(settings, models, views, encoder));
         Ok(Self { listener, address: bound, app, stop: watch::Sender::new(false) })
     }

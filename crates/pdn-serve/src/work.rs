@@ -10,7 +10,7 @@ use crate::problem::{Kind, Problem, Unit};
 use crate::queue::Task;
 use crate::stop::Stop;
 use pdn::{
-    AnyPicture, FileFault, Format, Header, Map, Options, Picture, Provenance, RowEncoder, Target, Upscaler,
+    AnyPicture, FileFault, Format, Header, Map, Options, Picture, Provenance, RowEncoder, Session, Target, Upscaler,
     WriteOptions, encode,
 };
 use rayon::ThreadPool;
@@ -18,12 +18,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 
-/// One who works: a compiled model each, and the threads that all share.
+/// Takes jobs off the queue, one after the other. Workers share the compiled models and the threads.
 pub(crate) struct Worker {
     app: Arc<App>,
     pool: Arc<ThreadPool>,
-    /// One whose work broke is compiled again.
-    upscalers: Vec<Option<Upscaler>>,
+    /// The model of the last job, and the session that ran it: its memory serves the next job of the same model. One whose work
+    /// broke is not used again.
+    session: Option<(usize, Session)>,
 }
 
 /// What watches over a piece of work.
@@ -88,8 +89,7 @@ impl From<FileFault> for Stopped {
 
 impl Worker {
     pub(crate) fn new(app: Arc<App>, pool: Arc<ThreadPool>) -> Self {
-        let upscalers = app.models.iter().map(|_| None).collect();
-        Self { app, pool, upscalers }
+        Self { app, pool, session: None }
     }
 
     /// Works until the queue is closed.
@@ -100,7 +100,7 @@ impl Worker {
                 Task::Masks { job, picture, stop, answer } => {
                     let picture = &picture.picture;
                     let masks =
-                        self.guarded(job.order.model, |worker, upscaler| worker.masks(&job, picture, upscaler, &stop));
+                        self.guarded(job.order.model, |worker, session| worker.masks(&job, picture, session, &stop));
                     self.app.queue.finished(&job);
                     let _ = answer.send(masks);
                 }
@@ -110,9 +110,9 @@ impl Worker {
 
     fn enlarge(&mut self, job: &Job, picture: &AnyPicture) {
         let begun = job.begin();
-        let outcome = self.guarded(job.order.model, |worker, upscaler| {
+        let outcome = self.guarded(job.order.model, |worker, session| {
             let watch = Watch { stop: &job.stop, begun, app: &worker.app };
-            worker.enlarged(job, picture, upscaler, &watch).map_err(|error| watch.problem(error))
+            worker.enlarged(job, picture, session, &watch).map_err(|error| watch.problem(error))
         });
         job.finish(outcome);
         let status = job.status();
@@ -128,23 +128,20 @@ impl Worker {
     fn guarded<T>(
         &mut self,
         model: usize,
-        work: impl FnOnce(&Self, &mut Upscaler) -> Result<T, Problem>,
+        work: impl FnOnce(&Self, &mut Session) -> Result<T, Problem>,
     ) -> Result<T, Problem> {
-        // Each keeps the memory of its last run for the next: one of them may.
-        let others = self.upscalers.iter().enumerate().filter(|(at, _)| *at != model);
-        others.filter_map(|(_, upscaler)| upscaler.as_ref()).for_each(Upscaler::release_memory);
-        let ready = self.upscalers[model].take();
+        let ready = self.session.take().filter(|(of, _)| *of == model).map(|(_, session)| session);
         let guarded = catch_unwind(AssertUnwindSafe(|| {
-            let mut upscaler = match ready {
-                Some(upscaler) => upscaler,
-                None => self.app.models[model].open(self.app.settings.target)?,
+            let mut session = match ready {
+                Some(session) => session,
+                None => self.app.models.upscaler(model)?.session(),
             };
-            let outcome = work(self, &mut upscaler);
-            Ok((upscaler, outcome))
+            let outcome = work(self, &mut session);
+            Ok((session, outcome))
         }));
         match guarded {
-            Ok(Ok((upscaler, outcome))) => {
-                self.upscalers[model] = Some(upscaler);
+            Ok(Ok((session, outcome))) => {
+                self.session = Some((model, session));
                 outcome
             }
             Ok(Err::<_, pdn::Error>(error)) => Err(error.into()),
@@ -180,21 +177,21 @@ impl Worker {
         &self,
         job: &Job,
         picture: &AnyPicture,
-        upscaler: &mut Upscaler,
+        session: &mut Session,
         watch: &Watch,
     ) -> Result<Enlarged, Stopped> {
-        job.note(self.pool.install(|| notes(&job.order, upscaler, picture)));
+        job.note(self.pool.install(|| notes(&job.order, session.upscaler(), picture)));
         let encoder = &self.app.encoder;
         let prompting = Instant::now();
-        self.pool.install(|| upscaler.prompt(&job.order.prompt, encoder, &picture.eight()))?;
+        self.pool.install(|| session.set_prompt(&job.order.prompt, encoder, &picture.eight()))?;
         job.prompted(prompting.elapsed());
         let (format, quality) = (job.order.format, job.order.quality);
         let provenance = Some(provenance(job, encoder.id()));
         let written = WriteOptions { quality: format.quality(quality), provenance };
         let target = target(job, picture, format.format());
-        let header = upscaler.header_for(picture, &target)?;
+        let header = session.upscaler().header_for(picture, &target)?;
         let mut share = self.app.account.nothing();
-        let beside = self.beside(picture, (upscaler, &target), &header, format.format())?;
+        let beside = self.beside(picture, (session.upscaler(), &target), &header, format.format())?;
         self.app.grow_for_work(&mut share, beside, || watch.goes_on())?;
         let mut file = RowEncoder::new(format.format(), &header, &written)?;
         let mut preview = Preview::of(&header)?;
@@ -213,7 +210,7 @@ impl Worker {
                 Ok(file.write_rows(rows)?)
             }
         };
-        self.pool.install(|| upscaler.upscale_rows_to(picture, &target, &self.options(), &mut progress, &mut give))?;
+        self.pool.install(|| session.upscale_rows_to(picture, &target, &self.options(), &mut progress, &mut give))?;
         let preview = preview.map(Preview::finish).transpose()?;
         let preview = preview.map(|(width, height, file)| -> Result<Shown, Stopped> {
             let share = self.app.share(file.len(), Stage::Working)?;
@@ -227,23 +224,17 @@ impl Worker {
         Ok(Enlarged { file: held(file, share), preview })
     }
 
-    fn masks(
-        &self,
-        job: &Job,
-        picture: &AnyPicture,
-        upscaler: &mut Upscaler,
-        stop: &Stop,
-    ) -> Result<Vec<Mask>, Problem> {
+    fn masks(&self, job: &Job, picture: &AnyPicture, session: &mut Session, stop: &Stop) -> Result<Vec<Mask>, Problem> {
         let watch = Watch { stop, begun: Instant::now(), app: &self.app };
         let picture = picture.eight();
         let mut masks = || -> Result<Vec<Mask>, Stopped> {
             // Of each the numbers, and one as a picture.
             let pixels = picture.width().saturating_mul(picture.height());
-            let numbers = upscaler.mask_count().saturating_mul(4).saturating_add(8);
+            let numbers = session.upscaler().mask_count().saturating_mul(4).saturating_add(8);
             let mut room = self.app.account.nothing();
             self.app.grow_for_work(&mut room, pixels.saturating_mul(numbers), || watch.goes_on())?;
-            self.pool.install(|| upscaler.prompt(&job.order.prompt, &self.app.encoder, &picture))?;
-            let found = self.pool.install(|| upscaler.masks(&picture, &self.options(), &mut |_| watch.goes_on()))?;
+            self.pool.install(|| session.set_prompt(&job.order.prompt, &self.app.encoder, &picture))?;
+            let found = self.pool.install(|| session.masks(&picture, &self.options(), &mut |_| watch.goes_on()))?;
             found.into_iter().map(|(name, map)| self.mask(&name, &map)).collect()
         };
         masks().map_err(|error| watch.problem(error))

@@ -3,7 +3,7 @@
 mod common;
 
 use common::{Answer, FORM, Served, bomb, decoded, form, picture, png, quick};
-use pdn::{AnyPicture, Depth, Isa, Options, Picture, Precision, Prompt, Target, Upscaler};
+use pdn::{AnyPicture, Depth, Options, Picture, Prompt, Session, Target, Upscaler};
 use pdn_serve::{Offered, ServeError, Server, Settings};
 use serde_json::{Value, json};
 use std::io::{Read, Write};
@@ -16,17 +16,16 @@ fn long(served: &Served) -> Value {
 }
 
 /// The library's, with its prompt set.
-fn upscaler(picture: &Picture, prompt: &Prompt) -> Upscaler {
+fn session(picture: &Picture, prompt: &Prompt) -> Session {
     let Offered::Network(model) = quick() else { unreachable!() };
-    let isa = Isa::best();
-    let mut upscaler = Upscaler::with_precision(&model, isa, Precision::fast(isa)).unwrap();
-    upscaler.prompt(prompt, &pdn::bundled_encoder().unwrap(), picture).unwrap();
-    upscaler
+    let mut session = Upscaler::new(&model).unwrap().session();
+    session.set_prompt(prompt, &pdn::bundled_encoder().unwrap(), picture).unwrap();
+    session
 }
 
 /// What the library makes of it.
 fn expected(picture: &Picture, prompt: &Prompt) -> Picture {
-    upscaler(picture, prompt).upscale(picture, &Options::default(), &mut |_| true).unwrap()
+    session(picture, prompt).upscale(picture, &Options::default(), &mut |_| true).unwrap()
 }
 
 fn path(job: &Value, part: &str) -> String {
@@ -87,7 +86,7 @@ fn sixteen_bits_stay_sixteen_where_the_format_has_them() {
     let eight = AnyPicture::from(deep.clone()).into_eight();
     let target = Target { depth: Some(Depth::Sixteen), ..Target::default() };
     let large =
-        upscaler(&eight, &Prompt::None).upscale_to(&deep.clone().into(), &target, &Options::default(), &mut |_| true);
+        session(&eight, &Prompt::None).upscale_to(&deep.clone().into(), &target, &Options::default(), &mut |_| true);
     let AnyPicture::Sixteen(large) = large.unwrap() else { panic!("expected 16 bits") };
     let read = |bytes: &[u8]| pdn::read_any_bytes(bytes, &pdn::Limits::default()).unwrap();
     for (format, depth) in [("png", Depth::Sixteen), ("tiff", Depth::Sixteen), ("webp", Depth::Eight)] {

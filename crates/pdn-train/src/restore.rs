@@ -10,7 +10,7 @@ use crate::shelf::Shelf;
 use crate::weights::initial;
 use burn::tensor::{Device, Tensor, TensorData};
 use pdn::{Depth, Target, Upscaler};
-use pdn_engine::{Isa, RunOptions, fold};
+use pdn_engine::{Isa, Precision, RunOptions, fold};
 use pdn_image::{AnyPicture, ColourSpace, Picture, Protocol, psnr};
 use pdn_network::checkpoint;
 use pdn_network::{Card, Model, Network, PictureFormat, PromptActivity, Tensor as Stored, Weights};
@@ -170,14 +170,15 @@ impl Restore {
         // As it is exported: at the temperature that training ends with.
         let (network, weights) = self.deployed(parameters);
         let model = Model { network, weights, card: Card::default(), source: None };
-        let Ok(mut upscaler) = Upscaler::new(&model, Isa::best()) else { return vec![None; scenes.len()] };
+        let compiled = Upscaler::with_precision(&model, Isa::best(), Precision::F32);
+        let Ok(mut session) = compiled.map(|upscaler| upscaler.session()) else { return vec![None; scenes.len()] };
         let enlarge = |scene: &Scene| {
             if self.network.prompt_dim().is_some() {
-                upscaler.set_prompt(&scene.mirrored).ok()?;
+                session.set_embedding(&scene.mirrored).ok()?;
             }
             let pair = self.shelf.pair(&scene.place).ok()?;
             let target = Target { depth: Some(Depth::Eight), ..Target::default() };
-            let enlarged = upscaler.upscale_to(&pair.low, &target, &RunOptions::default(), &mut |_| true);
+            let enlarged = session.upscale_to(&pair.low, &target, &RunOptions::default(), &mut |_| true);
             enlarged.ok().map(AnyPicture::into_eight)
         };
         scenes.iter().map(enlarge).collect()

@@ -150,12 +150,15 @@ impl App {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::models::Models;
     use crate::settings::Settings;
     use std::collections::BTreeSet;
 
     #[test]
     fn every_route_is_described() {
-        let app = App::new(Settings::default(), vec![], vec![], pdn::bundled_encoder().unwrap());
+        let settings = Settings::default();
+        let models = Models::new(vec![], settings.target);
+        let app = App::new(settings, models, vec![], pdn::bundled_encoder().unwrap());
         let shown = format!("{:?}", router(Arc::new(app)));
         let paths =
             shown.split('"').filter(|text| text.starts_with('/') && !text.contains("__private")).map(str::to_owned);
