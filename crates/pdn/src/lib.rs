@@ -60,10 +60,10 @@ pub use target::{Size, Target};
 pub use tokenizer::Tokenizer;
 pub use upscaler::{Error, Upscaler};
 
-/// The README's examples, compiled.
+/// The guide's example, compiled.
 #[cfg(doctest)]
-#[doc = include_str!("../../../README.md")]
-struct Readme;
+#[doc = include_str!("../../../GUIDE.md")]
+struct Guide;
 
 /// The how-to of prompts, its example compiled.
 #[cfg(doctest)]
