@@ -1,6 +1,6 @@
 //! Pictures as a plan reads them: number by number, so that they need not be there in 32 bits.
 
-use crate::reference::Map;
+use crate::map::Map;
 
 /// A picture in a network's value range.
 pub trait Pixels: Sync {

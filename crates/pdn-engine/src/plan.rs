@@ -1,41 +1,30 @@
-//! A network compiled for this machine, and the prompt it runs under.
+//! A network compiled for this machine.
 
 use crate::RunError;
-use crate::compile::compile;
-use crate::dcm::PromptedDcm;
-use crate::error::check_prompt;
+use crate::compile::program::Program;
+use crate::compile::{compile, compile_regional};
 use crate::fold::fold;
-use crate::place::Workspace;
-use crate::regions::PromptedRegion;
-use crate::schedule::halo;
-use crate::step::Program;
+use crate::run::columns;
 use pdn_kernels::{Isa, Precision};
-use pdn_network::{Dcm, Extent, Network, Summary, Weights};
-use rayon::prelude::*;
-use std::sync::Mutex;
+use pdn_network::{Extent, Network, Node, Op, Summary, Weights};
+use std::sync::OnceLock;
 
-/// A network compiled for this machine. It keeps the memory of its last run for the next of the same size.
+/// A network compiled for this machine: its steps, and its kernels as the instruction set wants them. It never changes, so
+/// threads share one; a [`Session`](crate::Session) holds a prompt and runs it.
 #[derive(Debug)]
 pub struct Plan {
     pub(crate) network: Network,
     pub(crate) weights: Weights,
-    pub(crate) summary: Summary,
+    summary: Summary,
     pub(crate) isa: Isa,
+    /// The steps under one prompt, or none.
     pub(crate) program: Program,
-    /// How far columns see beyond what they give.
-    pub(crate) halo: usize,
-    pub(crate) prompt: Option<Vec<f32>>,
-    /// Each DCM under the prompt.
-    pub(crate) dcms: Vec<PromptedDcm>,
-    /// In the place of the prompt, several and where each holds.
-    pub(crate) regions: Vec<PromptedRegion>,
-    /// The memory of the last run, kept for the next.
-    pub(crate) spare: Mutex<Option<Workspace>>,
+    /// The steps under a prompt for each region, compiled when regions are first run.
+    regional: OnceLock<Program>,
 }
 
 impl Plan {
-    /// Compiles a network for an instruction set, in float32. A network that takes a prompt must be given one with
-    /// [`Plan::set_prompt`] before it runs.
+    /// Compiles a network for an instruction set, in float32.
     ///
     /// # Errors
     /// As [`Plan::with_precision`].
@@ -64,28 +53,17 @@ impl Plan {
             return Err(RunError::Encoder(network.architecture));
         }
         let (network, weights) = fold(network, weights)?;
-        let program = compile(&network, &weights, precision, false);
-        let halo = halo(&program);
+        let program = compile(&network, &weights, precision);
         let summary = network.summary();
-        let (prompt, dcms, regions, spare) = (None, Vec::new(), Vec::new(), Mutex::default());
-        Ok(Self { network, weights, summary, isa, program, halo, prompt, dcms, regions, spare })
+        Ok(Self { network, weights, summary, isa, program, regional: OnceLock::new() })
     }
 
-    /// Sets the prompt: a unit vector of the network's prompt length.
-    ///
-    /// # Errors
-    /// [`RunError::Prompt`] where the network takes no prompt or one of another length.
-    pub fn set_prompt(&mut self, prompt: &[f32]) -> Result<(), RunError> {
-        check_prompt(self.network.prompt_dim(), Some(prompt.len()))?;
-        let (weights, precision) = (&self.weights, self.program.precision);
-        let dcms: Vec<&Dcm> = self.network.dcms().collect();
-        self.dcms = dcms.into_par_iter().map(|dcm| PromptedDcm::new(dcm, weights, prompt, precision)).collect();
-        self.prompt = Some(prompt.to_vec());
-        if !std::mem::take(&mut self.regions).is_empty() {
-            self.program = compile(&self.network, &self.weights, self.program.precision, false);
-            self.spare = Mutex::default();
+    /// The steps under one prompt, or under one for each region.
+    pub(crate) fn program_for(&self, regional: bool) -> &Program {
+        match regional {
+            false => &self.program,
+            true => self.regional.get_or_init(|| compile_regional(&self.network, &self.weights, &self.program)),
         }
-        Ok(())
     }
 
     /// The network as it runs: its modules folded.
@@ -106,5 +84,26 @@ impl Plan {
     /// With which its convolutions are computed.
     pub fn precision(&self) -> Precision {
         self.program.precision
+    }
+
+    /// How many masks [`Session::masks`](crate::Session::masks) gives.
+    pub fn mask_count(&self) -> usize {
+        self.with_mask().count()
+    }
+
+    /// The modules that have a mask.
+    pub(crate) fn with_mask(&self) -> impl Iterator<Item = &Node> {
+        self.network.nodes.iter().filter(|node| matches!(&node.op, Op::Dcm(dcm) if dcm.zeta.is_some()))
+    }
+
+    /// Whether the network reads the whole picture at once.
+    pub(crate) fn reads_whole_picture(&self) -> bool {
+        self.summary.whole_picture > 0
+    }
+
+    /// Bytes that running on a whole picture takes, beside the weights, the picture and the output, on as many threads as
+    /// there are now.
+    pub fn memory(&self, height: usize, width: usize) -> usize {
+        columns::memory(&self.program, self.reads_whole_picture(), (height, width))
     }
 }

@@ -2,7 +2,7 @@
 
 mod rounded;
 
-use pdn_engine::{Isa, Map, Plan, Precision, RunError, RunOptions};
+use pdn_engine::{Isa, Map, Plan, Precision, RunError, RunOptions, Session};
 use pdn_network::{Param, Tensor, Weights, hashed};
 
 /// Whether there is AMX, or what its emulation needs.
@@ -52,7 +52,7 @@ fn the_layer_that_gives_no_number_is_named() {
     for precision in [Precision::Bf16x2, Precision::Bf16] {
         let plan = Plan::with_precision(network, &weights, Isa::Avx512, precision).unwrap();
         let picture = Map::new(3, 6, 70, vec![1.0; 3 * 6 * 70]);
-        let error = plan.run(&picture, &RunOptions::default(), &mut |_| true).unwrap_err();
+        let error = Session::new(plan).run(&picture, &RunOptions::default(), &mut |_| true).unwrap_err();
         assert_eq!(error, RunError::NotFinite { layer: "body.0.conv1".into() }, "{precision}");
     }
 }

@@ -1,24 +1,25 @@
 //! The engine against the reference executor, and against itself: tiles, threads and memory.
 
-use pdn_engine::{Isa, Map, Plan, RunError, RunOptions, reference};
+use pdn_engine::{Isa, Map, Plan, RunError, RunOptions, Session, reference};
 use pdn_network::zoo::{Compact, Edsr, Imdn, MsrResNet, Pdn, Rdn, Rrdb, SrResNet, Srvgg};
 use pdn_network::{Act, Builder, DcmOptions, Interpolation, Network, PictureFormat, Pool, hashed};
 use proptest::prelude::*;
+use std::sync::Arc;
 
 fn picture(height: usize, width: usize) -> Map<f32> {
     Map::new(3, height, width, hashed::numbers("picture", 3 * height * width, 1.0))
 }
 
-fn plan(network: &Network, isa: Isa) -> Plan {
-    let mut plan = Plan::new(network, &hashed::weights(network), isa).unwrap();
+fn session(network: &Network, isa: Isa) -> Session {
+    let mut session = Session::new(Plan::new(network, &hashed::weights(network), isa).unwrap());
     if let Some(dim) = network.prompt_dim() {
-        plan.set_prompt(&hashed::prompt("prompt", dim)).unwrap();
+        session.set_prompt(&hashed::prompt("prompt", dim)).unwrap();
     }
-    plan
+    session
 }
 
-fn run(plan: &Plan, picture: &Map<f32>, options: RunOptions) -> Map<f32> {
-    plan.run(picture, &options, &mut |_| true).unwrap()
+fn run(session: &mut Session, picture: &Map<f32>, options: RunOptions) -> Map<f32> {
+    session.run(picture, &options, &mut |_| true).unwrap()
 }
 
 /// Largest difference over largest value, between the engine and the reference executor in float64.
@@ -28,7 +29,7 @@ fn error(network: &Network, isa: Isa, height: usize, width: usize) -> f64 {
     let prompt = network.prompt_dim().map(|dim| hashed::prompt("prompt", dim));
     let prompt: Option<Vec<f64>> = prompt.map(|p| p.iter().map(|v| f64::from(*v)).collect());
     let expected = reference::run(network, &hashed::weights(network), &wide, prompt.as_deref()).unwrap().picture;
-    let found = run(&plan(network, isa), &picture, RunOptions::default());
+    let found = run(&mut session(network, isa), &picture, RunOptions::default());
     assert_eq!((found.height, found.width), (expected.height, expected.width));
     let differences = found.data.iter().zip(&expected.data).map(|(a, b)| (f64::from(*a) - b).abs());
     differences.fold(0.0, f64::max) / expected.data.iter().fold(0.0, |m, v| v.abs().max(m))
@@ -145,16 +146,16 @@ fn pixels_do_not_depend_on_tiles_or_threads() {
     ];
     for network in networks {
         for isa in Isa::available() {
-            let plan = plan(&network, isa);
+            let mut session = session(&network, isa);
             let picture = picture(41, 131);
-            let whole = run(&plan, &picture, RunOptions::default());
+            let whole = run(&mut session, &picture, RunOptions::default());
             for tile in [5, 23, 64] {
-                let tiled = run(&plan, &picture, RunOptions { tile: Some(tile), ..RunOptions::default() });
+                let tiled = run(&mut session, &picture, RunOptions { tile: Some(tile), ..RunOptions::default() });
                 assert!(tiled == whole, "{} on {isa} in tiles of {tile}", network.architecture);
             }
             for threads in [1, 3, 7] {
                 let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-                let again = pool.install(|| run(&plan, &picture, RunOptions::default()));
+                let again = pool.install(|| run(&mut session, &picture, RunOptions::default()));
                 assert!(again == whole, "{} on {isa} with {threads} threads", network.architecture);
             }
         }
@@ -171,9 +172,9 @@ fn a_picture_without_whole_blocks_is_continued_by_its_reflection() {
         let (h, w) = (height.next_multiple_of(block), width.next_multiple_of(block));
         let at = |i: usize| (i / (h * w), mirror(i / w % h, height), mirror(i % w, width));
         let data = (0..3 * h * w).map(at).map(|(c, y, x)| small.data[(c * height + y) * width + x]).collect();
-        let plan = plan(&network, Isa::best());
-        let whole = run(&plan, &Map::new(3, h, w, data), RunOptions::default());
-        let found = run(&plan, &small, RunOptions::default());
+        let mut session = session(&network, Isa::best());
+        let whole = run(&mut session, &Map::new(3, h, w, data), RunOptions::default());
+        let found = run(&mut session, &small, RunOptions::default());
         assert_eq!((found.height, found.width), (height * scale, width * scale));
         for (i, v) in found.data.iter().enumerate() {
             let (c, y, x) = (i / (found.height * found.width), i / found.width % found.height, i % found.width);
@@ -195,10 +196,10 @@ fn every_architecture_gives_the_same_pixels_in_tiles() {
     ];
     for network in networks {
         for isa in Isa::available() {
-            let plan = plan(&network, isa);
+            let mut session = session(&network, isa);
             let picture = picture(19, 30);
-            let whole = run(&plan, &picture, RunOptions::default());
-            let tiled = run(&plan, &picture, RunOptions { tile: Some(11), ..RunOptions::default() });
+            let whole = run(&mut session, &picture, RunOptions::default());
+            let tiled = run(&mut session, &picture, RunOptions { tile: Some(11), ..RunOptions::default() });
             assert!(tiled == whole, "{} {} on {isa}", network.architecture, network.config);
         }
     }
@@ -207,24 +208,24 @@ fn every_architecture_gives_the_same_pixels_in_tiles() {
 #[test]
 fn memory_grows_with_the_width_and_not_with_the_height() {
     let edsr = Edsr { blocks: 2, ..Edsr::baseline(4) }.build().unwrap();
-    let flowing = plan(&edsr, Isa::best());
+    let flowing = session(&edsr, Isa::best()).plan().clone();
     assert_eq!(flowing.memory(1000, 130), flowing.memory(10_000, 130));
     // Wide enough that a band is a row for each thread, however many there are.
     assert!(flowing.memory(1000, 40_000) > 3 * flowing.memory(1000, 4_000));
-    let whole = plan(&Imdn::published(4).build().unwrap(), Isa::best());
+    let whole = session(&Imdn::published(4).build().unwrap(), Isa::best()).plan().clone();
     assert!(whole.memory(1000, 130) > 5 * whole.memory(100, 130));
 }
 
 #[test]
 fn memory_is_kept_by_columns_and_refused_where_that_cannot_be() {
     let edsr = Edsr { blocks: 2, ..Edsr::baseline(4) }.build().unwrap();
-    let flowing = plan(&edsr, Isa::best());
+    let mut flowing = session(&edsr, Isa::best());
     let picture = picture(30, 600);
-    let memory = flowing.memory(30, 600) / 2;
-    let whole = run(&flowing, &picture, RunOptions::default());
-    assert!(run(&flowing, &picture, RunOptions { memory, ..RunOptions::default() }) == whole);
+    let memory = flowing.plan().memory(30, 600) / 2;
+    let whole = run(&mut flowing, &picture, RunOptions::default());
+    assert!(run(&mut flowing, &picture, RunOptions { memory, ..RunOptions::default() }) == whole);
     for (network, limit) in [(edsr, 1 << 16), (Imdn::published(4).build().unwrap(), memory / 10)] {
-        let refused = plan(&network, Isa::best());
+        let mut refused = session(&network, Isa::best());
         let options = RunOptions { memory: limit, ..RunOptions::default() };
         let error = refused.run(&picture, &options, &mut |_| true).unwrap_err();
         assert!(matches!(error, RunError::Memory { .. }), "{error}");
@@ -236,53 +237,57 @@ fn odd_sizes_have_masks_and_any_width_of_columns_will_do() {
     let dcm = DcmOptions { dim: 16, ..DcmOptions::default() };
     for scale in [1, 2] {
         let network = Rrdb { features: 16, growth: 16, ..Rrdb::published(1, scale) }.plus(dcm).build().unwrap();
-        let (plan, block) = (plan(&network, Isa::best()), network.multiple());
+        let (mut session, block) = (session(&network, Isa::best()), network.multiple());
         for (height, width) in [(1, 1), (1, 5), (7, 5)] {
             let picture = picture(height, width);
-            for (name, mask) in plan.masks(&picture, &RunOptions::default(), &mut |_| true).unwrap() {
+            for (name, mask) in session.masks(&picture, &RunOptions::default(), &mut |_| true).unwrap() {
                 let expected = (height.div_ceil(block), width.div_ceil(block));
                 assert_eq!((mask.height, mask.width), expected, "{name} of {height}x{width} at x{scale}");
                 assert!(mask.data.iter().all(|m| *m > 0.0), "{name} of {height}x{width} is filled");
             }
-            let whole = run(&plan, &picture, RunOptions::default());
-            assert_eq!(run(&plan, &picture, RunOptions { tile: Some(usize::MAX), ..RunOptions::default() }), whole);
+            let whole = run(&mut session, &picture, RunOptions::default());
+            assert_eq!(
+                run(&mut session, &picture, RunOptions { tile: Some(usize::MAX), ..RunOptions::default() }),
+                whole
+            );
         }
-        assert_eq!(plan.memory(0, 9), 0);
-        assert_eq!(plan.memory(9, 0), 0);
+        assert_eq!(session.plan().memory(0, 9), 0);
+        assert_eq!(session.plan().memory(9, 0), 0);
     }
 }
 
 #[test]
 fn inputs_that_do_not_fit_are_said() {
     let network = Edsr { features: 16, blocks: 1, ..Edsr::baseline(2) }.plus(DcmOptions::default()).build().unwrap();
-    let mut plan = Plan::new(&network, &hashed::weights(&network), Isa::best()).unwrap();
-    let run = |picture: &Map<f32>, plan: &Plan| plan.run(picture, &RunOptions::default(), &mut |_| true);
-    let error = run(&picture(4, 4), &plan).unwrap_err().to_string();
+    let mut session = Session::new(Plan::new(&network, &hashed::weights(&network), Isa::best()).unwrap());
+    let run = |picture: &Map<f32>, session: &mut Session| session.run(picture, &RunOptions::default(), &mut |_| true);
+    let error = run(&picture(4, 4), &mut session).unwrap_err().to_string();
     assert!(error.contains("512") && error.contains("no prompt"), "{error}");
-    let error = plan.set_prompt(&[1.0; 3]).unwrap_err().to_string();
+    let error = session.set_prompt(&[1.0; 3]).unwrap_err().to_string();
     assert!(error.contains("512") && error.contains('3'), "{error}");
-    plan.set_prompt(&hashed::prompt("prompt", 512)).unwrap();
-    assert!(matches!(run(&Map::new(3, 0, 4, vec![]), &plan), Err(RunError::Picture { .. })));
+    session.set_prompt(&hashed::prompt("prompt", 512)).unwrap();
+    assert!(matches!(run(&Map::new(3, 0, 4, vec![]), &mut session), Err(RunError::Picture { .. })));
     let broken = Map::new(3, 1, 1, vec![f32::INFINITY; 3]);
-    assert_eq!(run(&broken, &plan).unwrap_err(), RunError::NotFinite { layer: "picture 0".into() });
+    assert_eq!(run(&broken, &mut session).unwrap_err(), RunError::NotFinite { layer: "picture 0".into() });
 }
 
 #[test]
 fn a_run_can_be_watched_and_stopped() {
-    let plan = plan(&Imdn::published(2).build().unwrap(), Isa::best());
+    let mut session = session(&Imdn::published(2).build().unwrap(), Isa::best());
     let mut asked = 0;
     let mut stop = |_: f64| {
         asked += 1;
         false
     };
-    assert_eq!(plan.run(&picture(8, 8), &RunOptions::default(), &mut stop).unwrap_err(), RunError::Cancelled);
+    assert_eq!(session.run(&picture(8, 8), &RunOptions::default(), &mut stop).unwrap_err(), RunError::Cancelled);
     assert_eq!(asked, 1);
     let mut seen = vec![0.0];
-    plan.run(&picture(64, 64), &RunOptions::default(), &mut |part| {
-        seen.push(part);
-        true
-    })
-    .unwrap();
+    session
+        .run(&picture(64, 64), &RunOptions::default(), &mut |part| {
+            seen.push(part);
+            true
+        })
+        .unwrap();
     assert!(seen.windows(2).all(|pair| pair[0] < pair[1]) && *seen.last().unwrap() == 1.0, "{seen:?}");
 }
 
@@ -298,9 +303,9 @@ fn masks_are_the_reference_s_however_the_picture_is_cut() {
             let picture = picture(22, 16);
             let prompt = hashed::prompt("prompt", network.prompt_dim().unwrap());
             let taps = reference::run(&network, &hashed::weights(&network), &picture, Some(&prompt)).unwrap().taps;
-            let plan = plan(&network, Isa::best());
-            let masks =
-                |tile| plan.masks(&picture, &RunOptions { tile, ..RunOptions::default() }, &mut |_| true).unwrap();
+            let mut session = session(&network, Isa::best());
+            let mut masks =
+                |tile| session.masks(&picture, &RunOptions { tile, ..RunOptions::default() }, &mut |_| true).unwrap();
             let whole = masks(None);
             assert_eq!(whole.len(), count);
             for (name, mask) in &whole {
@@ -311,4 +316,33 @@ fn masks_are_the_reference_s_however_the_picture_is_cut() {
             assert_eq!(masks(Some(7)), whole);
         }
     }
+}
+
+#[test]
+fn sessions_of_one_plan_have_prompts_of_their_own() {
+    let dcm = DcmOptions { dim: 64, ..DcmOptions::default() };
+    let network = Edsr { features: 16, blocks: 2, ..Edsr::baseline(2) }.plus(dcm).build().unwrap();
+    let plan = Arc::new(Plan::new(&network, &hashed::weights(&network), Isa::best()).unwrap());
+    let prompts = ["a dog", "a cat", "a house"].map(|name| hashed::prompt(name, 64));
+    let picture = picture(14, 19);
+    let alone = prompts.clone().map(|prompt| {
+        let mut session = session(&network, Isa::best());
+        session.set_prompt(&prompt).unwrap();
+        run(&mut session, &picture, RunOptions::default())
+    });
+    assert_ne!(alone[0], alone[1]);
+    std::thread::scope(|scope| {
+        for (prompt, alone) in prompts.iter().zip(&alone) {
+            let mut session = Session::new(plan.clone());
+            session.set_prompt(prompt).unwrap();
+            let picture = &picture;
+            scope.spawn(move || {
+                for session in [&mut session.clone(), &mut session] {
+                    assert!(run(session, picture, RunOptions::default()) == *alone);
+                    assert!(run(session, picture, RunOptions::default()) == *alone, "in memory that is used again");
+                }
+            });
+        }
+    });
+    assert!(Session::new(plan).run(&picture, &RunOptions::default(), &mut |_| true).is_err(), "none was set here");
 }

@@ -2,7 +2,7 @@
 //! executors must give the same. Made by `tests/reference/golden.py`; a new file there is a new test here.
 
 use pdn_engine::reference;
-use pdn_engine::{Isa, Map, Plan, RunOptions};
+use pdn_engine::{Isa, Map, Plan, RunOptions, Session};
 use pdn_testing::golden::{Golden, error, goldens};
 use std::collections::BTreeMap;
 
@@ -51,11 +51,11 @@ fn the_engine_gives_what_pytorch_gives_with_every_instruction_set() {
         check(&format!("engine {isa}"), 5e-6, |golden| {
             let [channels, height, width] = golden.size;
             let picture = Map::new(channels, height, width, golden.picture.clone());
-            let mut plan = Plan::new(&golden.network, &golden.weights(), isa).unwrap();
+            let mut session = Session::new(Plan::new(&golden.network, &golden.weights(), isa).unwrap());
             if let Some(prompt) = golden.prompt() {
-                plan.set_prompt(&prompt).unwrap();
+                session.set_prompt(&prompt).unwrap();
             }
-            let out = plan.run(&picture, &RunOptions::default(), &mut |_| true).unwrap();
+            let out = session.run(&picture, &RunOptions::default(), &mut |_| true).unwrap();
             BTreeMap::from([("output".to_owned(), out.data.iter().map(|v| f64::from(*v)).collect())])
         });
     }

@@ -17,16 +17,17 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     // `Upscaler::open` takes a file of weights instead, which may need no prompt.
     let model = bundled_model(pdn::DEFAULT_MODEL).ok_or("no model comes with this build")??;
-    let mut upscaler = Upscaler::with_precision(&model, pdn::Isa::best(), pdn::Precision::fast(pdn::Isa::best()))?;
+    let mut session = Upscaler::new(&model)?.session();
     let picture = pdn::read(Path::new(input), &Limits::default())?;
-    upscaler.prompt(&prompt, &bundled_encoder()?, &picture)?;
+    session.set_prompt(&prompt, &bundled_encoder()?, &picture)?;
     // Rows are written as they come: the enlarged picture is never whole in memory, and whole or not there on the disk.
-    let mut writer = RowWriter::create(Path::new(output), &upscaler.header(&picture)?, &WriteOptions::default())?;
+    let mut writer =
+        RowWriter::create(Path::new(output), &session.upscaler().header(&picture)?, &WriteOptions::default())?;
     let mut progress = |done: f64| {
         eprint!("\r{:3.0} %", 100.0 * done);
         true // go on
     };
-    upscaler.upscale_rows(&picture, &Options::default(), &mut progress, &mut |rows| {
+    session.upscale_rows(&picture, &Options::default(), &mut progress, &mut |rows| {
         writer.write_rows(rows).map_err(Box::<dyn Error>::from)
     })?;
     writer.finish()?;

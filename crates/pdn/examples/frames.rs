@@ -5,7 +5,7 @@
 //! cargo run --release -p pdn --example frames
 //! ```
 
-use pdn::{Isa, Options, Picture, Precision, Prompt, Upscaler, bundled_encoder, bundled_model};
+use pdn::{Options, Picture, Prompt, Upscaler, bundled_encoder, bundled_model};
 use std::error::Error;
 use std::time::Instant;
 
@@ -26,18 +26,17 @@ fn frame(at: usize) -> Picture {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let model = bundled_model(pdn::DEFAULT_MODEL).ok_or("no model comes with this build")??;
-    let isa = Isa::best();
-    let mut upscaler = Upscaler::with_precision(&model, isa, Precision::fast(isa))?;
+    let mut session = Upscaler::new(&model)?.session();
     // A sentence is the same for all frames. Without one, each frame would be its own prompt, and they might flicker.
-    upscaler.prompt(&Prompt::Text("an orange ball".into()), &bundled_encoder()?, &frame(0))?;
-    let header = upscaler.header(&frame(0))?;
+    session.set_prompt(&Prompt::Text("an orange ball".into()), &bundled_encoder()?, &frame(0))?;
+    let header = session.upscaler().header(&frame(0))?;
     // One buffer for all frames, as a texture would be.
     let mut large = Vec::with_capacity(header.row_bytes() * header.height);
     for at in 0..FRAMES {
         let picture = frame(at);
         let start = Instant::now();
         large.clear();
-        upscaler.upscale_rows(&picture, &Options::default(), &mut |_done| true, &mut |rows| {
+        session.upscale_rows(&picture, &Options::default(), &mut |_done| true, &mut |rows| {
             large.extend_from_slice(rows);
             Ok::<(), pdn::Error>(())
         })?;

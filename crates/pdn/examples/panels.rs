@@ -3,7 +3,7 @@
 //!
 //!     cargo run --release -p pdn --example panels -- docs/panels.png
 
-use pdn::{DEFAULT_MODEL, Degradation, Isa, Options, Picture, Prompt, Upscaler, WriteOptions};
+use pdn::{DEFAULT_MODEL, Degradation, Options, Picture, Prompt, Session, Upscaler, WriteOptions};
 use pdn::{bundled_encoder, bundled_model};
 use std::error::Error;
 use std::path::Path;
@@ -26,10 +26,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let scene = draw();
     let small = Degradation::Practical { seed: SEED }.apply(&scene, 4)?.into_eight();
     let model = bundled_model(DEFAULT_MODEL).ok_or("no model comes with pdn")??;
-    let mut steered = Upscaler::new(&model, Isa::best())?;
-    steered.prompt(&Prompt::Text(PROMPT.into()), &bundled_encoder()?, &small)?;
-    let enlarge = |upscaler: &Upscaler| upscaler.upscale(&small, &Options::default(), &mut |_| true);
-    let panels = [enlarged_blocks(&small), enlarge(&Upscaler::bicubic(4)?)?, enlarge(&steered)?, scene];
+    let mut steered = Upscaler::new(&model)?.session();
+    steered.set_prompt(&Prompt::Text(PROMPT.into()), &bundled_encoder()?, &small)?;
+    let enlarge = |mut session: Session| session.upscale(&small, &Options::default(), &mut |_| true);
+    let panels = [enlarged_blocks(&small), enlarge(Upscaler::bicubic(4)?.session())?, enlarge(steered)?, scene];
     pdn::write(Path::new(&out), &side_by_side(&panels), &WriteOptions::default())?;
     Ok(())
 }

@@ -44,9 +44,9 @@ fn compare(name: &str, model: &Model, pictures: &[PathBuf]) -> Result<(), Box<dy
             let scale = model.network.scale;
             let high = pdn::read(path, &Limits::default())?.modcrop(scale);
             let low = Degradation::BlurBicubic.apply(&high, scale)?.into_eight();
-            let mut upscaler = Upscaler::with_precision(model, Isa::Avx512, precision)?;
-            upscaler.prompt(&Prompt::None, &bundled_encoder()?, &low)?;
-            let enlarged = upscaler.upscale(&low, &Options::default(), &mut |_| true)?;
+            let mut session = Upscaler::with_precision(model, Isa::Avx512, precision)?.session();
+            session.set_prompt(&Prompt::None, &bundled_encoder()?, &low)?;
+            let enlarged = session.upscale(&low, &Options::default(), &mut |_| true)?;
             sum += psnr(&high, &enlarged, Protocol { space: ColourSpace::YMatlab, shave: scale })?;
             if precision == Precision::F32 {
                 exact.push(enlarged);

@@ -4,8 +4,9 @@
 //! of the nine small pixels around: what is clear or opaque all around stays so, exactly.
 
 use crate::enlarge::Work;
+use crate::error::Error;
 use crate::target::Target;
-use crate::upscaler::Error;
+use pdn_engine::Session;
 use pdn_image::{Alpha, Header, Picture, Sample};
 use std::ops::Range;
 
@@ -35,6 +36,7 @@ pub(crate) fn varies<S: Sample>(picture: &Picture<S>) -> bool {
 /// The transparency of a picture by the network, of the size that `work` gives the picture.
 pub(crate) fn by_network<S: Sample, T: Sample>(
     work: &Work,
+    network: &mut Session,
     picture: &Picture<S>,
     progress: &mut dyn FnMut(f64) -> bool,
 ) -> Result<Vec<T>, Error> {
@@ -45,7 +47,8 @@ pub(crate) fn by_network<S: Sample, T: Sample>(
     let header = Header { grey: true, alpha: false, depth: T::DEPTH, icc: None, exif: None, ..work.header.clone() };
     let target = Target { size: work.target.size, ..Target::default() };
     let mut bytes = Vec::with_capacity(header.row_bytes() * header.height);
-    Work { header: &header, target: &target, ..*work }.made::<S, T, Error>(&grey, progress, &mut |rows| {
+    let work = Work { header: &header, target: &target, ..*work };
+    work.made::<S, T, Error>(Some(network), &grey, progress, &mut |rows| {
         bytes.extend_from_slice(rows);
         Ok(())
     })?;

@@ -3,21 +3,17 @@
 use crate::alpha::{Transparency, by_network, varies};
 use crate::convert::{Levels, Numbers};
 use crate::ensemble;
+use crate::error::Error;
 use crate::rows::{Rows, bands};
 use crate::stages::{ColorFix, Resize, Stage};
 use crate::target::{Size, Target};
-use crate::upscaler::Error;
-use pdn_engine::{Plan, RunError, RunOptions};
+use pdn_engine::{RunError, RunOptions, Session};
 use pdn_image::{Alpha, Header, Light, Picture, Resized, Sample, bleed};
 use std::cell::Cell;
 
 /// What is to be done.
 #[derive(Clone, Copy)]
 pub(crate) struct Work<'a> {
-    /// The network; without one it is bicubic.
-    pub(crate) plan: Option<&'a Plan>,
-    /// Whether its prompt is one of regions.
-    pub(crate) parted: bool,
     /// What the picture becomes.
     pub(crate) header: &'a Header,
     pub(crate) target: &'a Target,
@@ -25,19 +21,21 @@ pub(crate) struct Work<'a> {
 }
 
 impl Work<'_> {
-    /// A picture with samples of one type, made one with samples of another.
+    /// A picture with samples of one type, made one with samples of another: by the network, or without one by bicubic
+    /// interpolation.
     pub(crate) fn made<S: Sample, T: Sample, E: From<Error>>(
         &self,
+        network: Option<&mut Session>,
         picture: &Picture<S>,
         progress: &mut dyn FnMut(f64) -> bool,
         give: &mut dyn FnMut(&[u8]) -> Result<(), E>,
     ) -> Result<(), E> {
-        let Self { plan, parted, header, target, options } = *self;
+        let Self { header, target, options } = *self;
         let visible = bleed(picture);
         let (small, size) = ((picture.width(), picture.height()), (header.width, header.height));
         let plain = || Alpha::<S, T>::new(picture, size.0, size.1).map(Transparency::Plain);
         let light = || target.linear_light.then(|| light(picture));
-        let Some(plan) = plan.filter(|_| is_larger(size, small)) else {
+        let Some(network) = network.filter(|_| is_larger(size, small)) else {
             let alpha = plain();
             let stages: Vec<Box<dyn Stage>> = match light() {
                 Some(light) => vec![Box::new(Resize::new(small, size, Some(light)))],
@@ -45,19 +43,20 @@ impl Work<'_> {
             };
             return resized(&visible, header, progress, Rows::new(header, small, alpha, stages, give));
         };
-        if target.self_ensemble && parted {
+        if target.self_ensemble && network.is_regional() {
             let why = "a self-ensemble turns the picture, and its regions would stay: leave out one of the two";
             return Err(Error::from(RunError::Regions(why.into())).into());
         }
         // Each takes its half of the time.
         let (alpha, begun) = match varies(picture) {
             true => {
-                (Some(Transparency::Network(by_network(self, picture, &mut |done| progress(done / 2.0))?, size.0)), 0.5)
+                let alpha = by_network(self, network, picture, &mut |done| progress(done / 2.0))?;
+                (Some(Transparency::Network(alpha, size.0)), 0.5)
             }
             false => (plain(), 0.0),
         };
         let progress: &mut dyn FnMut(f64) -> bool = &mut |done| progress(begun + (1.0 - begun) * done);
-        let scale = plan.network().scale;
+        let scale = network.plan().network().scale;
         let large = Size::Model.of(small, scale)?;
         let mut stages: Vec<Box<dyn Stage>> = Vec::new();
         if target.color_fix {
@@ -68,8 +67,8 @@ impl Work<'_> {
         }
         let rows = Rows::new(header, large, alpha, stages, give);
         match target.self_ensemble {
-            true => averaged(plan, &visible, options, progress, rows),
-            false => enlarge(plan, &visible, options, progress, rows),
+            true => averaged(network, &visible, options, progress, rows),
+            false => enlarge(network, &visible, options, progress, rows),
         }
     }
 }
@@ -113,17 +112,17 @@ fn resized<S: Sample, T: Sample, E: From<Error>>(
 
 /// A picture's colours by a network.
 fn enlarge<S: Sample, T: Sample, E: From<Error>>(
-    plan: &Plan,
+    network: &mut Session,
     visible: &Picture<S>,
     options: &RunOptions,
     progress: &mut dyn FnMut(f64) -> bool,
     mut rows: Rows<S, T, E>,
 ) -> Result<(), E> {
-    let format = plan.network().picture;
+    let format = network.plan().network().picture;
     let numbers = Numbers::new(visible, &format);
     let refused = Cell::new(false);
     let mut given = Ok(());
-    let run = plan.run_rows(&numbers, options, &mut |done| progress(done) && !refused.get(), &mut |piece| {
+    let run = network.run_rows(&numbers, options, &mut |done| progress(done) && !refused.get(), &mut |piece| {
         if given.is_ok() {
             given = rows.piece(&piece, &format);
             refused.set(given.is_err());
@@ -136,16 +135,17 @@ fn enlarge<S: Sample, T: Sample, E: From<Error>>(
 
 /// A picture's colours by a network, each the mean of eight.
 fn averaged<S: Sample, T: Sample, E: From<Error>>(
-    plan: &Plan,
+    network: &mut Session,
     visible: &Picture<S>,
     options: &RunOptions,
     progress: &mut dyn FnMut(f64) -> bool,
     mut rows: Rows<S, T, E>,
 ) -> Result<(), E> {
-    let format = plan.network().picture;
-    let mean = ensemble::run(plan, &Numbers::new(visible, &format), options, progress).map_err(Error::from)?;
+    let format = network.plan().network().picture;
+    let mean = ensemble::run(network, &Numbers::new(visible, &format), options, progress).map_err(Error::from)?;
+    let scale = network.plan().network().scale;
     let (levels, deep) = (Levels::new::<T>(&format), Levels::new::<u16>(&format));
-    let (width, height) = (visible.width() * plan.network().scale, visible.height() * plan.network().scale);
+    let (width, height) = (visible.width() * scale, visible.height() * scale);
     bands(width, 0..height).try_for_each(|band| {
         let numbers = mean[band.start * width * 3..band.end * width * 3].iter().enumerate();
         match rows.has_stages() {

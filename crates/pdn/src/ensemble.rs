@@ -1,6 +1,6 @@
 //! The mean over a picture's eight flips and rotations ("geometric self-ensemble", Lim et al. 2017, EDSR, section 3.4).
 
-use pdn_engine::{Piece, Pixels, Plan, RunError, RunOptions};
+use pdn_engine::{Piece, Pixels, RunError, RunOptions, Session};
 
 /// One of the eight: left and right, then top and bottom exchanged, then rows and columns.
 #[derive(Clone, Copy)]
@@ -43,13 +43,14 @@ impl Pixels for Turned<'_> {
 
 /// The network's numbers for a picture, interleaved, each the mean of eight.
 pub(crate) fn run(
-    plan: &Plan,
+    network: &mut Session,
     picture: &dyn Pixels,
     options: &RunOptions,
     progress: &mut dyn FnMut(f64) -> bool,
 ) -> Result<Vec<f32>, RunError> {
     let (_, height, width) = picture.size();
-    let (height, width) = (height * plan.network().scale, width * plan.network().scale);
+    let scale = network.plan().network().scale;
+    let (height, width) = (height * scale, width * scale);
     let needed = (width * height).saturating_mul(12);
     if needed > options.memory {
         let why = "the mean of eight is held whole";
@@ -59,7 +60,7 @@ pub(crate) fn run(
     for (i, turn) in Turn::all().enumerate() {
         let turned = Turned { picture, turn };
         let mut part = |done: f64| progress((i as f64 + done) / 8.0);
-        plan.run_rows(&turned, options, &mut part, &mut |piece| add(&piece, turn, (height, width), &mut mean))?;
+        network.run_rows(&turned, options, &mut part, &mut |piece| add(&piece, turn, (height, width), &mut mean))?;
     }
     Ok(mean)
 }

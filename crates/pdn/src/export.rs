@@ -1,7 +1,9 @@
 //! A model in other forms: deployed, or as ONNX for other runtimes.
 
 use crate::encoder::Embedding;
-use crate::upscaler::{Error, check_encoder, encoder_of, unit};
+use crate::error::Error;
+use crate::session::unit;
+use crate::upscaler::{check_encoder, encoder_of};
 use pdn_engine::fold::{fold, fold_prompt};
 use pdn_network::{Model, onnx};
 

@@ -23,6 +23,7 @@ mod embedding_file;
 mod encoder;
 mod enlarge;
 mod ensemble;
+mod error;
 mod export;
 #[cfg(feature = "hub")]
 mod hub;
@@ -30,6 +31,7 @@ mod memory;
 mod prompt;
 mod regions;
 mod rows;
+mod session;
 mod stages;
 mod target;
 mod tokenizer;
@@ -41,10 +43,11 @@ pub use captions::{CaptionError, Captioned, Captions, read_captions, read_lines,
 pub use clip_file::Activation;
 pub use embedding_file::{EmbeddingError, embeddings_to_bytes, read_embeddings};
 pub use encoder::{Embedding, Encoder, EncoderError, EncoderFile, Framing};
+pub use error::Error;
 pub use export::{deployed, onnx};
 #[cfg(feature = "hub")]
 pub use hub::{Hub, HubError, ShowDownload};
-pub use pdn_engine::{Isa, Map, Plan, Precision, RunError, RunOptions as Options, peak_flops};
+pub use pdn_engine::{Isa, Map, Plan, Precision, RunError, RunOptions as Options, Session as PlanSession, peak_flops};
 pub use pdn_image::{
     AnyPicture, ColourSpace, CompareError, Degradation, Depth, Error as FileError, Fault as FileFault, Format, Header,
     Light, Limits, Picture, Protocol, Provenance, Resolution, ResolutionUnit, RowEncoder, RowWriter, Sample, Scale,
@@ -56,9 +59,10 @@ pub use pdn_network::file;
 pub use pdn_network::{Activity, Card, Model, ModelError, PromptActivity, Summary, Tensor, hashed, zoo};
 pub use prompt::{Prompt, PromptError, Regions};
 pub use regions::{Rectangle, RegionError};
+pub use session::Session;
 pub use target::{Size, Target};
 pub use tokenizer::Tokenizer;
-pub use upscaler::{Error, Upscaler};
+pub use upscaler::Upscaler;
 
 /// The guide's example, compiled.
 #[cfg(doctest)]

@@ -2,16 +2,17 @@
 
 use crate::alpha::varies;
 use crate::enlarge::is_larger;
+use crate::error::Error;
 use crate::target::{Size, Target};
-use crate::upscaler::{Error, Upscaler};
-use pdn_engine::{Plan, RunOptions};
+use crate::upscaler::Upscaler;
+use pdn_engine::RunOptions;
 use pdn_image::AnyPicture;
 
 /// Bytes of the rows that are under way at a time: some MiB of them, or one row, in four forms of up to four samples.
 const BANDS: usize = 16 << 20;
 
 impl Upscaler {
-    /// Bytes that [`Self::upscale_rows_to`] takes at most beside the picture, the network's maps (`options.memory`) and what is
+    /// Bytes that [`Session::upscale_rows_to`](crate::Session::upscale_rows_to) takes at most beside the picture, the network's maps (`options.memory`) and what is
     /// given: copies of a picture with transparency, rows on their way, and the whole result where a picture is so wide
     /// that it is run in columns.
     ///
@@ -54,15 +55,8 @@ impl Upscaler {
         Ok(bytes)
     }
 
-    /// How many masks [`Self::masks`] gives.
+    /// How many masks [`Session::masks`](crate::Session::masks) gives.
     pub fn mask_count(&self) -> usize {
-        self.plan().map_or(0, Plan::mask_count)
-    }
-
-    /// Gives back the memory that a run keeps for the next one. The next one takes a little longer.
-    pub fn release_memory(&self) {
-        if let Some(plan) = self.plan() {
-            plan.release_memory();
-        }
+        self.plan().map_or(0, |plan| plan.mask_count())
     }
 }

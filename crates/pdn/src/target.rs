@@ -1,6 +1,6 @@
 //! What an enlarged picture is to be: its size, its depth, and what is done beside the network's own work.
 
-use crate::upscaler::Error;
+use crate::error::Error;
 use pdn_image::Depth;
 
 /// What an enlarged picture is to be; what is not said is the network's size and the picture's depth.

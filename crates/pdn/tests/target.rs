@@ -1,13 +1,15 @@
 //! Pictures of any size and depth, with what is done beside the network's own work.
 
-use pdn::{AnyPicture, ColourSpace, Depth, Error, Isa, Limits, Model, Options, Picture, Protocol, RunError, Sample};
+use pdn::{AnyPicture, ColourSpace, Depth, Error, Limits, Model, Options, Picture, Protocol, RunError, Sample};
 use pdn::{Card, Prompt, Regions, zoo};
-use pdn::{Degradation, Size, Target, Tensor, Upscaler, bundled_encoder, bundled_model, hashed, psnr, resize_to};
+use pdn::{
+    Degradation, Session, Size, Target, Tensor, Upscaler, bundled_encoder, bundled_model, hashed, psnr, resize_to,
+};
 
-fn small_network() -> Upscaler {
+fn small_network() -> Session {
     let network = zoo::Edsr { features: 16, blocks: 1, ..zoo::Edsr::baseline(2) }.build().unwrap();
     let weights = hashed::weights(&network);
-    Upscaler::new(&Model { network, weights, card: Card::default(), source: None }, Isa::best()).unwrap()
+    Upscaler::new(&Model { network, weights, card: Card::default(), source: None }).unwrap().session()
 }
 
 fn sample(width: usize, height: usize) -> Picture {
@@ -15,8 +17,8 @@ fn sample(width: usize, height: usize) -> Picture {
     Picture::from_rgb(width, height, (0..width * height * 3).map(smooth).collect())
 }
 
-fn run(upscaler: &Upscaler, picture: impl Into<AnyPicture>, target: Target) -> AnyPicture {
-    upscaler.upscale_to(&picture.into(), &target, &Options::default(), &mut |_| true).unwrap()
+fn run(session: &Session, picture: impl Into<AnyPicture>, target: Target) -> AnyPicture {
+    session.clone().upscale_to(&picture.into(), &target, &Options::default(), &mut |_| true).unwrap()
 }
 
 fn deep(picture: AnyPicture) -> Picture<u16> {
@@ -44,17 +46,17 @@ const DEEP: Target = Target {
 fn depth_changes_the_rounding_alone() {
     let alpha = (0..19 * 11).map(|i| (i * 7 % 255 + 1) as u8).collect();
     let picture = sample(19, 11).with_alpha(Some(alpha));
-    for upscaler in [small_network(), Upscaler::bicubic(2).unwrap()] {
-        let eight = run(&upscaler, picture.clone(), Target::default()).into_eight();
-        let sixteen = deep(run(&upscaler, picture.clone(), DEEP));
+    for session in [small_network(), Upscaler::bicubic(2).unwrap().session()] {
+        let eight = run(&session, picture.clone(), Target::default()).into_eight();
+        let sixteen = deep(run(&session, picture.clone(), DEEP));
         let widened = picture.converted::<u16>();
         // Bicubic may round a half to the other side, twice.
-        assert!(difference(&sixteen, &deep(run(&upscaler, widened.clone(), Target::default()))) <= 2.0);
-        let narrowed = run(&upscaler, widened, Target { depth: Some(Depth::Eight), ..DEEP }).into_eight();
+        assert!(difference(&sixteen, &deep(run(&session, widened.clone(), Target::default()))) <= 2.0);
+        let narrowed = run(&session, widened, Target { depth: Some(Depth::Eight), ..DEEP }).into_eight();
         assert!(difference(&eight, &narrowed) <= 1.0);
         let near = difference(&eight.converted(), &sixteen);
         // Bicubic is rounded twice.
-        assert!(near <= if upscaler.plan().is_some() { 129.0 } else { 300.0 }, "{near}");
+        assert!(near <= if session.upscaler().plan().is_some() { 129.0 } else { 300.0 }, "{near}");
         assert_eq!(sixteen.alpha().map(<[_]>::len), Some(38 * 22));
     }
 }
@@ -66,10 +68,10 @@ fn sixteen_bits_tell_apart_what_eight_cannot() {
     let mut picture = Picture::new(64, 8, rgb);
     picture.grey = true;
     let model = bundled_model("pdn-x4").unwrap().unwrap();
-    let mut network = Upscaler::new(&model, Isa::best()).unwrap();
-    network.prompt(&Prompt::Text("a wall".into()), &bundled_encoder().unwrap(), &picture.converted()).unwrap();
-    for upscaler in [&network, &Upscaler::bicubic(4).unwrap()] {
-        let large = deep(run(upscaler, picture.clone(), Target::default()));
+    let mut network = Upscaler::new(&model).unwrap().session();
+    network.set_prompt(&Prompt::Text("a wall".into()), &bundled_encoder().unwrap(), &picture.converted()).unwrap();
+    for session in [&network, &Upscaler::bicubic(4).unwrap().session()] {
+        let large = deep(run(session, picture.clone(), Target::default()));
         assert!(large.grey && large.rgb().chunks_exact(3).all(|p| p[0] == p[1] && p[1] == p[2]));
         let row: Vec<u16> = large.plane(0).skip(16 * 256).take(256).collect();
         let levels: std::collections::BTreeSet<u16> = row.iter().copied().collect();
@@ -82,7 +84,7 @@ fn any_size_is_an_exact_resize_of_what_the_network_gives() {
     // One whose numbers stay within 0 and 1, where it does not matter when they are clipped.
     let (picture, mut network) = (sample(24, 17), shifted([0.0; 3]));
     let picture = picture.with_rgb(picture.rgb().iter().map(|v| 90 + v / 4).collect());
-    network.prompt(&Prompt::None, &bundled_encoder().unwrap(), &picture).unwrap();
+    network.set_prompt(&Prompt::None, &bundled_encoder().unwrap(), &picture).unwrap();
     let own = deep(run(&network, picture.clone(), DEEP));
     for (size, width, height) in [
         (Size::Factor(1.5), 36, 26),
@@ -98,10 +100,12 @@ fn any_size_is_an_exact_resize_of_what_the_network_gives() {
         assert!(difference(&eight.converted(), &found) <= 129.0, "rounded once");
     }
     let same = run(&network, picture.clone(), Target { size: Size::Factor(4.0), ..Target::default() });
-    assert_eq!(same, network.upscale(&picture, &Options::default(), &mut |_| true).unwrap().into());
+    assert_eq!(same, network.clone().upscale(&picture, &Options::default(), &mut |_| true).unwrap().into());
     let any = AnyPicture::from(picture.clone());
     let half = Target { size: Size::Factor(0.5), ..Target::default() };
-    assert!(!network.runs_network(&any, &half).unwrap() && network.runs_network(&any, &DEEP).unwrap());
+    assert!(
+        !network.upscaler().runs_network(&any, &half).unwrap() && network.upscaler().runs_network(&any, &DEEP).unwrap()
+    );
     assert_eq!(run(&network, picture.clone(), half), resize_to(&picture, 12, 9).into());
 }
 
@@ -120,15 +124,15 @@ fn edges_of_transparency_are_smooth() {
     };
     let small = Picture::from_rgb(40, 40, [200, 60, 30].repeat(1600)).with_alpha(Some(disc(40)));
     let (expected, model) = (disc(160), bundled_model(pdn::DEFAULT_MODEL).unwrap().unwrap());
-    let mut network = Upscaler::new(&model, Isa::best()).unwrap();
-    network.prompt(&Prompt::None, &bundled_encoder().unwrap(), &small).unwrap();
-    let off = |upscaler: &Upscaler| -> f64 {
-        let large = run(upscaler, small.clone(), Target::default()).into_eight();
+    let mut network = Upscaler::new(&model).unwrap().session();
+    network.set_prompt(&Prompt::None, &bundled_encoder().unwrap(), &small).unwrap();
+    let off = |session: &Session| -> f64 {
+        let large = run(session, small.clone(), Target::default()).into_eight();
         let alpha = large.alpha().unwrap();
         assert!(alpha[0] == 0 && alpha[80 * 160 + 80] == 255);
         alpha.iter().zip(&expected).map(|(a, b)| (f64::from(*a) - f64::from(*b)).abs()).sum::<f64>() / 25_600.0
     };
-    let (found, bicubic) = (off(&network), off(&Upscaler::bicubic(4).unwrap()));
+    let (found, bicubic) = (off(&network), off(&Upscaler::bicubic(4).unwrap().session()));
     assert!(found < 0.5 * bicubic, "{found} levels off, bicubic {bicubic}");
     // Of any size, and of both depths.
     for size in [Size::Factor(2.0), Size::Width(100), Size::Factor(5.5)] {
@@ -148,7 +152,7 @@ fn columns_and_threads_change_no_bit() {
         let whole = run(&network, picture.clone(), target);
         for tile in [5, 12] {
             let options = Options { tile: Some(tile), ..Options::default() };
-            let found = network.upscale_to(&picture.clone().into(), &target, &options, &mut |_| true).unwrap();
+            let found = network.clone().upscale_to(&picture.clone().into(), &target, &options, &mut |_| true).unwrap();
             assert!(found == whole, "columns of {tile}: {target:?}");
         }
         let one = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
@@ -181,28 +185,28 @@ fn the_mean_of_eight_turns_with_its_picture() {
         "no symmetry by itself"
     );
     let options = Options { memory: 1 << 10, tile: Some(4) };
-    let little = network.upscale_to(&picture.into(), &target, &options, &mut |_| true);
+    let little = network.clone().upscale_to(&picture.into(), &target, &options, &mut |_| true);
     assert!(matches!(little, Err(Error::Run(RunError::Memory { .. }))), "{little:?}");
 }
 
 #[test]
 fn regions_cannot_be_turned() {
     let model = bundled_model("pdn-x4").unwrap().unwrap();
-    let (mut network, encoder) = (Upscaler::new(&model, Isa::best()).unwrap(), bundled_encoder().unwrap());
+    let (mut network, encoder) = (Upscaler::new(&model).unwrap().session(), bundled_encoder().unwrap());
     let picture = sample(16, 16);
     let wall = Prompt::Text("a brick wall".into());
     let parts = vec![("0,0,8,16".parse().unwrap(), wall.clone())];
     let regions = Prompt::Regions(Box::new(Regions { parts, rest: wall.clone(), feather: 2 }));
     let target = Target { self_ensemble: true, ..Target::default() };
-    network.prompt(&regions, &encoder, &picture).unwrap();
-    let refused = network.upscale_to(&picture.clone().into(), &target, &Options::default(), &mut |_| true);
+    network.set_prompt(&regions, &encoder, &picture).unwrap();
+    let refused = network.clone().upscale_to(&picture.clone().into(), &target, &Options::default(), &mut |_| true);
     assert!(matches!(refused, Err(Error::Run(RunError::Regions(_)))), "{refused:?}");
-    network.prompt(&wall, &encoder, &picture).unwrap();
+    network.set_prompt(&wall, &encoder, &picture).unwrap();
     run(&network, picture, target);
 }
 
 /// The bundled network with numbers added to red, green and blue at its end.
-fn shifted(shift: [f32; 3]) -> Upscaler {
+fn shifted(shift: [f32; 3]) -> Session {
     let mut model = bundled_model("pdn-x4").unwrap().unwrap();
     let mut tensors = model.network.name_weights(model.weights);
     let bias = tensors.get_mut("conv_last.bias").unwrap();
@@ -211,7 +215,7 @@ fn shifted(shift: [f32; 3]) -> Upscaler {
     let data = bias.data().iter().enumerate().map(|(i, v)| v + shift[i / each]).collect();
     *bias = Tensor::new(bias.shape().to_vec(), data);
     model.weights = model.network.bind(tensors).unwrap();
-    Upscaler::new(&model, Isa::best()).unwrap()
+    Upscaler::new(&model).unwrap().session()
 }
 
 #[test]
@@ -224,10 +228,10 @@ fn a_shift_of_colours_is_undone_and_an_exact_network_is_hardly_changed() {
         let hr = pdn::read(&folder.join(format!("{name}.png")), &Limits::default()).unwrap();
         let small = Degradation::BlurBicubic.apply(&hr, 4).unwrap().into_eight();
         let hr = hr.modcrop(4);
-        for (upscaler, decibels) in [shifted([0.0; 3]), shifted([0.04, -0.03, 0.02])].iter_mut().zip(&mut decibels) {
-            upscaler.prompt(&Prompt::None, &encoder, &small).unwrap();
+        for (session, decibels) in [shifted([0.0; 3]), shifted([0.04, -0.03, 0.02])].iter_mut().zip(&mut decibels) {
+            session.set_prompt(&Prompt::None, &encoder, &small).unwrap();
             for (color_fix, decibels) in [false, true].into_iter().zip(decibels) {
-                let found = run(upscaler, small.clone(), Target { color_fix, ..Target::default() }).into_eight();
+                let found = run(session, small.clone(), Target { color_fix, ..Target::default() }).into_eight();
                 let protocol = Protocol { space: ColourSpace::Rgb, shave: 4 };
                 *decibels += psnr(&hr, &found, protocol).unwrap() / names.len() as f64;
             }

@@ -8,6 +8,7 @@ const fn sent<T: Send>() {}
 
 const _: () = {
     shared::<pdn::Upscaler>();
+    shared::<pdn::Session>();
     shared::<pdn::Plan>();
     shared::<pdn::Model>();
     shared::<pdn::Card>();
@@ -50,7 +51,7 @@ fn one_upscaler_gives_threads_the_same_pixels() {
     let network = pdn::zoo::build("imdn", &serde_json::json!({"scale": 2, "features": 64, "blocks": 6})).unwrap();
     let weights = pdn::hashed::weights(&network);
     let model = pdn::Model { network, weights, card: pdn::Card::default(), source: None };
-    let upscaler = pdn::Upscaler::new(&model, pdn::Isa::best()).unwrap();
+    let upscaler = pdn::Upscaler::new(&model).unwrap();
     let picture =
         |seed: usize| pdn::Picture::from_rgb(24, 18, (0..24 * 18 * 3).map(|i| (i * seed % 251) as u8).collect());
     let run = |seed| upscaler.upscale(&picture(seed), &pdn::Options::default(), &mut |_| true).unwrap();

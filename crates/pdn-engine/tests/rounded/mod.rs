@@ -1,6 +1,6 @@
 //! What holds for every precision: how near it is to the reference, and that pixels do not depend on how they are run.
 
-use pdn_engine::{Isa, Map, Plan, Precision, RunOptions, reference};
+use pdn_engine::{Isa, Map, Plan, Precision, RunOptions, Session, reference};
 use pdn_network::zoo::{Edsr, Rrdb};
 use pdn_network::{DcmOptions, Network, hashed};
 
@@ -18,12 +18,13 @@ pub(crate) fn networks() -> [Network; 4] {
     ]
 }
 
-fn plan(network: &Network, precision: Precision) -> Plan {
-    let mut plan = Plan::with_precision(network, &hashed::weights(network), Isa::Avx512, precision).unwrap();
+fn session(network: &Network, precision: Precision) -> Session {
+    let plan = Plan::with_precision(network, &hashed::weights(network), Isa::Avx512, precision).unwrap();
+    let mut session = Session::new(plan);
     if let Some(dim) = network.prompt_dim() {
-        plan.set_prompt(&hashed::prompt("prompt", dim)).unwrap();
+        session.set_prompt(&hashed::prompt("prompt", dim)).unwrap();
     }
-    plan
+    session
 }
 
 fn picture(height: usize, width: usize) -> Map<f32> {
@@ -39,7 +40,7 @@ pub(crate) fn is_near((precision, bound): (Precision, f64)) {
         let prompt: Option<Vec<f64>> = prompt.map(|p| p.iter().map(|v| f64::from(*v)).collect());
         let expected = reference::run(&network, &hashed::weights(&network), &wide, prompt.as_deref()).unwrap().picture;
         let largest = expected.data.iter().fold(0.0, |m: f64, v| v.abs().max(m));
-        let found = plan(&network, precision).run(&picture, &RunOptions::default(), &mut |_| true).unwrap();
+        let found = session(&network, precision).run(&picture, &RunOptions::default(), &mut |_| true).unwrap();
         let differences = found.data.iter().zip(&expected.data).map(|(a, b)| (f64::from(*a) - b).abs());
         let error = differences.fold(0.0, f64::max) / largest;
         println!("{} {precision}: {error:.1e}", network.architecture);
@@ -50,8 +51,8 @@ pub(crate) fn is_near((precision, bound): (Precision, f64)) {
 /// Holds runs in columns and on other threads to the same bits.
 pub(crate) fn stands_anywhere(precision: Precision) {
     for network in networks() {
-        let (plan, picture) = (plan(&network, precision), picture(12, 60));
-        let run = |options: &RunOptions| plan.run(&picture, options, &mut |_| true).unwrap();
+        let (mut session, picture) = (session(&network, precision), picture(12, 60));
+        let mut run = |options: &RunOptions| session.run(&picture, options, &mut |_| true).unwrap();
         let whole = run(&RunOptions::default());
         for (threads, tile) in [(1, None), (3, Some(8))] {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();

@@ -1,50 +1,11 @@
-//! What a compiled network is made of: maps kept as rows, and steps that write them.
+//! The steps of a compiled network, and the maps that they write.
 
-use crate::schedule::{Bands, Lags};
-use pdn_kernels::{Conv, Format, Precision, RowShape};
-use pdn_network::{Extent, Interpolation, NodeId, ParamId, Pool};
+use pdn_kernels::{Conv, Format, Precision};
+use pdn_network::{Extent, Interpolation, NodeId, Pool};
+use std::sync::Arc;
 
-/// The steps of a network, in order, and the maps they write.
-#[derive(Debug)]
-pub(crate) struct Program {
-    pub(crate) steps: Vec<Step>,
-    pub(crate) values: Vec<Value>,
-    pub(crate) output: Output,
-    /// Zero pixels on either side of every row: what the largest kernel reads.
-    pub(crate) pad: usize,
-    /// With which its convolutions are computed.
-    pub(crate) precision: Precision,
-    /// Pixels a side of the blocks of the picture that become one pixel of the smallest map.
-    pub(crate) multiple: usize,
-    /// How far each map lags behind the picture.
-    pub(crate) lags: Lags,
-    /// Whether rows can flow through all steps band by band: none reads a whole map.
-    pub(crate) flows: bool,
-}
-
-impl Program {
-    /// Rows, and pixels a row, of the picture that bands and columns are multiples of: so every map's groups and tiles begin
-    /// where they would without them.
-    pub(crate) fn grid(&self) -> usize {
-        self.multiple * Conv::most_rows(self.precision)
-    }
-
-    /// Rows of a value that are kept from band to band.
-    pub(crate) fn kept(&self, value: usize, bands: Bands) -> usize {
-        if bands.count == 1 { 0 } else { self.lags.kept(value) }
-    }
-
-    /// Row shape and height of a value for a picture.
-    pub(crate) fn rows_of(&self, value: usize, height: usize, width: usize) -> (RowShape, usize) {
-        let Value { channels, extent, format } = self.values[value];
-        let width = extent.side(width);
-        let shape = match format {
-            Format::Singles => RowShape::new(channels, width, self.pad),
-            Format::Lines => RowShape::of_lines(channels, width, self.pad),
-        };
-        (shape, extent.side(height))
-    }
-}
+/// The most maps that a convolution reads without their being copied into one.
+pub(crate) const MAX_INPUTS: usize = 20;
 
 /// A map that steps write and read.
 #[derive(Clone, Copy, Debug)]
@@ -61,22 +22,6 @@ pub(crate) struct Source {
     pub(crate) value: usize,
     pub(crate) first_block: usize,
     pub(crate) channels: usize,
-}
-
-/// Where the enlarged picture is.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Output {
-    pub(crate) source: Source,
-    /// Pixels a side that each pixel's channels become as they are read: a pixel shuffle that ends a network is no step of its
-    /// own, which would write each number once more.
-    pub(crate) shuffle: usize,
-}
-
-impl Output {
-    /// Channels of the picture.
-    pub(crate) fn channels(&self) -> usize {
-        self.source.channels / (self.shuffle * self.shuffle)
-    }
 }
 
 /// Where a step finds a node's result.
@@ -109,8 +54,8 @@ impl Fused {
 pub(crate) enum Work {
     /// Brings the picture in.
     Picture,
-    /// A convolution of maps that stand one after the other in channels.
-    Conv { weight: ParamId, conv: Box<Conv>, inputs: Vec<Source>, fused: Fused },
+    /// A convolution of maps that stand one after the other in channels. Programs of one network share its kernel.
+    Conv { node: NodeId, conv: Arc<Conv>, inputs: Vec<Source>, fused: Fused },
     /// A DCM's masked channels, `[m x; m]` or unfolded `m P x`.
     Mask { dcm: usize, input: Source },
     /// A DCM's convolution of its masked channels, with a kernel of some side.
@@ -189,6 +134,16 @@ pub(crate) struct Reach {
 impl Reach {
     /// Each row for the same row.
     pub(crate) const ROW: Self = Self { radius: 0, up: 1, down: 1 };
+
+    /// Rows of the output from rows of the input.
+    pub(crate) fn out(self, rows: usize) -> usize {
+        (rows * self.up).div_ceil(self.down)
+    }
+
+    /// Rows of the input from rows of the output.
+    pub(crate) fn inward(self, rows: usize) -> usize {
+        (rows * self.down).div_ceil(self.up)
+    }
 }
 
 /// One step: what it does and which value it writes.

@@ -2,7 +2,7 @@
 //!
 //! Of a map that flows past, two parts are there: the rows of this band, and those of earlier bands that are still read.
 
-use crate::reference::Map;
+use crate::map::Map;
 use pdn_kernels::{Aligned, Format, LANES, RowShape};
 use rayon::prelude::*;
 use std::ops::Range;

@@ -1,9 +1,10 @@
 //! Where each value of a plan lies in memory: slots that values share when their lives do not overlap, chosen before a
 //! run, so that a run's memory is known beforehand and no layer allocates a map while it lasts.
 
-use crate::rows::Rows;
-use crate::schedule::Bands;
-use crate::step::{Program, Value};
+use crate::compile::program::Program;
+use crate::compile::schedule::Bands;
+use crate::compile::step::Value;
+use crate::run::rows::Rows;
 use pdn_kernels::Aligned;
 
 /// Slots for the bands of a picture of one size.

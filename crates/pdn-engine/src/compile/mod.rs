@@ -5,17 +5,30 @@
 //! which is done as the picture is read. Slices at a multiple of 16 channels are views. Vectors, and operations
 //! that no network here has on its hot path, run through the reference.
 
-use crate::format;
-use crate::run::MOST_MAPS;
-use crate::schedule::Lags;
-use crate::step::{Fused, Output, Place, Program, Reach, Source, Step, Value, Work};
+mod format;
+pub(crate) mod program;
+pub(crate) mod schedule;
+pub(crate) mod step;
+
+use crate::compile::program::{Output, Program};
+use crate::compile::schedule::Lags;
+use crate::compile::step::{Fused, MAX_INPUTS, Place, Reach, Source, Step, Value, Work};
 use pdn_kernels::{Conv, Format, LANES, Precision};
 use pdn_network::{Act, Binary, Dcm, Extent, Interpolation, Network, NodeId, Op, ParamId, Shape, Weights};
+use std::sync::Arc;
 
-/// The steps that run a network, its modules already folded, with some precision; under one prompt, or under `regional`
-/// ones.
-pub(crate) fn compile(network: &Network, weights: &Weights, precision: Precision, regional: bool) -> Program {
-    let mut compiler = Compiler::new(network, weights, precision, regional);
+/// The steps that run a network, its modules already folded, with some precision and under one prompt.
+pub(crate) fn compile(network: &Network, weights: &Weights, precision: Precision) -> Program {
+    program(Compiler::new(network, weights, precision, None))
+}
+
+/// The steps that run a network under a prompt for each region, given those under one prompt, whose kernels they share.
+pub(crate) fn compile_regional(network: &Network, weights: &Weights, single: &Program) -> Program {
+    program(Compiler::new(network, weights, single.precision, Some(single)))
+}
+
+fn program(mut compiler: Compiler) -> Program {
+    let (network, precision) = (compiler.network, compiler.precision);
     network.ids().for_each(|id| compiler.node(id));
     let output = Output { source: compiler.source(network.output), shuffle: compiler.shuffled };
     let Compiler { mut steps, mut values, pad, flows, .. } = compiler;
@@ -41,7 +54,8 @@ struct Compiler<'a> {
     pad: usize,
     flows: bool,
     precision: Precision,
-    regional: bool,
+    /// Where prompts are those of regions, the program under one prompt.
+    single: Option<&'a Program>,
 }
 
 /// The end of a network whose picture is a pixel shuffle plus an enlargement by repeated pixels, both by one factor and read
@@ -75,7 +89,7 @@ impl Ending {
 }
 
 impl<'a> Compiler<'a> {
-    fn new(network: &'a Network, weights: &'a Weights, precision: Precision, regional: bool) -> Self {
+    fn new(network: &'a Network, weights: &'a Weights, precision: Precision, single: Option<&'a Program>) -> Self {
         let mut users = vec![Vec::new(); network.nodes.len()];
         for (id, node) in network.ids().zip(&network.nodes) {
             node.inputs.iter().for_each(|input| users[input.index()].push(id));
@@ -97,7 +111,7 @@ impl<'a> Compiler<'a> {
             pad: 0,
             flows: true,
             precision,
-            regional,
+            single,
         }
     }
 
@@ -191,17 +205,27 @@ impl<'a> Compiler<'a> {
         let node = self.network.node(id);
         let kernel = &self.weights[weight];
         let sources = match self.sources(node.inputs[0]) {
-            many if many.len() > MOST_MAPS => vec![self.source(node.inputs[0])],
+            many if many.len() > MAX_INPUTS => vec![self.source(node.inputs[0])],
             some => some,
         };
         let [outputs, inputs, side] = [0, 1, 2].map(|i| kernel.shape()[i]);
         let bias = bias.map_or_else(|| vec![0.0; outputs], |b| self.weights[b].data().to_vec());
         let (last, fused, shuffle) = self.follow(id, Fused::NOTHING, Before::Conv);
-        let conv = Conv::with_precision(kernel.data(), &bias, (inputs, side, shuffle), self.precision);
+        let conv = self.shared(id, shuffle).unwrap_or_else(|| {
+            Arc::new(Conv::with_precision(kernel.data(), &bias, (inputs, side, shuffle), self.precision))
+        });
         self.pad = self.pad.max(Conv::pad_of(side));
         let value = self.value(last);
         let cost = self.values[sources[0].value].extent.per_picture_pixel(kernel.data().len());
-        self.map_step(last, Work::Conv { weight, conv: Box::new(conv), inputs: sources, fused }, value, cost);
+        self.map_step(last, Work::Conv { node: id, conv, inputs: sources, fused }, value, cost);
+    }
+
+    /// The kernel of a convolution as the program under one prompt has it.
+    fn shared(&self, id: NodeId, shuffle: usize) -> Option<Arc<Conv>> {
+        self.single?.steps.iter().find_map(|step| match &step.work {
+            Work::Conv { node, conv, .. } if *node == id && conv.shuffle() == shuffle => Some(conv.clone()),
+            _ => None,
+        })
     }
 
     /// A sum of two maps, or a factor and the sum after it where nothing else reads what lies between.
@@ -233,7 +257,7 @@ impl<'a> Compiler<'a> {
         self.pad = self.pad.max(Conv::pad_of(side));
         let mask_cost = extent.per_picture_pixel(if dcm.zeta.is_some() { dcm.features * inputs } else { 0 });
         let cost = extent.per_picture_pixel(dcm.features * inputs * side * side);
-        if self.regional {
+        if self.single.is_some() {
             let value = self.value(id);
             return self.map_step(id, Work::Regional { dcm: index, input, side }, value, mask_cost + cost);
         }
@@ -422,7 +446,10 @@ impl<'a> Compiler<'a> {
         };
         match (&self.network.node(id).op, work) {
             (Op::Dcm(dcm), _) => dcm.name.clone(),
-            (_, Work::Conv { weight, .. }) => of_param(weight),
+            (_, Work::Conv { node, .. }) => match &self.network.node(*node).op {
+                Op::Conv { weight, .. } => of_param(weight),
+                op => unreachable!("a convolution's node is one, not {op:?}"),
+            },
             (op, _) => {
                 let kind = format!("{op:?}");
                 let kind = kind.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default().to_lowercase();

@@ -1,13 +1,16 @@
 //! Running a plan on a band of rows: its steps in order, each spread over the threads by groups of rows.
 
-use crate::dcm::Enhance;
+use crate::compile::program::Program;
+use crate::compile::schedule::Bands;
+use crate::compile::step::{Fused, MAX_INPUTS, Place, Reach, Source, Step, Work};
+use crate::map::Map;
 use crate::pixels::{Pixels, Reflected};
-use crate::place::Workspace;
 use crate::plan::Plan;
-use crate::reference::{self, Map};
-use crate::rows::Rows;
-use crate::schedule::Bands;
-use crate::step::{Fused, Place, Reach, Source, Step, Work};
+use crate::reference;
+use crate::run::dcm::Enhance;
+use crate::run::prompted::Prompted;
+use crate::run::rows::Rows;
+use crate::run::workspace::Workspace;
 use pdn_kernels::{
     Conv, Format, Input, LANES, RowShape, Store, add_scaled, multiply_channels, prelu_channels, scale_and_add,
     sum_channels,
@@ -20,15 +23,14 @@ use std::time::{Duration, Instant};
 /// The most rows that a group reads.
 const MOST_ROWS: usize = Conv::MOST_READ;
 
-/// The most maps that a convolution reads without their being copied into one.
-pub(crate) const MOST_MAPS: usize = 20;
-
 /// How long a run goes on at least before it tells how far it is, and asks whether to go on.
 const TELLING: Duration = Duration::from_millis(20);
 
 /// Columns of a picture on their way through a plan, band by band.
 pub(crate) struct Run<'a> {
     pub(crate) plan: &'a Plan,
+    pub(crate) program: &'a Program,
+    pub(crate) prompted: &'a Prompted,
     picture: Reflected<'a>,
     /// The columns of the picture.
     pub(crate) columns: Range<usize>,
@@ -61,19 +63,20 @@ pub(crate) enum Stop {
 impl<'a> Run<'a> {
     /// Begins at the first band; the columns are as wide as the workspace.
     pub(crate) fn new(
-        plan: &'a Plan,
+        (plan, prompted): (&'a Plan, &'a Prompted),
         picture: &'a dyn Pixels,
         columns: Range<usize>,
         bands: Bands,
         space: &'a mut Workspace,
     ) -> Self {
         space.maps.iter_mut().for_each(Rows::restart);
-        let vector = |node: &pdn_network::Node| match (&node.op, &plan.prompt) {
+        let vector = |node: &pdn_network::Node| match (&node.op, &prompted.embedding) {
             (Op::Prompt { .. }, Some(prompt)) => Some(Map::vector(prompt.clone())),
             _ => None,
         };
         let vectors = plan.network.nodes.iter().map(vector).collect();
-        Self { plan, picture: Reflected(picture), columns, bands, space, vectors, suspicious: false }
+        let program = plan.program_for(prompted.is_regional());
+        Self { plan, program, prompted, picture: Reflected(picture), columns, bands, space, vectors, suspicious: false }
     }
 
     /// Looks at every number from now on.
@@ -84,7 +87,7 @@ impl<'a> Run<'a> {
 
     /// Runs every step on a band and gives the map that holds the output's rows.
     pub(crate) fn band(&mut self, band: usize, watch: &mut Watch) -> Result<&Rows, Stop> {
-        let program = &self.plan.program;
+        let program = self.program;
         let Watch { progress, masks, times } = watch;
         let mut at = 0;
         while at < program.steps.len() {
@@ -107,7 +110,7 @@ impl<'a> Run<'a> {
         masks: &mut Option<&mut Vec<Map<f32>>>,
         times: &mut Option<&mut Vec<Duration>>,
     ) -> Result<usize, Stop> {
-        let (program, begun) = (&self.plan.program, Instant::now());
+        let (program, begun) = (self.program, Instant::now());
         let mut at = first;
         while at < program.steps.len() && begun.elapsed() < TELLING {
             let start = times.is_some().then(Instant::now);
@@ -122,7 +125,7 @@ impl<'a> Run<'a> {
 
     /// Gives the memory of the output's rows back, when they have been read.
     pub(crate) fn release_output(&mut self) {
-        self.release(self.plan.program.output.source.value);
+        self.release(self.program.output.source.value);
     }
 
     fn step(&mut self, step: &Step, band: usize, masks: &mut Option<&mut Vec<Map<f32>>>) -> Result<(), Stop> {
@@ -151,13 +154,13 @@ impl<'a> Run<'a> {
 
     /// A step's map with room for the rows of a band.
     fn advance(&mut self, step: &Step, value: usize, band: usize) -> Rows {
-        let program = &self.plan.program;
+        let program = self.program;
         let slot = self.space.take(value);
         let mut rows = std::mem::take(&mut self.space.maps[value]);
         let lag = program.lags.of(value);
         let end = self.bands.end(band, program.values[value].extent, lag, rows.height);
         let group = match &step.work {
-            Work::MixedConv { dcm, .. } => self.plan.dcms[*dcm].kernel.group(),
+            Work::MixedConv { dcm, .. } => self.prompted.dcms[*dcm].kernel.group(),
             _ => step.group(program.precision),
         };
         // Groups begin at multiples of their rows when the lag is taken off: the first may begin above the picture.
@@ -167,7 +170,7 @@ impl<'a> Run<'a> {
     }
 
     fn release(&mut self, value: usize) {
-        let kept = self.plan.program.kept(value, self.bands);
+        let kept = self.program.kept(value, self.bands);
         let rows = &mut self.space.maps[value];
         let slot = rows.release(rows.band.end.saturating_sub(kept));
         self.space.put(value, slot);
@@ -175,7 +178,7 @@ impl<'a> Run<'a> {
 
     /// Puts a module's mask where it belongs among those of the columns.
     fn put_mask(&self, dcm: usize, rows: &Rows, masks: &mut [Map<f32>]) {
-        let has_mask = |dcm: &usize| self.plan.dcms[*dcm].enhance.has_mask();
+        let has_mask = |dcm: &usize| self.prompted.dcms[*dcm].enhance.has_mask();
         if has_mask(&dcm) {
             let mask = rows.to_map(rows.channels - 1, 1, rows.band.clone());
             let whole = &mut masks[(0..dcm).filter(has_mask).count()];
@@ -187,9 +190,9 @@ impl<'a> Run<'a> {
         match work {
             Work::Picture => self.bring_in(out),
             Work::Conv { conv, inputs, fused, .. } => self.convolve(conv, inputs, fused, out),
-            Work::Mask { dcm, input } => self.enhance(&self.plan.dcms[*dcm].enhance, *input, out),
+            Work::Mask { dcm, input } => self.enhance(&self.prompted.dcms[*dcm].enhance, *input, out),
             Work::MixedConv { dcm, input, fused, .. } => {
-                self.convolve(&self.plan.dcms[*dcm].kernel, &[*input], fused, out)
+                self.convolve(&self.prompted.dcms[*dcm].kernel, &[*input], fused, out)
             }
             Work::Regional { dcm, input, .. } => self.regional(*dcm, *input, out),
             Work::Multiply { input, factors } => {
@@ -247,14 +250,14 @@ impl<'a> Run<'a> {
         let (isa, r) = (self.plan.isa, conv.shuffle());
         let blocks = inputs.iter().map(|input| input.channels.div_ceil(LANES)).sum();
         let format = |source: &Source| self.rows(*source).format;
-        let mut formats = [Format::Singles; MOST_MAPS];
+        let mut formats = [Format::Singles; MAX_INPUTS];
         formats.iter_mut().zip(inputs).for_each(|(to, input)| *to = format(input));
         let (add_format, format) = (fused.add.as_ref().map(format).unwrap_or_default(), out.format);
         let (shape, out_shape) = (RowShape { blocks, ..self.shape(inputs[0]) }, out.shape);
         let read = conv.group() + conv.side() - 1;
         out.par_groups(conv.group() * r).for_each(|(first, skip, rows)| {
-            let mut around: [[&[f32]; MOST_ROWS]; MOST_MAPS] = [[&[]; MOST_ROWS]; MOST_MAPS];
-            let mut maps: [&[&[f32]]; MOST_MAPS] = [&[]; MOST_MAPS];
+            let mut around: [[&[f32]; MOST_ROWS]; MAX_INPUTS] = [[&[]; MOST_ROWS]; MAX_INPUTS];
+            let mut maps: [&[&[f32]]; MAX_INPUTS] = [&[]; MAX_INPUTS];
             for ((input, around), map) in inputs.iter().zip(&mut around).zip(&mut maps) {
                 self.rows_around(*input, first / r, skip / r + conv.side() / 2, &mut around[..read]);
                 *map = &around[..read];

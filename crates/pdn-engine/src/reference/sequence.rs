@@ -1,7 +1,6 @@
 //! The reference executor's operations on sequences: those of CLIP's towers.
 
-use crate::Map;
-use crate::reference::{Real, real};
+use crate::map::{Map, Real, real};
 use rayon::prelude::*;
 
 /// `[c, h r, w r]` to `[c r², h, w]`.

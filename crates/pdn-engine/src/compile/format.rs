@@ -2,7 +2,7 @@
 //!
 //! Tiles multiply lines as they stand, so what reads them rounds nothing, and a number takes two bytes in the place of four.
 
-use crate::step::{Source, Step, Value, Work};
+use crate::compile::step::{Source, Step, Value, Work};
 use pdn_kernels::{Format, LANES, Precision};
 
 /// Chooses for the values of some steps, whose convolutions have some precision; the picture is read from `output`.

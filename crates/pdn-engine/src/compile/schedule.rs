@@ -8,7 +8,7 @@
 //! `m` and reads `k` rows around, `m + k - l` rows. That is the width of the network's kernels and the length of its long
 //! sums, whatever the height of the picture.
 
-use crate::step::{Program, Reach, Step, Work};
+use crate::compile::step::{Step, Value};
 use pdn_network::Extent;
 
 /// Pixels of a tile that a kernel computes together: where a tile begins changes its numbers, by rounding.
@@ -49,32 +49,13 @@ impl Lags {
     }
 
     /// The most that any map lags, in rows of the picture.
-    fn longest(&self, program: &Program) -> usize {
-        let in_picture = |(lag, value): (&usize, &crate::step::Value)| match value.extent {
+    pub(crate) fn longest(&self, values: &[Value]) -> usize {
+        let in_picture = |(lag, value): (&usize, &Value)| match value.extent {
             Extent::Reduced(by) => lag * by,
             extent => lag.div_ceil(extent.side(1)),
         };
-        self.lags.iter().zip(&program.values).map(in_picture).max().unwrap_or(0)
+        self.lags.iter().zip(values).map(in_picture).max().unwrap_or(0)
     }
-}
-
-/// How far beyond a column of the picture each map must be known so that what it gives is the same to the last bit: not
-/// what its kernels read alone, but the whole tiles of [`TILE`] pixels that their numbers are computed in.
-pub(crate) fn halo(program: &Program) -> usize {
-    let mut margins = vec![0; program.values.len()];
-    let mut widest = 0;
-    for step in program.steps.iter().rev() {
-        let Some(out) = step.out else { continue };
-        if matches!(step.work, Work::Picture) {
-            widest = widest.max(margins[out]);
-        }
-        for (value, reach) in step.work.reads() {
-            let given = reach.inward(margins[out]);
-            let computed = if step.group(program.precision) > 1 { given.next_multiple_of(TILE) } else { given };
-            margins[value] = margins[value].max(computed + reach.radius);
-        }
-    }
-    widest
 }
 
 /// The bands of a picture.
@@ -87,29 +68,8 @@ pub(crate) struct Bands {
 }
 
 impl Bands {
-    /// Bands of so many rows of a picture of some height, or the whole at once where the program cannot flow.
-    pub(crate) fn new(program: &Program, height: usize, rows: usize) -> Self {
-        let all = height + program.lags.longest(program);
-        match program.flows && rows < all {
-            true => Self { rows, count: all.div_ceil(rows) },
-            false => Self { rows: all.next_multiple_of(program.grid()), count: 1 },
-        }
-    }
-
     /// Rows of a map that are there after `band`: of `height`, with a lag.
     pub(crate) fn end(self, band: usize, extent: Extent, lag: usize, height: usize) -> usize {
         extent.side(self.rows * (band + 1)).saturating_sub(lag).min(height)
-    }
-}
-
-impl Reach {
-    /// Rows of the output from rows of the input.
-    pub(crate) fn out(self, rows: usize) -> usize {
-        (rows * self.up).div_ceil(self.down)
-    }
-
-    /// Rows of the input from rows of the output.
-    pub(crate) fn inward(self, rows: usize) -> usize {
-        (rows * self.down).div_ceil(self.up)
     }
 }
