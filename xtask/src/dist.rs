@@ -9,7 +9,7 @@ use std::{env, fs};
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// What comes from the repository as it is.
-const FILES: [&str; 4] = ["README.md", "LICENSE-APACHE", "LICENSE-MIT", "CHANGELOG.md"];
+const FILES: [&str; 5] = ["README.md", "GUIDE.md", "LICENSE-APACHE", "LICENSE-MIT", "CHANGELOG.md"];
 
 /// Shells, and what each calls the script that completes a command.
 const SHELLS: [(&str, &str); 5] =

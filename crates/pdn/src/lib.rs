@@ -64,10 +64,10 @@ pub use target::{Size, Target};
 pub use tokenizer::Tokenizer;
 pub use upscaler::Upscaler;
 
-/// The README's examples, compiled.
+/// The guide's example, compiled.
 #[cfg(doctest)]
-#[doc = include_str!("../../../README.md")]
-struct Readme;
+#[doc = include_str!("../../../GUIDE.md")]
+struct Guide;
 
 /// The how-to of prompts, its example compiled.
 #[cfg(doctest)]

@@ -8,7 +8,7 @@
 //! Tiles and vectors are different units, which work at once where neither waits for the other: when a patch's products are on
 //! their way the patch before is finished, and sums are taken out of a register one by one, right before the next patch's first
 //! product to it. Finer than that brought nothing
-//! (`docs/decisions/amx-2026-11-29.md`).
+//! (`docs/experiments/2026-11-29-amx.md`).
 //!
 //! On the Xeons that were measured a tile that is stored after more than about 130 products without one holds all up for some
 //! 300 ns, a third of what those products take. So a register is stored now and then whose sums nobody reads.
