@@ -1,14 +1,14 @@
 //! The page: its files and a drawn picture, nothing from elsewhere.
 
 use super::{Answer, Parts, Shared};
-use crate::example;
+use crate::http::example;
 use crate::problem::{Kind, Problem};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 
 /// A table of the page's scripts.
 macro_rules! scripts {
-    ($($name:literal),*) => { [$(($name, include_str!(concat!("../page/", $name)))),*] };
+    ($($name:literal),*) => { [$(($name, include_str!(concat!("../../page/", $name)))),*] };
 }
 
 /// The scripts by their names; the first loads the others.
@@ -44,7 +44,7 @@ fn text(media: &'static str, text: &'static str) -> Response {
     ),
 )]
 pub(crate) async fn index() -> Response {
-    text("text/html; charset=utf-8", include_str!("../page/page.html"))
+    text("text/html; charset=utf-8", include_str!("../../page/page.html"))
 }
 
 /// How it looks
@@ -56,7 +56,7 @@ pub(crate) async fn index() -> Response {
     ),
 )]
 pub(crate) async fn style() -> Response {
-    text("text/css; charset=utf-8", include_str!("../page/page.css"))
+    text("text/css; charset=utf-8", include_str!("../../page/page.css"))
 }
 
 /// What it does, in several scripts

@@ -2,13 +2,14 @@
 #![allow(unused_qualifications, reason = "the macro of descriptions writes whole paths")]
 
 use super::{Answer, Parts, Shared, id, query};
-use crate::account::{Stage, held};
 use crate::app::App;
-use crate::body::{aside, encoded_bytes};
-use crate::job::{Job, JobView, State, Status};
+use crate::http::body::aside;
+use crate::http::wanted::{Ask, FileFormat, Form};
+use crate::jobs::account::{Stage, held};
+use crate::jobs::bytes::encoded_bytes;
+use crate::jobs::job::{Job, JobView, State, Status};
+use crate::jobs::work::provenance;
 use crate::problem::{Kind, Problem};
-use crate::wanted::{Ask, FileFormat, Form};
-use crate::work::provenance;
 use axum::Json;
 use axum::body::{Body, Bytes};
 use axum::extract::Query;

@@ -1,7 +1,7 @@
 //! What a request asks for: JSON or a form, brought to one shape.
 
+use crate::jobs::sizing::Sizing;
 use crate::problem::{Kind, Problem, Unit};
-use crate::sizing::Sizing;
 use axum::body::Bytes;
 use axum::http::{HeaderMap, header};
 use base64::Engine;

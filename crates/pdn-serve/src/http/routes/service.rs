@@ -1,8 +1,8 @@
 //! What the server has, and how it is.
 
 use super::{Answer, Shared};
+use crate::jobs::models::ModelView;
 use crate::metrics::Now;
-use crate::models::ModelView;
 use crate::problem::Problem;
 use axum::body::Bytes;
 use axum::http::{StatusCode, header};

@@ -1,10 +1,10 @@
 //! A job: a picture to enlarge, how far that is, and what came of it.
 
-use crate::account::Share;
+use crate::http::wanted::FileFormat;
+use crate::jobs::account::{HeldPicture, Share};
+use crate::jobs::sizing;
+use crate::jobs::stop::Stop;
 use crate::problem::{Kind, Problem};
-use crate::sizing;
-use crate::stop::Stop;
-use crate::wanted::FileFormat;
 use axum::body::Bytes;
 use pdn::Prompt;
 use serde::Serialize;
@@ -57,6 +57,12 @@ impl Order {
     pub(crate) fn size_word(&self) -> String {
         sizing::word(self.sizing, self.scale, self.output)
     }
+}
+
+/// A job that is to be, and its picture.
+pub(crate) struct Prepared {
+    pub(crate) order: Order,
+    pub(crate) picture: HeldPicture,
 }
 
 /// A picture to enlarge, how far that is, and what came of it.

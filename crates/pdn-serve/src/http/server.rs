@@ -1,14 +1,14 @@
 //! The server: listening, connections, and the stop.
 
-use crate::account::Stage;
 use crate::app::App;
-use crate::body::PIXEL;
-use crate::clients::Clients;
-use crate::layers::around;
-use crate::models::{Models, Offered};
-use crate::routes::router;
+use crate::http::clients::Clients;
+use crate::http::layers::around;
+use crate::http::routes::router;
+use crate::jobs::account::Stage;
+use crate::jobs::bytes::PIXEL;
+use crate::jobs::models::{Models, Offered};
+use crate::jobs::work::Worker;
 use crate::settings::{BUFFER, CONNECTIONS, Settings};
-use crate::work::Worker;
 use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};

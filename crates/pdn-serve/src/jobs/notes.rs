@@ -1,6 +1,6 @@
 //! What a person should know about a job, in sentences: the one place where these are made.
 
-use crate::job::Order;
+use crate::jobs::job::Order;
 use pdn::{AnyPicture, Upscaler};
 
 /// Of a result that is no larger.

@@ -3,9 +3,9 @@
 
 use super::{Answer, Shared, jobs, query};
 use crate::app::App;
-use crate::job::{Job, JobView};
+use crate::http::wanted::{Ask, Form};
+use crate::jobs::job::{Job, JobView};
 use crate::problem::{Kind, Problem};
-use crate::wanted::{Ask, Form};
 use axum::body::Body;
 use axum::extract::Query;
 use axum::extract::rejection::QueryRejection;

@@ -1,9 +1,9 @@
 //! Jobs that wait for their turn: so many and no more.
 
-use crate::account::HeldPicture;
-use crate::job::{Job, Mask};
+use crate::jobs::account::HeldPicture;
+use crate::jobs::job::{Job, Mask};
+use crate::jobs::stop::Stop;
 use crate::problem::{Kind, Problem, Unit};
-use crate::stop::Stop;
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{oneshot, watch};

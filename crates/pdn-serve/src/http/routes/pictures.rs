@@ -1,12 +1,13 @@
 //! Pictures that are kept for requests to come.
 
 use super::{Answer, Parts, Shared, id};
-use crate::account::{HeldPicture, Stage, held};
-use crate::app::Asked;
-use crate::body::{aside, encoded_bytes};
-use crate::job::PictureView;
+use crate::http::body::aside;
+use crate::http::prepare::Asked;
+use crate::http::wanted::{Form, Source};
+use crate::jobs::account::{HeldPicture, Stage, held};
+use crate::jobs::bytes::encoded_bytes;
+use crate::jobs::job::PictureView;
 use crate::problem::{Kind, Problem};
-use crate::wanted::{Form, Source};
 use axum::Json;
 use axum::body::Body;
 use axum::http::{HeaderMap, StatusCode, header};
@@ -18,7 +19,7 @@ use pdn::{Format, WriteOptions, encode_any};
 /// Its id stands for it in requests, as the picture to enlarge or as a prompt, until nobody has asked for it for a while.
 #[utoipa::path(
     post, path = "/v1/pictures", tag = "pictures",
-    request_body(content((Form = "multipart/form-data"), (crate::wanted::Ask = "application/json"))),
+    request_body(content((Form = "multipart/form-data"), (crate::http::wanted::Ask = "application/json"))),
     responses(
         (status = 201, description = "It is kept", body = PictureView, headers(("location" = String))),
         (status = 413, description = "Too many bytes or pixels", body = Problem, content_type = "application/problem+json"),

@@ -1,7 +1,7 @@
 //! What is around every route: request ids, the log, counting, headers that browsers heed.
 
 use crate::app::App;
-use crate::guard::guard;
+use crate::http::guard::guard;
 use crate::problem::Kind;
 use axum::Router;
 use axum::body::Body;

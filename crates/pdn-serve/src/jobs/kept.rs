@@ -1,7 +1,7 @@
 //! What is kept in memory between requests: pictures and jobs, within a budget and for a while.
 
-use crate::account::HeldPicture;
-use crate::job::Job;
+use crate::jobs::account::HeldPicture;
+use crate::jobs::job::Job;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -149,7 +149,7 @@ impl Kept {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::account::Share;
+    use crate::jobs::account::Share;
 
     /// A picture of so many bytes.
     fn picture(bytes: usize) -> HeldPicture {

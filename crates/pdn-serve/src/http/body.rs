@@ -1,13 +1,13 @@
 //! Bodies of requests, received within bounds: of each, of all together, and of time.
 
-use crate::account::{HeldPicture, Share, Stage};
 use crate::app::App;
+use crate::jobs::account::{HeldPicture, Share, Stage};
+use crate::jobs::bytes::{picture_bytes, pixel_bytes};
 use crate::problem::{Kind, Problem, Unit};
 use axum::body::{Body, BodyDataStream, Bytes};
 use axum::http::{HeaderMap, header};
 use futures_util::StreamExt;
-use imagesize::ImageType;
-use pdn::{AnyPicture, FileFault};
+use pdn::FileFault;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
@@ -147,31 +147,3 @@ pub(crate) async fn aside<T: Send + 'static>(
     };
     tokio::task::spawn_blocking(work).await.ok()
 }
-
-/// Bytes that a pixel of most formats takes while it is decoded ([`pdn::Limits`]).
-pub(crate) const PIXEL: u64 = 16;
-
-/// Bytes that a pixel of a file takes while it is decoded. What is of no known kind is refused before that.
-fn pixel_bytes(file: &[u8]) -> u64 {
-    match imagesize::image_type(file) {
-        Ok(ImageType::Tiff) => 2 * PIXEL,
-        Ok(ImageType::Jxl | ImageType::Heif(_)) => 4 * PIXEL,
-        _ => PIXEL,
-    }
-}
-
-/// Bytes of a picture's file at most, of its bytes in memory: what does not become smaller becomes little larger.
-pub(crate) fn encoded_bytes(picture: usize) -> usize {
-    picture.saturating_add(picture / 64).saturating_add(ENTRY)
-}
-
-/// Bytes of a picture in memory, with all that is said of it.
-fn picture_bytes(picture: &AnyPicture) -> usize {
-    let header = picture.header();
-    let said = header.icc.map_or(0, |icc| icc.len()) + header.exif.map_or(0, |exif| exif.len());
-    // Grey has three samples in memory, too.
-    header.width * header.height * (3 + usize::from(header.alpha)) * header.depth.bytes() + said + ENTRY
-}
-
-/// Bytes of a picture or a job beside its pixels and files, with its place in every list.
-pub(crate) const ENTRY: usize = 4096;

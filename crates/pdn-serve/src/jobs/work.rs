@@ -1,14 +1,14 @@
 //! The work: threads that take jobs off the queue and run networks on a pool of their own.
 
-use crate::account::{Stage, held};
 use crate::app::App;
-use crate::body::encoded_bytes;
-use crate::job::{Enlarged, Job, Mask, Shown};
-use crate::notes::notes;
-use crate::preview::{Preview, is_shown};
+use crate::jobs::account::{Stage, held};
+use crate::jobs::bytes::encoded_bytes;
+use crate::jobs::job::{Enlarged, Job, Mask, Shown};
+use crate::jobs::notes::notes;
+use crate::jobs::preview::{Preview, is_shown};
+use crate::jobs::queue::Task;
+use crate::jobs::stop::Stop;
 use crate::problem::{Kind, Problem, Unit};
-use crate::queue::Task;
-use crate::stop::Stop;
 use pdn::{
     AnyPicture, FileFault, Format, Header, Map, Options, Picture, Provenance, RowEncoder, Session, Target, Upscaler,
     WriteOptions, encode,

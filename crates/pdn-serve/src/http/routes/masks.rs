@@ -2,10 +2,10 @@
 
 use super::{Answer, Parts, Shared, id};
 use crate::app::App;
-use crate::job::{Job, Mask};
+use crate::jobs::job::{Job, Mask};
+use crate::jobs::queue::Task;
+use crate::jobs::stop::Stop;
 use crate::problem::{Kind, Problem};
-use crate::queue::Task;
-use crate::stop::Stop;
 use axum::Json;
 use axum::response::IntoResponse;
 use pdn::Prompt;

@@ -7,8 +7,9 @@ mod pictures;
 mod service;
 mod upscale;
 
-use crate::app::{App, Prepared};
-use crate::body::WHOLE;
+use crate::app::App;
+use crate::http::body::WHOLE;
+use crate::jobs::job::Prepared;
 use crate::problem::{Kind, Problem};
 use axum::body::{Body, Bytes};
 use axum::extract::rejection::QueryRejection;
@@ -30,7 +31,7 @@ use uuid::Uuid;
 #[derive(OpenApi)]
 #[openapi(
     info(title = "pdn", description = "Super-resolution steered by a prompt: small pictures become large."),
-    components(schemas(crate::wanted::Form)),
+    components(schemas(crate::http::wanted::Form)),
     tags(
         (name = "enlarge", description = "A picture in, a larger one out"),
         (name = "jobs", description = "Enlarging that is asked for now and fetched later"),
@@ -150,7 +151,7 @@ impl App {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::models::Models;
+    use crate::jobs::models::Models;
     use crate::settings::Settings;
     use std::collections::BTreeSet;
 
