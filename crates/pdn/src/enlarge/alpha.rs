@@ -3,11 +3,7 @@
 //! Networks ring, and a mask that rings shows where nothing is. So what the network gives is kept between the least and the most
 //! of the nine small pixels around: what is clear or opaque all around stays so, exactly.
 
-use crate::enlarge::Work;
-use crate::error::Error;
-use crate::target::Target;
-use pdn_engine::Session;
-use pdn_image::{Alpha, Header, Picture, Sample};
+use pdn_image::{Alpha, Picture, Sample};
 use std::ops::Range;
 
 /// An enlarged picture's transparency.
@@ -33,32 +29,8 @@ pub(crate) fn varies<S: Sample>(picture: &Picture<S>) -> bool {
     picture.alpha().is_some() && picture.constant_alpha().is_none()
 }
 
-/// The transparency of a picture by the network, of the size that `work` gives the picture.
-pub(crate) fn by_network<S: Sample, T: Sample>(
-    work: &Work,
-    network: &mut Session,
-    picture: &Picture<S>,
-    progress: &mut dyn FnMut(f64) -> bool,
-) -> Result<Vec<T>, Error> {
-    let alpha = picture.alpha().unwrap_or_default();
-    let (width, height) = (picture.width(), picture.height());
-    let mut grey = Picture::new(width, height, alpha.iter().flat_map(|v| [*v; 3]).collect());
-    grey.grey = true;
-    let header = Header { grey: true, alpha: false, depth: T::DEPTH, icc: None, exif: None, ..work.header.clone() };
-    let target = Target { size: work.target.size, ..Target::default() };
-    let mut bytes = Vec::with_capacity(header.row_bytes() * header.height);
-    let work = Work { header: &header, target: &target, ..*work };
-    work.made::<S, T, Error>(Some(network), &grey, progress, &mut |rows| {
-        bytes.extend_from_slice(rows);
-        Ok(())
-    })?;
-    let mut large = T::from_bytes(bytes);
-    keep_between(&mut large, header.width, alpha, width);
-    Ok(large)
-}
-
 /// Keeps each value of a large plane between the least and the most of the nine small ones around it.
-fn keep_between<S: Sample, T: Sample>(large: &mut [T], large_width: usize, small: &[S], width: usize) {
+pub(crate) fn keep_between<S: Sample, T: Sample>(large: &mut [T], large_width: usize, small: &[S], width: usize) {
     let (height, large_height) = (small.len() / width, large.len() / large_width);
     let around = |at: usize, side: usize| at.saturating_sub(1)..(at + 2).min(side);
     let limits = |x: usize, y: usize| {

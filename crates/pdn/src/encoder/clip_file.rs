@@ -4,7 +4,9 @@
 //! quick one, Hugging Face says it in `config.json` and open_clip in `open_clip_config.json` beside the weights. Where none
 //! of them is there it is asked for.
 
-use crate::encoder::{EncoderError, EncoderFile, Framing};
+use crate::encoder::error::EncoderError;
+use crate::encoder::file::EncoderFile;
+use crate::encoder::framing::Framing;
 use pdn_network::checkpoint::{Checkpoint, Kind};
 use pdn_network::zoo::{Clip, ClipLayout, ClipSettings, PictureTower};
 use pdn_network::{Card, file};

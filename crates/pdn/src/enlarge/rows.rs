@@ -1,8 +1,8 @@
 //! An enlarged picture as its rows: from the engine's pieces to interleaved samples.
 
-use crate::alpha::Transparency;
-use crate::convert::{luma, put};
-use crate::stages::Stage;
+use crate::enlarge::alpha::Transparency;
+use crate::enlarge::convert::{luma, put};
+use crate::enlarge::stages::Stage;
 use pdn_engine::Piece;
 use pdn_image::{Header, Sample};
 use pdn_network::PictureFormat;

@@ -1,11 +1,16 @@
 //! A picture made larger: by the network, whose rows are finished as the target says, or by bicubic interpolation alone.
 
-use crate::alpha::{Transparency, by_network, varies};
-use crate::convert::{Levels, Numbers};
-use crate::ensemble;
+pub(crate) mod alpha;
+pub(crate) mod convert;
+mod ensemble;
+mod rows;
+mod stages;
+
+use crate::enlarge::alpha::{Transparency, keep_between, varies};
+use crate::enlarge::convert::{Levels, Numbers};
+use crate::enlarge::rows::{Rows, bands};
+use crate::enlarge::stages::{ColorFix, Resize, Stage};
 use crate::error::Error;
-use crate::rows::{Rows, bands};
-use crate::stages::{ColorFix, Resize, Stage};
 use crate::target::{Size, Target};
 use pdn_engine::{RunError, RunOptions, Session};
 use pdn_image::{Alpha, Header, Light, Picture, Resized, Sample, bleed};
@@ -71,6 +76,30 @@ impl Work<'_> {
             false => enlarge(network, &visible, options, progress, rows),
         }
     }
+}
+
+/// The transparency of a picture by the network, of the size that `work` gives the picture.
+fn by_network<S: Sample, T: Sample>(
+    work: &Work,
+    network: &mut Session,
+    picture: &Picture<S>,
+    progress: &mut dyn FnMut(f64) -> bool,
+) -> Result<Vec<T>, Error> {
+    let alpha = picture.alpha().unwrap_or_default();
+    let (width, height) = (picture.width(), picture.height());
+    let mut grey = Picture::new(width, height, alpha.iter().flat_map(|v| [*v; 3]).collect());
+    grey.grey = true;
+    let header = Header { grey: true, alpha: false, depth: T::DEPTH, icc: None, exif: None, ..work.header.clone() };
+    let target = Target { size: work.target.size, ..Target::default() };
+    let mut bytes = Vec::with_capacity(header.row_bytes() * header.height);
+    let work = Work { header: &header, target: &target, ..*work };
+    work.made::<S, T, Error>(Some(network), &grey, progress, &mut |rows| {
+        bytes.extend_from_slice(rows);
+        Ok(())
+    })?;
+    let mut large = T::from_bytes(bytes);
+    keep_between(&mut large, header.width, alpha, width);
+    Ok(large)
 }
 
 /// Whether a size is larger than another on one side at least.

@@ -1,7 +1,7 @@
 //! Files of embeddings: safetensors with one tensor `embeddings` `[n, dim]`, the encoder's id and the names of what was
 //! embedded in its metadata.
 
-use crate::encoder::Embedding;
+use crate::encoder::embedding::Embedding;
 use pdn_network::checkpoint::{self, Precision};
 use pdn_network::{Tensor, Tensors};
 use std::collections::HashMap;

@@ -3,7 +3,7 @@
 //! A file is the sha256 of its numbers and then the numbers, little-endian float32. It is written aside and renamed, so that any
 //! number of threads and programs may share a folder; one that is damaged is made anew.
 
-use crate::encoder::Embedding;
+use crate::encoder::embedding::Embedding;
 use pdn_network::file;
 use sha2::{Digest, Sha256};
 use std::io::{self, Write};
