@@ -6,10 +6,10 @@ use crate::display::progress::{Patience, interrupted};
 use crate::display::say::say;
 use crate::shared::failure::Failure;
 use pdn_train::device::Kind;
-use pdn_train::lock;
-use pdn_train::recipe::{Desk, Recipe, RecipeError};
+use pdn_train::recipe::{Preparation, Recipe, RecipeError};
+use pdn_train::run::lock;
+use pdn_train::run::state::STATE;
 use pdn_train::run::{Begin, Place, Progress, RESULT, RunError};
-use pdn_train::state::STATE;
 use std::path::Path;
 
 pub(crate) fn run(args: &Train) -> Result<(), Failure> {
@@ -23,8 +23,8 @@ pub(crate) fn run(args: &Train) -> Result<(), Failure> {
     let device = args.device.device().map_err(Failure::usage)?;
     let mut told = |what: String| say!("{what}");
     let room = args.room << 20;
-    let mut desk = Desk { recipe: &args.recipe, data: &args.data, room, told: &mut told };
-    let task = recipe.prepare(&mut desk).map_err(recipe_failure)?;
+    let mut preparation = Preparation { recipe: &args.recipe, data: &args.data, room, told: &mut told };
+    let task = recipe.prepare(&mut preparation).map_err(recipe_failure)?;
     if args.device != Kind::Cpu {
         say!("the first step may take minutes: kernels are compiled for {} and timed", args.device);
     }

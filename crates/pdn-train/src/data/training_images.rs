@@ -3,10 +3,10 @@
 //! Each file is read once for that, and what was found can be kept in a file, so that the next run on the same pictures and with
 //! the same encoder begins at once. A file that cannot be read is skipped and named.
 
+use crate::data::batch_encoder::BatchEncoder;
+use crate::data::patch_cache::{Cut, PatchCache, Place};
+use crate::data::source::{Entry, Source};
 use crate::data::{DataError, hex, read_picture};
-use crate::embed::BatchEncoder;
-use crate::shelf::{Cut, Place, Shelf};
-use crate::source::{Entry, Source};
 use pdn_image::Picture;
 use pdn_network::checkpoint::{self, Precision};
 use pdn_network::{Tensor, Tensors, file};
@@ -22,7 +22,7 @@ const MOST_LISTED: u64 = 1 << 30;
 
 /// A picture to learn from, and the embeddings of what may be said of it.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Scene {
+pub struct TrainingImage {
     /// Its file, and what of it.
     pub place: Place,
     /// Embeddings of its captions, where it has any; where a network takes no prompt there are none of these.
@@ -35,11 +35,11 @@ pub struct Scene {
 
 /// A source's pictures.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Scenes {
+pub struct TrainingImages {
     /// Those to learn from.
-    pub train: Vec<Scene>,
+    pub train: Vec<TrainingImage>,
     /// Those to measure on, whole.
-    pub held_back: Vec<Scene>,
+    pub held_back: Vec<TrainingImage>,
     /// Files that cannot be read, and why.
     pub skipped: Vec<(PathBuf, String)>,
     /// How many pictures are smaller than is asked for.
@@ -52,7 +52,7 @@ pub struct Reader<'a> {
     /// The data folder.
     pub root: &'a Path,
     /// What degrades pictures.
-    pub shelf: &'a Shelf,
+    pub patches: &'a PatchCache,
     /// Pixels that a degraded picture has a side at least.
     pub patch: usize,
     /// What embeds prompts, where the network takes any.
@@ -84,7 +84,7 @@ impl Reader<'_> {
     ///
     /// # Errors
     /// [`DataError`] names the file or folder and what is wrong with it.
-    pub fn read(&self, source: &Source) -> Result<Scenes, DataError> {
+    pub fn read(&self, source: &Source) -> Result<TrainingImages, DataError> {
         let mut entries = source.entries(self.root)?;
         if source.one_caption {
             entries.iter_mut().for_each(|(file, captions)| keep_one(file, captions));
@@ -93,7 +93,7 @@ impl Reader<'_> {
         if let Some(kept) = kept.as_ref().filter(|kept| kept.exists()) {
             return self.load(kept);
         }
-        let mut scenes = Scenes::default();
+        let mut scenes = TrainingImages::default();
         // Of those that can be read the last.
         let whole = Source { part: 0, sizes: vec![1.0], ..source.clone() };
         while scenes.held_back.len() < source.held_back
@@ -117,12 +117,12 @@ impl Reader<'_> {
         };
         let entries: Vec<_> = entries.iter().map(about).collect();
         let encoder = self.encoder.map(|encoder| &encoder.id);
-        let degradation = (self.shelf.degradations.first().to_string(), self.shelf.scale, self.patch);
+        let degradation = (self.patches.degradations.first().to_string(), self.patches.scale, self.patch);
         let source = Source { weight: 1.0, ..source.clone() };
         hex(&Sha256::digest(json!([encoder, degradation, source, entries]).to_string()))
     }
 
-    fn scenes(&self, source: &Source, entries: &[Entry], found: &mut Scenes) -> Vec<Scene> {
+    fn scenes(&self, source: &Source, entries: &[Entry], found: &mut TrainingImages) -> Vec<TrainingImage> {
         let mut scenes = Vec::new();
         for entries in entries.chunks(TOGETHER) {
             let read: Vec<_> = entries.par_iter().map(|(file, _)| self.cuts(source, file)).collect();
@@ -162,7 +162,7 @@ impl Reader<'_> {
                     .collect(),
             };
             for cut in parts.into_iter().map(|part| Cut { size, part }) {
-                if let Ok(pair) = self.shelf.degraded(self.shelf.degradations.first(), (file, cut), &picture)
+                if let Ok(pair) = self.patches.degraded(self.patches.degradations.first(), (file, cut), &picture)
                     && pair.low.width().min(pair.low.height()) >= self.patch
                 {
                     found.push((cut, pair.low.into_eight()));
@@ -172,9 +172,9 @@ impl Reader<'_> {
         Ok(found)
     }
 
-    fn embedded(&self, places: Vec<Place>, captions: &[&[String]], lows: &[Picture]) -> Vec<Scene> {
+    fn embedded(&self, places: Vec<Place>, captions: &[&[String]], lows: &[Picture]) -> Vec<TrainingImage> {
         let Some(encoder) = self.encoder else {
-            let plain = |place| Scene { place, captions: vec![], view: vec![], mirrored: vec![] };
+            let plain = |place| TrainingImage { place, captions: vec![], view: vec![], mirrored: vec![] };
             return places.into_iter().map(plain).collect();
         };
         let mirrors: Vec<Picture> = lows.par_iter().map(Picture::mirrored).collect();
@@ -186,7 +186,7 @@ impl Reader<'_> {
         let known: HashMap<&str, Vec<f32>> =
             sentences.iter().map(String::as_str).zip(encoder.texts(&sentences)).collect();
         let parts = places.into_iter().zip(captions).zip(views.into_iter().zip(mirrored));
-        let scene = |((place, captions), (view, mirrored)): ((Place, &&[String]), Views)| Scene {
+        let scene = |((place, captions), (view, mirrored)): ((Place, &&[String]), Views)| TrainingImage {
             place,
             captions: captions.iter().map(|caption| known[caption.as_str()].clone()).collect(),
             view,
@@ -195,10 +195,10 @@ impl Reader<'_> {
         parts.map(scene).collect()
     }
 
-    fn save(&self, path: &Path, scenes: &Scenes) -> Result<(), DataError> {
+    fn save(&self, path: &Path, scenes: &TrainingImages) -> Result<(), DataError> {
         let wrong = |why: String| DataError { path: path.to_owned(), why };
         let below = |file: &Path| file.strip_prefix(self.root).unwrap_or(file).to_owned();
-        let about = |scenes: &[Scene]| {
+        let about = |scenes: &[TrainingImage]| {
             scenes.iter().map(|s| (below(&s.place.0), s.place.1, s.captions.len())).collect::<Vec<_>>()
         };
         let index = Index {
@@ -227,7 +227,7 @@ impl Reader<'_> {
         write(path, &serde_json::to_vec(&index).map_err(|e| wrong(e.to_string()))?)
     }
 
-    fn load(&self, path: &Path) -> Result<Scenes, DataError> {
+    fn load(&self, path: &Path) -> Result<TrainingImages, DataError> {
         let wrong = |why: String| DataError { path: path.to_owned(), why: format!("{why}: remove it") };
         let text = file::read(path, MOST_LISTED).map_err(|e| wrong(e.to_string()))?;
         let index: Index = serde_json::from_slice(&text).map_err(|e| wrong(e.to_string()))?;
@@ -254,7 +254,7 @@ impl Reader<'_> {
         let mut views = rows("views", count)?.into_iter().zip(rows("mirrored", count)?);
         let mut captions = rows("captions", captions)?.into_iter();
         let mut scenes = |about: &[About]| {
-            let scene = |((file, cut, said), (view, mirrored)): (&About, Views)| Scene {
+            let scene = |((file, cut, said), (view, mirrored)): (&About, Views)| TrainingImage {
                 place: (self.root.join(file), *cut),
                 captions: captions.by_ref().take(if dim == 0 { 0 } else { *said }).collect(),
                 view,
@@ -264,7 +264,7 @@ impl Reader<'_> {
         };
         let (train, held_back) = (scenes(&index.train), scenes(&index.held_back));
         let skipped = index.skipped.into_iter().map(|(file, why)| (self.root.join(file), why)).collect();
-        Ok(Scenes { train, held_back, skipped, small: index.small })
+        Ok(TrainingImages { train, held_back, skipped, small: index.small })
     }
 }
 
@@ -284,7 +284,7 @@ mod tests {
     use super::*;
     use pdn_image::Degradation;
 
-    fn desk() -> tempfile::TempDir {
+    fn preparation() -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
         for (name, width) in [("a.png", 70), ("b.png", 20), ("c.png", 64), ("d.png", 64)] {
             let picture = Picture::from_rgb(width, 40, (0..width * 40 * 3).map(|i| i as u8).collect());
@@ -296,12 +296,12 @@ mod tests {
 
     #[test]
     fn broken_and_small_pictures_are_left_out_and_told_of() {
-        let folder = desk();
-        let shelf = Shelf::new(Degradation::BlurBicubic, 2, 1 << 20);
-        let reader = Reader { root: folder.path(), shelf: &shelf, patch: 8, encoder: None, cache: None };
+        let folder = preparation();
+        let patches = PatchCache::new(Degradation::BlurBicubic, 2, 1 << 20);
+        let reader = Reader { root: folder.path(), patches: &patches, patch: 8, encoder: None, cache: None };
         let source = Source { longest: 50, held_back: 1, ..Source::of("") };
         let scenes = reader.read(&source).unwrap();
-        let names = |scenes: &[Scene]| -> Vec<String> {
+        let names = |scenes: &[TrainingImage]| -> Vec<String> {
             scenes.iter().map(|s| s.place.0.file_name().unwrap().to_string_lossy().into_owned()).collect()
         };
         assert_eq!(
@@ -314,23 +314,24 @@ mod tests {
 
     #[test]
     fn sub_images_and_sizes_are_scenes_of_their_own() {
-        let folder = desk();
-        let shelf = Shelf::new(Degradation::BlurBicubic, 2, 1 << 20);
-        let reader = Reader { root: folder.path(), shelf: &shelf, patch: 8, encoder: None, cache: None };
+        let folder = preparation();
+        let patches = PatchCache::new(Degradation::BlurBicubic, 2, 1 << 20);
+        let reader = Reader { root: folder.path(), patches: &patches, patch: 8, encoder: None, cache: None };
         let source = Source { part: 30, sizes: vec![1.0, 0.8], ..Source::of("") };
         let scenes = reader.read(&source).unwrap();
         // 70x40 has two parts of 30, 56x32 one; 64x40 two, 51x32 one; 20x40 none.
         assert_eq!((scenes.train.len(), scenes.small), (9, 1));
-        let pair = shelf.pair(&scenes.train[1].place).unwrap();
+        let pair = patches.pair(&scenes.train[1].place).unwrap();
         assert_eq!((pair.high.width(), pair.high.height()), (30, 30));
     }
 
     #[test]
     fn what_was_found_is_kept() {
-        let (folder, cache) = (desk(), tempfile::tempdir().unwrap());
-        let shelf = Shelf::new(Degradation::BlurBicubic, 2, 1 << 20);
+        let (folder, cache) = (preparation(), tempfile::tempdir().unwrap());
+        let patches = PatchCache::new(Degradation::BlurBicubic, 2, 1 << 20);
         let cache_folder = cache.path().join("scenes");
-        let reader = Reader { root: folder.path(), shelf: &shelf, patch: 8, encoder: None, cache: Some(&cache_folder) };
+        let reader =
+            Reader { root: folder.path(), patches: &patches, patch: 8, encoder: None, cache: Some(&cache_folder) };
         let source = Source { held_back: 1, ..Source::of("") };
         let first = reader.read(&source).unwrap();
         assert_eq!(reader.read(&source).unwrap(), first);

@@ -4,57 +4,33 @@
 //! run that was stopped and resumed gives the same numbers, to the last bit, as one that was not, at one thread count and
 //! on one instruction set.
 
-use crate::convolution::Precision;
+mod error;
+mod history;
+pub mod lock;
+pub mod log;
+pub mod state;
+mod task;
+
+pub use error::RunError;
+pub use history::{History, Record};
+pub use log::SAMPLES;
+pub use task::{Progress, Schedule, Step, Task, Watch};
+
 use crate::data::DataError;
-pub use crate::history::{History, Record};
-use crate::lock::Lock;
-use crate::log::Log;
-use crate::memory;
-use crate::state::{self, STATE, State};
-use crate::weights::{cosine, gradients, tensors};
+use crate::executor::convolution::Precision;
+use crate::executor::memory;
+use crate::executor::weights::{cosine, gradients, tensors};
+use crate::run::lock::Lock;
+use crate::run::log::Log;
+use crate::run::state::{STATE, State};
 use burn::tensor::{Device, FloatDType, Tensor};
-use pdn_image::Picture;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use rayon::prelude::*;
-use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::{Duration, Instant};
-
-/// What is trained, and on what.
-pub trait Task: Sync {
-    /// What a step learns from.
-    type Batch: Send;
-    /// The parameters' names and shapes, in their order.
-    fn parameters(&self) -> Vec<(String, Vec<usize>)>;
-    /// What convolutions multiply, which the device must be able to.
-    fn precision(&self) -> Precision {
-        Precision::F32
-    }
-    /// How they start.
-    fn initial(&self, seed: u64) -> Vec<Vec<f32>>;
-    /// Draws a batch, and reads what it is of: while the steps before it are taken.
-    ///
-    /// # Errors
-    /// [`DataError`] names the file that cannot be read.
-    fn draw(&self, random: &mut StdRng) -> Result<Self::Batch, DataError>;
-    /// The terms of a batch's loss, by name: what is made small is their sum.
-    fn loss(&self, parameters: &[Tensor<1>], step: &Step, batch: &Self::Batch) -> Vec<(&'static str, Tensor<1>)>;
-    /// Of a batch whose loss is no number: the first layer that gives none, where that can be told.
-    fn blame(&self, _parameters: &[Tensor<1>], _step: &Step, _batch: &Self::Batch) -> Option<String> {
-        None
-    }
-    /// Figures by name, from data that is held back.
-    fn evaluate(&self, parameters: &[Vec<f32>], step: &Step) -> Vec<(String, f64)>;
-    /// Pictures by name that show what it has come to.
-    fn samples(&self, _parameters: &[Vec<f32>]) -> Vec<(String, Picture)> {
-        Vec::new()
-    }
-    /// The bytes of the file that the run is for, with what it has come to.
-    fn export(&self, parameters: &[Vec<f32>], history: &History) -> Vec<u8>;
-}
 
 /// A task of any kind, which can be run.
 pub trait Run {
@@ -71,173 +47,6 @@ impl<T: Task> Run for T {
     }
 }
 
-/// Who is told of every step, and says whether to go on.
-pub type Watch<'a> = &'a mut dyn FnMut(&Progress) -> bool;
-
-/// Where a run stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Step {
-    /// Steps done.
-    pub done: u64,
-    /// Of so many.
-    pub of: u64,
-}
-
-/// How long a run is and how fast it goes.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Schedule {
-    /// Steps in all.
-    pub steps: u64,
-    /// Learning rate, which falls to nothing by half a cosine.
-    pub rate: f64,
-    /// Steps over which the rate rises first.
-    #[serde(default)]
-    pub warmup: u64,
-    /// AdamW's weight decay.
-    #[serde(default)]
-    pub decay: f64,
-    /// Longest gradient; longer ones are shortened to it. None where it is 0.
-    #[serde(default)]
-    pub clip: f64,
-    /// Batches whose gradients are averaged for a step, 1 or more.
-    #[serde(default = "one")]
-    pub accumulate: u64,
-    /// How much of the averaged weights a step keeps, such as 0.999: they are what is measured and exported. None where it is 0.
-    #[serde(default)]
-    pub average: f64,
-    /// Everything random comes from it.
-    #[serde(default)]
-    pub seed: u64,
-    /// Steps between two evaluations.
-    pub evaluate: u64,
-}
-
-fn one() -> u64 {
-    1
-}
-
-impl Schedule {
-    /// Whether there can be such a run.
-    ///
-    /// # Errors
-    /// Says which key is wrong, and what is expected.
-    pub fn check(&self) -> Result<(), String> {
-        let Self { steps, rate, decay, clip, average, accumulate, evaluate, .. } = *self;
-        let wrong = |key: &str, found: &dyn std::fmt::Display, expected: &str| {
-            Err(format!("schedule.{key} {found}: expected {expected}"))
-        };
-        let is_size = |number: f64| number.is_finite() && number >= 0.0;
-        if steps == 0 {
-            return wrong("steps", &steps, "1 or more");
-        }
-        if !(rate.is_finite() && rate > 0.0) {
-            return wrong("rate", &rate, "a number above 0");
-        }
-        if !is_size(decay) {
-            return wrong("decay", &decay, "0 or more");
-        }
-        if !is_size(clip) {
-            return wrong("clip", &clip, "0 or more");
-        }
-        if !(0.0..1.0).contains(&average) {
-            return wrong("average", &average, "0 or more, less than 1");
-        }
-        if accumulate == 0 {
-            return wrong("accumulate", &accumulate, "1 or more");
-        }
-        match evaluate {
-            0 => wrong("evaluate", &evaluate, "1 or more"),
-            _ => Ok(()),
-        }
-    }
-}
-
-/// What a watcher is told after every step.
-#[derive(Debug)]
-pub struct Progress<'a> {
-    /// Where the run stands.
-    pub step: Step,
-    /// The step's loss.
-    pub loss: f64,
-    /// The terms that it is the sum of.
-    pub terms: &'a [(&'static str, f64)],
-    /// Its learning rate.
-    pub rate: f64,
-    /// Seconds of training, over all sittings.
-    pub seconds: f64,
-    /// Seconds that a step takes, lately.
-    pub pace: f64,
-    /// All evaluations; the last is new where `evaluated`.
-    pub records: &'a [Record],
-    /// Whether this step ended with an evaluation.
-    pub evaluated: bool,
-}
-
-/// Why a run stopped.
-#[derive(Debug, thiserror::Error)]
-pub enum RunError {
-    /// A file could not be written or read.
-    #[error("{path}: {why}")]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        why: String,
-    },
-    /// Data could not be read.
-    #[error(transparent)]
-    Data(#[from] DataError),
-    /// A term of the loss, or a gradient, is no number.
-    #[error("{term} is no number at step {step}{at}: lower the rate, or look at the data")]
-    NotFinite {
-        /// The loss's first such term, or `the gradient`.
-        term: String,
-        /// The step.
-        step: u64,
-        /// The first layer or parameter of which that holds.
-        at: String,
-    },
-    /// The loss has grown to many times what it was. The folder's state is of a minute before at most.
-    #[error(
-        "the loss of step {step} is {times:.0} times what it was before: the run went astray; go on with a lower rate, from its \
-         last checkpoint: --resume --set schedule.rate=..."
-    )]
-    Astray {
-        /// The step.
-        step: u64,
-        /// How many times.
-        times: f64,
-    },
-    /// The device has no numbers of the precision that is asked for.
-    #[error(
-        "precision bf16: this device has no such numbers; expected precision = \"f32\" in the recipe, or another --device"
-    )]
-    Precision,
-    /// The folder holds a run already.
-    #[error("{0}: holds a run already: go on with --resume, or name another folder")]
-    Exists(PathBuf),
-    /// Another process runs in the folder.
-    #[error("{0}: another run is at work there: wait for it or stop it, or name another folder")]
-    Busy(PathBuf),
-    /// Nothing is left to do for weights that a run should begin with.
-    #[error("{path}: is of step {step}, expected one before the recipe's last, {last}: --set schedule.steps=...")]
-    Done {
-        /// The weights' file.
-        path: PathBuf,
-        /// Their step.
-        step: u64,
-        /// The recipe's last.
-        last: u64,
-    },
-}
-
-impl RunError {
-    pub(crate) fn file(path: &Path, why: impl std::fmt::Display) -> Self {
-        Self::File { path: path.to_owned(), why: why.to_string() }
-    }
-}
-
 /// Where a run begins.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Begin {
@@ -245,15 +54,12 @@ pub enum Begin {
     New,
     /// Where the folder's run stopped, or at its first step where there is none.
     Resume,
-    /// At the step of these weights, which another run left ([`crate::state::WEIGHTS`]), in a folder without a run.
+    /// At the step of these weights, which another run left ([`crate::run::state::WEIGHTS`]), in a folder without a run.
     Restart(PathBuf),
 }
 
 /// The file in a run's folder that it is for.
 pub const RESULT: &str = "result.safetensors";
-/// The folder in a run's folder of pictures that show what it has come to.
-pub const SAMPLES: &str = "samples";
-
 /// Time between two checkpoints.
 const CHECKPOINT: Duration = Duration::from_secs(60);
 

@@ -1,8 +1,8 @@
 //! Measuring prompt activity ([`Activity`]): a network is run with many prompts on the same pictures.
 
-use crate::dcm::Trace;
+use crate::executor::dcm::Trace;
+use crate::executor::weights::{flat, tensors};
 use crate::executor::{self, Batch};
-use crate::weights::{flat, tensors};
 use burn::tensor::{Device, Tensor, TensorData};
 use pdn_engine::fold;
 use pdn_network::{Activity, Dcm, Network, Weights};

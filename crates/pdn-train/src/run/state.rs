@@ -1,8 +1,10 @@
 //! What a run's folder keeps: the state from which it goes on to the last bit, and the weights from which it goes on nearly so.
 
 use crate::data::DataError;
-use crate::run::{History, RunError, Schedule, Task};
-use crate::weights::Adam;
+use crate::executor::weights::Adam;
+use crate::run::error::RunError;
+use crate::run::history::History;
+use crate::run::task::{Schedule, Task};
 use pdn_network::checkpoint::{self, Precision};
 use pdn_network::{Network, Param, Tensor, Tensors};
 use rayon::prelude::*;

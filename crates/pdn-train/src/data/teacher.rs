@@ -5,8 +5,8 @@
 //! picture are the features of its last fire module and its thousand classes before the softmax, both averaged; how it comes
 //! to that are the maps of its fire modules.
 
-use crate::convolution::{Pixels, Then, convolve};
 use crate::data::{DataError, hex};
+use crate::executor::convolution::{Pixels, Then, convolve};
 use burn::tensor::{Device, Tensor, TensorData};
 use pdn_image::{Picture, resize_to};
 use pdn_network::file;

@@ -1,35 +1,26 @@
 //! What this project does by its own kernels on the CPU, by burn's operations: for devices that have theirs.
 
-use crate::convolution::Then;
 use burn::tensor::ops::{ConvOptions, PadMode};
-use burn::tensor::{Device, FloatDType, Tensor, activation, module};
+use burn::tensor::{Device, FloatDType, Tensor, module};
 
 /// Whether a tensor is where this project's kernels run.
 pub(crate) fn ours<const D: usize>(tensor: &Tensor<D>) -> bool {
     tensor.device() == Device::flex()
 }
 
-/// [`convolve`](crate::convolution::convolve), of maps `[images, height, width, channels]`. What it gives is f32, whatever is
-/// multiplied.
-pub(crate) fn convolve(x: Tensor<4>, kernel: Tensor<5>, bias: Tensor<2>, then: Then) -> Tensor<4> {
-    let [images, height, width, _] = x.dims();
+/// A convolution of maps `[images, height, width, channels]`. What it gives is f32, whatever is multiplied.
+pub(crate) fn convolve(x: Tensor<4>, kernel: Tensor<5>, bias: Tensor<2>) -> Tensor<4> {
     let [sets, outputs, ..] = kernel.dims();
     let y = if sets == 1 { shared(x, kernel) } else { own(x, kernel) }.cast(FloatDType::F32);
-    let mut y = y + bias.reshape([sets, 1, 1, outputs]);
-    if then.relu {
-        y = activation::relu(y);
-    }
-    if let Some(add) = then.add {
-        y = y + add.map();
-    }
-    match then.shuffle {
-        1 => y,
-        r => {
-            let channels = outputs / (r * r);
-            let blocks = y.reshape([images, height, width, channels, r, r]);
-            blocks.permute([0, 1, 4, 2, 5, 3]).reshape([images, height * r, width * r, channels])
-        }
-    }
+    y + bias.reshape([sets, 1, 1, outputs])
+}
+
+/// `[images, height, width, channels r²]` to `[images, height r, width r, channels]`.
+pub(crate) fn pixel_shuffle(x: Tensor<4>, r: usize) -> Tensor<4> {
+    let [images, height, width, channels] = x.dims();
+    let channels = channels / (r * r);
+    let blocks = x.reshape([images, height, width, channels, r, r]);
+    blocks.permute([0, 1, 4, 2, 5, 3]).reshape([images, height * r, width * r, channels])
 }
 
 /// One kernel for all images. No reshape stands between the exchanges of axes, which would copy the maps: GPUs convolve pixels.
@@ -53,7 +44,7 @@ fn own(x: Tensor<4>, kernel: Tensor<5>) -> Tensor<4> {
     rows.matmul(kernel).reshape([images, height, width, outputs])
 }
 
-/// [`layer_norm`](crate::layer_norm::layer_norm).
+/// [`layer_norm`](crate::executor::layer_norm::layer_norm).
 pub(crate) fn layer_norm(x: Tensor<4>, weight: Tensor<1>, bias: Tensor<1>, eps: f64) -> Tensor<4> {
     let channels = weight.dims()[0];
     let around = x.clone() - x.mean_dim(1);
@@ -65,7 +56,7 @@ pub(crate) fn layer_norm(x: Tensor<4>, weight: Tensor<1>, bias: Tensor<1>, eps: 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::convolution::{self, Pixels, Precision};
+    use crate::executor::convolution::{self, Pixels, Precision, Then};
     use burn::tensor::TensorData;
     use pdn_network::hashed;
 
@@ -101,7 +92,7 @@ mod tests {
                 (numbers(y), of, numbers(bias.grad(&gradients).unwrap()))
             };
             let ours = run(convolution::convolve(Pixels::new(x.clone()), kernel.clone(), bias.clone(), then()).map());
-            let plain = run(convolve(x.clone(), kernel.clone(), bias.clone(), then()));
+            let plain = run(then().after(convolve(x.clone(), kernel.clone(), bias.clone())));
             close(&ours.0, &plain.0);
             ours.1.iter().zip(&plain.1).for_each(|(ours, plain)| close(ours, plain));
             close(&ours.2, &plain.2);
@@ -121,8 +112,7 @@ mod tests {
             run(precision.convolve(Pixels::new(x.clone()), kernel.clone(), bias.clone(), Then::NOTHING).map())
         };
         let narrow = |t: Tensor<4>| t.cast(FloatDType::BF16);
-        let plain =
-            run(convolve(narrow(x.clone()), kernel.clone().cast(FloatDType::BF16), bias.clone(), Then::NOTHING));
+        let plain = run(convolve(narrow(x.clone()), kernel.clone().cast(FloatDType::BF16), bias.clone()));
         let far = |a: &[f32], b: &[f32]| {
             let largest = b.iter().fold(0.0_f32, |m, v| m.max(v.abs()));
             a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max) / largest
@@ -142,7 +132,7 @@ mod tests {
             let gradients = (y.clone() * tensor("weights", y.dims())).sum().backward();
             (numbers(y), numbers(x.grad(&gradients).unwrap()), numbers(weight.grad(&gradients).unwrap()))
         };
-        let ours = run(crate::layer_norm::layer_norm(x.clone(), weight.clone(), bias.clone(), 1e-5));
+        let ours = run(crate::executor::layer_norm::layer_norm(x.clone(), weight.clone(), bias.clone(), 1e-5));
         let plain = run(layer_norm(x.clone(), weight.clone(), bias.clone(), 1e-5));
         close(&ours.0, &plain.0);
         close(&ours.1, &plain.1);

@@ -157,7 +157,7 @@ mod tests {
     use super::*;
     use std::fs;
 
-    fn desk() -> tempfile::TempDir {
+    fn preparation() -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir_all(folder.path().join("pictures/00001")).unwrap();
         for name in ["b.jpg", "00001/a.PNG", "notes.txt"] {
@@ -168,7 +168,7 @@ mod tests {
 
     #[test]
     fn folders_of_folders_are_looked_through() {
-        let folder = desk();
+        let folder = preparation();
         let entries = Source::of("pictures").entries(folder.path()).unwrap();
         let names: Vec<_> =
             entries.iter().map(|(file, _)| file.strip_prefix(folder.path()).unwrap().to_owned()).collect();
@@ -182,7 +182,7 @@ mod tests {
 
     #[test]
     fn coco_s_annotations_go_with_the_pictures_of_their_names() {
-        let folder = desk();
+        let folder = preparation();
         let coco = r#"{"info": {}, "images": [{"id": 7, "file_name": "b.jpg", "width": 9}, {"id": 9, "file_name": "c.jpg"}],
             "annotations": [{"id": 1, "image_id": 7, "caption": "A bus. "}, {"id": 2, "image_id": 9, "caption": "none"},
             {"id": 3, "image_id": 7, "caption": "It is red."}]}"#;

@@ -9,6 +9,9 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use rayon::prelude::*;
 
+/// A network's parameters as flat tensors, in the network's order.
+pub type Parameters = [Tensor<1>];
+
 /// How much larger than others the kernels before a softmax start. Between captions the mixture of a module's kernels then
 /// varies by 0.08 at a temperature of 7; at 1 it was 0.02.
 const LOGITS: f64 = 4.0;

@@ -1,8 +1,8 @@
 //! Pictures to learn from, read from their files as patches of them are wanted and kept while there is room: of more pictures than
 //! fit, those that were wanted least lately are read again.
 
+use crate::data::degradations::Degradations;
 use crate::data::{DataError, read_picture};
-use crate::degradations::Degradations;
 use pdn_image::{AnyPicture, Degradation, Picture, resize_to};
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
@@ -74,7 +74,7 @@ impl Weighter<String, Arc<Pair>> for Bytes {
 
 /// Pictures that are read as they are wanted.
 #[derive(Debug)]
-pub struct Shelf {
+pub struct PatchCache {
     /// What makes small pictures of large ones.
     pub degradations: Degradations,
     /// How many times smaller a side.
@@ -82,7 +82,7 @@ pub struct Shelf {
     kept: Cache<String, Arc<Pair>, Bytes>,
 }
 
-impl Shelf {
+impl PatchCache {
     /// An empty one, with room for so many bytes of pixels.
     pub fn new(degradations: impl Into<Degradations>, scale: usize, room: u64) -> Self {
         // So many pictures of half a megabyte: it only says how finely the room is divided.
@@ -123,7 +123,7 @@ impl Shelf {
     /// it is degraded anew.
     ///
     /// # Errors
-    /// As [`Shelf::pair`]'s, and where the degraded picture is smaller than the patch.
+    /// As [`PatchCache::pair`]'s, and where the degraded picture is smaller than the patch.
     pub fn patch(&self, place: &Place, side: usize, random: &mut StdRng) -> Result<Pair, DataError> {
         let degradation = self.degradations.draw(random);
         let pair = self.pair_by(degradation, place)?;
@@ -172,17 +172,17 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let places: Vec<Place> = (0..6).map(|i| picture(folder.path(), &format!("{i}.png"), 32)).collect();
         let patches = |room: u64| {
-            let shelf = Shelf::new(Degradation::BlurBicubic, 2, room);
+            let patches = PatchCache::new(Degradation::BlurBicubic, 2, room);
             let random = &mut StdRng::seed_from_u64(1);
             let order = (0..40).map(|i| &places[i * 7 % 6]);
-            order.map(|place| shelf.patch(place, 9, random).unwrap().low.into_eight()).collect::<Vec<_>>()
+            order.map(|place| patches.patch(place, 9, random).unwrap().low.into_eight()).collect::<Vec<_>>()
         };
         assert_eq!(patches(1 << 30), patches(10_000));
-        let shelf = Shelf::new(Degradation::BlurBicubic, 2, 1 << 30);
-        shelf.pair(&places[0]).unwrap();
+        let patches = PatchCache::new(Degradation::BlurBicubic, 2, 1 << 30);
+        patches.pair(&places[0]).unwrap();
         std::fs::remove_file(&places[0].0).unwrap();
-        assert!(shelf.pair(&places[0]).is_ok(), "it is kept");
-        let error = Shelf::new(Degradation::BlurBicubic, 2, 1 << 30).pair(&places[0]).unwrap_err().to_string();
+        assert!(patches.pair(&places[0]).is_ok(), "it is kept");
+        let error = PatchCache::new(Degradation::BlurBicubic, 2, 1 << 30).pair(&places[0]).unwrap_err().to_string();
         assert!(error.contains("0.png"), "{error}");
     }
 
@@ -191,18 +191,18 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let place = picture(folder.path(), "a.png", 64);
         for degradation in [Degradation::Bicubic, Degradation::BlurBicubic16, Degradation::Practical { seed: 0 }] {
-            let shelf = Shelf::new(degradation, 2, 1 << 30);
+            let patches = PatchCache::new(degradation, 2, 1 << 30);
             let random = &mut StdRng::seed_from_u64(5);
             for _ in 0..20 {
-                let Pair { high, low } = shelf.patch(&place, 12, random).unwrap();
+                let Pair { high, low } = patches.patch(&place, 12, random).unwrap();
                 assert_eq!((high.width(), low.width()), (24, 12));
                 let low = low.into_eight();
                 let mean = |p: &Picture| p.rgb().iter().map(|v| f64::from(*v)).sum::<f64>() / p.rgb().len() as f64;
                 assert!((mean(&high) - mean(&low)).abs() < 8.0, "{degradation}: {} {}", mean(&high), mean(&low));
             }
         }
-        let shelf = Shelf::new(Degradation::Bicubic, 2, 1 << 30);
-        let error = shelf.patch(&place, 33, &mut StdRng::seed_from_u64(5)).unwrap_err().to_string();
+        let patches = PatchCache::new(Degradation::Bicubic, 2, 1 << 30);
+        let error = patches.patch(&place, 33, &mut StdRng::seed_from_u64(5)).unwrap_err().to_string();
         assert!(error.contains("a.png") && error.contains("32x32"), "{error}");
     }
 

@@ -4,14 +4,14 @@
 //! space of the embeddings. Nouns that no caption has are drawn to what real CLIP makes of them, by a linear layer from our
 //! space into CLIP's. Both layers are thrown away.
 
-use crate::captions::{Captions, Pair};
 use crate::data::DataError;
+use crate::data::captions::{Captions, Pair};
+use crate::data::nouns::{CLIP, Noun, Nouns};
+use crate::data::teacher::WHOLE;
+use crate::executor::weights::{initial, tensors};
 use crate::executor::{self, Batch};
-use crate::nouns::{CLIP, Noun, Nouns};
-use crate::retrieval::{cross_entropy, first_scale, matrix, ranks, recalls, rows, scale, unit, words};
 use crate::run::{History, Step, Task};
-use crate::teacher::WHOLE;
-use crate::weights::{initial, tensors};
+use crate::tasks::retrieval::{cross_entropy, first_scale, matrix, ranks, recalls, rows, scale, unit, words};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use pdn_network::checkpoint::{self, Precision};
 use pdn_network::zoo::Clip;
@@ -220,7 +220,7 @@ impl Task for Sentences {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::captions::Moments;
+    use crate::data::captions::Moments;
 
     #[test]
     fn many_sentences_together_are_what_each_is_alone() {

@@ -1,21 +1,23 @@
 //! Recipes: what is trained, on what, for how long. TOML, every field checked.
 
-use crate::captions::{Answers, Captions};
-use crate::convolution::Precision;
+mod table;
+
 use crate::data::DataError;
-use crate::degradations::Degradations;
-use crate::embed::BatchEncoder;
-use crate::nouns::Nouns;
-use crate::pictures::Pictures;
-use crate::recipe_table;
-use crate::restore::{self, LAST_TEMPERATURE, Loss, PromptMix, Restore};
+use crate::data::batch_encoder::BatchEncoder;
+use crate::data::captions::{Answers, Captions};
+use crate::data::degradations::Degradations;
+use crate::data::nouns::Nouns;
+use crate::data::patch_cache::PatchCache;
+use crate::data::source::Source;
+use crate::data::teacher::Teacher;
+use crate::data::training_images::{Reader, TrainingImages};
+use crate::executor::convolution::Precision;
+use crate::executor::weights;
+use crate::run::state;
 use crate::run::{Run, Schedule};
-use crate::scenes::{Reader, Scenes};
-use crate::sentences::{self, Sentences};
-use crate::shelf::Shelf;
-use crate::source::Source;
-use crate::teacher::Teacher;
-use crate::{state, weights};
+use crate::tasks::pictures::Pictures;
+use crate::tasks::sentences::{self, Sentences};
+use crate::tasks::super_resolution::{self, LAST_TEMPERATURE, Loss, PromptMix, SuperResolution};
 use pdn::Tokenizer;
 use pdn_network::zoo::{Clip, PictureTower};
 use pdn_network::{Card, Network, NetworkError, checkpoint, zoo};
@@ -30,13 +32,13 @@ pub enum Recipe {
     /// A prompt encoder's tower of pictures.
     Pictures(PicturesRecipe),
     /// A super-resolution network.
-    Restore(RestoreRecipe),
+    SuperResolution(SuperResolutionRecipe),
 }
 
 /// How a super-resolution network is trained.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct RestoreRecipe {
+pub struct SuperResolutionRecipe {
     /// Its name.
     pub name: String,
     /// What it is for.
@@ -167,14 +169,14 @@ impl Recipe {
     /// # Errors
     /// [`RecipeError::Recipe`] names the file, the key or the line, and what was expected.
     pub fn open(path: &Path, set: &[String]) -> Result<Self, RecipeError> {
-        let mut table = recipe_table::read(path, set)?;
+        let mut table = table::read(path, set)?;
         let wrong = |why: String| RecipeError::Recipe { path: path.to_owned(), why };
         let said = |error: toml::de::Error| wrong(one_line(&error));
         // By hand: serde reads a tagged enum in two steps, between which it forgets the keys that a mistake lies below.
         match table.remove("task").as_ref().and_then(toml::Value::as_str) {
             Some("sentences") => table.try_into().map(Self::Sentences).map_err(said),
             Some("pictures") => table.try_into().map(Self::Pictures).map_err(said),
-            Some("restore") => table.try_into().map(Self::Restore).map_err(said),
+            Some("restore") => table.try_into().map(Self::SuperResolution).map_err(said),
             Some(task) => Err(wrong(format!("task `{task}` is not known: expected sentences, pictures or restore"))),
             None => Err(wrong("task: expected \"sentences\", \"pictures\" or \"restore\"".into())),
         }
@@ -185,7 +187,7 @@ impl Recipe {
         match self {
             Self::Sentences(recipe) => &recipe.schedule,
             Self::Pictures(recipe) => &recipe.schedule,
-            Self::Restore(recipe) => &recipe.schedule,
+            Self::SuperResolution(recipe) => &recipe.schedule,
         }
     }
 
@@ -193,12 +195,12 @@ impl Recipe {
     ///
     /// # Errors
     /// [`RecipeError`].
-    pub fn prepare(&self, desk: &mut Desk) -> Result<Box<dyn Run>, RecipeError> {
-        self.schedule().check().map_err(|why| RecipeError::Recipe { path: desk.recipe.to_owned(), why })?;
+    pub fn prepare(&self, preparation: &mut Preparation) -> Result<Box<dyn Run>, RecipeError> {
+        self.schedule().check().map_err(|why| RecipeError::Recipe { path: preparation.recipe.to_owned(), why })?;
         match self {
-            Self::Sentences(recipe) => recipe.prepare(desk),
-            Self::Pictures(recipe) => recipe.prepare(desk),
-            Self::Restore(recipe) => recipe.prepare(desk),
+            Self::Sentences(recipe) => recipe.prepare(preparation),
+            Self::Pictures(recipe) => recipe.prepare(preparation),
+            Self::SuperResolution(recipe) => recipe.prepare(preparation),
         }
     }
 }
@@ -210,7 +212,7 @@ fn one_line(error: &toml::de::Error) -> String {
 
 /// What a recipe is followed with.
 #[expect(missing_debug_implementations, reason = "of a closure there is nothing to show")]
-pub struct Desk<'a> {
+pub struct Preparation<'a> {
     /// The recipe's file.
     pub recipe: &'a Path,
     /// The folder of all data.
@@ -221,7 +223,7 @@ pub struct Desk<'a> {
     pub told: &'a mut dyn FnMut(String),
 }
 
-impl Desk<'_> {
+impl Preparation<'_> {
     /// Says that data is read from here on: what is wrong with the recipe has been looked for.
     fn reads(&mut self) {
         (self.told)(format!("reading data in {}", self.data.display()));
@@ -257,8 +259,8 @@ impl CaptionedData {
 }
 
 impl SentencesRecipe {
-    fn prepare(&self, desk: &mut Desk) -> Result<Box<dyn Run>, RecipeError> {
-        let (path, data) = (desk.recipe, desk.data);
+    fn prepare(&self, preparation: &mut Preparation) -> Result<Box<dyn Run>, RecipeError> {
+        let (path, data) = (preparation.recipe, preparation.data);
         let wrong = |why: String| RecipeError::Recipe { path: path.to_owned(), why };
         if self.batch < 2 {
             return Err(wrong(format!("batch {}: expected at least 2, to tell pairs apart", self.batch)));
@@ -266,7 +268,7 @@ impl SentencesRecipe {
         if !(0.0..1.0).contains(&self.dropped) {
             return Err(wrong(format!("dropped {}: expected 0 or more, less than 1", self.dropped)));
         }
-        desk.reads();
+        preparation.reads();
         let (captions, tokenizer, _) = self.data.read(&self.clip, path, data)?;
         let nouns = self.nouns.as_ref().map(|folder| Nouns::open(&data.join(folder), &tokenizer)).transpose()?;
         let task = Sentences::new(self.clip.clone(), captions, nouns, self.batch, self.dropped);
@@ -275,8 +277,8 @@ impl SentencesRecipe {
 }
 
 impl PicturesRecipe {
-    fn prepare(&self, desk: &mut Desk) -> Result<Box<dyn Run>, RecipeError> {
-        let (path, data) = (desk.recipe, desk.data);
+    fn prepare(&self, preparation: &mut Preparation) -> Result<Box<dyn Run>, RecipeError> {
+        let (path, data) = (preparation.recipe, preparation.data);
         let wrong = |why: String| RecipeError::Recipe { path: path.to_owned(), why };
         if self.batch == 0 {
             return Err(wrong("batch 0: expected at least 1".into()));
@@ -296,7 +298,7 @@ impl PicturesRecipe {
         let beside = beside(path, &self.sentences);
         let sentences =
             checkpoint::read(&beside).map_err(|e| DataError { path: e.path.clone(), why: e.why.to_string() })?;
-        desk.reads();
+        preparation.reads();
         let (captions, _, teacher) = self.data.read(&self.clip, path, data)?;
         let mut card = Card {
             name: self.name.clone(),
@@ -315,9 +317,9 @@ impl PicturesRecipe {
     }
 }
 
-impl RestoreRecipe {
-    fn prepare(&self, desk: &mut Desk) -> Result<Box<dyn Run>, RecipeError> {
-        let path = desk.recipe;
+impl SuperResolutionRecipe {
+    fn prepare(&self, preparation: &mut Preparation) -> Result<Box<dyn Run>, RecipeError> {
+        let path = preparation.recipe;
         let beside = |file: &PathBuf| beside(path, file);
         let wrong = |why: String| RecipeError::Recipe { path: path.to_owned(), why };
         let network = self.network().map_err(|e| wrong(e.to_string()))?;
@@ -331,22 +333,23 @@ impl RestoreRecipe {
         }
         let start = match &self.start {
             Some(start) => {
-                let initial = weights::initial(&network, restore::BRANCH, self.schedule.seed);
+                let initial = weights::initial(&network, super_resolution::BRANCH, self.schedule.seed);
                 Some(state::parameters(&beside(start), &network, &self.anew, initial)?)
             }
             None => None,
         };
-        desk.reads();
-        let shelf = Shelf::new(self.degradation.clone(), network.scale, desk.room);
+        preparation.reads();
+        let patches = PatchCache::new(self.degradation.clone(), network.scale, preparation.room);
         let cache = self.cache.as_ref().map(beside);
         // What takes no prompt needs none embedded.
         let encoder = encoder.as_ref().filter(|_| takes.is_some());
-        let reader = Reader { root: desk.data, shelf: &shelf, patch: self.patch, encoder, cache: cache.as_deref() };
+        let reader =
+            Reader { root: preparation.data, patches: &patches, patch: self.patch, encoder, cache: cache.as_deref() };
         let (mut sources, mut held_back, mut data) = (Vec::new(), Vec::new(), Vec::new());
         for source in &self.sources {
             let scenes = reader.read(source)?;
-            let folder = desk.data.join(&source.folder);
-            tell(&folder, &scenes, desk.told);
+            let folder = preparation.data.join(&source.folder);
+            tell(&folder, &scenes, preparation.told);
             if scenes.train.is_empty() {
                 let why = format!("has no pictures left to learn from, {} being held back", scenes.held_back.len());
                 return Err(DataError { path: folder, why }.into());
@@ -376,9 +379,9 @@ impl RestoreRecipe {
         card.more.insert("data".into(), data.into());
         card.more
             .insert("recipe".into(), serde_json::to_value(self.without_places()).map_err(|e| wrong(e.to_string()))?);
-        Ok(Box::new(Restore {
+        Ok(Box::new(SuperResolution {
             network,
-            shelf,
+            patches,
             sources,
             held_back,
             prompts: self.prompts.unwrap_or(PromptMix { caption: 0.0, view: 0.0, mirrored: 0.0 }),
@@ -462,11 +465,11 @@ fn differ(config: &mut serde_json::Value, other: &serde_json::Value) {
 /// Pictures that are named each as they are left out; more are counted.
 const NAMED: usize = 10;
 
-fn tell(folder: &Path, scenes: &Scenes, told: &mut dyn FnMut(String)) {
+fn tell(folder: &Path, scenes: &TrainingImages, told: &mut dyn FnMut(String)) {
     for (file, why) in scenes.skipped.iter().take(NAMED) {
         told(format!("skipped {}: {why}", file.display()));
     }
-    let Scenes { train, held_back, skipped, small } = scenes;
+    let TrainingImages { train, held_back, skipped, small } = scenes;
     let folder = folder.display();
     let mut line = format!("{folder}: {} to learn from, {} held back", train.len(), held_back.len());
     if !skipped.is_empty() {

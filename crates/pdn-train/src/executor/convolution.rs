@@ -1,17 +1,18 @@
-//! This project's convolution as burn's on the CPU, with its own way back; on other devices it is burn's own (`plain.rs`).
+//! This project's convolution as burn's on the CPU, with its own way back; on other devices it is burn's own (`burn_ops.rs`).
 //!
 //! Convolutions read and write [`Pixels`]. Kernels are `[sets, out, in, side, side]` and biases `[sets, out]`: one set for all
 //! images, or one for each, as a prompt mixes them. What follows a convolution is done as it is stored, and on the way back
 //! as gradients are read: passes over memory would take as long as the work.
 
-use crate::{memory, plain};
+use crate::executor::burn_ops;
+use crate::executor::memory;
 use burn::backend::autodiff::NodeId;
 use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, Dispatch, Flex, TensorMetadata, backend_extension};
-use burn::tensor::{FloatDType, Tensor};
+use burn::tensor::{FloatDType, Tensor, activation};
 use burn_flex::FlexTensor;
 use pdn_kernels::{Factors, Isa, PixelConv, PixelKernel, PixelMap, PixelStore, transpose};
 use rayon::prelude::*;
@@ -76,7 +77,7 @@ fn exchange(x: Tensor<3>) -> Tensor<3> {
     if rows == 1 || columns == 1 {
         return x.reshape([images, columns, rows]);
     }
-    if !plain::ours(&x) {
+    if !burn_ops::ours(&x) {
         return x.swap_dims(1, 2);
     }
     Tensor::from_dispatch(Dispatch::exchange(x.into_dispatch()))
@@ -98,15 +99,25 @@ impl Then {
     pub const NOTHING: Self = Self { relu: false, add: None, shuffle: 1 };
     /// `max(y, 0)`.
     pub const RELU: Self = Self { relu: true, ..Self::NOTHING };
+
+    /// It, by burn's operations, of what a convolution gave.
+    pub(crate) fn after(self, y: Tensor<4>) -> Tensor<4> {
+        let y = if self.relu { activation::relu(y) } else { y };
+        let y = match self.add {
+            Some(add) => y + add.map(),
+            None => y,
+        };
+        if self.shuffle == 1 { y } else { burn_ops::pixel_shuffle(y, self.shuffle) }
+    }
 }
 
 /// Zero-padded convolution that keeps the extent: `x` has the channels `in`, `kernel` is `[sets, out, in, side, side]` with
 /// an odd side, `bias` `[sets, out]`, sets being 1 or the images.
 pub fn convolve(x: Pixels, kernel: Tensor<5>, bias: Tensor<2>, then: Then) -> Pixels {
-    if plain::ours(&x.map) {
+    if burn_ops::ours(&x.map) {
         ours(x, kernel, bias, then, Factors::F32)
     } else {
-        Pixels::new(plain::convolve(x.map, kernel, bias, then))
+        Pixels::new(then.after(burn_ops::convolve(x.map, kernel, bias)))
     }
 }
 
@@ -138,14 +149,14 @@ impl Precision {
     pub fn convolve(self, x: Pixels, kernel: Tensor<5>, bias: Tensor<2>, then: Then) -> Pixels {
         match self {
             Self::F32 => convolve(x, kernel, bias, then),
-            Self::Bf16 if plain::ours(&x.map) && Factors::Bf16.is_available() => {
+            Self::Bf16 if burn_ops::ours(&x.map) && Factors::Bf16.is_available() => {
                 ours(x, kernel, bias, then, Factors::Bf16)
             }
             // Kernels that multiply in f32 are exact of such numbers.
-            Self::Bf16 if plain::ours(&x.map) => convolve(Pixels::new(rounded(x.map)), rounded(kernel), bias, then),
+            Self::Bf16 if burn_ops::ours(&x.map) => convolve(Pixels::new(rounded(x.map)), rounded(kernel), bias, then),
             Self::Bf16 => {
                 let (x, kernel) = (x.map.cast(FloatDType::BF16), kernel.cast(FloatDType::BF16));
-                Pixels::new(plain::convolve(x, kernel, bias, then))
+                Pixels::new(then.after(burn_ops::convolve(x, kernel, bias)))
             }
         }
     }

@@ -1,12 +1,19 @@
 //! The burn executor: the same nodes as the reference, over a batch, with gradients.
 //!
 //! Maps are `[images, channels, height, width]`, but between convolutions [`Pixels`]; a vector has one pixel, a sequence one
-//! row. A DCM is not lowered but run in a folded form ([`crate::dcm`]), as making its d channels would cost many times as
+//! row. A DCM is not lowered but run in a folded form ([`crate::executor::dcm`]), as making its d channels would cost many times as
 //! much.
 
-use crate::convolution::{Pixels, Precision, Then};
-use crate::dcm;
-use crate::layer_norm::layer_norm;
+mod burn_ops;
+pub mod convolution;
+pub mod dcm;
+pub mod layer_norm;
+pub(crate) mod memory;
+pub mod weights;
+
+use crate::executor::convolution::{Pixels, Precision, Then};
+use crate::executor::layer_norm::layer_norm;
+use crate::executor::weights::Parameters;
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData, activation};
 use pdn_kernels::PixelConv;
 use pdn_network::{Act, Binary, End, Extent, Interpolation, Network, Node, NodeId, Op, ParamId, Pool};
@@ -32,9 +39,6 @@ pub struct Words {
     /// The place of each sentence's last token.
     pub last: Tensor<1, Int>,
 }
-
-/// A network's parameters as flat tensors, in the network's order.
-pub type Parameters = [Tensor<1>];
 
 /// What came out.
 #[derive(Clone, Debug)]

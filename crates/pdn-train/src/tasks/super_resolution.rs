@@ -1,16 +1,16 @@
 //! Training a super-resolution network: patches of degraded pictures are enlarged and compared with what they were.
 
-use crate::activity;
-use crate::convolution::Precision;
 use crate::data::DataError;
+use crate::data::patch_cache::PatchCache;
+use crate::data::training_images::TrainingImage;
+use crate::executor::convolution::Precision;
+use crate::executor::weights::initial;
 use crate::executor::{self, Batch};
 use crate::run::{History, Step, Task};
-use crate::scenes::Scene;
-use crate::shelf::Shelf;
-use crate::weights::initial;
+use crate::tasks::activity;
 use burn::tensor::{Device, Tensor, TensorData};
 use pdn::{Depth, Target, Upscaler};
-use pdn_engine::{Isa, Precision, RunOptions, fold};
+use pdn_engine::{Isa, Precision as EnginePrecision, RunOptions, fold};
 use pdn_image::{AnyPicture, ColourSpace, Picture, Protocol, psnr};
 use pdn_network::checkpoint;
 use pdn_network::{Card, Model, Network, PictureFormat, PromptActivity, Tensor as Stored, Weights};
@@ -38,15 +38,15 @@ pub(crate) const BRANCH: f64 = 0.1;
 
 /// Training of a super-resolution network.
 #[derive(Debug)]
-pub struct Restore {
+pub struct SuperResolution {
     /// What is trained, in the train form.
     pub network: Network,
     /// The pictures of all scenes.
-    pub shelf: Shelf,
-    /// Scenes of each source, and how often it is drawn from.
-    pub sources: Vec<(f64, Vec<Scene>)>,
-    /// Scenes to measure on.
-    pub held_back: Vec<Scene>,
+    pub patches: PatchCache,
+    /// TrainingImages of each source, and how often it is drawn from.
+    pub sources: Vec<(f64, Vec<TrainingImage>)>,
+    /// TrainingImages to measure on.
+    pub held_back: Vec<TrainingImage>,
     /// Prompts.
     pub prompts: PromptMix,
     /// Pixels a side of a degraded patch.
@@ -117,7 +117,7 @@ fn temperature(step: &Step) -> f64 {
     34.0 - 3.0 * (10 * step.done.min(step.of.saturating_sub(1)) / step.of.max(1)) as f64
 }
 
-impl Restore {
+impl SuperResolution {
     fn sample(&self, seed: u64) -> Result<Sample, DataError> {
         let random = &mut StdRng::seed_from_u64(seed);
         let total: f64 = self.sources.iter().map(|(weight, _)| weight).sum();
@@ -129,7 +129,7 @@ impl Restore {
             })
             .unwrap_or(&self.sources[0]);
         let scene = &scenes[random.random_range(0..scenes.len())];
-        let pair = self.shelf.patch(&scene.place, self.patch, random)?;
+        let pair = self.patches.patch(&scene.place, self.patch, random)?;
         let turn = random.random_range(0..8_u8);
         Ok(Sample {
             low: square(&pair.low, (0, 0), self.patch, turn, &self.network.picture),
@@ -138,7 +138,7 @@ impl Restore {
         })
     }
 
-    fn prompt<'a>(&self, scene: &'a Scene, random: &mut StdRng) -> &'a [f32] {
+    fn prompt<'a>(&self, scene: &'a TrainingImage, random: &mut StdRng) -> &'a [f32] {
         let PromptMix { caption, view, mirrored } = self.prompts;
         let caption = if scene.captions.is_empty() { 0.0 } else { caption };
         let draw = random.random_range(0.0..(caption + view + mirrored).max(f64::MIN_POSITIVE));
@@ -166,17 +166,17 @@ impl Restore {
     }
 
     /// The pictures held back, enlarged by the network with these weights, each in a mirror its own prompt.
-    fn enlarged(&self, parameters: &[Vec<f32>], scenes: &[Scene]) -> Vec<Option<Picture>> {
+    fn enlarged(&self, parameters: &[Vec<f32>], scenes: &[TrainingImage]) -> Vec<Option<Picture>> {
         // As it is exported: at the temperature that training ends with.
         let (network, weights) = self.deployed(parameters);
         let model = Model { network, weights, card: Card::default(), source: None };
-        let compiled = Upscaler::with_precision(&model, Isa::best(), Precision::F32);
+        let compiled = Upscaler::with_precision(&model, Isa::best(), EnginePrecision::F32);
         let Ok(mut session) = compiled.map(|upscaler| upscaler.session()) else { return vec![None; scenes.len()] };
-        let enlarge = |scene: &Scene| {
+        let enlarge = |scene: &TrainingImage| {
             if self.network.prompt_dim().is_some() {
                 session.set_embedding(&scene.mirrored).ok()?;
             }
-            let pair = self.shelf.pair(&scene.place).ok()?;
+            let pair = self.patches.pair(&scene.place).ok()?;
             let target = Target { depth: Some(Depth::Eight), ..Target::default() };
             let enlarged = session.upscale_to(&pair.low, &target, &RunOptions::default(), &mut |_| true);
             enlarged.ok().map(AnyPicture::into_eight)
@@ -201,8 +201,8 @@ impl Restore {
         let count = PROMPTS.min(prompts.len());
         let prompts: Vec<&[f32]> = (0..count).map(|i| prompts[i * prompts.len() / count]).collect();
         let side = self.patch.div_ceil(2);
-        let middle = |scene: &Scene| {
-            let low = &self.shelf.pair(&scene.place).ok()?.low;
+        let middle = |scene: &TrainingImage| {
+            let low = &self.patches.pair(&scene.place).ok()?.low;
             let at = ((low.width() - side) / 2, (low.height() - side) / 2);
             Some(square(low, at, side, 0, &self.network.picture))
         };
@@ -255,7 +255,7 @@ fn turned<S: pdn_image::Sample>(
     out
 }
 
-impl Task for Restore {
+impl Task for SuperResolution {
     type Batch = Vec<Sample>;
 
     fn parameters(&self) -> Vec<(String, Vec<usize>)> {
@@ -290,8 +290,8 @@ impl Task for Restore {
     fn evaluate(&self, parameters: &[Vec<f32>], _step: &Step) -> Vec<(String, f64)> {
         let protocol = Protocol { space: ColourSpace::YMatlab, shave: self.network.scale };
         let enlarged = self.enlarged(parameters, &self.held_back);
-        let score = |(scene, enlarged): (&Scene, Option<Picture>)| {
-            let pair = self.shelf.pair(&scene.place).ok();
+        let score = |(scene, enlarged): (&TrainingImage, Option<Picture>)| {
+            let pair = self.patches.pair(&scene.place).ok();
             let score = enlarged.zip(pair).and_then(|(enlarged, pair)| psnr(&enlarged, &pair.high, protocol).ok());
             score.unwrap_or(f64::NAN)
         };
@@ -303,7 +303,7 @@ impl Task for Restore {
         let scenes = &self.held_back[..SAMPLES.min(self.held_back.len())];
         // Pictures of several sources may be of one name.
         let mut times = HashMap::new();
-        let named = |(scene, enlarged): (&Scene, Option<Picture>)| {
+        let named = |(scene, enlarged): (&TrainingImage, Option<Picture>)| {
             let name = scene.place.0.file_stem()?.to_string_lossy().into_owned();
             let times = times.entry(name.clone()).and_modify(|times| *times += 1).or_insert(1);
             Some((if *times == 1 { name } else { format!("{name}_{times}") }, enlarged?))

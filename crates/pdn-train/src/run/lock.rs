@@ -1,6 +1,6 @@
 //! A run's folder is one process's at a time: two would write over each other's checkpoints and tables.
 
-use crate::run::RunError;
+use crate::run::error::RunError;
 use pdn_network::file;
 use std::fs::{File, TryLockError};
 use std::path::Path;

@@ -6,8 +6,8 @@
 //! root from vanishing, and whose gradient is simple. Values and gradients reach P, the bank and the MLP through the
 //! composition. See `pdn_network`'s `dcm.rs` for the equations, and `pdn_engine::fold` for the form that is deployed.
 
-use crate::convolution::{Pixels, Precision, Then, convolve};
-use crate::executor::Parameters;
+use crate::executor::convolution::{Pixels, Precision, Then, convolve};
+use crate::executor::weights::Parameters;
 use burn::tensor::{Tensor, activation};
 use pdn_network::{Dcm, DcmForm, NORM_EPS, Network, ParamId};
 

@@ -3,7 +3,7 @@
 //! At each pixel `y = weight n + bias` with `n = (x - mean) / sqrt(variance + ε)`. On the way back, with `g = weight dy`,
 //! `dx = (g - mean(g) - n mean(g n)) / sqrt(variance + ε)`, the means over channels.
 
-use crate::plain;
+use crate::executor::burn_ops;
 use burn::backend::autodiff::NodeId;
 use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
 use burn::backend::autodiff::grads::Gradients;
@@ -16,8 +16,8 @@ use rayon::prelude::*;
 
 /// Normalises `x` `[images, channels, height, width]` over channels, with `weight` and `bias` `[channels]`.
 pub fn layer_norm(x: Tensor<4>, weight: Tensor<1>, bias: Tensor<1>, eps: f64) -> Tensor<4> {
-    if !plain::ours(&x) {
-        return plain::layer_norm(x, weight, bias, eps);
+    if !burn_ops::ours(&x) {
+        return burn_ops::layer_norm(x, weight, bias, eps);
     }
     Tensor::from_dispatch(Dispatch::normalise(x.into_dispatch(), weight.into_dispatch(), bias.into_dispatch(), eps))
 }

@@ -1,7 +1,7 @@
 //! Flickr8k: pictures with five captions each, for the prompt encoder, and what a teacher sees in them.
 
+use crate::data::teacher::{Teacher, WHOLE};
 use crate::data::{DataError, hex, read_picture};
-use crate::teacher::{Teacher, WHOLE};
 use pdn::{Captioned, Tokenizer};
 use pdn_image::{Picture, resize_to};
 use pdn_network::checkpoint::{self, Precision};

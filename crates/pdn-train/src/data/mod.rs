@@ -1,5 +1,14 @@
 //! Reading training data.
 
+pub mod batch_encoder;
+pub mod captions;
+pub mod degradations;
+pub mod nouns;
+pub mod patch_cache;
+pub mod source;
+pub mod teacher;
+pub mod training_images;
+
 use pdn_image::{Limits, Picture};
 use std::path::{Path, PathBuf};
 

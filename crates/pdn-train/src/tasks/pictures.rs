@@ -1,4 +1,4 @@
-//! Training the tower of pictures, against sentences that are settled ([`crate::sentences`]).
+//! Training the tower of pictures, against sentences that are settled ([`crate::tasks::sentences`]).
 //!
 //! Every step looks at parts of pictures in tones that were not seen before. Each is to find its picture's captions among all
 //! pictures' (CLIP's cross-entropy, the whole data set being the batch), and to agree with what the teacher sees in just that
@@ -6,16 +6,16 @@
 //! say what the teacher's maps hold there (Romero et al. 2015: hints), which is how it learns to see and not only what to
 //! answer. The layers that only this needs are thrown away.
 
-use crate::captions::{Captions, Moments, Pair, part};
-use crate::convolution::{Pixels, Then, convolve};
 use crate::data::DataError;
-use crate::embed::together;
+use crate::data::batch_encoder::together;
+use crate::data::captions::{Captions, Moments, Pair, part};
+use crate::data::teacher::{self, CHANNELS, Teacher, WHOLE};
+use crate::executor::convolution::{Pixels, Then, convolve};
+use crate::executor::weights::{flat, initial, tensors};
 use crate::executor::{self, Batch};
-use crate::retrieval::{first_scale, matrix, ranks, recalls, rows, scale, unit, words};
 use crate::run::{History, Step, Task};
-use crate::sentences::{TEACHER, project};
-use crate::teacher::{self, CHANNELS, Teacher, WHOLE};
-use crate::weights::{flat, initial, tensors};
+use crate::tasks::retrieval::{first_scale, matrix, ranks, recalls, rows, scale, unit, words};
+use crate::tasks::sentences::{TEACHER, project};
 use burn::tensor::{Device, Int, Tensor, TensorData, activation};
 use pdn::{EncoderFile, Framing};
 use pdn_image::{Picture, resize_to};

@@ -1,9 +1,9 @@
 //! Embeddings of many sentences and pictures at once, by burn: the same numbers as `pdn::Encoder`, in batches.
 
 use crate::data::DataError;
+use crate::executor::weights::{flat, tensors};
 use crate::executor::{self, Batch};
-use crate::retrieval::words;
-use crate::weights::{flat, tensors};
+use crate::tasks::retrieval::words;
 use burn::tensor::{Device, Tensor, TensorData};
 use pdn::{EncoderError, EncoderFile, Map, Tokenizer};
 use pdn_image::Picture;

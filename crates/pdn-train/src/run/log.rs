@@ -4,7 +4,8 @@
 //! Events are records of TensorFlow's kind (`tensorflow/core/lib/io/record_writer.cc`: length, masked CRC-32C, bytes, masked
 //! CRC-32C) of the message `Event` (`tensorflow/core/util/event.proto`), of which the few fields used here are declared.
 
-use crate::run::{Progress, RunError, SAMPLES};
+use crate::run::error::RunError;
+use crate::run::task::Progress;
 use pdn_image::{Picture, WriteOptions};
 use pdn_network::file;
 use prost::Message;
@@ -19,6 +20,9 @@ pub const LOSSES: &str = "losses.csv";
 const MOST: u64 = 2 << 30;
 /// Figures, an evaluation a row.
 pub const FIGURES: &str = "figures.csv";
+
+/// The folder in a run's folder of pictures that show what it has come to.
+pub const SAMPLES: &str = "samples";
 
 /// A run's logs.
 pub(crate) struct Log {
