@@ -2,7 +2,7 @@
 //!
 //! The order is spandrel's (`ModelLoader`): exponential averages before plain parameters, then a single nested dictionary.
 
-use super::Fault;
+use super::error::Fault;
 use super::pickle::{Id, Object, Pickle};
 use crate::Tensors;
 use std::collections::HashSet;

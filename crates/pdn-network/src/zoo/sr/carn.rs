@@ -9,8 +9,8 @@
 //! Weights are published in one file for all scales, with `upsample.up2`, `.up3` and `.up4` for `upsample.up` here. Such a
 //! file is three networks, and which one is meant must be said.
 
-use super::layout::{Layout, as_stored, kernel_shape, mean_shift, same, upsampler_scale};
-use super::{Architecture, DIV2K_MEAN, check_mean, check_sizes, configuration, json};
+use crate::zoo::architecture::{Architecture, check_mean, check_sizes, configuration, json};
+use crate::zoo::layout::{DIV2K_MEAN, Layout, as_stored, kernel_shape, mean_shift, same, upsampler_scale};
 use crate::{Builder, Network, NetworkError, NodeId, PictureFormat, Tensors};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -84,7 +84,7 @@ fn upsampler(name: &str, stage: usize) -> String {
     format!("upsample.{name}.body.{}", 3 * stage)
 }
 
-pub(super) const ARCHITECTURE: Architecture = Architecture {
+pub(in crate::zoo) const ARCHITECTURE: Architecture = Architecture {
     id: "carn",
     about: "CARN (Ahn et al. 2018), lightweight, of cascading residual blocks",
     build: |config| configuration::<Carn>(config)?.build(),
@@ -136,10 +136,10 @@ fn key_of_many(ours: &str, config: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::layout::tests::{named, recognised_again};
-    use super::super::recognise;
     use super::*;
     use crate::Tensor;
+    use crate::zoo::recognise;
+    use crate::zoo::recognise::tests::{named, recognised_again};
 
     fn small(scale: usize) -> Network {
         Carn { features: 8, ..Carn::published(scale) }.build().unwrap()

@@ -5,8 +5,8 @@
 //! repeated. Pictures are RGB in 0..1. *Compact* here is 32 convolutions (`realesr-general-x4v3`), *compact-16* half as many
 //! (`realesr-animevideov3`). Its last layer makes any scale; published weights are x4, others x1 and x2.
 
-use super::layout::{Layout, as_stored, kernel_shape, same};
-use super::{Architecture, check_sizes, configuration, json};
+use crate::zoo::architecture::{Architecture, check_sizes, configuration, json};
+use crate::zoo::layout::{Layout, as_stored, kernel_shape, same};
 use crate::{Builder, Interpolation, Network, NetworkError, PictureFormat, Tensors};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -59,7 +59,7 @@ impl Srvgg {
     }
 }
 
-pub(super) const ARCHITECTURE: Architecture = Architecture {
+pub(in crate::zoo) const ARCHITECTURE: Architecture = Architecture {
     id: "srvgg",
     about: "SRVGGNetCompact (Real-ESRGAN, Wang et al. 2021)",
     build: |config| configuration::<Srvgg>(config)?.build(),
@@ -82,8 +82,8 @@ fn infer(tensors: &Tensors) -> Option<Value> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::layout::tests::recognised_again;
     use super::*;
+    use crate::zoo::recognise::tests::recognised_again;
 
     #[test]
     fn is_recognised_with_its_sizes() {

@@ -6,8 +6,8 @@
 //! result is added to the picture enlarged by bilinear interpolation. Pictures are RGB in 0..1. The official code has x2, x3
 //! and x4; x8 and x16 repeat the x2 stage.
 
-use super::layout::{Layout, as_stored, count, kernel_shape, same, upsampler_scale};
-use super::{Architecture, check_sizes, configuration, json};
+use crate::zoo::architecture::{Architecture, check_sizes, configuration, json};
+use crate::zoo::layout::{Layout, as_stored, count, kernel_shape, same, upsampler_scale};
 use crate::{Act, Builder, DcmOptions, Interpolation, Network, NetworkError, NodeId, PictureFormat, Tensors};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -74,7 +74,7 @@ fn leaky(b: &mut Builder, x: NodeId) -> NodeId {
     b.act(Act::LeakyRelu(0.1), x)
 }
 
-pub(super) const ARCHITECTURE: Architecture = Architecture {
+pub(in crate::zoo) const ARCHITECTURE: Architecture = Architecture {
     id: "msrresnet",
     about: "MSRResNet (BasicSR's SRResNet without normalisation), and MSRResNet+ with a DCM after each block",
     build: |config| configuration::<MsrResNet>(config)?.build(),
@@ -94,8 +94,8 @@ fn infer(tensors: &Tensors) -> Option<Value> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::layout::tests::recognised_again;
     use super::*;
+    use crate::zoo::recognise::tests::recognised_again;
 
     #[test]
     fn is_recognised_with_its_sizes() {

@@ -14,8 +14,8 @@
 //! | `conv_last` | `tail.1` |
 //! | in the configuration (BasicSR: not stored) | `sub_mean`, `add_mean` |
 
-use super::layout::{Layout, as_stored, count, kernel_shape, mean_shift, same, upsampler_scale};
-use super::{Architecture, DIV2K_MEAN, check_mean, check_sizes, configuration, json};
+use crate::zoo::architecture::{Architecture, check_mean, check_sizes, configuration, json};
+use crate::zoo::layout::{DIV2K_MEAN, Layout, as_stored, count, kernel_shape, mean_shift, same, upsampler_scale};
 use crate::{Builder, DcmOptions, Network, NetworkError, PictureFormat, Tensors};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -88,7 +88,7 @@ impl Edsr {
     }
 }
 
-pub(super) const ARCHITECTURE: Architecture = Architecture {
+pub(in crate::zoo) const ARCHITECTURE: Architecture = Architecture {
     id: "edsr",
     about: "EDSR (Lim et al. 2017), and EDSR+ with a DCM after each block",
     build: |config| configuration::<Edsr>(config)?.build(),
@@ -175,10 +175,10 @@ fn official_key(ours: &str, config: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::layout::tests::{named, recognised_again};
-    use super::super::{RecogniseError, recognise};
     use super::*;
     use crate::Tensor;
+    use crate::zoo::recognise::tests::{named, recognised_again};
+    use crate::zoo::{RecogniseError, recognise};
 
     #[test]
     fn every_layout_is_recognised_with_its_sizes() {

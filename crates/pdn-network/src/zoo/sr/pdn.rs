@@ -12,8 +12,8 @@
 //!
 //! A DCM has no inner residual by default: inside a group, the group's skip is around it.
 
-use super::layout::{Layout, as_stored, same};
-use super::{Architecture, DIV2K_MEAN, check_sizes, configuration, json, module_after};
+use crate::zoo::architecture::{Architecture, check_sizes, configuration, json, module_after};
+use crate::zoo::layout::{DIV2K_MEAN, Layout, as_stored, same};
 use crate::{Builder, DcmOptions, Network, NetworkError, NodeId, PictureFormat, Pool};
 use serde::{Deserialize, Serialize};
 
@@ -126,7 +126,7 @@ impl Pdn {
     }
 }
 
-pub(super) const ARCHITECTURE: Architecture = Architecture {
+pub(in crate::zoo) const ARCHITECTURE: Architecture = Architecture {
     id: "pdn",
     about: "PDN, the prompt-guided dynamic network",
     build: |config| configuration::<Pdn>(config)?.build(),

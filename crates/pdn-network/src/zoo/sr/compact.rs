@@ -9,8 +9,8 @@
 //!
 //! A DCM should have its inner residual: nothing else is around it, and a chain behind a mask learns nothing.
 
-use super::layout::{Layout, as_stored, same};
-use super::{Architecture, DIV2K_MEAN, check_sizes, configuration, json, module_after};
+use crate::zoo::architecture::{Architecture, check_sizes, configuration, json, module_after};
+use crate::zoo::layout::{DIV2K_MEAN, Layout, as_stored, same};
 use crate::{Act, Builder, DcmOptions, Network, NetworkError, PictureFormat};
 use serde::{Deserialize, Serialize};
 
@@ -71,7 +71,7 @@ impl Compact {
     }
 }
 
-pub(super) const ARCHITECTURE: Architecture = Architecture {
+pub(in crate::zoo) const ARCHITECTURE: Architecture = Architecture {
     id: "pdn-compact",
     about: "PDN-compact, DCMs in a plain chain of convolutions",
     build: |config| configuration::<Compact>(config)?.build(),

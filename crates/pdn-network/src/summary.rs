@@ -1,8 +1,6 @@
-//! What a network costs and needs, read from the value.
+//! A network's size, cost and receptive field, read from the value.
 
-use crate::Network;
-use crate::network::Node;
-use crate::op::{Extent, Interpolation, Op};
+use crate::{Extent, Network, Op, Shape};
 
 /// Cost and reach of a network.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
@@ -33,16 +31,14 @@ impl Network {
         let lowered = self.lower();
         let (mut macs_per_pixel, mut macs_per_token, mut macs_per_picture) = (0, 0, 0);
         for node in &lowered.nodes {
+            let inputs: Vec<Shape> = node.inputs.iter().map(|input| lowered.node(*input).shape).collect();
+            let macs = node.op.macs(&inputs, &lowered.params);
             match node.shape.extent {
-                extent @ (Extent::Picture(_) | Extent::Reduced(_)) => {
-                    macs_per_pixel += extent.per_picture_pixel(lowered.macs(node));
-                }
-                Extent::Sequence => macs_per_token += lowered.macs(node),
-                Extent::One => macs_per_picture += lowered.macs(node),
+                extent @ (Extent::Picture(_) | Extent::Reduced(_)) => macs_per_pixel += extent.per_picture_pixel(macs),
+                Extent::Sequence => macs_per_token += macs,
+                Extent::One => macs_per_picture += macs,
             }
-            if let Op::MixedConv { bank, .. } = node.op {
-                macs_per_picture += lowered.param(bank).len();
-            }
+            macs_per_picture += node.op.macs_once(&lowered.params);
         }
         Summary {
             parameters: self.params.iter().map(|p| p.len()).sum(),
@@ -54,35 +50,15 @@ impl Network {
         }
     }
 
-    /// Multiply-accumulates for one pixel of a node's map.
-    fn macs(&self, node: &Node) -> usize {
-        match node.op {
-            Op::Conv { weight, .. } => self.param(weight).len(),
-            Op::MixedConv { bank, .. } => self.param(bank).shape[1..].iter().product(),
-            Op::Dot | Op::Norm { .. } => self.node(node.inputs[0]).shape.channels,
-            _ => 0,
-        }
-    }
-
     /// Walks back from the output: how far beyond a part of the output each map must be known, in that map's own pixels.
     fn receptive_radius(&self) -> usize {
         let mut margins = vec![0; self.nodes.len()];
         let mut radius = 0;
         for (i, node) in self.nodes.iter().enumerate().rev() {
-            let needed = match node.op {
-                Op::Conv { weight, .. } => margins[i] + self.param(weight).shape[3] / 2,
-                Op::MixedConv { bank, .. } => margins[i] + self.param(bank).shape[4] / 2,
-                // A part starts at a multiple of the scale, so a margin of m pixels lies in ceil(m / r) blocks.
-                Op::PixelShuffle(r) => margins[i].div_ceil(r),
-                Op::PixelUnshuffle(r) => margins[i] * r,
-                Op::Enlarge(Interpolation::Nearest, r) => margins[i].div_ceil(r),
-                Op::Enlarge(Interpolation::Bilinear, r) => margins[i].div_ceil(r) + 1,
-                Op::Picture { .. } => {
-                    radius = radius.max(margins[i]);
-                    continue;
-                }
-                _ => margins[i],
-            };
+            if let Op::Picture { .. } = node.op {
+                radius = radius.max(margins[i]);
+            }
+            let needed = node.op.reach(margins[i], &self.params);
             for input in &node.inputs {
                 let margin = &mut margins[input.index()];
                 *margin = needed.max(*margin);

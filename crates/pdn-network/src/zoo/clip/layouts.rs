@@ -9,7 +9,7 @@
 //! open_clip's models with a text tower of their own put `text.` before that tower's names. Sizes are read from the shapes.
 //! What no tensor tells is [`ClipSettings`]: it must come from elsewhere, as the wrong GELU gives vectors that look right.
 
-use super::clip::{Clip, PictureTower, Reading, TextTower, Transformer};
+use super::towers::{Clip, PictureTower, Reading, TextTower, Transformer};
 use crate::{NetworkError, Param, Tensor, Tensors, WeightFaults};
 
 /// How a project names and stores CLIP's parameters.

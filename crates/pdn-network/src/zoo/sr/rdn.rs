@@ -13,8 +13,8 @@
 //! | `GFF.{0,1}` | `gff.{0,1}` |
 //! | `UPNet.{2s}`, the last of them to RGB | `upscale.{2s}`, `output` |
 
-use super::layout::{Layout, as_stored, count, kernel_shape, same};
-use super::{Architecture, check_sizes, configuration, json};
+use crate::zoo::architecture::{Architecture, check_sizes, configuration, json};
+use crate::zoo::layout::{Layout, as_stored, count, kernel_shape, same};
 use crate::{Builder, DcmOptions, Network, NetworkError, NodeId, PictureFormat, Tensors};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -119,7 +119,7 @@ impl Rdn {
     }
 }
 
-pub(super) const ARCHITECTURE: Architecture = Architecture {
+pub(in crate::zoo) const ARCHITECTURE: Architecture = Architecture {
     id: "rdn",
     about: "RDN (Zhang et al. 2018), and RDN+ with a DCM after each residual dense block",
     build: |config| configuration::<Rdn>(config)?.build(),
@@ -180,9 +180,9 @@ fn yjn870_key(ours: &str, config: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::layout::tests::{named, recognised_again};
-    use super::super::recognise;
     use super::*;
+    use crate::zoo::recognise;
+    use crate::zoo::recognise::tests::{named, recognised_again};
 
     #[test]
     fn both_layouts_are_recognised_with_their_value_range() {

@@ -1,13 +1,12 @@
 //! The builder that architectures are written with.
 //!
-//! It keeps the shape of every node, so that a convolution knows its input channels, and the first error, so that an
-//! architecture reads as a list of layers: the error comes out of [`Builder::finish`].
+//! It tracks the shape of every node, so that a convolution knows its input channels. It remembers the first error, which
+//! [`Builder::finish`] returns, so that an architecture reads as a list of layers.
 
-use crate::dcm::{Dcm, DcmOptions};
 use crate::network::Node;
-use crate::op::{Act, Binary, End, Extent, Interpolation, Op, Pool};
+use crate::op::{Act, Binary, Dcm, DcmOptions, End, Interpolation, Op, Pool};
 use crate::param::{Init, Param, ParamId, add_param, conv_params};
-use crate::{Network, NetworkError, NodeId, PictureFormat, Shape, Tap};
+use crate::{Extent, Network, NetworkError, NodeId, PictureFormat, Shape, Tap};
 
 /// The most nodes of a network: fifteen times those of RCAN+. Groups and blocks in them, each within its bounds, could fill memory
 /// together.

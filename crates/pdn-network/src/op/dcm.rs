@@ -19,9 +19,8 @@
 //! Readings of what the paper leaves open: c output channels and a 3x3 kernel (it must plug in between layers), no
 //! inner residual, ε = 1e-6. All of these are options.
 
-use crate::op::{Act, Binary, Op};
 use crate::param::{Init, Param, ParamId, add_param, conv_params};
-use crate::{NetworkError, NodeId};
+use crate::{NetworkError, Shape};
 use serde::{Deserialize, Serialize};
 
 /// ε of the mask's norm: the same in training, engine and export.
@@ -180,83 +179,30 @@ impl Dcm {
         deployed < trained
     }
 
-    /// Writes the module as primitive operations with `push`; gives its output and its mask.
-    pub(crate) fn lower(
-        &self,
-        x: NodeId,
-        prompt: NodeId,
-        push: &mut dyn FnMut(Op, &[NodeId]) -> NodeId,
-    ) -> (NodeId, Option<NodeId>) {
-        let (enhanced, mask) = match self.form {
-            DcmForm::Train { project: (weight, bias) } => {
-                let y = push(Op::Conv { weight, bias: Some(bias) }, &[x]);
-                let mask = self.zeta.map(|zeta| {
-                    let dot = push(Op::Dot, &[y, prompt]);
-                    let norm = push(Op::Norm { eps: NORM_EPS }, &[y]);
-                    lower_mask(dot, norm, zeta, push)
-                });
-                (mask.map_or(y, |m| push(Op::Binary(Binary::Mul), &[y, m])), mask)
-            }
-            DcmForm::Deploy { mask } => {
-                let mask = mask.zip(self.zeta).map(|(mask, zeta)| self.lower_deployed(mask, zeta, x, prompt, push));
-                let z = match mask {
-                    Some(m) => [push(Op::Binary(Binary::Mul), &[x, m]), m],
-                    None => [x, push(Op::Fill(1.0), &[x])],
-                };
-                (push(Op::Concat, &z), mask)
-            }
-        };
-        let (weight, bias) = self.kernel;
-        let mut out = match self.mlp {
-            Some(mlp) => {
-                let mix = self.lower_mix(mlp, prompt, push);
-                push(Op::MixedConv { bank: weight, bias }, &[enhanced, mix])
-            }
-            None => push(Op::Conv { weight, bias: Some(bias) }, &[enhanced]),
-        };
-        if self.options.residual {
-            out = push(Op::Binary(Binary::Add), &[out, x]);
+    pub(super) fn shape(&self, inputs: &[Shape]) -> Result<Shape, NetworkError> {
+        match inputs {
+            [x, p] if x.channels == self.features && *p == Shape::vector(self.options.dim) => Ok(*x),
+            _ => Err(NetworkError::Shape(format!(
+                "expected {} features and a prompt of {}, found {inputs:?}",
+                self.features, self.options.dim
+            ))),
         }
-        (out, mask)
     }
 
-    fn lower_deployed(
-        &self,
-        mask: DeployedMask,
-        zeta: ParamId,
-        x: NodeId,
-        prompt: NodeId,
-        push: &mut dyn FnMut(Op, &[NodeId]) -> NodeId,
-    ) -> NodeId {
-        let v = push(Op::Conv { weight: mask.numerator, bias: None }, &[prompt]);
-        let direction = push(Op::Slice { start: 0, len: self.features }, &[v]);
-        let constant = push(Op::Slice { start: self.features, len: 1 }, &[v]);
-        let dot = push(Op::Dot, &[x, direction]);
-        let dot = push(Op::Binary(Binary::Add), &[dot, constant]);
-        let rz = push(Op::Conv { weight: mask.norm.0, bias: Some(mask.norm.1) }, &[x]);
-        let norm = push(Op::Norm { eps: NORM_EPS }, &[rz]);
-        lower_mask(dot, norm, zeta, push)
+    /// Visits every parameter of the module.
+    pub(super) fn each_param(&mut self, visit: &mut dyn FnMut(&mut ParamId)) {
+        match &mut self.form {
+            DcmForm::Train { project: (w, b) } => [w, b].into_iter().for_each(&mut *visit),
+            DcmForm::Deploy { mask } => {
+                if let Some(mask) = mask {
+                    [&mut mask.numerator, &mut mask.norm.0, &mut mask.norm.1].into_iter().for_each(&mut *visit);
+                }
+            }
+        }
+        self.zeta.iter_mut().for_each(&mut *visit);
+        for (w, b) in self.mlp.iter_mut().flatten() {
+            [w, b].into_iter().for_each(&mut *visit);
+        }
+        [&mut self.kernel.0, &mut self.kernel.1].into_iter().for_each(visit);
     }
-
-    fn lower_mix(
-        &self,
-        [(w0, b0), (w2, b2)]: [(ParamId, ParamId); 2],
-        prompt: NodeId,
-        push: &mut dyn FnMut(Op, &[NodeId]) -> NodeId,
-    ) -> NodeId {
-        let scaled = push(Op::Scale((self.options.dim as f64).sqrt()), &[prompt]);
-        let hidden = push(Op::Conv { weight: w0, bias: Some(b0) }, &[scaled]);
-        let hidden = push(Op::Act(Act::Relu), &[hidden]);
-        let logits = push(Op::Conv { weight: w2, bias: Some(b2) }, &[hidden]);
-        let logits = push(Op::Scale(1.0 / self.options.temperature), &[logits]);
-        push(Op::Softmax, &[logits])
-    }
-}
-
-/// Equation 2 from the inner product and the norm.
-fn lower_mask(dot: NodeId, norm: NodeId, zeta: ParamId, push: &mut dyn FnMut(Op, &[NodeId]) -> NodeId) -> NodeId {
-    let cosine = push(Op::Binary(Binary::Div), &[dot, norm]);
-    let zeta = push(Op::Constant(zeta), &[]);
-    let scaled = push(Op::Binary(Binary::Mul), &[cosine, zeta]);
-    push(Op::Act(Act::Sigmoid), &[scaled])
 }

@@ -5,8 +5,8 @@
 //! weighed by contrast attention, whose statistic is the standard deviation plus the mean over the whole picture. So
 //! this network cannot flow row by row. Pictures are RGB in 0..1.
 
-use super::layout::{Layout, as_stored, count, kernel_shape, same};
-use super::{Architecture, check_sizes, configuration, json};
+use crate::zoo::architecture::{Architecture, check_sizes, configuration, json};
+use crate::zoo::layout::{Layout, as_stored, count, kernel_shape, same};
 use crate::{Act, Builder, Network, NetworkError, NodeId, PictureFormat, Pool, Tensors};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -83,7 +83,7 @@ fn leaky(b: &mut Builder, x: NodeId) -> NodeId {
     b.act(Act::LeakyRelu(0.05), x)
 }
 
-pub(super) const ARCHITECTURE: Architecture = Architecture {
+pub(in crate::zoo) const ARCHITECTURE: Architecture = Architecture {
     id: "imdn",
     about: "IMDN (Hui et al. 2019), lightweight, with contrast attention",
     build: |config| configuration::<Imdn>(config)?.build(),
@@ -101,8 +101,8 @@ fn infer(tensors: &Tensors) -> Option<Value> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::layout::tests::recognised_again;
     use super::*;
+    use crate::zoo::recognise::tests::recognised_again;
 
     #[test]
     fn is_recognised_with_its_sizes() {

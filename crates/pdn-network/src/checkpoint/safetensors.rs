@@ -1,11 +1,12 @@
 //! safetensors.
 
-use super::{Contents, Dtype, Fault, Kind};
+use super::contents::{Contents, Dtype, Kind};
+use super::error::Fault;
 use crate::{Tensor, Tensors};
-use safetensors::{Dtype as Stored, SafeTensors};
+use ::safetensors::{Dtype as Stored, SafeTensorError, SafeTensors};
 
 pub(super) fn read(bytes: &[u8]) -> Result<Contents, Fault> {
-    let damaged = |e: safetensors::SafeTensorError| Fault::Damaged(e.to_string());
+    let damaged = |e: SafeTensorError| Fault::Damaged(e.to_string());
     let (_, header) = SafeTensors::read_metadata(bytes).map_err(damaged)?;
     let file = SafeTensors::deserialize(bytes).map_err(damaged)?;
     let (mut tensors, mut skipped) = (Tensors::new(), Vec::new());

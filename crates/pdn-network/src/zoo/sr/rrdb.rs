@@ -19,8 +19,8 @@
 //! | `conv_hr` | `HRconv` | `model.{3n + 2}` |
 //! | `conv_last` | `conv_last` | `model.{3n + 4}` |
 
-use super::layout::{Layout, as_stored, count, kernel_shape, same};
-use super::{Architecture, check_sizes, configuration, json};
+use crate::zoo::architecture::{Architecture, check_sizes, configuration, json};
+use crate::zoo::layout::{Layout, as_stored, count, kernel_shape, same};
 use crate::{Act, Builder, DcmOptions, Interpolation, Network, NetworkError, NodeId, PictureFormat, Tensors};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -140,7 +140,7 @@ fn leaky(b: &mut Builder, x: NodeId) -> NodeId {
     b.act(Act::LeakyRelu(0.2), x)
 }
 
-pub(super) const ARCHITECTURE: Architecture = Architecture {
+pub(in crate::zoo) const ARCHITECTURE: Architecture = Architecture {
     id: "rrdb",
     about: "RRDBNet (ESRGAN 2018, Real-ESRGAN 2021), and RRDB+ with a DCM after each block",
     build: |config| configuration::<Rrdb>(config)?.build(),
@@ -218,10 +218,10 @@ fn first_key(ours: &str, config: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::layout::tests::{named, recognised_again};
-    use super::super::recognise;
     use super::*;
     use crate::Tensor;
+    use crate::zoo::recognise;
+    use crate::zoo::recognise::tests::{named, recognised_again};
 
     fn small(scale: usize) -> Rrdb {
         Rrdb { features: 16, growth: 8, ..Rrdb::published(2, scale) }

@@ -18,8 +18,8 @@
 //! | `upsample.{s}.conv`, `.act` | `upsampling.{s}.upsample_block.0`, `.2` |
 //! | `conv_last` | `conv3` |
 
-use super::layout::{Layout, as_stored, count, kernel_shape, same, upsampler_scale};
-use super::{Architecture, check_sizes, configuration, json};
+use crate::zoo::architecture::{Architecture, check_sizes, configuration, json};
+use crate::zoo::layout::{Layout, as_stored, count, kernel_shape, same, upsampler_scale};
 use crate::{Builder, DcmOptions, Network, NetworkError, PictureFormat, Tensor, Tensors};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -86,7 +86,7 @@ impl SrResNet {
     }
 }
 
-pub(super) const ARCHITECTURE: Architecture = Architecture {
+pub(in crate::zoo) const ARCHITECTURE: Architecture = Architecture {
     id: "srresnet",
     about: "SRResNet (Ledig et al. 2017), its normalisation folded, and SRResNet+ with a DCM after each block",
     build: |config| configuration::<SrResNet>(config)?.build(),
@@ -214,9 +214,9 @@ fn folded(tensors: &Tensors, norm: &str) -> Option<(String, [Tensor; 2])> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::layout::tests::{named, recognised_again};
-    use super::super::recognise;
     use super::*;
+    use crate::zoo::recognise;
+    use crate::zoo::recognise::tests::{named, recognised_again};
 
     fn small(scale: usize) -> Network {
         SrResNet { features: 16, blocks: 2, ..SrResNet::published(scale) }.build().unwrap()

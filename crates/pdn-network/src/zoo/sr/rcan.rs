@@ -17,8 +17,8 @@
 //! | `conv_last` | `tail.1` | `conv_last` |
 //! | in the configuration | `sub_mean`, `add_mean` | not stored |
 
-use super::layout::{Layout, as_stored, count, kernel_shape, mean_shift, same, upsampler_scale};
-use super::{Architecture, DIV2K_MEAN, check_mean, check_sizes, configuration, json, module_after};
+use crate::zoo::architecture::{Architecture, check_mean, check_sizes, configuration, json, module_after};
+use crate::zoo::layout::{DIV2K_MEAN, Layout, as_stored, count, kernel_shape, mean_shift, same, upsampler_scale};
 use crate::{Builder, DcmOptions, Network, NetworkError, NodeId, PictureFormat, Pool, Tensors};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -121,7 +121,7 @@ impl Rcan {
     }
 }
 
-pub(super) const ARCHITECTURE: Architecture = Architecture {
+pub(in crate::zoo) const ARCHITECTURE: Architecture = Architecture {
     id: "rcan",
     about: "RCAN (Zhang et al. 2018), and RCAN+ with three DCMs in each residual group",
     build: |config| configuration::<Rcan>(config)?.build(),
@@ -198,10 +198,10 @@ fn basicsr_key(ours: &str, _config: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::layout::tests::{named, recognised_again};
-    use super::super::recognise;
     use super::*;
     use crate::Tensor;
+    use crate::zoo::recognise;
+    use crate::zoo::recognise::tests::{named, recognised_again};
 
     fn small(scale: usize) -> Rcan {
         Rcan { features: 16, groups: 2, blocks: 3, squeezed: 2, ..Rcan::published(scale) }

@@ -16,7 +16,7 @@
 //! transformer wants millions: residual blocks at a quarter, an eighth and so on of the picture, averaged at the end. What each
 //! stage comes to is tapped as `visual.stages.N`.
 
-use super::{check_sizes, json};
+use crate::zoo::architecture::{check_sizes, json};
 use crate::{Act, Builder, End, Network, NetworkError, NodeId, PictureFormat, Pool};
 use serde::{Deserialize, Serialize};
 
