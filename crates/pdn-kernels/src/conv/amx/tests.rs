@@ -1,6 +1,7 @@
 use super::*;
-use crate::Format;
+use crate::conv::shape::ConvShape;
 use crate::conv::tests::random;
+use crate::{Format, Input, LANES, RowShape, Store};
 use half::bf16;
 use proptest::prelude::*;
 

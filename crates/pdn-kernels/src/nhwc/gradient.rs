@@ -1,14 +1,16 @@
-//! The gradient of the kernel: `Gᵀ [Σ (A dy Aᵀ) ⊙ (Bᵀ d B)] G`.
+//! The gradient of the kernel by Winograd's formula: `Gᵀ [Σ (A dy Aᵀ) ⊙ (Bᵀ d B)] G`.
 //!
-//! The sum goes over tiles, so tiles are what is multiplied one after the other, or in pairs.
+//! The sum goes over tiles, so tiles are multiplied one by one, or in pairs.
 
-use super::operands::{Number, OperandKernel, Operands, Singles};
-use super::pixels::{View, cut, with_scratch};
-use super::product::{Product, Sums};
-use super::transform::{kernel_back, output_back};
-use super::{OUTPUTS, PLACES, SIDE, STEP, TILED, Tiles, half_tile, load, store};
+use super::shape::{PixelConv, PixelMap};
+use super::view::View;
+use super::winograd::{Tiles, half_tile};
+use crate::conv::winograd::operands::{Number, OperandKernel, Operands, Singles};
+use crate::conv::winograd::tile::{OUTPUTS, PLACES, SIDE, STEP, TILED, load, store};
+use crate::conv::winograd::transform::{kernel_back, output_back};
+use crate::conv::winograd::{Product, Sums};
 use crate::lanes::Lanes;
-use crate::pixels::{PixelConv, PixelMap};
+use crate::scratch::{cut, with_scratch};
 use crate::{Isa, LANES};
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
@@ -16,7 +18,7 @@ use std::ops::Range;
 
 /// The gradients of a group's kernel, `[tap][input][output]`, and bias, outputs rounded up to lanes; lengths were checked by
 /// the caller.
-pub(crate) fn kernel_gradient<N: Number>(
+pub(super) fn kernel_gradient<N: Number>(
     conv: &PixelConv,
     isa: Isa,
     x: PixelMap,

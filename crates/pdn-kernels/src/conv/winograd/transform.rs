@@ -5,7 +5,7 @@
 //! best found, and every constant of B and A is exact in binary.
 
 use super::operands::{Channels, Number, Operands};
-use super::{PLACES, SIDE, STEP, STRIP, load, store};
+use super::tile::{PLACES, SIDE, STEP, STRIP, load, store};
 use crate::lanes::Lanes;
 use crate::{Aligned, LANES};
 use std::mem::MaybeUninit;
@@ -26,9 +26,9 @@ const G_FAR: [f32; 3] = [32.0 / 243.0, 48.0 / 243.0, 72.0 / 243.0];
 #[derive(Clone, Debug)]
 pub(crate) struct WinogradKernel<N = f32> {
     /// Times that inputs are multiplied.
-    pub(super) steps: usize,
-    pub(super) lanes: usize,
-    pub(super) numbers: Aligned<N>,
+    pub(crate) steps: usize,
+    pub(crate) lanes: usize,
+    pub(crate) numbers: Aligned<N>,
 }
 
 impl WinogradKernel {
@@ -55,7 +55,7 @@ impl<N: Number> WinogradKernel<N> {
     }
 
     /// Transforms a kernel given number by number, for so many lanes, a multiple of [`LANES`].
-    pub(super) fn of_lanes(lanes: usize, inputs: usize, number: impl Fn(usize, usize, usize) -> f32) -> Self {
+    pub(crate) fn of_lanes(lanes: usize, inputs: usize, number: impl Fn(usize, usize, usize) -> f32) -> Self {
         let steps = inputs.div_ceil(N::AT_ONCE);
         let mut numbers = Aligned::new(N::ZERO, PLACES * steps * lanes * N::AT_ONCE);
         let laid = &mut numbers[..];
@@ -88,7 +88,7 @@ const COLUMNS: usize = STEP * STRIP + SIDE - STEP;
 /// # Safety
 /// As for [`Lanes`]; there are at most [`STRIP`] tiles, whose pixels may be read, one after the other, and places written.
 #[inline(always)]
-pub(super) unsafe fn transform_tiles<V: Lanes, O: Operands<V>>(
+pub(crate) unsafe fn transform_tiles<V: Lanes, O: Operands<V>>(
     rows: [*const f32; SIDE],
     count: usize,
     channels: usize,
@@ -121,11 +121,11 @@ pub(super) unsafe fn transform_tiles<V: Lanes, O: Operands<V>>(
 }
 
 /// A tile and block transformed along its rows.
-pub(super) struct HalfTile(MaybeUninit<[[f32; LANES]; SIDE * SIDE]>);
+pub(crate) struct HalfTile(MaybeUninit<[[f32; LANES]; SIDE * SIDE]>);
 
 impl HalfTile {
     #[inline(always)]
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(MaybeUninit::uninit())
     }
 
@@ -134,7 +134,7 @@ impl HalfTile {
     /// # Safety
     /// As for [`Lanes`]; the row is below six.
     #[inline(always)]
-    pub(super) unsafe fn put<V: Lanes>(&mut self, row: usize, pixels: [V; SIDE]) {
+    pub(crate) unsafe fn put<V: Lanes>(&mut self, row: usize, pixels: [V; SIDE]) {
         // SAFETY: this function's contract; the half has its 36 vectors.
         unsafe { store(input(pixels), self.0.as_mut_ptr().cast::<f32>().add(row * LANES), SIDE * LANES) }
     }
@@ -144,7 +144,7 @@ impl HalfTile {
     /// # Safety
     /// As for [`Lanes`]; every row was put, and the places may be written.
     #[inline(always)]
-    pub(super) unsafe fn finish<V: Lanes, O: Operands<V>>(&self, to: *mut O::Number, place: usize) {
+    pub(crate) unsafe fn finish<V: Lanes, O: Operands<V>>(&self, to: *mut O::Number, place: usize) {
         let half = self.0.as_ptr().cast::<f32>();
         for j in 0..SIDE {
             // SAFETY: this function's contract.
@@ -159,14 +159,14 @@ impl HalfTile {
 }
 
 /// A tile and block whose products are transformed back along one side.
-pub(super) struct HalfBack(MaybeUninit<[[f32; LANES]; SIDE * STEP]>);
+pub(crate) struct HalfBack(MaybeUninit<[[f32; LANES]; SIDE * STEP]>);
 
 /// Aᵀ m along columns, m's 36 places being `place` numbers apart.
 ///
 /// # Safety
 /// As for [`Lanes`]; the places may be read.
 #[inline(always)]
-pub(super) unsafe fn transform_back<V: Lanes>(m: *const f32, place: usize) -> HalfBack {
+pub(crate) unsafe fn transform_back<V: Lanes>(m: *const f32, place: usize) -> HalfBack {
     let mut half = HalfBack(MaybeUninit::uninit());
     let to = half.0.as_mut_ptr().cast::<f32>();
     for j in 0..SIDE {
@@ -182,7 +182,7 @@ impl HalfBack {
     /// # Safety
     /// As for [`Lanes`]; the row is below four.
     #[inline(always)]
-    pub(super) unsafe fn row<V: Lanes>(&self, row: usize) -> [V; STEP] {
+    pub(crate) unsafe fn row<V: Lanes>(&self, row: usize) -> [V; STEP] {
         debug_assert!(row < STEP);
         // SAFETY: the whole of it was written as it was made, and the row is one of its four.
         unsafe { output(load::<V, SIDE>(self.0.as_ptr().cast::<f32>().add(row * SIDE * LANES), LANES)) }
@@ -237,17 +237,15 @@ pub(crate) unsafe fn input<V: Lanes>(d: [V; SIDE]) -> [V; SIDE] {
         let (near, far) = (V::splat(NEAR), V::splat(FAR));
         let (near_square, far_square) = (V::splat(-NEAR * NEAR), V::splat(-FAR * FAR));
         let (product, sum) = (V::splat(NEAR * NEAR * FAR * FAR), V::splat(-NEAR * NEAR - FAR * FAR));
-        let (near_even, near_odd) =
-            (d[4].plus_product(d[2], far_square), d[3].plus_product(d[1], far_square).times(near));
-        let (far_even, far_odd) =
-            (d[4].plus_product(d[2], near_square), d[3].plus_product(d[1], near_square).times(far));
+        let (near_even, near_odd) = (d[2].mul_add(far_square, d[4]), d[1].mul_add(far_square, d[3]).times(near));
+        let (far_even, far_odd) = (d[2].mul_add(near_square, d[4]), d[1].mul_add(near_square, d[3]).times(far));
         [
-            d[4].plus_product(d[0], product).plus_product(d[2], sum),
+            d[2].mul_add(sum, d[0].mul_add(product, d[4])),
             near_even.plus(near_odd),
             near_even.minus(near_odd),
             far_even.plus(far_odd),
             far_even.minus(far_odd),
-            d[5].plus_product(d[1], product).plus_product(d[3], sum),
+            d[3].mul_add(sum, d[1].mul_add(product, d[5])),
         ]
     }
 }
@@ -264,9 +262,9 @@ pub(crate) unsafe fn output<V: Lanes>(m: [V; SIDE]) -> [V; STEP] {
         let (c, d) = (m[3].plus(m[4]), m[3].minus(m[4]));
         [
             m[0].plus(a).plus(c),
-            b.times(V::splat(NEAR)).plus_product(d, V::splat(FAR)),
-            a.times(V::splat(NEAR * NEAR)).plus_product(c, V::splat(FAR * FAR)),
-            m[5].plus_product(b, V::splat(NEAR * NEAR * NEAR)).plus_product(d, V::splat(FAR * FAR * FAR)),
+            d.mul_add(V::splat(FAR), b.times(V::splat(NEAR))),
+            c.mul_add(V::splat(FAR * FAR), a.times(V::splat(NEAR * NEAR))),
+            d.mul_add(V::splat(FAR * FAR * FAR), b.mul_add(V::splat(NEAR * NEAR * NEAR), m[5])),
         ]
     }
 }
@@ -276,13 +274,13 @@ pub(crate) unsafe fn output<V: Lanes>(m: [V; SIDE]) -> [V; STEP] {
 /// # Safety
 /// As for [`Lanes`].
 #[inline(always)]
-pub(super) unsafe fn output_back<V: Lanes>(y: [V; STEP]) -> [V; SIDE] {
+pub(crate) unsafe fn output_back<V: Lanes>(y: [V; STEP]) -> [V; SIDE] {
     // SAFETY: this function's contract.
     unsafe {
-        let even = y[0].plus_product(y[2], V::splat(NEAR * NEAR));
-        let odd = y[1].times(V::splat(NEAR)).plus_product(y[3], V::splat(NEAR * NEAR * NEAR));
-        let even_far = y[0].plus_product(y[2], V::splat(FAR * FAR));
-        let odd_far = y[1].times(V::splat(FAR)).plus_product(y[3], V::splat(FAR * FAR * FAR));
+        let even = y[2].mul_add(V::splat(NEAR * NEAR), y[0]);
+        let odd = y[3].mul_add(V::splat(NEAR * NEAR * NEAR), y[1].times(V::splat(NEAR)));
+        let even_far = y[2].mul_add(V::splat(FAR * FAR), y[0]);
+        let odd_far = y[3].mul_add(V::splat(FAR * FAR * FAR), y[1].times(V::splat(FAR)));
         [y[0], even.plus(odd), even.minus(odd), even_far.plus(odd_far), even_far.minus(odd_far), y[3]]
     }
 }
@@ -292,15 +290,15 @@ pub(super) unsafe fn output_back<V: Lanes>(y: [V; STEP]) -> [V; SIDE] {
 /// # Safety
 /// As for [`Lanes`].
 #[inline(always)]
-pub(super) unsafe fn kernel_back<V: Lanes>(u: [V; SIDE]) -> [V; 3] {
+pub(crate) unsafe fn kernel_back<V: Lanes>(u: [V; SIDE]) -> [V; 3] {
     // SAFETY: this function's contract.
     unsafe {
         let (a, b) = (u[1].plus(u[2]), u[1].minus(u[2]));
         let (c, d) = (u[3].plus(u[4]), u[3].minus(u[4]));
         [
-            u[0].times(V::splat(G_ZERO)).plus_product(a, V::splat(G_NEAR[0])).plus_product(c, V::splat(G_FAR[0])),
-            b.times(V::splat(G_NEAR[1])).plus_product(d, V::splat(G_FAR[1])),
-            u[5].plus_product(a, V::splat(G_NEAR[2])).plus_product(c, V::splat(G_FAR[2])),
+            c.mul_add(V::splat(G_FAR[0]), a.mul_add(V::splat(G_NEAR[0]), u[0].times(V::splat(G_ZERO)))),
+            d.mul_add(V::splat(G_FAR[1]), b.times(V::splat(G_NEAR[1]))),
+            c.mul_add(V::splat(G_FAR[2]), a.mul_add(V::splat(G_NEAR[2]), u[5])),
         ]
     }
 }

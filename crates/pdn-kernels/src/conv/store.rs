@@ -1,4 +1,4 @@
-//! What happens to a convolution's sums as they are stored.
+//! The epilogue of a convolution: activation, scale, addition and pixel shuffle as sums are stored.
 
 use crate::lanes::Lanes;
 use crate::{Format, LANES, RowShape};
@@ -83,10 +83,10 @@ impl<'a> Writer<'a> {
             if !self.store.slopes.is_empty() {
                 let (zero, slopes) = (V::splat(0.0), V::load(self.store.slopes.as_ptr().add(block * LANES)));
                 // Of a number and what is none, the second is taken: what is not finite must not be hidden.
-                v = zero.max(v).plus_product(zero.min(v), slopes);
+                v = zero.min(v).mul_add(slopes, zero.max(v));
             }
             v = match self.store.add.get(row) {
-                Some(add) => V::load(add.as_ptr().add(at)).plus_product(v, V::splat(self.store.scale)),
+                Some(add) => v.mul_add(V::splat(self.store.scale), V::load(add.as_ptr().add(at))),
                 None => v.times(V::splat(self.store.scale)),
             };
             v.store(self.out.add((row * r + phase / r) * self.shape.len() + at));

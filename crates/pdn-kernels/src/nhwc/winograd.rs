@@ -1,85 +1,45 @@
-//! Winograd's convolution F(4x4, 3x3) (Lavin and Gray, CVPR 2016), forward and to the kernel's gradient.
-//!
-//! A square of 4x4 results needs 144 products for each pair of channels; over squares of 6x6 numbers that are transformed
-//! first, 36: `y = Aᵀ [(G g Gᵀ) ⊙ (Bᵀ d B)] A`. The 36 places are independent, so each is a product of matrices over
-//! channels, which is nearly all of the work. The price is rounding: about twice that of the direct sum.
+//! Winograd's convolution of maps in NHWC order.
 //!
 //! Lanes are channels. A strip of tiles at a time is transformed, multiplied and transformed back, so that it stays in the
-//! second cache; the kernel passes through it once for each strip. The gradient of the kernel (`gradient.rs`) is the gradient
-//! of the same formula.
+//! second cache; the kernel passes through it once for each strip.
 
-mod few;
-mod gradient;
-mod operands;
-mod pixels;
-mod product;
-mod rows;
-mod transform;
-
+use super::shape::{PixelConv, PixelMap, PixelStore};
+use super::view::{Target, View};
+use crate::conv::winograd::operands::{Number, OperandKernel, Operands};
+use crate::conv::winograd::tile::{OUTPUTS, PLACES, SIDE, STEP, TILED};
+use crate::conv::winograd::transform::{HalfTile, WinogradKernel, transform_back};
+use crate::conv::winograd::{Product, Sums};
 use crate::lanes::Lanes;
-use crate::pixels::{PixelConv, PixelMap, PixelStore};
+use crate::scratch::{cut, with_scratch};
 use crate::{Isa, LANES};
-pub(crate) use few::FewOutputs;
-pub(crate) use gradient::kernel_gradient;
-pub(crate) use operands::{Number, Singles};
-use operands::{OperandKernel, Operands};
-use pixels::{Target, View};
-pub(crate) use pixels::{cut, with_scratch};
-pub(crate) use product::{Product, Sums};
-pub(crate) use rows::WinogradRows;
-pub(crate) use transform::WinogradKernel;
-use transform::{HalfTile, transform_back, transform_tiles};
-#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-pub(crate) use transform::{input, kernel_side, output};
-
-/// Side of a tile's results.
-pub(crate) const STEP: usize = 4;
-/// Side of what a tile reads.
-const SIDE: usize = 6;
-/// Places of a transformed tile.
-const PLACES: usize = SIDE * SIDE;
-/// Room for the tiles of a strip, of every instruction set.
-const STRIP: usize = 14;
-
-/// Tiles of a strip that are multiplied by a kernel, each a row of the product: as many as fill registers whole, as few as make
-/// up [`STRIP`]. With AVX-512, strips of 28 and 42 took a twentieth longer to train with; with AVX2, 12 are a tenth faster than 14.
-const fn strip<V: Lanes>() -> usize {
-    STRIP / V::PIXELS * V::PIXELS
-}
-
-/// Tiles of a strip that AMX's registers multiply: two of rows, so that the kernel passes half as often as with one.
-const TILED: usize = 32;
-
-/// Outputs of one transformed kernel, so that it stays in the second cache beside a strip.
-pub(crate) const OUTPUTS: usize = 64;
 
 /// A group's tiles.
 #[derive(Clone, Copy, Debug)]
-struct Tiles {
+pub(super) struct Tiles {
     images: usize,
     rows: usize,
     columns: usize,
 }
 
 impl Tiles {
-    fn of(conv: &PixelConv) -> Self {
+    pub(super) fn of(conv: &PixelConv) -> Self {
         let PixelConv { images, height, width, .. } = *conv;
         Self { images, rows: height.div_ceil(STEP), columns: width.div_ceil(STEP) }
     }
 
-    fn count(&self) -> usize {
+    pub(super) fn count(&self) -> usize {
         self.images * self.rows * self.columns
     }
 
     /// The image of a tile, and the row and column of its first pixel.
-    fn place(&self, tile: usize) -> (usize, usize, usize) {
+    pub(super) fn place(&self, tile: usize) -> (usize, usize, usize) {
         let (row, column) = (tile / self.columns % self.rows, tile % self.columns);
         (tile / (self.rows * self.columns), STEP * row, STEP * column)
     }
 }
 
 /// Convolves a group; lengths were checked by the caller.
-pub(crate) fn forward<N: Number>(
+pub(super) fn forward<N: Number>(
     conv: &PixelConv,
     isa: Isa,
     x: PixelMap,
@@ -195,41 +155,15 @@ impl<N: Number> Forward<'_, N> {
 /// # Safety
 /// The tile and the block are the map's.
 #[inline(always)]
-unsafe fn half_tile<V: Lanes>(from: View, (image, row, column): (usize, usize, usize), block: usize) -> HalfTile {
+pub(super) unsafe fn half_tile<V: Lanes>(
+    from: View,
+    (image, row, column): (usize, usize, usize),
+    block: usize,
+) -> HalfTile {
     let (mut half, block) = (HalfTile::new(), from.block(image, block));
     for i in 0..SIDE {
         // SAFETY: this function's contract.
         unsafe { half.put::<V>(i, from.row(block, (row + i) as isize - 1, column as isize - 1)) }
     }
     half
-}
-
-// Loops instead of closures below and above: what is called from a closure is compiled without the instruction set.
-
-/// Vectors a stride apart.
-///
-/// # Safety
-/// As for [`Lanes`]; `N` vectors may be read.
-#[inline(always)]
-unsafe fn load<V: Lanes, const N: usize>(from: *const f32, stride: usize) -> [V; N] {
-    // SAFETY: this function's contract.
-    unsafe {
-        let mut vectors = [V::splat(0.0); N];
-        for (i, vector) in vectors.iter_mut().enumerate() {
-            *vector = V::load(from.add(i * stride));
-        }
-        vectors
-    }
-}
-
-/// Writes vectors a stride apart.
-///
-/// # Safety
-/// As for [`Lanes`]; `N` vectors may be written.
-#[inline(always)]
-unsafe fn store<V: Lanes, const N: usize>(vectors: [V; N], to: *mut f32, stride: usize) {
-    for (i, vector) in vectors.iter().enumerate() {
-        // SAFETY: this function's contract.
-        unsafe { vector.store(to.add(i * stride)) }
-    }
 }

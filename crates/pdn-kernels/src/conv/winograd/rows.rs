@@ -1,17 +1,17 @@
-//! Winograd's convolution of rows in blocks: what the engine runs.
+//! Winograd's convolution of rows in blocks, which the engine runs.
 //!
 //! A group is four rows of results. A strip of its tiles at a time is transformed, multiplied and transformed back, so that
 //! it stays in the second cache beside the kernel of 64 outputs. Tiles begin at columns 0, 4, 8 ..., so a pixel does not
 //! depend on which thread computes its row or on how wide the row is.
 
 use super::operands::{Number, OperandKernel, Operands};
-use super::pixels::{cut, with_scratch};
-use super::{
-    OUTPUTS, PLACES, Product, SIDE, STEP, STRIP, Sums, WinogradKernel, strip, transform_back, transform_tiles,
-};
-use crate::conv::ConvShape;
+use super::product::{Product, Sums};
+use super::tile::{OUTPUTS, PLACES, SIDE, STEP, STRIP, strip};
+use super::transform::{WinogradKernel, transform_back, transform_tiles};
+use crate::conv::shape::ConvShape;
+use crate::conv::store::Writer;
 use crate::lanes::Lanes;
-use crate::store::Writer;
+use crate::scratch::{cut, with_scratch};
 use crate::{Input, Isa, LANES};
 
 /// Blocks of inputs that are transformed at a time at most, so that they stay in the second cache: a module's 64 features and their mask.

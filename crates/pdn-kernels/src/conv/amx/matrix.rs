@@ -1,10 +1,10 @@
-//! The product of two matrices of bf16 numbers by tiles, as Winograd's convolution of whole maps takes one at each place.
+//! The product of two bf16 matrices by tiles, as Winograd's convolution of whole maps needs one at each place.
 
 use super::depth::STEP;
 use super::tile::{ROW_BYTES, ROWS, Tiles};
 use crate::LANES;
+use crate::conv::winograd::{Product, Sums};
 use crate::lanes::{Avx512, Lanes};
-use crate::winograd::{Product, Sums};
 use half::bf16;
 use std::mem::MaybeUninit;
 

@@ -1,4 +1,4 @@
-//! Products of matrices, by the `matrixmultiply` crate: a transformer's layers are nothing else.
+//! Matrix products, by the crate `matrixmultiply`: what a transformer's layers consist of.
 
 /// `out += a b`, all row-major: `a` is `[rows, inner]`, `b` `[inner, columns]`, `out` `[rows, columns]`.
 ///

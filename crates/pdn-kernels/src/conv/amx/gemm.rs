@@ -5,19 +5,19 @@
 //! with 2 x 2, for a fifth more loads. With three, operands in registers are worth more, and a patch is 2 x 2, or 3 x 1 for
 //! a tile of outputs that has no neighbour.
 //!
-//! Tiles and vectors are different units, which work at once where neither waits for the other: when a patch's products are on
-//! their way the patch before is finished, and sums are taken out of a register one by one, right before the next patch's first
-//! product to it. Finer than that brought nothing
-//! (`docs/decisions/amx-2026-11-29.md`).
+//! Tiles and vectors are different units, which work in parallel where neither waits for the other. So the previous patch is
+//! finished while a patch's products run, and each register's sums are taken out right before the next patch's first product
+//! to it. Finer interleaving brought nothing (`docs/decisions/amx-2026-11-29.md`).
 //!
-//! On the Xeons that were measured a tile that is stored after more than about 130 products without one holds all up for some
-//! 300 ns, a third of what those products take. So a register is stored now and then whose sums nobody reads.
+//! On the Xeons that were measured, storing a tile after more than about 130 products without a store stalls for some 300 ns, a
+//! third of what those products take. So now and then a register is stored whose sums nobody reads.
 
 use super::depth::Weights;
-use super::finish::{Finish, Place, Results, Sums};
-use super::pixels::{Line, Pixels};
+use super::epilogue::{Finish, Place, Results, Sums};
+use super::layout::AmxConv;
+use super::pack::{Line, Pixels};
+use super::products::Products;
 use super::tile::{ROW_BYTES, ROWS, Tiles};
-use super::{AmxConv, Products};
 use crate::LANES;
 
 /// Rows to convolve: lengths and shapes were checked, and the pixels are those of the convolution's input.

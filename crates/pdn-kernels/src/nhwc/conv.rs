@@ -1,101 +1,15 @@
-//! Convolution of whole maps, forward and backward: what training needs.
-//!
-//! Maps are `[image][row][pixel][channel]`: lanes are channels, and what follows a convolution is done where its results are,
-//! in registers. So are the sum with another map, ReLU, and the exchange of channels for pixels (pixel shuffle); on the way
-//! back the ReLU's gradient and the shuffle's are taken as the gradients are read.
+//! Convolution of whole maps: lays out kernels, checks the arguments, and chooses between the direct sum and Winograd's.
 
-mod direct;
-
+use super::direct::{self, Direct};
+use super::gradient::kernel_gradient;
+use super::shape::{Order, PixelConv, PixelMap, PixelStore};
+use super::winograd;
+use crate::conv::winograd::operands::Number;
+use crate::conv::winograd::tile::OUTPUTS;
+use crate::conv::winograd::transform::WinogradKernel;
 use crate::lanes::has_pairs;
-use crate::winograd::{self, Number, OUTPUTS, WinogradKernel};
 use crate::{Isa, LANES};
-use direct::Direct;
 use half::bf16;
-
-/// A convolution of stride 1, zero-padded so that the extent is kept, over a group of images.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PixelConv {
-    /// Channels read.
-    pub inputs: usize,
-    /// Channels written.
-    pub outputs: usize,
-    /// Side of the kernel, odd.
-    pub side: usize,
-    /// Images in the group, which share the kernel.
-    pub images: usize,
-    /// Rows of each image.
-    pub height: usize,
-    /// Pixels in each row.
-    pub width: usize,
-}
-
-/// A map that is read.
-#[derive(Clone, Copy, Debug)]
-pub struct PixelMap<'a> {
-    /// `[images, shuffle * height, shuffle * width, channels / shuffle²]`.
-    pub numbers: &'a [f32],
-    /// Where this map, of the same shape, is not above zero, zeros are read: the way back through a ReLU that wrote it.
-    pub positive: Option<&'a [f32]>,
-    /// Pixels a side that each pixel's channels became, in PyTorch's order; 1 for none.
-    pub shuffle: usize,
-}
-
-impl<'a> PixelMap<'a> {
-    /// A map as it stands.
-    pub fn new(numbers: &'a [f32]) -> Self {
-        Self { numbers, positive: None, shuffle: 1 }
-    }
-}
-
-/// What happens to a convolution's sums as they are stored: `max(sum + bias, 0) + add`, each part if it is asked for.
-#[derive(Clone, Copy, Debug)]
-pub struct PixelStore<'a> {
-    /// Added first, one number for each output.
-    pub bias: Option<&'a [f32]>,
-    /// Whether negative numbers become zero.
-    pub relu: bool,
-    /// Added last: a map of the output's shape.
-    pub add: Option<&'a [f32]>,
-    /// Pixels a side that each pixel's channels become; 1 for none. See [`PixelConv::shuffles`].
-    pub shuffle: usize,
-}
-
-impl Default for PixelStore<'_> {
-    fn default() -> Self {
-        Self { bias: None, relu: false, add: None, shuffle: 1 }
-    }
-}
-
-/// Where channels stand that are to become `shuffle` by `shuffle` pixels: those of a pixel side by side.
-#[derive(Clone, Copy, Debug)]
-struct Order {
-    channels: usize,
-    shuffle: usize,
-}
-
-impl Order {
-    /// The channel, in PyTorch's order, of a lane.
-    fn channel(&self, lane: usize) -> usize {
-        let parts = self.shuffle * self.shuffle;
-        let each = self.channels / parts;
-        lane % each * parts + lane / each
-    }
-
-    /// The channel of every lane, found once for all of its kernel's numbers.
-    fn of_lanes(&self) -> Vec<usize> {
-        (0..self.channels).map(|lane| self.channel(lane)).collect()
-    }
-}
-
-impl PixelStore<'_> {
-    /// Lays out numbers given for each output as lanes have them.
-    pub(crate) fn lay_out(&self, given: &[f32], lanes: &mut [f32]) {
-        let order = Order { channels: given.len(), shuffle: self.shuffle };
-        for (lane, number) in lanes.iter_mut().enumerate().take(given.len()) {
-            *number = given[order.channel(lane)];
-        }
-    }
-}
 
 /// What is multiplied where kernels are transformed. Sums are f32, as are the products of the direct sum.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -254,8 +168,8 @@ impl PixelConv {
             _ if !WinogradKernel::pays(self.outputs, self.inputs, self.side) => {
                 direct::kernel_gradient(self, isa, x, dy, kernel, bias);
             }
-            Factors::F32 => winograd::kernel_gradient::<f32>(self, isa, x, dy, kernel, bias),
-            Factors::Bf16 => winograd::kernel_gradient::<bf16>(self, isa, x, dy, kernel, bias),
+            Factors::F32 => kernel_gradient::<f32>(self, isa, x, dy, kernel, bias),
+            Factors::Bf16 => kernel_gradient::<bf16>(self, isa, x, dy, kernel, bias),
         }
     }
 
@@ -362,7 +276,7 @@ mod tests {
             inputs in prop::sample::select(vec![32_usize, 64, 96]), outputs in prop::sample::select(vec![16_usize, 32, 48, 64, 80]),
             images in 1_usize..4, height in 1_usize..21, width in 1_usize..37,
         ) {
-            if crate::amx::tests::available() {
+            if crate::conv::amx::tests::available() {
                 check(inputs, outputs, 1, images, height, width, 4e-5)?;
             }
         }

@@ -1,16 +1,16 @@
 //! A 3x3 convolution to five outputs or fewer, such as every network's last: F(4, 3) along rows alone.
 //!
-//! Most lanes would be empty, so the three columns of the kernel share them, lane `kx * outputs + output` holding each, and are
-//! added afterwards. Then half the products are saved by the transform of rows: six places give four rows' sums over inputs
-//! and columns, where the direct sum takes twelve. Of pixels side by side none depends on another.
+//! Most lanes would be empty, so the kernel's three columns share them, in lane `kx * outputs + output`, and are added
+//! afterwards. The transform of rows then saves half the products: six places give four rows' sums over inputs and columns,
+//! where the direct sum takes twelve. No pixel depends on its neighbours in the row.
 
 use super::operands::{Channels, Number, OperandKernel, Operands};
-use super::pixels::with_scratch;
+use super::tile::{SIDE, STEP, load, store};
 use super::transform::{input, kernel_side, output};
-use super::{SIDE, STEP, load, store};
-use crate::conv::ConvShape;
+use crate::conv::shape::ConvShape;
+use crate::conv::store::Writer;
 use crate::lanes::Lanes;
-use crate::store::Writer;
+use crate::scratch::with_scratch;
 use crate::{Aligned, Input, Isa, LANES};
 use std::mem::MaybeUninit;
 
@@ -172,7 +172,7 @@ impl<N: Number> Group<'_, N> {
                     for _ in 0..LANES.min(inputs - block * LANES).div_ceil(N::AT_ONCE) {
                         let weights = O::load(kernel);
                         for (p, sum) in sums.iter_mut().enumerate() {
-                            *sum = O::plus_product(*sum, weights, O::splat(pixel.add(p * LANES)));
+                            *sum = O::mul_add(weights, O::splat(pixel.add(p * LANES)), *sum);
                         }
                         kernel = kernel.add(LANES * N::AT_ONCE);
                         pixel = pixel.add(N::AT_ONCE);
@@ -205,7 +205,7 @@ impl<N: Number> Group<'_, N> {
                 for i in 0..P - 2 {
                     let [left, middle, right] = [0, 1, 2].map(|kx| sums.add((i + kx) * LANES + kx * shape.outputs));
                     let sum = V::load(left).plus(V::load(middle)).plus(V::load(right));
-                    self.writer.put(row, 0, x + i, bias.plus_product(sum, lanes));
+                    self.writer.put(row, 0, x + i, sum.mul_add(lanes, bias));
                 }
             }
         }

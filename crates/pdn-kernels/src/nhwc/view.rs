@@ -1,9 +1,8 @@
-//! How tiles read and write maps whose channels stand side by side, and the memory for what is between.
+//! How tiles read and write maps in NHWC order.
 
+use super::shape::{PixelConv, PixelMap, PixelStore};
+use crate::LANES;
 use crate::lanes::Lanes;
-use crate::pixels::{PixelConv, PixelMap, PixelStore};
-use crate::{Aligned, LANES};
-use std::cell::RefCell;
 use std::ops::Range;
 
 /// Where the channels of a group's pixels stand.
@@ -197,22 +196,4 @@ unsafe fn some<V: Lanes>(numbers: &[f32], at: usize, count: usize) -> V {
     lanes[..count].copy_from_slice(&numbers[at..at + count]);
     // SAFETY: sixteen numbers stand there.
     unsafe { V::load(lanes.as_ptr()) }
-}
-
-/// Runs with memory for so many numbers, which each thread keeps: fresh pages would cost half as much as the work.
-pub(crate) fn with_scratch(len: usize, run: impl FnOnce(&mut [f32])) {
-    thread_local! {
-        static SCRATCH: RefCell<Option<Aligned<f32>>> = const { RefCell::new(None) };
-    }
-    SCRATCH.with_borrow_mut(|scratch| {
-        let kept = scratch.take().filter(|scratch| scratch.len() >= len);
-        run(&mut scratch.insert(kept.unwrap_or_else(|| Aligned::new(0.0, len)))[..len]);
-    });
-}
-
-/// The next `len` numbers of `scratch`.
-pub(crate) fn cut<'a>(scratch: &mut &'a mut [f32], len: usize) -> &'a mut [f32] {
-    let (part, rest) = std::mem::take(scratch).split_at_mut(len);
-    *scratch = rest;
-    part
 }

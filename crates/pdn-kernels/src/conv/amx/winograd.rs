@@ -9,16 +9,16 @@
 //! A strip of 32 pixels is transformed, and then multiplied for 32 outputs at a time. Their sums at the six places are
 //! transformed back and stored when the next ones' products are on their way.
 
-use super::depth::{STEP, Weights};
-use super::finish::After;
-use super::pixels::{Line, remainder, round};
-use super::product::{add_products, load_left, load_right, store_others};
+use super::depth::{self, STEP, Weights};
+use super::epilogue::After;
+use super::gemm::{add_products, load_left, load_right, store_others};
+use super::pack::{Line, remainder, round};
+use super::products::Products;
 use super::tile::{ROWS, Tiles};
-use super::{Products, depth};
-use crate::conv::ConvShape;
+use crate::conv::shape::ConvShape;
+use crate::conv::store::Writer;
+use crate::conv::winograd::{input, kernel_side, output};
 use crate::lanes::{Avx512, Lanes};
-use crate::store::Writer;
-use crate::winograd::{input, kernel_side, output};
 use crate::{Aligned, Input, LANES};
 use std::arch::x86_64::*;
 use std::cell::RefCell;

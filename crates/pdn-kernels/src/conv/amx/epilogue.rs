@@ -1,7 +1,7 @@
-//! What becomes of the sums of a patch: bias, activation, factor, what is added, and the places of a pixel shuffle.
+//! The epilogue of a patch's sums: bias, activation, factor, addition, and the places of a pixel shuffle.
 
-use super::AmxConv;
-use super::pixels::widen;
+use super::layout::AmxConv;
+use super::pack::widen;
 use super::tile::ROWS;
 use crate::{Format, LANES, RowShape, Store};
 use std::arch::x86_64::*;

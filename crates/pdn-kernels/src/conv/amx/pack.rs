@@ -1,11 +1,11 @@
-//! The left operands: rows of pixels as bf16, a pixel's channels side by side.
+//! Packing of the left operands: rows of pixels as bf16, a pixel's channels side by side.
 //!
-//! Maps that are kept as lines are read where they stand. Others are rounded here, row by row: no more rows are kept than the
-//! kernel reads, so they stay in the second cache, however many rows a call has.
+//! Maps that are kept as lines are read in place. Others are rounded here, row by row. Only as many rows are held as the kernel
+//! reads, so they stay in the second cache, however many rows a call has.
 
-use super::AmxConv;
 use super::depth::{Depth, STEP};
-use crate::conv::MAX_SIDE;
+use super::layout::AmxConv;
+use crate::conv::shape::MAX_SIDE;
 use crate::{Format, Input, LANES, RowShape};
 use std::arch::x86_64::*;
 use std::cell::RefCell;

@@ -1,11 +1,12 @@
-//! What the transformed are multiplied as: float32 numbers one by one, or rounded to bf16 and in pairs of inputs.
+//! The operands of Winograd's products: float32 numbers one by one, or rounded to bf16 and multiplied in pairs of inputs.
 //!
-//! Pairs are for processors that have AVX-512's products of bf16; where there is AMX, too, its tiles multiply them. The transforms
-//! themselves stay in float32, and so do sums.
+//! Pairs need AVX-512's products of bf16; where there is AMX too, its tiles multiply them. The transforms and the sums stay in
+//! float32.
 
-use super::{Product, STRIP, TILED, strip};
+use super::product::Product;
+use super::tile::{STRIP, TILED, strip};
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-use crate::amx::{AmxConv, matrix};
+use crate::conv::amx::{self, matrix};
 use crate::lanes::{self, Kernel, Lanes, PairKernel, Pairs};
 use crate::{Isa, LANES};
 use half::bf16;
@@ -71,7 +72,7 @@ impl Number for bf16 {
         // SAFETY: this function's contract.
         unsafe {
             #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-            if AmxConv::is_available() {
+            if amx::is_available() {
                 return lanes::run_pairs(WithTiles(kernel));
             }
             lanes::run_pairs(With(kernel));
@@ -130,11 +131,11 @@ pub(crate) trait Operands<V: Lanes> {
     /// As [`Lanes::splat`]; so many numbers may be read.
     unsafe fn splat(from: *const Self::Number) -> Self::Vector;
 
-    /// `sum + Σ a b` over those inputs.
+    /// `Σ a b + sum` over those inputs.
     ///
     /// # Safety
-    /// As [`Lanes::plus_product`].
-    unsafe fn plus_product(sum: V, a: Self::Vector, b: Self::Vector) -> V;
+    /// As [`Lanes::mul_add`].
+    unsafe fn mul_add(a: Self::Vector, b: Self::Vector, sum: V) -> V;
 }
 
 /// Float32 numbers, one by one.
@@ -171,9 +172,9 @@ impl<V: Lanes> Operands<V> for Singles {
     }
 
     #[inline(always)]
-    unsafe fn plus_product(sum: V, a: V, b: V) -> V {
+    unsafe fn mul_add(a: V, b: V, sum: V) -> V {
         // SAFETY: this function's contract.
-        unsafe { sum.plus_product(a, b) }
+        unsafe { a.mul_add(b, sum) }
     }
 }
 
@@ -227,7 +228,7 @@ impl<V: Pairs, const TILES: bool> Operands<V> for Doubles<TILES> {
     }
 
     #[inline(always)]
-    unsafe fn plus_product(sum: V, a: V::Pairs, b: V::Pairs) -> V {
+    unsafe fn mul_add(a: V::Pairs, b: V::Pairs, sum: V) -> V {
         // SAFETY: this function's contract.
         unsafe { sum.plus_pairs(a, b) }
     }
@@ -235,7 +236,7 @@ impl<V: Pairs, const TILES: bool> Operands<V> for Doubles<TILES> {
 
 /// The lanes of a block that are channels. What stands in the others may be anything: beside a channel it would be multiplied
 /// by zero, and be no number still.
-pub(super) struct Channels {
+pub(crate) struct Channels {
     used: [f32; LANES],
     /// Whether a channel has such a lane beside it.
     beside: bool,
@@ -243,7 +244,7 @@ pub(super) struct Channels {
 
 impl Channels {
     /// The first so many lanes.
-    pub(super) fn new<N: Number>(channels: usize) -> Self {
+    pub(crate) fn new<N: Number>(channels: usize) -> Self {
         let used = std::array::from_fn(|lane| if lane < channels { 1.0 } else { 0.0 });
         Self { used, beside: N::AT_ONCE > 1 && channels < LANES }
     }
@@ -253,7 +254,7 @@ impl Channels {
     /// # Safety
     /// As [`Operands::store`].
     #[inline(always)]
-    pub(super) unsafe fn store<V: Lanes, O: Operands<V>>(&self, vector: V, to: *mut O::Number) {
+    pub(crate) unsafe fn store<V: Lanes, O: Operands<V>>(&self, vector: V, to: *mut O::Number) {
         // SAFETY: this function's contract; a number for each lane is read.
         unsafe {
             let vector = if self.beside { vector.where_positive(V::load(self.used.as_ptr())) } else { vector };

@@ -4,12 +4,12 @@
 //! channels go by: each input number is broadcast once for every block, each kernel number loaded once for every pixel.
 //! Bias, activation, scale, sum and pixel shuffle happen as a tile is stored.
 //!
-//! A 3x3 convolution of few inputs to five outputs or fewer would leave most lanes empty (of more inputs: `winograd/few.rs`). Its
-//! three columns share the lanes instead: a tile sums over inputs and rows only, then each output adds three neighbouring pixels' lanes.
+//! A 3x3 convolution of few inputs to five outputs or fewer would leave most lanes empty (for more inputs see `winograd/few.rs`). So
+//! its three columns share the lanes: a tile sums over inputs and rows only, then each output adds three neighbouring pixels' lanes.
 
-use crate::conv::ConvShape;
+use super::shape::ConvShape;
+use super::store::Writer;
 use crate::lanes::{self, Kernel, Lanes};
-use crate::store::Writer;
 use crate::{Aligned, Input, Isa, LANES};
 
 /// A kernel and bias, laid out for the direct sum.
@@ -247,7 +247,7 @@ impl Job<'_> {
                             for p in 0..P {
                                 let value = V::splat(*pixel.add(p * LANES));
                                 for (sums, weight) in sums.iter_mut().zip(weights) {
-                                    sums[p] = sums[p].plus_product(weight, value);
+                                    sums[p] = weight.mul_add(value, sums[p]);
                                 }
                             }
                             kernel = kernel.add(LANES);

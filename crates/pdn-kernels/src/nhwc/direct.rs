@@ -1,13 +1,15 @@
-//! The direct sum, as products of matrices: where a convolution has few channels on a side, or a kernel that is not 3x3.
+//! Direct convolution as matrix products, for few channels on a side or a kernel that is not 3x3.
 //!
 //! With few inputs, the numbers that a row of taps reads stand side by side, over all columns of the kernel: a row of
 //! results is `side` products of depth `side * inputs`. With few outputs, each input pixel is multiplied for all taps and
 //! outputs at once, and the products are added to the results that they belong to. The gradient of the kernel pairs every
 //! number near a pixel of the side with fewer channels with every channel of the other.
 
-use super::{PixelConv, PixelMap, PixelStore};
+use super::shape::{PixelConv, PixelMap, PixelStore};
+use crate::conv::winograd::operands::Singles;
+use crate::conv::winograd::{Product, Sums};
 use crate::lanes::{self, Kernel, Lanes};
-use crate::winograd::{Product, Singles, Sums, cut, with_scratch};
+use crate::scratch::{cut, with_scratch};
 use crate::{Aligned, Isa, LANES};
 
 /// A kernel.

@@ -1,6 +1,6 @@
-//! What a product sums over: the taps and input channels of a convolution, in steps of 32.
+//! The depth (K) of a product: the taps and input channels of a convolution, in steps of 32.
 
-use super::Products;
+use super::products::Products;
 use crate::LANES;
 use half::bf16;
 use half::slice::HalfFloatSliceExt;
