@@ -1,4 +1,4 @@
-//! What every reader of checkpoints gives: tensors, and what else its file says.
+//! What each reader returns: tensors, metadata and the kind of file.
 
 use crate::Tensors;
 use std::collections::BTreeMap;

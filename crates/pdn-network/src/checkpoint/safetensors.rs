@@ -1,4 +1,4 @@
-//! safetensors.
+//! Reading safetensors.
 
 use super::contents::{Contents, Dtype, Kind};
 use super::error::Fault;

@@ -1,4 +1,4 @@
-//! Which part of a checkpoint is the weights, and what their names begin with.
+//! Finds the weights in a checkpoint, and strips the prefixes of their names.
 //!
 //! The order is spandrel's (`ModelLoader`): exponential averages before plain parameters, then a single nested dictionary.
 

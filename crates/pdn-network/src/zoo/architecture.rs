@@ -1,11 +1,11 @@
-//! What an architecture is, and what all of them share: bounds of a configuration, and its JSON.
+//! The entry of an architecture in the zoo, and helpers that all of them share: bounds of a configuration, and its JSON.
 
 use super::layout::Layout;
 use crate::{Network, NetworkError};
 use serde_json::Value;
 use std::ops::RangeInclusive;
 
-/// An architecture, as the rest of the house sees it.
+/// An architecture, as readers of the value see it.
 #[derive(Clone, Copy, Debug)]
 pub struct Architecture {
     /// Its key in model files, lower case.

@@ -1,4 +1,4 @@
-//! CLIP's weights as other projects name them.
+//! The names that other projects give CLIP's weights.
 //!
 //! | | openai/CLIP, open_clip | Hugging Face transformers |
 //! |---|---|---|

@@ -1,13 +1,12 @@
 //! PDN-compact: DCMs in a plain chain of convolutions, for moving pictures and slow machines.
 //!
-//! What PDN and EDSR spend on skips a network of few layers wants for activations: of a residual block's two convolutions
-//! one is followed by a ReLU, and of those that end groups and bodies none, so that small ones are hardly more than one
-//! linear filter. Here, as in SRVGGNetCompact (Real-ESRGAN, Wang et al. 2021) and ECBSR (Zhang et al. 2021), every
-//! convolution of the body has an activation after it, and the body adds to an enlarged picture. What enlarges that is
-//! learned (as in WDSR, Yu et al. 2018), and begins as nearest pixels: the last convolution reads the picture beside the
-//! body. So all work is done at the small size, before one pixel shuffle.
+//! In a residual block only one of two convolutions is followed by a ReLU, and those that end groups and bodies by none: a
+//! small network of such blocks is hardly more than one linear filter. Here, as in SRVGGNetCompact (Real-ESRGAN, Wang et
+//! al. 2021) and ECBSR (Zhang et al. 2021), every convolution of the body has an activation, and the body adds to an
+//! enlarged picture. The enlargement is learned (as in WDSR, Yu et al. 2018) and starts as nearest pixels: the last
+//! convolution reads the picture beside the body. So all work is done at the small size, before one pixel shuffle.
 //!
-//! A DCM should have its inner residual: nothing else is around it, and a chain behind a mask learns nothing.
+//! A DCM should have its inner residual: no other skip goes around it, and a chain behind a mask learns nothing.
 
 use crate::zoo::architecture::{Architecture, check_sizes, configuration, json, module_after};
 use crate::zoo::layout::{DIV2K_MEAN, Layout, as_stored, same};

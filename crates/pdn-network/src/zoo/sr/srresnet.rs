@@ -4,11 +4,10 @@
 //! convolution, PReLU, convolution, plus their input, a convolution and the long skip, x2 stages of convolution, pixel
 //! shuffle and PReLU, and a 9x9 convolution. Pictures are RGB in 0..1.
 //!
-//! **Batch normalisation is folded as a file is read.** In use it is a factor and an addend for each channel, and it stands
-//! directly after a convolution without a bias, so that convolution takes both in: `W γ / sqrt(σ² + ε)` and
-//! `β - μ γ / sqrt(σ² + ε)`, exactly. The network here has plain convolutions with biases; training it is training without
-//! normalisation, which is what every later network does, EDSR first. PReLU has one slope for each channel here; files with
-//! one for all have it repeated.
+//! **Batch normalisation is folded when a file is read.** At inference it is a factor and an addend for each channel, directly
+//! after a convolution without a bias, so the convolution absorbs both exactly: `W γ / sqrt(σ² + ε)` and
+//! `β - μ γ / sqrt(σ² + ε)`. The network here has plain convolutions with biases; it trains without normalisation, as every
+//! later network does, EDSR first. PReLU has one slope for each channel here; a single slope in a file is repeated.
 //!
 //! | here | SRGAN-PyTorch (before 2022 `conv_block{n}` for `conv{n}`) |
 //! |---|---|
