@@ -31,7 +31,7 @@ impl PromptSetter {
         if !upscaler.takes_prompt() {
             return match chosen {
                 Choice::Same(Prompt::None) => Ok(Self::none()),
-                _ => Err(Failure::usage("the model takes no prompt: leave it out, or choose another --model")),
+                _ => Err(Failure::usage("the model takes no prompt: remove the prompt options, or choose another --model")),
             };
         }
         let encoder = encoder(&choice.encoder)?;
@@ -75,7 +75,7 @@ impl PromptSetter {
         feather: usize,
     ) -> Result<Option<Prompt>, Failure> {
         let (Some((_, encoder)), Some(rest)) = (&self.0, rest) else {
-            return Err(Failure::usage("the model takes no prompt: leave --region out, or choose another --model"));
+            return Err(Failure::usage("the model takes no prompt: remove --region, or choose another --model"));
         };
         for (_, sentence) in parts {
             encoder.tokens(sentence).map_err(Failure::usage)?;
@@ -128,7 +128,7 @@ pub(crate) fn words(upscaler: &Upscaler, prompt: &Prompt) -> String {
 fn choose(choice: &PromptChoice) -> Result<Choice, Failure> {
     match choice.captions.as_deref() {
         None => Ok(Choice::Same(mixed(&choice.given)?)),
-        Some(_) if !choice.given.weights.is_empty() => Err(Failure::usage("--prompt-weights: captions are not mixed")),
+        Some(_) if !choice.given.weights.is_empty() => Err(Failure::usage("--prompt-weights cannot be used with --captions")),
         Some(path) if path == Path::new("sidecar") => Ok(Choice::Sidecar),
         Some(path) => {
             let captions = Captions::read(path).map_err(Failure::failed)?;
@@ -142,10 +142,10 @@ fn mixed(given: &Given) -> Result<Prompt, Failure> {
     let Given { prompts, weights } = given;
     if !weights.is_empty() && weights.len() != prompts.len() {
         let (weights, prompts) = (weights.len(), prompts.len());
-        return Err(Failure::usage(format_args!("--prompt-weights gives {weights} weights for {prompts} prompts")));
+        return Err(Failure::usage(format_args!("--prompt-weights: expected one weight per prompt, got {weights} for {prompts} prompts")));
     }
     if let Some(weight) = weights.iter().find(|weight| !weight.is_finite()) {
-        return Err(Failure::usage(format_args!("--prompt-weights has {weight}, expected finite numbers")));
+        return Err(Failure::usage(format_args!("--prompt-weights: expected finite numbers, got {weight}")));
     }
     let mut read = prompts.iter().map(read_source).collect::<Result<Vec<_>, _>>()?;
     // One prompt of a positive weight is that prompt.
@@ -184,6 +184,6 @@ pub(crate) fn read_source(source: &Source) -> Result<Prompt, Failure> {
 pub(crate) fn embedding(path: &Path) -> Result<Embedding, Failure> {
     match <[_; 1]>::try_from(read_embeddings(path).map_err(Failure::failed)?) {
         Ok([(_, embedding)]) => Ok(embedding),
-        Err(many) => Err(Failure::at(path, format_args!("holds {} embeddings, expected one", many.len()))),
+        Err(many) => Err(Failure::at(path, format_args!("contains {} embeddings; expected one", many.len()))),
     }
 }
