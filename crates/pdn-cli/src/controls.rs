@@ -6,7 +6,7 @@ use crate::bootstrap::{DRAWS, ahead, mean_with_interval};
 use crate::failure::Failure;
 use crate::folder::report;
 use crate::progress::Progress;
-use crate::prompt::encoder;
+use crate::prompt::{encoder, hinted};
 use crate::say::{out, say};
 use crate::table::table;
 use crate::upscale::{enlarge, failure, open, options};
@@ -64,7 +64,7 @@ fn captioned(folder: &Path, encoder: &Encoder) -> Result<Vec<Captioned>, Failure
         for caption in &picture.captions {
             encoder
                 .tokens(caption)
-                .map_err(|error| Failure::at(&picture.path, format_args!("\"{caption}\": {error}")))?;
+                .map_err(|error| Failure::at(&picture.path, format_args!("\"{caption}\": {}", hinted(&error))))?;
         }
     }
     Ok(all)

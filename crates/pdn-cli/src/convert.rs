@@ -6,7 +6,7 @@ use crate::failure::Failure;
 use crate::model::{HASHED, open_or_make};
 use crate::outputs::keep_other;
 use crate::progress::interrupted;
-use crate::prompt::{embedding, encoder};
+use crate::prompt::{embedding, encoder, hinted};
 use crate::say::say;
 use crate::table::count;
 use crate::upscale::{failure, same_file};
@@ -95,7 +95,10 @@ fn prompt(args: &Convert, model: &Model) -> Result<Option<Embedding>, Failure> {
     }
     match (&args.prompt, &args.prompt_embedding) {
         (Some(text), _) if text == INPUT => Ok(None),
-        (Some(text), _) => encoder(&args.encoder)?.embed_text(text).map(Some).map_err(Failure::usage),
+        (Some(text), _) => {
+            let embedded = encoder(&args.encoder)?.embed_text(text);
+            embedded.map(Some).map_err(|error| Failure::usage(hinted(&error)))
+        }
         (None, Some(path)) => embedding(path).map(Some),
         (None, None) => Ok(None),
     }

@@ -7,7 +7,7 @@ use crate::folder::report_of;
 use crate::inputs::{Found, longest};
 use crate::outputs::{Task, keep_inputs, keep_other};
 use crate::progress::Progress;
-use crate::prompt::encoder;
+use crate::prompt::{encoder, hinted};
 use crate::say::{say, tell};
 use pdn::{
     Captions, Content, Embedding, EmbeddingCache, Encoder, FileError, Limits, check_writable, embeddings_to_bytes,
@@ -83,7 +83,7 @@ fn check_output(args: &Embed, wanted: &[Wanted]) -> Result<(), Failure> {
 fn wanted(args: &Embed, encoder: &Encoder) -> Result<(Vec<Wanted>, Vec<Failure>), Failure> {
     let mut wanted = Vec::new();
     for text in &args.text {
-        encoder.tokens(text).map_err(Failure::usage)?;
+        encoder.tokens(text).map_err(|error| Failure::usage(hinted(&error)))?;
         wanted.push(Wanted::Text(text.clone(), "--text".into()));
     }
     if let Some(path) = &args.texts {
@@ -134,7 +134,8 @@ fn embed(encoder: &Encoder, cache: Option<&EmbeddingCache>, wanted: &Wanted) -> 
         Wanted::Text(text, place) => {
             let make = || encoder.embed_text(text);
             let made = cached(cache, encoder, Content::Text(text), make);
-            Ok((text.clone(), made.map_err(|error| Failure::failed(format_args!("{place}: {error}")))?))
+            let made = made.map_err(|error| Failure::failed(format_args!("{place}: {}", hinted(&error))))?;
+            Ok((text.clone(), made))
         }
         Wanted::Picture(path) => Ok((path.display().to_string(), embed_picture(encoder, cache, path)?)),
     }

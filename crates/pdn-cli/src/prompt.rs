@@ -6,8 +6,8 @@ use crate::given::{Given, Source};
 use crate::hub;
 use crate::upscale::failure;
 use pdn::{
-    CaptionError, Captions, Embedding, Encoder, Limits, Picture, Prompt, Rectangle, Regions, Session, Upscaler,
-    read_embeddings, sidecar,
+    CaptionError, Captions, Embedding, Encoder, EncoderError, Limits, Picture, Prompt, Rectangle, Regions, Session,
+    Upscaler, read_embeddings, sidecar,
 };
 use std::path::Path;
 use std::sync::Arc;
@@ -38,7 +38,7 @@ impl PromptSetter {
         // What is wrong with a sentence is said before any work.
         for source in &choice.given.prompts {
             if let Source::Text(text) = source {
-                encoder.tokens(text).map_err(Failure::usage)?;
+                encoder.tokens(text).map_err(|error| Failure::usage(hinted(&error)))?;
             }
         }
         let used = match &chosen {
@@ -63,7 +63,8 @@ impl PromptSetter {
             Choice::Sidecar => sidecar(path),
         };
         let caption = caption.map_err(|error: CaptionError| Failure::failed(error))?;
-        encoder.tokens(&caption).map_err(|error| Failure::at(path, format_args!("\"{caption}\": {error}")))?;
+        let wrong = |error| Failure::at(path, format_args!("\"{caption}\": {}", hinted(&error)));
+        encoder.tokens(&caption).map_err(wrong)?;
         Ok(Some(Prompt::Text(caption)))
     }
 
@@ -78,7 +79,7 @@ impl PromptSetter {
             return Err(Failure::usage("the model takes no prompt: remove --region, or choose another --model"));
         };
         for (_, sentence) in parts {
-            encoder.tokens(sentence).map_err(Failure::usage)?;
+            encoder.tokens(sentence).map_err(|error| Failure::usage(hinted(&error)))?;
         }
         let parts = parts.iter().map(|(rectangle, text)| (*rectangle, Prompt::Text(text.clone()))).collect();
         Ok(Some(Prompt::Regions(Box::new(Regions { parts, rest, feather }))))
@@ -142,7 +143,9 @@ fn mixed(given: &Given) -> Result<Prompt, Failure> {
     let Given { prompts, weights } = given;
     if !weights.is_empty() && weights.len() != prompts.len() {
         let (weights, prompts) = (weights.len(), prompts.len());
-        return Err(Failure::usage(format_args!("--prompt-weights: expected one weight per prompt, got {weights} for {prompts} prompts")));
+        return Err(Failure::usage(format_args!(
+            "--prompt-weights: expected one weight per prompt, got {weights} for {prompts} prompts"
+        )));
     }
     if let Some(weight) = weights.iter().find(|weight| !weight.is_finite()) {
         return Err(Failure::usage(format_args!("--prompt-weights: expected finite numbers, got {weight}")));
@@ -163,8 +166,17 @@ pub(crate) fn encoder(choice: &EncoderChoice) -> Result<Encoder, Failure> {
         (Some(name), None) => Encoder::open(&hub::encoder(name)?),
         (Some(name), Some(activation)) => Encoder::open_with(&hub::encoder(name)?, activation),
     };
-    let encoder = opened.map_err(Failure::failed)?;
+    let encoder = opened.map_err(|error| Failure::failed(hinted(&error)))?;
     Ok(if choice.truncate_prompt { encoder.truncating() } else { encoder })
+}
+
+/// What is wrong with an encoder or a prompt, and the option that helps.
+pub(crate) fn hinted(error: &EncoderError) -> String {
+    match error {
+        EncoderError::LongText { .. } => format!("{error}, or --truncate-prompt"),
+        EncoderError::Activation { .. } => format!("{error} (option --encoder-activation)"),
+        _ => error.to_string(),
+    }
 }
 
 /// The prompt that an option gives.

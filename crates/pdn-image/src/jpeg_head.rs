@@ -49,7 +49,7 @@ impl JpegHead {
             bytes += LOOKS * (usize::from(length) + 4);
             looks += pieces;
             if looks > bytes {
-                return Err(Fault::Damaged("its XMP is in more pieces than any that is read".into()));
+                return Err(Fault::Damaged("its XMP is in too many pieces".into()));
             }
             file.seek_relative(i64::from(length - looked_at)).map_err(unreadable)?;
             if marker == SCAN {

@@ -74,7 +74,7 @@ fn decode(mut file: impl BufRead + Seek, limits: &Limits) -> Result<Decoded, Fau
     let decoded = catch_unwind(AssertUnwindSafe(|| by_format(timed, &mut budget)));
     // A decoder says of a file that ended early what it will: that the time had run out goes before that.
     budget.in_time()?;
-    decoded.unwrap_or_else(|_| Err(Fault::Damaged("its decoder broke on it".into())))
+    decoded.unwrap_or_else(|_| Err(Fault::Damaged("its decoder crashed".into())))
 }
 
 fn by_format(mut file: impl BufRead + Seek, budget: &mut Budget) -> Result<Decoded, Fault> {
@@ -165,7 +165,7 @@ fn jxl(file: impl BufRead, budget: &mut Budget) -> Result<Decoded, Fault> {
 
 #[cfg(not(feature = "jxl-read"))]
 fn jxl(_: impl BufRead + Seek, _: &mut Budget) -> Result<Decoded, Fault> {
-    Err(Fault::Unsupported("JPEG XL, which this build leaves out: build it with the feature `jxl-read`".into()))
+    Err(Fault::Unsupported("JPEG XL, which this build does not include; rebuild with the feature `jxl-read`".into()))
 }
 
 #[cfg(feature = "avif")]
@@ -175,7 +175,7 @@ fn avif(file: impl BufRead, budget: &mut Budget) -> Result<Decoded, Fault> {
 
 #[cfg(not(feature = "avif"))]
 fn avif(_: impl BufRead, _: &mut Budget) -> Result<Decoded, Fault> {
-    Err(Fault::Unsupported("AVIF, which this build leaves out: build it with the feature `avif`".into()))
+    Err(Fault::Unsupported("AVIF, which this build does not include; rebuild with the feature `avif`".into()))
 }
 
 fn bmp(mut file: impl BufRead + Seek, budget: &mut Budget) -> Result<Decoded, Fault> {
@@ -198,7 +198,7 @@ fn jpeg(mut file: impl BufRead + Seek, budget: &mut Budget) -> Result<Decoded, F
     let head = JpegHead::read(&mut file)?;
     budget.check_pixels(head.width.into(), head.height.into())?;
     if head.components == 4 && !head.adobe {
-        return Err(Fault::Unsupported("a JPEG of four inks without Adobe's word on how they are stored".into()));
+        return Err(Fault::Unsupported("a four-channel JPEG without an Adobe marker that says how the inks are stored".into()));
     }
     file.rewind().map_err(unreadable)?;
     let mut found = decoded(file, ImageFormat::Jpeg, head.resolution, budget)?;

@@ -220,10 +220,8 @@ impl From<FileFault> for Problem {
 impl From<EncoderError> for Problem {
     fn from(error: EncoderError) -> Self {
         match error {
-            // What the library says names an option of the command.
             EncoderError::LongText { found, limit } => {
-                let why = format_args!("it has {found} tokens, more than the {limit} that the encoder reads: say less");
-                Kind::LongPrompt.because(why).limited(Unit::Tokens, limit as u64, Some(found as u64))
+                Kind::LongPrompt.because(error).limited(Unit::Tokens, limit as u64, Some(found as u64))
             }
             EncoderError::ManyBytes { found, limit } => {
                 Kind::LongPrompt.because(error).limited(Unit::Bytes, limit as u64, Some(found as u64))

@@ -117,9 +117,9 @@ pub enum EncoderError {
     },
     /// Which GELU its towers have is said nowhere.
     #[error(
-        "{path}: CLIP's weights in the layout of {layout}, which do not say whether their activation is the quick GELU: \
-         expected the {} that came with them beside the file, or --encoder-activation quick-gelu (OpenAI's weights) or \
-         gelu (most others); the wrong one gives embeddings that look right",
+        "{path}: CLIP weights in the layout of {layout} do not say whether their activation is quick GELU; put the {} \
+         that came with them next to the file, or choose the activation: quick-gelu (OpenAI's weights) or gelu (most \
+         others). The wrong one gives embeddings that look right",
         .layout.config()
     )]
     Activation {
@@ -129,12 +129,11 @@ pub enum EncoderError {
         layout: ClipLayout,
     },
     /// The sentence has no words.
-    #[error("the prompt is empty: expected a sentence that says what the picture shows")]
+    #[error("the prompt is empty: expected a sentence that describes the picture")]
     EmptyText,
     /// The sentence is longer than the encoder reads.
     #[error(
-        "the prompt has {found} tokens, more than the {limit} that the encoder reads: use a shorter sentence, or \
-         have it truncated (--truncate-prompt)"
+        "the prompt has {found} tokens, more than the {limit} that the encoder reads; use a shorter sentence"
     )]
     LongText {
         /// Its tokens, with its start and end.
@@ -143,7 +142,7 @@ pub enum EncoderError {
         limit: usize,
     },
     /// More text than is looked at: no sentence is as long.
-    #[error("the prompt has {found} bytes, more than the {limit} that are looked at: use a shorter sentence")]
+    #[error("the prompt has {found} bytes, more than the limit of {limit}; use a shorter sentence")]
     ManyBytes {
         /// Its bytes.
         found: usize,
@@ -169,7 +168,7 @@ impl EncoderFile {
         match read.metadata.contains_key(CARD) {
             false => clip_file::read(path, read, activation),
             true if activation.is_some() => {
-                let why = "its card says its activation: leave it out".into();
+                let why = "its card already names the activation; leave it out".into();
                 Err(EncoderError::File { path: path.to_owned(), why })
             }
             true => Self::from_checkpoint(path, read),
@@ -188,12 +187,12 @@ impl EncoderFile {
     fn from_checkpoint(path: &Path, read: Checkpoint) -> Result<Self, EncoderError> {
         let wrong = |why: String| EncoderError::File { path: path.to_owned(), why };
         let Some(card) = read.metadata.get(CARD) else {
-            return Err(wrong("is no encoder: its metadata has no `pdn.encoder`".into()));
+            return Err(wrong("is not an encoder: its metadata has no `pdn.encoder`".into()));
         };
         let card: FileCard =
             serde_json::from_str(card).map_err(|e| wrong(format!("its encoder card cannot be read: {e}")))?;
         if fingerprint(&read.tensors) != card.sha256 {
-            return Err(wrong("the weights have another sha256 than its card says: the file is damaged".into()));
+            return Err(wrong("the sha256 of the weights differs from that in its card: the file is damaged".into()));
         }
         let FileCard { clip, mean, deviation, framing, card, .. } = card;
         Ok(Self { clip, mean, deviation, framing, card, tensors: read.tensors })
