@@ -102,7 +102,7 @@ impl App {
                 let read = move || runtime.block_on(Wanted::read(&headers, bytes));
                 aside(self.turn().await, read)
                     .await
-                    .ok_or_else(|| Kind::Internal.because("the request's reader broke"))??
+                    .ok_or_else(|| Kind::Internal.because("the request's reader crashed"))??
             }
         };
         share.shrink_to(wanted.bytes());
@@ -111,12 +111,12 @@ impl App {
 
     pub(crate) fn kept_picture(&self, id: Uuid) -> Result<HeldPicture, Problem> {
         let expired =
-            || Kind::NotFound.because(format_args!("no picture {id}: it never was, or has expired; send it again"));
+            || Kind::NotFound.because(format_args!("no picture {id}: it never existed or has expired; send it again"));
         self.kept.picture(id).ok_or_else(expired)
     }
 
     pub(crate) fn kept_job(&self, id: Uuid) -> Result<Arc<Job>, Problem> {
-        let expired = || Kind::NotFound.because(format_args!("no job {id}: it never was, or has expired"));
+        let expired = || Kind::NotFound.because(format_args!("no job {id}: it never existed or has expired"));
         self.kept.job(id).ok_or_else(expired)
     }
 
@@ -175,14 +175,14 @@ impl App {
     fn check_prompts(&self, view: &ModelView, wanted: &Wanted) -> Result<(), Problem> {
         let given = wanted.prompts.len() + wanted.regions.len();
         if given > 0 && !view.takes_prompt {
-            return Err(Kind::Prompt.because(format_args!("the model {} takes no prompt: leave it out", view.name)));
+            return Err(Kind::Prompt.because(format_args!("the model {} takes no prompt; leave it out", view.name)));
         }
         if given > PROMPTS {
-            let why = format_args!("{given} prompts and regions: expected {PROMPTS} at most");
+            let why = format_args!("{given} prompts and regions: expected at most {PROMPTS}");
             return Err(Kind::Prompt.because(why).limited(Unit::Prompts, PROMPTS as u64, Some(given as u64)));
         }
         if let Some((weight, _)) = wanted.prompts.iter().find(|(weight, _)| !weight.is_finite()) {
-            return Err(Kind::Prompt.because(format_args!("a prompt of weight {weight}: expected a finite number")));
+            return Err(Kind::Prompt.because(format_args!("prompt weight {weight}: expected a finite number")));
         }
         Ok(())
     }
@@ -198,7 +198,7 @@ impl App {
         let check = move || texts.iter().try_for_each(|text| app.encoder.tokens(text).map(drop).map_err(Problem::from));
         match wanted.text_bytes() {
             ..LONG_TEXTS => check(),
-            _ => aside(self.turn().await, check).await.ok_or_else(|| Kind::Internal.because("the encoder broke"))?,
+            _ => aside(self.turn().await, check).await.ok_or_else(|| Kind::Internal.because("the encoder crashed"))?,
         }
     }
 
@@ -208,7 +208,7 @@ impl App {
         if found <= limit {
             return Ok(());
         }
-        let why = format_args!("they have {found} pixels and more, beyond the limit of {limit}");
+        let why = format_args!("they have at least {found} pixels, more than the limit of {limit}");
         let problem = Kind::ManyPixels.because(why).limited(Unit::Pixels, limit, Some(found));
         Err(problem.of("prompt_picture", "the prompts' pictures together"))
     }
