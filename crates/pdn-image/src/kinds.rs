@@ -124,7 +124,7 @@ mod tests {
             (b"words, <svg> among them".to_vec(), None),
         ] {
             let found = named(&begin).map(|fault| fault.to_string());
-            assert_eq!(found, expected.map(|what| format!("is not read here: {what}")), "{}", begin.escape_ascii());
+            assert_eq!(found, expected.map(|what| format!("is not supported: {what}")), "{}", begin.escape_ascii());
         }
         assert!(is_avif(&media(&[b"mif1", b"avif"])) && !is_avif(&media(&[b"heic", b"mif1"])));
     }

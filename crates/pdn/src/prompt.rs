@@ -272,7 +272,7 @@ mod tests {
             (vec![], "no prompts"),
             (
                 vec![(1.0, Prompt::Regions(Box::new(Regions { parts: vec![], rest: x.clone(), feather: 0 })))],
-                "an embedding each",
+                "its own embedding",
             ),
             (vec![(1.0, x.clone()), (f32::NAN, x.clone())], "weight NaN"),
             (vec![(1.0, x.clone()), (f32::INFINITY, x.clone())], "weight inf"),
