@@ -1,6 +1,6 @@
 //! `pdn`: super-resolution from the command line.
 //!
-//! Exit codes: 0 done, 1 something failed, 2 wrong use, 130 interrupted.
+//! Exit codes: 0 success, 1 failure, 2 usage error, 130 interrupted.
 #![forbid(unsafe_code)]
 
 mod args;
@@ -72,9 +72,11 @@ fn refuse(error: &clap::Error) -> ! {
     error.exit()
 }
 
-/// That this build has not what was asked for, and how to have it.
+/// That this build lacks a command, and how to get it.
 #[cfg(not(all(feature = "train", feature = "serve")))]
 fn not_built(feature: &str) -> Failure {
     let build = format_args!("cargo install --path crates/pdn-cli --locked --features {feature}");
-    Failure::usage(format_args!("{feature}: this build leaves it out; to have it, run `{build}` in pdn's source"))
+    Failure::usage(format_args!(
+        "{feature}: not included in this build; to add it, run `{build}` in pdn's source folder"
+    ))
 }

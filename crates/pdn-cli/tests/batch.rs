@@ -147,14 +147,14 @@ fn a_folder_keeps_its_structure() {
     assert_eq!(desk.names("out"), ["a_x2.png", "b_x2.jpg", "sub/deep/c_x2.tif"]);
     assert_eq!(desk.size("out/sub/deep/c_x2.tif"), (40, 32));
     assert!(said.out.contains("3 of 3 pictures enlarged") && said.out.lines().count() == 4, "{}", said.out);
-    assert_eq!(said.err, "pdn: notes.txt is left out: no picture by its name\n");
+    assert_eq!(said.err, "pdn: skipped notes.txt: no picture file extension\n");
     let before = desk.files("out");
     let again =
         desk.bicubic(&["in", "--out-dir", "out"]).fails(1, &["a_x2.png", "2 others", "--force", "--skip-existing"]);
     assert_eq!(again.err.lines().count(), 1, "{}", again.err);
     std::fs::remove_file(desk.at("out/b_x2.jpg")).unwrap();
     let said = desk.bicubic(&["in", "--out-dir", "out", "--skip-existing"]).works();
-    assert!(said.out.contains("1 of 3 pictures enlarged") && said.out.contains("2 were there already"), "{}", said.out);
+    assert!(said.out.contains("1 of 3 pictures enlarged") && said.out.contains("2 skipped"), "{}", said.out);
     assert_eq!(desk.files("out"), before);
     desk.write("out/a_x2.png", b"old");
     desk.bicubic(&["in", "--out-dir", "out", "--force"]).works();
@@ -173,19 +173,19 @@ fn results_are_not_enlarged_again() {
     for more in [&[][..], &["--skip-existing"], &["--force"]] {
         let said = desk.bicubic(&[&["in"], more].concat()).works();
         assert_eq!(
-            said.err.contains("in/a_x2.png and another are left out, as results"),
+            said.err.contains("skipped in/a_x2.png and 1 other: they are results"),
             !more.is_empty(),
             "{}",
             said.err
         );
         assert_eq!(desk.names("in"), ["a.png", "a_x2.png", "sub/b.png", "sub/b_x2.png"]);
     }
-    let again = desk.bicubic(&["in"]).fails(1, &["a_x2.png", "is there already", "--skip-existing"]);
+    let again = desk.bicubic(&["in"]).fails(1, &["a_x2.png", "already exists", "--skip-existing"]);
     assert_eq!(again.err.lines().count(), 1, "{}", again.err);
     // One that is named alone is meant, and so is one that nothing says of whom it is.
     desk.bicubic(&["in/a_x2.png", "-o", "twice.png"]).works();
     desk.bicubic(&["in", "--force", "--strip"]).works();
-    desk.bicubic(&["in", "--force"]).fails(2, &["a_x2.png", "is an input itself", "--skip-existing"]);
+    desk.bicubic(&["in", "--force"]).fails(2, &["a_x2.png", "is also an input", "--skip-existing"]);
 }
 
 #[test]
@@ -197,7 +197,7 @@ fn results_of_every_format_are_known() {
         let result = format!("a_{}_large.{0}", name.rsplit('.').next().unwrap());
         let out = format!("{i}.png");
         let said = desk.bicubic(&[name, &result, "--out-dir", "out", "--name", &out]).works();
-        assert!(said.err.contains(&format!("{result} is left out, as a result")), "{}", said.err);
+        assert!(said.err.contains(&format!("skipped {result}: it is the result")), "{}", said.err);
     }
 }
 
@@ -221,7 +221,7 @@ fn pictures_go_through_pipes() {
     let to_pipe = desk.process(&["a.png", "-o", "-", "-m", "bicubic", "-s", "x2"]).output().unwrap();
     assert!(to_pipe.stdout == desk.files("")["expected.png"]);
     for (arguments, words) in [
-        (&["-", "a.png"][..], "several are named"),
+        (&["-", "a.png"][..], "several pictures"),
         (&["a.png", "b.jpg", "-o", "-"], "is one picture"),
         (&["-", "-", "--out-dir", "out"], "named 2 times"),
         (&["-", "--json"], "--json"),
@@ -235,7 +235,7 @@ fn pictures_go_through_pipes() {
     let output = pipe(&["-"], "bad");
     let err = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.code() == Some(1) && output.stdout.is_empty(), "{err}");
-    assert!(err.contains("the standard input: is not a picture"), "{err}");
+    assert!(err.contains("standard input: is not a supported picture"), "{err}");
 }
 
 #[test]
@@ -245,7 +245,7 @@ fn what_a_folder_holds_beside_pictures_is_named() {
         desk.write(name, b"");
     }
     let said = desk.bicubic(&["in", "--out-dir", "out"]).works();
-    for words in ["IMG_1.HEIC and another file are left out: HEIC", "film.mov", "raw.CR2", "notes.txt is left out"] {
+    for words in ["skipped IMG_1.HEIC and 1 other file: HEIC", "film.mov", "raw.CR2", "skipped notes.txt"] {
         assert!(said.err.contains(words), "{words}: {}", said.err);
     }
     assert!(said.err.lines().count() == 4 && !said.err.contains("DS_Store"), "{}", said.err);
@@ -260,17 +260,17 @@ fn one_picture_goes_beside_and_overwrites_nothing() {
     assert_eq!(desk.size("photo_x2.jpg"), (40, 32));
     desk.write("photo_x2.jpg", b"mine");
     desk.write("out.png", b"mine");
-    let said = desk.bicubic(&["photo.jpg"]).fails(1, &["photo_x2.jpg", "is there already", "--force"]);
+    let said = desk.bicubic(&["photo.jpg"]).fails(1, &["photo_x2.jpg", "already exists", "--force"]);
     assert_eq!(said.err.lines().count(), 1);
-    desk.bicubic(&["photo.jpg", "-o", "out.png"]).fails(1, &["out.png", "is there already"]);
+    desk.bicubic(&["photo.jpg", "-o", "out.png"]).fails(1, &["out.png", "already exists"]);
     assert_eq!((&desk.files("")["photo_x2.jpg"][..], &desk.files("")["out.png"][..]), (&b"mine"[..], &b"mine"[..]));
     let said = desk.bicubic(&["photo.jpg", "--skip-existing"]).works();
-    assert!(said.out.contains("1 were there already"), "{}", said.out);
+    assert!(said.out.contains("1 skipped"), "{}", said.out);
     desk.bicubic(&["photo.jpg", "-o", "out.png", "--force"]).works();
     assert_eq!(desk.size("out.png"), (40, 32));
-    desk.bicubic(&["photo.jpg", "-o", "photo.jpg", "--force"]).fails(2, &["photo.jpg", "is the input"]);
+    desk.bicubic(&["photo.jpg", "-o", "photo.jpg", "--force"]).fails(2, &["photo.jpg", "its own input"]);
     desk.bicubic(&["photo.jpg", "out.png", "-o", "both.png"]).fails(2, &["both.png", "2 are named", "--out-dir"]);
-    desk.bicubic(&["photo.jpg", "out.png", "--region", "0,0,2,2=a"]).fails(2, &["--region is of one picture"]);
+    desk.bicubic(&["photo.jpg", "out.png", "--region", "0,0,2,2=a"]).fails(2, &["--region: expected one picture"]);
 }
 
 #[test]
@@ -289,7 +289,7 @@ fn names_and_formats_are_chosen() {
     assert_eq!(desk.names("out"), ["bicubic_a_png_2.webp", "bicubic_b_jpg_2.webp"]);
     desk.bicubic(&["a.png", "--name", "{sides}.png"]).fails(2, &["{sides}", "expected name, from"]);
     desk.bicubic(&["a.png", "--name", "{name}.gif"]).fails(2, &["a.gif", ".png, .tif"]);
-    desk.bicubic(&["a.png", "b.jpg", "--out-dir", "a.png"]).fails(1, &["a.png", "is a file, expected a folder"]);
+    desk.bicubic(&["a.png", "b.jpg", "--out-dir", "a.png"]).fails(1, &["a.png", "is a file; expected a folder"]);
 }
 
 #[test]
@@ -332,7 +332,7 @@ fn patterns_and_lists_name_pictures() {
     desk.bicubic(&["--files-from", "list", "in/b.jpg", "--out-dir", "listed"]).works();
     assert_eq!(desk.names("listed"), ["a_x2.png", "b_x2.jpg"]);
     list(&[], "\u{89}PNG\0\0", "four").fails(2, &["zero bytes", "--null"]);
-    list(&[], "\n", "four").fails(1, &["names no pictures"]);
+    list(&[], "\n", "four").fails(1, &["lists no pictures"]);
     list(&["-0"], "in/a.png\0in/gone.png\0", "five").fails(1, &["in/gone.png: no such file", "1 of 2"]);
     assert_eq!(desk.names("five"), ["a_x2.png"]);
     desk.bicubic(&["in/*.webp", "in/a.png", "--out-dir", "six"]).fails(1, &["in/*.webp", "matches no pictures"]);
@@ -366,8 +366,9 @@ fn what_no_network_made_is_said_of_none() {
     let line = desk.run(&[&smaller[..], &["--json"]].concat()).works().lines().remove(0);
     assert!(line["model"] == "bicubic" && line["prompt"].is_null(), "{line}");
     let said = desk.run(&[&smaller[..], &["--force"]].concat()).works().out.clone();
-    assert!(said.contains("bicubic, as pdn-real-x4 makes pictures larger only") && !said.contains("a dog"), "{said}");
-    let both = desk.bicubic(&["a.png", "sub/a.png", "--out-dir", "out"]).fails(2, &["would both become", "apart"]);
+    assert!(said.contains("bicubic (pdn-real-x4 only enlarges)") && !said.contains("a dog"), "{said}");
+    let both =
+        desk.bicubic(&["a.png", "sub/a.png", "--out-dir", "out"]).fails(2, &["would both be written to", "separately"]);
     assert!(!both.err.contains("{from}"), "another name cannot help: {}", both.err);
     desk.bicubic(&["a.png", "-o", "sub"]).fails(2, &["sub", "is a folder", "--out-dir"]);
 }
@@ -643,7 +644,7 @@ fn who_stops_reading_is_told_how_many_are_whole() {
     assert_eq!(output.status.code(), Some(1), "{err}");
     assert!(
         err.contains("the standard output")
-            && err.contains("1 of 2 pictures are whole: the same command with --skip-existing"),
+            && err.contains("1 of 2 pictures are complete; to continue, run the same command with --skip-existing"),
         "{err}"
     );
     assert!(desk.at("out/a_x2.png").exists() && !desk.at("out/b_x2.jfif").exists());

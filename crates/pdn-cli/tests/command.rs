@@ -148,7 +148,7 @@ fn outputs_that_cannot_be() {
         ("taken.png", 2, &["taken.png", "is a folder", "--out-dir"]),
         ("out.gif", 2, &["out.gif", ".png, .tif, .tiff, .jpg, .jpeg"]),
         ("out", 2, &["out", ".png"]),
-        ("small.png", 2, &["small.png", "is the input"]),
+        ("small.png", 2, &["small.png", "its own input"]),
     ] {
         desk.fails(&["upscale", "small.png", "-o", output], code, words);
     }
@@ -199,7 +199,7 @@ fn models_that_are_none() {
         ("cut.safetensors", &["damaged or cut short"]),
         ("flipped.safetensors", &["damaged"]),
         ("evil.pth", &["os.system", "nothing was executed"]),
-        ("foreign.pth", &["not a network known here", "edsr", "imdn"]),
+        ("foreign.pth", &["not a known network", "edsr", "imdn"]),
     ] {
         let words = [&[model], words].concat();
         desk.fails(&["upscale", "small.png", "-o", "out.png", "--model", model], 1, &words);
@@ -219,7 +219,7 @@ fn wrong_use() {
     for (options, words) in [
         (&["--scale", "0"][..], &["above 0"][..]),
         (&["--scale", "nan"], &["above 0"]),
-        (&["--width", "0"], &["--width 0", "a pixel at least"]),
+        (&["--width", "0"], &["--width 0", "at least one pixel"]),
         (&["--quality", "90"], &["--quality", "PNG", "without loss"]),
         (&["--color-fix", "--model", "bicubic"], &["--color-fix", "bicubic"]),
     ] {
@@ -245,7 +245,7 @@ fn wrong_use() {
     desk.fails(
         &["upscale", "small.png", "-o", "out.png", "--model", "pdn-x9"],
         1,
-        &["pdn-x9", "comes with pdn: pdn-real-x4"],
+        &["pdn-x9", "the bundled networks are pdn-real-x4"],
     );
     desk.fails(&["degrade", "small.png", "-o", "out.png", "--scale", "0"], 2, &["--scale 0"]);
     for arguments in [
@@ -274,7 +274,7 @@ fn memory_is_a_limit() {
     let large = Picture::from_rgb(300, 300, vec![77; 270_000]);
     pdn::write(&desk.at("large.png"), &large, &Default::default()).unwrap();
     let run = ["upscale", "large.png", "-o", "out.png", "--memory", "16", "--model"];
-    desk.fails(&[&run[..], &["imdn.safetensors"]].concat(), 1, &["large.png", "16 MiB", "cannot be cut"]);
+    desk.fails(&[&run[..], &["imdn.safetensors"]].concat(), 1, &["large.png", "16 MiB", "cannot be split"]);
     desk.edsr("edsr.safetensors");
     assert_eq!(desk.run(&[&run[..], &["edsr.safetensors"]].concat()).code, Some(0));
 }
@@ -311,7 +311,7 @@ fn info_is_for_people_and_programs() {
     desk.edsr("edsr.safetensors");
     let said = desk.run(&["info", "edsr.safetensors"]);
     assert_eq!(said.code, Some(0), "{}", said.err);
-    for word in ["edsr.safetensors", "EDSR", "x2", "rows flow through"] {
+    for word in ["edsr.safetensors", "EDSR", "x2", "runs row by row"] {
         assert!(said.out.contains(word), "{}", said.out);
     }
     let facts: serde_json::Value =
@@ -339,10 +339,10 @@ fn degrading_takes_no_picture_away() {
         pdn::write(&desk.at(name), &flat, &Default::default()).unwrap();
     }
     desk.fails(&["degrade", "set", "-o", "set"], 2, &["is an input"]);
-    desk.fails(&["degrade", "set", "-o", "out"], 2, &["a.png and", "a.tif would both become"]);
+    desk.fails(&["degrade", "set", "-o", "out"], 2, &["a.png and", "a.tif would both be written to"]);
     desk.fails(&["degrade", "nothing", "-o", "out"], 1, &["nothing"]);
     let other = ["degrade", "small.png", "--scale", "2", "-o", "set/a.png"];
-    desk.fails(&other, 1, &["a.png", "is there already", "--force"]);
+    desk.fails(&other, 1, &["a.png", "already exists", "--force"]);
     assert_eq!(desk.run(&[&other[..], &["--force"]].concat()).code, Some(0));
 }
 
@@ -413,13 +413,13 @@ fn two_pictures_are_compared() {
     assert_eq!(equal["scores"]["rgb"], serde_json::json!({"psnr": null, "ssim": 1.0}));
     let clear = Picture::from_rgb(20, 16, vec![9; 20 * 16 * 3]).with_alpha(Some(vec![100; 20 * 16]));
     pdn::write(&desk.at("clear.png"), &clear, &Default::default()).unwrap();
-    assert!(desk.run(&["compare", "clear.png", "clear.png"]).err.contains("its transparency is not compared"));
+    assert!(desk.run(&["compare", "clear.png", "clear.png"]).err.contains("transparency is ignored"));
     assert!(!said.err.contains("transparency"), "{}", said.err);
     desk.fails(&["compare", "a.png", "b.png", "--shave", "5"], 1, &["b.png", "less than 11"]);
     pdn::write(&desk.at("wide.png"), &Picture::from_rgb(21, 16, vec![9; 1008]), &Default::default()).unwrap();
     desk.fails(&["compare", "a.png", "wide.png"], 1, &["wide.png", "20x16", "21x16"]);
     let cut = desk.run(&["compare", "wide.png", "a.png"]);
-    assert!(cut.out.contains("the reference of 21x16 cut to 20x16") && !said.out.contains("cut"), "{}", cut.out);
+    assert!(cut.out.contains("reference cropped from 21x16 to 20x16") && !said.out.contains("cropped"), "{}", cut.out);
     let cut: serde_json::Value =
         serde_json::from_str(&desk.run(&["compare", "wide.png", "a.png", "--json"]).out).unwrap();
     assert_eq!(cut["sizes"], serde_json::json!({"reference": [21, 16], "compared": [20, 16]}));
@@ -427,7 +427,7 @@ fn two_pictures_are_compared() {
     pdn::write_any(&desk.at("deep.png"), &deep.into(), &Default::default()).unwrap();
     for arguments in [["compare", "a.png", "deep.png"].as_slice(), &["degrade", "deep.png", "-o", "shallow.png"]] {
         let said = desk.run(arguments).err;
-        assert!(said.contains("deep.png: read as 8 bits a sample"), "{said}");
+        assert!(said.contains("deep.png: read as 8 bits per sample"), "{said}");
     }
     // What both enlarge without a fault, neither is ahead in.
     std::fs::create_dir(desk.at("flat")).unwrap();
@@ -476,7 +476,7 @@ fn any_size_and_depth() {
         ("a.tif", &["--width", "33", "--linear-light"], (33, 26), 16, "resized"),
         ("b.tif", &["--depth", "8", "--color-fix"], (40, 32), 8, "edsr.safetensors, colours fixed in"),
         ("b.png", &["--self-ensemble"], (40, 32), 16, "edsr.safetensors, mean of eight flips and rotations in"),
-        ("c.png", &["--height", "8"], (10, 8), 16, "bicubic, as edsr.safetensors makes pictures larger only"),
+        ("c.png", &["--height", "8"], (10, 8), 16, "bicubic (edsr.safetensors only enlarges)"),
         ("d.png", &["--width", "9", "--height", "40", "--exact", "--model", "bicubic"], (9, 40), 16, "by bicubic in"),
         ("e.jpg", &["--megapixels", "0.002"], (50, 40), 8, "resized"),
     ] {
@@ -485,7 +485,7 @@ fn any_size_and_depth() {
         let said = desk.run(&[base, options].concat());
         assert_eq!(said.code, Some(0), "{}", said.err);
         assert!(said.out.contains(words), "{}", said.out);
-        assert_eq!(said.err.contains("written as 8 bits a sample"), output == "e.jpg", "{}", said.err);
+        assert_eq!(said.err.contains("at most 8 bits per sample"), output == "e.jpg", "{}", said.err);
         let found = any(output);
         assert_eq!((found.width(), found.height(), found.header().depth.bits()), (width, height, bits), "{output}");
     }
@@ -609,7 +609,7 @@ fn help_is_worth_reading() {
         (&["--help"][..], &["upscale", "info", "eval", "degrade", "controls", "Exit codes"][..]),
         (
             &["upscale", "--help"],
-            &["pdn-real-x4", "bicubic", "--output", "Example", "Where results go:", "photo_x4.jpg beside it", "{name}"],
+            &["pdn-real-x4", "bicubic", "--output", "Example", "Output:", "photo_x4.jpg in the same folder", "{name}"],
         ),
         (&["eval", "--help"], &["MATLAB", "blur-bicubic", "Example"]),
     ] {
@@ -740,7 +740,7 @@ fn the_network_that_comes_with_it_is_steered_by_a_sentence() {
         );
     }
     let said = desk.run(&["info", "pdn-x4"]);
-    assert!(said.out.contains("read by 2 modules") && said.out.contains("prompts move"), "{}{}", said.out, said.err);
+    assert!(said.out.contains("read by 2 modules") && said.out.contains("prompt effect"), "{}{}", said.out, said.err);
 }
 
 #[test]

@@ -133,7 +133,7 @@ fn of_a_file_for_many_scales_one_is_said() {
     let bytes = pdn_network::checkpoint::write(&all, Default::default(), pdn::StoredPrecision::F32);
     std::fs::write(desk.at("carn.safetensors"), bytes).unwrap();
     let one = ["convert", "carn.safetensors", "one.safetensors"];
-    desk.fails(&one, 1, &["carn x2", "carn x3", "carn x4", "say the scale"]);
+    desk.fails(&one, 1, &["carn x2", "carn x3", "carn x4", "give the scale"]);
     desk.fails(&[&one[..], &["--scale", "8"]].concat(), 1, &["x2, x3, x4, expected x8"]);
     desk.does(&[&one[..], &["--scale", "3"]].concat());
     assert_eq!(desk.info("one.safetensors")["scale"], 3);
@@ -176,11 +176,11 @@ fn wrong_uses_of_convert() {
     for (arguments, code, words) in [
         (&[input, "out.pth"][..], 2, &["out.pth", ".safetensors or .onnx"][..]),
         (&[input, "out"], 2, &["out:", ".safetensors or .onnx"]),
-        (&[input, input], 2, &["is the input"]),
-        (&[input, input, "--force"], 2, &["is the input"]),
-        (&["imdn", input], 1, &[input, "is there already", "--force"]),
+        (&[input, input], 2, &["its own input"]),
+        (&[input, input, "--force"], 2, &["its own input"]),
+        (&["imdn", input], 1, &[input, "already exists", "--force"]),
         (&["missing.pth", out], 1, &["missing.pth", "no such file", "edsr-baseline", "imdn", "pdn"]),
-        (&["edsr-huge", out], 1, &["edsr-huge", "no network of that name", "edsr-baseline+"]),
+        (&["edsr-huge", out], 1, &["edsr-huge", "no such file or network", "edsr-baseline+"]),
         (&["broken.safetensors", out], 1, &["broken.safetensors"]),
         (&["imdn", out, "--scale", "5"], 2, &["imdn", "scale 5"]),
         (&[input, out, "--scale", "3"], 1, &[input, "enlarges x2, expected x3"]),
@@ -188,8 +188,8 @@ fn wrong_uses_of_convert() {
         (&["deployed.safetensors", "out.onnx", "--form", "train"], 1, &["cannot be undone"]),
         (&["imdn.safetensors", "out.onnx", "--prompt", "a dog"], 2, &["imdn.safetensors", "takes no prompt"]),
         (&["imdn", "out.onnx", "--prompt", "input"], 2, &["takes no prompt"]),
-        (&[input, out, "--prompt", "a dog"], 2, &["into .onnx only"]),
-        (&[input, "out.onnx", "--precision", "f16"], 2, &["--precision is for .safetensors"]),
+        (&[input, out, "--prompt", "a dog"], 2, &["built into .onnx"]),
+        (&[input, "out.onnx", "--precision", "f16"], 2, &["only .safetensors supports it"]),
         (&[input, "out.onnx", "--prompt-embedding", "small.png"], 1, &["small.png"]),
         (&[input, "no/folder/out.onnx"], 1, &["no/folder"]),
     ] {
@@ -244,12 +244,12 @@ fn bench_times_what_runs() {
     assert_eq!(facts["peak_mib"].as_u64().is_some(), cfg!(target_os = "linux"));
     assert_eq!(std::fs::metadata(desk.at("out.f32")).unwrap().len(), 4 * 3 * 28 * 22);
     let again = ["bench", "trained.safetensors", "--size", "8", "--runs", "1", "--output", "out.f32"];
-    desk.fails(&again, 1, &["out.f32", "is there already", "--force"]);
+    desk.fails(&again, 1, &["out.f32", "already exists", "--force"]);
     desk.does(&[&again[..], &["--force"]].concat());
     let said = run(&["--isa", "portable"]);
     assert!(said.contains("14x11 pixels, portable") && said.contains("GFLOP/s"), "{said}");
     if cfg!(target_os = "linux") {
         desk.fails(&["bench", "trained.safetensors", "--size", "65536"], 1, &["65536x65536", "MiB"]);
     }
-    desk.fails(&["bench", "edsr-huge"], 1, &["no network of that name", "imdn"]);
+    desk.fails(&["bench", "edsr-huge"], 1, &["no such file or network", "imdn"]);
 }

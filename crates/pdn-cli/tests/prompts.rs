@@ -327,7 +327,7 @@ fn what_cannot_be_embedded_is_named_and_the_rest_is_written() {
     assert_eq!(names(&desk, "one.safetensors"), ["set/a.png"]);
     desk.fails(&["embed", "set/empty", "-o", "two.safetensors"], 1, &["set/empty", "holds no pictures"]);
     for (more, code, words) in [
-        (&["--texts", "blank.txt"][..], 1, &["blank.txt", "holds no sentences"][..]),
+        (&["--texts", "blank.txt"][..], 1, &["blank.txt", "contains no sentences"][..]),
         (&["--texts", "latin.txt"], 1, &["latin.txt", "line 2", "UTF-8"]),
         (&["--texts", "none.txt"], 1, &["none.txt", "no such file"]),
         (&["--text", " "], 2, &["the prompt is empty"]),
@@ -386,7 +386,7 @@ fn a_cache_that_cannot_be_is_said_and_done_without() {
         .output()
         .unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
-    assert!(output.status.success() && said.contains("no cache can be kept there"), "{said}");
+    assert!(output.status.success() && said.contains("cannot use this cache folder"), "{said}");
 }
 
 #[test]
@@ -413,7 +413,7 @@ fn masks_of_several_prompts_are_compared() {
     assert_ne!(read("sheet.png"), pdn::read(&desk.at("none/sheet.png"), &Limits::default()).unwrap());
     let masks = ["masks", "small.png", "-o", "out.png"];
     desk.fails(&[&masks[..], &["-m", "bicubic"]].concat(), 2, &["takes no prompt"]);
-    desk.fails(&[&masks[..], &["-p", "a", "--prompt-weights", "1"]].concat(), 2, &["compared, not mixed"]);
+    desk.fails(&[&masks[..], &["-p", "a", "--prompt-weights", "1"]].concat(), 2, &["does not mix them"]);
     desk.fails(&["masks", "none.png", "-o", "out.png"], 1, &["none.png", "no such file"]);
     desk.fails(&["masks", "small.png", "-o", "small.png"], 1, &["small.png"]);
 }

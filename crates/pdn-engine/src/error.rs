@@ -27,7 +27,7 @@ pub enum RunError {
     },
     /// The run would need more memory than it may use.
     #[error(
-        "needs {needed} MiB for this picture, more than the limit of {limit} MiB, and {why}: raise the limit or give a smaller picture"
+        "needs {needed} MiB for this picture, more than the limit of {limit} MiB, and {why}; raise the limit or use a smaller picture"
     )]
     Memory {
         /// Predicted need.
@@ -44,10 +44,10 @@ pub enum RunError {
     #[error("{0}")]
     Extent(String),
     /// An encoder was to be compiled.
-    #[error("only networks that enlarge pictures are compiled, and `{0}` is an encoder: run it by the reference")]
+    #[error("`{0}` is an encoder: only networks that enlarge pictures can be compiled")]
     Encoder(&'static str),
     /// The output holds NaN or an infinity.
-    #[error("the layer `{layer}` gave a number that is not finite: its weights do not suit this picture")]
+    #[error("the layer `{layer}` produced a value that is not finite: the weights do not suit this picture")]
     NotFinite {
         /// The first layer that gave one.
         layer: String,
@@ -62,11 +62,11 @@ pub enum RunError {
     #[error("cancelled")]
     Cancelled,
     /// The machine lacks the instruction set that was asked for.
-    #[error("this machine has no {0}")]
+    #[error("this machine does not support {0}")]
     Isa(pdn_kernels::Isa),
     /// The machine lacks what the precision needs.
     #[error(
-        "{0} needs AVX-512 with AMX, or for bf16 with products of bf16, which this machine or the chosen instruction set lacks: use f32"
+        "{0} needs AVX-512 with AMX, or for bf16 AVX-512 BF16, which this machine or the chosen instruction set lacks; use f32"
     )]
     Precision(pdn_kernels::Precision),
 }

@@ -47,10 +47,10 @@ impl fmt::Display for Protocol {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CompareError {
     /// One is larger.
-    #[error("cannot compare {0}x{1} with {2}x{3}")]
+    #[error("cannot compare {0}x{1} with {2}x{3}: expected the same size")]
     Sizes(usize, usize, usize, usize),
     /// Nothing, or less than SSIM's window, is left.
-    #[error("{width}x{height} less {shave} on each side leaves less than {least} a side")]
+    #[error("shaving {shave} pixels from each side of {width}x{height} leaves less than {least} pixels per side")]
     TooSmall {
         /// Width.
         width: usize,

@@ -78,22 +78,22 @@ pub enum Fault {
     #[error("no such file")]
     Missing,
     /// A folder where a file was expected.
-    #[error("is a folder, expected a picture")]
+    #[error("is a folder; expected a picture")]
     Folder,
     /// A file of no bytes.
-    #[error("is empty, expected a picture")]
+    #[error("is empty; expected a picture")]
     Empty,
     /// None of the formats that are read.
-    #[error("is not a picture that is read here: expected PNG, JPEG, WebP, TIFF, BMP or GIF")]
+    #[error("is not a supported picture: expected PNG, JPEG, WebP, TIFF, BMP or GIF")]
     NotAPicture,
     /// A picture of a kind that is not read.
-    #[error("is not read here: {0}")]
+    #[error("is not supported: {0}")]
     Unsupported(String),
     /// Cut short or overwritten.
     #[error("is damaged or cut short: {0}")]
     Damaged(String),
     /// Larger than allowed.
-    #[error("is {width}x{height}, {pixels} pixels, beyond the limit of {limit}")]
+    #[error("is {width}x{height}, {pixels} pixels, more than the limit of {limit}")]
     TooLarge {
         /// Its width.
         width: u64,
@@ -105,7 +105,7 @@ pub enum Fault {
         limit: u64,
     },
     /// Its deadline came before its end.
-    #[error("was not read in the time given for it: give more, or try a smaller picture")]
+    #[error("was not read within the time limit; allow more time, or use a smaller picture")]
     TooSlow,
     /// The operating system said no.
     #[error("cannot be {doing}: {}", plain(error))]
@@ -116,11 +116,11 @@ pub enum Fault {
         error: io::Error,
     },
     /// An output's name with an ending that no format has.
-    #[error("cannot be written: expected a name ending in {}", endings())]
+    #[error("cannot be written: unknown format; expected a file name ending in {}", endings())]
     UnknownFormat,
     /// A format that this build does not write.
     #[error(
-        "cannot be written: this build leaves out {format}: build it with the feature `{feature}`, or write .png or .tif"
+        "cannot be written: this build does not include {format}; rebuild with the feature `{feature}`, or write .png or .tif"
     )]
     LeftOut {
         /// The format.
@@ -129,7 +129,7 @@ pub enum Fault {
         feature: &'static str,
     },
     /// More than the output's format can hold.
-    #[error("cannot hold {width}x{height}: {format} ends at {limit} a side")]
+    #[error("cannot hold {width}x{height}: {format} allows at most {limit} pixels per side")]
     BeyondFormat {
         /// Width to write.
         width: usize,
@@ -141,7 +141,7 @@ pub enum Fault {
         limit: usize,
     },
     /// A picture of nothing.
-    #[error("cannot hold {width}x{height}: a picture has a pixel at least")]
+    #[error("cannot hold {width}x{height}: a picture needs at least one pixel")]
     NoPixels {
         /// Width to write.
         width: usize,
@@ -149,7 +149,7 @@ pub enum Fault {
         height: usize,
     },
     /// A picture of one column or one row, which the encoder of JPEG XL does not take.
-    #[error("cannot hold {width}x{height}: JPEG XL is written from 2 a side on, write .png or .tif")]
+    #[error("cannot hold {width}x{height}: JPEG XL needs at least 2 pixels per side; write .png or .tif")]
     Narrow {
         /// Width to write.
         width: usize,
@@ -157,17 +157,15 @@ pub enum Fault {
         height: usize,
     },
     /// Grey of 16 bits with alpha and a profile, which JPEG XL's encoder takes as colour only.
-    #[error(
-        "cannot hold grey of 16 bits with alpha and a profile: JPEG XL is written so with 8, or write .png or .tif"
-    )]
+    #[error("cannot hold 16-bit grey with alpha and a colour profile: use 8 bits in JPEG XL, or write .png or .tif")]
     GreyProfile,
     /// A colour profile that no decoder of JPEG XL would read.
     #[error(
-        "cannot hold its colour profile, which is damaged ({0}): decoders of JPEG XL refuse it, write .png or .tif"
+        "cannot hold the colour profile, which is damaged ({0}): JPEG XL decoders would refuse it; write .png or .tif"
     )]
     Profile(String),
     /// Rows that end within one.
-    #[error("was given {found} bytes, expected whole rows of {row}")]
+    #[error("got {found} bytes, expected whole rows of {row} bytes")]
     PartOfRow {
         /// Bytes that were given.
         found: usize,
@@ -175,7 +173,7 @@ pub enum Fault {
         row: usize,
     },
     /// More rows than the picture has, or less at its end.
-    #[error("was given {found} rows, expected {expected}")]
+    #[error("got {found} rows, expected {expected}")]
     Rows {
         /// Rows that were given.
         found: usize,
@@ -183,17 +181,17 @@ pub enum Fault {
         expected: usize,
     },
     /// Transparency in a format that has none.
-    #[error("cannot hold transparency: JPEG has none, write .png, .tif or .webp")]
+    #[error("cannot hold transparency: JPEG does not support it; write .png, .tif or .webp")]
     NoAlpha,
     /// 16 bits a sample in a format that has 8.
-    #[error("cannot hold 16 bits a sample: {format} has 8, write .png or .tif")]
+    #[error("cannot hold 16 bits per sample: {format} has 8; write .png or .tif")]
     TooDeep {
         /// The format.
         format: &'static str,
     },
     /// More said of a picture than its format has a place for.
     #[error(
-        "cannot hold how it was made: {found} bytes, JPEG has a place for {limit}; leave it out, or write .png, .tif or .webp"
+        "cannot hold the model and prompt in its metadata: {found} bytes, but JPEG allows {limit}; leave them out, or write .png, .tif or .webp"
     )]
     LongProvenance {
         /// Bytes to write.
@@ -202,9 +200,7 @@ pub enum Fault {
         limit: usize,
     },
     /// More EXIF than its format has a place for.
-    #[error(
-        "cannot hold its EXIF: {found} bytes, JPEG has a place for {limit}; leave it out, or write .png, .tif or .webp"
-    )]
+    #[error("cannot hold the EXIF: {found} bytes, but JPEG allows {limit}; leave it out, or write .png, .tif or .webp")]
     LongExif {
         /// Bytes to write.
         found: usize,
@@ -215,7 +211,7 @@ pub enum Fault {
     #[error("cannot be written: the folder {0} does not exist")]
     NoFolder(PathBuf),
     /// A folder where the output should go.
-    #[error("is a folder, expected the name of a picture to write")]
+    #[error("is a folder; expected a file name to write to")]
     TargetIsFolder,
 }
 

@@ -42,7 +42,7 @@ impl FromStr for Depth {
         match bits {
             "8" => Ok(Self::Eight),
             "16" => Ok(Self::Sixteen),
-            _ => Err(format!("{bits} bits a sample: expected 8 or 16")),
+            _ => Err(format!("{bits} bits per sample: expected 8 or 16")),
         }
     }
 }

@@ -20,7 +20,7 @@ fn a_file_is_read_in_time_or_not_at_all() {
             read_any(&path, &within(Duration::from_secs(600))).unwrap();
             let fault = read_any(&path, &within(Duration::ZERO)).unwrap_err();
             assert!(matches!(fault.why, Fault::TooSlow), "{fault}");
-            assert!(fault.to_string().contains("in the time given for it"), "{fault}");
+            assert!(fault.to_string().contains("within the time limit"), "{fault}");
         }
     }
 }

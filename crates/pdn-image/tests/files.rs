@@ -68,7 +68,7 @@ fn bmp_grey_and_sixteen_bits_are_read() {
     let deep = ImageBuffer::from_raw(2, 1, vec![0_u16, 65535, 257, 128, 129, 65406]).unwrap();
     let deep = open(&encoded(&DynamicImage::ImageRgb16(deep), ImageFormat::Png));
     assert_eq!(deep.rgb(), [0, 255, 1, 0, 1, 254]);
-    assert_eq!(deep.lost, ["read as 8 bits a sample, the file has 16"]);
+    assert_eq!(deep.lost, ["read as 8 bits per sample, though the file has 16"]);
     let clear = DynamicImage::ImageRgba8(ImageBuffer::from_raw(1, 1, vec![1, 2, 3, 4]).unwrap());
     assert_eq!(open(&encoded(&clear, ImageFormat::Png)).alpha(), Some(&[4][..]));
 }
@@ -108,14 +108,14 @@ fn tiffs_of_others_are_read() {
         let nothing = encoded(&DynamicImage::ImageRgb32F(nothing), ImageFormat::Tiff);
         assert!(read_bytes(&nothing, &Limits::default()).unwrap_err().to_string().contains("no numbers"));
     }
-    assert_eq!(float.lost, ["read as 8 bits a sample, the file has more than 16"]);
+    assert_eq!(float.lost, ["read as 8 bits per sample, though the file has more than 16"]);
     let mut pages = Cursor::new(Vec::new());
     let mut encoder = tiff::encoder::TiffEncoder::new(&mut pages).unwrap();
     encoder.write_image::<tiff::encoder::colortype::Gray8>(2, 1, &[7, 9]).unwrap();
     encoder.write_image::<tiff::encoder::colortype::Gray8>(1, 1, &[0]).unwrap();
     let first = open(&pages.into_inner());
     assert!(first.grey && first.rgb() == [7, 7, 7, 9, 9, 9]);
-    assert_eq!(first.lost, ["the first picture is read, the file has more"]);
+    assert_eq!(first.lost, ["the file holds more than one picture: only the first is read"]);
 }
 
 /// A TIFF of one strip, of as many samples of 8 bits a pixel as it says.
@@ -192,7 +192,7 @@ fn of_what_moves_the_first_picture_is_read_and_said() {
     for bytes in [moving, chunk(b"RIFF", &[b"WEBP", &parts[..]].concat())] {
         let first = open(&bytes);
         assert_eq!(first.rgb(), [7, 8, 9]);
-        assert_eq!(first.lost, ["the first picture is read, the file has more"]);
+        assert_eq!(first.lost, ["the file holds more than one picture: only the first is read"]);
     }
     assert!(open(&still).lost.is_empty());
 }
@@ -344,7 +344,7 @@ fn what_is_no_picture_is_said_with_its_name() {
         ("stub.jpg", &jpeg[..20], "damaged or cut short"),
         ("stub.gif", b"GIF89a\x01\0\x01\0\0\0\0", "damaged or cut short"),
         ("photo.heic", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "\"Most Compatible\""),
-        ("film.mp4", b"\0\0\0\x14ftypisom\0\0\0\0mp42", "save one of its pictures"),
+        ("film.mp4", b"\0\0\0\x14ftypisom\0\0\0\0mp42", "save a frame"),
         ("page.jpg", b"<!doctype html><html>", "a web page"),
     ] {
         let path = folder.path().join(name);

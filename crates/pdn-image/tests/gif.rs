@@ -45,7 +45,7 @@ fn of_one_that_moves_the_first_picture_is_read_on_its_canvas() {
     assert_eq!((picture.width(), picture.height()), (3, 2));
     assert_eq!(picture.alpha().unwrap(), [0, 0, 0, 0, 255, 255]);
     assert_eq!(picture.rgb()[12..], [0, 0, 50, 200, 0, 0]);
-    assert_eq!(picture.lost, ["the first picture is read, the file has more"]);
+    assert_eq!(picture.lost, ["the file holds more than one picture: only the first is read"]);
 }
 
 #[test]

@@ -121,7 +121,7 @@ fn a_webp_s_chunks_are_held_to_the_file_and_the_limit() {
 #[test]
 fn a_jpeg_s_scans_and_pieces_are_counted() {
     assert!(read("pieces", &hostile::jpeg_of_pieces(200, 100)).is_ok());
-    refused("pieces", &hostile::jpeg_of_pieces(10_000, 100_000), "in more pieces");
+    refused("pieces", &hostile::jpeg_of_pieces(10_000, 100_000), "in too many pieces");
     refused("scans", &hostile::jpeg_of_scans(5000, 200, 200), "more than 50 scans");
     refused("scans", &hostile::jpeg_of_progressive_scans(5000, 200, 200), "more than 50 scans");
     assert!(read("scans", &hostile::jpeg_of_progressive_scans(50, 200, 200)).is_ok());

@@ -60,7 +60,7 @@ fn sixteen_bits_are_kept_where_the_format_has_them() {
             assert_eq!(read_any(&path, &Limits::default()).unwrap(), picture.clone().into(), "{ending}");
             let eight = open(&path);
             assert_eq!(eight.rgb(), picture.converted::<u8>().rgb());
-            assert_eq!(eight.lost, ["read as 8 bits a sample, the file has 16"]);
+            assert_eq!(eight.lost, ["read as 8 bits per sample, though the file has 16"]);
         }
         let opaque = picture.with_alpha(None);
         for ending in ["jpg", "webp"] {
@@ -135,8 +135,8 @@ fn what_a_format_cannot_hold_is_refused_at_once() {
         ("a.webp", 16_384, 1, "16383"),
         ("a.png", 1 << 31, 1, "2147483647"),
         ("a.tif", 1, 1 << 32, "4294967295"),
-        ("a.tif", 0, 1, "a pixel at least"),
-        ("a.png", 1, 0, "a pixel at least"),
+        ("a.tif", 0, 1, "at least one pixel"),
+        ("a.png", 1, 0, "at least one pixel"),
         ("a.gif", 1, 1, ".png"),
     ] {
         let header = Header { width, height, ..Header::default() };

@@ -51,7 +51,7 @@ impl fmt::Display for WeightFaults {
         let lists = [
             ("missing", &self.missing),
             ("unexpected", &self.unexpected),
-            ("of another shape", &self.misshapen),
+            ("of the wrong shape", &self.misshapen),
             ("not finite", &self.not_finite),
         ];
         let mut parts = Vec::new();

@@ -229,12 +229,12 @@ impl Model {
 fn other(checkpoint: &Checkpoint) -> Option<&'static str> {
     let has = |key: &str| checkpoint.metadata.contains_key(key);
     match () {
-        () if has("pdn.encoder") => Some("a prompt encoder: give it by --encoder, and here a network"),
+        () if has("pdn.encoder") => Some("a prompt encoder; pass it with --encoder, and a network here"),
         () if has("encoder") && checkpoint.tensors.contains_key("embeddings") => {
-            Some("a file of embeddings: give it by --prompt-embedding, and here a network")
+            Some("a file of embeddings; pass it with --prompt-embedding, and a network here")
         }
         () if has("schedule") && has("history") => {
-            Some("a training run's own state: its network is result.safetensors, in the run's folder")
+            Some("the state of a training run; its network is result.safetensors in the run's folder")
         }
         () => None,
     }
@@ -250,10 +250,10 @@ fn from_card(path: &Path, card: &str, tensors: Tensors) -> Result<(Network, Weig
         Form::Deploy => network.deployed(),
     };
     if network.scale != card.scale {
-        return Err(wrong(format!("says scale {}, its configuration {}", card.scale, network.scale)));
+        return Err(wrong(format!("has scale {}, but its configuration {}", card.scale, network.scale)));
     }
     if fingerprint(&tensors) != card.sha256 {
-        return Err(wrong("holds another sha256 than the weights have: the file is damaged".into()));
+        return Err(wrong("has a sha256 that differs from that of the weights: the file is damaged".into()));
     }
     let weights = network.bind(tensors).map_err(|error| ModelError::Network { path: path.to_owned(), error })?;
     Ok((network, weights, card.card))

@@ -61,12 +61,12 @@ impl App {
 
     pub(crate) fn kept_picture(&self, id: Uuid) -> Result<HeldPicture, Problem> {
         let expired =
-            || Kind::NotFound.because(format_args!("no picture {id}: it never was, or has expired; send it again"));
+            || Kind::NotFound.because(format_args!("no picture {id}: it never existed or has expired; send it again"));
         self.kept.picture(id).ok_or_else(expired)
     }
 
     pub(crate) fn kept_job(&self, id: Uuid) -> Result<Arc<Job>, Problem> {
-        let expired = || Kind::NotFound.because(format_args!("no job {id}: it never was, or has expired"));
+        let expired = || Kind::NotFound.because(format_args!("no job {id}: it never existed or has expired"));
         self.kept.job(id).ok_or_else(expired)
     }
 

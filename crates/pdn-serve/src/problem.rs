@@ -118,28 +118,28 @@ impl Kind {
         match self {
             Self::Malformed => (StatusCode::BAD_REQUEST, "malformed", "The request cannot be read"),
             Self::Unauthorised => (StatusCode::UNAUTHORIZED, "unauthorised", "The token is missing or wrong"),
-            Self::ForeignHost => (StatusCode::FORBIDDEN, "foreign-host", "The host is not this machine"),
-            Self::ForeignPage => (StatusCode::FORBIDDEN, "foreign-page", "Another site's page may not ask"),
-            Self::NotFound => (StatusCode::NOT_FOUND, "not-found", "There is nothing here"),
-            Self::Method => (StatusCode::METHOD_NOT_ALLOWED, "method", "This cannot be done here"),
-            Self::SlowUpload => (StatusCode::REQUEST_TIMEOUT, "slow-upload", "The upload came to a halt"),
+            Self::ForeignHost => (StatusCode::FORBIDDEN, "foreign-host", "The host is not allowed"),
+            Self::ForeignPage => (StatusCode::FORBIDDEN, "foreign-page", "Requests from other sites are not allowed"),
+            Self::NotFound => (StatusCode::NOT_FOUND, "not-found", "Not found"),
+            Self::Method => (StatusCode::METHOD_NOT_ALLOWED, "method", "Method not allowed"),
+            Self::SlowUpload => (StatusCode::REQUEST_TIMEOUT, "slow-upload", "The upload stalled"),
             Self::NotDone => (StatusCode::CONFLICT, "not-done", "The job is not done"),
             Self::Cancelled => (StatusCode::CONFLICT, "cancelled", "The job was cancelled"),
             Self::LargeUpload => (StatusCode::PAYLOAD_TOO_LARGE, "large-upload", "The upload is too large"),
             Self::ManyPixels => (StatusCode::PAYLOAD_TOO_LARGE, "many-pixels", "The picture has too many pixels"),
             Self::MuchMemory => (StatusCode::PAYLOAD_TOO_LARGE, "much-memory", "The picture needs too much memory"),
             Self::LargeResult => (StatusCode::PAYLOAD_TOO_LARGE, "large-result", "The enlarged picture is too large"),
-            Self::Media => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "media", "What was sent is of no known kind"),
+            Self::Media => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "media", "The media type is not supported"),
             Self::Picture => (StatusCode::UNPROCESSABLE_ENTITY, "picture", "The picture cannot be enlarged"),
             Self::Prompt => (StatusCode::UNPROCESSABLE_ENTITY, "prompt", "The prompt cannot be used"),
             Self::EmptyPrompt => (StatusCode::UNPROCESSABLE_ENTITY, "empty-prompt", "The prompt has no words"),
             Self::LongPrompt => (StatusCode::UNPROCESSABLE_ENTITY, "long-prompt", "The prompt is too long"),
-            Self::Region => (StatusCode::UNPROCESSABLE_ENTITY, "region", "A region does not lie in the picture"),
+            Self::Region => (StatusCode::UNPROCESSABLE_ENTITY, "region", "A region is not inside the picture"),
             Self::Option => (StatusCode::UNPROCESSABLE_ENTITY, "option", "An option cannot be used"),
             Self::QueueFull => (StatusCode::TOO_MANY_REQUESTS, "queue-full", "Too many jobs are waiting"),
-            Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "Something broke here"),
+            Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "Internal error"),
             Self::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "stopping", "The server is stopping"),
-            Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy", "Too much is going on"),
+            Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy", "The server is busy"),
             Self::TooSlow => (StatusCode::GATEWAY_TIMEOUT, "too-slow", "It took too long"),
         }
     }
@@ -220,10 +220,8 @@ impl From<FileFault> for Problem {
 impl From<EncoderError> for Problem {
     fn from(error: EncoderError) -> Self {
         match error {
-            // What the library says names an option of the command.
             EncoderError::LongText { found, limit } => {
-                let why = format_args!("it has {found} tokens, more than the {limit} that the encoder reads: say less");
-                Kind::LongPrompt.because(why).limited(Unit::Tokens, limit as u64, Some(found as u64))
+                Kind::LongPrompt.because(error).limited(Unit::Tokens, limit as u64, Some(found as u64))
             }
             EncoderError::ManyBytes { found, limit } => {
                 Kind::LongPrompt.because(error).limited(Unit::Bytes, limit as u64, Some(found as u64))

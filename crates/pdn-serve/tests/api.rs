@@ -268,13 +268,13 @@ fn bad_requests_are_told_what_is_wrong() {
         ("application/json", deep, 400, "malformed", "JSON"),
         ("application/json", b"{}".to_vec(), 422, "option", "picture"),
         ("application/json", b"[]".to_vec(), 422, "option", "an object with a `picture`"),
-        ("application/json", br#"{"picture": {}}"#.to_vec(), 422, "option", "either an `id` or `data`"),
+        ("application/json", br#"{"picture": {}}"#.to_vec(), 422, "option", "either `id` or `data`"),
         (
             "application/json",
             br#"{"picture": {"id": "a", "data": "b"}}"#.to_vec(),
             422,
             "option",
-            "either an `id` or `data`",
+            "either `id` or `data`",
         ),
         (
             "application/json",
@@ -364,11 +364,11 @@ fn sizes_that_cannot_be_are_said() {
     let file = png(30, 20);
     for (asked, status, kind, word) in [
         (&[("scale", &b"2"[..]), ("width", b"9")][..], 422, "option", "one of them"),
-        (&[("exact", b"true"), ("width", b"9")], 422, "option", "give both"),
+        (&[("exact", b"true"), ("width", b"9")], 422, "option", "both a width and a height"),
         (&[("scale", b"0")], 422, "option", "above 0"),
         (&[("scale", b"-1")], 422, "option", "above 0"),
         (&[("scale", b"nan")], 422, "option", "above 0"),
-        (&[("width", b"0")], 422, "option", "a pixel at least"),
+        (&[("width", b"0")], 422, "option", "at least one pixel"),
         (&[("scale", b"1e9")], 413, "large-result", "1000000000"),
         (&[("megapixels", b"1e300")], 413, "large-result", "1000000000"),
         (&[("width", b"18446744073709551615")], 413, "large-result", "1000000000"),
@@ -433,7 +433,10 @@ fn a_job_has_notes() {
     assert_eq!(job["notes"], json!([]));
     assert_eq!(job["prompt"], Value::Null, "none was given");
     let smaller = served.job(&[("picture", &png(20, 16)), ("scale", b"0.5")]);
-    assert_eq!(smaller["notes"], json!(["It becomes no larger than it is: it was resized without the network."]));
+    assert_eq!(
+        smaller["notes"],
+        json!(["The result is not larger than the picture, so it was resized without the network."])
+    );
     // What this program writes of how a picture was made is XMP, which is not carried over.
     let made = served.form("/v1/upscale", &[("picture", &png(20, 16)), ("format", b"jpeg")]).ok(200).body;
     let job = served.job(&[("picture", &made)]);
@@ -464,7 +467,7 @@ fn pictures_that_wait_are_bounded_together() {
     let served = Served::new(|settings| settings.keep_memory = 5_000_000);
     let jobs: Vec<Value> = (0..3).map(|_| long(&served)).collect();
     let full = served.form("/v1/jobs", &[("picture", &png(900, 700)), ("model", b"slow")]);
-    full.problem(429, "queue-full", "bytes wait");
+    full.problem(429, "queue-full", "bytes are waiting");
     for job in jobs {
         served.delete(&format!("/v1/jobs/{}", job["id"].as_str().unwrap())).ok(204);
     }

@@ -244,7 +244,7 @@ async fn enlarges_with_progress(page: &Page) {
     page.until("!take.hidden && !enlarge.disabled").await;
     let seen = page.js("window.seen").await.to_string();
     assert!(
-        seen.contains("Sending the picture") && seen.contains("of 393,216 pixels,") && seen.contains(" s"),
+        seen.contains("Uploading the picture") && seen.contains("of 393,216 pixels,") && seen.contains(" s"),
         "{seen}"
     );
     let parts: Vec<f64> = serde_json::from_value(page.js("window.steps").await).unwrap();
@@ -390,7 +390,7 @@ async fn errors_are_told(page: &Page) {
     page.find("model").await.select_by_value(pdn::DEFAULT_MODEL).await.unwrap();
     page.type_into("prompt", &"dog ".repeat(90)).await;
     page.click("enlarge").await;
-    page.problem_is_said("leave out about 15 of them").await;
+    page.problem_is_said("remove about 15 words").await;
     page.until("!document.getElementById('go').hidden").await;
     page.find("size").await.select_by_value("factor").await.unwrap();
     page.type_into("factor", "0").await;
@@ -579,15 +579,15 @@ async fn what_is_too_large_is_said_before_it_is_sent() {
     let Some(page) = Page::at(served, window(1440, 900)).await else { return };
     page.until("document.querySelectorAll('#model option').length === 3").await;
     page.upload("large.png", &png(200, 100)).await;
-    page.problem_is_said("20,000 pixels, and this server takes up to 10,000").await;
+    page.problem_is_said("(20,000 pixels): this server accepts up to 10,000").await;
     assert!(page.is_in_window("problem").await);
     page.upload("heavy.png", &[png(20, 10), vec![0; 2 << 20]].concat()).await;
-    page.problem_is_said("2 MB, and this server takes files of up to 960 kB").await;
+    page.problem_is_said("(2 MB): this server accepts files of up to 960 kB").await;
     page.screenshot("too-large").await;
     assert_eq!(page.js("viewer.hidden").await, json!(true));
     let like = page.folder.path().join("heavy.png");
     page.find("reference-file").await.send_keys(like.to_str().unwrap()).await.unwrap();
-    page.problem_is_said("The picture of the like cannot be used.").await;
+    page.problem_is_said("The reference picture cannot be used.").await;
     assert_eq!(
         page.js("performance.getEntriesByType('resource').filter((r) => r.name.includes('/v1/')).length").await,
         json!(1)

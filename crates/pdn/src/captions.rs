@@ -53,7 +53,7 @@ impl Captions {
         let entries = match ending.as_str() {
             "csv" => read_csv(path)?,
             "json" => read_json(path)?,
-            _ => return Err(at(path)("is no file of captions: expected .csv or .json".into())),
+            _ => return Err(at(path)("is not a captions file: expected .csv or .json".into())),
         };
         Ok(Self { path: path.to_owned(), entries })
     }
@@ -82,7 +82,7 @@ impl Captions {
                 None => Ok(caption),
                 Some(other) => {
                     let (one, other) = (named[0].path.display(), other.path.display());
-                    wrong(format!("names {one} and {other} with different captions, and neither is"))
+                    wrong(format!("lists {one} and {other} with different captions, and neither is"))
                 }
             },
         }
@@ -96,11 +96,11 @@ impl Captions {
 pub fn sidecar(picture: &Path) -> Result<String, CaptionError> {
     let path = picture.with_extension("txt");
     if !path.exists() {
-        return Err(at(&path)(format!("no such file: expected the caption of {}", picture.display())));
+        return Err(at(&path)(format!("no such file; expected the caption of {}", picture.display())));
     }
     let mut lines = lines_of(&path, MOST_BESIDE)?;
     match lines.is_empty() {
-        true => Err(at(&path)(format!("is empty: expected the caption of {}", picture.display()))),
+        true => Err(at(&path)(format!("is empty; expected the caption of {}", picture.display()))),
         false => Ok(lines.swap_remove(0).1),
     }
 }
@@ -124,13 +124,13 @@ fn read_text(path: &Path, most: u64) -> Result<String, CaptionError> {
     let bytes = file::read(path, most).map_err(|e| {
         at(path)(match e.kind() {
             std::io::ErrorKind::NotFound => "no such file".into(),
-            std::io::ErrorKind::IsADirectory => "is a folder, expected a file of captions".into(),
+            std::io::ErrorKind::IsADirectory => "is a folder; expected a captions file".into(),
             _ => format!("cannot be read: {e}"),
         })
     })?;
     let text = String::from_utf8(bytes).map_err(|e| {
         let line = e.as_bytes()[..e.utf8_error().valid_up_to()].iter().filter(|b| **b == b'\n').count() + 1;
-        at(path)(format!("line {line} is not UTF-8"))
+        at(path)(format!("line {line} is not valid UTF-8"))
     })?;
     Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
 }
@@ -204,7 +204,7 @@ fn read_json(path: &Path) -> Result<Vec<Captioned>, CaptionError> {
     let mut all: Vec<Captioned> = entries.into_iter().map(captioned).collect();
     all.sort_by(|a, b| a.path.cmp(&b.path));
     match all.windows(2).find(|pair| pair[0].path == pair[1].path) {
-        Some(pair) => Err(wrong(format!("names {} twice", pair[0].path.display()))),
+        Some(pair) => Err(wrong(format!("lists {} twice", pair[0].path.display()))),
         None => Ok(all),
     }
 }
@@ -221,7 +221,7 @@ fn of_coco(coco: Coco) -> Result<Vec<JsonEntry>, String> {
     };
     let entries = coco.images.into_iter().map(entry).collect();
     match captions.keys().next() {
-        Some(id) => Err(format!("has a caption for image {id}, which it does not name")),
+        Some(id) => Err(format!("has a caption for image {id}, which it does not list")),
         None => Ok(entries),
     }
 }
@@ -234,7 +234,10 @@ fn read_csv(path: &Path) -> Result<Vec<Captioned>, CaptionError> {
     let has_split = columns == ["image", "split", "caption"].as_slice();
     if !has_split && columns != ["image", "caption"].as_slice() {
         let found: Vec<&str> = columns.iter().collect();
-        return Err(wrong(format!("begins with {}, expected image,split,caption or image,caption", found.join(","))));
+        return Err(wrong(format!(
+            "has the columns {}; expected image,split,caption or image,caption",
+            found.join(",")
+        )));
     }
     let mut found: BTreeMap<PathBuf, Captioned> = BTreeMap::new();
     let mut last = None;

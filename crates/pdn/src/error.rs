@@ -21,7 +21,9 @@ pub enum Error {
     #[error(transparent)]
     Prompt(#[from] PromptError),
     /// The prompt is another encoder's.
-    #[error("the prompt is by the encoder {found}, and the model was trained with {expected}: embed it anew")]
+    #[error(
+        "the prompt was embedded by {found}, but the model was trained with {expected}; embed it again with that encoder"
+    )]
     EncoderMismatch {
         /// The model's encoder.
         expected: String,
@@ -32,7 +34,7 @@ pub enum Error {
     #[error(transparent)]
     Onnx(#[from] OnnxError),
     /// A factor that bicubic interpolation is not asked for.
-    #[error("bicubic enlarges by 1 to 64, not by {0}")]
+    #[error("bicubic supports scales from 1 to 64, not {0}")]
     Scale(usize),
     /// A result of more pixels than are made.
     #[error("would become {width}x{height}, more than the limit of {limit} pixels")]
@@ -45,6 +47,6 @@ pub enum Error {
         limit: usize,
     },
     /// A size that no picture has.
-    #[error("cannot be made of size {0}")]
+    #[error("cannot be resized to {0}")]
     Size(String),
 }

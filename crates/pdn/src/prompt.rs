@@ -58,19 +58,19 @@ pub enum PromptError {
     #[error(transparent)]
     Region(#[from] RegionError),
     /// Regions where one embedding is wanted.
-    #[error("regions have an embedding each: expected one prompt")]
+    #[error("each region has its own embedding: expected a single prompt")]
     Regions,
     /// A mix of nothing.
-    #[error("a mix of no prompts: expected at least one")]
+    #[error("no prompts to mix: expected at least one")]
     Empty,
     /// A weight that is no number.
-    #[error("a prompt of weight {0}: expected a finite number")]
+    #[error("prompt weight {0}: expected a finite number")]
     Weight(f32),
     /// Embeddings that cannot be added.
-    #[error("prompts by the encoders {0} and {1} cannot be mixed: embed them anew by one")]
+    #[error("prompts by the encoders {0} and {1} cannot be mixed; embed them again with the same encoder")]
     Encoders(String, String),
     /// A sum that leaves nothing.
-    #[error("the prompts, weighted, cancel each other out: their sum has no direction; choose other weights")]
+    #[error("the weighted prompts cancel each other out; choose other weights")]
     NoDirection,
 }
 
@@ -272,7 +272,7 @@ mod tests {
             (vec![], "no prompts"),
             (
                 vec![(1.0, Prompt::Regions(Box::new(Regions { parts: vec![], rest: x.clone(), feather: 0 })))],
-                "an embedding each",
+                "its own embedding",
             ),
             (vec![(1.0, x.clone()), (f32::NAN, x.clone())], "weight NaN"),
             (vec![(1.0, x.clone()), (f32::INFINITY, x.clone())], "weight inf"),

@@ -21,10 +21,10 @@ pub struct Rectangle {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RegionError {
     /// It is written wrongly.
-    #[error("`{0}` is no region: expected its left, top, width and height in pixels, such as 0,120,300,80")]
+    #[error("`{0}` is not a region: expected left, top, width and height in pixels, such as 0,120,300,80")]
     Malformed(String),
     /// It is not inside the picture.
-    #[error("the region {rectangle} does not lie in the picture of {width}x{height}")]
+    #[error("the region {rectangle} is not inside the picture of {width}x{height}")]
     Outside {
         /// The rectangle.
         rectangle: Rectangle,

@@ -59,7 +59,7 @@ impl Size {
         let by = |factor: f64| (nearest(width, factor), nearest(height, factor));
         let positive = |number: f64| match number.is_finite() && number > 0.0 {
             true => Ok(number),
-            false => Err(Error::Size(format!("{number}, expected a number above 0"))),
+            false => Err(Error::Size(format!("{number}: expected a number above 0"))),
         };
         let (width, height) = match self {
             Self::Model => (width.saturating_mul(scale), height.saturating_mul(scale)),
@@ -76,9 +76,9 @@ impl Size {
             Self::Megapixels(millions) => by((positive(millions)? * 1e6 / (width as f64 * height as f64)).sqrt()),
         };
         match width.checked_mul(height) {
-            Some(0) => Err(Error::Size(format!("{width}x{height}, expected a pixel at least"))),
+            Some(0) => Err(Error::Size(format!("{width}x{height}: expected at least one pixel"))),
             Some(_) if from.0 / MOST_SHORTER > width || from.1 / MOST_SHORTER > height => Err(Error::Size(format!(
-                "{width}x{height} of {}x{}, expected sides at most {MOST_SHORTER} times shorter",
+                "{width}x{height} from {}x{}: expected sides at most {MOST_SHORTER} times shorter",
                 from.0, from.1
             ))),
             Some(pixels) if pixels <= MOST_PIXELS => Ok((width, height)),

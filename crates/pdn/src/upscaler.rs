@@ -97,7 +97,7 @@ impl Upscaler {
         likelihood.filter(|likelihood| *likelihood < 0.5).map(|_| {
             format!(
                 "{name} is for benchmarks: it undoes a Gaussian blur of 1.3 px, which this picture does not seem to have, and may \
-                 draw patterns into it; {DEFAULT_MODEL} is for photographs"
+                 add patterns to it; use {DEFAULT_MODEL} for photographs"
             )
         })
     }

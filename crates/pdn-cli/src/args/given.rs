@@ -9,18 +9,18 @@ pub(crate) const PROMPTS: [&str; 3] = ["prompt", "prompt_image", "prompt_embeddi
 /// Prompts as they are typed; [`Given`] has them in their order.
 #[derive(Debug, clap::Args)]
 struct Typed {
-    /// What the picture shows, in a sentence [default: what the model's card says is best, else the picture itself]
+    /// Description of the picture, in a sentence [default: the model's recommended prompt, or else the picture itself]
     ///
-    /// Several prompts, of any kind, are mixed, and by `pdn masks` compared.
+    /// Several prompts, of any kind, are mixed; `pdn masks` compares them instead.
     #[arg(short, long, value_name = "TEXT")]
     prompt: Vec<String>,
-    /// Another picture that shows the like
+    /// Use a picture with similar content as the prompt
     #[arg(long, value_name = "FILE")]
     prompt_image: Vec<PathBuf>,
-    /// An embedding that `pdn embed` made
+    /// Use an embedding made by `pdn embed` as the prompt
     #[arg(long, value_name = "FILE")]
     prompt_embedding: Vec<PathBuf>,
-    /// Weights of the prompts in their order, such as 0.7,0.3; a negative one steers away [default: equal]
+    /// Weights of the prompts, in the order given, such as 0.7,0.3; a negative weight steers away [default: equal]
     #[arg(long, value_name = "W,W", value_delimiter = ',', allow_hyphen_values = true)]
     prompt_weights: Vec<f32>,
 }

@@ -155,7 +155,7 @@ impl Batch<'_> {
                 failed.extend(last);
                 if !self.args.batch.json && (of > 1 || there > 0) {
                     let seconds = start.elapsed().as_secs_f64();
-                    let there = if there > 0 { format!(", {there} were there already") } else { String::new() };
+                    let there = if there > 0 { format!(", {there} skipped") } else { String::new() };
                     self.say(&format!("{done} of {of} pictures enlarged in {seconds:.1} s{there}"))?;
                 }
                 report(&failed, of)
@@ -297,7 +297,7 @@ impl Batch<'_> {
         let (model, scale) = (called(self.args.model.model()), self.upscaler.scale());
         match (self.args.model.is_bicubic(), runs) {
             (true, _) => "bicubic".into(),
-            (false, false) => format!("bicubic, as {model} makes pictures larger only"),
+            (false, false) => format!("bicubic ({model} only enlarges)"),
             (false, true) => {
                 let resized = if to == (from.0 * scale, from.1 * scale) { "" } else { " and resized" };
                 format!("{model}{}{resized}", self.args.look.extras.words())
@@ -378,7 +378,7 @@ impl Batch<'_> {
         }
         let mut out = std::io::stdout().lock();
         let said = writeln!(out, "{line}").and_then(|()| out.flush());
-        said.map_err(|error| Failure::failed(format_args!("the standard output: {error}")))
+        said.map_err(|error| Failure::failed(format_args!("standard output: {error}")))
     }
 }
 
@@ -401,7 +401,7 @@ impl From<Failure> for Stopped {
 }
 
 /// What is said of a picture that makes the program panic.
-const BROKE: &str = "made pdn break, which is a fault of pdn's: please report it with the picture";
+const BROKE: &str = "pdn crashed on this picture, which is a bug: please report it and attach the picture";
 
 /// What the work on a picture comes to; where it panics, a failure that names the picture: its panic is no other picture's end.
 fn guarded<T>(input: &Path, work: impl FnOnce() -> T) -> Result<T, Failure> {
@@ -418,7 +418,7 @@ fn prepare_last_words(shared: &Shared) {
 
 /// How many pictures are whole, and how the others come to be.
 fn so_far(whole: usize, of: usize) -> String {
-    format!("{whole} of {of} pictures are whole: the same command with --skip-existing goes on")
+    format!("{whole} of {of} pictures are complete; to continue, run the same command with --skip-existing")
 }
 
 /// The line of a picture whose result is there.
@@ -462,7 +462,7 @@ mod tests {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
         let path = Path::new("in/broken.png");
         let failure = guarded(path, || pool.install(|| [1][std::hint::black_box(2)])).unwrap_err();
-        assert!(failure.code == 1 && failure.message.starts_with("in/broken.png: made pdn break"), "{failure:?}");
+        assert!(failure.code == 1 && failure.message.starts_with("in/broken.png: pdn crashed"), "{failure:?}");
         assert_eq!(guarded(path, || pool.install(|| 3)).unwrap(), 3);
     }
 }

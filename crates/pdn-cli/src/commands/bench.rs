@@ -49,14 +49,14 @@ pub(crate) fn run(args: &Bench) -> Result<(), Failure> {
         ("min, ms", "min_ms"),
         ("max, ms", "max_ms"),
         ("GFLOP/s", "gflops"),
-        ("of the peak, %", "share"),
+        ("% of peak", "share"),
         ("peak memory, MiB", "peak_mib"),
     ];
     let heads = columns.map(|(head, _)| head.to_owned()).to_vec();
     out(&table(&[heads, columns.map(|(_, key)| cell(key)).to_vec()]));
     if facts["prompt_ms"].is_number() {
         say!("");
-        say!("another prompt: {} ms", cell("prompt_ms"));
+        say!("prompt change: {} ms", cell("prompt_ms"));
     }
     if let Some(layers) = facts["layers"].as_array() {
         let heads = ["layer", "ms", "GFLOP/s"].map(str::to_owned).to_vec();
@@ -76,7 +76,7 @@ fn check_room((width, height): (usize, usize), scale: usize) -> Result<(), Failu
     let needed = (3 * width * height * (1 + scale * scale) * size_of::<f32>()) as u64 >> 20;
     match mebibytes("/proc/meminfo", "MemAvailable:") {
         Some(available) if needed > available => Err(Failure::failed(format_args!(
-            "--size {width}x{height}: the picture and its result take {needed} MiB, more than the {available} MiB there are"
+            "--size {width}x{height}: the picture and its result need {needed} MiB, but only {available} MiB are available"
         ))),
         _ => Ok(()),
     }

@@ -14,13 +14,13 @@ pub(crate) fn run(args: &Compare) -> Result<(), Failure> {
     for (path, picture) in [(&args.reference, &reference), (&args.picture, &picture)] {
         tell_lost(path, picture);
         if picture.has_transparency() {
-            tell!("pdn: {}: its transparency is not compared, only its colours", path.display());
+            tell!("pdn: {}: only colours are compared, transparency is ignored", path.display());
         }
     }
     if picture.width() > reference.width() || picture.height() > reference.height() {
         let size = |picture: &Picture| format!("{}x{}", picture.width(), picture.height());
         let why = format!(
-            "is {}, larger than its reference of {}: expected as large, or smaller",
+            "is {}, larger than the reference of {}; expected the same size or smaller",
             size(&picture),
             size(&reference)
         );
@@ -39,9 +39,9 @@ pub(crate) fn run(args: &Compare) -> Result<(), Failure> {
     }
     say!("{} with {}", args.picture.display(), args.reference.display());
     if whole != kept {
-        say!("the reference of {}x{} cut to {}x{}, on the right and below", whole[0], whole[1], kept[0], kept[1]);
+        say!("reference cropped from {}x{} to {}x{} at the right and bottom", whole[0], whole[1], kept[0], kept[1]);
     }
-    say!("8-bit pictures, {} pixels shaved a side; PSNR in dB and SSIM", args.shave);
+    say!("8-bit pictures, {} pixels shaved from each side; PSNR in dB and SSIM", args.shave);
     say!("");
     let rows: Vec<Vec<String>> = heads().into_iter().zip(scores.cells()).map(|(head, cell)| vec![head, cell]).collect();
     out(&table(&rows));

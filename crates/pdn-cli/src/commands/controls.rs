@@ -9,7 +9,7 @@ use crate::shared::bootstrap::{DRAWS, ahead, mean_with_interval};
 use crate::shared::engine::{enlarge, failure, open, options};
 use crate::shared::failure::Failure;
 use crate::shared::folder::report;
-use crate::shared::prompt::encoder;
+use crate::shared::prompt::{encoder, hinted};
 use pdn::{
     Captioned, ColourSpace, Depth, Encoder, Limits, Picture, Prompt, Protocol, Session, Target, Upscaler, psnr,
     read_captions,
@@ -27,7 +27,7 @@ const CONDITIONS: [&str; 5] =
 pub(crate) fn run(args: &Controls) -> Result<(), Failure> {
     let upscaler = open(&args.model, &args.engine)?;
     if !upscaler.takes_prompt() {
-        return Err(Failure::usage("the model takes no prompt: choose another --model"));
+        return Err(Failure::usage("the model takes no prompt; choose another --model"));
     }
     let encoder = encoder(&args.encoder)?;
     let pictures = captioned(&args.data, &encoder)?;
@@ -53,18 +53,19 @@ pub(crate) fn run(args: &Controls) -> Result<(), Failure> {
 /// The pictures with captions, without those of the split `train`. What is wrong with a caption is said before any work.
 fn captioned(folder: &Path, encoder: &Encoder) -> Result<Vec<Captioned>, Failure> {
     let Some(mut all) = read_captions(folder).map_err(Failure::failed)? else {
-        return Err(Failure::at(folder, "expected a folder with a captions.json or captions.csv"));
+        return Err(Failure::at(folder, "no captions found: expected a folder with captions.json or captions.csv"));
     };
     all.retain(|picture| picture.split.as_deref() != Some("train") && !picture.captions.is_empty());
     if all.len() < 2 {
-        let why = format_args!("has {} captioned pictures outside the split `train`, expected at least two", all.len());
+        let why =
+            format_args!("contains {} captioned pictures outside the split `train`; expected at least two", all.len());
         return Err(Failure::at(folder, why));
     }
     for picture in &all {
         for caption in &picture.captions {
             encoder
                 .tokens(caption)
-                .map_err(|error| Failure::at(&picture.path, format_args!("\"{caption}\": {error}")))?;
+                .map_err(|error| Failure::at(&picture.path, format_args!("\"{caption}\": {}", hinted(&error))))?;
         }
     }
     Ok(all)
@@ -144,7 +145,7 @@ fn print(args: &Controls, upscaler: &Upscaler, encoder: &Encoder, scored: &[[f64
     }
     say!("model        {} x{scale}, prompts by {}", args.model.model().display(), encoder.id());
     say!("pictures     {} of {}, degraded by {}", scored.len(), args.data.display(), args.small.degradation);
-    say!("compared     {protocol}");
+    say!("protocol     {protocol}");
     say!("");
     let mut rows = vec![["prompt", "PSNR", "difference", "interval"].map(str::to_owned).to_vec()];
     rows.extend(figures.enumerate().map(|(at, (name, psnr, (difference, [low, high])))| {

@@ -9,7 +9,7 @@ use crate::shared::engine::{failure, same_file};
 use crate::shared::failure::Failure;
 use crate::shared::model::{HASHED, open_or_make};
 use crate::shared::outputs::keep_other;
-use crate::shared::prompt::{embedding, encoder};
+use crate::shared::prompt::{embedding, encoder, hinted};
 use pdn::{Embedding, Model, write_atomically};
 
 /// The word that asks for an input instead of a sentence.
@@ -21,12 +21,16 @@ pub(crate) fn run(args: &Convert) -> Result<(), Failure> {
         "safetensors" => safetensors,
         "onnx" => onnx,
         _ => {
-            let message = format_args!("{}: expected a name that ends in .safetensors or .onnx", args.output.display());
+            let message =
+                format_args!("{}: expected a file name ending in .safetensors or .onnx", args.output.display());
             return Err(Failure::usage(message));
         }
     };
     if same_file(&args.input, &args.output) {
-        return Err(Failure::usage(format_args!("{}: is the input, expected another OUT", args.output.display())));
+        return Err(Failure::usage(format_args!(
+            "{}: would overwrite its own input; choose another output",
+            args.output.display()
+        )));
     }
     keep_other(&args.output, args.force)?;
     let (bytes, said) = write(args, open_or_make(&args.input, args.scale)?)?;
@@ -41,7 +45,7 @@ pub(crate) fn run(args: &Convert) -> Result<(), Failure> {
 /// The bytes of a model file, and what is in it.
 fn safetensors(args: &Convert, model: Model) -> Result<(Vec<u8>, String), Failure> {
     if args.prompt.is_some() || args.prompt_embedding.is_some() {
-        return Err(Failure::usage("a prompt is folded into .onnx only: leave it out"));
+        return Err(Failure::usage("a prompt can only be built into .onnx; remove it"));
     }
     let model = formed(args, model, Form::Train)?;
     let precision = args.precision.unwrap_or_default();
@@ -49,7 +53,7 @@ fn safetensors(args: &Convert, model: Model) -> Result<(Vec<u8>, String), Failur
     if let Some((name, _)) = rounded.iter().find(|(_, tensor)| tensor.data().iter().any(|v| !v.is_finite())) {
         return Err(Failure::at(
             &args.input,
-            format_args!("{name} holds a number beyond {precision}: expected f32 or bf16"),
+            format_args!("{name} has a value out of range for {precision}; use f32 or bf16"),
         ));
     }
     let form = if model.network.is_deployed() { "modules folded" } else { "as trained" };
@@ -59,7 +63,7 @@ fn safetensors(args: &Convert, model: Model) -> Result<(Vec<u8>, String), Failur
 /// The bytes of an ONNX file, and what is in it.
 fn onnx(args: &Convert, model: Model) -> Result<(Vec<u8>, String), Failure> {
     if args.precision.is_some() {
-        return Err(Failure::usage("ONNX files keep their numbers in f32: --precision is for .safetensors"));
+        return Err(Failure::usage("--precision: only .safetensors supports it; ONNX files are written in f32"));
     }
     let prompt = prompt(args, &model)?;
     let model = formed(args, model, Form::Deploy)?;
@@ -67,7 +71,7 @@ fn onnx(args: &Convert, model: Model) -> Result<(Vec<u8>, String), Failure> {
     let inputs = match (model.network.prompt_dim(), prompt) {
         (None, _) => "takes `picture`".to_owned(),
         (Some(dim), None) => format!("takes `picture` and `prompt` of {dim} numbers"),
-        (Some(_), Some(embedding)) => format!("takes `picture`, a prompt by {} folded in", embedding.encoder),
+        (Some(_), Some(embedding)) => format!("takes `picture`, with a prompt by {} built in", embedding.encoder),
     };
     Ok((bytes, format!("{}, {inputs}", about(&model))))
 }
@@ -78,7 +82,7 @@ fn formed(args: &Convert, model: Model, default: Form) -> Result<Model, Failure>
         Form::Deploy => pdn::deployed(&model).map_err(|error| failure(&args.input, error)),
         Form::Train if args.form.is_some() && model.network.is_deployed() => Err(Failure::at(
             &args.input,
-            "its modules are folded, which cannot be undone: expected the file as trained",
+            "its modules are already folded, which cannot be undone; expected the file as trained",
         )),
         Form::Train => Ok(model),
     }
@@ -87,15 +91,18 @@ fn formed(args: &Convert, model: Model, default: Form) -> Result<Model, Failure>
 /// The prompt to fold in.
 fn prompt(args: &Convert, model: &Model) -> Result<Option<Embedding>, Failure> {
     if args.encoder.encoder.is_some() && args.prompt.is_none() {
-        return Err(Failure::usage("--encoder is for a --prompt to fold in: give one, or leave it out"));
+        return Err(Failure::usage("--encoder: needs a --prompt to build in; add one, or remove --encoder"));
     }
     let given = args.prompt.is_some() || args.prompt_embedding.is_some();
     if given && model.network.prompt_dim().is_none() {
-        return Err(Failure::usage(format_args!("{}: takes no prompt: leave it out", args.input.display())));
+        return Err(Failure::usage(format_args!("{}: the network takes no prompt; remove it", args.input.display())));
     }
     match (&args.prompt, &args.prompt_embedding) {
         (Some(text), _) if text == INPUT => Ok(None),
-        (Some(text), _) => encoder(&args.encoder)?.embed_text(text).map(Some).map_err(Failure::usage),
+        (Some(text), _) => {
+            let embedded = encoder(&args.encoder)?.embed_text(text);
+            embedded.map(Some).map_err(|error| Failure::usage(hinted(&error)))
+        }
         (None, Some(path)) => embedding(path).map(Some),
         (None, None) => Ok(None),
     }
@@ -103,6 +110,6 @@ fn prompt(args: &Convert, model: &Model) -> Result<Option<Embedding>, Failure> {
 
 fn about(model: &Model) -> String {
     let parameters: usize = model.network.params.iter().map(|param| param.len()).sum();
-    let hashed = if model.card.description == HASHED { " hashed from their names, not trained" } else { "" };
+    let hashed = if model.card.description == HASHED { " with pseudo-random values, not trained" } else { "" };
     format!("{} x{}, {} parameters{hashed}", model.network.architecture, model.network.scale, count(parameters))
 }

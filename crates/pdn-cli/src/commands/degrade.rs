@@ -12,7 +12,7 @@ use std::path::Path;
 
 pub(crate) fn run(args: &Degrade) -> Result<(), Failure> {
     if args.scale == 0 {
-        return Err(Failure::usage("--scale 0: expected 1 or more"));
+        return Err(Failure::usage("--scale 0: expected at least 1"));
     }
     if !args.input.is_dir() {
         let task = Task { input: args.input.clone(), output: args.output.clone() };
@@ -45,7 +45,8 @@ fn degrade(args: &Degrade, Task { input, output }: &Task, picture: &Picture) -> 
         args.small.degradation.seeded(input).apply(picture, args.scale).map_err(|error| Failure::at(input, error))?;
     // What is asked for in 16 bits is not rounded behind anybody's back.
     if matches!(small, AnyPicture::Sixteen(_)) && Format::from_path(output)?.depth() == Depth::Eight {
-        let why = format_args!("holds 8 bits a sample, and {} makes 16: expected .png or .tif", args.small.degradation);
+        let why =
+            format_args!("the format has 8 bits per sample, but {} makes 16; use .png or .tif", args.small.degradation);
         return Err(Failure::at(output, why));
     }
     aside::write(output, args.force, |path| write_any(path, &small, &WriteOptions::default()))?;

@@ -8,7 +8,7 @@ use crate::shared::failure::Failure;
 use crate::shared::folder::report_of;
 use crate::shared::inputs::{Found, longest};
 use crate::shared::outputs::{Task, keep_inputs, keep_other};
-use crate::shared::prompt::encoder;
+use crate::shared::prompt::{encoder, hinted};
 use pdn::{
     Captions, Content, Embedding, EmbeddingCache, Encoder, FileError, Limits, check_writable, embeddings_to_bytes,
     read_bytes, read_lines,
@@ -28,7 +28,7 @@ pub(crate) fn run(args: &Embed) -> Result<(), Failure> {
     let encoder = encoder(&args.encoder)?;
     let (wanted, mut failed) = wanted(args, &encoder)?;
     if wanted.is_empty() && failed.is_empty() {
-        return Err(Failure::usage("nothing to embed: expected pictures, --text or --texts"));
+        return Err(Failure::usage("nothing to embed; give pictures, --text or --texts"));
     }
     check_output(args, &wanted)?;
     let cache = if args.no_cache { None } else { open_cache() };
@@ -65,7 +65,7 @@ pub(crate) fn run(args: &Embed) -> Result<(), Failure> {
 fn check_output(args: &Embed, wanted: &[Wanted]) -> Result<(), Failure> {
     let ending = args.output.extension().unwrap_or_default();
     if !ending.eq_ignore_ascii_case("safetensors") {
-        let why = format_args!("{}: expected a name that ends in .safetensors", args.output.display());
+        let why = format_args!("{}: expected a file name ending in .safetensors", args.output.display());
         return Err(Failure::usage(why));
     }
     let input = |wanted: &Wanted| match wanted {
@@ -83,7 +83,7 @@ fn check_output(args: &Embed, wanted: &[Wanted]) -> Result<(), Failure> {
 fn wanted(args: &Embed, encoder: &Encoder) -> Result<(Vec<Wanted>, Vec<Failure>), Failure> {
     let mut wanted = Vec::new();
     for text in &args.text {
-        encoder.tokens(text).map_err(Failure::usage)?;
+        encoder.tokens(text).map_err(|error| Failure::usage(hinted(&error)))?;
         wanted.push(Wanted::Text(text.clone(), "--text".into()));
     }
     if let Some(path) = &args.texts {
@@ -117,7 +117,7 @@ fn texts(path: &Path) -> Result<Vec<Wanted>, Failure> {
         }
     };
     match found.is_empty() {
-        true => Err(Failure::at(path, "holds no sentences: expected one a line")),
+        true => Err(Failure::at(path, "contains no sentences; expected one per line")),
         false => Ok(found),
     }
 }
@@ -126,7 +126,7 @@ fn texts(path: &Path) -> Result<Vec<Wanted>, Failure> {
 fn open_cache() -> Option<EmbeddingCache> {
     let folder = EmbeddingCache::default_folder()?;
     let opened = EmbeddingCache::open(&folder);
-    opened.inspect_err(|error| tell!("pdn: {}: no cache can be kept there: {error}", folder.display())).ok()
+    opened.inspect_err(|error| tell!("pdn: {}: cannot use this cache folder: {error}", folder.display())).ok()
 }
 
 fn embed(encoder: &Encoder, cache: Option<&EmbeddingCache>, wanted: &Wanted) -> Result<(String, Embedding), Failure> {
@@ -134,7 +134,8 @@ fn embed(encoder: &Encoder, cache: Option<&EmbeddingCache>, wanted: &Wanted) -> 
         Wanted::Text(text, place) => {
             let make = || encoder.embed_text(text);
             let made = cached(cache, encoder, Content::Text(text), make);
-            Ok((text.clone(), made.map_err(|error| Failure::failed(format_args!("{place}: {error}")))?))
+            let made = made.map_err(|error| Failure::failed(format_args!("{place}: {}", hinted(&error))))?;
+            Ok((text.clone(), made))
         }
         Wanted::Picture(path) => Ok((path.display().to_string(), embed_picture(encoder, cache, path)?)),
     }

@@ -142,11 +142,13 @@ impl Found<'_> {
         let Self { args, scale, scored, .. } = self;
         say!("model        {} x{scale}{}", args.model.model().display(), args.extras.words());
         say!("prompt       {}", self.prompt.words());
-        say!("pictures     {} of {}, cut to multiples of {scale}", scored.len(), args.data.display());
+        say!("pictures     {} of {}, cropped to multiples of {scale}", scored.len(), args.data.display());
         say!("degradation  {}", degradation(args));
-        say!("compared     8-bit pictures, {scale} pixels shaved a side; PSNR in dB and SSIM, mean over pictures");
+        say!(
+            "protocol     8-bit pictures, {scale} pixels shaved from each side; PSNR in dB and SSIM, mean over pictures"
+        );
         if self.compared.is_some() {
-            say!("difference   mean over pictures, and the interval of 95 % of {DRAWS} draws of as many of them");
+            say!("difference   mean over pictures, with 95 % bootstrap intervals ({DRAWS} resamples)");
         }
         say!("");
         let row = |name: &str, cells: [String; 3]| std::iter::once(name.to_owned()).chain(cells).collect::<Vec<_>>();
@@ -193,8 +195,8 @@ fn degradation(args: &Eval) -> String {
         pdn::Degradation::Bicubic => "MATLAB's bicubic imresize",
         pdn::Degradation::BlurBicubic => "MATLAB's imgaussfilt of 1.3 pixels, then its bicubic imresize",
         pdn::Degradation::BlurBicubicFloat => "Gaussian of 1.3 pixels, then bicubic, rounded to 8 bits once",
-        pdn::Degradation::BlurBicubic16 => "Gaussian of 1.3 pixels, then bicubic, 16 bits a sample",
-        pdn::Degradation::Practical { .. } => "random blur, noise, JPEG and resize, by the file's name",
+        pdn::Degradation::BlurBicubic16 => "Gaussian of 1.3 pixels, then bicubic, 16 bits per sample",
+        pdn::Degradation::Practical { .. } => "random blur, noise, JPEG and resize, seeded by the file name",
     };
     format!("{}: {how}", args.small.degradation)
 }

@@ -35,8 +35,8 @@ fn activity(model: &Model) -> Vec<(&'static str, String)> {
         };
         ("", format!("{}: {}{inactive}", a.module, parts.join(", ")))
     };
-    let over = format!("over {} prompts on {} pictures, standard deviations", measured.prompts, measured.pictures);
-    [("prompts move", over)].into_iter().chain(measured.modules.iter().map(line)).collect()
+    let over = format!("standard deviations over {} prompts on {} pictures", measured.prompts, measured.pictures);
+    [("prompt effect", over)].into_iter().chain(measured.modules.iter().map(line)).collect()
 }
 
 /// Everything that is known, for programs.
@@ -78,7 +78,7 @@ fn lines(facts: &Value) -> Vec<(&'static str, String)> {
     lines.push(("scale", format!("x{}", facts["scale"])));
     lines.push((
         "pictures",
-        format!("RGB, 0 to {}, less {} of it", facts["picture"]["range"], facts["picture"]["mean"]),
+        format!("RGB, 0 to {}, minus {} of that range", facts["picture"]["range"], facts["picture"]["mean"]),
     ));
     lines.push((
         "prompt",
@@ -92,15 +92,14 @@ fn lines(facts: &Value) -> Vec<(&'static str, String)> {
     ));
     lines.push(("parameters", count(number(&stored["parameters"]))));
     if run["parameters"] != stored["parameters"] {
-        lines.push(("as run", format!("{} parameters, modules folded", count(number(&run["parameters"])))));
+        lines.push(("as run", format!("{} parameters, with modules folded", count(number(&run["parameters"])))));
     }
-    lines
-        .push(("cost", format!("{} multiply-accumulates a pixel of the input", count(number(&run["macs_per_pixel"])))));
+    lines.push(("cost", format!("{} multiply-accumulates per input pixel", count(number(&run["macs_per_pixel"])))));
     lines.push((
         "reach",
         match number(&run["whole_picture"]) {
-            0 => format!("{} pixels around each: rows flow through", run["receptive_radius"]),
-            n => format!("the whole picture ({n} global pools): runs layer by layer"),
+            0 => format!("{} pixels around each output pixel; runs row by row", run["receptive_radius"]),
+            n => format!("the whole picture ({n} global pools); runs layer by layer"),
         },
     ));
     lines.retain(|(_, value)| !value.is_empty());

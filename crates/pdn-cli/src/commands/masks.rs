@@ -19,15 +19,13 @@ const SMALL: usize = 256;
 
 pub(crate) fn run(args: &Masks) -> Result<(), Failure> {
     if !args.given.weights.is_empty() {
-        return Err(Failure::usage(
-            "--prompt-weights: masks are of one prompt each, and several are compared, not mixed",
-        ));
+        return Err(Failure::usage("--prompt-weights: `pdn masks` compares prompts and does not mix them"));
     }
     check_folder(&args.output, args.force)?;
     let picture = pdn::read(&args.input, &Limits::default())?;
     let upscaler = open(&args.model, &args.engine)?;
     if !upscaler.takes_prompt() {
-        return Err(Failure::usage("the model takes no prompt: choose another --model"));
+        return Err(Failure::usage("the model takes no prompt; choose another --model"));
     }
     let encoder = encoder(&args.encoder)?;
     let mut prompts = args.given.prompts.iter().map(read_source).collect::<Result<Vec<Prompt>, _>>()?;
@@ -45,7 +43,7 @@ pub(crate) fn run(args: &Masks) -> Result<(), Failure> {
     drop(progress);
     let columns = columns(rows);
     if columns.len() < 2 {
-        return Err(Failure::usage("the model has no attention masks: choose another --model"));
+        return Err(Failure::usage("the model has no attention masks; choose another --model"));
     }
     let words: Vec<String> = prompts.iter().map(|prompt| crate::shared::prompt::words(&upscaler, prompt)).collect();
     let mut sheets = vec![("sheet.png".to_owned(), sheet(&picture, &words, &columns, SMALL))];
@@ -63,17 +61,17 @@ pub(crate) fn run(args: &Masks) -> Result<(), Failure> {
         aside::write(&args.output.join(name), true, |path| pdn::write(path, sheet, &WriteOptions::default()))?;
     }
     let (modules, path) = (columns.len() - 2, args.output.display());
-    say!("{path}: masks of {modules} modules and their mean, for {}; sheet.png has all", words.join(" and "));
+    say!("{path}: masks of {modules} modules and their mean, for {}; overview in sheet.png", words.join(" and "));
     Ok(())
 }
 
 /// Refuses what is no folder, and one that holds something, unless that is asked for: masks of other prompts would be left there.
 fn check_folder(folder: &Path, force: bool) -> Result<(), Failure> {
     if folder.exists() && !folder.is_dir() {
-        return Err(Failure::at(folder, "is a file, expected a folder"));
+        return Err(Failure::at(folder, "is a file; expected a folder"));
     }
     match std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some()) && !force {
-        true => Err(Failure::at(folder, "holds something already: name another folder, or --force writes there")),
+        true => Err(Failure::at(folder, "is not empty; choose another folder, or use --force to write into it")),
         false => Ok(()),
     }
 }

@@ -90,7 +90,7 @@ fn measured(of: &Value) -> String {
     match figures.is_empty() {
         true => String::new(),
         false => {
-            let protocol = of["protocol"].as_str().unwrap_or("by a protocol that its card does not say");
+            let protocol = of["protocol"].as_str().unwrap_or("protocol not stated in its model card");
             format!("{} on {} pictures: {protocol}", figures.join(", "), of["pictures"])
         }
     }

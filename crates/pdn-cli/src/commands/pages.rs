@@ -23,8 +23,8 @@ pub(crate) fn man(args: &Man) -> Result<(), Failure> {
     };
     std::fs::create_dir_all(folder)
         .and_then(|()| generate_to(command, folder))
-        .map_err(|error| Failure::at(folder, format_args!("cannot be written: {error}")))?;
-    say!("{}: pdn.1, and a page for each command", folder.display());
+        .map_err(|error| Failure::at(folder, format_args!("cannot write the manual pages: {error}")))?;
+    say!("{}: pdn.1 and one page per command", folder.display());
     Ok(())
 }
 

@@ -26,7 +26,7 @@ pub(crate) fn run(args: &Train) -> Result<(), Failure> {
     let mut preparation = Preparation { recipe: &args.recipe, data: &args.data, room, told: &mut told };
     let task = recipe.prepare(&mut preparation).map_err(recipe_failure)?;
     if args.device != Kind::Cpu {
-        say!("the first step may take minutes: kernels are compiled for {} and timed", args.device);
+        say!("the first step may take minutes while kernels for {} are compiled and timed", args.device);
     }
     let mut dashboard = Dashboard::new();
     let place = Place { folder: args.out.clone(), device };
@@ -38,7 +38,7 @@ pub(crate) fn run(args: &Train) -> Result<(), Failure> {
     let _patience = Patience::new();
     let history = task.train(recipe.schedule(), &place, &begin, &mut watch).map_err(run_failure)?;
     if interrupted() {
-        say!("stopped; go on with --resume");
+        say!("stopped; continue with --resume");
         return Err(Failure { code: 130, message: "interrupted; the run can be resumed".into() });
     }
     if !history.records.is_empty() {
@@ -50,15 +50,15 @@ pub(crate) fn run(args: &Train) -> Result<(), Failure> {
 /// Looks at the run's folder before data is read, which may take long.
 fn look_at(folder: &Path, begin: &Begin) -> Result<(), Failure> {
     if folder.is_file() {
-        return Err(Failure::usage(format_args!("{}: is a file, expected a folder for the run", folder.display())));
+        return Err(Failure::usage(format_args!("{}: is a file; expected a folder for the run", folder.display())));
     }
     lock::check(folder).map_err(run_failure)?;
     match (begin, folder.join(STATE).exists()) {
-        (Begin::Resume, false) => say!("{}: no run is there yet: one begins", folder.display()),
+        (Begin::Resume, false) => say!("{}: no run to resume; starting a new one", folder.display()),
         (Begin::Restart(weights), false) if !weights.is_file() => {
             return Err(Failure::at(
                 weights,
-                "no such file, expected a run's weights.safetensors or state.safetensors",
+                "no such file; expected a run's weights.safetensors or state.safetensors",
             ));
         }
         (Begin::Resume, true) | (_, false) => {}

@@ -19,7 +19,7 @@ pub(crate) fn run(args: &Upscale) -> Result<(), Failure> {
     let (pictures, results) = without_results(pictures);
     check_standard_input(&pictures)?;
     if !args.parts.region.is_empty() && pictures.len() > 1 {
-        let why = format_args!("--region is of one picture, and {} are named", pictures.len());
+        let why = format_args!("--region: expected one picture, got {}", pictures.len());
         return Err(Failure::usage(why));
     }
     let upscaler = compile(&args.model, &args.engine)?;
@@ -29,7 +29,7 @@ pub(crate) fn run(args: &Upscale) -> Result<(), Failure> {
     if tasks.iter().any(|task| task.output == Path::new(STANDARD)) {
         check_standard_output()?;
         if args.batch.json {
-            return Err(Failure::usage("--json: the standard output holds the picture: use -o OUT"));
+            return Err(Failure::usage("--json: standard output is used for the picture; use -o OUT"));
         }
     }
     let formats: Vec<Format> = tasks.iter().filter_map(|task| format_of(&task.output, &args.outputs).ok()).collect();
@@ -48,7 +48,7 @@ fn check_second_name(args: &Upscale) -> Result<(), Failure> {
         true => Ok(()),
         false => Err(Failure::at(
             second,
-            format_args!("no such file; to write the result there, say -o {}", second.display()),
+            format_args!("no such file; to write the result there, use -o {}", second.display()),
         )),
     }
 }
@@ -57,6 +57,6 @@ fn check_second_name(args: &Upscale) -> Result<(), Failure> {
 fn check_standard_input(pictures: &[Input]) -> Result<(), Failure> {
     match pictures.iter().filter(|input| input.path == Path::new(STANDARD)).count() {
         0 | 1 => Ok(()),
-        n => Err(Failure::usage(format_args!("- is named {n} times: the standard input holds one picture"))),
+        n => Err(Failure::usage(format_args!("- was given {n} times; standard input holds one picture"))),
     }
 }

@@ -58,8 +58,12 @@ fn draw(frame: &mut Frame, progress: &Progress, losses: &[(f64, f64)]) {
     let Progress { step, rate, pace, records, .. } = progress;
     let [gauge, chart, figures] =
         Layout::vertical([Constraint::Length(3), Constraint::Min(6), Constraint::Length(5)]).areas(frame.area());
-    let label =
-        format!("step {} of {}, {pace:.2} s a step, rate {rate:.1e}, {} left", step.done, step.of, minutes(progress));
+    let label = format!(
+        "step {} of {}, {pace:.2} s/step, learning rate {rate:.1e}, {} left",
+        step.done,
+        step.of,
+        minutes(progress)
+    );
     let done = step.done as f64 / step.of.max(1) as f64;
     frame.render_widget(Gauge::default().block(Block::bordered().title("pdn train")).ratio(done).label(label), gauge);
     let smooth = smoothed(losses, usize::from(chart.width));
@@ -76,7 +80,7 @@ fn draw(frame: &mut Frame, progress: &Progress, losses: &[(f64, f64)]) {
         .y_axis(Axis::default().bounds([low, high]).labels([format!("{low:.3}"), format!("{high:.3}")]));
     frame.render_widget(chart_widget, chart);
     let lines: Vec<Line> = records.iter().rev().take(3).map(|record| Line::from(figures_of(record))).collect();
-    frame.render_widget(Paragraph::new(lines).block(Block::bordered().title("measured, newest first")), figures);
+    frame.render_widget(Paragraph::new(lines).block(Block::bordered().title("measurements, newest first")), figures);
 }
 
 /// Means of neighbouring losses, at most as many as asked for.
@@ -105,7 +109,7 @@ fn minutes(progress: &Progress) -> String {
 fn line(progress: &Progress) -> String {
     let Progress { step, loss, rate, seconds, pace, records, evaluated, .. } = progress;
     let mut line = format!(
-        "step {} of {}, {seconds:.0} s: loss {loss:.4}, rate {rate:.2e}, {pace:.2} s a step, {} left",
+        "step {} of {}, {seconds:.0} s: loss {loss:.4}, learning rate {rate:.2e}, {pace:.2} s/step, {} left",
         step.done,
         step.of,
         minutes(progress)

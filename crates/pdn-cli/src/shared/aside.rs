@@ -54,8 +54,7 @@ pub(crate) fn write(
 
 /// That something has come to a place between the look at it and the end of the work.
 pub(crate) fn taken(target: &Path) -> Failure {
-    let why =
-        "another command has made it meanwhile, and it is left as it is: --force overwrites, or choose another name";
+    let why = "another process created this file in the meantime, and it was not changed; use --force to overwrite, or choose another name";
     Failure::at(target, why)
 }
 
@@ -230,7 +229,7 @@ mod tests {
         };
         let failure = write(&target, false, made_beside).unwrap_err();
         assert!(
-            failure.message.contains("a.onnx: another command") && failure.message.contains("--force"),
+            failure.message.contains("a.onnx: another process") && failure.message.contains("--force"),
             "{failure:?}"
         );
         assert_eq!(fs::read_to_string(&target).unwrap(), "other's");

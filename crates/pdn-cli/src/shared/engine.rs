@@ -28,13 +28,13 @@ pub(crate) fn open(choice: &ModelChoice, engine: &EngineChoice) -> Result<Upscal
     if choice.is_bicubic() {
         let scale = choice.scale.unwrap_or(BICUBIC_SCALE as f64);
         if scale.fract() != 0.0 {
-            return Err(Failure::usage(format_args!("--scale {scale}: expected a whole number here")));
+            return Err(Failure::usage(format_args!("--scale {scale}: expected a whole number")));
         }
         return Upscaler::bicubic(scale as usize).map_err(Failure::usage);
     }
     let upscaler = compile(choice, engine)?;
     if let Some(scale) = choice.scale.filter(|scale| *scale != upscaler.scale() as f64) {
-        let message = format!("{}: enlarges x{}, not x{scale}", choice.model().display(), upscaler.scale());
+        let message = format!("{}: the model has scale x{}, not x{scale}", choice.model().display(), upscaler.scale());
         return Err(Failure::usage(message));
     }
     Ok(upscaler)

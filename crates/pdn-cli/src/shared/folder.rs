@@ -31,7 +31,7 @@ pub(crate) fn set(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
 pub(crate) fn pictures(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
     let entries = std::fs::read_dir(folder).map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => Failure::at(folder, "no such folder"),
-        std::io::ErrorKind::NotADirectory => Failure::at(folder, "is a file, expected a folder of pictures"),
+        std::io::ErrorKind::NotADirectory => Failure::at(folder, "is a file; expected a folder of pictures"),
         _ => Failure::at(folder, error),
     })?;
     let mut found = Vec::new();
@@ -43,7 +43,10 @@ pub(crate) fn pictures(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
     }
     found.sort();
     match found.is_empty() {
-        true => Err(Failure::at(folder, format_args!("holds no pictures: expected files in {}", ENDINGS.join(", ")))),
+        true => Err(Failure::at(
+            folder,
+            format_args!("contains no pictures: expected files ending in {}", ENDINGS.join(", ")),
+        )),
         false => Ok(found),
     }
 }
@@ -51,9 +54,9 @@ pub(crate) fn pictures(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
 /// Makes a folder of results, where there is none yet.
 pub(crate) fn make_folder(folder: &Path) -> Result<(), Failure> {
     if folder.is_file() {
-        return Err(Failure::at(folder, "is a file, expected a folder"));
+        return Err(Failure::at(folder, "is a file; expected a folder"));
     }
-    std::fs::create_dir_all(folder).map_err(|error| Failure::at(folder, format_args!("cannot be made: {error}")))
+    std::fs::create_dir_all(folder).map_err(|error| Failure::at(folder, format_args!("cannot create folder: {error}")))
 }
 
 /// Whether a file's name is that of a picture.

@@ -55,8 +55,8 @@ impl Found {
             listed(list, names.null)?.iter().for_each(|name| found.add(name));
         }
         match (found.pictures.is_empty() && found.failed.is_empty(), &names.files_from) {
-            (true, Some(list)) => Err(Failure::at(list, "names no pictures: expected a name a line")),
-            (true, None) => Err(Failure::failed("no pictures were named")),
+            (true, Some(list)) => Err(Failure::at(list, "lists no pictures: expected one name per line")),
+            (true, None) => Err(Failure::failed("no pictures given")),
             (false, _) => Ok(found),
         }
     }
@@ -95,7 +95,7 @@ impl Found {
             }
         }
         if before == (self.pictures.len(), self.failed.len()) {
-            let why = format_args!("holds no pictures: expected files in {}", ENDINGS.join(", "));
+            let why = format_args!("contains no pictures: expected files ending in {}", ENDINGS.join(", "));
             self.failed.push(Failure::at(folder, why));
         }
     }
@@ -122,7 +122,7 @@ impl Found {
             }
         }
         if before == (self.pictures.len(), self.failed.len()) {
-            let why = format_args!("matches no pictures: expected files in {}", ENDINGS.join(", "));
+            let why = format_args!("matches no pictures: expected files ending in {}", ENDINGS.join(", "));
             self.failed.push(Failure::at(Path::new(pattern), why));
         }
     }
@@ -144,7 +144,7 @@ impl Found {
 fn listed(list: &Path, null: bool) -> Result<Vec<PathBuf>, Failure> {
     let bytes = read_list(list).map_err(|error| Failure::at(list, error))?;
     if !null && bytes.contains(&0) {
-        let why = "holds zero bytes: expected names of pictures, one a line, or with --null each ended by a zero byte";
+        let why = "contains NUL bytes: expected one name per line, or use --null for names that end with a NUL byte";
         return Err(Failure::usage(format_args!("{}: {why}", list.display())));
     }
     let names = bytes.split(|byte| *byte == if null { 0 } else { b'\n' });
@@ -160,14 +160,14 @@ pub(crate) fn read(path: &Path, limits: &Limits) -> Result<AnyPicture, Failure> 
     if path != Path::new(STANDARD) {
         return Ok(pdn::read_any(path, limits)?);
     }
-    let named = |why| FileError { path: "the standard input".into(), why };
+    let named = |why| FileError { path: "standard input".into(), why };
     let most = longest(limits);
     let mut bytes = Vec::new();
     let found = std::io::stdin().take(most.saturating_add(1)).read_to_end(&mut bytes);
     match found.map_err(|error| named(FileFault::Io { doing: "read", error }))? as u64 > most {
-        true => {
-            Err(Failure::failed(format_args!("the standard input: is longer than {most} bytes, beyond --max-pixels")))
-        }
+        true => Err(Failure::failed(format_args!(
+            "standard input: longer than {most} bytes, the most that --max-pixels allows"
+        ))),
         false => Ok(read_any_bytes(&bytes, limits).map_err(named)?),
     }
 }
@@ -187,7 +187,7 @@ fn read_list(list: &Path) -> std::io::Result<Vec<u8>> {
         false => std::fs::File::open(list)?.take(LONGEST_LIST + 1).read_to_end(&mut bytes)?,
     };
     match found as u64 > LONGEST_LIST {
-        true => Err(std::io::Error::other(format!("is longer than {LONGEST_LIST} bytes: give it in parts"))),
+        true => Err(std::io::Error::other(format!("longer than {LONGEST_LIST} bytes: split the list"))),
         false => Ok(bytes),
     }
 }
@@ -202,7 +202,7 @@ fn path(bytes: Vec<u8>) -> Result<PathBuf, Failure> {
 fn path(bytes: Vec<u8>) -> Result<PathBuf, Failure> {
     String::from_utf8(bytes).map(PathBuf::from).map_err(|error| {
         let name = String::from_utf8_lossy(error.as_bytes()).into_owned();
-        Failure::failed(format_args!("the list of names: {name} is not UTF-8"))
+        Failure::failed(format_args!("list of names: {name} is not valid UTF-8"))
     })
 }
 
@@ -245,7 +245,7 @@ fn unseen(folder: &Path, error: &walkdir::Error) -> Option<Failure> {
     let path = error.path().unwrap_or(folder);
     if let Some(ancestor) = error.loop_ancestor() {
         // Nothing is lost: all that is there is reached without it.
-        tell!("pdn: {}: leads back to {}, and is not followed", path.display(), ancestor.display());
+        tell!("pdn: {}: skipped, as it links back to {}", path.display(), ancestor.display());
         return None;
     }
     if path.is_symlink() && !is_picture_name(path) {
@@ -311,7 +311,7 @@ mod tests {
         let found = named(&[at("empty"), at("*.tif"), at("full")], None);
         assert_eq!(found.pictures.len(), 1);
         let said: Vec<&str> = found.failed.iter().map(|failure| failure.message.as_str()).collect();
-        assert!(said[0].contains("holds no pictures") && said[1].contains("matches no pictures"), "{said:?}");
+        assert!(said[0].contains("contains no pictures") && said[1].contains("matches no pictures"), "{said:?}");
     }
 
     #[cfg(unix)]

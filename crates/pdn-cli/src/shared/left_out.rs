@@ -17,22 +17,22 @@ struct Files {
 
 /// Endings, and what files with them are.
 const KINDS: &[(&[&str], &str)] = &[
-    (&["heic", "heif", "hif"], "HEIC, which is not read: save it as JPEG, or set the camera to \"Most Compatible\""),
+    (&["heic", "heif", "hif"], "HEIC is not supported; convert to JPEG, or set the camera to \"Most Compatible\""),
     #[cfg(not(feature = "avif"))]
-    (&["avif"], "AVIF, which this build does not read"),
+    (&["avif"], "this build does not support AVIF"),
     #[cfg(not(feature = "jxl-read"))]
-    (&["jxl"], "JPEG XL, which this build does not read"),
+    (&["jxl"], "this build does not support JPEG XL"),
     (
         &["arw", "cr2", "cr3", "crw", "dng", "nef", "nrw", "orf", "pef", "raf", "raw", "rw2", "srw"],
-        "a camera's raw file, which is not read: develop it to TIFF or JPEG",
+        "camera raw files are not supported; develop to TIFF or JPEG",
     ),
-    (&["avi", "m4v", "mkv", "mov", "mp4", "mpg", "webm", "wmv"], "a film, which is not read"),
-    (&["eps", "pdf", "ps", "svg"], "a drawing or document, which is not read: save it as PNG"),
-    (&["psd", "xcf"], "an editor's own file, which is not read: save it as PNG or TIFF"),
+    (&["avi", "m4v", "mkv", "mov", "mp4", "mpg", "webm", "wmv"], "videos are not supported"),
+    (&["eps", "pdf", "ps", "svg"], "drawings and documents are not supported; export as PNG"),
+    (&["psd", "xcf"], "image editor projects are not supported; export as PNG or TIFF"),
 ];
 
 /// What every other file is.
-const OTHER: &str = "no picture by its name";
+const OTHER: &str = "no picture file extension";
 
 impl LeftOut {
     pub(crate) fn add(&mut self, path: &Path) {
@@ -51,9 +51,9 @@ impl LeftOut {
 
     fn lines(&self) -> impl Iterator<Item = String> {
         self.0.iter().map(|(why, Files { first, count })| match count {
-            1 => format!("{first} is left out: {why}"),
-            2 => format!("{first} and another file are left out: {why}"),
-            count => format!("{first} and {} other files are left out: {why}", count - 1),
+            1 => format!("skipped {first}: {why}"),
+            2 => format!("skipped {first} and 1 other file: {why}"),
+            count => format!("skipped {first} and {} other files: {why}", count - 1),
         })
     }
 }
@@ -70,8 +70,8 @@ mod tests {
             .for_each(|name| left_out.add(Path::new(name)));
         let lines: Vec<String> = left_out.lines().collect();
         assert_eq!(lines.len(), 3, "{lines:?}");
-        assert!(lines[0].starts_with("IMG_1.HEIC and 2 other files are left out: HEIC"), "{lines:?}");
-        assert_eq!(lines[1], "c.mp4 is left out: a film, which is not read");
-        assert_eq!(lines[2], "notes.txt and another file are left out: no picture by its name");
+        assert!(lines[0].starts_with("skipped IMG_1.HEIC and 2 other files: HEIC"), "{lines:?}");
+        assert_eq!(lines[1], "skipped c.mp4: videos are not supported");
+        assert_eq!(lines[2], "skipped notes.txt and 1 other file: no picture file extension");
     }
 }

@@ -9,7 +9,7 @@ use std::path::Path;
 const SCALE: usize = 4;
 
 /// What the card of a network with hashed weights says of it.
-pub(crate) const HASHED: &str = "Weights hashed from their names, for timing and comparison: it enlarges nothing well.";
+pub(crate) const HASHED: &str = "Pseudo-random weights, for timing and comparison only: the output is meaningless.";
 
 /// A model that comes with the command, by its name, or else a file's, or one of the hub.
 pub(crate) fn open_model(name: &Path) -> Result<Model, Failure> {
@@ -19,7 +19,7 @@ pub(crate) fn open_model(name: &Path) -> Result<Model, Failure> {
     let file = hub::network(name)?;
     if file == name && name.extension().is_none() && !name.exists() {
         let known: Vec<&str> = bundled_models().collect();
-        let why = format_args!("no such file, and no network that comes with pdn: {}", known.join(", "));
+        let why = format_args!("no such file or bundled network; the bundled networks are {}", known.join(", "));
         return Err(Failure::at(name, why));
     }
     Model::open(&file).map_err(Failure::failed)
@@ -34,15 +34,14 @@ pub(crate) fn open_or_make(name: &Path, scale: Option<usize>) -> Result<Model, F
     }
     if bundled_models().any(|bundled| name == Path::new(bundled)) {
         return match scale {
-            Some(_) => Err(Failure::usage(format_args!("{}: comes at one scale: leave --scale out", name.display()))),
+            Some(_) => Err(Failure::usage(format_args!("{}: the file has one scale; remove --scale", name.display()))),
             None => open_model(name),
         };
     }
     let file = hub::network(name)?;
     if !file.exists() {
         let known: Vec<&str> = bundled_models().chain(presets).collect();
-        let why =
-            format_args!("no such file, and no network of that name: expected a file or one of {}", known.join(", "));
+        let why = format_args!("no such file or network; expected a file or one of {}", known.join(", "));
         return Err(Failure::at(name, why));
     }
     match scale {

@@ -65,11 +65,14 @@ impl<'a> Naming<'a> {
         let template = parts(&args.name)?;
         if args.format.is_some() && args.output.as_ref().is_some_and(|output| output != Path::new(STANDARD)) {
             return Err(Failure::usage(
-                "--format: the ending of -o says it; --format is for other names, and for -o -",
+                "--format: the extension of the -o file already gives the format; use --format without -o, or with -o -",
             ));
         }
         if args.format.is_some() && !template.contains(&Part::Ending) {
-            return Err(Failure::usage(format_args!("--name {}: expected {{ext}} where --format is given", args.name)));
+            return Err(Failure::usage(format_args!(
+                "--name {}: with --format, the template must contain {{ext}}",
+                args.name
+            )));
         }
         // Of owner/name:file the file.
         let name = Path::new(model.file_name().unwrap_or_default());
@@ -84,15 +87,16 @@ impl<'a> Naming<'a> {
     /// What is to be done with pictures. Whatever would make two pictures one, or take one away, is said before any work.
     pub(crate) fn plan(&self, pictures: Vec<Input>) -> Result<Plan, Failure> {
         if let (Some(output), 2..) = (&self.args.output, pictures.len()) {
-            let why =
-                format_args!("{}: is one picture, and {} are named: use --out-dir", output.display(), pictures.len());
-            return Err(Failure::usage(why));
+            let (output, inputs) = (output.display(), pictures.len());
+            return Err(Failure::usage(format_args!(
+                "-o {output} names one file for {inputs} pictures; use --out-dir to write them to a folder"
+            )));
         }
         let several = pictures.len() > 1;
         let tasks = pictures.into_iter().map(|input| Ok(Task { output: self.output(&input)?, input: input.path }));
         let tasks = self.distinct(tasks.collect::<Result<Vec<_>, Failure>>()?)?;
         if several && tasks.iter().any(|task| task.output == Path::new(STANDARD)) {
-            return Err(Failure::usage("the standard output holds one picture, and several are named: use --out-dir"));
+            return Err(Failure::usage("cannot write several pictures to standard output; use --out-dir"));
         }
         let is_there = |task: &Task| task.output != Path::new(STANDARD) && task.output.symlink_metadata().is_ok();
         let (there, tasks) = self.without_results(tasks)?.into_iter().partition(is_there);
@@ -106,10 +110,10 @@ impl<'a> Naming<'a> {
             [task, rest @ ..] => {
                 let others = match rest.len() {
                     0 => String::new(),
-                    1 => ", as is another".into(),
-                    n => format!(", as are {n} others"),
+                    1 => " (so does 1 other result)".into(),
+                    n => format!(" (so do {n} other results)"),
                 };
-                let why = format_args!("is there already{others}: --force overwrites, --skip-existing leaves it");
+                let why = format_args!("already exists{others}; use --force to overwrite or --skip-existing to skip");
                 Err(Failure::at(&task.output, why))
             }
         }
@@ -123,7 +127,7 @@ impl<'a> Naming<'a> {
             (None, None) => input.path.with_file_name(self.name(&input.path)),
         };
         if self.args.output.as_ref().is_some_and(|output| output.is_dir()) {
-            return Err(Failure::usage(format_args!("{}: is a folder, expected --out-dir for one", output.display())));
+            return Err(Failure::usage(format_args!("{}: is a folder; use --out-dir instead of -o", output.display())));
         }
         format_of(&output, self.args)?;
         Ok(output)
@@ -167,7 +171,7 @@ impl<'a> Naming<'a> {
                         false => "choose another --name, such as {name}_{from}.{ext}, or ",
                     };
                     return Err(Failure::usage(format_args!(
-                        "{one} and {other} would both become {output}: {name}enlarge them apart"
+                        "{one} and {other} would both be written to {output}; {name}enlarge them separately"
                     )));
                 }
             }
@@ -186,12 +190,13 @@ impl<'a> Naming<'a> {
             return match tasks.iter().find(clash) {
                 None => Ok(tasks),
                 Some(task) if whole(&task.input) == whole(&task.output) => {
-                    let why = format_args!("{}: is the input, expected another OUT", task.output.display());
+                    let why =
+                        format_args!("{}: would overwrite its own input; choose another output", task.output.display());
                     Err(Failure::usage(why))
                 }
                 Some(task) => Err(Failure::usage(format_args!(
-                    "{}: is an input itself, and {} would become it: choose another --out-dir or --name, or leave results of \
-                     an earlier run out by --skip-existing",
+                    "{}: is also an input, and the result of {} would overwrite it; choose another --out-dir or --name, or use \
+                     --skip-existing to skip the results of an earlier run",
                     task.output.display(),
                     task.input.display()
                 ))),
@@ -219,12 +224,12 @@ pub(crate) fn keep_inputs(tasks: &[Task]) -> Result<(), Failure> {
     for Task { input, output } in tasks {
         let place = whole(output);
         if inputs.contains(&place) {
-            return Err(Failure::usage(format_args!("{}: is an input, expected another OUT", output.display())));
+            return Err(Failure::usage(format_args!("{}: is also an input; choose another output", output.display())));
         }
         if let Some(other) = first.insert(place, input) {
             let (other, input, output) = (other.display(), input.display(), output.display());
             return Err(Failure::usage(format_args!(
-                "{other} and {input} would both become {output}: name them apart"
+                "{other} and {input} would both be written to {output}; rename one of them"
             )));
         }
     }
@@ -234,7 +239,7 @@ pub(crate) fn keep_inputs(tasks: &[Task]) -> Result<(), Failure> {
 /// Refuses to write over what is there, unless that was asked for.
 pub(crate) fn keep_other(output: &Path, force: bool) -> Result<(), Failure> {
     match !force && output.symlink_metadata().is_ok() {
-        true => Err(Failure::at(output, "is there already: --force overwrites")),
+        true => Err(Failure::at(output, "already exists; use --force to overwrite")),
         false => Ok(()),
     }
 }
@@ -255,12 +260,12 @@ fn whole(path: &Path) -> PathBuf {
 fn parts(template: &str) -> Result<Vec<Part>, Failure> {
     let wrong = |why: String| Failure::usage(format_args!("--name {template}: {why}"));
     if template.contains(['/', '\\']) {
-        return Err(wrong("is the name of a file, expected no folders: use --out-dir".into()));
+        return Err(wrong("expected a file name without folders; use --out-dir for the folder".into()));
     }
     let mut parts = Vec::new();
     let mut rest = template;
     while let Some((text, after)) = rest.split_once('{') {
-        let (placeholder, after) = after.split_once('}').ok_or_else(|| wrong("has { without }".into()))?;
+        let (placeholder, after) = after.split_once('}').ok_or_else(|| wrong("unclosed {, expected }".into()))?;
         parts.extend((!text.is_empty()).then(|| Part::Text(text.into())));
         parts.push(match placeholder {
             "name" => Part::Name,
@@ -270,7 +275,9 @@ fn parts(template: &str) -> Result<Vec<Part>, Failure> {
             "model" => Part::Model,
             "ext" => Part::Ending,
             other => {
-                return Err(wrong(format!("knows no {{{other}}}: expected name, from, size, scale, model or ext")));
+                return Err(wrong(format!(
+                    "unknown placeholder {{{other}}}: expected name, from, size, scale, model or ext"
+                )));
             }
         });
         rest = after;
@@ -335,7 +342,7 @@ mod tests {
     fn templates_that_are_none() {
         for (template, format, word) in [
             ("a/{name}.png", None, "--out-dir"),
-            ("{name", None, "without }"),
+            ("{name", None, "unclosed {"),
             ("{nome}.png", None, "expected name, from"),
             ("{name}.png", Some(WrittenFormat::Jpg), "{ext}"),
         ] {
@@ -372,9 +379,9 @@ mod tests {
         let force = Outputs { force: true, ..args() };
         assert_eq!(plan(&force, &["a.png", "b.png", "a.png"]).unwrap().tasks.len(), 2, "named twice, meant once");
         let itself = plan(&force, &["a.png", "a_x4.png"]).unwrap_err();
-        assert!(itself.code == 2 && itself.message.contains("is an input itself"), "{itself:?}");
+        assert!(itself.code == 2 && itself.message.contains("is also an input"), "{itself:?}");
         let same = Outputs { name: "{name}.{ext}".into(), ..args() };
-        assert!(plan(&same, &["a.png"]).unwrap_err().message.contains("is the input"));
+        assert!(plan(&same, &["a.png"]).unwrap_err().message.contains("its own input"));
         let one = Outputs { name: "x.png".into(), ..args() };
         let both = plan(&one, &["a.png", "b.png"]).unwrap_err();
         assert!(["a.png", "b.png", "x.png"].iter().all(|name| both.message.contains(name)), "{both:?}");

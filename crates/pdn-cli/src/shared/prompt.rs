@@ -6,8 +6,8 @@ use crate::shared::engine::failure;
 use crate::shared::failure::Failure;
 use crate::shared::hub;
 use pdn::{
-    CaptionError, Captions, Embedding, Encoder, Limits, Picture, Prompt, Rectangle, Regions, Session, Upscaler,
-    read_embeddings, sidecar,
+    CaptionError, Captions, Embedding, Encoder, EncoderError, Limits, Picture, Prompt, Rectangle, Regions, Session,
+    Upscaler, read_embeddings, sidecar,
 };
 use std::path::Path;
 use std::sync::Arc;
@@ -31,14 +31,16 @@ impl PromptSetter {
         if !upscaler.takes_prompt() {
             return match chosen {
                 Choice::Same(Prompt::None) => Ok(Self::none()),
-                _ => Err(Failure::usage("the model takes no prompt: leave it out, or choose another --model")),
+                _ => Err(Failure::usage(
+                    "the model takes no prompt: remove the prompt options, or choose another --model",
+                )),
             };
         }
         let encoder = encoder(&choice.encoder)?;
         // What is wrong with a sentence is said before any work.
         for source in &choice.given.prompts {
             if let Source::Text(text) = source {
-                encoder.tokens(text).map_err(Failure::usage)?;
+                encoder.tokens(text).map_err(|error| Failure::usage(hinted(&error)))?;
             }
         }
         let used = match &chosen {
@@ -63,7 +65,8 @@ impl PromptSetter {
             Choice::Sidecar => sidecar(path),
         };
         let caption = caption.map_err(|error: CaptionError| Failure::failed(error))?;
-        encoder.tokens(&caption).map_err(|error| Failure::at(path, format_args!("\"{caption}\": {error}")))?;
+        let wrong = |error| Failure::at(path, format_args!("\"{caption}\": {}", hinted(&error)));
+        encoder.tokens(&caption).map_err(wrong)?;
         Ok(Some(Prompt::Text(caption)))
     }
 
@@ -75,10 +78,10 @@ impl PromptSetter {
         feather: usize,
     ) -> Result<Option<Prompt>, Failure> {
         let (Some((_, encoder)), Some(rest)) = (&self.0, rest) else {
-            return Err(Failure::usage("the model takes no prompt: leave --region out, or choose another --model"));
+            return Err(Failure::usage("the model takes no prompt: remove --region, or choose another --model"));
         };
         for (_, sentence) in parts {
-            encoder.tokens(sentence).map_err(Failure::usage)?;
+            encoder.tokens(sentence).map_err(|error| Failure::usage(hinted(&error)))?;
         }
         let parts = parts.iter().map(|(rectangle, text)| (*rectangle, Prompt::Text(text.clone()))).collect();
         Ok(Some(Prompt::Regions(Box::new(Regions { parts, rest, feather }))))
@@ -128,7 +131,9 @@ pub(crate) fn words(upscaler: &Upscaler, prompt: &Prompt) -> String {
 fn choose(choice: &PromptChoice) -> Result<Choice, Failure> {
     match choice.captions.as_deref() {
         None => Ok(Choice::Same(mixed(&choice.given)?)),
-        Some(_) if !choice.given.weights.is_empty() => Err(Failure::usage("--prompt-weights: captions are not mixed")),
+        Some(_) if !choice.given.weights.is_empty() => {
+            Err(Failure::usage("--prompt-weights cannot be used with --captions"))
+        }
         Some(path) if path == Path::new("sidecar") => Ok(Choice::Sidecar),
         Some(path) => {
             let captions = Captions::read(path).map_err(Failure::failed)?;
@@ -142,10 +147,12 @@ fn mixed(given: &Given) -> Result<Prompt, Failure> {
     let Given { prompts, weights } = given;
     if !weights.is_empty() && weights.len() != prompts.len() {
         let (weights, prompts) = (weights.len(), prompts.len());
-        return Err(Failure::usage(format_args!("--prompt-weights gives {weights} weights for {prompts} prompts")));
+        return Err(Failure::usage(format_args!(
+            "--prompt-weights: expected one weight per prompt, got {weights} for {prompts} prompts"
+        )));
     }
     if let Some(weight) = weights.iter().find(|weight| !weight.is_finite()) {
-        return Err(Failure::usage(format_args!("--prompt-weights has {weight}, expected finite numbers")));
+        return Err(Failure::usage(format_args!("--prompt-weights: expected finite numbers, got {weight}")));
     }
     let mut read = prompts.iter().map(read_source).collect::<Result<Vec<_>, _>>()?;
     // One prompt of a positive weight is that prompt.
@@ -163,8 +170,17 @@ pub(crate) fn encoder(choice: &EncoderChoice) -> Result<Encoder, Failure> {
         (Some(name), None) => Encoder::open(&hub::encoder(name)?),
         (Some(name), Some(activation)) => Encoder::open_with(&hub::encoder(name)?, activation),
     };
-    let encoder = opened.map_err(Failure::failed)?;
+    let encoder = opened.map_err(|error| Failure::failed(hinted(&error)))?;
     Ok(if choice.truncate_prompt { encoder.truncating() } else { encoder })
+}
+
+/// What is wrong with an encoder or a prompt, and the option that helps.
+pub(crate) fn hinted(error: &EncoderError) -> String {
+    match error {
+        EncoderError::LongText { .. } => format!("{error}, or --truncate-prompt"),
+        EncoderError::Activation { .. } => format!("{error} (option --encoder-activation)"),
+        _ => error.to_string(),
+    }
 }
 
 /// The prompt that an option gives.
@@ -184,6 +200,6 @@ pub(crate) fn read_source(source: &Source) -> Result<Prompt, Failure> {
 pub(crate) fn embedding(path: &Path) -> Result<Embedding, Failure> {
     match <[_; 1]>::try_from(read_embeddings(path).map_err(Failure::failed)?) {
         Ok([(_, embedding)]) => Ok(embedding),
-        Err(many) => Err(Failure::at(path, format_args!("holds {} embeddings, expected one", many.len()))),
+        Err(many) => Err(Failure::at(path, format_args!("contains {} embeddings; expected one", many.len()))),
     }
 }

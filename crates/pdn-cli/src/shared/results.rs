@@ -14,11 +14,11 @@ pub(crate) fn without_results(pictures: Vec<Input>) -> (Vec<Input>, Option<Strin
         .partition(|input| is_named_after(&input.path, &stems) && input.path.is_file() && is_result(&input.path));
     let note = results.first().map(|first| {
         let left = match results.len() {
-            1 => "is left out, as a result of another picture here".to_owned(),
-            2 => "and another are left out, as results of other pictures here".to_owned(),
-            n => format!("and {} more are left out, as results of other pictures here", n - 1),
+            1 => ": it is the result of another of the pictures".to_owned(),
+            2 => " and 1 other: they are results of other pictures here".to_owned(),
+            n => format!(" and {} others: they are results of other pictures here", n - 1),
         };
-        format!("{} {left}: name one alone to enlarge it", first.path.display())
+        format!("skipped {}{left}; to enlarge one, give it alone", first.path.display())
     });
     (others, note)
 }

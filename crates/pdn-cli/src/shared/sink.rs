@@ -55,7 +55,7 @@ impl Sink {
                 let written = out.write_all(&bytes).and_then(|()| out.flush());
                 written
                     .map(|()| Placed::There)
-                    .map_err(|error| Failure::failed(format_args!("the standard output: {error}")))
+                    .map_err(|error| Failure::failed(format_args!("standard output: {error}")))
             }
         }
     }
@@ -64,11 +64,11 @@ impl Sink {
 /// A picture's bytes on a terminal are of use to nobody.
 pub(crate) fn check_standard_output() -> Result<(), Failure> {
     match std::io::stdout().is_terminal() {
-        true => Err(Failure::usage("the standard output is a terminal: send it to a file or a program, or use -o OUT")),
+        true => Err(Failure::usage("standard output is a terminal; redirect it to a file or program, or use -o OUT")),
         false => Ok(()),
     }
 }
 
 fn on_standard(why: pdn::FileFault) -> Failure {
-    FileError { path: "the standard output".into(), why }.into()
+    FileError { path: "standard output".into(), why }.into()
 }

@@ -8,17 +8,17 @@ use image::{ColorType, DynamicImage, ImageBuffer, ImageDecoder, ImageError, Imag
 use std::io::{BufRead, Seek};
 
 /// What is said of a picture of inks.
-pub(crate) const CMYK: &str = "converted from CMYK without regard to its profile: its colours are near, not exact";
+pub(crate) const CMYK: &str = "converted from CMYK without its profile: the colours are approximate";
 /// What is said of a picture that has XMP: what was true of it need not be of what is made of it.
 pub(crate) const XMP: &str = "its XMP is left out";
 /// What is said of a file of several pictures, as one that moves is.
-pub(crate) const FIRST: &str = "the first picture is read, the file has more";
+pub(crate) const FIRST: &str = "the file holds more than one picture: only the first is read";
 pub(crate) const DAMAGED_EXIF: &str = "its EXIF is damaged, and left out";
 /// What is said of EXIF that is beyond the budget for metadata.
-pub(crate) const LARGE_EXIF: &str = "its EXIF is larger than any that is read, and left out";
+pub(crate) const LARGE_EXIF: &str = "its EXIF is too large, and left out";
 /// What is said of a profile that could not be read, or is beyond the budget.
-pub(crate) const LARGE_PROFILE: &str = "its ICC profile is damaged or larger than any that is read, and left out";
-const NO_PROFILE: &str = "its ICC profile is damaged or for other colours than were read, and left out";
+pub(crate) const LARGE_PROFILE: &str = "its ICC profile is damaged or too large, and left out";
+const NO_PROFILE: &str = "its ICC profile is damaged or does not match the colours, and left out";
 
 /// A picture as it is shown, and what its file says of it.
 pub(crate) struct Decoded {
@@ -96,7 +96,7 @@ impl Decoded {
         if self.bits == 8 {
             return self.eight().into();
         }
-        self.notes.extend((self.bits > 16).then_some("read as 16 bits a sample, the file has more"));
+        self.notes.extend((self.bits > 16).then_some("read as 16 bits per sample, though the file has more"));
         let picture = std::mem::take(&mut self.picture);
         let color = picture.color();
         match color.has_alpha() {
@@ -108,8 +108,8 @@ impl Decoded {
     pub(crate) fn eight(mut self) -> Picture {
         self.notes.extend(match self.bits {
             8 => None,
-            16 => Some("read as 8 bits a sample, the file has 16"),
-            _ => Some("read as 8 bits a sample, the file has more than 16"),
+            16 => Some("read as 8 bits per sample, though the file has 16"),
+            _ => Some("read as 8 bits per sample, though the file has more than 16"),
         });
         let picture = std::mem::take(&mut self.picture);
         let color = picture.color();

@@ -5,25 +5,25 @@
 
 use crate::Fault;
 
-const FILM: &str = "a film: save one of its pictures as PNG or JPEG";
-const HEIC: &str = "HEIC, as iPhones take, whose decoder is under patents and not built in: open it and save it as JPEG or PNG, \
+const FILM: &str = "a video; save a frame as PNG or JPEG";
+const HEIC: &str = "HEIC, the iPhone format, whose decoder is patented and not included; convert it to JPEG or PNG, \
                     or set the phone's camera to \"Most Compatible\"";
 /// What is said of a camera's raw file.
-pub(crate) const RAW: &str = "a camera's raw file: develop it with a raw converter, and save it as TIFF, PNG or JPEG";
-const JPEG_2000: &str = "JPEG 2000: convert it to PNG or TIFF";
-const PAGE: &str = "a web page and no picture: the download saved the page around it";
-const PDF: &str = "a PDF, which is pages: save the page, or the picture in it, as PNG";
-const PHOTOSHOP: &str = "Photoshop's own file: save it as TIFF or PNG there";
-const SVG: &str = "SVG, a drawing of any size: export it as PNG as large as it is wanted";
+pub(crate) const RAW: &str = "a camera raw file; develop it with a raw converter and save it as TIFF, PNG or JPEG";
+const JPEG_2000: &str = "JPEG 2000; convert it to PNG or TIFF";
+const PAGE: &str = "a web page, not a picture; the download saved the page around it";
+const PDF: &str = "PDF; save the page, or the picture in it, as PNG";
+const PHOTOSHOP: &str = "a Photoshop file; save it as TIFF or PNG";
+const SVG: &str = "SVG, a vector drawing; export it as PNG at the size you need";
 
 /// Where a file has these bytes, and what it is then.
 const KINDS: [(usize, &[u8], &str); 16] = [
     (0, b"%PDF-", PDF),
     (0, b"8BPS", PHOTOSHOP),
-    (0, b"gimp xcf", "GIMP's own file: export it as TIFF or PNG there"),
+    (0, b"gimp xcf", "a GIMP file; export it as TIFF or PNG"),
     (0, b"\0\0\0\x0cjP  \r\n\x87\n", JPEG_2000),
     (0, b"\xff\x4f\xff\x51", JPEG_2000),
-    (0, b"\x76\x2f\x31\x01", "OpenEXR, whose light has no upper end: save it as PNG or TIFF of 16 bits"),
+    (0, b"\x76\x2f\x31\x01", "OpenEXR, a high dynamic range format; save it as 16-bit PNG or TIFF"),
     (0, b"FUJIFILMCCD-RAW", RAW),
     (0, b"IIRO", RAW),
     (0, b"IIRS", RAW),
@@ -137,7 +137,7 @@ mod tests {
             (b"words, <svg> among them".to_vec(), None),
         ] {
             let found = unsupported(&begin).map(|fault| fault.to_string());
-            assert_eq!(found, expected.map(|what| format!("is not read here: {what}")), "{}", begin.escape_ascii());
+            assert_eq!(found, expected.map(|what| format!("is not supported: {what}")), "{}", begin.escape_ascii());
         }
         assert!(is_avif(&media(&[b"mif1", b"avif"])) && !is_avif(&media(&[b"heic", b"mif1"])));
     }

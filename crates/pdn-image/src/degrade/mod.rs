@@ -33,7 +33,7 @@ const SIGMA: f64 = 1.3;
 
 /// A picture that has not one pixel left when it is made smaller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("is {width}x{height}, too small to be made {scale} times smaller")]
+#[error("is {width}x{height}, too small to shrink by a factor of {scale}")]
 pub struct TooSmall {
     width: usize,
     height: usize,

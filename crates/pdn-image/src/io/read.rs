@@ -65,7 +65,7 @@ fn decode(mut file: impl BufRead + Seek, limits: &Limits) -> Result<Decoded, Fau
     let decoded = catch_unwind(AssertUnwindSafe(|| by_format(timed, &mut budget)));
     // A decoder says of a file that ended early what it will: that the time had run out goes before that.
     budget.in_time()?;
-    decoded.unwrap_or_else(|_| Err(Fault::Damaged("its decoder broke on it".into())))
+    decoded.unwrap_or_else(|_| Err(Fault::Damaged("its decoder crashed".into())))
 }
 
 fn by_format(mut file: impl BufRead + Seek, budget: &mut Budget) -> Result<Decoded, Fault> {
@@ -105,7 +105,7 @@ fn jxl(file: impl BufRead, budget: &mut Budget) -> Result<Decoded, Fault> {
 
 #[cfg(not(feature = "jxl-read"))]
 fn jxl(_: impl BufRead + Seek, _: &mut Budget) -> Result<Decoded, Fault> {
-    Err(Fault::Unsupported("JPEG XL, which this build leaves out: build it with the feature `jxl-read`".into()))
+    Err(Fault::Unsupported("JPEG XL, which this build does not include; rebuild with the feature `jxl-read`".into()))
 }
 
 #[cfg(feature = "avif")]
@@ -115,5 +115,5 @@ fn avif(file: impl BufRead, budget: &mut Budget) -> Result<Decoded, Fault> {
 
 #[cfg(not(feature = "avif"))]
 fn avif(_: impl BufRead, _: &mut Budget) -> Result<Decoded, Fault> {
-    Err(Fault::Unsupported("AVIF, which this build leaves out: build it with the feature `avif`".into()))
+    Err(Fault::Unsupported("AVIF, which this build does not include; rebuild with the feature `avif`".into()))
 }

@@ -22,10 +22,10 @@ pub enum Fault {
     #[error("no such file")]
     Missing,
     /// A folder, not a file.
-    #[error("is a folder, expected a model file")]
+    #[error("is a folder; expected a model file")]
     Folder,
     /// Nothing in it.
-    #[error("is empty, expected a model file")]
+    #[error("is empty; expected a model file")]
     Empty,
     /// No kind that is read.
     #[error("is not a model file: expected safetensors, or a PyTorch .pth or .pt")]
@@ -34,12 +34,12 @@ pub enum Fault {
     #[error("is damaged or cut short: {0}")]
     Damaged(String),
     /// A pickle that names something that is not on the list.
-    #[error("refused: the pickle asks for `{0}`, which is not on the list of allowed types; nothing was executed")]
+    #[error("refused: the pickle refers to `{0}`, which is not on the list of allowed types; nothing was executed")]
     Refused(String),
     /// Something that is allowed by the format but not read.
-    #[error("holds {0}, which is not read")]
+    #[error("contains {0}, which is not supported")]
     Unsupported(String),
     /// No weights in it.
-    #[error("holds no floating-point tensors")]
+    #[error("contains no floating-point tensors")]
     NoTensors,
 }

@@ -35,7 +35,7 @@ const MAX_BYTES: usize = i32::MAX as usize;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OnnxError {
     /// More than one file can hold.
-    #[error("would be {found} bytes, more than the {MAX_BYTES} that an ONNX file can hold")]
+    #[error("would be {found} bytes, more than the {MAX_BYTES} bytes that an ONNX file can hold")]
     TooLarge {
         /// What it would be.
         found: usize,

@@ -42,7 +42,7 @@ pub fn build(architecture: &str, config: &Value) -> Result<Network, NetworkError
     let Some(found) = ARCHITECTURES.iter().find(|a| a.id == architecture) else {
         let known: Vec<&str> = ARCHITECTURES.iter().map(|a| a.id).collect();
         return Err(NetworkError::Config(format!(
-            "architecture `{architecture}` is not known: expected one of {}",
+            "unknown architecture `{architecture}`: expected one of {}",
             known.join(", ")
         )));
     };
@@ -59,7 +59,7 @@ pub fn preset(name: &str, scale: usize) -> Result<Network, NetworkError> {
         None => {
             let known: Vec<&str> = presets().map(|(_, (name, _))| *name).collect();
             let known = known.join(", ");
-            Err(NetworkError::Config(format!("network `{name}` is not known: expected one of {known}")))
+            Err(NetworkError::Config(format!("unknown network `{name}`: expected one of {known}")))
         }
     }
 }

@@ -19,7 +19,7 @@ pub struct Recognised {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RecogniseError {
     /// No layout fits.
-    #[error("not a network known here: expected weights of {known}, found {count} tensors beginning {first}")]
+    #[error("not a known network: expected weights of {known}, found {count} tensors beginning with {first}")]
     Unknown {
         /// Architectures with their layouts.
         known: String,
@@ -32,10 +32,10 @@ pub enum RecogniseError {
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; or "))]
     Misfit(Vec<Candidate>),
     /// Several layouts fit, and nothing tells which is meant.
-    #[error("fits more than one network: {0}: say the scale that is meant, or keep only its tensors")]
+    #[error("matches more than one network: {0}; give the scale, or keep only the tensors of one")]
     Ambiguous(String),
     /// The file holds no network of the scale that was asked for.
-    #[error("enlarges x{}, expected x{wanted}", .scales.iter().map(ToString::to_string).collect::<Vec<_>>().join(", x"))]
+    #[error("has scale x{}, expected x{wanted}", .scales.iter().map(ToString::to_string).collect::<Vec<_>>().join(", x"))]
     Scale {
         /// What was asked for.
         wanted: usize,

@@ -55,7 +55,7 @@ impl App {
         let announced: Option<u64> =
             headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
         let too_large = || {
-            let why = format_args!("more than {limit} bytes, the limit: send a smaller file");
+            let why = format_args!("the request has more than {limit} bytes, the limit; send a smaller file");
             Kind::LargeUpload.because(why).limited(Unit::Bytes, limit as u64, announced)
         };
         let mut stream = body.into_data_stream();
@@ -67,7 +67,7 @@ impl App {
             return Err(too_large());
         }
         let patience = self.settings.patience;
-        let slow = |_| Kind::SlowUpload.because(format_args!("nothing came for {} s", patience.as_secs_f32()));
+        let slow = |_| Kind::SlowUpload.because(format_args!("no data arrived for {} s", patience.as_secs_f32()));
         let end = Instant::now() + patience * WHOLE;
         let mut share = self.account.nothing();
         // What is announced takes no memory before it comes.
@@ -105,7 +105,7 @@ impl App {
     pub(crate) async fn decode(&self, bytes: Bytes) -> Result<HeldPicture, Problem> {
         let patience = self.settings.patience;
         let Ok(turn) = timeout(patience, self.turn()).await else {
-            return Err(Kind::Busy.because("other pictures are being read: try again"));
+            return Err(Kind::Busy.because("the server is reading other pictures; try again"));
         };
         // What its head says is taken from the account, and then all that the decoder may take. Of a format whose head is not
         // known here that is what a picture may have.
@@ -121,7 +121,7 @@ impl App {
         let mut share = self.share_soon(usize::try_from(needed).unwrap_or(usize::MAX), Stage::Reading).await?;
         let limits = pdn::Limits { pixels, deadline: Some(std::time::Instant::now() + patience * DECODING) };
         let decoded = aside(turn, move || pdn::read_any_bytes(&bytes, &limits)).await;
-        let picture = decoded.ok_or_else(|| Kind::Internal.because("the picture's decoder broke"))??;
+        let picture = decoded.ok_or_else(|| Kind::Internal.because("the picture's decoder crashed"))??;
         let needed = picture_bytes(&picture);
         self.grow(&mut share, needed, Stage::Reading)?;
         share.shrink_to(needed);

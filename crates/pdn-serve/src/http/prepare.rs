@@ -48,7 +48,7 @@ impl App {
                 let read = move || runtime.block_on(Wanted::read(&headers, bytes));
                 aside(self.turn().await, read)
                     .await
-                    .ok_or_else(|| Kind::Internal.because("the request's reader broke"))??
+                    .ok_or_else(|| Kind::Internal.because("the request's reader crashed"))??
             }
         };
         share.shrink_to(wanted.bytes());
@@ -110,14 +110,14 @@ impl App {
     fn check_prompts(&self, view: &ModelView, wanted: &Wanted) -> Result<(), Problem> {
         let given = wanted.prompts.len() + wanted.regions.len();
         if given > 0 && !view.takes_prompt {
-            return Err(Kind::Prompt.because(format_args!("the model {} takes no prompt: leave it out", view.name)));
+            return Err(Kind::Prompt.because(format_args!("the model {} takes no prompt; leave it out", view.name)));
         }
         if given > PROMPTS {
-            let why = format_args!("{given} prompts and regions: expected {PROMPTS} at most");
+            let why = format_args!("{given} prompts and regions: expected at most {PROMPTS}");
             return Err(Kind::Prompt.because(why).limited(Unit::Prompts, PROMPTS as u64, Some(given as u64)));
         }
         if let Some((weight, _)) = wanted.prompts.iter().find(|(weight, _)| !weight.is_finite()) {
-            return Err(Kind::Prompt.because(format_args!("a prompt of weight {weight}: expected a finite number")));
+            return Err(Kind::Prompt.because(format_args!("prompt weight {weight}: expected a finite number")));
         }
         Ok(())
     }
@@ -133,7 +133,7 @@ impl App {
         let check = move || texts.iter().try_for_each(|text| app.encoder.tokens(text).map(drop).map_err(Problem::from));
         match wanted.text_bytes() {
             ..LONG_TEXTS => check(),
-            _ => aside(self.turn().await, check).await.ok_or_else(|| Kind::Internal.because("the encoder broke"))?,
+            _ => aside(self.turn().await, check).await.ok_or_else(|| Kind::Internal.because("the encoder crashed"))?,
         }
     }
 
@@ -143,7 +143,7 @@ impl App {
         if found <= limit {
             return Ok(());
         }
-        let why = format_args!("they have {found} pixels and more, beyond the limit of {limit}");
+        let why = format_args!("they have at least {found} pixels, more than the limit of {limit}");
         let problem = Kind::ManyPixels.because(why).limited(Unit::Pixels, limit, Some(found));
         Err(problem.of("prompt_picture", "the prompts' pictures together"))
     }

@@ -50,15 +50,15 @@ impl Stopper {
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
     /// Others can reach the address, and nothing keeps them out.
-    #[error("{0} can be reached from other machines: give a token (--token or PDN_TOKEN), or stay at 127.0.0.1")]
+    #[error("{0} can be reached from other machines; set a token (--token or PDN_TOKEN), or listen on 127.0.0.1")]
     NoToken(SocketAddr),
     /// A token that no header can hold, or that can be guessed.
-    #[error("the token has {0} characters, expected at least 16, all of ASCII and none a space")]
+    #[error("the token has {0} characters; expected at least 16 ASCII characters without spaces")]
     Token(usize),
     /// The memory for requests does not hold the largest that is let in.
     #[error(
-        "{limit} bytes for requests, expected {needed} at least for {what}: give --request-memory more, or let in less \
-         (--max-upload, --max-pixels)"
+        "{limit} bytes of memory for requests are too few for {what}, which needs {needed}; raise --request-memory, or \
+         lower --max-upload or --max-pixels"
     )]
     Memory {
         /// Bytes for all requests.
@@ -69,10 +69,10 @@ pub enum ServeError {
         what: &'static str,
     },
     /// There is no model.
-    #[error("no model is given, expected one at least")]
+    #[error("no model given; expected at least one")]
     NoModel,
     /// Two models have the same name.
-    #[error("two models are called {0}, by which requests name them: expected another name for one")]
+    #[error("two models have the name {0}, which requests use to choose one; rename one of the files")]
     Twice(String),
     /// A model cannot be run.
     #[error("{name}: {error}")]
@@ -83,7 +83,7 @@ pub enum ServeError {
         error: Box<pdn::Error>,
     },
     /// The address is taken, or not this machine's.
-    #[error("cannot listen at {address}: {error}")]
+    #[error("cannot listen on {address}: {error}")]
     Listen {
         /// The address.
         address: SocketAddr,

@@ -125,38 +125,37 @@ const SEVERAL: [&str; 3] = ["prompt", "prompt_picture", "region"];
 #[serde(deny_unknown_fields, expecting = "an object with a `picture`")]
 pub(crate) struct Ask {
     picture: PictureAsk,
-    /// The model's name; the server's first where there is none.
+    /// The model's name; by default the server's first.
     model: Option<String>,
-    /// What steers the model: none, one, or several, mixed. Without any the model has something of its own for that.
+    /// Prompts, which are mixed if there are several. Without any, the model uses its default.
     #[serde(default, deserialize_with = "some")]
     prompts: Vec<PromptAsk>,
-    /// Sentences for parts of the picture; the later lie above.
+    /// Prompts for regions of the picture. Where regions overlap, the later one wins.
     #[serde(default, deserialize_with = "some")]
     regions: Vec<RegionAsk>,
-    /// Pixels over which the prompt of a region passes into the next.
+    /// Width in pixels of the blend between regions.
     #[serde(default = "feather")]
     #[schema(default = 8)]
     feather: usize,
-    /// How many times larger a side becomes, such as 2 or 2.5; what the model makes is resized to it. Without any size it is the
-    /// model's own scale.
+    /// Scale factor, such as 2 or 2.5; the output of the model is resized to it. Without any size, the model's scale is used.
     #[schema(exclusive_minimum = 0)]
     scale: Option<f64>,
-    /// Pixels of the result's width; it keeps its shape, and with a height fits within both.
+    /// Width of the result in pixels, keeping the aspect ratio; with a height, the result fits within both.
     #[schema(minimum = 1)]
     width: Option<usize>,
-    /// Pixels of the result's height, as the width.
+    /// Height of the result in pixels, as for the width.
     #[schema(minimum = 1)]
     height: Option<usize>,
-    /// Whether the result is stretched to the width and the height.
+    /// Whether to stretch the result to exactly the width and height.
     #[serde(default)]
     #[schema(default = false)]
     exact: bool,
-    /// Millions of pixels of the result.
+    /// Size of the result in megapixels.
     #[schema(exclusive_minimum = 0)]
     megapixels: Option<f64>,
     #[serde(default)]
     format: FileFormat,
-    /// JPEG's, 1 to 100.
+    /// JPEG quality, 1 to 100.
     #[serde(default = "quality")]
     #[schema(default = 95, minimum = 1, maximum = 100)]
     quality: u8,
@@ -197,7 +196,7 @@ fn quality() -> u8 {
     QUALITY
 }
 
-/// A picture: one that is kept, or a file's bytes.
+/// A picture: a kept one, or the bytes of a file.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum PictureAsk {
@@ -209,13 +208,13 @@ pub(crate) enum PictureAsk {
     Data(String),
 }
 
-/// A sentence or a picture, and its weight in a mix.
+/// A sentence or a picture, with its weight in a mix.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct PromptAsk {
     /// What the picture shows, in a sentence.
     text: Option<String>,
-    /// Another picture, of the like.
+    /// A picture with similar content.
     picture: Option<PictureAsk>,
     /// A negative one steers away.
     #[serde(default = "one")]
@@ -227,7 +226,7 @@ fn one() -> f32 {
     1.0
 }
 
-/// A rectangle of the picture, in its pixels, and what it shows.
+/// A rectangle of the picture, in pixels, and what it shows.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RegionAsk {
@@ -247,34 +246,34 @@ pub(crate) struct Form {
     /// The picture to enlarge: PNG, JPEG, WebP, TIFF, BMP or GIF.
     #[schema(content_media_type = "application/octet-stream")]
     picture: Option<String>,
-    /// In its place, the id of a kept picture.
+    /// The id of a kept picture, instead of `picture`.
     #[schema(format = "uuid")]
     picture_id: Option<String>,
     /// The model's name.
     model: Option<String>,
-    /// A sentence; may be there several times.
+    /// A sentence; repeatable.
     prompt: Option<Vec<String>>,
-    /// Another picture, of the like; may be there several times.
+    /// A picture with similar content, as a prompt; repeatable.
     #[schema(content_media_type = "application/octet-stream")]
     prompt_picture: Option<Vec<String>>,
-    /// Weights of the prompts in their order, such as `0.7,0.3`.
+    /// Weights of the prompts, in the same order, such as `0.7,0.3`.
     weights: Option<String>,
-    /// A sentence for a part of the picture, such as `0,0,80,60=a brick wall`; may be there several times.
+    /// A prompt for a region of the picture, such as `0,0,80,60=a brick wall`; repeatable.
     region: Option<Vec<String>>,
-    /// Pixels over which the prompt of a region passes into the next.
+    /// Width in pixels of the blend between regions.
     feather: Option<usize>,
-    /// How many times larger a side becomes, such as 2 or 2.5.
+    /// Scale factor, such as 2 or 2.5.
     scale: Option<f64>,
-    /// Pixels of the result's width; it keeps its shape, and with a height fits within both.
+    /// Width of the result in pixels, keeping the aspect ratio; with a height, the result fits within both.
     width: Option<usize>,
-    /// Pixels of the result's height, as the width.
+    /// Height of the result in pixels, as for the width.
     height: Option<usize>,
-    /// Whether the result is stretched to the width and the height: `true` or `false`.
+    /// Whether to stretch the result to exactly the width and height: `true` or `false`.
     exact: Option<bool>,
-    /// Millions of pixels of the result.
+    /// Size of the result in megapixels.
     megapixels: Option<f64>,
     format: Option<FileFormat>,
-    /// JPEG's, 1 to 100.
+    /// JPEG quality, 1 to 100.
     quality: Option<u8>,
 }
 
@@ -323,19 +322,18 @@ impl Wanted {
         let ask: Ask = serde_json::from_slice(body).map_err(|error| match error.classify() {
             serde_json::error::Category::Data => Kind::Option.because(plain(&error)),
             // What is JSON fails otherwise at the one part that is one of two.
-            _ if serde_json::from_slice::<IgnoredAny>(body).is_ok() => {
-                Kind::Option.because(format_args!("a picture has either an `id` or `data`, and nothing else: {error}"))
-            }
-            _ => Kind::Malformed.because(format_args!("the body is no JSON: {error}")),
+            _ if serde_json::from_slice::<IgnoredAny>(body).is_ok() => Kind::Option
+                .because(format_args!("expected a picture with either `id` or `data` and nothing else: {error}")),
+            _ => Kind::Malformed.because(format_args!("the body is not valid JSON: {error}")),
         })?;
         let prompt = |ask: PromptAsk| match (ask.text, ask.picture) {
             (Some(text), None) => Ok((ask.weight, PromptSource::Text(text))),
             (None, Some(picture)) => Ok((ask.weight, PromptSource::Picture(picture.source()?))),
-            _ => Err(Kind::Prompt.because("a prompt has either a text or a picture")),
+            _ => Err(Kind::Prompt.because("expected a prompt with either a text or a picture")),
         };
         let region = |ask: RegionAsk| match ask {
             RegionAsk { width: 0, .. } | RegionAsk { height: 0, .. } => {
-                Err(Kind::Option.because("a region is at least a pixel wide and high"))
+                Err(Kind::Option.because("a region must be at least one pixel wide and high"))
             }
             RegionAsk { left, top, width, height, text } => Ok((Rectangle { left, top, width, height }, text)),
         };
@@ -377,7 +375,7 @@ impl Wanted {
             }
             let what = if name == "picture_id" { "picture" } else { name.as_str() };
             if !SEVERAL.contains(&what) && !once.insert(what.to_owned()) {
-                let why = format_args!("the form has more than one `{what}`, by bytes or by id: expected one");
+                let why = format_args!("the form has more than one `{what}`, counting bytes and ids; expected one");
                 return Err(Kind::Option.because(why));
             }
             let bytes = field.bytes().await.map_err(malformed)?;
@@ -385,12 +383,12 @@ impl Wanted {
                 "picture" => picture = Some(Source::File(bytes)),
                 "prompt_picture" => wanted.prompts.push((1.0, PromptSource::Picture(Source::File(bytes)))),
                 _ if bytes.len() > TEXT && !SEVERAL.contains(&name.as_str()) => {
-                    let why = format_args!("the form's `{name}` has {} bytes, expected {TEXT} at most", bytes.len());
+                    let why = format_args!("the form's `{name}` has {} bytes; expected at most {TEXT}", bytes.len());
                     return Err(Kind::Option.because(why).limited(Unit::Bytes, TEXT as u64, Some(bytes.len() as u64)));
                 }
                 _ => {
                     let text = String::from_utf8(bytes.into())
-                        .map_err(|_| Kind::Malformed.because(format_args!("the form's `{name}` is no UTF-8")))?;
+                        .map_err(|_| Kind::Malformed.because(format_args!("the form's `{name}` is not valid UTF-8")))?;
                     match name.as_str() {
                         "picture_id" => picture = Some(Source::Kept(id(&text)?)),
                         "weights" => weights = Some(text),
@@ -440,7 +438,7 @@ impl Wanted {
                 Ok(())
             }
             _ => {
-                let why = format_args!("weights `{text}`: expected {} numbers, one a prompt", self.prompts.len());
+                let why = format_args!("weights `{text}`: expected {} numbers, one per prompt", self.prompts.len());
                 Err(Kind::Prompt.because(why))
             }
         }
@@ -450,7 +448,7 @@ impl Wanted {
 /// That a form has a part of a name that is no part's.
 fn unknown(name: &str) -> Problem {
     let known = KNOWN.join(", ");
-    Kind::Option.because(format_args!("the form has a part `{name}`, which is not known: expected {known}"))
+    Kind::Option.because(format_args!("unknown form part `{name}`: expected {known}"))
 }
 
 /// What serde says, in words of those who know no Rust.
@@ -480,7 +478,7 @@ impl PictureAsk {
 }
 
 fn id(text: &str) -> Result<Uuid, Problem> {
-    text.trim().parse().map_err(|_| Kind::Option.because(format_args!("`{text}` is no id of a picture")))
+    text.trim().parse().map_err(|_| Kind::Option.because(format_args!("`{text}` is not a picture id")))
 }
 
 #[cfg(test)]
@@ -551,7 +549,7 @@ mod tests {
             assert!(problem.kind() == kind && said.contains(word), "{said}");
         }
         for (body, kind, word) in [
-            ("{", Kind::Malformed, "no JSON"),
+            ("{", Kind::Malformed, "not valid JSON"),
             ("{}", Kind::Option, "picture"),
             (r#"{"picture": {"data": "?"}}"#, Kind::Option, "data"),
             (r#"{"picture": {"data": ""}, "colour": 1}"#, Kind::Option, "colour"),

@@ -1,10 +1,10 @@
-//! What a person should know about a job, in sentences: the one place where these are made.
+//! Notes about a job for its user, as sentences.
 
 use crate::jobs::job::Order;
 use pdn::{AnyPicture, Upscaler};
 
 /// Of a result that is no larger.
-const RESIZED: &str = "It becomes no larger than it is: it was resized without the network.";
+const RESIZED: &str = "The result is not larger than the picture, so it was resized without the network.";
 
 /// What is to be said of an order: whether the model fits the picture, whether it is run at all, and what the picture's file has
 /// and the result has not.

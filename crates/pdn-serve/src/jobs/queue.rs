@@ -85,15 +85,15 @@ impl Queue {
     pub(crate) fn offer(&self, task: Task) -> Result<(), Problem> {
         let mut inner = self.lock();
         if inner.closed {
-            return Err(Kind::Stopping.because("no more jobs are taken on"));
+            return Err(Kind::Stopping.because("the server accepts no new jobs"));
         }
         if inner.waiting.len() >= self.room {
-            let why = format_args!("{} jobs wait, the most that may: try again later", self.room);
+            let why = format_args!("{} jobs are waiting, the limit; try again later", self.room);
             return Err(Kind::QueueFull.because(why).limited(Unit::Jobs, self.room as u64, None));
         }
         let bytes = inner.waiting.iter().map(Task::bytes).fold(task.bytes(), usize::saturating_add);
         if bytes > self.memory && !inner.waiting.is_empty() {
-            let why = format_args!("pictures of {} bytes wait, the most that may: try again later", self.memory);
+            let why = format_args!("pictures of {} bytes are waiting, the limit; try again later", self.memory);
             return Err(Kind::QueueFull.because(why).limited(Unit::Bytes, self.memory as u64, Some(bytes as u64)));
         }
         inner.waiting.push_back(task);

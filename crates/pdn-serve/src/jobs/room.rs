@@ -19,12 +19,14 @@ impl App {
         let more = bytes.saturating_sub(share.bytes());
         let part = stage.part(self.account.limit());
         if bytes > part {
-            let why = format_args!("it needs {bytes} bytes of memory, and all requests together have {part} for this");
+            let why = format_args!(
+                "the request needs {bytes} bytes of memory, but the limit for all requests together is {part}"
+            );
             return Err(Kind::MuchMemory.because(why).limited(Unit::Bytes, part as u64, Some(bytes as u64)));
         }
         while !share.grow(more, stage) {
             if !self.kept.forget_oldest() {
-                return Err(Kind::Busy.because("other requests take all memory: try again"));
+                return Err(Kind::Busy.because("other requests are using all the memory; try again"));
             }
         }
         Ok(())

@@ -28,7 +28,7 @@ impl Sizing {
             return Err(Kind::Option.because(why));
         }
         if exact && (width.is_none() || height.is_none()) {
-            return Err(Kind::Option.because("exact is of a width and a height: give both"));
+            return Err(Kind::Option.because("`exact` needs both a width and a height"));
         }
         Ok(match (scale, width, height, megapixels) {
             (Some(scale), ..) => Size::Factor(scale),

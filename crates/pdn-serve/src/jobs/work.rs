@@ -54,7 +54,7 @@ impl Watch<'_> {
             Stopped::Refused(problem) => problem,
             Stopped::Large => {
                 let limit = self.app.settings.keep_memory;
-                let why = format_args!("its file has more than {limit} bytes, the limit of all that is kept");
+                let why = format_args!("the result has more than {limit} bytes, the limit for kept files");
                 Kind::LargeResult.because(why).limited(Unit::Bytes, limit as u64, None)
             }
         }
@@ -145,7 +145,7 @@ impl Worker {
                 outcome
             }
             Ok(Err::<_, pdn::Error>(error)) => Err(error.into()),
-            Err(_) => Err(Kind::Internal.because("the work broke; what there is to know is in the server's log")),
+            Err(_) => Err(Kind::Internal.because("the job crashed; see the server's log")),
         }
     }
 

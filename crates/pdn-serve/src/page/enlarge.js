@@ -35,7 +35,7 @@ async function submit(picture, want) {
 /** What was asked for, for the list of results. */
 function describe(used, want, output) {
   const words = [$("prompt").value.trim(), state.reference?.file.name, ...state.parts.map((part) => part.text)].filter(Boolean);
-  const steered = !used.takes_prompt ? used.name : words.join(" · ") || "no words";
+  const steered = !used.takes_prompt ? used.name : words.join(" · ") || "no prompt";
   return `${steered}, ${inWords(want, output)}`;
 }
 
@@ -50,7 +50,7 @@ export async function enlarge() {
   $("outcome").textContent = "";
   working(true);
   try {
-    $("progress-text").textContent = sent ? "Asking" : "Sending the picture";
+    $("progress-text").textContent = sent ? "Starting" : "Uploading the picture";
     const job = await submit(picture, want);
     const words = describe(used, want, job.output);
     Object.assign(picture, { id: job.picture.id });
@@ -85,7 +85,7 @@ async function watch({ id, links }) {
 function showProgress(job) {
   if (job.state === "queued") {
     $("progress").removeAttribute("value");
-    $("progress-text").textContent = job.ahead ? `Waiting, ${job.ahead} before this` : "Waiting";
+    $("progress-text").textContent = job.ahead ? `Waiting, ${job.ahead} ahead` : "Waiting";
   } else {
     $("progress").value = job.progress;
     const left = job.seconds.left ? `, about ${seconds(Math.max(1, Math.round(job.seconds.left)))} left` : "";
@@ -145,7 +145,7 @@ $("cancel").onclick = cancel;
 /** What the folded part holds, so that nothing steers unseen. */
 function held() {
   const words = $("prompt").value.trim() ? 1 : 0;
-  const kinds = [[words, "words"], [state.reference ? 1 : 0, "a picture"], [state.parts.length, state.parts.length === 1 ? "a part" : `${number(state.parts.length)} parts`]];
+  const kinds = [[words, "a prompt"], [state.reference ? 1 : 0, "a reference picture"], [state.parts.length, state.parts.length === 1 ? "a region" : `${number(state.parts.length)} regions`]];
   return kinds.filter(([count]) => count).map(([, name]) => name);
 }
 
@@ -156,7 +156,7 @@ onChange(() => {
   $("enlarge").textContent = state.shown ? "Enlarge again" : want?.scale ? `Enlarge ${want.scale} times` : "Enlarge";
   $("enlarge").disabled = !state.picture || Boolean(state.job);
   for (const id of ["prompt", "add-reference"]) $(id).disabled = !steered;
-  $("prompt-hint").textContent = steered ? "What the picture shows, in a sentence. It may stay empty." : "This model takes no words.";
+  $("prompt-hint").textContent = steered ? "Describe the picture in a sentence (optional)." : "This model takes no prompt.";
   const holds = steered ? held() : [];
   $("advanced-holds").textContent = holds.length ? `: ${holds.join(", ")}` : "";
   if (holds.length > holding) $("advanced").open = true;

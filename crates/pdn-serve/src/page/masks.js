@@ -28,7 +28,7 @@ export function listMasks(run) {
 /** The masks of a result: computed on the server when they are first asked for. */
 async function masks(run) {
   if (!run.masks) {
-    say("The masks are being computed.");
+    say("Computing the masks.");
     $("module").disabled = $("mask-waiting").hidden = true;
     $("mask-waiting").hidden = false;
     try {

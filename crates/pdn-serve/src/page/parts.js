@@ -1,4 +1,4 @@
-// Parts of the picture with words of their own: drawn, or given by numbers.
+// Regions of the picture with their own prompts: drawn, or entered as numbers.
 
 import { $, changed, element, model, onChange, say, state } from "./state.js";
 import { bringIntoView, draw, placeBox } from "./view.js";
@@ -29,9 +29,9 @@ function drawParts() {
 
 /** A part in the list: its words, and where it is. */
 function item(part, at) {
-  const words = element("input", { className: "words", value: part.text, placeholder: "what this part shows", "aria-label": `What part ${at + 1} shows` });
+  const words = element("input", { className: "words", value: part.text, placeholder: "what this region shows", "aria-label": `Prompt of region ${at + 1}` });
   words.oninput = () => (part.text = words.value);
-  const remove = element("button", { type: "button", className: "quiet", textContent: "Remove", "aria-label": `Remove part ${at + 1}` });
+  const remove = element("button", { type: "button", className: "quiet", textContent: "Remove", "aria-label": `Remove region ${at + 1}` });
   remove.onclick = () => removePart(at);
   const numbers = ["left", "top", "width", "height"].map((name) => element("label", {}, name, numberOf(part, name)));
   return element("li", {}, element("div", { className: "row" }, words, remove), element("div", { className: "numbers" }, ...numbers));
@@ -56,14 +56,14 @@ function placeParts() {
 
 function setDrawing(on) {
   $("draw").setAttribute("aria-pressed", on);
-  $("draw").textContent = on ? "Stop drawing" : "Draw a part";
+  $("draw").textContent = on ? "Stop drawing" : "Draw a region";
   draw(on ? (part) => {
     setDrawing(false);
     addPart(part);
   } : null);
   if (!on) return;
   bringIntoView();
-  say("Drag over the picture to draw a part. Without a mouse, add one by numbers.");
+  say("Drag over the picture to draw a region. Without a mouse, use Add by numbers.");
 }
 
 const isDrawing = () => $("draw").getAttribute("aria-pressed") === "true";

@@ -46,7 +46,7 @@ export async function load(file) {
   clearParts();
   followPicture();
   showWhole();
-  say(`A picture of ${picture.width} by ${picture.height} pixels is here.`);
+  say(`Loaded a picture of ${picture.width} by ${picture.height} pixels.`);
   return true;
 }
 

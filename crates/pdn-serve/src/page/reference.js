@@ -1,4 +1,4 @@
-// A picture of the like, as a prompt.
+// A reference picture, as a prompt.
 
 import { $, changed, say, state } from "./state.js";
 import { checkFile } from "./picture.js";
@@ -20,7 +20,7 @@ export function setReference(file) {
     $("advanced").open = true;
     $("reference-picture").src = state.reference.url;
     $("reference-name").textContent = file.name || "pasted picture";
-    say(`Picture of the like: ${$("reference-name").textContent}`);
+    say(`Reference picture: ${$("reference-name").textContent}`);
   }
   changed();
 }

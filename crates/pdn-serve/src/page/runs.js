@@ -43,7 +43,7 @@ function listRuns() {
       const at = state.runs.indexOf(run);
       await show(run);
       $("runs").children[at]?.querySelector("button")?.focus();
-      say(`Shown: ${run.words}`);
+      say(`Showing: ${run.words}`);
     };
     return element("li", {}, button);
   }));

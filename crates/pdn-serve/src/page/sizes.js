@@ -82,6 +82,6 @@ onChange(() => {
   }
   for (const id of FIELDS) $(`size-${id}`).hidden = $("size").value !== id;
   const output = state.picture && becomes(state.picture);
-  $("becomes").textContent = !state.picture ? "" : !output ? "Say a number above 0."
+  $("becomes").textContent = !state.picture ? "" : !output ? "Enter a number above 0."
     : `${extent(state.picture)} becomes ${extent(output)}, ${pixels(output.width * output.height)}.`;
 });

@@ -34,7 +34,7 @@ impl FromStr for Activation {
         match name {
             "quick-gelu" | "quick_gelu" => Ok(Self::QuickGelu),
             "gelu" => Ok(Self::Gelu),
-            _ => Err(format!("the activation `{name}` is not known: expected quick-gelu or gelu")),
+            _ => Err(format!("unknown activation `{name}`: expected quick-gelu or gelu")),
         }
     }
 }
@@ -63,7 +63,7 @@ pub(crate) fn read(
     let Some(layout) = ClipLayout::find(&checkpoint.tensors) else {
         let first: Vec<&str> = checkpoint.tensors.keys().take(3).map(String::as_str).collect();
         return Err(wrong(format!(
-            "is no encoder: expected a file with `pdn.encoder` in its metadata, or CLIP's weights by OpenAI, open_clip or \
+            "is not an encoder: expected a file with `pdn.encoder` in its metadata, or CLIP's weights by OpenAI, open_clip or \
              Hugging Face transformers; its tensors begin {}",
             first.join(", ")
         )));
@@ -119,7 +119,7 @@ fn beside(path: &Path, layout: ClipLayout) -> Result<Option<Described>, EncoderE
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(wrong(format!("cannot be read: {error}"))),
     };
-    let unread = |error: serde_json::Error| wrong(format!("is no configuration of CLIP: {error}"));
+    let unread = |error: serde_json::Error| wrong(format!("is not a CLIP configuration: {error}"));
     let described = match layout {
         ClipLayout::Transformers => {
             serde_json::from_slice::<TransformersConfig>(&bytes).map_err(unread)?.described().map_err(wrong)?
@@ -151,7 +151,7 @@ struct TransformersTower {
 impl TransformersConfig {
     fn described(self) -> Result<Described, String> {
         if self.model_type != "clip" {
-            return Err(format!("is of a model of type `{}`, expected `clip`", self.model_type));
+            return Err(format!("has model_type `{}`, expected `clip`", self.model_type));
         }
         let tower = |tower: TransformersTower| {
             if let Some(eps) = tower.layer_norm_eps.filter(|eps| *eps != 1e-5) {
@@ -203,7 +203,7 @@ impl OpenClipConfig {
             [("interpolation", interpolation, "bicubic"), ("resize_mode", resize_mode, "shortest")]
         {
             if let Some(found) = found.filter(|found| found != expected) {
-                return Err(format!("wants pictures resized with {what} `{found}`, expected `{expected}`"));
+                return Err(format!("has {what} `{found}`, expected `{expected}`"));
             }
         }
         let heads = |tower: OpenClipTower| {

@@ -21,9 +21,9 @@ pub enum EncoderError {
     },
     /// Which GELU its towers have is said nowhere.
     #[error(
-        "{path}: CLIP's weights in the layout of {layout}, which do not say whether their activation is the quick GELU: \
-         expected the {} that came with them beside the file, or --encoder-activation quick-gelu (OpenAI's weights) or \
-         gelu (most others); the wrong one gives embeddings that look right",
+        "{path}: CLIP weights in the layout of {layout} do not say whether their activation is quick GELU; put the {} \
+         that came with them next to the file, or choose the activation: quick-gelu (OpenAI's weights) or gelu (most \
+         others). The wrong one gives embeddings that look right",
         .layout.config()
     )]
     Activation {
@@ -33,13 +33,10 @@ pub enum EncoderError {
         layout: ClipLayout,
     },
     /// The sentence has no words.
-    #[error("the prompt is empty: expected a sentence that says what the picture shows")]
+    #[error("the prompt is empty: expected a sentence that describes the picture")]
     EmptyText,
     /// The sentence is longer than the encoder reads.
-    #[error(
-        "the prompt has {found} tokens, more than the {limit} that the encoder reads: use a shorter sentence, or \
-         have it truncated (--truncate-prompt)"
-    )]
+    #[error("the prompt has {found} tokens, more than the {limit} that the encoder reads; use a shorter sentence")]
     LongText {
         /// Its tokens, with its start and end.
         found: usize,
@@ -47,7 +44,7 @@ pub enum EncoderError {
         limit: usize,
     },
     /// More text than is looked at: no sentence is as long.
-    #[error("the prompt has {found} bytes, more than the {limit} that are looked at: use a shorter sentence")]
+    #[error("the prompt has {found} bytes, more than the limit of {limit}; use a shorter sentence")]
     ManyBytes {
         /// Its bytes.
         found: usize,

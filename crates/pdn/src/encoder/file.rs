@@ -56,12 +56,12 @@ impl EncoderFile {
     pub(crate) fn from_checkpoint(path: &Path, read: Checkpoint) -> Result<Self, EncoderError> {
         let wrong = |why: String| EncoderError::File { path: path.to_owned(), why };
         let Some(card) = read.metadata.get(CARD) else {
-            return Err(wrong("is no encoder: its metadata has no `pdn.encoder`".into()));
+            return Err(wrong("is not an encoder: its metadata has no `pdn.encoder`".into()));
         };
         let card: FileCard =
             serde_json::from_str(card).map_err(|e| wrong(format!("its encoder card cannot be read: {e}")))?;
         if fingerprint(&read.tensors) != card.sha256 {
-            return Err(wrong("the weights have another sha256 than its card says: the file is damaged".into()));
+            return Err(wrong("the sha256 of the weights differs from that in its card: the file is damaged".into()));
         }
         let FileCard { clip, mean, deviation, framing, card, .. } = card;
         Ok(Self { clip, mean, deviation, framing, card, tensors: read.tensors })

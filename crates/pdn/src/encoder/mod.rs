@@ -49,7 +49,7 @@ impl EncoderFile {
         match read.metadata.contains_key(file::CARD) {
             false => clip_file::read(path, read, activation),
             true if activation.is_some() => {
-                let why = "its card says its activation: leave it out".into();
+                let why = "its card already names the activation; leave it out".into();
                 Err(EncoderError::File { path: path.to_owned(), why })
             }
             true => Self::from_checkpoint(path, read),

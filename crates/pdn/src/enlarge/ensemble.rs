@@ -53,7 +53,7 @@ pub(crate) fn run(
     let (height, width) = (height * scale, width * scale);
     let needed = (width * height).saturating_mul(12);
     if needed > options.memory {
-        let why = "the mean of eight is held whole";
+        let why = "a self-ensemble holds the whole result in memory";
         return Err(RunError::Memory { needed: needed >> 20, limit: options.memory >> 20, why });
     }
     let mut mean = vec![0.0; width * height * 3];

@@ -49,7 +49,7 @@ impl Work<'_> {
             return resized(&visible, header, progress, Rows::new(header, small, alpha, stages, give));
         };
         if target.self_ensemble && network.is_regional() {
-            let why = "a self-ensemble turns the picture, and its regions would stay: leave out one of the two";
+            let why = "a self-ensemble rotates the picture but not its regions; use one or the other";
             return Err(Error::from(RunError::Regions(why.into())).into());
         }
         // Each takes its half of the time.

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 pub enum HubError {
     /// It is not in the cache, and the hub is not asked or cannot be reached.
-    #[error("{repo}: is not in the cache {}, and {why}: {instead}", .cache.display())]
+    #[error("{repo}: not in the cache {}, and {why}; {instead}", .cache.display())]
     Offline {
         /// The model.
         repo: String,
@@ -19,7 +19,7 @@ pub enum HubError {
         instead: String,
     },
     /// The hub has no such file.
-    #[error("{repo}: {endpoint} has no such model, or it holds none of {files}")]
+    #[error("{repo}: {endpoint} has no such model, or the model has none of {files}")]
     NotFound {
         /// The model.
         repo: String,
@@ -29,7 +29,7 @@ pub enum HubError {
         files: String,
     },
     /// Which of its files is meant is not known.
-    #[error("{repo}: holds {files}: say which, as in {repo}:FILE")]
+    #[error("{repo}: contains {files}; choose one with {repo}:FILE")]
     Several {
         /// The model.
         repo: String,
@@ -55,7 +55,7 @@ pub enum HubError {
         why: String,
     },
     /// The download stopped before its end.
-    #[error("{url}: was cut after {done} of {size} bytes ({why}): run the command again, it goes on from there")]
+    #[error("{url}: the download stopped after {done} of {size} bytes ({why}); run the command again to continue")]
     Cut {
         /// What was asked for.
         url: String,
@@ -67,7 +67,7 @@ pub enum HubError {
         why: String,
     },
     /// What came is not what the hub says it has.
-    #[error("{url}: has the checksum {found}, expected {expected}: nothing was kept, run the command again")]
+    #[error("{url}: checksum mismatch: expected {expected}, got {found}; nothing was kept, run the command again")]
     Checksum {
         /// What was asked for.
         url: String,
@@ -85,6 +85,6 @@ pub enum HubError {
         error: io::Error,
     },
     /// Whoever watched the download asked to stop.
-    #[error("interrupted; what was fetched is kept, and gone on with next time")]
+    #[error("interrupted; the partial download is kept and continues next time")]
     Interrupted,
 }

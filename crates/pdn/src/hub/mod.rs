@@ -140,7 +140,7 @@ impl Hub {
         let (repo, file) = name.split_once(':').map_or((name, None), |(repo, file)| (repo, Some(file)));
         let folder = self.folder(repo)?;
         if let Some(file) = file.filter(|file| !is_inside(file)) {
-            let why = format!("{file} is no file of a model: expected owner/name:file");
+            let why = format!("`{file}` is not a file in a model; expected owner/name:file");
             return Err(HubError::Answer { url: name.into(), why });
         }
         let cached = snapshot(&folder);
@@ -183,7 +183,7 @@ impl Hub {
         match Self::is_name(repo) {
             true => Ok(self.cache.join(format!("models--{}", repo.replace('/', "--")))),
             false => {
-                let why = "is no name of a model: expected owner/name".into();
+                let why = "is not a model name; expected owner/name".into();
                 Err(HubError::Answer { url: repo.into(), why })
             }
         }
@@ -204,10 +204,12 @@ impl Hub {
         let (at, (weights, config)) = (format!("{}/{repo}", self.endpoint), FILES[0]);
         let instead = match wanted {
             Wanted::Encoder => format!(
-                "fetch {weights} and {config} of {at} where there is a network, put them in one folder, and give --encoder \
+                "download {weights} and {config} of {at} on a machine that is online, put them in one folder, and use --encoder \
                  FOLDER/{weights}"
             ),
-            Wanted::Network => format!("fetch its weights of {at} where there is a network, and give --model FILE"),
+            Wanted::Network => {
+                format!("download its weights from {at} on a machine that is online, and use --model FILE")
+            }
         };
         HubError::Offline { repo: repo.to_owned(), cache: self.cache.clone(), why, instead }
     }

@@ -91,10 +91,10 @@ impl<'a> Session<'a> {
                 (200..=299, _) => return answer(&url, &url, &said, headers, true).map(Some),
                 (404, _) => return Ok(None),
                 (401 | 403, _) => return Err(HubError::Refused { repo: self.repo.into(), status }),
-                _ => return Err(HubError::Answer { url, why: format!("the hub answers {}", response.status()) }),
+                _ => return Err(HubError::Answer { url, why: format!("the Hub answered {}", response.status()) }),
             }
         }
-        Err(HubError::Answer { url, why: format!("the hub redirects more than {REDIRECTS} times") })
+        Err(HubError::Answer { url, why: format!("the Hub redirected more than {REDIRECTS} times") })
     }
 
     /// The names of a model's files.
@@ -109,10 +109,10 @@ impl<'a> Session<'a> {
                 (200..=299, _) => return listing(&url, response),
                 (404, _) => return Err(self.hub.not_found(self.repo, "weights")),
                 (status @ (401 | 403), _) => return Err(HubError::Refused { repo: self.repo.into(), status }),
-                _ => return Err(HubError::Answer { url, why: format!("the hub answers {}", response.status()) }),
+                _ => return Err(HubError::Answer { url, why: format!("the Hub answered {}", response.status()) }),
             }
         }
-        Err(HubError::Answer { url, why: format!("the hub redirects more than {REDIRECTS} times") })
+        Err(HubError::Answer { url, why: format!("the Hub redirected more than {REDIRECTS} times") })
     }
 
     /// Makes a commit the one that is used without asking.
@@ -218,13 +218,13 @@ impl<'a> Session<'a> {
             // What is there is no beginning of the file.
             416 => {
                 fs::remove_file(path).map_err(at(path))?;
-                return Ok(Some("the part that was there does not fit".into()));
+                return Ok(Some("the partial download does not match the file".into()));
             }
-            500..=599 => return Ok(Some(format!("the hub answers {}", response.status()))),
+            500..=599 => return Ok(Some(format!("the Hub answered {}", response.status()))),
             _ => {
                 return Err(HubError::Answer {
                     url: url.clone(),
-                    why: format!("the hub answers {}", response.status()),
+                    why: format!("the Hub answered {}", response.status()),
                 });
             }
         };
@@ -284,15 +284,15 @@ impl<'a> Session<'a> {
 fn answer(asked: &str, url: &str, said: &HeaderMap, headers: &HeaderMap, at_home: bool) -> Result<Answer, HubError> {
     let wrong = |why: &str| HubError::Answer { url: asked.into(), why: why.into() };
     let either = |linked, own| text(said, linked).or_else(|| text(headers, own));
-    let etag = either("x-linked-etag", "etag").ok_or_else(|| wrong("the hub's answer has no etag"))?;
+    let etag = either("x-linked-etag", "etag").ok_or_else(|| wrong("the Hub's answer has no etag"))?;
     let etag = etag.trim_start_matches("W/").trim_matches('"').to_owned();
-    let commit = text(said, "x-repo-commit").ok_or_else(|| wrong("the hub's answer names no commit"))?.to_owned();
+    let commit = text(said, "x-repo-commit").ok_or_else(|| wrong("the Hub's answer has no commit"))?.to_owned();
     // Both become names of files.
     if !is_hexadecimal(&commit) || !is_hexadecimal(&etag) {
-        return Err(wrong("the hub's answer has an etag or a commit that is no hexadecimal number"));
+        return Err(wrong("the Hub's answer has an etag or commit that is not hexadecimal"));
     }
     let size = either("x-linked-size", "content-length").and_then(|size| size.parse().ok());
-    let size = size.ok_or_else(|| wrong("the hub's answer says no size"))?;
+    let size = size.ok_or_else(|| wrong("the Hub's answer has no size"))?;
     Ok(Answer { url: url.into(), commit, etag, size, at_home })
 }
 
@@ -309,7 +309,7 @@ fn listing(url: &str, response: Response<Body>) -> Result<Vec<String>, HubError>
     let wrong = |why: String| HubError::Answer { url: url.into(), why };
     let read = response.into_body().into_with_config().limit(MOST_LISTED).read_to_string();
     let listing: Listing = serde_json::from_str(&read.map_err(|error| wrong(error.to_string()))?)
-        .map_err(|error| wrong(format!("lists no files: {error}")))?;
+        .map_err(|error| wrong(format!("unexpected list of files: {error}")))?;
     Ok(listing.siblings.into_iter().map(|sibling| sibling.rfilename).collect())
 }
 

@@ -130,12 +130,12 @@ impl<'a> ParsedAvif<'a> {
             let (version, _) = pitm.version()?;
             pitm.number(if version == 0 { 2 } else { 4 })
         });
-        let primary = primary.ok_or_else(|| unsupported("that is a film alone"))? as u32;
+        let primary = primary.ok_or_else(|| unsupported("that holds only a video"))? as u32;
         let meta = Meta::of(file, meta).ok_or_else(|| damaged("whose table of contents is damaged"))?;
         let mut found = Self { moves: Bytes(file).child(b"moov").is_some(), ..Self::default() };
         match meta.kind(primary).map(|found| &found.kind) {
             Some(b"av01") => {}
-            Some(b"grid") => return Err(unsupported("of several tiles, a grid: save it as one picture")),
+            Some(b"grid") => return Err(unsupported("split into a grid of tiles; save it as one picture")),
             _ => return Err(unsupported("whose picture is not AV1")),
         }
         found.colour = meta.data(primary)?;
@@ -172,7 +172,7 @@ impl<'a> ParsedAvif<'a> {
                 b"colr" => self.colours(content),
                 b"irot" => content.number(1).map(|turns| self.turns = turns as u8 & 3),
                 b"imir" => content.number(1).map(|axis| self.mirrored = Some(axis & 1 == 0)),
-                b"clap" => return Err(unsupported("of which a part alone is to be shown: crop it beforehand")),
+                b"clap" => return Err(unsupported("with a crop (clap); crop it before")),
                 b"av1C" | b"pixi" | b"pasp" => Some(()),
                 _ if essential => {
                     let name = String::from_utf8_lossy(kind);
@@ -248,7 +248,7 @@ impl<'a> Meta<'a> {
         let from = match place.method {
             0 => self.file,
             1 => self.inner,
-            _ => return Err(unsupported("whose data is put together from other items")),
+            _ => return Err(unsupported("whose data is assembled from other items")),
         };
         let mut data = Vec::new();
         for part in place.parts() {
@@ -259,7 +259,7 @@ impl<'a> Meta<'a> {
                 rest.and_then(|rest| if length == 0 { Some(rest) } else { rest.get(..usize::try_from(length).ok()?) });
             let part = part.ok_or_else(Fault::truncated)?;
             if data.len() + part.len() > self.file.len() {
-                return Err(damaged("whose data would be more than the file"));
+                return Err(damaged("whose data exceeds the file"));
             }
             data.extend(part);
         }

@@ -48,7 +48,7 @@ impl JpegHeader {
             bytes += LOOKS * (usize::from(length) + 4);
             looks += pieces;
             if looks > bytes {
-                return Err(Fault::Damaged("its XMP is in more pieces than any that is read".into()));
+                return Err(Fault::Damaged("its XMP is in too many pieces".into()));
             }
             file.seek_relative(i64::from(length - looked_at)).map_err(Fault::on_read)?;
             if marker == SCAN {

@@ -21,7 +21,7 @@ pub(crate) fn read(mut file: impl BufRead + Seek, budget: &mut Budget) -> Result
     let info = decoder.read_header_info().map_err(fault)?;
     budget.check_pixels(info.width.into(), info.height.into())?;
     let mut reader = decoder.read_info().map_err(fault)?;
-    let too_large = || Fault::Damaged("its size is beyond that of memory".into());
+    let too_large = || Fault::Damaged("its size exceeds the address space".into());
     let mut samples = vec![0; reader.output_buffer_size().ok_or_else(too_large)?];
     reader.next_frame(&mut samples).map_err(fault)?;
     budget.in_time()?;

@@ -201,7 +201,7 @@ impl Layout {
             DecodingResult::F16(samples) => whole(samples.len(), samples.into_iter().map(|v| v.to_f64()))?,
             DecodingResult::F32(samples) => whole(samples.len(), samples.into_iter().map(f64::from))?,
             DecodingResult::F64(samples) => whole(samples.len(), samples.into_iter())?,
-            _ => return Err(unsupported("samples with a sign")),
+            _ => return Err(unsupported("signed samples")),
         };
         Ok((Shown { layout: self, planar, width, height }.sixteen(deep)?, self.bits))
     }
@@ -231,8 +231,8 @@ fn whole(count: usize, samples: impl Iterator<Item = f64>) -> Result<Vec<u16>, F
     });
     let found = each.collect();
     match beyond > count / 100 {
-        true if low >= 0.0 && high <= 1.0 || low > high => Err(unsupported("samples that are no numbers")),
-        true => Err(unsupported(format_args!("floating point from {low} to {high}, expected 0 to 1: scale it before"))),
+        true if low >= 0.0 && high <= 1.0 || low > high => Err(unsupported("samples that are not numbers")),
+        true => Err(unsupported(format_args!("floating-point samples from {low} to {high}; scale them to 0 to 1"))),
         false => Ok(found),
     }
 }

@@ -34,10 +34,10 @@ impl App {
     }
 }
 
-/// Take a job on
+/// Create a job
 ///
-/// As `POST /v1/upscale`, but a job is answered at once. The picture is kept, and its id stands for it in later requests: another
-/// prompt for it is a job with the id and the prompt.
+/// As `POST /v1/upscale`, but returns a job at once. The picture is kept, so later requests can use its id: to try another prompt,
+/// create a job with the id and the prompt.
 #[utoipa::path(
     post, path = "/v1/jobs", tag = "jobs",
     request_body(content((Form = "multipart/form-data"), (Ask = "application/json"))),
@@ -45,13 +45,13 @@ impl App {
         (status = 202, description = "The job", body = JobView, headers(("location" = String))),
         (status = 400, description = "The request cannot be read", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "The kept picture has expired", body = Problem, content_type = "application/problem+json"),
-        (status = 408, description = "The upload came to a halt", body = Problem, content_type = "application/problem+json"),
+        (status = 408, description = "The upload stalled", body = Problem, content_type = "application/problem+json"),
         (status = 413, description = "Too many bytes or pixels", body = Problem, content_type = "application/problem+json"),
-        (status = 415, description = "Neither a form nor JSON, or no PNG, JPEG, WebP, TIFF, BMP or GIF", body = Problem, content_type = "application/problem+json"),
+        (status = 415, description = "The request is neither a form nor JSON, or the picture is not PNG, JPEG, WebP, TIFF, BMP or GIF", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "The picture is damaged, or the prompt or an option cannot be used", body = Problem, content_type = "application/problem+json"),
         (status = 429, description = "Too many jobs are waiting", body = Problem, content_type = "application/problem+json", headers(("retry-after" = u16))),
-        (status = 503, description = "The server is stopping, or too much is being uploaded", body = Problem, content_type = "application/problem+json", headers(("retry-after" = u16))),
-        (status = "default", description = "Anything else that is wrong", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "The server is stopping, or too busy", body = Problem, content_type = "application/problem+json", headers(("retry-after" = u16))),
+        (status = "default", description = "Any other error", body = Problem, content_type = "application/problem+json"),
     ),
 )]
 pub(crate) async fn create(app: Shared, headers: HeaderMap, body: Body) -> Answer {
@@ -61,13 +61,13 @@ pub(crate) async fn create(app: Shared, headers: HeaderMap, body: Body) -> Answe
     Ok((StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(app.view(&job, &job.status()))).into_response())
 }
 
-/// Say where a job stands
+/// Get the state of a job
 #[utoipa::path(
     get, path = "/v1/jobs/{id}", tag = "jobs", params(("id" = String, Path, description = "The job's id")),
     responses(
         (status = 200, description = "The job", body = JobView),
-        (status = 404, description = "There is none, or it has expired", body = Problem, content_type = "application/problem+json"),
-        (status = "default", description = "Anything else that is wrong", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "It never existed or has expired", body = Problem, content_type = "application/problem+json"),
+        (status = "default", description = "Any other error", body = Problem, content_type = "application/problem+json"),
     ),
 )]
 pub(crate) async fn show(app: Shared, Parts(name): Parts<String>) -> Answer {
@@ -75,15 +75,15 @@ pub(crate) async fn show(app: Shared, Parts(name): Parts<String>) -> Answer {
     Ok(Json(app.view(&job, &job.status())).into_response())
 }
 
-/// Cancel a job, or forget one that is done
+/// Cancel or delete a job
 ///
-/// One that waits or runs is cancelled, at the network's next step; one that has ended is forgotten with its result.
+/// A waiting or running job is cancelled at the network's next step; a finished job is deleted with its result.
 #[utoipa::path(
     delete, path = "/v1/jobs/{id}", tag = "jobs", params(("id" = String, Path, description = "The job's id")),
     responses(
-        (status = 204, description = "It is cancelled or forgotten"),
-        (status = 404, description = "There is none, or it has expired", body = Problem, content_type = "application/problem+json"),
-        (status = "default", description = "Anything else that is wrong", body = Problem, content_type = "application/problem+json"),
+        (status = 204, description = "The job was cancelled or deleted"),
+        (status = 404, description = "It never existed or has expired", body = Problem, content_type = "application/problem+json"),
+        (status = "default", description = "Any other error", body = Problem, content_type = "application/problem+json"),
     ),
 )]
 pub(crate) async fn cancel(app: Shared, Parts(name): Parts<String>) -> Answer {
@@ -101,14 +101,13 @@ const SELDOM: Duration = Duration::from_secs(1);
 
 /// Watch a job
 ///
-/// Server-sent events, whose data is the job as JSON: `progress` while it waits or runs, then one that is named by how it ended,
-/// `done`, `failed` or `cancelled`.
+/// Server-sent events with the job as JSON: `progress` while it waits or runs, then one of `done`, `failed` or `cancelled`.
 #[utoipa::path(
     get, path = "/v1/jobs/{id}/events", tag = "jobs", params(("id" = String, Path, description = "The job's id")),
     responses(
         (status = 200, description = "Events", body = String, content_type = "text/event-stream"),
-        (status = 404, description = "There is none, or it has expired", body = Problem, content_type = "application/problem+json"),
-        (status = "default", description = "Anything else that is wrong", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "It never existed or has expired", body = Problem, content_type = "application/problem+json"),
+        (status = "default", description = "Any other error", body = Problem, content_type = "application/problem+json"),
     ),
 )]
 pub(crate) async fn events(app: Shared, Parts(name): Parts<String>) -> Answer {
@@ -140,7 +139,7 @@ async fn next(changes: &mut Receiver<Status>) -> Status {
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ResultOptions {
-    /// Another format than the job's.
+    /// A format other than the job's.
     #[param(inline)]
     format: Option<FileFormat>,
 }
@@ -151,10 +150,10 @@ pub(crate) struct ResultOptions {
     params(("id" = String, Path, description = "The job's id"), ResultOptions),
     responses(
         (status = 200, description = "The enlarged picture", content((String = "image/png"), (String = "image/jpeg"), (String = "image/webp"), (String = "image/tiff"))),
-        (status = 404, description = "There is no such job, or it has expired", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "It is not done, or was cancelled", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "The job never existed or has expired", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "The job is not done, or was cancelled", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "The format cannot hold the picture", body = Problem, content_type = "application/problem+json"),
-        (status = "default", description = "Why the job failed, or anything else that is wrong", body = Problem, content_type = "application/problem+json"),
+        (status = "default", description = "Why the job failed, or any other error", body = Problem, content_type = "application/problem+json"),
     ),
 )]
 pub(crate) async fn result(
@@ -173,17 +172,17 @@ pub(crate) async fn result(
     Ok(named(&app, &job, bytes, format))
 }
 
-/// Fetch a smaller picture of the result
+/// Fetch a preview of the result
 ///
-/// For browsers, which cannot show a picture of more than 16,384 pixels a side or a hundred million in all. Its size is the job's
-/// `preview`.
+/// For browsers, which cannot show pictures of more than 16,384 pixels per side or a hundred million in all. The job's `preview` gives
+/// its size.
 #[utoipa::path(
     get, path = "/v1/jobs/{id}/preview", tag = "jobs", params(("id" = String, Path, description = "The job's id")),
     responses(
-        (status = 200, description = "The smaller picture: JPEG, or PNG of one with transparency", content((String = "image/jpeg"), (String = "image/png"))),
-        (status = 404, description = "There is no such job, it has expired, or browsers show its result itself", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "It is not done, or was cancelled", body = Problem, content_type = "application/problem+json"),
-        (status = "default", description = "Why the job failed, or anything else that is wrong", body = Problem, content_type = "application/problem+json"),
+        (status = 200, description = "The preview: JPEG, or PNG if it has transparency", content((String = "image/jpeg"), (String = "image/png"))),
+        (status = 404, description = "There is no such job, it has expired, or it has no preview", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "The job is not done, or was cancelled", body = Problem, content_type = "application/problem+json"),
+        (status = "default", description = "Why the job failed, or any other error", body = Problem, content_type = "application/problem+json"),
     ),
 )]
 pub(crate) async fn preview(app: Shared, Parts(name): Parts<String>) -> Answer {
@@ -195,7 +194,9 @@ pub(crate) async fn preview(app: Shared, Parts(name): Parts<String>) -> Answer {
         (Some(shown), _) if shown.file.starts_with(b"\x89PNG") => Ok(app.file(shown.file, "image/png", "preview.png")),
         (Some(shown), _) => Ok(app.file(shown.file, "image/jpeg", "preview.jpg")),
         (None, Some(problem)) => Err(problem),
-        (None, None) => Err(Kind::NotFound.because("browsers show the result itself: fetch that")),
+        (None, None) => {
+            Err(Kind::NotFound.because("the job has no preview, as browsers can show the result; fetch that"))
+        }
     }
 }
 
@@ -219,6 +220,6 @@ async fn converted(app: &App, job: &Arc<Job>, bytes: Bytes, format: FileFormat) 
         encode_any(&picture, format.format(), &options)
     };
     let encoded = aside(app.turn().await, work).await;
-    let encoded = encoded.ok_or_else(|| Kind::Internal.because("the picture's encoder broke"))?;
+    let encoded = encoded.ok_or_else(|| Kind::Internal.because("the picture's encoder crashed"))?;
     Ok(held(encoded?, room))
 }

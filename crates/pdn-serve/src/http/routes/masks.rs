@@ -14,7 +14,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 use utoipa::ToSchema;
 
-/// The mask of a module: a grey picture of the small one's size.
+/// The mask of a module: a grey picture of the input's size.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Mask)]
 pub(crate) struct MaskView {
@@ -42,15 +42,15 @@ impl Drop for Waiting {
 
 /// List the masks of a job
 ///
-/// They are computed when they are first asked for, which takes about as long as the job did and its place in the queue.
+/// The first request computes them, which takes about as long as the job did, after waiting in the queue.
 #[utoipa::path(
     get, path = "/v1/jobs/{id}/masks", tag = "jobs", params(("id" = String, Path, description = "The job's id")),
     responses(
-        (status = 200, description = "The masks; none where the model has none", body = Vec<MaskView>),
-        (status = 404, description = "There is no such job, or it or its picture has expired", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "The job has regions: masks are of one prompt", body = Problem, content_type = "application/problem+json"),
+        (status = 200, description = "The masks; an empty list if the model has none", body = Vec<MaskView>),
+        (status = 404, description = "The job never existed, or it or its picture has expired", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "The job has regions; masks need a single prompt", body = Problem, content_type = "application/problem+json"),
         (status = 429, description = "Too many jobs are waiting", body = Problem, content_type = "application/problem+json", headers(("retry-after" = u16))),
-        (status = "default", description = "Anything else that is wrong", body = Problem, content_type = "application/problem+json"),
+        (status = "default", description = "Any other error", body = Problem, content_type = "application/problem+json"),
     ),
 )]
 pub(crate) async fn list(app: Shared, Parts(name): Parts<String>) -> Answer {
@@ -75,9 +75,9 @@ pub(crate) async fn list(app: Shared, Parts(name): Parts<String>) -> Answer {
     responses(
         (status = 200, description = "The mask, in grey", body = String, content_type = "image/png"),
         (status = 404, description = "There is no such job or module, or it has expired", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "The job has regions: masks are of one prompt", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "The job has regions; masks need a single prompt", body = Problem, content_type = "application/problem+json"),
         (status = 429, description = "Too many jobs are waiting", body = Problem, content_type = "application/problem+json", headers(("retry-after" = u16))),
-        (status = "default", description = "Anything else that is wrong", body = Problem, content_type = "application/problem+json"),
+        (status = "default", description = "Any other error", body = Problem, content_type = "application/problem+json"),
     ),
 )]
 pub(crate) async fn show(app: Shared, Parts((name, module)): Parts<(String, String)>) -> Answer {
@@ -92,11 +92,11 @@ impl App {
     /// A job's masks, computed the first time; who asks meanwhile waits for the same.
     async fn masks<'a>(&self, job: &'a Arc<Job>) -> Result<&'a Vec<Mask>, Problem> {
         if matches!(job.order.prompt, Prompt::Regions(_)) {
-            return Err(Kind::Prompt.because("masks are of one prompt: ask for those of a job without regions"));
+            return Err(Kind::Prompt.because("masks need a single prompt; use a job without regions"));
         }
         let masks = job.masks.get_or_try_init(async || {
             if self.is_stopping() {
-                return Err(Kind::Stopping.because("it finishes what it has, and takes nothing on"));
+                return Err(Kind::Stopping.because("the server is shutting down and accepts no new requests"));
             }
             let (answer, answered) = oneshot::channel();
             let waiting = Waiting(Arc::default());

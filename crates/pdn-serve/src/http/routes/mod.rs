@@ -30,14 +30,14 @@ use uuid::Uuid;
 /// The API's description, without its routes.
 #[derive(OpenApi)]
 #[openapi(
-    info(title = "pdn", description = "Super-resolution steered by a prompt: small pictures become large."),
+    info(title = "pdn", description = "Enlarges pictures with super-resolution networks, guided by a prompt."),
     components(schemas(crate::http::wanted::Form)),
     tags(
-        (name = "enlarge", description = "A picture in, a larger one out"),
-        (name = "jobs", description = "Enlarging that is asked for now and fetched later"),
-        (name = "pictures", description = "Pictures that are kept, to be enlarged under other prompts"),
-        (name = "service", description = "What the server has, and how it is"),
-        (name = "page", description = "The page and its parts")
+        (name = "enlarge", description = "Enlarge a picture in one request"),
+        (name = "jobs", description = "Enlarge in the background and fetch the result later"),
+        (name = "pictures", description = "Keep pictures on the server to enlarge them with several prompts"),
+        (name = "service", description = "Models, limits, health and metrics"),
+        (name = "page", description = "The web page and its files")
     )
 )]
 struct Api;
@@ -71,8 +71,8 @@ fn routes() -> Routes {
 pub(crate) fn router(app: Arc<App>) -> Router {
     let (router, api) = routes().split_for_parts();
     let api: Bytes = serde_json::to_vec(&api).unwrap_or_default().into();
-    let nothing = async |uri: Uri| Kind::NotFound.because(format_args!("nothing is at {}", uri.path())).into_response();
-    let method = async || Kind::Method.because("/openapi.json says what can be done here").into_response();
+    let nothing = async |uri: Uri| Kind::NotFound.because(format_args!("there is no {}", uri.path())).into_response();
+    let method = async || Kind::Method.because("see /openapi.json for the methods of each route").into_response();
     router
         .layer(Extension(service::Description(api)))
         .method_not_allowed_fallback(method)
@@ -108,7 +108,7 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Parts<T
 
 /// The id in a path: what is none names nothing.
 fn id(text: &str) -> Result<Uuid, Problem> {
-    text.parse().map_err(|_| Kind::NotFound.because(format_args!("`{text}` is no id")))
+    text.parse().map_err(|_| Kind::NotFound.because(format_args!("`{text}` is not an id")))
 }
 
 /// The options after a path's question mark.
@@ -131,7 +131,7 @@ impl App {
             ..=PIECE => Body::from(bytes),
             _ => {
                 Body::from_stream(stream::iter((0..length).step_by(PIECE)).map(move |at| match Instant::now() > end {
-                    true => Err(io::Error::other("the client takes its answer too slowly")),
+                    true => Err(io::Error::other("the client reads the response too slowly")),
                     false => Ok(bytes.slice(at..(at + PIECE).min(length))),
                 }))
             }

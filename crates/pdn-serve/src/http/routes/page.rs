@@ -35,37 +35,37 @@ fn text(media: &'static str, text: &'static str) -> Response {
     ([(header::CONTENT_TYPE, media)], text).into_response()
 }
 
-/// The page
+/// Get the web page
 #[utoipa::path(
     get, path = "/", tag = "page",
     responses(
         (status = 200, description = "HTML", body = String, content_type = "text/html"),
-        (status = "default", description = "Anything that is wrong", body = Problem, content_type = "application/problem+json"),
+        (status = "default", description = "Any error", body = Problem, content_type = "application/problem+json"),
     ),
 )]
 pub(crate) async fn index() -> Response {
     text("text/html; charset=utf-8", include_str!("../../page/page.html"))
 }
 
-/// How it looks
+/// Get the style sheet
 #[utoipa::path(
     get, path = "/page.css", tag = "page",
     responses(
         (status = 200, description = "CSS", body = String, content_type = "text/css"),
-        (status = "default", description = "Anything that is wrong", body = Problem, content_type = "application/problem+json"),
+        (status = "default", description = "Any error", body = Problem, content_type = "application/problem+json"),
     ),
 )]
 pub(crate) async fn style() -> Response {
     text("text/css; charset=utf-8", include_str!("../../page/page.css"))
 }
 
-/// What it does, in several scripts
+/// Get a script
 #[utoipa::path(
-    get, path = "/page/{script}", tag = "page", params(("script" = String, Path, description = "`page.js`, or one that it loads")),
+    get, path = "/page/{script}", tag = "page", params(("script" = String, Path, description = "`page.js`, or a script that it loads")),
     responses(
         (status = 200, description = "JavaScript", body = String, content_type = "text/javascript"),
-        (status = 404, description = "There is none of that name", body = Problem, content_type = "application/problem+json"),
-        (status = "default", description = "Anything else that is wrong", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "There is no such script", body = Problem, content_type = "application/problem+json"),
+        (status = "default", description = "Any other error", body = Problem, content_type = "application/problem+json"),
     ),
 )]
 pub(crate) async fn script(Parts(name): Parts<String>) -> Answer {
@@ -74,12 +74,12 @@ pub(crate) async fn script(Parts(name): Parts<String>) -> Answer {
     Ok(text("text/javascript; charset=utf-8", script))
 }
 
-/// A drawn picture to try
+/// Get the example picture
 #[utoipa::path(
     get, path = "/example.png", tag = "page",
     responses(
         (status = 200, description = "The picture", body = String, content_type = "image/png"),
-        (status = "default", description = "Anything that is wrong", body = Problem, content_type = "application/problem+json"),
+        (status = "default", description = "Any error", body = Problem, content_type = "application/problem+json"),
     ),
 )]
 pub(crate) async fn example(app: Shared) -> Answer {

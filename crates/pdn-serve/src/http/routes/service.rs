@@ -11,7 +11,7 @@ use axum::{Extension, Json};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// The models that it has, and what a request may ask of it.
+/// The models of the server, and the limits of a request.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Offer {
     /// The first is the default.
@@ -21,18 +21,18 @@ pub(crate) struct Offer {
     limits: OfferLimits,
 }
 
-/// What a request may take.
+/// The limits of a request.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct OfferLimits {
-    /// Bytes of a request's body, which holds the picture's file and a little more.
+    /// Bytes of a request's body, which is slightly larger than the picture's file.
     upload_bytes: usize,
-    /// Pixels of a picture, before it is enlarged.
+    /// Pixels of an input picture.
     pixels: u64,
     /// Bytes of a result.
     result_bytes: usize,
     /// Seconds that a job may run.
     seconds: u64,
-    /// Seconds that pictures and results are kept after they were last asked for.
+    /// Seconds that pictures and results are kept after their last use.
     keep_seconds: u64,
 }
 
@@ -40,8 +40,8 @@ pub(crate) struct OfferLimits {
 #[utoipa::path(
     get, path = "/v1/models", tag = "service",
     responses(
-        (status = 200, description = "The models, and what a request may take", body = Offer),
-        (status = "default", description = "Anything that is wrong", body = Problem, content_type = "application/problem+json"),
+        (status = 200, description = "The models, and the limits of a request", body = Offer),
+        (status = "default", description = "Any error", body = Problem, content_type = "application/problem+json"),
     ),
 )]
 pub(crate) async fn models(app: Shared) -> Json<Offer> {
@@ -55,7 +55,7 @@ pub(crate) async fn models(app: Shared) -> Json<Offer> {
     Json(Offer { models: app.views.clone(), encoder: app.encoder.id().to_owned(), limits })
 }
 
-/// Whether it takes requests.
+/// Whether the server accepts requests.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Health {
     /// `ok`, or `stopping`.
@@ -63,13 +63,13 @@ pub(crate) struct Health {
     version: &'static str,
 }
 
-/// Say whether it takes requests
+/// Check the health of the server
 #[utoipa::path(
     get, path = "/healthz", tag = "service",
     responses(
-        (status = 200, description = "It does", body = Health),
-        (status = 503, description = "It is stopping", body = Health),
-        (status = "default", description = "Anything else that is wrong", body = Problem, content_type = "application/problem+json"),
+        (status = 200, description = "The server accepts requests", body = Health),
+        (status = 503, description = "The server is stopping", body = Health),
+        (status = "default", description = "Any other error", body = Problem, content_type = "application/problem+json"),
     ),
 )]
 pub(crate) async fn health(app: Shared) -> Answer {
@@ -80,14 +80,14 @@ pub(crate) async fn health(app: Shared) -> Answer {
     Ok((code, Json(Health { status, version: env!("CARGO_PKG_VERSION") })).into_response())
 }
 
-/// Count
+/// Get metrics
 ///
-/// Requests, their times, jobs, pixels and memory, for Prometheus.
+/// Requests and their durations, jobs, pixels and memory, for Prometheus.
 #[utoipa::path(
     get, path = "/metrics", tag = "service",
     responses(
         (status = 200, description = "OpenMetrics", body = String, content_type = "application/openmetrics-text"),
-        (status = "default", description = "Anything that is wrong", body = Problem, content_type = "application/problem+json"),
+        (status = "default", description = "Any error", body = Problem, content_type = "application/problem+json"),
     ),
 )]
 pub(crate) async fn metrics(app: Shared) -> Answer {
@@ -103,12 +103,12 @@ pub(crate) async fn metrics(app: Shared) -> Answer {
 #[derive(Clone)]
 pub(super) struct Description(pub(super) Bytes);
 
-/// Describe the API
+/// Get the description of the API
 #[utoipa::path(
     get, path = "/openapi.json", tag = "service",
     responses(
         (status = 200, description = "OpenAPI 3.1", content_type = "application/json", body = Object),
-        (status = "default", description = "Anything that is wrong", body = Problem, content_type = "application/problem+json"),
+        (status = "default", description = "Any error", body = Problem, content_type = "application/problem+json"),
     ),
 )]
 pub(crate) async fn description(Extension(Description(api)): Extension<Description>) -> Answer {

@@ -17,7 +17,7 @@ use utoipa::IntoParams;
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct UpscaleOptions {
-    /// Whether a job is answered at once, as with the header `Prefer: respond-async`.
+    /// Whether to return a job at once, as with the header `Prefer: respond-async`.
     #[serde(default, rename = "async")]
     later: bool,
 }
@@ -33,24 +33,24 @@ impl Drop for Waiting<'_> {
 
 /// Enlarge a picture
 ///
-/// Answers the enlarged picture, and keeps nothing. A client that goes away cancels the work.
+/// Returns the enlarged picture and keeps nothing. Closing the connection cancels the work.
 #[utoipa::path(
     post, path = "/v1/upscale", tag = "enlarge",
-    params(UpscaleOptions, ("Prefer" = Option<String>, Header, description = "`respond-async`: a job is answered at once")),
+    params(UpscaleOptions, ("Prefer" = Option<String>, Header, description = "`respond-async`: return a job at once")),
     request_body(content((Form = "multipart/form-data"), (Ask = "application/json"))),
     responses(
         (status = 200, description = "The enlarged picture", content((String = "image/png"), (String = "image/jpeg"), (String = "image/webp"), (String = "image/tiff")), headers(("server-timing" = String, description = "Milliseconds of the prompt and of all"))),
-        (status = 202, description = "A job, where one was preferred", body = JobView, headers(("location" = String))),
+        (status = 202, description = "A job, if the request preferred one", body = JobView, headers(("location" = String))),
         (status = 400, description = "The request cannot be read", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "The kept picture has expired", body = Problem, content_type = "application/problem+json"),
-        (status = 408, description = "The upload came to a halt", body = Problem, content_type = "application/problem+json"),
+        (status = 408, description = "The upload stalled", body = Problem, content_type = "application/problem+json"),
         (status = 413, description = "Too many bytes or pixels, too much memory, or too large a result", body = Problem, content_type = "application/problem+json"),
-        (status = 415, description = "Neither a form nor JSON, or no PNG, JPEG, WebP, TIFF, BMP or GIF", body = Problem, content_type = "application/problem+json"),
+        (status = 415, description = "The request is neither a form nor JSON, or the picture is not PNG, JPEG, WebP, TIFF, BMP or GIF", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "The picture is damaged, or the prompt or an option cannot be used", body = Problem, content_type = "application/problem+json"),
         (status = 429, description = "Too many jobs are waiting", body = Problem, content_type = "application/problem+json", headers(("retry-after" = u16))),
-        (status = 503, description = "The server is stopping, or too much is being uploaded", body = Problem, content_type = "application/problem+json", headers(("retry-after" = u16))),
-        (status = 504, description = "The job took longer than a job may", body = Problem, content_type = "application/problem+json"),
-        (status = "default", description = "Anything else that is wrong", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "The server is stopping, or too busy", body = Problem, content_type = "application/problem+json", headers(("retry-after" = u16))),
+        (status = 504, description = "The job exceeded the time limit", body = Problem, content_type = "application/problem+json"),
+        (status = "default", description = "Any other error", body = Problem, content_type = "application/problem+json"),
     ),
 )]
 pub(crate) async fn upscale(
