@@ -1,9 +1,9 @@
 //! Jobs: taken on now, watched, fetched later.
 #![allow(unused_qualifications, reason = "the macro of descriptions writes whole paths")]
 
-use super::{Answer, Parts, Shared, id, query};
 use crate::app::App;
 use crate::http::body::aside;
+use crate::http::routes::handler::{Answer, Parts, Shared, id, query};
 use crate::http::wanted::{Ask, FileFormat, Form};
 use crate::jobs::account::{Stage, held};
 use crate::jobs::bytes::encoded_bytes;

@@ -1,8 +1,8 @@
 //! Pictures that are kept for requests to come.
 
-use super::{Answer, Parts, Shared, id};
 use crate::http::body::aside;
 use crate::http::prepare::Asked;
+use crate::http::routes::handler::{Answer, Parts, Shared, id};
 use crate::http::wanted::{Form, Source};
 use crate::jobs::account::{HeldPicture, Stage, held};
 use crate::jobs::bytes::encoded_bytes;
