@@ -5,6 +5,7 @@ pub(crate) mod given;
 pub(crate) mod look;
 #[cfg(feature = "serve")]
 pub(crate) mod serve;
+pub(crate) mod version;
 
 use crate::args::choices::{DegradationChoice, EncoderChoice, EngineChoice, ModelChoice, PromptChoice};
 use crate::args::given::Given;
@@ -15,7 +16,7 @@ use std::path::PathBuf;
 
 /// Super-resolution: a small picture in, a large one out.
 #[derive(Debug, Parser)]
-#[command(name = "pdn", version, max_term_width = 100)]
+#[command(name = "pdn", version = version::short(), long_version = version::long(), max_term_width = 100)]
 #[command(after_help = "Exit codes: 0 done, 1 something failed, 2 wrong use, 130 interrupted.")]
 pub(crate) struct Args {
     #[command(subcommand)]
