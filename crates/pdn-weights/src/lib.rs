@@ -3,7 +3,7 @@
 //! They are statics: of a constant each unit of code that names it has a copy in the program.
 #![forbid(unsafe_code)]
 
-/// The prompt encoder `pdn-clip`, a crate of its own: the registry takes 10 MiB a crate.
+/// The prompt encoder `pdn-clip`, in a crate of its own: the registry accepts 10 MiB per crate.
 pub use pdn_weights_clip::ENCODER;
 
 /// The networks, by name, the default first.
