@@ -12,7 +12,8 @@ use std::{fs, iter};
 ///
 /// # Errors
 /// When a crate has one.
-pub(crate) fn run() -> Result<(), String> {
+pub(crate) fn circles(arguments: &[&str]) -> Result<(), String> {
+    crate::tools::nothing_more(arguments)?;
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().ok_or("the repository has no folder")?;
     let mut crates = folder(&root.join("crates"))?;
     crates.push(root.join("xtask"));
@@ -22,7 +23,7 @@ pub(crate) fn run() -> Result<(), String> {
         let mut files = BTreeMap::new();
         read(&path.join("src"), &mut Vec::new(), &mut files)?;
         let imports = imports(&files);
-        let circles = circles(&imports);
+        let circles = find(&imports);
         for circle in &circles {
             println!("{name}: a circle of {} files", circle.len());
             for from in circle {
@@ -328,7 +329,7 @@ fn defines(files: &BTreeMap<Module, File>, module: &Module, name: &str) -> bool 
 }
 
 /// Groups of more than one file that reach each other.
-fn circles(imports: &BTreeMap<Module, BTreeSet<Module>>) -> Vec<BTreeSet<Module>> {
+fn find(imports: &BTreeMap<Module, BTreeSet<Module>>) -> Vec<BTreeSet<Module>> {
     let reached = |from: &Module| {
         let (mut found, mut next) = (BTreeSet::new(), vec![from.clone()]);
         while let Some(module) = next.pop() {
@@ -351,7 +352,7 @@ mod tests {
     fn found(files: &[(&str, &str)]) -> Vec<Vec<String>> {
         let module = |name: &str| name.split('/').filter(|part| !part.is_empty()).map(str::to_owned).collect();
         let files = files.iter().map(|(name, text)| (module(name), without_tests(tokens(text)))).collect();
-        circles(&imports(&files)).iter().map(|circle| circle.iter().map(shown).collect()).collect()
+        find(&imports(&files)).iter().map(|circle| circle.iter().map(shown).collect()).collect()
     }
 
     #[test]

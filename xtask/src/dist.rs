@@ -2,6 +2,7 @@
 //!
 //! `tar` packs and `sha256sum` or `shasum` sums, which every system that builds has: a crate for either would have to be built first.
 
+use crate::tools::{cargo, done, heard, root};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::{env, fs};
@@ -15,15 +16,23 @@ const FILES: [&str; 5] = ["README.md", "GUIDE.md", "LICENSE-APACHE", "LICENSE-MI
 const SHELLS: [(&str, &str); 5] =
     [("bash", "pdn.bash"), ("elvish", "pdn.elv"), ("fish", "pdn.fish"), ("powershell", "_pdn.ps1"), ("zsh", "_pdn")];
 
-/// Builds the command and packs it as `dist/pdn-VERSION-TARGET.tar.gz` in the folder that Cargo builds in.
-pub(crate) fn run() -> Result<(), String> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().ok_or("the repository has no folder")?;
+/// Builds the command and packs it as `dist/pdn-VERSION-TARGET.tar.gz` in the folder that Cargo builds in; for another target than this
+/// machine's, where one is named, whose programs this machine must run.
+pub(crate) fn run(arguments: &[&str]) -> Result<(), String> {
+    let root = root();
     let built = built()?;
-    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let arguments = ["build", "--release", "--locked", "--package", "pdn-cli"];
-    done(Command::new(cargo).args(arguments).current_dir(root))?;
-    let command = built.join("release").join(format!("pdn{}", env::consts::EXE_SUFFIX));
-    let name = format!("pdn-{VERSION}-{}", target()?);
+    let mut build = cargo("build --release --locked --package pdn-cli");
+    let (target, release) = match *arguments {
+        [] => (host_target()?, built.join("release")),
+        [target] => {
+            build.args(["--target", target]);
+            (target.to_owned(), built.join(target).join("release"))
+        }
+        _ => return Err(format!("expected one target, not `{}`", arguments.join(" "))),
+    };
+    done(&mut build)?;
+    let command = release.join(format!("pdn{}", env::consts::EXE_SUFFIX));
+    let name = format!("pdn-{VERSION}-{target}");
     let dist = built.join("dist");
     gather(root, &command, &dist.join(&name))?;
     let archive = format!("{name}.tar.gz");
@@ -37,7 +46,7 @@ pub(crate) fn run() -> Result<(), String> {
 }
 
 /// The folder that Cargo builds in, wherever it was told to: this program lies in it, in that of its profile.
-fn built() -> Result<PathBuf, String> {
+pub(crate) fn built() -> Result<PathBuf, String> {
     let this = env::current_exe().map_err(|why| format!("this program cannot be found: {why}"))?;
     let built = this.parent().and_then(Path::parent);
     built.map(Path::to_owned).ok_or_else(|| format!("{}: expected it in Cargo's folder", this.display()))
@@ -62,7 +71,7 @@ fn gather(root: &Path, command: &Path, folder: &Path) -> Result<(), String> {
 }
 
 /// The kind of machine that Rust builds for here.
-fn target() -> Result<String, String> {
+fn host_target() -> Result<String, String> {
     let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let said = heard(Command::new(rustc).arg("-vV"))?;
     let said = String::from_utf8_lossy(&said);
@@ -80,28 +89,7 @@ fn sum(folder: &Path, archive: &str) -> Result<Vec<u8>, String> {
     sum.or_else(|_| heard(Command::new("shasum").args(["-a", "256", archive]).current_dir(folder)))
 }
 
-/// Runs a program to its end.
-fn done(command: &mut Command) -> Result<(), String> {
-    let status = command.status().map_err(|why| unstarted(command, &why))?;
-    if status.success() { Ok(()) } else { Err(format!("{}: {status}", shown(command))) }
-}
-
-/// What a program prints.
-fn heard(command: &mut Command) -> Result<Vec<u8>, String> {
-    let output = command.stderr(Stdio::inherit()).output().map_err(|why| unstarted(command, &why))?;
-    if output.status.success() { Ok(output.stdout) } else { Err(format!("{}: {}", shown(command), output.status)) }
-}
-
-fn unstarted(command: &Command, why: &std::io::Error) -> String {
-    format!("{} cannot be run: {why}", shown(command))
-}
-
-fn shown(command: &Command) -> String {
-    let words = std::iter::once(command.get_program()).chain(command.get_args());
-    words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
-}
-
-fn said(path: &Path, why: std::io::Error) -> String {
+pub(crate) fn said(path: &Path, why: std::io::Error) -> String {
     format!("{}: {why}", path.display())
 }
 

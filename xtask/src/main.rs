@@ -1,26 +1,45 @@
-//! `cargo xtask`: what is done with this repository beside building and testing it.
+//! `cargo xtask`: what is done with this repository, the same on anyone's machine and in continuous integration.
 
+mod build;
 mod circles;
 mod dist;
+mod features;
+mod lint;
+mod release;
+mod tools;
 
 use std::process::ExitCode;
 
-const TASKS: &str = "\
-cargo xtask TASK
+/// A task: its name, what it does, and the function that does it, which is given what was typed after the name.
+type Task = (&'static str, &'static str, fn(&[&str]) -> Result<(), String>);
 
-dist   build the command, and pack it with its manual pages, completions and licences for others";
+const TASKS: [Task; 12] = [
+    ("check", "what compiles, without the trainer: seconds after a change", build::check),
+    ("test", "all tests; what follows goes to cargo test", build::test),
+    ("lint", "format, import circles, spelling, licences and duplicates of what we depend on, clippy", lint::lint),
+    ("circles", "files of a crate that import each other in a circle", circles::circles),
+    ("docs", "the documentation, without a warning", lint::docs),
+    ("features", "each feature alone, and all together", features::features),
+    ("msrv", "the oldest compiler that Cargo.toml names", features::msrv),
+    ("aarch64", "kernels of AArch64 under emulation", features::aarch64),
+    ("bench", "the kernels, then a network; what follows goes to pdn bench", build::bench),
+    ("package", "the crates as they would be published, and their sizes", release::package),
+    ("dist", "an archive of the command, its manual pages and completions; a target may follow", dist::run),
+    ("release", "every step of RELEASE.md that a machine can do; nothing is published", release::release),
+];
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let done = match arguments[..] {
         [] | ["help" | "-h" | "--help"] => {
-            println!("{TASKS}");
+            println!("{}", help());
             Ok(())
         }
-        ["circles"] => circles::run(),
-        ["dist"] => dist::run(),
-        _ => Err(format!("there is no task `{}`, expected one of these:\n\n{TASKS}", arguments.join(" "))),
+        [name, ref rest @ ..] => match TASKS.iter().find(|(known, ..)| *known == name) {
+            Some((.., task)) => task(rest),
+            None => Err(format!("there is no task `{name}`, expected one of these:\n\n{}", help())),
+        },
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -29,4 +48,9 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn help() -> String {
+    let tasks = TASKS.iter().map(|(name, what, _)| format!("\n  {name:<10}{what}"));
+    format!("cargo xtask TASK\n{}", tasks.collect::<String>())
 }

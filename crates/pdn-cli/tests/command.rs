@@ -1,7 +1,7 @@
 //! The built command, run end to end.
 
 use assert_cmd::Command;
-use pdn::{AnyPicture, Limits, Model, Picture, hashed, zoo};
+use pdn::{AnyPicture, Isa, Limits, Model, Picture, Precision, hashed, zoo};
 use std::path::PathBuf;
 use tempfile::TempDir;
 
@@ -74,6 +74,24 @@ impl Desk {
         let config = serde_json::json!({"scale": 2, "features": 16, "blocks": 2, "residual_scale": 1.0});
         self.model(name, "edsr", config);
     }
+}
+
+#[test]
+fn the_version_says_what_is_built_in_and_what_would_run_here() {
+    let said = |arguments: &[&str], isa: Option<&str>| {
+        let mut command = Command::cargo_bin("pdn").unwrap();
+        command.env_remove("PDN_ISA").envs(isa.map(|isa| ("PDN_ISA", isa)));
+        String::from_utf8(command.args(arguments).output().unwrap().stdout).unwrap()
+    };
+    let short = said(&["-V"], None);
+    let here = format!("; {}, {})\n", Isa::best(), Precision::fast(Isa::best()));
+    assert!(short.starts_with(&format!("pdn {} (", env!("CARGO_PKG_VERSION"))) && short.ends_with(&here), "{short}");
+    assert!(short.lines().count() == 1 && short.contains("+serve") == cfg!(feature = "serve"), "{short}");
+    let long = said(&["--version"], None);
+    assert!(long.starts_with(&short) && long.contains("instruction sets here: portable"), "{long}");
+    assert!(said(&["-V"], Some("portable")).ends_with("; portable, f32)\n"));
+    // Manual pages are made once, for every machine.
+    assert!(!said(&["man"], None).contains(here.trim_end()));
 }
 
 #[test]

@@ -241,7 +241,7 @@ fn restore_desk(folder: &Path) -> String {
     let coco = r#"{"images": [{"id": 1, "file_name": "0.png"}, {"id": 2, "file_name": "7.png"}],
         "annotations": [{"image_id": 1, "caption": "a dog"}, {"image_id": 1, "caption": "a brown dog"}]}"#;
     std::fs::write(folder.join("data/captions.json"), coco).unwrap();
-    let encoder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../pdn-weights/pdn-clip.safetensors");
+    let encoder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../pdn-weights-clip/pdn-clip.safetensors");
     format!(
         r#"task = "restore"
 name = "small"

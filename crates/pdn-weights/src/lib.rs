@@ -3,8 +3,8 @@
 //! They are statics: of a constant each unit of code that names it has a copy in the program.
 #![forbid(unsafe_code)]
 
-/// The prompt encoder `pdn-clip`.
-pub static ENCODER: &[u8] = include_bytes!("../pdn-clip.safetensors");
+/// The prompt encoder `pdn-clip`, in a crate of its own: the registry accepts 10 MiB per crate.
+pub use pdn_weights_clip::ENCODER;
 
 /// The networks, by name, the default first.
 pub static MODELS: [(&str, &[u8]); 5] = [

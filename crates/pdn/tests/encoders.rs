@@ -192,7 +192,7 @@ fn corners_are_two_parts_one_of_them_in_a_mirror() {
 
 #[test]
 fn what_is_said_of_squares_is_added_up() {
-    let path = pdn_testing::root().join("crates/pdn-weights/pdn-clip.safetensors");
+    let path = pdn_testing::root().join("crates/pdn-weights-clip/pdn-clip.safetensors");
     let file = EncoderFile::read(&path, None).unwrap();
     let encoder = |framing| Encoder::new(&path, EncoderFile { framing, ..file.clone() }).unwrap();
     let (corners, squeeze) = (encoder(Framing::Corners), encoder(Framing::Squeeze));

@@ -5,6 +5,7 @@ pub(crate) mod given;
 pub(crate) mod look;
 #[cfg(feature = "serve")]
 pub(crate) mod serve;
+pub(crate) mod version;
 
 use crate::args::choices::{DegradationChoice, EncoderChoice, EngineChoice, ModelChoice, PromptChoice};
 use crate::args::given::Given;
@@ -15,7 +16,7 @@ use std::path::PathBuf;
 
 /// Enlarge pictures with super-resolution networks, guided by a prompt.
 #[derive(Debug, Parser)]
-#[command(name = "pdn", version, max_term_width = 100)]
+#[command(name = "pdn", version = version::short(), long_version = version::long(), max_term_width = 100)]
 #[command(after_help = "Exit codes: 0 success, 1 failure, 2 usage error, 130 interrupted.")]
 pub(crate) struct Args {
     #[command(subcommand)]

@@ -1,5 +1,6 @@
 //! `pdn completions` and `pdn man`: what is typed, for shells and for readers, from the same description that parses it.
 
+use crate::args::version::NUMBER;
 use crate::args::{Args, Completions, Man};
 use crate::display::say::{out, say};
 use crate::shared::failure::Failure;
@@ -14,7 +15,8 @@ pub(crate) fn completions(args: &Completions) -> Result<(), Failure> {
 }
 
 pub(crate) fn man(args: &Man) -> Result<(), Failure> {
-    let command = Args::command().disable_help_subcommand(true);
+    // The version alone: a page is made on one machine and read on others.
+    let command = Args::command().disable_help_subcommand(true).version(NUMBER).long_version(None::<&str>);
     let Some(folder) = &args.folder else {
         let mut page = Vec::new();
         clap_mangen::Man::new(command).render(&mut page).map_err(Failure::failed)?;

@@ -1,0 +1,50 @@
+//! `pdn --version`: what a report of a fault has to say of the program and the machine.
+
+use pdn::{Isa, Precision};
+use std::sync::LazyLock;
+
+/// The features of a build, and whether this one has them.
+const FEATURES: [(&str, bool); 9] = [
+    ("avif", cfg!(feature = "avif")),
+    ("cuda", cfg!(feature = "cuda")),
+    ("hub", cfg!(feature = "hub")),
+    ("jxl", cfg!(feature = "jxl")),
+    ("jxl-read", cfg!(feature = "jxl-read")),
+    ("serve", cfg!(feature = "serve")),
+    ("train", cfg!(feature = "train")),
+    ("webp-lossy", cfg!(feature = "webp-lossy")),
+    ("wgpu", cfg!(feature = "wgpu")),
+];
+
+/// The version alone, the same on every machine.
+pub(crate) const NUMBER: &str = env!("CARGO_PKG_VERSION");
+
+/// One line, after the name: the version, the features built in, and the instruction set and the precision that a command
+/// would use here where it is told neither.
+pub(crate) fn short() -> &'static str {
+    static TEXT: LazyLock<String> = LazyLock::new(|| {
+        let built: Vec<String> = FEATURES.iter().filter(|(_, has)| *has).map(|(name, _)| format!("+{name}")).collect();
+        let features = if built.is_empty() { "no features".to_owned() } else { built.join(" ") };
+        let asked = std::env::var("PDN_ISA").ok().and_then(|name| name.parse().ok());
+        let isa = asked.filter(|isa: &Isa| isa.is_available()).unwrap_or_else(Isa::best);
+        format!("{NUMBER} ({features}; {isa}, {})", Precision::fast(isa))
+    });
+    &TEXT
+}
+
+/// The same, and below it what this build leaves out and what this machine could do.
+pub(crate) fn long() -> &'static str {
+    static TEXT: LazyLock<String> = LazyLock::new(|| {
+        let features = FEATURES.map(|(name, has)| format!("{}{name}", if has { '+' } else { '-' })).join(" ");
+        let sets: Vec<String> = Isa::available().map(|isa| isa.to_string()).collect();
+        let precisions = Precision::ALL.into_iter().filter(|precision| precision.is_available());
+        let precisions: Vec<String> = precisions.map(|precision| precision.to_string()).collect();
+        format!(
+            "{}\n\nfeatures: {features}\ninstruction sets here: {}\nprecisions here: {}",
+            short(),
+            sets.join(" "),
+            precisions.join(" ")
+        )
+    });
+    &TEXT
+}

@@ -1,0 +1,88 @@
+//! Builds that nobody has on their own machine by default: other features, another compiler, another processor.
+
+use crate::tools::{cargo, done, heard, is_there, nothing_more, skipped};
+use std::process::Command;
+
+/// Formats alone and together, and neither: what the choice of a user leaves out, something else may need.
+const BUILDS: [&str; 8] = [
+    "--package pdn-image --no-default-features",
+    "--package pdn-cli --no-default-features",
+    "--package pdn-cli --no-default-features --features avif",
+    "--package pdn-cli --no-default-features --features hub",
+    "--package pdn-cli --no-default-features --features jxl",
+    "--package pdn-cli --no-default-features --features serve",
+    "--package pdn-cli --no-default-features --features webp-lossy",
+    "--package pdn-cli --features avif,jxl,webp-lossy",
+];
+
+/// By cargo-hack where it is, which tries the features of every crate; else those that change what the command is built of. The
+/// trainer is left to `lint` and `test`, which build it, and GPUs to machines that have one.
+pub(crate) fn features(arguments: &[&str]) -> Result<(), String> {
+    nothing_more(arguments)?;
+    if is_there(&mut cargo("hack")) {
+        return done(&mut cargo(
+            "hack check --each-feature --exclude-features cuda,train,wgpu --workspace --exclude pdn-train --exclude xtask --locked",
+        ));
+    }
+    skipped(
+        "features of every crate",
+        "`cargo install cargo-hack --locked` brings cargo-hack; those of the command follow",
+    );
+    BUILDS.iter().try_for_each(|build| done(&mut cargo(&format!("check --locked {build}"))))
+}
+
+/// Checks with the compiler that `rust-version` names, if rustup has it.
+pub(crate) fn msrv(arguments: &[&str]) -> Result<(), String> {
+    nothing_more(arguments)?;
+    let version = env!("CARGO_PKG_RUST_VERSION");
+    let installed = heard(Command::new("rustup").args(["toolchain", "list"])).unwrap_or_default();
+    let Some(toolchain) = named(&String::from_utf8_lossy(&installed), version) else {
+        skipped("the oldest compiler", &format!("`rustup toolchain install {version}` brings it"));
+        return Ok(());
+    };
+    let mut command = Command::new("rustup");
+    command.args(["run", &toolchain, "cargo", "check", "--workspace", "--locked"]).current_dir(crate::tools::root());
+    // What Cargo set for this program is of another compiler.
+    done(command.env_remove("CARGO").env_remove("RUSTUP_TOOLCHAIN"))
+}
+
+/// The name of the toolchain of a version, such as 1.89, in rustup's list.
+fn named(list: &str, version: &str) -> Option<String> {
+    let names = list.lines().filter_map(|line| line.split_whitespace().next());
+    let of =
+        |name: &str| name.strip_prefix(version).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '-']));
+    names.filter(|name| of(name)).map(str::to_owned).next()
+}
+
+/// Tests the kernels of NEON on another processor, by qemu.
+pub(crate) fn aarch64(arguments: &[&str]) -> Result<(), String> {
+    nothing_more(arguments)?;
+    const TARGET: &str = "aarch64-unknown-linux-gnu";
+    let installed = heard(Command::new("rustup").args(["target", "list", "--installed"])).unwrap_or_default();
+    if !String::from_utf8_lossy(&installed).lines().any(|target| target == TARGET) {
+        skipped("AArch64", &format!("`rustup target add {TARGET}` brings Rust's library for it"));
+        return Ok(());
+    }
+    for tool in ["aarch64-linux-gnu-gcc", "qemu-aarch64"] {
+        if !is_there(&mut Command::new(tool)) {
+            skipped("AArch64", &format!("{tool} is not installed"));
+            return Ok(());
+        }
+    }
+    let mut test = cargo("test --profile quick --locked --package pdn-kernels --target");
+    test.arg(TARGET).env("CC_aarch64_unknown_linux_gnu", "aarch64-linux-gnu-gcc");
+    test.env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER", "aarch64-linux-gnu-gcc");
+    done(test.env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER", "qemu-aarch64 -L /usr/aarch64-linux-gnu"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_toolchain_is_found_by_its_version() {
+        let list = "stable-x86_64-unknown-linux-gnu (active, default)\n1.8-x86_64\n1.89.0-x86_64-unknown-linux-gnu\n";
+        assert_eq!(named(list, "1.89").as_deref(), Some("1.89.0-x86_64-unknown-linux-gnu"));
+        assert_eq!(named(list, "1.90"), None);
+    }
+}
