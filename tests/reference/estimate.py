@@ -163,7 +163,7 @@ def rust(fits: dict[int, Fit]) -> str:
     def array(values) -> str:
         return "[" + ", ".join(f"{value:.6}" if "." in f"{value:.6}" or "e" in f"{value:.6}" else f"{value:.1f}" for value in values) + "]"
 
-    lines = ["//! Written by `tests/reference/estimate.py`.", "", "use super::Fit;", ""]
+    lines = ["//! Written by `tests/reference/estimate.py`.", "", "use super::regression::Fit;", ""]
     lines += ["/// By the scale.", f"pub(super) const FITS: [(usize, Fit); {len(fits)}] = ["]
     for scale, fit in fits.items():
         lines += [f"({scale}, Fit {{"]

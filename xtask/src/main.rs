@@ -1,5 +1,6 @@
 //! `cargo xtask`: what is done with this repository beside building and testing it.
 
+mod circles;
 mod dist;
 
 use std::process::ExitCode;
@@ -17,6 +18,7 @@ fn main() -> ExitCode {
             println!("{TASKS}");
             Ok(())
         }
+        ["circles"] => circles::run(),
         ["dist"] => dist::run(),
         _ => Err(format!("there is no task `{}`, expected one of these:\n\n{TASKS}", arguments.join(" "))),
     };

@@ -4,51 +4,20 @@
 #![forbid(unsafe_code)]
 
 mod args;
-mod aside;
-mod batch;
-mod bootstrap;
-mod choices;
-mod compare;
-mod controls;
-#[cfg(feature = "train")]
-mod dashboard;
-mod degrade;
-mod embed;
-mod eval;
-mod failure;
-mod folder;
-mod given;
-mod heat;
-mod hub;
-mod info;
-mod inputs;
-mod left_out;
-mod look;
-mod masks;
-mod model;
-mod models;
-mod outputs;
-mod pages;
-mod progress;
-mod prompt;
-mod results;
-mod say;
-mod scores;
+mod commands;
+mod display;
+mod shared;
+
+use crate::args::{Args, Command};
 #[cfg(feature = "serve")]
-mod serve;
-mod sink;
-mod table;
+use crate::commands::serve;
 #[cfg(feature = "train")]
-mod train;
-mod upscale;
-
-mod bench;
-mod convert;
-
-use crate::say::{is_order, tell};
-use args::{Args, Command};
+use crate::commands::train;
+use crate::commands::{bench, compare, controls, convert, degrade, embed, eval, info, masks, models, pages, upscale};
+use crate::display::progress;
+use crate::display::say::{is_order, tell};
+use crate::shared::failure::Failure;
 use clap::Parser;
-use failure::Failure;
 use std::process::ExitCode;
 
 /// Training makes and drops maps of megabytes thousands of times a second; this allocator keeps their pages.

@@ -7,11 +7,11 @@ use pdn_image::Degradation;
 use pdn_network::checkpoint::{self, Precision};
 use pdn_network::zoo::Edsr;
 use pdn_network::{Card, Network, Tensor, Tensors, hashed};
+use pdn_train::data::patch_cache::PatchCache;
 use pdn_train::recipe::Recipe;
-use pdn_train::restore::{Loss, PromptMix, Restore};
 use pdn_train::run::Schedule;
-use pdn_train::shelf::Shelf;
-use pdn_train::state;
+use pdn_train::run::state;
+use pdn_train::tasks::super_resolution::{Loss, PromptMix, SuperResolution};
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
@@ -30,15 +30,15 @@ pub fn recipes(data: &[u8]) {
     std::fs::write(&path, recipe).expect("a file is written");
     let Ok(recipe) = Recipe::open(&path, &set) else { return };
     let _ = recipe.schedule().check();
-    if let Recipe::Restore(recipe) = recipe {
+    if let Recipe::SuperResolution(recipe) = recipe {
         let _ = pdn_network::zoo::build(&recipe.architecture, &recipe.config);
     }
 }
 
 /// The task whose states are read: a small network.
-static TASK: LazyLock<Restore> = LazyLock::new(|| Restore {
+static TASK: LazyLock<SuperResolution> = LazyLock::new(|| SuperResolution {
     network: network(),
-    shelf: Shelf::new(Degradation::BlurBicubic, 2, 1 << 20),
+    patches: PatchCache::new(Degradation::BlurBicubic, 2, 1 << 20),
     sources: Vec::new(),
     held_back: Vec::new(),
     prompts: PromptMix { caption: 0.4, view: 0.2, mirrored: 0.4 },

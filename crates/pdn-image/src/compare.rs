@@ -4,7 +4,7 @@
 //! `rgb2ycbcr` gives it, not rounded, with `scale` pixels shaved (`Evaluate_PSNR_SSIM.m` of yulunzhang/RCAN).
 
 use crate::Picture;
-use crate::blur::gaussian;
+use crate::ops::blur::gaussian;
 use std::fmt;
 
 /// What is compared.

@@ -1,5 +1,6 @@
-//! What can be wrong with a picture's file: every message names it.
+//! Errors of reading and writing a picture. Each message names the file.
 
+use std::fmt::Display;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -20,8 +21,36 @@ impl Error {
 }
 
 impl Fault {
-    pub(crate) fn written(error: io::Error) -> Self {
+    /// The operating system's error on reading.
+    pub(crate) fn on_read(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::NotFound => Self::Missing,
+            _ => Self::Io { doing: "read", error },
+        }
+    }
+
+    /// The operating system's error on writing.
+    pub(crate) fn on_write(error: io::Error) -> Self {
         Self::Io { doing: "written", error }
+    }
+
+    /// A decoder's error: the operating system's where that caused it, or else its own about the file.
+    pub(crate) fn on_decode(error: io::Error) -> Self {
+        match error.kind() {
+            _ if error.raw_os_error().is_some() => Self::on_read(error),
+            io::ErrorKind::UnexpectedEof => Self::truncated(),
+            _ => Self::Damaged(error.to_string().replace('\n', " ")),
+        }
+    }
+
+    /// An encoder's own error.
+    pub(crate) fn on_encode(error: impl Display) -> Self {
+        Self::on_write(io::Error::other(error.to_string()))
+    }
+
+    /// A file that ends before its picture does.
+    pub(crate) fn truncated() -> Self {
+        Self::Damaged("its end is missing".into())
     }
 }
 
@@ -197,7 +226,7 @@ mod tests {
     #[test]
     fn the_system_is_quoted_without_its_number() {
         for number in 1..140 {
-            let said = Fault::written(io::Error::from_raw_os_error(number)).to_string();
+            let said = Fault::on_write(io::Error::from_raw_os_error(number)).to_string();
             assert!(said.starts_with("cannot be written: ") && !said.contains("os error"), "{number}: {said}");
         }
         assert_eq!(plain(&io::Error::other("a thing (os error 5) at a place")), "a thing at a place");

@@ -12,75 +12,40 @@
 //! ```
 #![forbid(unsafe_code)]
 
-mod alpha;
-mod aside;
-#[cfg(feature = "avif")]
-mod avif_file;
-#[cfg(feature = "avif")]
-mod avif_found;
-#[cfg(feature = "avif")]
-mod avif_read;
-#[cfg(feature = "avif")]
-mod avif_write;
-mod blur;
-mod budget;
+mod codecs;
 mod compare;
-mod decoded;
 mod degrade;
-mod encode;
-mod encoding;
 mod error;
 mod estimate;
-mod exif;
-mod filter;
-mod gif_read;
-mod iptc;
-mod jpeg_head;
-#[cfg(feature = "jxl-read")]
-mod jxl_file;
-#[cfg(feature = "jxl")]
-mod jxl_write;
-mod kinds;
-mod light;
+mod format;
+mod header;
+mod io;
+mod limits;
+mod metadata;
+mod ops;
 mod picture;
-mod pillow;
-mod png_read;
-mod png_rows;
-mod practical;
-mod profile;
-mod provenance;
-mod read;
-mod resize;
-mod resolution;
-mod rows;
 mod sample;
-mod tiff_chunks;
-mod tiff_head;
-mod tiff_read;
-mod tiff_rows;
-#[cfg(feature = "webp-lossy")]
-mod webp_lossy;
-mod webp_read;
-mod whole;
-mod write;
 
-pub use alpha::{Alpha, bleed};
-pub use aside::{check_writable, write_atomically};
-pub use blur::gaussian_blur;
-pub use budget::Limits;
 pub use compare::{ColourSpace, CompareError, Protocol, psnr, ssim};
 pub use degrade::{Degradation, TooSmall};
-pub use encode::{RowEncoder, encode, encode_any};
 pub use error::{Error, Fault};
 pub use estimate::blur_likelihood;
-pub use filter::RowFilter;
-pub use light::Light;
+pub use format::Format;
+pub use header::Header;
+pub use io::atomic_file::{check_writable, write_atomically};
+pub use io::options::WriteOptions;
+pub use io::read::{read, read_any, read_any_bytes, read_bytes};
+pub use io::row_encoder::{RowEncoder, encode, encode_any};
+pub use io::row_writer::RowWriter;
+pub use io::write::{check_target, write, write_any};
+pub use limits::Limits;
+pub use metadata::resolution::{Resolution, ResolutionUnit};
+pub use metadata::xmp::{Provenance, is_result};
+pub use ops::alpha::{Alpha, bleed};
+pub use ops::blur::gaussian_blur;
+pub use ops::light::Light;
+pub use ops::pillow::centre_square;
+pub use ops::resize::{Resized, Scale, resize, resize_to};
+pub use ops::row_filter::RowFilter;
 pub use picture::{AnyPicture, Picture};
-pub use pillow::centre_square;
-pub use provenance::{Provenance, is_result};
-pub use read::{read, read_any, read_any_bytes, read_bytes};
-pub use resize::{Resized, Scale, resize, resize_to};
-pub use resolution::{Resolution, ResolutionUnit};
-pub use rows::{Header, RowWriter};
 pub use sample::{Depth, Sample};
-pub use write::{Format, WriteOptions, check_target, write, write_any};

@@ -1,4 +1,4 @@
-//! A picture in memory.
+//! A picture in memory, of 8 or 16 bits a sample.
 
 use crate::{Header, Resolution, Sample};
 use std::borrow::Cow;

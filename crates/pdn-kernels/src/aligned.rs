@@ -1,4 +1,4 @@
-//! Numbers that begin at a cache line.
+//! Numbers aligned to a cache line.
 
 use std::ops::{Deref, DerefMut};
 

@@ -1,4 +1,4 @@
-//! Simple passes over rows, in plain Rust: none of them is where time goes.
+//! Elementwise passes over rows, in plain Rust, as they take little of the time.
 
 use crate::{LANES, RowShape};
 

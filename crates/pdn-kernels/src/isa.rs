@@ -1,4 +1,4 @@
-//! Which instruction set runs.
+//! Instruction sets, and which of them the machine has.
 
 use std::fmt;
 use std::str::FromStr;

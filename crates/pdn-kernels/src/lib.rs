@@ -14,34 +14,31 @@
 //! panics where the caller broke its contract, before it hands pointers to a kernel.
 
 mod aligned;
-mod amx;
 mod conv;
-mod direct;
 mod elementwise;
 mod isa;
 mod lanes;
 mod mask;
+mod matmul;
+mod nhwc;
 mod peak;
-mod pixels;
 mod precision;
-mod product;
 mod row;
-mod store;
+mod scratch;
 mod sum;
 mod transpose;
-mod winograd;
 
 pub use aligned::Aligned;
 pub use conv::Conv;
+pub use conv::store::Store;
 pub use elementwise::{add_scaled, multiply_channels, prelu_channels, scale_and_add};
 pub use isa::Isa;
 pub use mask::{FoldedMask, MaskScale, mask_row};
+pub use matmul::add_product;
+pub use nhwc::{Factors, PixelConv, PixelKernel, PixelMap, PixelStore};
 pub use peak::peak_flops;
-pub use pixels::{Factors, PixelConv, PixelKernel, PixelMap, PixelStore};
 pub use precision::Precision;
-pub use product::add_product;
 pub use row::{Format, Input, LANES, RowShape};
-pub use store::Store;
 pub use sum::sum_channels;
 pub use transpose::transpose;
 
@@ -49,5 +46,5 @@ pub use transpose::transpose;
 /// and bf16, or that has been asked for AMX before, still has none. Gives whether there is AMX now.
 #[cfg(feature = "emulation")]
 pub fn emulate_amx() -> bool {
-    amx::emulate()
+    conv::amx::emulate()
 }

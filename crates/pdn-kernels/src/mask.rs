@@ -1,8 +1,8 @@
-//! The attention mask of a DCM, a row at a time (`pdn_network`'s `dcm.rs`, equation 2).
+//! The attention mask of a DCM, a row at a time (`pdn_network`'s `op/dcm.rs`, equation 2).
 //!
-//! Folded, the squared norm is `|R x + r|²` plus a constant: R is triangular, so blocks of it that are zero are skipped. A few
-//! pixels' sums by two blocks of R's rows stay in registers, are squared and added up; 16 pixels' sums are then added
-//! across lanes at once, by the transpose of a square.
+//! Folded, the squared norm is `|R x + r|²` plus a constant. R is triangular, so its zero blocks are skipped. The sums of a few
+//! pixels by two blocks of R's rows stay in registers, and are squared and added up; then the sums of 16 pixels are added across
+//! lanes at once, by transposing a square.
 
 use crate::lanes::{self, Kernel, Lanes};
 use crate::{Isa, LANES, RowShape};
@@ -150,22 +150,22 @@ impl FoldedRow<'_> {
                         let (a, b) = (V::load(rows), V::load(rows.add(LANES)));
                         for (p, (upper, lower)) in upper.iter_mut().zip(&mut lower).enumerate() {
                             let value = V::splat(*pixel.add(p * LANES));
-                            *upper = upper.plus_product(a, value);
-                            *lower = lower.plus_product(b, value);
+                            *upper = a.mul_add(value, *upper);
+                            *lower = b.mul_add(value, *lower);
                         }
                         rows = rows.add(PAIR);
                         pixel = pixel.add(1);
                     }
                 }
                 for (square, (upper, lower)) in squares.iter_mut().zip(upper.iter().zip(&lower)) {
-                    *square = square.plus_product(*upper, *upper).plus_product(*lower, *lower);
+                    *square = lower.mul_add(*lower, upper.mul_add(*upper, *square));
                 }
             }
             for block in 0..shape.blocks {
                 let factor = V::load(mask.numerator.as_ptr().add(block * LANES));
                 for (p, numerator) in numerators.iter_mut().enumerate().take(P) {
                     let v = V::load(x.as_ptr().add(shape.at(block, at + p)));
-                    *numerator = numerator.plus_product(factor, v);
+                    *numerator = factor.mul_add(v, *numerator);
                 }
             }
             [across(squares), across(numerators)]
@@ -263,7 +263,7 @@ impl Kernel for ProjectedRow<'_> {
                 let mut squares = [V::splat(0.0); LANES];
                 for block in 0..last {
                     let v = V::load(self.projected.as_ptr().add(self.shape.at(block, x)));
-                    squares[0] = squares[0].plus_product(v, v);
+                    squares[0] = v.mul_add(v, squares[0]);
                 }
                 let numerator = self.projected[self.shape.at(last, x)];
                 let m = self.scale.mask(numerator, across(squares)[0]);

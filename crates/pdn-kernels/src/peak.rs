@@ -1,4 +1,4 @@
-//! What a core can do at most: the rate of its fused multiply-adds when nothing else is in their way.
+//! The peak of a core: its rate of fused multiply-adds when nothing else is in their way.
 
 use crate::lanes::{self, Kernel, Lanes};
 use crate::{Isa, LANES};
@@ -52,7 +52,7 @@ unsafe fn products<V: Lanes, const N: usize>(number: f32, rounds: usize) {
         let mut sums = [factor; N];
         for _ in 0..rounds {
             for sum in &mut sums {
-                *sum = factor.plus_product(*sum, factor);
+                *sum = sum.mul_add(factor, factor);
             }
         }
         let mut out = [0.0_f32; LANES];

@@ -1,7 +1,7 @@
-//! With how many bits a convolution's operands are multiplied.
+//! The precision of a convolution's operands.
 
 use crate::Isa;
-use crate::amx::AmxConv;
+use crate::conv::amx;
 use crate::lanes::has_pairs;
 use std::fmt;
 use std::str::FromStr;
@@ -25,22 +25,22 @@ impl Precision {
 
     /// Whether convolutions read and write maps that are kept as [`Format::Lines`](crate::Format::Lines) on this machine.
     pub fn keeps_lines(self) -> bool {
-        self == Self::Bf16 && AmxConv::is_available()
+        self == Self::Bf16 && amx::is_available()
     }
 
     /// Whether this machine computes with it.
     pub fn is_available(self) -> bool {
         match self {
             Self::F32 => true,
-            Self::Bf16x2 => AmxConv::is_available(),
-            Self::Bf16 => AmxConv::is_available() || has_pairs(),
+            Self::Bf16x2 => amx::is_available(),
+            Self::Bf16 => amx::is_available() || has_pairs(),
         }
     }
 
     /// The fastest of 16 bits or more beside an instruction set: two bf16 numbers where there is AMX, whose difference from
     /// float32 hardly any level of 8 bits shows, else float32.
     pub fn fast(isa: Isa) -> Self {
-        if isa == Isa::Avx512 && AmxConv::is_available() { Self::Bf16x2 } else { Self::F32 }
+        if isa == Isa::Avx512 && amx::is_available() { Self::Bf16x2 } else { Self::F32 }
     }
 }
 

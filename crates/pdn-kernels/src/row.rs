@@ -1,4 +1,4 @@
-//! The shape of a stored row.
+//! Rows of maps: their shape, their format, and rows that are read together.
 
 /// Channels in a block.
 pub const LANES: usize = 16;

@@ -1,4 +1,4 @@
-//! Sums of each channel over a row: what statistics over a picture are made of.
+//! Sums of each channel over a row, for statistics over a picture.
 
 use crate::lanes::{self, Kernel, Lanes};
 use crate::{Isa, LANES, RowShape};
@@ -44,7 +44,7 @@ impl Kernel for Sum<'_> {
                             None => sum.plus(v),
                             Some(means) => {
                                 let difference = v.minus(V::load(means.as_ptr().add(block * LANES)));
-                                sum.plus_product(difference, difference)
+                                difference.mul_add(difference, sum)
                             }
                         };
                     }

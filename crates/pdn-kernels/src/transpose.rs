@@ -1,4 +1,4 @@
-//! Rows exchanged with columns: planes of a picture to pixels with their channels side by side, and back.
+//! Transposes: planes of a picture to interleaved pixels, and back.
 
 use crate::lanes::{self, Kernel, Lanes};
 use crate::{Isa, LANES};

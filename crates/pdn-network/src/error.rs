@@ -1,6 +1,6 @@
-//! What can be wrong with a network, before any file is named.
+//! Errors of building a network and binding its weights.
 
-use crate::network::WeightFaults;
+use std::fmt;
 
 /// Why a network could not be built or bound.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -23,5 +23,43 @@ impl NetworkError {
             Self::Shape(why) => Self::Shape(format!("{node}: {why}")),
             other => other,
         }
+    }
+}
+
+/// Why tensors do not fit a network.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WeightFaults {
+    /// Parameters without a tensor.
+    pub missing: Vec<String>,
+    /// Tensors without a parameter.
+    pub unexpected: Vec<String>,
+    /// Tensors of another shape, each with both shapes.
+    pub misshapen: Vec<String>,
+    /// Tensors that hold NaN or an infinity.
+    pub not_finite: Vec<String>,
+}
+
+impl WeightFaults {
+    /// How many tensors and parameters are at fault.
+    pub fn count(&self) -> usize {
+        [&self.missing, &self.unexpected, &self.misshapen, &self.not_finite].iter().map(|list| list.len()).sum()
+    }
+}
+
+impl fmt::Display for WeightFaults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let lists = [
+            ("missing", &self.missing),
+            ("unexpected", &self.unexpected),
+            ("of the wrong shape", &self.misshapen),
+            ("not finite", &self.not_finite),
+        ];
+        let mut parts = Vec::new();
+        for (what, names) in lists.into_iter().filter(|(_, names)| !names.is_empty()) {
+            let shown: Vec<&str> = names.iter().take(4).map(String::as_str).collect();
+            let rest = if names.len() > shown.len() { ", ..." } else { "" };
+            parts.push(format!("{} {what}: {}{rest}", names.len(), shown.join(", ")));
+        }
+        f.write_str(&parts.join("; "))
     }
 }

@@ -17,29 +17,30 @@
 #![forbid(unsafe_code)]
 
 pub mod activity;
-mod build;
-mod check;
+mod builder;
 pub mod checkpoint;
-mod dcm;
 mod error;
 pub mod file;
-mod forms;
 pub mod hashed;
+mod lower;
 mod model;
 mod network;
 pub mod onnx;
 mod op;
 mod param;
+mod shape;
+mod summary;
 mod tensor;
+mod transforms;
 pub mod zoo;
 
 pub use activity::{Activity, PromptActivity};
-pub use build::Builder;
-pub use check::Summary;
-pub use dcm::{Dcm, DcmForm, DcmOptions, DeployedMask, NORM_EPS};
-pub use error::NetworkError;
+pub use builder::Builder;
+pub use error::{NetworkError, WeightFaults};
 pub use model::{Card, Model, ModelError, Source, fingerprint};
-pub use network::{Network, Node, NodeId, PictureFormat, Tap, WeightFaults, Weights};
-pub use op::{Act, Binary, End, Extent, Interpolation, Op, Pool, Shape};
+pub use network::{Network, Node, NodeId, PictureFormat, Tap, Weights};
+pub use op::{Act, Binary, Dcm, DcmForm, DcmOptions, DeployedMask, End, Interpolation, NORM_EPS, Op, Pool};
 pub use param::{Init, Param, ParamId};
+pub use shape::{Extent, Shape};
+pub use summary::Summary;
 pub use tensor::{Tensor, Tensors};

@@ -1,5 +1,6 @@
-//! The value: nodes, parameters, inputs, output and taps. Plain data that every reader walks.
+//! A network as a value: nodes, parameters, inputs, output and taps. It is plain data that every reader walks.
 
+use crate::error::WeightFaults;
 use crate::{Extent, NetworkError, Op, Param, ParamId, Shape, Tensor, Tensors};
 use std::ops::Index;
 
@@ -138,44 +139,6 @@ impl Network {
     /// The weights by name, as a checkpoint holds them.
     pub fn name_weights(&self, weights: Weights) -> Tensors {
         self.params.iter().map(|p| p.name.clone()).zip(weights.0).collect()
-    }
-}
-
-/// Why tensors do not fit a network.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct WeightFaults {
-    /// Parameters without a tensor.
-    pub missing: Vec<String>,
-    /// Tensors without a parameter.
-    pub unexpected: Vec<String>,
-    /// Tensors of another shape, each with both shapes.
-    pub misshapen: Vec<String>,
-    /// Tensors that hold NaN or an infinity.
-    pub not_finite: Vec<String>,
-}
-
-impl WeightFaults {
-    /// How many tensors and parameters are at fault.
-    pub fn count(&self) -> usize {
-        [&self.missing, &self.unexpected, &self.misshapen, &self.not_finite].iter().map(|list| list.len()).sum()
-    }
-}
-
-impl std::fmt::Display for WeightFaults {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let lists = [
-            ("missing", &self.missing),
-            ("unexpected", &self.unexpected),
-            ("of the wrong shape", &self.misshapen),
-            ("not finite", &self.not_finite),
-        ];
-        let mut parts = Vec::new();
-        for (what, names) in lists.into_iter().filter(|(_, names)| !names.is_empty()) {
-            let shown: Vec<&str> = names.iter().take(4).map(String::as_str).collect();
-            let rest = if names.len() > shown.len() { ", ..." } else { "" };
-            parts.push(format!("{} {what}: {}{rest}", names.len(), shown.join(", ")));
-        }
-        f.write_str(&parts.join("; "))
     }
 }
 

@@ -1,4 +1,4 @@
-//! Named arrays of numbers: what a checkpoint holds and what a network's parameters are bound to.
+//! Tensors, and tensors by name: what a checkpoint holds, and what a network's parameters are bound to.
 
 use std::collections::BTreeMap;
 

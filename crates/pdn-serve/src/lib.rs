@@ -15,37 +15,21 @@
 //! ```
 #![forbid(unsafe_code)]
 
-mod account;
 mod app;
-mod body;
-mod clients;
-mod example;
-mod guard;
-mod job;
-mod kept;
-mod layers;
+mod http;
+mod jobs;
 mod metrics;
-mod models;
-mod notes;
-mod preview;
 mod problem;
-mod queue;
-mod routes;
-mod server;
 mod settings;
-mod sizing;
-mod stop;
-mod wanted;
-mod work;
 
-pub use models::Offered;
-pub use server::{ServeError, Server, Stopper};
+pub use http::server::{ServeError, Server, Stopper};
+pub use jobs::models::Offered;
 pub use settings::Settings;
 
 /// What fuzzing needs of what is private; nothing of it is for use.
 #[doc(hidden)]
 pub mod fuzzing {
-    use crate::wanted::Wanted;
+    use crate::http::wanted::Wanted;
     use axum::http::{HeaderMap, header};
     use futures_util::FutureExt;
 

@@ -8,12 +8,12 @@
 
 use pdn_image::{Degradation, Picture};
 use pdn_network::{Card, hashed, zoo};
-use pdn_train::convolution::Precision;
+use pdn_train::data::patch_cache::{Cut, PatchCache};
+use pdn_train::data::training_images::TrainingImage;
 use pdn_train::device::Kind;
-use pdn_train::restore::{Loss, PromptMix, Restore};
+use pdn_train::executor::convolution::Precision;
 use pdn_train::run::{Begin, Place, Schedule, train};
-use pdn_train::scenes::Scene;
-use pdn_train::shelf::{Cut, Shelf};
+use pdn_train::tasks::super_resolution::{Loss, PromptMix, SuperResolution};
 use std::time::Instant;
 
 /// As the trainer's command: pages that are given back would be faulted in again at every step.
@@ -44,11 +44,16 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let file = folder.path().join(format!("{name}.png"));
         pdn_image::write(&file, &Picture::from_rgb(side, side, rgb), &Default::default())?;
         let (view, mirrored) = (hashed::prompt("view", dim), hashed::prompt("mirrored", dim));
-        Ok::<Scene, Box<dyn std::error::Error>>(Scene { place: (file, Cut::WHOLE), captions: vec![], view, mirrored })
+        Ok::<TrainingImage, Box<dyn std::error::Error>>(TrainingImage {
+            place: (file, Cut::WHOLE),
+            captions: vec![],
+            view,
+            mirrored,
+        })
     };
-    let task = Restore {
+    let task = SuperResolution {
         network,
-        shelf: Shelf::new(Degradation::BlurBicubic, scale, 1 << 28),
+        patches: PatchCache::new(Degradation::BlurBicubic, scale, 1 << 28),
         sources: vec![(1.0, vec![scene("one")?, scene("two")?])],
         held_back: vec![scene("three")?],
         prompts: PromptMix { caption: 0.0, view: 0.5, mirrored: 0.5 },

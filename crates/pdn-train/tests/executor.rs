@@ -4,8 +4,8 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use pdn_engine::{Map, reference};
 use pdn_network::zoo::{Clip, Compact, Edsr, Imdn, Pdn, PictureTower, Reading, TextTower, Transformer};
 use pdn_network::{DcmOptions, Network, hashed};
+use pdn_train::executor::weights::{flat, gradients, tensors};
 use pdn_train::executor::{Batch, Words, run};
-use pdn_train::weights::{flat, gradients, tensors};
 
 /// The largest difference over the largest value.
 fn difference(found: &[f32], expected: &[f32]) -> f64 {

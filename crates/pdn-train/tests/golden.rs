@@ -2,8 +2,8 @@
 
 use burn::tensor::{Device, Tensor, TensorData};
 use pdn_testing::golden::{error, goldens};
+use pdn_train::executor::weights::{flat, tensors};
 use pdn_train::executor::{Batch, run};
-use pdn_train::weights::{flat, tensors};
 
 #[test]
 fn values_are_pytorch_s() {

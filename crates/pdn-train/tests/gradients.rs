@@ -2,8 +2,8 @@
 
 use burn::tensor::{Device, Tensor, TensorData};
 use pdn_network::{hashed, zoo};
+use pdn_train::executor::weights::{flat, gradients, tensors};
 use pdn_train::executor::{Batch, run};
-use pdn_train::weights::{flat, gradients, tensors};
 use safetensors::SafeTensors;
 
 #[test]

@@ -3,12 +3,12 @@
 use burn::tensor::Device;
 use pdn_image::{Degradation, Picture};
 use pdn_network::{Card, hashed};
-use pdn_train::recipe::{Recipe, RestoreRecipe};
-use pdn_train::restore::{PromptMix, Restore};
+use pdn_train::data::patch_cache::{Cut, PatchCache};
+use pdn_train::data::training_images::TrainingImage;
+use pdn_train::executor::weights::{Adam, gradients, tensors};
+use pdn_train::recipe::{Recipe, SuperResolutionRecipe};
 use pdn_train::run::{Step, Task};
-use pdn_train::scenes::Scene;
-use pdn_train::shelf::{Cut, Shelf};
-use pdn_train::weights::{Adam, gradients, tensors};
+use pdn_train::tasks::super_resolution::{PromptMix, SuperResolution};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use std::path::{Path, PathBuf};
@@ -17,14 +17,14 @@ use std::path::{Path, PathBuf};
 const PATCH: usize = 8;
 const STEPS: usize = 8;
 
-fn recipes() -> Vec<(PathBuf, RestoreRecipe)> {
+fn recipes() -> Vec<(PathBuf, SuperResolutionRecipe)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../recipes");
     let files = walkdir::WalkDir::new(root).sort_by_file_name().into_iter().map(|entry| entry.unwrap().into_path());
     let toml = files.filter(|file| file.extension().is_some_and(|ending| ending == "toml"));
     // What recipes share is none.
     let whole = toml.filter(|file| !["coco.toml", "ffhq.toml"].iter().any(|shared| file.ends_with(shared)));
     let restore = |file: PathBuf| match Recipe::open(&file, &[]) {
-        Ok(Recipe::Restore(recipe)) => Some((file, recipe)),
+        Ok(Recipe::SuperResolution(recipe)) => Some((file, recipe)),
         Ok(_) => None,
         Err(error) => panic!("{error}"),
     };
@@ -62,11 +62,12 @@ fn each_network_learns_one_batch_by_heart() {
         let whole = Picture::from_rgb(side, side, (0..side * side * 3).map(level).collect());
         pdn_image::write(&picture, &whole, &Default::default()).unwrap();
         let prompt = hashed::prompt("one", dim);
-        let scene = Scene { place: (picture, Cut::WHOLE), captions: vec![], view: prompt.clone(), mirrored: prompt };
+        let scene =
+            TrainingImage { place: (picture, Cut::WHOLE), captions: vec![], view: prompt.clone(), mirrored: prompt };
         let degradation: Degradation = recipe.degradation.first();
-        let task = Restore {
+        let task = SuperResolution {
             network,
-            shelf: Shelf::new(degradation, scale, 1 << 24),
+            patches: PatchCache::new(degradation, scale, 1 << 24),
             sources: vec![(1.0, vec![scene.clone()])],
             held_back: vec![scene],
             prompts: PromptMix { caption: 0.0, view: 1.0, mirrored: 0.0 },

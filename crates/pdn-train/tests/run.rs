@@ -5,12 +5,12 @@ use pdn_image::{Degradation, Picture};
 use pdn_network::zoo::{Edsr, Pdn, Tail};
 use pdn_network::{Card, DcmOptions, Model, Network, hashed};
 use pdn_train::data::DataError;
-use pdn_train::log::{FIGURES, LOSSES};
-use pdn_train::restore::{Loss, PromptMix, Restore};
+use pdn_train::data::patch_cache::{Cut, PatchCache};
+use pdn_train::data::training_images::TrainingImage;
+use pdn_train::run::log::{FIGURES, LOSSES};
+use pdn_train::run::state::{STATE, WEIGHTS, parameters};
 use pdn_train::run::{Begin, History, Progress, RESULT, RunError, Schedule, Step, Task, train};
-use pdn_train::scenes::Scene;
-use pdn_train::shelf::{Cut, Shelf};
-use pdn_train::state::{STATE, WEIGHTS, parameters};
+use pdn_train::tasks::super_resolution::{Loss, PromptMix, SuperResolution};
 use rand::rngs::StdRng;
 use std::path::Path;
 use std::process::Command;
@@ -20,29 +20,29 @@ use tempfile::TempDir;
 
 const DIM: usize = 8;
 
-fn scene(name: &str, period: f64) -> Scene {
+fn scene(name: &str, period: f64) -> TrainingImage {
     let level = |i: usize| {
         let (x, y, c) = ((i / 3 % 64) as f64, (i / 192) as f64, (i % 3) as f64);
         (127.5 + 120.0 * ((x / period).sin() * (y / period + c).cos())) as u8
     };
-    let file = desk().join(format!("{name}.png"));
+    let file = preparation().join(format!("{name}.png"));
     let picture = Picture::from_rgb(64, 48, (0..64 * 48 * 3).map(level).collect());
     pdn_image::write(&file, &picture, &Default::default()).unwrap();
     let embedding = |what: &str| hashed::prompt(&format!("{name} {what}"), DIM);
     let captions = vec![embedding("one"), embedding("two")];
-    Scene { place: (file, Cut::WHOLE), captions, view: embedding("view"), mirrored: embedding("mirrored") }
+    TrainingImage { place: (file, Cut::WHOLE), captions, view: embedding("view"), mirrored: embedding("mirrored") }
 }
 
 /// The folder of these tests' pictures.
-fn desk() -> &'static Path {
+fn preparation() -> &'static Path {
     static DESK: OnceLock<TempDir> = OnceLock::new();
     DESK.get_or_init(|| tempfile::tempdir().unwrap()).path()
 }
 
-fn task(network: Network) -> Restore {
-    Restore {
+fn task(network: Network) -> SuperResolution {
+    SuperResolution {
         network,
-        shelf: Shelf::new(Degradation::BlurBicubic, 2, 1 << 24),
+        patches: PatchCache::new(Degradation::BlurBicubic, 2, 1 << 24),
         sources: vec![(2.0, vec![scene("a", 3.0), scene("b", 5.0)]), (1.0, vec![scene("c", 7.0)])],
         held_back: vec![scene("d", 4.0)],
         prompts: PromptMix { caption: 0.4, view: 0.2, mirrored: 0.4 },
@@ -156,15 +156,15 @@ fn a_folder_is_one_run_s_at_a_time() {
         for begin in [Begin::New, Begin::Resume] {
             met.push(train(&task, &schedule(2), folder.path(), &begin, &mut go_on).unwrap_err());
         }
-        met.push(pdn_train::lock::check(folder.path()).unwrap_err());
+        met.push(pdn_train::run::lock::check(folder.path()).unwrap_err());
         true
     })
     .unwrap();
     assert!(met.len() == 6 && met.iter().all(|error| matches!(error, RunError::Busy(_))), "{met:?}");
     let said = met[0].to_string();
     assert!(said.contains(&folder.path().display().to_string()) && said.contains("another run is at work"), "{said}");
-    assert!(folder.path().join(pdn_train::lock::LOCK).exists(), "what is left of a lock is none");
-    pdn_train::lock::check(folder.path()).unwrap();
+    assert!(folder.path().join(pdn_train::run::lock::LOCK).exists(), "what is left of a lock is none");
+    pdn_train::run::lock::check(folder.path()).unwrap();
     train(&task, &schedule(3), folder.path(), &Begin::Resume, &mut go_on).unwrap();
 }
 
@@ -172,7 +172,7 @@ fn a_folder_is_one_run_s_at_a_time() {
 #[test]
 fn a_planted_lock_is_neither_followed_nor_waited_for() {
     let (task, folder) = (task(pdn()), tempfile::tempdir().unwrap());
-    let lock = folder.path().join(pdn_train::lock::LOCK);
+    let lock = folder.path().join(pdn_train::run::lock::LOCK);
     std::os::unix::fs::symlink(folder.path().join("elsewhere"), &lock).unwrap();
     let error = train(&task, &schedule(1), folder.path(), &Begin::New, &mut go_on).unwrap_err().to_string();
     assert!(error.contains("lock: ") && error.contains("no regular file"), "{error}");

@@ -13,16 +13,10 @@
 //! [`Upscaler::open`] takes a model file instead: one of this project's, or a checkpoint of another that is recognised.
 #![forbid(unsafe_code)]
 
-mod alpha;
 mod bundled;
-mod cache;
 mod captions;
-mod clip_file;
-mod convert;
-mod embedding_file;
 mod encoder;
 mod enlarge;
-mod ensemble;
 mod error;
 mod export;
 #[cfg(feature = "hub")]
@@ -30,19 +24,16 @@ mod hub;
 mod memory;
 mod prompt;
 mod regions;
-mod rows;
 mod session;
-mod stages;
 mod target;
-mod tokenizer;
 mod upscaler;
 
 pub use bundled::{DEFAULT_MODEL, bundled_encoder, bundled_model, bundled_models};
-pub use cache::{Content, EmbeddingCache};
 pub use captions::{CaptionError, Captioned, Captions, read_captions, read_lines, sidecar};
-pub use clip_file::Activation;
-pub use embedding_file::{EmbeddingError, embeddings_to_bytes, read_embeddings};
-pub use encoder::{Embedding, Encoder, EncoderError, EncoderFile, Framing};
+pub use encoder::{
+    Activation, Content, Embedding, EmbeddingCache, EmbeddingError, Encoder, EncoderError, EncoderFile, Framing,
+    Tokenizer, embeddings_to_bytes, read_embeddings,
+};
 pub use error::Error;
 pub use export::{deployed, onnx};
 #[cfg(feature = "hub")]
@@ -61,7 +52,6 @@ pub use prompt::{Prompt, PromptError, Regions};
 pub use regions::{Rectangle, RegionError};
 pub use session::Session;
 pub use target::{Size, Target};
-pub use tokenizer::Tokenizer;
 pub use upscaler::Upscaler;
 
 /// The guide's example, compiled.

@@ -1,6 +1,6 @@
 //! What enlarging a picture takes in memory, beside the picture, the network's maps and what is given.
 
-use crate::alpha::varies;
+use crate::enlarge::alpha::varies;
 use crate::enlarge::is_larger;
 use crate::error::Error;
 use crate::target::{Size, Target};

@@ -1,8 +1,8 @@
 //! The one thing most users want: a picture, enlarged.
 
-use crate::convert::Numbers;
 use crate::encoder::Encoder;
 use crate::enlarge::Work;
+use crate::enlarge::convert::Numbers;
 use crate::error::Error;
 use crate::prompt::{Prompt, PromptError, Regions};
 use crate::regions::{Rectangle, shares};

@@ -1,6 +1,6 @@
 //! Written by `tests/reference/estimate.py`.
 
-use super::Fit;
+use super::regression::Fit;
 
 /// By the scale.
 pub(super) const FITS: [(usize, Fit); 3] = [

@@ -1,30 +1,19 @@
-//! Whether a picture looks like one that the paper's degradation made: blurred by a Gaussian of 1.3 pixels and then made smaller.
+//! An estimate of whether a picture comes from the paper's degradation: a Gaussian blur of 1.3 pixels, then downscaling.
 //!
 //! Networks that undo that blur draw patterns into pictures that do not have it. Nine measures of the picture's finest detail,
-//! its flattest parts and JPEG's blocks go into a logistic regression, which `tests/reference/estimate.py` fits. Nothing is read
-//! of the file: a JPEG that was saved as a PNG is still told by its blocks.
+//! its flattest parts and JPEG's blocks go into a logistic regression, which `tests/reference/estimate.py` fits. Only pixels
+//! count: a JPEG that was saved as a PNG still shows its blocks.
 
 mod fitted;
 mod measures;
+mod regression;
 
 use crate::{Picture, Sample};
 use fitted::FITS;
-use measures::{COUNT, Luma};
+use measures::Luma;
 
 /// The least side of a picture that is measured.
 const LEAST: usize = 24;
-
-/// A logistic regression over the measures, their squares and products.
-struct Fit {
-    /// Measures are kept within what was seen: beyond it, products would say anything.
-    least: [f64; COUNT],
-    most: [f64; COUNT],
-    mean: [f64; COUNT],
-    deviation: [f64; COUNT],
-    /// Of each measure, then of each multiplied by itself and those after it.
-    weights: [f64; COUNT + COUNT * (COUNT + 1) / 2],
-    bias: f64,
-}
 
 /// How likely it is, from 0 to 1, that a picture was made by [`Degradation::BlurBicubic`](crate::Degradation::BlurBicubic) or one
 /// of its kind, `scale` times smaller than it was. `None` for a scale that was not fitted (those that are: 2, 4 and 8) and for a
@@ -37,18 +26,6 @@ pub fn blur_likelihood<S: Sample>(picture: &Picture<S>, scale: usize) -> Option<
     let (_, fit) = FITS.iter().find(|(fitted, _)| *fitted == scale)?;
     let is_large = picture.width().min(picture.height()) >= LEAST;
     is_large.then(|| fit.probability(&Luma::of(picture).measures()))
-}
-
-impl Fit {
-    fn probability(&self, measured: &[f64; COUNT]) -> f64 {
-        let scaled: [f64; COUNT] = std::array::from_fn(|i| {
-            (measured[i].clamp(self.least[i], self.most[i]) - self.mean[i]) / self.deviation[i]
-        });
-        let products = (0..COUNT).flat_map(|i| (i..COUNT).map(move |j| (i, j))).map(|(i, j)| scaled[i] * scaled[j]);
-        let terms = scaled.iter().copied().chain(products);
-        let sum = self.bias + terms.zip(self.weights).map(|(term, weight)| term * weight).sum::<f64>();
-        1.0 / (1.0 + (-sum).exp())
-    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Sixteen numbers in two AVX2 registers.
 
-use super::{Kernel, Lanes};
+use super::traits::{Kernel, Lanes};
 use std::arch::x86_64::*;
 
 #[derive(Clone, Copy)]
@@ -45,9 +45,9 @@ impl Lanes for Avx2 {
     }
 
     #[inline(always)]
-    unsafe fn plus_product(self, a: Self, b: Self) -> Self {
+    unsafe fn mul_add(self, factor: Self, sum: Self) -> Self {
         // SAFETY: above.
-        unsafe { Self(_mm256_fmadd_ps(a.0, b.0, self.0), _mm256_fmadd_ps(a.1, b.1, self.1)) }
+        unsafe { Self(_mm256_fmadd_ps(self.0, factor.0, sum.0), _mm256_fmadd_ps(self.1, factor.1, sum.1)) }
     }
 
     #[inline(always)]

@@ -1,6 +1,6 @@
 //! Sixteen numbers in one AVX-512 register.
 
-use super::{Kernel, Lanes, PairKernel, Pairs};
+use super::traits::{Kernel, Lanes, PairKernel, Pairs};
 use half::bf16;
 use std::arch::x86_64::*;
 
@@ -52,9 +52,9 @@ impl Lanes for Avx512 {
     }
 
     #[inline(always)]
-    unsafe fn plus_product(self, a: Self, b: Self) -> Self {
+    unsafe fn mul_add(self, factor: Self, sum: Self) -> Self {
         // SAFETY: above.
-        Self(unsafe { _mm512_fmadd_ps(a.0, b.0, self.0) })
+        Self(unsafe { _mm512_fmadd_ps(self.0, factor.0, sum.0) })
     }
 
     #[inline(always)]

@@ -1,6 +1,6 @@
 //! Sixteen numbers in four NEON registers.
 
-use super::{Kernel, Lanes};
+use super::traits::{Kernel, Lanes};
 use std::arch::aarch64::*;
 
 #[derive(Clone, Copy)]
@@ -51,9 +51,9 @@ impl Lanes for Neon {
     }
 
     #[inline(always)]
-    unsafe fn plus_product(self, a: Self, b: Self) -> Self {
+    unsafe fn mul_add(self, factor: Self, sum: Self) -> Self {
         // SAFETY: above.
-        unsafe { Self::each(|i| vfmaq_f32(self.0[i], a.0[i], b.0[i])) }
+        unsafe { Self::each(|i| vfmaq_f32(sum.0[i], self.0[i], factor.0[i])) }
     }
 
     #[inline(always)]

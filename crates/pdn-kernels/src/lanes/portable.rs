@@ -2,7 +2,7 @@
 //!
 //! The product is rounded before the sum: without hardware for it, a fused operation is a slow library call.
 
-use super::Lanes;
+use super::traits::Lanes;
 
 #[derive(Clone, Copy)]
 pub(super) struct Portable([f32; 16]);
@@ -35,8 +35,8 @@ impl Lanes for Portable {
     }
 
     #[inline(always)]
-    unsafe fn plus_product(self, a: Self, b: Self) -> Self {
-        Self(std::array::from_fn(|i| self.0[i] + a.0[i] * b.0[i]))
+    unsafe fn mul_add(self, factor: Self, sum: Self) -> Self {
+        Self(std::array::from_fn(|i| sum.0[i] + self.0[i] * factor.0[i]))
     }
 
     #[inline(always)]

@@ -4,7 +4,8 @@
 //! other by index, so that a pickle's shared and cyclic references need no recursion, and every opcode adds at most one
 //! object: memory and time are bounded by the length of the file.
 
-use super::{Dtype, Fault};
+use super::contents::Dtype;
+use super::error::Fault;
 use std::collections::HashMap;
 
 /// An object's place.

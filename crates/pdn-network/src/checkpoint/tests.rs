@@ -74,14 +74,14 @@ fn real_files() {
 
 #[test]
 fn safetensors_files() {
-    use safetensors::tensor::{Dtype as Stored, TensorView};
+    use ::safetensors::tensor::{Dtype as Stored, TensorView};
     let halves: Vec<u8> = ramp(6).iter().flat_map(|v| half::f16::from_f32(*v).to_le_bytes()).collect();
     let steps = 7_i64.to_le_bytes();
     let views = [
         ("module.weight", TensorView::new(Stored::F16, vec![2, 3], &halves).unwrap()),
         ("module.steps", TensorView::new(Stored::I64, vec![], &steps).unwrap()),
     ];
-    let bytes = safetensors::serialize(views, Some([("format".to_owned(), "pt".to_owned())].into())).unwrap();
+    let bytes = ::safetensors::serialize(views, Some([("format".to_owned(), "pt".to_owned())].into())).unwrap();
     let read = parse(&bytes).unwrap();
     assert_tensor(&read, "weight", &[2, 3], &ramp(6));
     assert_eq!(read.metadata["format"], "pt");

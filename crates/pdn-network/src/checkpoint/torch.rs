@@ -1,9 +1,10 @@
 //! PyTorch's files (`torch/serialization.py`): the zip archive of 1.6 and later, TorchScript's (the same, with code that is
 //! left alone), and the run of pickles before it.
 
+use super::contents::{Contents, Dtype, Kind};
+use super::error::Fault;
 use super::pickle::{Global, Id, Object, Pickle};
 use super::unwrap::{named_tensors, state_dict};
-use super::{Contents, Dtype, Fault, Kind};
 use crate::{Tensor, Tensors};
 use std::collections::HashMap;
 use std::io::{Cursor, Read};

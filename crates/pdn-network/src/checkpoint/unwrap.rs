@@ -1,8 +1,8 @@
-//! Which part of a checkpoint is the weights, and what their names begin with.
+//! Finds the weights in a checkpoint, and strips the prefixes of their names.
 //!
 //! The order is spandrel's (`ModelLoader`): exponential averages before plain parameters, then a single nested dictionary.
 
-use super::Fault;
+use super::error::Fault;
 use super::pickle::{Id, Object, Pickle};
 use crate::Tensors;
 use std::collections::HashSet;

@@ -1,4 +1,4 @@
-//! A graph in the making: nodes in order, constants each once, names.
+//! An ONNX graph under construction: nodes in order, names, and each constant once.
 
 use super::proto::{
     AttributeProto, AttributeType, DataType, Dimension, GraphProto, Length, NodeProto, TensorProto, TensorShapeProto,

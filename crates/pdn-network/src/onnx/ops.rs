@@ -1,7 +1,7 @@
-//! Each operation of the list, in ONNX's.
+//! Each operation of the list in ONNX's operators.
 //!
 //! A map is `[batch, channels, height, width]`; a vector has one pixel, a sequence one row. What does not depend on the
-//! pictures (a prompt, a constant) has a batch of one, which ONNX spreads over the others as it spreads one pixel.
+//! pictures (a prompt, a constant) has a batch of one, which ONNX broadcasts, as it does one pixel.
 
 use super::graph::{Graph, float, int, ints, string};
 use crate::{Act, Binary, End, Extent, Interpolation, Node, Op, ParamId, Pool};

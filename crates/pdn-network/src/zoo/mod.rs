@@ -1,77 +1,37 @@
-//! Every architecture, one file each.
+//! Every architecture, one file each: super-resolution networks in `sr`, CLIP's towers in `clip`.
 //!
 //! An architecture is a configuration, a function that builds the [`Network`] from it, and the layouts of checkpoints
-//! it can be read from. Adding one is a file here and its line in [`ARCHITECTURES`]; `imdn.rs` is the worked example
-//! that `CONTRIBUTING.md` walks through.
+//! it can be read from. Adding one is a file in `sr` and its line in [`ARCHITECTURES`]; `CONTRIBUTING.md` walks through
+//! `sr/imdn.rs` as the example.
 
-mod carn;
+mod architecture;
 mod clip;
-mod clip_layouts;
-mod compact;
-mod edsr;
-mod imdn;
 mod layout;
-mod msrresnet;
-mod pdn;
-mod rcan;
-mod rdn;
-mod rrdb;
-mod srresnet;
-mod srvgg;
+mod recognise;
+mod sr;
 
-pub use carn::Carn;
-pub use clip::{Clip, PictureTower, Reading, TextTower, Transformer};
-pub use clip_layouts::{ClipLayout, ClipSettings};
-pub use compact::Compact;
-pub use edsr::Edsr;
-pub use imdn::Imdn;
-pub use layout::{Layout, RecogniseError, Recognised, recognise};
-pub use msrresnet::MsrResNet;
-pub use pdn::{Pdn, Tail};
-pub use rcan::{Plus, Rcan};
-pub use rdn::Rdn;
-pub use rrdb::Rrdb;
-pub use srresnet::SrResNet;
-pub use srvgg::Srvgg;
+pub use architecture::{Architecture, Preset};
+pub use clip::{Clip, ClipLayout, ClipSettings, PictureTower, Reading, TextTower, Transformer};
+pub use layout::{DIV2K_MEAN, Layout};
+pub use recognise::{RecogniseError, Recognised, recognise};
+pub use sr::{Carn, Compact, Edsr, Imdn, MsrResNet, Pdn, Plus, Rcan, Rdn, Rrdb, SrResNet, Srvgg, Tail};
 
 use crate::{Network, NetworkError};
 use serde_json::Value;
-use std::ops::RangeInclusive;
-
-/// Mean colour of DIV2K, which EDSR and its heirs subtract.
-pub const DIV2K_MEAN: [f64; 3] = [0.4488, 0.4371, 0.4040];
-
-/// An architecture, as the rest of the house sees it.
-#[derive(Clone, Copy, Debug)]
-pub struct Architecture {
-    /// Its key in model files, lower case.
-    pub id: &'static str,
-    /// What it is and where it is published, in one line.
-    pub about: &'static str,
-    /// Builds the network from its configuration as JSON.
-    pub build: fn(&Value) -> Result<Network, NetworkError>,
-    /// Published sizes.
-    pub presets: &'static [Preset],
-    /// The checkpoint layouts it is read from, its own first.
-    pub layouts: &'static [Layout],
-}
-
-/// A published size: its name, and its configuration for a scale.
-pub type Preset = (&'static str, fn(scale: usize) -> Value);
 
 /// Every architecture.
 pub const ARCHITECTURES: &[&Architecture] = &[
-    &carn::ARCHITECTURE,
-    &edsr::ARCHITECTURE,
-    &imdn::ARCHITECTURE,
-    &msrresnet::ARCHITECTURE,
-    &pdn::ARCHITECTURE,
-    &compact::ARCHITECTURE,
-    &rcan::ARCHITECTURE,
-    &rdn::ARCHITECTURE,
-    &rrdb::ARCHITECTURE,
-    &srresnet::ARCHITECTURE,
-    &srvgg::ARCHITECTURE,
+    &sr::carn::ARCHITECTURE,
+    &sr::edsr::ARCHITECTURE,
+    &sr::imdn::ARCHITECTURE,
+    &sr::msrresnet::ARCHITECTURE,
+    &sr::pdn::ARCHITECTURE,
+    &sr::compact::ARCHITECTURE,
+    &sr::rcan::ARCHITECTURE,
+    &sr::rdn::ARCHITECTURE,
+    &sr::rrdb::ARCHITECTURE,
+    &sr::srresnet::ARCHITECTURE,
+    &sr::srvgg::ARCHITECTURE,
 ];
 
 /// Builds the network that a model file names.
@@ -114,60 +74,9 @@ fn presets() -> impl Iterator<Item = (&'static Architecture, &'static Preset)> {
     ARCHITECTURES.iter().flat_map(|a| a.presets.iter().map(move |preset| (*a, preset)))
 }
 
-/// Refuses sizes outside what any network of its kind has: a model file is untrusted, and its configuration alone must
-/// not be able to fill memory.
-fn check_sizes(sizes: &[(&str, usize, RangeInclusive<usize>)]) -> Result<(), NetworkError> {
-    match sizes.iter().find(|(_, value, allowed)| !allowed.contains(value)) {
-        Some((name, value, allowed)) => {
-            Err(NetworkError::Config(format!("{name} {value}: expected {} to {}", allowed.start(), allowed.end())))
-        }
-        None => Ok(()),
-    }
-}
-
-/// Refuses a mean colour that is none.
-fn check_mean(mean: [f64; 3]) -> Result<(), NetworkError> {
-    match mean.iter().all(|v| (0.0..=1.0).contains(v)) {
-        true => Ok(()),
-        false => Err(NetworkError::Config(format!("mean {mean:?}: expected 0 to 1 for each channel"))),
-    }
-}
-
-/// Which of so many `modules` follows block `i` of `blocks`, so that they stand at equal intervals, the last after the last
-/// block.
-fn module_after(i: usize, blocks: usize, modules: usize) -> Option<usize> {
-    let done = |until: usize| until * modules / blocks;
-    (done(i + 1) > done(i)).then(|| done(i))
-}
-
-/// Reads a configuration out of JSON.
-fn configuration<C: serde::de::DeserializeOwned>(config: &Value) -> Result<C, NetworkError> {
-    serde_json::from_value(config.clone()).map_err(|e| NetworkError::Config(format!("configuration: {e}")))
-}
-
-/// A configuration as JSON.
-fn json<C: serde::Serialize>(config: C) -> Value {
-    serde_json::to_value(config).expect("a configuration of numbers and options is JSON")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn modules(blocks: usize, modules: usize) -> Vec<usize> {
-        (0..blocks).filter(|i| module_after(*i, blocks, modules).is_some()).collect()
-    }
-
-    #[test]
-    fn modules_stand_at_equal_intervals() {
-        assert_eq!(modules(6, 0), [0; 0]);
-        assert_eq!(modules(6, 1), [5]);
-        assert_eq!(modules(6, 2), [2, 5]);
-        assert_eq!(modules(6, 3), [1, 3, 5]);
-        assert_eq!(modules(5, 2), [2, 4]);
-        assert_eq!(modules(4, 4), [0, 1, 2, 3]);
-        assert_eq!(modules(20, 3), [6, 13, 19]);
-    }
 
     #[test]
     fn every_preset_builds_at_every_scale_and_builds_again_from_its_own_configuration() {

@@ -1,0 +1,468 @@
+//! Pictures enlarged, one or thousands: each read, steered, run and written, some at once.
+//!
+//! The threads are one pool that all pictures at once share: while one is read or written its threads help the others, and
+//! the last picture has them all. The memory is divided.
+
+use crate::args::Upscale;
+use crate::display::progress::{Pixels, Share, interrupted, last_words};
+use crate::display::say::{shown, tell};
+use crate::shared::aside::{Placed, folder_of, remove_abandoned, taken};
+use crate::shared::engine::{failure, options, threads};
+use crate::shared::failure::Failure;
+use crate::shared::folder::{make_folder, report};
+use crate::shared::inputs::{STANDARD, read};
+use crate::shared::outputs::{Task, format_of};
+use crate::shared::prompt::{PromptSetter, words};
+use crate::shared::sink::Sink;
+use pdn::{AnyPicture, Error, Header, Limits, Options, Prompt, Provenance, Session, Upscaler, WriteOptions};
+use rayon::ThreadPool;
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::io::{Read, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+/// The most pictures at once where nothing is said: each has its share of the memory.
+const JOBS: usize = 4;
+
+/// Pictures to enlarge by one model.
+pub(crate) struct Batch<'a> {
+    pub(crate) args: &'a Upscale,
+    pub(crate) upscaler: &'a Upscaler,
+    pub(crate) setter: &'a PromptSetter,
+    pub(crate) tasks: Vec<Task>,
+    pub(crate) skipped: Vec<Task>,
+}
+
+/// A picture that was enlarged.
+struct Enlarged {
+    from: (usize, usize),
+    to: (usize, usize),
+    /// Whether the network ran.
+    runs: bool,
+    /// By what: the model, and what was done beside.
+    how: String,
+    /// The network's scale where one ran, or bicubic's where it is a whole number.
+    scale: Option<usize>,
+    seconds: f64,
+    /// The prompt that was given, in words.
+    prompt: Option<String>,
+    /// What of its file is not in it.
+    notes: Vec<String>,
+}
+
+/// What came of a picture.
+enum Outcome {
+    Made(Enlarged),
+    /// Another command made it meanwhile, which `--skip-existing` leaves.
+    WasThere,
+}
+
+/// What all pictures at once share.
+struct Shared<'a> {
+    pool: ThreadPool,
+    options: Options,
+    progress: &'a Pixels,
+    /// What each picture is thought to have.
+    pixels: Vec<u64>,
+    /// How many are named in all.
+    of: usize,
+    next: AtomicUsize,
+    done: AtomicUsize,
+    /// Those that others made meanwhile.
+    there: AtomicUsize,
+    failed: Mutex<Vec<(usize, Failure)>>,
+    /// Whether nothing more is begun, and why: nobody hears of it any more.
+    stopped: AtomicBool,
+    unheard: Mutex<Option<Failure>>,
+    /// Whether it was said that the model is not for such pictures: once is enough.
+    advised: AtomicBool,
+}
+
+impl Batch<'_> {
+    /// Enlarges all; `failed` is what failed before. What fails is named at the end.
+    pub(crate) fn run(&self, failed: Vec<Failure>) -> Result<(), Failure> {
+        let of = self.tasks.len() + self.skipped.len() + failed.len();
+        for failure in &failed {
+            self.say_json(|| json!({"error": failure.message}))?;
+        }
+        for task in &self.skipped {
+            self.say_json(|| skipped(task))?;
+        }
+        self.prepare_folders()?;
+        let start = Instant::now();
+        let pixels: Vec<u64> = self.tasks.iter().map(|task| pixels(&task.input, self.args.inputs.max_pixels)).collect();
+        let pool = threads(&self.args.engine)?;
+        let jobs = self.args.batch.jobs.map_or(pool.current_num_threads().min(JOBS), usize::from);
+        let jobs = jobs.min(self.tasks.len()).max(1);
+        let Options { memory, tile } = options(&self.args.engine);
+        let progress = Pixels::new(pixels.iter().sum());
+        let shared = Shared {
+            pool,
+            options: Options { memory: memory / jobs, tile },
+            progress: &progress,
+            pixels,
+            of,
+            next: AtomicUsize::new(0),
+            done: AtomicUsize::new(0),
+            there: AtomicUsize::new(self.skipped.len()),
+            failed: Mutex::new(Vec::new()),
+            stopped: AtomicBool::new(false),
+            unheard: Mutex::new(None),
+            advised: AtomicBool::new(false),
+        };
+        prepare_last_words(&shared);
+        std::thread::scope(|scope| (0..jobs).for_each(|_| drop(scope.spawn(|| self.work(&shared)))));
+        let Shared { done, there, failed: mut late, mut unheard, .. } = shared;
+        drop(progress);
+        let (done, there) = (done.into_inner(), there.into_inner());
+        let late = late.get_mut().unwrap_or_else(PoisonError::into_inner);
+        late.sort_by_key(|(at, _)| *at);
+        let failed: Vec<Failure> = failed.into_iter().chain(late.drain(..).map(|(_, failure)| failure)).collect();
+        match unheard.get_mut().unwrap_or_else(PoisonError::into_inner) {
+            Some(failure) if !interrupted() => {
+                let _ = report(&failed, of);
+                Err(Failure::failed(format_args!("{}; {}", failure.message, so_far(done + there, of))))
+            }
+            _ => self.end((done, there), of, failed, start),
+        }
+    }
+
+    /// The last words: how many there are, or why not all.
+    fn end(
+        &self,
+        (done, there): (usize, usize),
+        of: usize,
+        mut failed: Vec<Failure>,
+        start: Instant,
+    ) -> Result<(), Failure> {
+        if interrupted() {
+            failed.retain(|failure| failure.code != Failure::INTERRUPTED);
+            let _ = report(&failed, of);
+            return Err(match (done, of) {
+                (0, 1) => Failure::interrupted(),
+                _ => {
+                    Failure { message: format!("interrupted; {}", so_far(done + there, of)), ..Failure::interrupted() }
+                }
+            });
+        }
+        match (of, failed.pop()) {
+            (1, Some(failure)) => Err(failure),
+            (_, last) => {
+                failed.extend(last);
+                if !self.args.batch.json && (of > 1 || there > 0) {
+                    let seconds = start.elapsed().as_secs_f64();
+                    let there = if there > 0 { format!(", {there} skipped") } else { String::new() };
+                    self.say(&format!("{done} of {of} pictures enlarged in {seconds:.1} s{there}"))?;
+                }
+                report(&failed, of)
+            }
+        }
+    }
+
+    /// Makes the folder of the results, and clears those that are there of what was left by a kill.
+    fn prepare_folders(&self) -> Result<(), Failure> {
+        if let Some(folder) = &self.args.outputs.out_dir {
+            make_folder(folder)?;
+        }
+        let folders: BTreeSet<_> = self.tasks.iter().map(|task| folder_of(&task.output)).collect();
+        folders.iter().for_each(|folder| remove_abandoned(folder));
+        Ok(())
+    }
+
+    /// Enlarges one picture after the other, as long as there are any.
+    fn work(&self, shared: &Shared) {
+        let mut session = None;
+        // The prompt that is set, where it is the same for all pictures.
+        let mut set = None;
+        loop {
+            let at = shared.next.fetch_add(1, Ordering::Relaxed);
+            let Some(task) = self.tasks.get(at) else { return };
+            if interrupted() || shared.stopped.load(Ordering::Relaxed) {
+                return;
+            }
+            shared.progress.say(format!("{}/{}", at + 1, self.tasks.len()));
+            let mut share = shared.progress.picture(shared.pixels[at]);
+            // What a panic leaves half done is thrown away: the session, its prompt, the file that is made aside.
+            let (mut ready, mut before) = (session.take().unwrap_or_else(|| self.upscaler.session()), set.take());
+            let found = guarded(&task.input, || {
+                let found = self.enlarge(&mut ready, &mut before, task, shared, &mut share);
+                (found, ready, before)
+            });
+            let found = found.and_then(|(found, ready, prompt)| {
+                (session, set) = (Some(ready), prompt);
+                found
+            });
+            drop(share);
+            let said = shared.progress.aside(|| self.tell(task, &found));
+            match found {
+                Ok(outcome) => {
+                    let count = if matches!(outcome, Outcome::Made(_)) { &shared.done } else { &shared.there };
+                    count.fetch_add(1, Ordering::Relaxed);
+                    prepare_last_words(shared);
+                }
+                Err(failure) => lock(&shared.failed).push((at, failure)),
+            }
+            // Where nobody listens any more, nothing more is done.
+            if let Err(failure) = said {
+                lock(&shared.unheard).get_or_insert(failure);
+                shared.stopped.store(true, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// One picture, from its file to its place.
+    fn enlarge(
+        &self,
+        session: &mut Session,
+        set: &mut Option<Prompt>,
+        task: &Task,
+        shared: &Shared,
+        share: &mut Share,
+    ) -> Result<Outcome, Failure> {
+        let (args, setter, Task { input, output }) = (self.args, self.setter, task);
+        let upscaler = self.upscaler;
+        let skips = args.outputs.skip_existing;
+        if skips && output != Path::new(STANDARD) && output.symlink_metadata().is_ok() {
+            return Ok(Outcome::WasThere);
+        }
+        let picture = read(input, &Limits { pixels: args.inputs.max_pixels, ..Limits::default() })?;
+        share.has((picture.width() * picture.height()) as u64);
+        let prompt = match args.parts.region.as_slice() {
+            [] => setter.of(input)?,
+            parts => setter.within(setter.of(input)?, parts, args.parts.feather)?,
+        };
+        let format = format_of(output, &args.outputs)?;
+        // Told with the result: before an error they would be beside the point.
+        let mut notes: Vec<String> = picture.lost().iter().map(|lost| (*lost).to_owned()).collect();
+        let target = args.look.target(&args.model, &picture, format, &mut |what| notes.push(what.to_owned()));
+        let header = upscaler.header_for(&picture, &target).map_err(|error| failure(input, error))?;
+        let header = Header { exif: header.exif.filter(|_| !args.writing.strip), ..header };
+        let runs = upscaler.runs_network(&picture, &target).map_err(|error| failure(input, error))?;
+        let provenance =
+            (!args.writing.strip).then(|| self.provenance(runs, prompt.as_ref(), setter.encoder(prompt.as_ref())));
+        let written = WriteOptions { quality: args.writing.quality, provenance };
+        if args.outputs.out_dir.is_some() {
+            make_folder(&folder_of(output))?;
+        }
+        let (from, to) = ((picture.width(), picture.height()), (header.width, header.height));
+        let mut sink = Sink::create(output, format, &header, picture.has_transparency(), &written)?;
+        let start = Instant::now();
+        if runs && (set.is_none() || *set != prompt) {
+            setter.set(session, prompt.as_ref(), input, &picture.eight())?;
+            *set = prompt.clone().filter(|prompt| !prompt.reads_picture());
+        }
+        if runs {
+            self.advise(&picture, shared, input);
+        }
+        let mut show = |done| share.show(done);
+        let mut give = |rows: &[u8]| Ok(sink.write_rows(rows)?);
+        let run = || session.upscale_rows_to(&picture, &target, &shared.options, &mut show, &mut give);
+        shared.pool.install(run).map_err(|stopped| match stopped {
+            Stopped::Enlarging(error) => failure(input, error),
+            Stopped::Writing(failure) => failure,
+        })?;
+        match sink.finish(args.outputs.force)? {
+            Placed::There => {}
+            Placed::Taken if skips => return Ok(Outcome::WasThere),
+            Placed::Taken => return Err(taken(output)),
+        }
+        share.show(1.0);
+        let how = self.how(runs, from, to);
+        // Who makes it without the network takes no prompt.
+        let prompt = prompt.filter(|prompt| runs && *prompt != Prompt::None).map(|prompt| prompt.to_string());
+        let seconds = start.elapsed().as_secs_f64();
+        let scale = upscaler.scale();
+        let scale = (runs || to == (from.0 * scale, from.1 * scale)).then_some(scale);
+        Ok(Outcome::Made(Enlarged { from, to, runs, how, scale, seconds, prompt, notes }))
+    }
+
+    /// Says once that the model is not for such pictures, where it seems so.
+    fn advise(&self, picture: &AnyPicture, shared: &Shared, input: &Path) {
+        if shared.advised.load(Ordering::Relaxed) {
+            return;
+        }
+        if let Some(advice) = self.upscaler.advice(picture)
+            && !shared.advised.swap(true, Ordering::Relaxed)
+        {
+            shared.progress.aside(|| tell!("pdn: {}: {advice}", input.display()));
+        }
+    }
+
+    /// By what a picture becomes so large.
+    fn how(&self, runs: bool, from: (usize, usize), to: (usize, usize)) -> String {
+        let (model, scale) = (called(self.args.model.model()), self.upscaler.scale());
+        match (self.args.model.is_bicubic(), runs) {
+            (true, _) => "bicubic".into(),
+            (false, false) => format!("bicubic ({model} only enlarges)"),
+            (false, true) => {
+                let resized = if to == (from.0 * scale, from.1 * scale) { "" } else { " and resized" };
+                format!("{model}{}{resized}", self.args.look.extras.words())
+            }
+        }
+    }
+
+    /// How a picture was made, for its metadata. Of a model's path only the name: folders are nobody's business.
+    fn provenance(&self, runs: bool, prompt: Option<&Prompt>, encoder: Option<&str>) -> Provenance {
+        let name = called(self.args.model.model());
+        let mut facts = vec![("Model", if runs { name } else { "bicubic".into() })];
+        if runs {
+            let extras = self.args.look.extras;
+            facts.push(("Scale", self.upscaler.scale().to_string()));
+            facts.extend(prompt.map(|prompt| ("Prompt", words(self.upscaler, prompt))));
+            facts.extend(encoder.map(|id| ("Encoder", id.to_owned())));
+            facts.extend(extras.self_ensemble.then(|| ("SelfEnsemble", "8".into())));
+            facts.extend(extras.color_fix.then(|| ("ColorFix", "low frequencies".into())));
+        }
+        Provenance { software: concat!("pdn ", env!("CARGO_PKG_VERSION")).into(), facts }
+    }
+
+    /// Says how one picture went; for people a failure is said at the end.
+    fn tell(&self, task: &Task, found: &Result<Outcome, Failure>) -> Result<(), Failure> {
+        let Task { input, output } = task;
+        if let Ok(Outcome::Made(made)) = found {
+            made.notes.iter().for_each(|note| tell!("pdn: {}: {note}", input.display()));
+        }
+        match found {
+            Ok(Outcome::WasThere) => self.say_json(|| skipped(task)),
+            Ok(Outcome::Made(made)) if !self.args.batch.json => self.say(&format!(
+                "{}: {}x{} to {}x{} by {} in {:.2} s{}",
+                if output == Path::new(STANDARD) { "standard output".into() } else { output.to_string_lossy() },
+                made.from.0,
+                made.from.1,
+                made.to.0,
+                made.to.1,
+                made.how,
+                made.seconds,
+                made.prompt.as_ref().map_or(String::new(), |prompt| format!("; prompt {prompt}"))
+            )),
+            Ok(Outcome::Made(made)) => self.say_json(|| {
+                json!({
+                    "input": name(input),
+                    "output": name(output),
+                    "width": made.from.0,
+                    "height": made.from.1,
+                    "output_width": made.to.0,
+                    "output_height": made.to.1,
+                    "model": if made.runs { self.args.model.model() } else { Path::new("bicubic") }.display().to_string(),
+                    "scale": made.scale,
+                    "seconds": made.seconds,
+                    "prompt": made.prompt,
+                })
+            }),
+            Err(failure) => {
+                self.say_json(|| json!({"input": name(input), "output": name(output), "error": failure.message}))
+            }
+        }
+    }
+
+    fn say_json(&self, line: impl FnOnce() -> Value) -> Result<(), Failure> {
+        match self.args.batch.json {
+            true => self.say_safe(&line().to_string()),
+            false => Ok(()),
+        }
+    }
+
+    fn say(&self, line: &str) -> Result<(), Failure> {
+        self.say_safe(&shown(line))
+    }
+
+    /// Writes a line to the standard output, or, where that holds the picture, to the error output.
+    fn say_safe(&self, line: &str) -> Result<(), Failure> {
+        if self.tasks.iter().any(|task| task.output == Path::new(STANDARD)) {
+            tell!("{line}");
+            return Ok(());
+        }
+        let mut out = std::io::stdout().lock();
+        let said = writeln!(out, "{line}").and_then(|()| out.flush());
+        said.map_err(|error| Failure::failed(format_args!("standard output: {error}")))
+    }
+}
+
+/// Why there is no enlarged picture.
+enum Stopped {
+    Enlarging(Error),
+    Writing(Failure),
+}
+
+impl From<Error> for Stopped {
+    fn from(error: Error) -> Self {
+        Self::Enlarging(error)
+    }
+}
+
+impl From<Failure> for Stopped {
+    fn from(failure: Failure) -> Self {
+        Self::Writing(failure)
+    }
+}
+
+/// What is said of a picture that makes the program panic.
+const BROKE: &str = "pdn crashed on this picture, which is a bug: please report it and attach the picture";
+
+/// What the work on a picture comes to; where it panics, a failure that names the picture: its panic is no other picture's end.
+fn guarded<T>(input: &Path, work: impl FnOnce() -> T) -> Result<T, Failure> {
+    catch_unwind(AssertUnwindSafe(work)).map_err(|_| Failure::at(input, BROKE))
+}
+
+/// Sets down what an interrupt says that cannot wait for the end.
+fn prepare_last_words(shared: &Shared) {
+    if shared.of > 1 {
+        let whole = shared.done.load(Ordering::Relaxed) + shared.there.load(Ordering::Relaxed);
+        last_words(format!("interrupted; {}", so_far(whole, shared.of)));
+    }
+}
+
+/// How many pictures are whole, and how the others come to be.
+fn so_far(whole: usize, of: usize) -> String {
+    format!("{whole} of {of} pictures are complete; to continue, run the same command with --skip-existing")
+}
+
+/// The line of a picture whose result is there.
+fn skipped(Task { input, output }: &Task) -> Value {
+    json!({"input": name(input), "output": name(output), "skipped": true})
+}
+
+/// What a model is called: of a path the file's name alone.
+fn called(model: &Path) -> String {
+    model.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// Bytes of a file in which its head is looked for.
+const HEAD: u64 = 1 << 20;
+
+/// The pixels that a picture's head says it has; none where it says none, or more than are enlarged.
+fn pixels(path: &Path, limit: u64) -> u64 {
+    let mut head = Vec::new();
+    // A pipe's head is not to be had. Of a file it is read at once: pieces of metadata before it may be many.
+    let file = pdn::file::open(path).ok();
+    let read = file.and_then(|file| file.take(HEAD).read_to_end(&mut head).ok());
+    let size = read.and_then(|_| imagesize::blob_size(&head).ok());
+    let size = size.map_or(0, |size| (size.width as u64).saturating_mul(size.height as u64));
+    if size > limit { 0 } else { size }
+}
+
+fn name(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}
+
+fn lock<T>(of: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_names_its_picture_and_ends_nothing() {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
+        let path = Path::new("in/broken.png");
+        let failure = guarded(path, || pool.install(|| [1][std::hint::black_box(2)])).unwrap_err();
+        assert!(failure.code == 1 && failure.message.starts_with("in/broken.png: pdn crashed"), "{failure:?}");
+        assert_eq!(guarded(path, || pool.install(|| 3)).unwrap(), 3);
+    }
+}

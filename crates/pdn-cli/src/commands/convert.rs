@@ -1,0 +1,111 @@
+//! `pdn convert`: a model as safetensors in either form, or as ONNX.
+
+use crate::args::{Convert, Form};
+use crate::display::progress::interrupted;
+use crate::display::say::say;
+use crate::display::table::count;
+use crate::shared::aside;
+use crate::shared::engine::{failure, same_file};
+use crate::shared::failure::Failure;
+use crate::shared::model::{HASHED, open_or_make};
+use crate::shared::outputs::keep_other;
+use crate::shared::prompt::{embedding, encoder, hinted};
+use pdn::{Embedding, Model, write_atomically};
+
+/// The word that asks for an input instead of a sentence.
+const INPUT: &str = "input";
+
+pub(crate) fn run(args: &Convert) -> Result<(), Failure> {
+    let ending = args.output.extension().map(|e| e.to_string_lossy().to_ascii_lowercase()).unwrap_or_default();
+    let write = match ending.as_str() {
+        "safetensors" => safetensors,
+        "onnx" => onnx,
+        _ => {
+            let message = format_args!("{}: expected a file name ending in .safetensors or .onnx", args.output.display());
+            return Err(Failure::usage(message));
+        }
+    };
+    if same_file(&args.input, &args.output) {
+        return Err(Failure::usage(format_args!("{}: would overwrite its own input; choose another output", args.output.display())));
+    }
+    keep_other(&args.output, args.force)?;
+    let (bytes, said) = write(args, open_or_make(&args.input, args.scale)?)?;
+    if interrupted() {
+        return Err(Failure::interrupted());
+    }
+    aside::write(&args.output, args.force, |path| write_atomically(path, &bytes))?;
+    say!("{}: {said}, {} bytes", args.output.display(), count(bytes.len()));
+    Ok(())
+}
+
+/// The bytes of a model file, and what is in it.
+fn safetensors(args: &Convert, model: Model) -> Result<(Vec<u8>, String), Failure> {
+    if args.prompt.is_some() || args.prompt_embedding.is_some() {
+        return Err(Failure::usage("a prompt can only be built into .onnx; remove it"));
+    }
+    let model = formed(args, model, Form::Train)?;
+    let precision = args.precision.unwrap_or_default();
+    let rounded = precision.round(&model.network.name_weights(model.weights.clone()));
+    if let Some((name, _)) = rounded.iter().find(|(_, tensor)| tensor.data().iter().any(|v| !v.is_finite())) {
+        return Err(Failure::at(
+            &args.input,
+            format_args!("{name} has a value out of range for {precision}; use f32 or bf16"),
+        ));
+    }
+    let form = if model.network.is_deployed() { "modules folded" } else { "as trained" };
+    Ok((model.to_bytes(precision), format!("{}, {form}, {precision}", about(&model))))
+}
+
+/// The bytes of an ONNX file, and what is in it.
+fn onnx(args: &Convert, model: Model) -> Result<(Vec<u8>, String), Failure> {
+    if args.precision.is_some() {
+        return Err(Failure::usage("--precision: only .safetensors supports it; ONNX files are written in f32"));
+    }
+    let prompt = prompt(args, &model)?;
+    let model = formed(args, model, Form::Deploy)?;
+    let bytes = pdn::onnx(&model, prompt.as_ref()).map_err(|error| failure(&args.input, error))?;
+    let inputs = match (model.network.prompt_dim(), prompt) {
+        (None, _) => "takes `picture`".to_owned(),
+        (Some(dim), None) => format!("takes `picture` and `prompt` of {dim} numbers"),
+        (Some(_), Some(embedding)) => format!("takes `picture`, with a prompt by {} built in", embedding.encoder),
+    };
+    Ok((bytes, format!("{}, {inputs}", about(&model))))
+}
+
+/// The model in the form that was asked for, or else in `default`; what is folded stays so.
+fn formed(args: &Convert, model: Model, default: Form) -> Result<Model, Failure> {
+    match args.form.unwrap_or(default) {
+        Form::Deploy => pdn::deployed(&model).map_err(|error| failure(&args.input, error)),
+        Form::Train if args.form.is_some() && model.network.is_deployed() => Err(Failure::at(
+            &args.input,
+            "its modules are already folded, which cannot be undone; expected the file as trained",
+        )),
+        Form::Train => Ok(model),
+    }
+}
+
+/// The prompt to fold in.
+fn prompt(args: &Convert, model: &Model) -> Result<Option<Embedding>, Failure> {
+    if args.encoder.encoder.is_some() && args.prompt.is_none() {
+        return Err(Failure::usage("--encoder: needs a --prompt to build in; add one, or remove --encoder"));
+    }
+    let given = args.prompt.is_some() || args.prompt_embedding.is_some();
+    if given && model.network.prompt_dim().is_none() {
+        return Err(Failure::usage(format_args!("{}: the network takes no prompt; remove it", args.input.display())));
+    }
+    match (&args.prompt, &args.prompt_embedding) {
+        (Some(text), _) if text == INPUT => Ok(None),
+        (Some(text), _) => {
+            let embedded = encoder(&args.encoder)?.embed_text(text);
+            embedded.map(Some).map_err(|error| Failure::usage(hinted(&error)))
+        }
+        (None, Some(path)) => embedding(path).map(Some),
+        (None, None) => Ok(None),
+    }
+}
+
+fn about(model: &Model) -> String {
+    let parameters: usize = model.network.params.iter().map(|param| param.len()).sum();
+    let hashed = if model.card.description == HASHED {  " with pseudo-random values, not trained" } else { "" };
+    format!("{} x{}, {} parameters{hashed}", model.network.architecture, model.network.scale, count(parameters))
+}

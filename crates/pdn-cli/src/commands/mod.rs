@@ -1,0 +1,19 @@
+//! A command a file, and nothing that another one uses.
+
+mod batch;
+pub(crate) mod bench;
+pub(crate) mod compare;
+pub(crate) mod controls;
+pub(crate) mod convert;
+pub(crate) mod degrade;
+pub(crate) mod embed;
+pub(crate) mod eval;
+pub(crate) mod info;
+pub(crate) mod masks;
+pub(crate) mod models;
+pub(crate) mod pages;
+#[cfg(feature = "serve")]
+pub(crate) mod serve;
+#[cfg(feature = "train")]
+pub(crate) mod train;
+pub(crate) mod upscale;

@@ -1,0 +1,62 @@
+//! `pdn upscale`.
+
+use crate::args::Upscale;
+use crate::commands::batch::Batch;
+use crate::display::say::tell;
+use crate::shared::engine::compile;
+use crate::shared::failure::Failure;
+use crate::shared::inputs::{Found, Input, STANDARD};
+use crate::shared::outputs::{Naming, Plan, format_of};
+use crate::shared::prompt::PromptSetter;
+use crate::shared::results::without_results;
+use crate::shared::sink::check_standard_output;
+use pdn::Format;
+use std::path::Path;
+
+pub(crate) fn run(args: &Upscale) -> Result<(), Failure> {
+    check_second_name(args)?;
+    let Found { pictures, failed, left_out, .. } = Found::new(&args.inputs, args.outputs.out_dir.as_deref())?;
+    let (pictures, results) = without_results(pictures);
+    check_standard_input(&pictures)?;
+    if !args.parts.region.is_empty() && pictures.len() > 1 {
+        let why = format_args!("--region: expected one picture, got {}", pictures.len());
+        return Err(Failure::usage(why));
+    }
+    let upscaler = compile(&args.model, &args.engine)?;
+    let size = args.look.size_in_names(&args.model, upscaler.scale());
+    let Plan { tasks, skipped } =
+        Naming::new(&args.outputs, args.model.model(), upscaler.scale(), size)?.plan(pictures)?;
+    if tasks.iter().any(|task| task.output == Path::new(STANDARD)) {
+        check_standard_output()?;
+        if args.batch.json {
+            return Err(Failure::usage("--json: standard output is used for the picture; use -o OUT"));
+        }
+    }
+    let formats: Vec<Format> = tasks.iter().filter_map(|task| format_of(&task.output, &args.outputs).ok()).collect();
+    args.look.check(&args.model, &formats, args.writing.quality)?;
+    let setter = PromptSetter::new(&args.prompt, &upscaler)?;
+    left_out.tell();
+    results.iter().for_each(|note| tell!("pdn: {note}"));
+    Batch { args, upscaler: &upscaler, setter: &setter, tasks, skipped }.run(failed)
+}
+
+/// Other programs take the result's name as a second one.
+fn check_second_name(args: &Upscale) -> Result<(), Failure> {
+    let [_, second] = args.inputs.names.as_slice() else { return Ok(()) };
+    let says_where = args.outputs.output.is_some() || args.outputs.out_dir.is_some();
+    match says_where || second.symlink_metadata().is_ok() || Format::from_path(second).is_err() {
+        true => Ok(()),
+        false => Err(Failure::at(
+            second,
+            format_args!("no such file; to write the result there, use -o {}", second.display()),
+        )),
+    }
+}
+
+/// The standard input is read once.
+fn check_standard_input(pictures: &[Input]) -> Result<(), Failure> {
+    match pictures.iter().filter(|input| input.path == Path::new(STANDARD)).count() {
+        0 | 1 => Ok(()),
+        n => Err(Failure::usage(format_args!("- was given {n} times; standard input holds one picture"))),
+    }
+}

@@ -1,0 +1,277 @@
+//! What is written, a picture above all, is made in a folder of its own beside its place, and then brought there.
+//!
+//! A kill leaves that folder behind. Whoever makes one holds a lock on a file in it, which the system takes away with the
+//! process: one whose lock can be had is nobody's, and the next run removes it. A file alone would be anyone's between its
+//! making and its locking; a folder that is taken away then is noticed by its maker, who makes another.
+
+use crate::display::progress::Unfinished;
+use crate::shared::failure::Failure;
+use pdn::{FileError, FileFault, file};
+use std::fs::{self, File};
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+use tempfile::{Builder, TempDir, TempPath};
+
+const PREFIX: &str = ".pdn-";
+const SUFFIX: &str = ".part";
+
+/// The file that is locked; no picture is called so.
+const LOCK: &str = "lock";
+
+/// A folder aside, and where its picture goes. Dropped, it is removed.
+pub(crate) struct Aside {
+    path: PathBuf,
+    target: PathBuf,
+    _folder: TempDir,
+    // Dropped after the folder: until that is away an interrupt removes it.
+    _unfinished: Unfinished,
+    _lock: File,
+}
+
+/// What has come of bringing something to its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Placed {
+    /// It is there.
+    There,
+    /// Something else has come to be there meanwhile, and is left as it is.
+    Taken,
+}
+
+/// Makes a file by `make`, under the name that it is given, and brings it to its place. What is there by then is overwritten if
+/// `force` says so.
+pub(crate) fn write(
+    target: &Path,
+    force: bool,
+    make: impl FnOnce(&Path) -> Result<(), FileError>,
+) -> Result<(), Failure> {
+    let aside = Aside::new(target)?;
+    make(aside.path()).map_err(|error| aside.named(error))?;
+    match aside.place(force)? {
+        Placed::There => Ok(()),
+        Placed::Taken => Err(taken(target)),
+    }
+}
+
+/// That something has come to a place between the look at it and the end of the work.
+pub(crate) fn taken(target: &Path) -> Failure {
+    let why =
+        "another process created this file in the meantime, and it was not changed; use --force to overwrite, or choose another name";
+    Failure::at(target, why)
+}
+
+impl Aside {
+    pub(crate) fn new(target: &Path) -> Result<Self, FileError> {
+        let fail = |why| FileError { path: target.to_owned(), why };
+        if target.is_dir() {
+            return Err(fail(FileFault::TargetIsFolder));
+        }
+        let parent = folder_of(target);
+        if !parent.is_dir() {
+            return Err(fail(FileFault::NoFolder(parent)));
+        }
+        let made = Unfinished::begin(|| locked(&parent), |(folder, _)| folder.path());
+        let ((folder, lock), unfinished) = made.map_err(|error| fail(written(error)))?;
+        let path = folder.path().join(target.file_name().unwrap_or_default());
+        Ok(Self { path, target: target.to_owned(), _folder: folder, _unfinished: unfinished, _lock: lock })
+    }
+
+    /// The name under which the picture is made.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// An error with the picture, named as it will be.
+    pub(crate) fn named(&self, error: FileError) -> FileError {
+        FileError { path: self.target.clone(), ..error }
+    }
+
+    /// Brings the picture to its place; what has come to be there meanwhile is overwritten if `force` says so.
+    pub(crate) fn place(self, force: bool) -> Result<Placed, FileError> {
+        let placed = match force {
+            true => fs::rename(&self.path, &self.target),
+            false => TempPath::try_from_path(&self.path)
+                .and_then(|made| made.persist_noclobber(&self.target).map_err(|error| error.error)),
+        };
+        match placed {
+            Ok(()) => Ok(Placed::There),
+            Err(error) if !force && error.kind() == ErrorKind::AlreadyExists => Ok(Placed::Taken),
+            Err(error) => Err(FileError { path: self.target.clone(), why: written(error) }),
+        }
+    }
+}
+
+fn written(error: io::Error) -> FileFault {
+    FileFault::Io { doing: "written", error }
+}
+
+/// The folder that a file is in.
+pub(crate) fn folder_of(path: &Path) -> PathBuf {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    parent.map_or_else(|| PathBuf::from("."), Path::to_owned)
+}
+
+/// A new folder with its lock.
+fn locked(parent: &Path) -> io::Result<(TempDir, File)> {
+    loop {
+        // Of an error the kind alone: it names this folder, which nobody has heard of.
+        let folder = Builder::new().prefix(PREFIX).suffix(SUFFIX).tempdir_in(parent);
+        let folder = folder.map_err(|error| io::Error::from(error.kind()))?;
+        let path = folder.path().join(LOCK);
+        let lock = match file::open_lock(&path, true) {
+            Err(error) if error.kind() == ErrorKind::NotFound && parent.is_dir() => continue,
+            made => made?,
+        };
+        // A file system without locks has none to be had either: nothing there is taken for abandoned.
+        let _ = lock.lock();
+        if path.exists() {
+            return Ok((folder, lock));
+        }
+    }
+}
+
+/// Removes what runs that were killed have left in a folder.
+pub(crate) fn remove_abandoned(parent: &Path) {
+    let entries = fs::read_dir(parent).into_iter().flatten().flatten();
+    for entry in entries.filter(|entry| is_aside(&entry.file_name().to_string_lossy())) {
+        let folder = entry.path();
+        if !folder.is_symlink() && folder.is_dir() {
+            remove_if_abandoned(&folder);
+        }
+    }
+}
+
+fn is_aside(name: &str) -> bool {
+    name.starts_with(PREFIX) && name.ends_with(SUFFIX)
+}
+
+/// Removes a folder aside whose lock no process has. It is held meanwhile, against a maker that has not come to lock it.
+fn remove_if_abandoned(folder: &Path) {
+    // Whoever may write here may have made the folder, with a pipe or a link for its lock: that is nobody's to remove.
+    let open = || file::open_lock(&folder.join(LOCK), false);
+    let lock = match open() {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            // Its maker was killed before its lock was there, or is about to make it, and will make another.
+            if fs::remove_dir(folder).is_ok() {
+                return;
+            }
+            open()
+        }
+        lock => lock,
+    };
+    let is_abandoned = match &lock {
+        Ok(lock) => lock.try_lock().is_ok(),
+        // There is more in it than its lock, which comes first: that was gone already when its owner was killed.
+        Err(error) => error.kind() == ErrorKind::NotFound,
+    };
+    if is_abandoned {
+        let _ = fs::remove_dir_all(folder);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(folder: &Path) -> Vec<String> {
+        let name = |entry: io::Result<fs::DirEntry>| entry.unwrap().file_name().into_string().unwrap();
+        let mut names: Vec<String> = fs::read_dir(folder).unwrap().map(name).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn what_is_made_aside_comes_to_its_place_or_goes() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("a.png");
+        let make = |text: &str, force: bool| {
+            let aside = Aside::new(&target).unwrap();
+            fs::write(aside.path(), text).unwrap();
+            aside.place(force).unwrap()
+        };
+        drop(Aside::new(&target).unwrap());
+        assert!(names(folder.path()).is_empty());
+        assert_eq!((make("one", false), make("two", false)), (Placed::There, Placed::Taken));
+        assert_eq!(fs::read_to_string(&target).unwrap(), "one");
+        assert_eq!(make("three", true), Placed::There);
+        assert_eq!(
+            (fs::read_to_string(&target).unwrap(), names(folder.path())),
+            ("three".into(), vec!["a.png".into()])
+        );
+    }
+
+    #[test]
+    fn only_what_nobody_holds_is_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let held = Aside::new(&at("a.png")).unwrap();
+        fs::write(held.path(), b"half").unwrap();
+        for left in [".pdn-empty.part", ".pdn-killed.part", ".pdn-unlocked.part", "other.part", ".pdn-other"] {
+            fs::create_dir(at(left)).unwrap();
+        }
+        for file in [".pdn-killed.part/lock", ".pdn-killed.part/b.png", ".pdn-unlocked.part/c.png", ".pdn-file.part"] {
+            fs::write(at(file), b"half").unwrap();
+        }
+        remove_abandoned(folder.path());
+        let left = names(folder.path());
+        assert_eq!(left.len(), 4, "{left:?}");
+        assert!([".pdn-file.part", ".pdn-other", "other.part"].iter().all(|name| left.contains(&(*name).to_owned())));
+        held.place(false).unwrap();
+        assert_eq!(fs::read(at("a.png")).unwrap(), b"half");
+    }
+
+    #[test]
+    fn what_comes_to_a_place_meanwhile_is_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("a.onnx");
+        let made_beside = |path: &Path| {
+            fs::write(&target, "other's").unwrap();
+            fs::write(path, "own").unwrap();
+            Ok(())
+        };
+        let failure = write(&target, false, made_beside).unwrap_err();
+        assert!(
+            failure.message.contains("a.onnx: another process") && failure.message.contains("--force"),
+            "{failure:?}"
+        );
+        assert_eq!(fs::read_to_string(&target).unwrap(), "other's");
+        write(&target, true, made_beside).unwrap();
+        assert_eq!((fs::read_to_string(&target).unwrap(), names(folder.path())), ("own".into(), vec!["a.onnx".into()]));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_planted_lock_is_neither_followed_nor_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        fs::create_dir(at(".pdn-pipe.part")).unwrap();
+        assert!(std::process::Command::new("mkfifo").arg(at(".pdn-pipe.part/lock")).status().unwrap().success());
+        fs::create_dir(at(".pdn-link.part")).unwrap();
+        fs::write(at("words"), "words").unwrap();
+        std::os::unix::fs::symlink(at("words"), at(".pdn-link.part/lock")).unwrap();
+        remove_abandoned(folder.path());
+        assert_eq!(names(folder.path()), [".pdn-link.part", ".pdn-pipe.part", "words"]);
+    }
+
+    #[test]
+    fn makers_and_removers_may_meet() {
+        let folder = tempfile::tempdir().unwrap();
+        std::thread::scope(|scope| {
+            let makers: Vec<_> = (0..2)
+                .map(|maker| {
+                    let folder = folder.path();
+                    scope.spawn(move || {
+                        for i in 0..200 {
+                            let aside = Aside::new(&folder.join(format!("{maker}-{i}.png"))).unwrap();
+                            fs::write(aside.path(), b"whole").unwrap();
+                            aside.place(false).unwrap();
+                        }
+                    })
+                })
+                .collect();
+            while !makers.iter().all(|maker| maker.is_finished()) {
+                remove_abandoned(folder.path());
+            }
+        });
+        assert_eq!(names(folder.path()).len(), 400);
+    }
+}

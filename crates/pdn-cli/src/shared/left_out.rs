@@ -1,0 +1,77 @@
+//! What a folder or a pattern holds beside pictures that are read: named with the reason, in a line, and not one by one.
+
+use crate::display::say::tell;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// Files that are left out, by the reason.
+#[derive(Debug, Default)]
+pub(crate) struct LeftOut(BTreeMap<&'static str, Files>);
+
+/// The first by name, and how many there are in all.
+#[derive(Debug)]
+struct Files {
+    first: String,
+    count: usize,
+}
+
+/// Endings, and what files with them are.
+const KINDS: &[(&[&str], &str)] = &[
+    (&["heic", "heif", "hif"], "HEIC is not supported; convert to JPEG, or set the camera to \"Most Compatible\""),
+    #[cfg(not(feature = "avif"))]
+    (&["avif"], "this build does not support AVIF"),
+    #[cfg(not(feature = "jxl-read"))]
+    (&["jxl"], "this build does not support JPEG XL"),
+    (
+        &["arw", "cr2", "cr3", "crw", "dng", "nef", "nrw", "orf", "pef", "raf", "raw", "rw2", "srw"],
+        "camera raw files are not supported; develop to TIFF or JPEG",
+    ),
+    (&["avi", "m4v", "mkv", "mov", "mp4", "mpg", "webm", "wmv"], "videos are not supported"),
+    (&["eps", "pdf", "ps", "svg"], "drawings and documents are not supported; export as PNG"),
+    (&["psd", "xcf"], "image editor projects are not supported; export as PNG or TIFF"),
+];
+
+/// What every other file is.
+const OTHER: &str = "no picture file extension";
+
+impl LeftOut {
+    pub(crate) fn add(&mut self, path: &Path) {
+        let ending = path.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+        let kind = KINDS.iter().find(|(endings, _)| endings.contains(&ending.as_str()));
+        let name = || path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let files =
+            self.0.entry(kind.map_or(OTHER, |(_, why)| why)).or_insert_with(|| Files { first: name(), count: 0 });
+        files.count += 1;
+    }
+
+    /// Says what is left out.
+    pub(crate) fn tell(&self) {
+        self.lines().for_each(|line| tell!("pdn: {line}"));
+    }
+
+    fn lines(&self) -> impl Iterator<Item = String> {
+        self.0.iter().map(|(why, Files { first, count })| match count {
+            1 => format!("skipped {first}: {why}"),
+            2 => format!("skipped {first} and 1 other file: {why}"),
+            count => format!("skipped {first} and {} other files: {why}", count - 1),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_named_once_for_each_reason() {
+        let mut left_out = LeftOut::default();
+        ["a/IMG_1.HEIC", "a/notes.txt", "b/IMG_2.heic", "c.mp4", "Makefile", "b/IMG_3.heic"]
+            .iter()
+            .for_each(|name| left_out.add(Path::new(name)));
+        let lines: Vec<String> = left_out.lines().collect();
+        assert_eq!(lines.len(), 3, "{lines:?}");
+        assert!(lines[0].starts_with("skipped IMG_1.HEIC and 2 other files: HEIC"), "{lines:?}");
+        assert_eq!(lines[1], "skipped c.mp4: videos are not supported");
+        assert_eq!(lines[2], "skipped notes.txt and 1 other file: no picture file extension");
+    }
+}

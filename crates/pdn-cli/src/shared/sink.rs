@@ -1,0 +1,74 @@
+//! Where an enlarged picture's rows go: to a file that is made aside, or to the standard output, once it is whole.
+
+use crate::shared::aside::{Aside, Placed};
+use crate::shared::failure::Failure;
+use crate::shared::inputs::STANDARD;
+use pdn::{FileError, Format, Header, RowEncoder, RowWriter, WriteOptions, check_target};
+use std::io::{IsTerminal, Write};
+use std::path::Path;
+
+/// A picture that is being written.
+pub(crate) enum Sink {
+    File { aside: Aside, writer: Box<RowWriter> },
+    Standard(Box<RowEncoder>),
+}
+
+impl Sink {
+    /// Begins a picture; what its format cannot hold is said before any work.
+    pub(crate) fn create(
+        output: &Path,
+        format: Format,
+        header: &Header,
+        has_transparency: bool,
+        options: &WriteOptions,
+    ) -> Result<Self, Failure> {
+        if output == Path::new(STANDARD) {
+            let encoder = RowEncoder::new(format, header, options).map_err(on_standard)?;
+            return Ok(Self::Standard(Box::new(encoder)));
+        }
+        let aside = Aside::new(output)?;
+        let begin = || {
+            check_target(aside.path(), header.width, header.height, has_transparency, options)?;
+            RowWriter::create(aside.path(), header, options)
+        };
+        let writer = Box::new(begin().map_err(|error| aside.named(error))?);
+        Ok(Self::File { aside, writer })
+    }
+
+    pub(crate) fn write_rows(&mut self, rows: &[u8]) -> Result<(), Failure> {
+        match self {
+            Self::File { aside, writer } => Ok(writer.write_rows(rows).map_err(|error| aside.named(error))?),
+            Self::Standard(encoder) => encoder.write_rows(rows).map_err(on_standard),
+        }
+    }
+
+    /// Ends the picture and brings it to its place; what has come to be there meanwhile is overwritten if `force` says so.
+    pub(crate) fn finish(self, force: bool) -> Result<Placed, Failure> {
+        match self {
+            Self::File { aside, writer } => {
+                writer.finish().map_err(|error| aside.named(error))?;
+                Ok(aside.place(force)?)
+            }
+            Self::Standard(encoder) => {
+                let bytes = encoder.finish().map_err(on_standard)?;
+                let mut out = std::io::stdout().lock();
+                let written = out.write_all(&bytes).and_then(|()| out.flush());
+                written
+                    .map(|()| Placed::There)
+                    .map_err(|error| Failure::failed(format_args!("standard output: {error}")))
+            }
+        }
+    }
+}
+
+/// A picture's bytes on a terminal are of use to nobody.
+pub(crate) fn check_standard_output() -> Result<(), Failure> {
+    match std::io::stdout().is_terminal() {
+        true => Err(Failure::usage("standard output is a terminal; redirect it to a file or program, or use -o OUT")),
+        false => Ok(()),
+    }
+}
+
+fn on_standard(why: pdn::FileFault) -> Failure {
+    FileError { path: "standard output".into(), why }.into()
+}

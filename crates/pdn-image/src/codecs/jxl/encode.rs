@@ -1,0 +1,296 @@
+//! JPEG XL without loss (ISO 18181): the frame by zune-jpegxl, all that stands before it by code of our own.
+//!
+//! zune-jpegxl writes every alpha as of 8 bits and every colour as sRGB's; what it codes is right for 16 bits and for any
+//! profile. So its head is taken off, and one is put there that says what is true. A container around it has EXIF and XMP.
+
+use crate::codecs::raster::Raster;
+use crate::{Depth, Fault, Header};
+use std::borrow::Cow;
+use zune_core::bit_depth::BitDepth;
+use zune_core::colorspace::ColorSpace;
+use zune_core::options::EncoderOptions;
+use zune_jpegxl::JxlSimpleEncoder;
+
+/// Whether the decoder of JPEG XL takes this profile: it refuses a whole file for one that it cannot parse.
+pub(crate) fn check_profile(icc: &[u8]) -> Result<(), Fault> {
+    match jxl_oxide::ColorEncodingWithProfile::with_icc(icc) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(Fault::Profile(error.to_string())),
+    }
+}
+
+/// The bytes of the file.
+pub(crate) fn encode(raster: &Raster) -> Result<Vec<u8>, Fault> {
+    let header = &raster.header;
+    // Its grey of 16 bits with alpha comes out wrong: as colour it is right.
+    let coloured = header.is_deep_grey_alpha();
+    let shown = Header { grey: header.grey && !coloured, ..header.clone() };
+    let samples = if coloured { coloured_samples(&raster.samples) } else { Cow::Borrowed(&raster.samples[..]) };
+    let bare = codestream(&shown, &samples)?;
+    let packet = raster.packet();
+    let is_plain = header.exif.is_none() && packet.is_none() && !beyond_level_5(header);
+    Ok(if is_plain { bare } else { contained(header, packet.as_deref(), &bare) })
+}
+
+/// Grey and alpha of 16 bits as red, green, blue and alpha.
+fn coloured_samples(samples: &[u8]) -> Cow<'_, [u8]> {
+    samples.as_chunks().0.iter().flat_map(|[a, b, c, d]| [*a, *b, *a, *b, *a, *b, *c, *d]).collect()
+}
+
+fn codestream(header: &Header, samples: &[u8]) -> Result<Vec<u8>, Fault> {
+    let colour = match (header.grey, header.alpha) {
+        (true, false) => ColorSpace::Luma,
+        (true, true) => ColorSpace::LumaA,
+        (false, false) => ColorSpace::RGB,
+        (false, true) => ColorSpace::RGBA,
+    };
+    let depth = match header.depth {
+        Depth::Eight => BitDepth::Eight,
+        Depth::Sixteen => BitDepth::Sixteen,
+    };
+    let options = EncoderOptions::new(header.width, header.height, colour, depth).set_num_threads(1);
+    let mut coded = Vec::new();
+    JxlSimpleEncoder::new(samples, options).encode(&mut coded).map_err(Fault::on_encode)?;
+    let theirs = Head { header, alpha_bits: 8, icc: None }.bytes();
+    let frame = coded
+        .strip_prefix(&theirs[..])
+        .ok_or_else(|| Fault::on_encode("the encoder of JPEG XL begins otherwise than known"))?;
+    let head = Head { header, alpha_bits: header.depth.bits(), icc: header.icc.as_deref() }.bytes();
+    Ok([&head[..], frame].concat())
+}
+
+/// What stands before a frame: sizes, depth, channels and colours.
+struct Head<'a> {
+    header: &'a Header,
+    alpha_bits: usize,
+    icc: Option<&'a [u8]>,
+}
+
+impl Head<'_> {
+    fn bytes(&self) -> Vec<u8> {
+        let mut bits = Bits::default();
+        bits.put(16, 0x0aff);
+        bits.put(1, 0); // no multiple of eight in few bits
+        bits.size(self.header.height);
+        bits.put(3, 0); // no ratio of sides
+        bits.size(self.header.width);
+        bits.put(2, 0); // not all as usual; nothing of animations and orientation
+        bits.depth(self.header.depth.bits());
+        bits.put(1, u64::from(self.header.depth == Depth::Eight)); // whether 16 bits hold what decoders compute
+        bits.put(2, u64::from(self.header.alpha)); // one more channel, or none
+        if self.header.alpha {
+            self.alpha(&mut bits);
+        }
+        bits.put(1, 0); // not XYB
+        self.colours(&mut bits);
+        bits.put(2, 0); // no extensions
+        bits.put(1, 1); // the usual weights of enlarging
+        if let Some(icc) = self.icc {
+            bits.icc(icc);
+        }
+        bits.aligned()
+    }
+
+    fn alpha(&self, bits: &mut Bits) {
+        if self.alpha_bits == 8 {
+            return bits.put(1, 1); // all as usual: alpha of 8 bits
+        }
+        bits.put(1, 0);
+        bits.put(2, 0); // alpha
+        bits.depth(self.alpha_bits);
+        bits.put(2, 0); // as large as the picture
+        bits.put(2, 0); // without a name
+        bits.put(1, 0); // colours are not multiplied by it
+    }
+
+    fn colours(&self, bits: &mut Bits) {
+        let space = u64::from(self.header.grey);
+        match (self.icc.is_some(), self.header.grey) {
+            (true, _) => {
+                bits.put(2, 0b10); // not sRGB; a profile
+                bits.put(2, space);
+            }
+            (false, false) => bits.put(1, 1), // sRGB
+            (false, true) => {
+                bits.put(2, 0); // not sRGB; no profile
+                bits.put(2, space);
+                bits.put(2, 1); // D65
+                bits.put(1, 0); // no gamma
+                bits.put(2, 0b10);
+                bits.put(4, 11); // sRGB's curve, 13
+                bits.put(2, 1); // relative
+            }
+        }
+    }
+}
+
+/// Bits from the lowest of each byte on.
+#[derive(Default)]
+struct Bits {
+    bytes: Vec<u8>,
+    /// Bits of the last byte that are not taken.
+    free: usize,
+}
+
+impl Bits {
+    fn put(&mut self, count: usize, number: u64) {
+        for at in 0..count {
+            if self.free == 0 {
+                self.bytes.push(0);
+                self.free = 8;
+            }
+            if let Some(last) = self.bytes.last_mut() {
+                *last |= ((number >> at & 1) as u8) << (8 - self.free);
+            }
+            self.free -= 1;
+        }
+    }
+
+    /// A side, which was checked to be below 2 to the 30.
+    fn size(&mut self, side: usize) {
+        let lengths = [9, 13, 18, 30];
+        let which = lengths.iter().position(|length| (side - 1) >> length == 0).unwrap_or(3);
+        self.put(2, which as u64);
+        self.put(lengths[which], side as u64 - 1);
+    }
+
+    /// Bits of a sample: whole numbers of 8 or 16.
+    fn depth(&mut self, bits: usize) {
+        self.put(1, 0);
+        match bits {
+            8 => self.put(2, 0),
+            bits => {
+                self.put(2, 3);
+                self.put(6, bits as u64 - 1);
+            }
+        }
+    }
+
+    /// A number of up to 64 bits (section 9.2.5), here below 2 to the 44.
+    fn number(&mut self, number: u64) {
+        self.put(2, 3);
+        self.put(12, number);
+        let mut rest = number >> 12;
+        while rest > 0 {
+            self.put(1, 1);
+            self.put(8, rest);
+            rest >>= 8;
+        }
+        self.put(1, 0);
+    }
+
+    /// A profile (annex E.4): its bytes as they are, each by its own 8 bits.
+    fn icc(&mut self, icc: &[u8]) {
+        let stream = icc_stream(icc);
+        self.number(stream.len() as u64);
+        self.put(1, 0); // no repetitions
+        self.put(1, 1); // contexts simply told:
+        self.put(2, 0); // all are one
+        self.put(1, 1); // prefix codes
+        self.put(4, 8); // numbers below 2 to the 8 as they are,
+        self.put(8, 0); // without a part apart
+        self.put(1, 1);
+        self.put(4, 7);
+        self.put(7, 127); // 1 + 128 + 127 of them
+        self.flat_code();
+        stream.iter().for_each(|byte| self.put(8, byte.reverse_bits().into()));
+    }
+
+    /// A prefix code of 256 symbols of 8 bits each, as Brotli has it (RFC 7932, section 3.5): of the lengths of codes only 8
+    /// is there, whose own code is then empty.
+    fn flat_code(&mut self) {
+        self.put(2, 0);
+        for length in [1, 2, 3, 4, 0, 5, 17, 6, 16, 7, 8, 9, 10, 11, 12, 13, 14, 15] {
+            // 0 and 3 in the fixed code of these lengths.
+            self.put(2, if length == 8 { 0b10 } else { 0b00 });
+        }
+    }
+
+    fn aligned(self) -> Vec<u8> {
+        self.bytes
+    }
+}
+
+/// A number by 7 bits a byte.
+fn varint(mut number: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while number > 127 {
+        bytes.push(number as u8 | 128);
+        number >>= 7;
+    }
+    bytes.push(number as u8);
+    bytes
+}
+
+const ICC_HEAD: usize = 128;
+
+/// A profile as it is coded: its length, that of the commands, the commands, and data: the head less what is expected there,
+/// and the rest as it is.
+fn icc_stream(icc: &[u8]) -> Vec<u8> {
+    let (head, rest) = icc.split_at(icc.len().min(ICC_HEAD));
+    let expected = expected_head(icc);
+    let head = head.iter().zip(expected).map(|(byte, expected)| byte.wrapping_sub(expected));
+    // No list of tags, and one piece that is inserted.
+    let commands = if rest.is_empty() { Vec::new() } else { [&[0, 1][..], &varint(rest.len())].concat() };
+    let mut stream = [varint(icc.len()), varint(commands.len()), commands].concat();
+    stream.extend(head);
+    stream.extend(rest);
+    stream
+}
+
+/// What a profile's head mostly is (annex E.4.3).
+fn expected_head(icc: &[u8]) -> [u8; ICC_HEAD] {
+    let mut head = [0; ICC_HEAD];
+    head[..4].copy_from_slice(&(icc.len() as u32).to_be_bytes());
+    head[8] = 4;
+    head[12..24].copy_from_slice(b"mntrRGB XYZ ");
+    head[36..40].copy_from_slice(b"acsp");
+    head[70..72].copy_from_slice(&[246, 214]);
+    head[73] = 1;
+    head[78..80].copy_from_slice(&[211, 45]);
+    if let Some(maker) = icc.get(4..8) {
+        head[80..84].copy_from_slice(maker);
+    }
+    let platform: &[u8; 3] = match icc.get(40..42) {
+        Some([b'A', _]) => b"PPL",
+        Some([b'M', _]) => b"SFT",
+        Some(b"SG") => b"\0I ",
+        Some(b"SU") => b"\0NW",
+        _ => b"\0\0\0",
+    };
+    head[41..44].copy_from_slice(platform);
+    head
+}
+
+/// Whether decoders must be told that it is more than they all take (annex M): sides, pixels, or more than 12 bits.
+fn beyond_level_5(header: &Header) -> bool {
+    let (width, height) = (header.width, header.height);
+    width.max(height) > 1 << 18 || width * height > 1 << 28 || header.depth == Depth::Sixteen
+}
+
+/// The container (ISO 18181-2).
+fn contained(header: &Header, packet: Option<&[u8]>, codestream: &[u8]) -> Vec<u8> {
+    let mut file = b"\0\0\0\x0cJXL \r\n\x87\n\0\0\0\x14ftypjxl \0\0\0\0jxl ".to_vec();
+    let mut put = |kind: &[u8; 4], content: &[u8]| {
+        // Of a size that 32 bits do not hold, 1 says that 64 follow.
+        match u32::try_from(content.len() + 8) {
+            Ok(size) => file.extend([&size.to_be_bytes(), &kind[..]].concat()),
+            Err(_) => {
+                let size = content.len() as u64 + 16;
+                file.extend([&1_u32.to_be_bytes(), &kind[..], &size.to_be_bytes()].concat());
+            }
+        }
+        file.extend(content);
+    };
+    if beyond_level_5(header) {
+        put(b"jxll", &[10]);
+    }
+    if let Some(exif) = &header.exif {
+        put(b"Exif", &[&[0; 4], &exif[..]].concat());
+    }
+    if let Some(packet) = packet {
+        put(b"xml ", packet);
+    }
+    put(b"jxlc", codestream);
+    file
+}

@@ -1,0 +1,7 @@
+//! PNG (third edition).
+
+mod decode;
+mod encode;
+
+pub(crate) use decode::read;
+pub(crate) use encode::PngEncoder;

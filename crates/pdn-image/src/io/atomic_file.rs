@@ -1,0 +1,101 @@
+//! Atomic writes: a temporary file beside the target, renamed over it when it is complete.
+
+use crate::{Error, Fault};
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use tempfile::NamedTempFile;
+
+/// A temporary file in its target's folder; it is removed when dropped before [`Self::persist`].
+pub(crate) struct AtomicFile {
+    file: NamedTempFile,
+    target: PathBuf,
+}
+
+impl AtomicFile {
+    pub(crate) fn new(target: &Path) -> Result<Self, Fault> {
+        if target.is_dir() {
+            return Err(Fault::TargetIsFolder);
+        }
+        let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let folder = folder.map_or_else(|| PathBuf::from("."), Path::to_owned);
+        if !folder.is_dir() {
+            return Err(Fault::NoFolder(folder));
+        }
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(".pdn-").suffix(".part");
+        #[cfg(unix)]
+        {
+            // As any new file, less what the umask takes; the default of temporary files is the owner alone.
+            use std::os::unix::fs::PermissionsExt;
+            builder.permissions(std::fs::Permissions::from_mode(0o666));
+        }
+        let file = builder.tempfile_in(folder).map_err(|error| Fault::on_write(unnamed(&error)))?;
+        Ok(Self { file, target: target.to_owned() })
+    }
+
+    /// Where it goes.
+    pub(crate) fn target(&self) -> &Path {
+        &self.target
+    }
+
+    /// Where it is until then.
+    pub(crate) fn path(&self) -> &Path {
+        self.file.path()
+    }
+
+    /// The file itself once more, for an encoder that wants to own it.
+    pub(crate) fn handle(&self) -> Result<File, Fault> {
+        self.file.as_file().try_clone().map_err(Fault::on_write)
+    }
+
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), Fault> {
+        // Of the file itself: the error of its wrapper names the temporary file.
+        self.file.as_file_mut().write_all(bytes).map_err(Fault::on_write)
+    }
+
+    /// Brings it to its place.
+    pub(crate) fn persist(self) -> Result<(), Fault> {
+        self.file.as_file().sync_all().map_err(Fault::on_write)?;
+        self.file.persist(&self.target).map_err(|e| Fault::on_write(e.error))?;
+        Ok(())
+    }
+}
+
+/// The system's own error in that of a temporary file, which names the temporary file, which nobody asked for.
+fn unnamed(error: &io::Error) -> io::Error {
+    let inner = error.get_ref().and_then(|outer| outer.source()?.downcast_ref::<io::Error>());
+    inner.and_then(io::Error::raw_os_error).map_or_else(|| error.kind().into(), io::Error::from_raw_os_error)
+}
+
+/// Checks, before any work, that a file of any kind can be written to this name.
+///
+/// # Errors
+/// [`Error`] names the file: it is a folder, or its folder does not exist or cannot be written in.
+pub fn check_writable(path: &Path) -> Result<(), Error> {
+    AtomicFile::new(path).map(drop).map_err(Error::at(path))
+}
+
+/// Writes a temporary file, then renames it over the target.
+///
+/// # Errors
+/// [`Error`] names the file; nothing is left behind.
+pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    let write = || {
+        let mut file = AtomicFile::new(path)?;
+        file.write(bytes)?;
+        file.persist()
+    };
+    write().map_err(Error::at(path))
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_names_no_file_but_the_one_that_was_asked_for() {
+        let said = write_atomically(Path::new("/proc/picture.png"), b"").unwrap_err().to_string();
+        assert!(said.starts_with("/proc/picture.png: ") && !said.contains(".part"), "{said}");
+    }
+}

@@ -1,0 +1,9 @@
+//! Files in and out: what tells a picture's format, checks it, and hands it to the codec.
+
+pub(crate) mod atomic_file;
+mod encoder;
+pub(crate) mod options;
+pub(crate) mod read;
+pub(crate) mod row_encoder;
+pub(crate) mod row_writer;
+pub(crate) mod write;

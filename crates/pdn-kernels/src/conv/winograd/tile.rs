@@ -1,0 +1,54 @@
+//! The sizes of tiles and strips, and loads and stores of vectors that are a stride apart.
+
+use crate::lanes::Lanes;
+
+/// Side of a tile's results.
+pub(crate) const STEP: usize = 4;
+/// Side of what a tile reads.
+pub(crate) const SIDE: usize = 6;
+/// Places of a transformed tile.
+pub(crate) const PLACES: usize = SIDE * SIDE;
+/// Room for the tiles of a strip, of every instruction set.
+pub(crate) const STRIP: usize = 14;
+
+/// Tiles of a strip that are multiplied by a kernel, each a row of the product: as many as fill registers whole, as few as make
+/// up [`STRIP`]. With AVX-512, strips of 28 and 42 took a twentieth longer to train with; with AVX2, 12 are a tenth faster than 14.
+pub(crate) const fn strip<V: Lanes>() -> usize {
+    STRIP / V::PIXELS * V::PIXELS
+}
+
+/// Tiles of a strip that AMX's registers multiply: two of rows, so that the kernel passes half as often as with one.
+pub(crate) const TILED: usize = 32;
+
+/// Outputs of one transformed kernel, so that it stays in the second cache beside a strip.
+pub(crate) const OUTPUTS: usize = 64;
+
+// Loops instead of closures, here and in what calls these: what is called from a closure is compiled without the instruction set.
+
+/// Vectors a stride apart.
+///
+/// # Safety
+/// As for [`Lanes`]; `N` vectors may be read.
+#[inline(always)]
+pub(crate) unsafe fn load<V: Lanes, const N: usize>(from: *const f32, stride: usize) -> [V; N] {
+    // SAFETY: this function's contract.
+    unsafe {
+        let mut vectors = [V::splat(0.0); N];
+        for (i, vector) in vectors.iter_mut().enumerate() {
+            *vector = V::load(from.add(i * stride));
+        }
+        vectors
+    }
+}
+
+/// Writes vectors a stride apart.
+///
+/// # Safety
+/// As for [`Lanes`]; `N` vectors may be written.
+#[inline(always)]
+pub(crate) unsafe fn store<V: Lanes, const N: usize>(vectors: [V; N], to: *mut f32, stride: usize) {
+    for (i, vector) in vectors.iter().enumerate() {
+        // SAFETY: this function's contract.
+        unsafe { vector.store(to.add(i * stride)) }
+    }
+}

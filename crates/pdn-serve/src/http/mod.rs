@@ -1,0 +1,11 @@
+//! What speaks HTTP: the listener, layers around every answer, bodies, requests and routes.
+
+pub(crate) mod body;
+pub(crate) mod clients;
+pub(crate) mod example;
+pub(crate) mod guard;
+pub(crate) mod layers;
+pub(crate) mod prepare;
+pub(crate) mod routes;
+pub(crate) mod server;
+pub(crate) mod wanted;

@@ -1,0 +1,207 @@
+//! How what a request wants becomes a job: read, checked, its picture decoded, its prompt made.
+
+use crate::app::App;
+use crate::http::body::{Upload, aside};
+use crate::http::wanted::{FileFormat, PromptSource, Source, Wanted};
+use crate::jobs::account::{HeldPicture, Share, Stage};
+use crate::jobs::bytes::ENTRY;
+use crate::jobs::job::{Order, Prepared};
+use crate::jobs::models::ModelView;
+use crate::problem::{Kind, Problem, Unit};
+use axum::http::HeaderMap;
+use pdn::{AnyPicture, FileFault, Prompt, Rectangle, RegionError, Regions};
+use std::sync::Arc;
+use tokio::runtime::Handle;
+use uuid::Uuid;
+
+/// Prompts and regions of a request at most: each costs an embedding.
+const PROMPTS: usize = 16;
+
+/// What a request asks for, and the share of its bytes.
+pub(crate) struct Asked {
+    pub(crate) wanted: Wanted,
+    pub(crate) share: Share,
+}
+
+/// Bytes of a body from which on it is parsed where that holds nobody up, and of texts from which on they are looked at there.
+const LONG: usize = 64 << 10;
+const LONG_TEXTS: usize = 4 << 10;
+
+impl App {
+    /// The kept picture, or else the file's; the id that the one has and the other may be kept by.
+    pub(crate) async fn picture(&self, source: Source) -> Result<(Uuid, HeldPicture), Problem> {
+        match source {
+            Source::Kept(id) => Ok((id, self.kept_picture(id)?)),
+            Source::File(bytes) => Ok((Uuid::new_v4(), self.decode(bytes).await?)),
+        }
+    }
+
+    /// Reads a body: what it asks for, of which nothing is checked yet.
+    pub(crate) async fn parse(&self, headers: &HeaderMap, upload: Upload) -> Result<Asked, Problem> {
+        let Upload { bytes, mut share } = upload;
+        // Beside the body a form has its parts; JSON has its base64, and what that stands for.
+        self.grow(&mut share, bytes.len() * 3, Stage::Receiving)?;
+        let wanted = match bytes.len() {
+            ..LONG => Wanted::read(headers, bytes).await?,
+            _ => {
+                let (headers, runtime) = (headers.clone(), Handle::current());
+                let read = move || runtime.block_on(Wanted::read(&headers, bytes));
+                aside(self.turn().await, read)
+                    .await
+                    .ok_or_else(|| Kind::Internal.because("the request's reader crashed"))??
+            }
+        };
+        share.shrink_to(wanted.bytes());
+        Ok(Asked { wanted, share })
+    }
+
+    /// Checks all that can be checked before the work.
+    pub(crate) async fn prepare(self: &Arc<Self>, Asked { wanted, share }: Asked) -> Result<Prepared, Problem> {
+        let (model, view) = self.model(wanted.model.as_deref())?;
+        if !(1..=100).contains(&wanted.quality) {
+            return Err(Kind::Option.because(format_args!("quality {}: expected 1 to 100", wanted.quality)));
+        }
+        self.check_prompts(view, &wanted)?;
+        self.check_texts(&wanted).await?;
+        let words = self.share_soon(ENTRY + wanted.text_bytes(), Stage::Reading).await?;
+        let (id, held) = self.picture(wanted.picture).await?;
+        let picture = &held.picture;
+        let size = (picture.width(), picture.height());
+        let sizing = wanted.sizing.size()?;
+        let output = sizing.of(size, view.scale)?;
+        check_format(wanted.format, output, picture)?;
+        check_regions(&wanted.regions, size)?;
+        let mut shares = vec![Arc::new(words)];
+        let prompt = self.prompt(wanted.prompts, wanted.regions, wanted.feather, &mut shares).await?;
+        // The files were read.
+        drop(share);
+        let order = Order {
+            model,
+            model_name: view.name.clone(),
+            scale: view.scale,
+            takes_prompt: view.takes_prompt,
+            picture: id,
+            size,
+            sizing,
+            output,
+            sample_bytes: (3 + usize::from(picture.has_transparency())) * picture.header().depth.bytes(),
+            prompt,
+            is_network: self.models.is_network(model),
+            format: wanted.format,
+            quality: wanted.quality,
+            shares,
+        };
+        Ok(Prepared { order, picture: held })
+    }
+
+    fn model(&self, name: Option<&str>) -> Result<(usize, &ModelView), Problem> {
+        let named = |view: &&ModelView| name.is_none_or(|name| view.name == name);
+        let found = self.views.iter().enumerate().find(|(_, view)| named(view));
+        found.ok_or_else(|| {
+            let known: Vec<&str> = self.views.iter().map(|view| view.name.as_str()).collect();
+            Kind::Option.because(format_args!(
+                "no model `{}`: expected one of {}",
+                name.unwrap_or_default(),
+                known.join(", ")
+            ))
+        })
+    }
+
+    fn check_prompts(&self, view: &ModelView, wanted: &Wanted) -> Result<(), Problem> {
+        let given = wanted.prompts.len() + wanted.regions.len();
+        if given > 0 && !view.takes_prompt {
+            return Err(Kind::Prompt.because(format_args!("the model {} takes no prompt; leave it out", view.name)));
+        }
+        if given > PROMPTS {
+            let why = format_args!("{given} prompts and regions: expected at most {PROMPTS}");
+            return Err(Kind::Prompt.because(why).limited(Unit::Prompts, PROMPTS as u64, Some(given as u64)));
+        }
+        if let Some((weight, _)) = wanted.prompts.iter().find(|(weight, _)| !weight.is_finite()) {
+            return Err(Kind::Prompt.because(format_args!("prompt weight {weight}: expected a finite number")));
+        }
+        Ok(())
+    }
+
+    /// Whether the encoder can read the texts.
+    async fn check_texts(self: &Arc<Self>, wanted: &Wanted) -> Result<(), Problem> {
+        let texts = wanted.prompts.iter().filter_map(|(_, source)| match source {
+            PromptSource::Text(text) => Some(text),
+            PromptSource::Picture(_) => None,
+        });
+        let texts: Vec<String> = texts.chain(wanted.regions.iter().map(|(_, text)| text)).cloned().collect();
+        let app = Arc::clone(self);
+        let check = move || texts.iter().try_for_each(|text| app.encoder.tokens(text).map(drop).map_err(Problem::from));
+        match wanted.text_bytes() {
+            ..LONG_TEXTS => check(),
+            _ => aside(self.turn().await, check).await.ok_or_else(|| Kind::Internal.because("the encoder crashed"))?,
+        }
+    }
+
+    /// All pictures of a request's prompts may have as many pixels as its picture.
+    fn check_prompt_pixels(&self, found: u64) -> Result<(), Problem> {
+        let limit = self.settings.pixels;
+        if found <= limit {
+            return Ok(());
+        }
+        let why = format_args!("they have at least {found} pixels, more than the limit of {limit}");
+        let problem = Kind::ManyPixels.because(why).limited(Unit::Pixels, limit, Some(found));
+        Err(problem.of("prompt_picture", "the prompts' pictures together"))
+    }
+
+    /// The prompts that were given, as one.
+    async fn prompt(
+        &self,
+        given: Vec<(f32, PromptSource)>,
+        regions: Vec<(Rectangle, String)>,
+        feather: usize,
+        shares: &mut Vec<Arc<Share>>,
+    ) -> Result<Prompt, Problem> {
+        let (mut prompts, mut pixels) = (Vec::with_capacity(given.len()), 0);
+        for (weight, source) in given {
+            let prompt = match source {
+                PromptSource::Text(text) => Prompt::Text(text),
+                PromptSource::Picture(source) => {
+                    let (_, HeldPicture { picture, share }) = self
+                        .picture(source)
+                        .await
+                        .map_err(|problem| problem.of("prompt_picture", "the prompt's picture"))?;
+                    pixels += picture.width() as u64 * picture.height() as u64;
+                    self.check_prompt_pixels(pixels)?;
+                    shares.push(share);
+                    Prompt::Picture { picture, file: None }
+                }
+            };
+            prompts.push((weight, prompt));
+        }
+        // One prompt of a positive weight is that prompt.
+        let rest = match prompts.len() {
+            0 => Prompt::None,
+            1 if prompts[0].0 > 0.0 => prompts.remove(0).1,
+            _ => Prompt::Mix(prompts),
+        };
+        if regions.is_empty() {
+            return Ok(rest);
+        }
+        let parts = regions.into_iter().map(|(rectangle, text)| (rectangle, Prompt::Text(text))).collect();
+        Ok(Prompt::Regions(Box::new(Regions { parts, rest, feather })))
+    }
+}
+
+fn check_format(format: FileFormat, (width, height): (usize, usize), picture: &AnyPicture) -> Result<(), Problem> {
+    format.format().check_size(width, height)?;
+    match format {
+        FileFormat::Jpeg if picture.has_transparency() => Err(FileFault::NoAlpha.into()),
+        _ => Ok(()),
+    }
+}
+
+fn check_regions(regions: &[(Rectangle, String)], (width, height): (usize, usize)) -> Result<(), Problem> {
+    let inside = |start: usize, length: usize, whole: usize| start.checked_add(length).is_some_and(|end| end <= whole);
+    let outside = |(r, _): &&(Rectangle, String)| !inside(r.left, r.width, width) || !inside(r.top, r.height, height);
+    match regions.iter().find(outside) {
+        Some((rectangle, _)) => {
+            Err(Kind::Region.because(RegionError::Outside { rectangle: *rectangle, width, height }))
+        }
+        None => Ok(()),
+    }
+}

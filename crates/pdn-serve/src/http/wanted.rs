@@ -1,0 +1,569 @@
+//! What a request asks for: JSON or a form, brought to one shape.
+
+use crate::jobs::sizing::Sizing;
+use crate::problem::{Kind, Problem, Unit};
+use axum::body::Bytes;
+use axum::http::{HeaderMap, header};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use futures_util::stream;
+use multer::Multipart;
+use pdn::{Format, Rectangle};
+use serde::de::{self, IgnoredAny, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+use std::collections::HashSet;
+use std::convert::Infallible;
+use std::fmt;
+use std::marker::PhantomData;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+/// What a request asks for.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Wanted {
+    pub(crate) picture: Source,
+    pub(crate) model: Option<String>,
+    /// Each with its weight.
+    pub(crate) prompts: Vec<(f32, PromptSource)>,
+    pub(crate) regions: Vec<(Rectangle, String)>,
+    pub(crate) feather: usize,
+    pub(crate) sizing: Sizing,
+    pub(crate) format: FileFormat,
+    pub(crate) quality: u8,
+}
+
+/// Where a picture comes from.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Source {
+    Kept(Uuid),
+    File(Bytes),
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum PromptSource {
+    Text(String),
+    Picture(Source),
+}
+
+/// A format of enlarged pictures.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum FileFormat {
+    /// PNG.
+    #[default]
+    Png,
+    /// JPEG, which has no transparency.
+    Jpeg,
+    /// WebP, lossless.
+    Webp,
+    /// TIFF, compressed without loss.
+    Tiff,
+}
+
+impl FileFormat {
+    pub(crate) fn format(self) -> Format {
+        match self {
+            Self::Png => Format::Png,
+            Self::Jpeg => Format::Jpeg,
+            Self::Webp => Format::WebP,
+            Self::Tiff => Format::Tiff,
+        }
+    }
+
+    /// JPEG's quality: what else is sent is without loss.
+    pub(crate) fn quality(self, quality: u8) -> Option<u8> {
+        (self == Self::Jpeg).then_some(quality)
+    }
+
+    pub(crate) fn media(self) -> &'static str {
+        match self {
+            Self::Png => "image/png",
+            Self::Jpeg => "image/jpeg",
+            Self::Webp => "image/webp",
+            Self::Tiff => "image/tiff",
+        }
+    }
+
+    /// The ending of its files' names.
+    pub(crate) fn ending(self) -> &'static str {
+        match self {
+            Self::Png => "png",
+            Self::Jpeg => "jpg",
+            Self::Webp => "webp",
+            Self::Tiff => "tif",
+        }
+    }
+}
+
+const FEATHER: usize = 8;
+const QUALITY: u8 = 95;
+
+/// The parts that a form may have.
+const KNOWN: [&str; 15] = [
+    "picture",
+    "picture_id",
+    "model",
+    "prompt",
+    "prompt_picture",
+    "weights",
+    "region",
+    "feather",
+    "scale",
+    "width",
+    "height",
+    "exact",
+    "megapixels",
+    "format",
+    "quality",
+];
+
+/// The parts of a form that may be there several times.
+const SEVERAL: [&str; 3] = ["prompt", "prompt_picture", "region"];
+
+/// A picture to enlarge, and how.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, expecting = "an object with a `picture`")]
+pub(crate) struct Ask {
+    picture: PictureAsk,
+    /// The model's name; by default the server's first.
+    model: Option<String>,
+    /// Prompts, which are mixed if there are several. Without any, the model uses its default.
+    #[serde(default, deserialize_with = "some")]
+    prompts: Vec<PromptAsk>,
+    /// Prompts for regions of the picture. Where regions overlap, the later one wins.
+    #[serde(default, deserialize_with = "some")]
+    regions: Vec<RegionAsk>,
+    /// Width in pixels of the blend between regions.
+    #[serde(default = "feather")]
+    #[schema(default = 8)]
+    feather: usize,
+    /// Scale factor, such as 2 or 2.5; the output of the model is resized to it. Without any size, the model's scale is used.
+    #[schema(exclusive_minimum = 0)]
+    scale: Option<f64>,
+    /// Width of the result in pixels, keeping the aspect ratio; with a height, the result fits within both.
+    #[schema(minimum = 1)]
+    width: Option<usize>,
+    /// Height of the result in pixels, as for the width.
+    #[schema(minimum = 1)]
+    height: Option<usize>,
+    /// Whether to stretch the result to exactly the width and height.
+    #[serde(default)]
+    #[schema(default = false)]
+    exact: bool,
+    /// Size of the result in megapixels.
+    #[schema(exclusive_minimum = 0)]
+    megapixels: Option<f64>,
+    #[serde(default)]
+    format: FileFormat,
+    /// JPEG quality, 1 to 100.
+    #[serde(default = "quality")]
+    #[schema(default = 95, minimum = 1, maximum = 100)]
+    quality: u8,
+}
+
+/// Entries of a list in JSON at most: an empty one is two bytes there, and many times that in memory.
+const ENTRIES: usize = 1000;
+
+/// A list of no more entries than that.
+fn some<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
+    struct Few<T>(PhantomData<T>);
+    impl<'de, T: Deserialize<'de>> Visitor<'de> for Few<T> {
+        type Value = Vec<T>;
+
+        fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+            write!(f, "a list of at most {ENTRIES}")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vec<T>, A::Error> {
+            let mut found = Vec::new();
+            while let Some(entry) = list.next_element()? {
+                if found.len() == ENTRIES {
+                    return Err(de::Error::invalid_length(ENTRIES + 1, &self));
+                }
+                found.push(entry);
+            }
+            Ok(found)
+        }
+    }
+    deserializer.deserialize_seq(Few(PhantomData))
+}
+
+fn feather() -> usize {
+    FEATHER
+}
+
+fn quality() -> u8 {
+    QUALITY
+}
+
+/// A picture: a kept one, or the bytes of a file.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum PictureAsk {
+    /// Id of a kept picture.
+    #[schema(format = "uuid")]
+    Id(String),
+    /// A PNG, JPEG, WebP, TIFF, BMP or GIF, in base64.
+    #[schema(format = "byte")]
+    Data(String),
+}
+
+/// A sentence or a picture, with its weight in a mix.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PromptAsk {
+    /// What the picture shows, in a sentence.
+    text: Option<String>,
+    /// A picture with similar content.
+    picture: Option<PictureAsk>,
+    /// A negative one steers away.
+    #[serde(default = "one")]
+    #[schema(default = 1.0)]
+    weight: f32,
+}
+
+fn one() -> f32 {
+    1.0
+}
+
+/// A rectangle of the picture, in pixels, and what it shows.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RegionAsk {
+    left: usize,
+    top: usize,
+    #[schema(minimum = 1)]
+    width: usize,
+    #[schema(minimum = 1)]
+    height: usize,
+    text: String,
+}
+
+/// The parts of a form; those of files have the files' bytes.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "the description of what `of_form` reads")]
+pub(crate) struct Form {
+    /// The picture to enlarge: PNG, JPEG, WebP, TIFF, BMP or GIF.
+    #[schema(content_media_type = "application/octet-stream")]
+    picture: Option<String>,
+    /// The id of a kept picture, instead of `picture`.
+    #[schema(format = "uuid")]
+    picture_id: Option<String>,
+    /// The model's name.
+    model: Option<String>,
+    /// A sentence; repeatable.
+    prompt: Option<Vec<String>>,
+    /// A picture with similar content, as a prompt; repeatable.
+    #[schema(content_media_type = "application/octet-stream")]
+    prompt_picture: Option<Vec<String>>,
+    /// Weights of the prompts, in the same order, such as `0.7,0.3`.
+    weights: Option<String>,
+    /// A prompt for a region of the picture, such as `0,0,80,60=a brick wall`; repeatable.
+    region: Option<Vec<String>>,
+    /// Width in pixels of the blend between regions.
+    feather: Option<usize>,
+    /// Scale factor, such as 2 or 2.5.
+    scale: Option<f64>,
+    /// Width of the result in pixels, keeping the aspect ratio; with a height, the result fits within both.
+    width: Option<usize>,
+    /// Height of the result in pixels, as for the width.
+    height: Option<usize>,
+    /// Whether to stretch the result to exactly the width and height: `true` or `false`.
+    exact: Option<bool>,
+    /// Size of the result in megapixels.
+    megapixels: Option<f64>,
+    format: Option<FileFormat>,
+    /// JPEG quality, 1 to 100.
+    quality: Option<u8>,
+}
+
+/// Bytes of a form's part at most that is neither a file nor words, whose length the encoder bounds.
+const TEXT: usize = 64 << 10;
+
+impl Wanted {
+    /// Bytes that it holds.
+    pub(crate) fn bytes(&self) -> usize {
+        let file = |source: &Source| match source {
+            Source::Kept(_) => 0,
+            Source::File(bytes) => bytes.len(),
+        };
+        let of_prompt = |(_, source): &(f32, PromptSource)| match source {
+            PromptSource::Text(_) => 0,
+            PromptSource::Picture(source) => file(source),
+        };
+        let files = file(&self.picture) + self.prompts.iter().map(of_prompt).sum::<usize>();
+        files + self.text_bytes() + self.model.as_ref().map_or(0, String::len)
+    }
+
+    /// Bytes of the words of its prompts and regions.
+    pub(crate) fn text_bytes(&self) -> usize {
+        let of_prompt = |(_, source): &(f32, PromptSource)| match source {
+            PromptSource::Text(text) => text.len(),
+            PromptSource::Picture(_) => 0,
+        };
+        let regions: usize = self.regions.iter().map(|(_, text)| text.len()).sum();
+        self.prompts.iter().map(of_prompt).sum::<usize>() + regions
+    }
+
+    /// Reads a body by what its header says it is.
+    pub(crate) async fn read(headers: &HeaderMap, body: Bytes) -> Result<Self, Problem> {
+        let media = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        match media.split(';').next().unwrap_or_default().trim().to_ascii_lowercase().as_str() {
+            "application/json" => Self::of_json(&body),
+            "multipart/form-data" => Self::of_form(media, body).await,
+            _ => {
+                let why = format_args!("expected multipart/form-data or application/json, found `{media}`");
+                Err(Kind::Media.because(why))
+            }
+        }
+    }
+
+    fn of_json(body: &[u8]) -> Result<Self, Problem> {
+        let ask: Ask = serde_json::from_slice(body).map_err(|error| match error.classify() {
+            serde_json::error::Category::Data => Kind::Option.because(plain(&error)),
+            // What is JSON fails otherwise at the one part that is one of two.
+            _ if serde_json::from_slice::<IgnoredAny>(body).is_ok() => {
+                Kind::Option.because(format_args!("expected a picture with either `id` or `data` and nothing else: {error}"))
+            }
+            _ => Kind::Malformed.because(format_args!("the body is not valid JSON: {error}")),
+        })?;
+        let prompt = |ask: PromptAsk| match (ask.text, ask.picture) {
+            (Some(text), None) => Ok((ask.weight, PromptSource::Text(text))),
+            (None, Some(picture)) => Ok((ask.weight, PromptSource::Picture(picture.source()?))),
+            _ => Err(Kind::Prompt.because("expected a prompt with either a text or a picture")),
+        };
+        let region = |ask: RegionAsk| match ask {
+            RegionAsk { width: 0, .. } | RegionAsk { height: 0, .. } => {
+                Err(Kind::Option.because("a region must be at least one pixel wide and high"))
+            }
+            RegionAsk { left, top, width, height, text } => Ok((Rectangle { left, top, width, height }, text)),
+        };
+        let Ask { scale, width, height, exact, megapixels, .. } = ask;
+        Ok(Self {
+            sizing: Sizing { scale, width, height, exact, megapixels },
+            picture: ask.picture.source()?,
+            model: ask.model,
+            prompts: ask.prompts.into_iter().map(prompt).collect::<Result<_, _>>()?,
+            regions: ask.regions.into_iter().map(region).collect::<Result<_, _>>()?,
+            feather: ask.feather,
+            format: ask.format,
+            quality: ask.quality,
+        })
+    }
+
+    /// Names of files are not looked at: nothing is ever written under them.
+    async fn of_form(media: &str, body: Bytes) -> Result<Self, Problem> {
+        let malformed = |error: multer::Error| Kind::Malformed.because(format_args!("the form: {error}"));
+        let boundary = multer::parse_boundary(media).map_err(malformed)?;
+        // It was received within bounds: nothing more is to be bounded.
+        let body = stream::iter([Ok::<_, Infallible>(body)]);
+        let mut form = Multipart::new(body, boundary);
+        let (mut picture, mut weights, mut once) = (None, None, HashSet::new());
+        let mut wanted = Self {
+            picture: Source::File(Bytes::new()),
+            model: None,
+            prompts: Vec::new(),
+            regions: Vec::new(),
+            feather: FEATHER,
+            sizing: Sizing::default(),
+            format: FileFormat::default(),
+            quality: QUALITY,
+        };
+        while let Some(field) = form.next_field().await.map_err(malformed)? {
+            let name = field.name().unwrap_or_default().to_owned();
+            if !KNOWN.contains(&name.as_str()) {
+                return Err(unknown(&name));
+            }
+            let what = if name == "picture_id" { "picture" } else { name.as_str() };
+            if !SEVERAL.contains(&what) && !once.insert(what.to_owned()) {
+                let why = format_args!("the form has more than one `{what}`, counting bytes and ids; expected one");
+                return Err(Kind::Option.because(why));
+            }
+            let bytes = field.bytes().await.map_err(malformed)?;
+            match name.as_str() {
+                "picture" => picture = Some(Source::File(bytes)),
+                "prompt_picture" => wanted.prompts.push((1.0, PromptSource::Picture(Source::File(bytes)))),
+                _ if bytes.len() > TEXT && !SEVERAL.contains(&name.as_str()) => {
+                    let why = format_args!("the form's `{name}` has {} bytes; expected at most {TEXT}", bytes.len());
+                    return Err(Kind::Option.because(why).limited(Unit::Bytes, TEXT as u64, Some(bytes.len() as u64)));
+                }
+                _ => {
+                    let text = String::from_utf8(bytes.into())
+                        .map_err(|_| Kind::Malformed.because(format_args!("the form's `{name}` is not valid UTF-8")))?;
+                    match name.as_str() {
+                        "picture_id" => picture = Some(Source::Kept(id(&text)?)),
+                        "weights" => weights = Some(text),
+                        _ => wanted.set(&name, text)?,
+                    }
+                }
+            }
+        }
+        wanted.picture = picture.ok_or_else(|| Kind::Option.because("expected a form with a file `picture`"))?;
+        if let Some(text) = weights {
+            wanted.weigh(&text)?;
+        }
+        Ok(wanted)
+    }
+
+    fn set(&mut self, name: &str, text: String) -> Result<(), Problem> {
+        let wrong = |expected: &str| Kind::Option.because(format_args!("{name} `{text}`: expected {expected}"));
+        match name {
+            "model" => self.model = Some(text),
+            "prompt" => self.prompts.push((1.0, PromptSource::Text(text))),
+            "scale" => self.sizing.scale = Some(text.parse().map_err(|_| wrong("a number"))?),
+            "width" => self.sizing.width = Some(text.parse().map_err(|_| wrong("pixels"))?),
+            "height" => self.sizing.height = Some(text.parse().map_err(|_| wrong("pixels"))?),
+            "exact" => self.sizing.exact = text.parse().map_err(|_| wrong("true or false"))?,
+            "megapixels" => self.sizing.megapixels = Some(text.parse().map_err(|_| wrong("a number"))?),
+            "feather" => self.feather = text.parse().map_err(|_| wrong("pixels"))?,
+            "quality" => self.quality = text.parse().map_err(|_| wrong("1 to 100"))?,
+            "format" => {
+                let value = serde_json::Value::String(text.clone());
+                self.format = serde_json::from_value(value).map_err(|_| wrong("png, jpeg, webp or tiff"))?;
+            }
+            "region" => {
+                let (rectangle, sentence) = text.split_once('=').ok_or_else(|| wrong("X,Y,W,H=TEXT"))?;
+                let rectangle = rectangle.parse().map_err(|error: pdn::RegionError| wrong(&error.to_string()))?;
+                self.regions.push((rectangle, sentence.to_owned()));
+            }
+            _ => return Err(unknown(name)),
+        }
+        Ok(())
+    }
+
+    fn weigh(&mut self, text: &str) -> Result<(), Problem> {
+        let weights: Option<Vec<f32>> = text.split(',').map(|weight| weight.trim().parse().ok()).collect();
+        match weights {
+            Some(weights) if weights.len() == self.prompts.len() => {
+                self.prompts.iter_mut().zip(weights).for_each(|((weight, _), given)| *weight = given);
+                Ok(())
+            }
+            _ => {
+                let why = format_args!("weights `{text}`: expected {} numbers, one per prompt", self.prompts.len());
+                Err(Kind::Prompt.because(why))
+            }
+        }
+    }
+}
+
+/// That a form has a part of a name that is no part's.
+fn unknown(name: &str) -> Problem {
+    let known = KNOWN.join(", ");
+    Kind::Option.because(format_args!("unknown form part `{name}`: expected {known}"))
+}
+
+/// What serde says, in words of those who know no Rust.
+fn plain(error: &serde_json::Error) -> String {
+    let words = [
+        ("usize", "a whole number, 0 or more"),
+        ("u8", "a whole number, 1 to 100"),
+        ("f32", "a number"),
+        ("f64", "a number"),
+    ];
+    words.iter().fold(error.to_string(), |said, (name, word)| {
+        said.replace(&format!("expected {name}"), &format!("expected {word}"))
+    })
+}
+
+impl PictureAsk {
+    fn source(self) -> Result<Source, Problem> {
+        match self {
+            Self::Id(text) => Ok(Source::Kept(id(&text)?)),
+            Self::Data(text) => {
+                let bytes = STANDARD.decode(text.trim_ascii());
+                let bytes = bytes.map_err(|error| Kind::Option.because(format_args!("a picture's data: {error}")))?;
+                Ok(Source::File(bytes.into()))
+            }
+        }
+    }
+}
+
+fn id(text: &str) -> Result<Uuid, Problem> {
+    text.trim().parse().map_err(|_| Kind::Option.because(format_args!("`{text}` is not a picture id")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn form(parts: &[(&str, &[u8])]) -> Result<Wanted, Problem> {
+        let mut body = Vec::new();
+        for (name, value) in parts {
+            body.extend(
+                format!("--b\r\ncontent-disposition: form-data; name=\"{name}\"; filename=\"x\"\r\n\r\n").bytes(),
+            );
+            body.extend(*value);
+            body.extend(b"\r\n");
+        }
+        body.extend(b"--b--\r\n");
+        let headers =
+            HeaderMap::from_iter([(header::CONTENT_TYPE, "multipart/form-data; boundary=b".parse().unwrap())]);
+        Wanted::read(&headers, body.into()).await
+    }
+
+    fn json(body: &str) -> Result<Wanted, Problem> {
+        Wanted::of_json(body.as_bytes())
+    }
+
+    #[tokio::test]
+    async fn a_form_and_json_say_the_same() {
+        let wanted = form(&[
+            ("picture", b"abc"),
+            ("prompt", b"a dog"),
+            ("prompt_picture", b"def"),
+            ("weights", b"0.5, -2"),
+            ("region", b"1,2,3,4=a wall = a house"),
+            ("feather", b"3"),
+            ("width", b"300"),
+            ("height", b"200"),
+            ("exact", b"true"),
+            ("model", b"m"),
+            ("format", b"webp"),
+            ("quality", b"80"),
+        ]);
+        let same = r#"{"picture": {"data": "YWJj"}, "model": "m", "format": "webp", "quality": 80, "feather": 3, "width": 300, "height": 200, "exact": true,
+            "prompts": [{"text": "a dog", "weight": 0.5}, {"picture": {"data": "ZGVm"}, "weight": -2}],
+            "regions": [{"left": 1, "top": 2, "width": 3, "height": 4, "text": "a wall = a house"}]}"#;
+        assert_eq!(wanted.await.unwrap(), json(same).unwrap());
+        let id = Uuid::new_v4();
+        let wanted = form(&[("picture_id", id.to_string().as_bytes())]).await.unwrap();
+        assert_eq!(wanted, json(&format!(r#"{{"picture": {{"id": "{id}"}}}}"#)).unwrap());
+        assert_eq!((wanted.feather, wanted.format, wanted.quality), (8, FileFormat::Png, 95));
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_read_is_said() {
+        for (parts, kind, word) in [
+            (&[][..], Kind::Option, "`picture`"),
+            (&[("picture_id", &b"7"[..])], Kind::Option, "`7`"),
+            (&[("picture", b"x"), ("format", b"gif")], Kind::Option, "png, jpeg"),
+            (&[("picture", b"x"), ("scale", b"twice")], Kind::Option, "a number"),
+            (&[("picture", b"x"), ("width", b"-1")], Kind::Option, "pixels"),
+            (&[("picture", b"x"), ("exact", b"yes")], Kind::Option, "true or false"),
+            (&[("picture", b"x"), ("colour", b"x")], Kind::Option, "`colour`"),
+            (&[("picture", b"x"), ("prompt", b"\xff")], Kind::Malformed, "UTF-8"),
+            (&[("picture", b"x"), ("weights", b"1")], Kind::Prompt, "expected 0 numbers"),
+            (&[("picture", b"x"), ("region", b"1,2,3=x")], Kind::Option, "left, top"),
+        ] {
+            let problem = form(parts).await.unwrap_err();
+            let said = serde_json::to_string(&problem).unwrap();
+            assert!(problem.kind() == kind && said.contains(word), "{said}");
+        }
+        for (body, kind, word) in [
+            ("{", Kind::Malformed, "not valid JSON"),
+            ("{}", Kind::Option, "picture"),
+            (r#"{"picture": {"data": "?"}}"#, Kind::Option, "data"),
+            (r#"{"picture": {"data": ""}, "colour": 1}"#, Kind::Option, "colour"),
+            (r#"{"picture": {"data": ""}, "prompts": [{}]}"#, Kind::Prompt, "either"),
+            (
+                r#"{"picture": {"data": ""}, "regions": [{"left":0,"top":0,"width":0,"height":1,"text":"x"}]}"#,
+                Kind::Option,
+                "at least",
+            ),
+        ] {
+            let problem = json(body).unwrap_err();
+            let said = serde_json::to_string(&problem).unwrap();
+            assert!(problem.kind() == kind && said.contains(word), "{said}");
+        }
+    }
+}

@@ -1,0 +1,402 @@
+//! A job: a picture to enlarge, how far that is, and what came of it.
+
+use crate::http::wanted::FileFormat;
+use crate::jobs::account::{HeldPicture, Share};
+use crate::jobs::sizing;
+use crate::jobs::stop::Stop;
+use crate::problem::{Kind, Problem};
+use axum::body::Bytes;
+use pdn::Prompt;
+use serde::Serialize;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+use tokio::sync::{OnceCell, watch};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+/// What is asked for, checked.
+#[derive(Debug)]
+pub(crate) struct Order {
+    /// The model, by its place in the list.
+    pub(crate) model: usize,
+    pub(crate) model_name: String,
+    /// How many times larger a side the model makes it, and whether it takes a prompt.
+    pub(crate) scale: usize,
+    pub(crate) takes_prompt: bool,
+    /// Whether it is a network, and not bicubic.
+    pub(crate) is_network: bool,
+    /// The picture's id, where it is kept.
+    pub(crate) picture: Uuid,
+    /// Its width and height.
+    pub(crate) size: (usize, usize),
+    /// The size that was asked for.
+    pub(crate) sizing: pdn::Size,
+    /// Width and height that it will have, and bytes of a pixel.
+    pub(crate) output: (usize, usize),
+    pub(crate) sample_bytes: usize,
+    pub(crate) prompt: Prompt,
+    pub(crate) format: FileFormat,
+    pub(crate) quality: u8,
+    /// Of its words, and of the pictures in its prompt.
+    pub(crate) shares: Vec<Arc<Share>>,
+}
+
+impl Order {
+    /// Bytes that are held for it, beside its picture.
+    pub(crate) fn bytes(&self) -> usize {
+        self.shares.iter().map(|share| share.bytes()).sum()
+    }
+
+    /// Whether the picture becomes larger on a side: else it is resized without the network.
+    pub(crate) fn is_larger(&self) -> bool {
+        self.output.0 > self.size.0 || self.output.1 > self.size.1
+    }
+
+    /// The size that was asked for in a word, for names of files.
+    pub(crate) fn size_word(&self) -> String {
+        sizing::word(self.sizing, self.scale, self.output)
+    }
+}
+
+/// A job that is to be, and its picture.
+pub(crate) struct Prepared {
+    pub(crate) order: Order,
+    pub(crate) picture: HeldPicture,
+}
+
+/// A picture to enlarge, how far that is, and what came of it.
+#[derive(Debug)]
+pub(crate) struct Job {
+    pub(crate) id: Uuid,
+    pub(crate) order: Order,
+    pub(crate) stop: Arc<Stop>,
+    /// The masks, once they were asked for.
+    pub(crate) masks: OnceCell<Vec<Mask>>,
+    made: Instant,
+    /// Whether its result was asked for.
+    fetched: AtomicBool,
+    status: watch::Sender<Status>,
+}
+
+/// The mask of a module, as a grey picture.
+#[derive(Debug)]
+pub(crate) struct Mask {
+    pub(crate) name: String,
+    pub(crate) width: usize,
+    pub(crate) height: usize,
+    /// What black stands for, and white.
+    pub(crate) range: (f32, f32),
+    pub(crate) mean: f32,
+    /// PNG.
+    pub(crate) png: Bytes,
+}
+
+/// How far a job is.
+#[derive(Clone, Debug)]
+pub(crate) struct Status {
+    pub(crate) state: State,
+    /// The part that is done, 0 to 1.
+    pub(crate) done: f64,
+    started: Option<Instant>,
+    ended: Option<Instant>,
+    /// How long setting the prompt took.
+    prompt: Option<Duration>,
+    /// What a person should know, from when it runs.
+    notes: Vec<String>,
+    /// The enlarged picture's file.
+    pub(crate) result: Option<Bytes>,
+    /// A smaller one, where browsers cannot show that.
+    pub(crate) preview: Option<Shown>,
+    pub(crate) problem: Option<Problem>,
+}
+
+/// A picture for browsers.
+#[derive(Clone, Debug)]
+pub(crate) struct Shown {
+    pub(crate) width: usize,
+    pub(crate) height: usize,
+    pub(crate) file: Bytes,
+}
+
+/// What came of a job.
+#[derive(Debug)]
+pub(crate) struct Enlarged {
+    pub(crate) file: Bytes,
+    pub(crate) preview: Option<Shown>,
+}
+
+/// Where a job stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum State {
+    /// It waits for its turn.
+    Queued,
+    /// It is being worked on.
+    Running,
+    /// The enlarged picture is there.
+    Done,
+    /// Something was wrong: `problem` says what.
+    Failed,
+    /// It was cancelled.
+    Cancelled,
+}
+
+impl State {
+    /// Whether nothing will change any more.
+    pub(crate) fn is_final(self) -> bool {
+        !matches!(self, Self::Queued | Self::Running)
+    }
+
+    /// In a word.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Running => "running",
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+/// Steps of progress that are told apart: networks tell of thousands.
+const STEPS: f64 = 200.0;
+
+impl Job {
+    pub(crate) fn new(order: Order) -> Arc<Self> {
+        let (state, done) = (State::Queued, 0.0);
+        let status = Status {
+            state,
+            done,
+            started: None,
+            ended: None,
+            prompt: None,
+            notes: Vec::new(),
+            result: None,
+            preview: None,
+            problem: None,
+        };
+        Arc::new(Self {
+            id: Uuid::new_v4(),
+            order,
+            stop: Arc::default(),
+            masks: OnceCell::new(),
+            made: Instant::now(),
+            fetched: AtomicBool::new(false),
+            status: watch::Sender::new(status),
+        })
+    }
+
+    pub(crate) fn status(&self) -> Status {
+        self.status.borrow().clone()
+    }
+
+    /// Hears of every change.
+    pub(crate) fn watch(&self) -> watch::Receiver<Status> {
+        self.status.subscribe()
+    }
+
+    /// The status that it ends with.
+    pub(crate) async fn end(&self) -> Status {
+        match self.watch().wait_for(|status| status.state.is_final()).await {
+            Ok(status) => status.clone(),
+            Err(_) => self.status(),
+        }
+    }
+
+    pub(crate) fn begin(&self) -> Instant {
+        let now = Instant::now();
+        self.status.send_modify(|status| (status.state, status.started) = (State::Running, Some(now)));
+        now
+    }
+
+    pub(crate) fn prompted(&self, took: Duration) {
+        self.status.send_modify(|status| status.prompt = Some(took));
+    }
+
+    pub(crate) fn note(&self, notes: Vec<String>) {
+        self.status.send_modify(|status| status.notes = notes);
+    }
+
+    pub(crate) fn progress(&self, done: f64) {
+        self.status.send_if_modified(|status| {
+            let moved = done - status.done >= 1.0 / STEPS;
+            status.done = if moved { done } else { status.done };
+            moved
+        });
+    }
+
+    /// Ends it; what it ended with before stays.
+    pub(crate) fn finish(&self, outcome: Result<Enlarged, Problem>) {
+        self.status.send_if_modified(|status| {
+            if status.state.is_final() {
+                return false;
+            }
+            status.ended = Some(Instant::now());
+            match outcome {
+                Ok(Enlarged { file, preview }) => {
+                    (status.state, status.done, status.result) = (State::Done, 1.0, Some(file));
+                    status.preview = preview;
+                }
+                Err(problem) => {
+                    let cancelled = problem.kind() == Kind::Cancelled;
+                    status.state = if cancelled { State::Cancelled } else { State::Failed };
+                    status.problem = Some(problem);
+                }
+            }
+            true
+        });
+    }
+
+    /// Takes note that its result was asked for.
+    pub(crate) fn fetch(&self) {
+        self.fetched.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether there is a result that nobody asked for yet.
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.status.borrow().result.is_some() && !self.fetched.load(Ordering::Relaxed)
+    }
+
+    /// Bytes that are kept for it.
+    pub(crate) fn bytes(&self) -> usize {
+        let (result, preview) = {
+            let status = self.status.borrow();
+            let preview = status.preview.as_ref().map_or(0, |preview| preview.file.len());
+            (status.result.as_ref().map_or(0, Bytes::len), preview)
+        };
+        let masks = self.masks.get().map_or(0, |masks| masks.iter().map(|mask| mask.png.len()).sum());
+        result + preview + masks + self.order.bytes()
+    }
+
+    /// What is told of it; `ahead` jobs come before it.
+    pub(crate) fn view(&self, status: &Status, ahead: usize) -> JobView {
+        let order = &self.order;
+        let total = order.output.0 * order.output.1;
+        let waited = status.started.or(status.ended).unwrap_or_else(Instant::now) - self.made;
+        let running = status.started.map(|started| (status.ended.unwrap_or_else(Instant::now) - started).as_secs_f64());
+        // What the first hundredth took says little of the rest.
+        let left = running
+            .filter(|_| status.state == State::Running && status.done > 0.01)
+            .map(|running| running * (1.0 - status.done) / status.done);
+        JobView {
+            id: self.id.to_string(),
+            state: status.state,
+            model: order.model_name.clone(),
+            prompt: (order.prompt != Prompt::None).then(|| order.prompt.to_string()),
+            picture: PictureView { id: order.picture.to_string(), width: order.size.0, height: order.size.1 },
+            output: Size { width: order.output.0, height: order.output.1 },
+            format: order.format,
+            ahead,
+            progress: status.done,
+            pixels: Pixels { done: (status.done * total as f64) as usize, total },
+            seconds: Seconds {
+                waited: waited.as_secs_f64(),
+                prompt: status.prompt.map(|took| took.as_secs_f64()),
+                running,
+                left,
+            },
+            bytes: status.result.as_ref().map(Bytes::len),
+            notes: status.notes.clone(),
+            problem: status.problem.clone(),
+            preview: status.preview.as_ref().map(|shown| Size { width: shown.width, height: shown.height }),
+            links: Links::of(self.id),
+        }
+    }
+}
+
+/// A job: where it stands, and where its parts are.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Job)]
+pub(crate) struct JobView {
+    #[schema(format = "uuid")]
+    id: String,
+    state: State,
+    /// The model's name.
+    model: String,
+    /// The prompt in words; null where none was given.
+    prompt: Option<String>,
+    picture: PictureView,
+    output: Size,
+    format: FileFormat,
+    /// How many jobs come before it.
+    ahead: usize,
+    /// The part of the work that is done, 0 to 1.
+    #[schema(minimum = 0, maximum = 1)]
+    progress: f64,
+    pixels: Pixels,
+    seconds: Seconds,
+    /// Bytes of the result.
+    bytes: Option<usize>,
+    /// What a person should know about it, in sentences; from when it runs.
+    notes: Vec<String>,
+    /// Why it failed.
+    problem: Option<Problem>,
+    /// The size of the smaller picture at `links.preview`; null where browsers show the result itself.
+    preview: Option<Size>,
+    links: Links,
+}
+
+/// A picture that is kept: its id stands for it in requests, until it expires.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Picture)]
+pub(crate) struct PictureView {
+    #[schema(format = "uuid")]
+    pub(crate) id: String,
+    pub(crate) width: usize,
+    pub(crate) height: usize,
+}
+
+/// A picture's size, in pixels.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Size {
+    width: usize,
+    height: usize,
+}
+
+/// Pixels of the enlarged picture that the part done amounts to.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Pixels {
+    done: usize,
+    total: usize,
+}
+
+/// How long what took.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Seconds {
+    /// Until its turn.
+    waited: f64,
+    /// Embedding the prompt and folding it into the network, a part of `running`.
+    prompt: Option<f64>,
+    /// Since its turn, until it ended.
+    running: Option<f64>,
+    /// What is left, estimated by the part that is done.
+    left: Option<f64>,
+}
+
+/// Where the parts of a job are.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Links {
+    events: String,
+    result: String,
+    preview: String,
+    masks: String,
+}
+
+impl Links {
+    fn of(id: Uuid) -> Self {
+        let at = |part: &str| format!("/v1/jobs/{id}/{part}");
+        Self { events: at("events"), result: at("result"), preview: at("preview"), masks: at("masks") }
+    }
+}
+
+impl JobView {
+    /// For the header `Server-Timing`, in milliseconds.
+    pub(crate) fn timing(&self) -> String {
+        let Seconds { waited, prompt, running, .. } = &self.seconds;
+        let parts = [("waited", Some(*waited)), ("prompt", *prompt), ("running", *running)];
+        let parts = parts.into_iter().filter_map(|(name, part)| Some(format!("{name};dur={:.1}", part? * 1e3)));
+        parts.collect::<Vec<_>>().join(", ")
+    }
+}

@@ -1,0 +1,187 @@
+//! What is kept in memory between requests: pictures and jobs, within a budget and for a while.
+
+use crate::jobs::account::HeldPicture;
+use crate::jobs::job::Job;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use uuid::Uuid;
+
+/// Pictures and jobs that are kept at most.
+const ENTRIES: usize = 10_000;
+
+/// Pictures and jobs by their ids.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    entries: Mutex<HashMap<Uuid, Entry>>,
+    /// Bytes of all together.
+    budget: usize,
+    /// How long after it was last asked for.
+    time: Duration,
+}
+
+#[derive(Debug)]
+struct Entry {
+    what: What,
+    used: Instant,
+}
+
+#[derive(Clone, Debug)]
+enum What {
+    Picture(HeldPicture),
+    Job(Arc<Job>),
+}
+
+impl What {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Picture(picture) => picture.share.bytes(),
+            Self::Job(job) => job.bytes(),
+        }
+    }
+
+    /// A job that is not done is somebody's: it stays.
+    fn may_go(&self) -> bool {
+        match self {
+            Self::Picture(_) => true,
+            Self::Job(job) => job.status().state.is_final(),
+        }
+    }
+}
+
+impl Kept {
+    pub(crate) fn new(budget: usize, time: Duration) -> Self {
+        Self { entries: Mutex::default(), budget, time }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Uuid, Entry>> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn put_picture(&self, id: Uuid, picture: HeldPicture) {
+        self.put(id, What::Picture(picture));
+    }
+
+    pub(crate) fn put_job(&self, job: Arc<Job>) {
+        self.put(job.id, What::Job(job));
+    }
+
+    fn put(&self, id: Uuid, what: What) {
+        self.lock().insert(id, Entry { what, used: Instant::now() });
+        self.tidy();
+    }
+
+    pub(crate) fn picture(&self, id: Uuid) -> Option<HeldPicture> {
+        match self.get(id)? {
+            What::Picture(picture) => Some(picture),
+            What::Job(_) => None,
+        }
+    }
+
+    pub(crate) fn job(&self, id: Uuid) -> Option<Arc<Job>> {
+        match self.get(id)? {
+            What::Job(job) => Some(job),
+            What::Picture(_) => None,
+        }
+    }
+
+    fn get(&self, id: Uuid) -> Option<What> {
+        let mut entries = self.lock();
+        let entry = entries.get_mut(&id)?;
+        if entry.used.elapsed() > self.time && entry.what.may_go() {
+            return None;
+        }
+        entry.used = Instant::now();
+        Some(entry.what.clone())
+    }
+
+    /// The jobs that have not ended.
+    pub(crate) fn unfinished(&self) -> Vec<Arc<Job>> {
+        let entries = self.lock();
+        let jobs = entries.values().filter_map(|entry| match &entry.what {
+            What::Job(job) => Some(job),
+            What::Picture(_) => None,
+        });
+        jobs.filter(|job| !job.status().state.is_final()).cloned().collect()
+    }
+
+    /// Forgets a picture or a job; says whether it was there.
+    pub(crate) fn forget(&self, id: Uuid) -> bool {
+        self.lock().remove(&id).is_some()
+    }
+
+    /// Forgets what was asked for the longest ago and may go; says whether there was anything.
+    pub(crate) fn forget_oldest(&self) -> bool {
+        let mut entries = self.lock();
+        let may_go = entries.iter().filter(|(_, entry)| entry.what.may_go());
+        let oldest = may_go.min_by_key(|(_, entry)| entry.used).map(|(id, _)| *id);
+        oldest.and_then(|id| entries.remove(&id)).is_some()
+    }
+
+    /// Forgets what has expired, and then, beyond the budget, what was asked for the longest ago.
+    pub(crate) fn tidy(&self) {
+        let mut entries = self.lock();
+        entries.retain(|_, entry| entry.used.elapsed() <= self.time || !entry.what.may_go());
+        let mut total: usize = entries.values().map(|entry| entry.what.bytes()).sum();
+        let mut count = entries.len();
+        if total <= self.budget && count <= ENTRIES {
+            return;
+        }
+        let mut oldest: Vec<(Instant, Uuid)> =
+            entries.iter().filter(|(_, entry)| entry.what.may_go()).map(|(id, entry)| (entry.used, *id)).collect();
+        oldest.sort_unstable();
+        for (_, id) in oldest {
+            if total <= self.budget && count <= ENTRIES {
+                break;
+            }
+            total -= entries.remove(&id).map_or(0, |entry| entry.what.bytes());
+            count -= 1;
+        }
+    }
+
+    /// How many things are kept, and their bytes.
+    pub(crate) fn counts(&self) -> (usize, usize) {
+        let entries = self.lock();
+        (entries.len(), entries.values().map(|entry| entry.what.bytes()).sum())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::jobs::account::Share;
+
+    /// A picture of so many bytes.
+    fn picture(bytes: usize) -> HeldPicture {
+        let picture = Arc::new(pdn::Picture::from_rgb(1, 1, vec![0; 3]).into());
+        HeldPicture { picture, share: Arc::new(Share::of(bytes)) }
+    }
+
+    #[test]
+    fn what_was_asked_for_longest_ago_goes_first() {
+        let kept = Kept::new(100, Duration::from_secs(60));
+        let ids = [(); 3].map(|()| Uuid::new_v4());
+        kept.put_picture(ids[0], picture(45));
+        kept.put_picture(ids[1], picture(45));
+        assert!(kept.picture(ids[0]).is_some());
+        kept.put_picture(ids[2], picture(45));
+        assert_eq!(ids.map(|id| kept.picture(id).is_some()), [true, false, true]);
+        assert_eq!(kept.counts(), (2, 90));
+        assert!(kept.forget(ids[0]) && !kept.forget(ids[0]));
+        assert!(kept.job(ids[2]).is_none(), "a picture is no job");
+        kept.put_picture(ids[1], picture(300));
+        assert_eq!(kept.counts(), (0, 0), "what is more than all may take is not kept");
+    }
+
+    #[test]
+    fn what_nobody_asks_for_expires() {
+        let kept = Kept::new(100, Duration::from_millis(30));
+        let id = Uuid::new_v4();
+        kept.put_picture(id, picture(3));
+        assert!(kept.picture(id).is_some());
+        std::thread::sleep(Duration::from_millis(50));
+        assert!(kept.picture(id).is_none() && kept.counts().0 == 1);
+        kept.tidy();
+        assert_eq!(kept.counts(), (0, 0));
+    }
+}

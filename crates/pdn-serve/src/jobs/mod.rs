@@ -1,0 +1,14 @@
+//! What is done for a request, and what it holds meanwhile.
+
+pub(crate) mod account;
+pub(crate) mod bytes;
+pub(crate) mod job;
+pub(crate) mod kept;
+pub(crate) mod models;
+pub(crate) mod notes;
+pub(crate) mod preview;
+pub(crate) mod queue;
+pub(crate) mod room;
+pub(crate) mod sizing;
+pub(crate) mod stop;
+pub(crate) mod work;

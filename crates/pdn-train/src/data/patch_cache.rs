@@ -1,0 +1,216 @@
+//! Pictures to learn from, read from their files as patches of them are wanted and kept while there is room: of more pictures than
+//! fit, those that were wanted least lately are read again.
+
+use crate::data::degradations::Degradations;
+use crate::data::{DataError, read_picture};
+use pdn_image::{AnyPicture, Degradation, Picture, resize_to};
+use quick_cache::Weighter;
+use quick_cache::sync::Cache;
+use rand::rngs::StdRng;
+use rand::{Rng, RngExt};
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// What of a picture is learned from.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Cut {
+    /// How large it is made first, 1 as it is.
+    pub size: f64,
+    /// Of that a square, by its left, its top and its side, or all.
+    pub part: Option<[usize; 3]>,
+}
+
+impl Cut {
+    /// All of the picture, as it is.
+    pub const WHOLE: Self = Self { size: 1.0, part: None };
+
+    /// The picture at its size, before a part is taken.
+    pub(crate) fn sized(size: f64, picture: &Picture) -> Picture {
+        let side = |length: usize| ((length as f64 * size).round() as usize).max(1);
+        match size {
+            1.0 => picture.clone(),
+            _ => resize_to(picture, side(picture.width()), side(picture.height())),
+        }
+    }
+
+    fn of(self, picture: &Picture) -> Picture {
+        let sized = Self::sized(self.size, picture);
+        match self.part {
+            Some([left, top, side]) => sized.part((left, top), side, side),
+            None => sized,
+        }
+    }
+}
+
+/// A picture and what it is degraded to.
+#[derive(Clone, Debug)]
+pub struct Pair {
+    /// The picture, its sides multiples of the scale.
+    pub high: Picture,
+    /// The picture degraded.
+    pub low: AnyPicture,
+}
+
+/// A place of a picture: its file, and what of it.
+pub type Place = (PathBuf, Cut);
+
+/// Pixels of a degraded patch's surroundings that are degraded with it, where that is random: what a patch's edge sees.
+const AROUND: usize = 8;
+
+/// Weighs pairs by their bytes.
+#[derive(Clone, Debug)]
+struct Bytes;
+
+impl Weighter<String, Arc<Pair>> for Bytes {
+    fn weight(&self, _: &String, pair: &Arc<Pair>) -> u64 {
+        let low = match &pair.low {
+            AnyPicture::Eight(low) => low.rgb().len(),
+            AnyPicture::Sixteen(low) => 2 * low.rgb().len(),
+        };
+        (pair.high.rgb().len() + low) as u64
+    }
+}
+
+/// Pictures that are read as they are wanted.
+#[derive(Debug)]
+pub struct PatchCache {
+    /// What makes small pictures of large ones.
+    pub degradations: Degradations,
+    /// How many times smaller a side.
+    pub scale: usize,
+    kept: Cache<String, Arc<Pair>, Bytes>,
+}
+
+impl PatchCache {
+    /// An empty one, with room for so many bytes of pixels.
+    pub fn new(degradations: impl Into<Degradations>, scale: usize, room: u64) -> Self {
+        // So many pictures of half a megabyte: it only says how finely the room is divided.
+        let items = (room >> 19).clamp(16, 1 << 20) as usize;
+        Self { degradations: degradations.into(), scale, kept: Cache::with_weighter(items, room, Bytes) }
+    }
+
+    /// What is at a place of the picture, and that degraded.
+    ///
+    /// # Errors
+    /// Where the scale leaves nothing of it.
+    pub(crate) fn degraded(
+        &self,
+        degradation: Degradation,
+        (file, cut): (&Path, Cut),
+        picture: &Picture,
+    ) -> Result<Pair, DataError> {
+        let high = cut.of(picture).modcrop(self.scale);
+        let low = degradation.seeded(file).apply(&high, self.scale);
+        Ok(Pair { low: low.map_err(|e| DataError { path: file.to_owned(), why: e.to_string() })?, high })
+    }
+
+    /// The picture at a place, degraded by the first of the degradations.
+    ///
+    /// # Errors
+    /// [`DataError`] where its file cannot be read.
+    pub fn pair(&self, place: &Place) -> Result<Arc<Pair>, DataError> {
+        self.pair_by(self.degradations.first(), place)
+    }
+
+    fn pair_by(&self, degradation: Degradation, (file, cut): &Place) -> Result<Arc<Pair>, DataError> {
+        let key = format!("{} {cut:?} {degradation}", file.display());
+        let read = || self.degraded(degradation, (file, *cut), &read_picture(file)?).map(Arc::new);
+        self.kept.get_or_insert_with(&key, read)
+    }
+
+    /// A random patch of the picture at a place, of `side` pixels a side degraded, and what it was: where degrading is random,
+    /// it is degraded anew.
+    ///
+    /// # Errors
+    /// As [`PatchCache::pair`]'s, and where the degraded picture is smaller than the patch.
+    pub fn patch(&self, place: &Place, side: usize, random: &mut StdRng) -> Result<Pair, DataError> {
+        let degradation = self.degradations.draw(random);
+        let pair = self.pair_by(degradation, place)?;
+        let (width, height) = (pair.low.width(), pair.low.height());
+        if width.min(height) < side {
+            let why = format!("degraded, it is {width}x{height}: expected at least {side} pixels a side");
+            return Err(DataError { path: place.0.clone(), why });
+        }
+        let (x, y) = (random.random_range(0..=width - side), random.random_range(0..=height - side));
+        let large = side * self.scale;
+        let high = pair.high.part((x * self.scale, y * self.scale), large, large);
+        let low = match degradation {
+            Degradation::Practical { .. } => self.anew(&pair, (x, y), side, random.next_u64())?,
+            _ => pair.low.part((x, y), side, side),
+        };
+        Ok(Pair { high, low })
+    }
+
+    /// A patch degraded with its surroundings.
+    fn anew(&self, pair: &Pair, (x, y): (usize, usize), side: usize, seed: u64) -> Result<AnyPicture, DataError> {
+        let from = |at: usize| at.saturating_sub(AROUND);
+        let to = |at: usize, length: usize| (at + side + AROUND).min(length) - from(at);
+        let (width, height) = (to(x, pair.low.width()), to(y, pair.low.height()));
+        let place = (from(x) * self.scale, from(y) * self.scale);
+        let around = pair.high.part(place, width * self.scale, height * self.scale);
+        let low = Degradation::Practical { seed }.apply(&around, self.scale);
+        let low = low.map_err(|e| DataError { path: PathBuf::new(), why: e.to_string() })?;
+        Ok(low.part((x - from(x), y - from(y)), side, side))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand::SeedableRng;
+
+    fn picture(folder: &Path, name: &str, side: usize) -> Place {
+        let rgb = (0..side * side * 3).map(|i| (i / 3 % side * 4 + i / 3 / side * 2) as u8).collect();
+        let path = folder.join(name);
+        pdn_image::write(&path, &Picture::from_rgb(side, side, rgb), &Default::default()).unwrap();
+        (path, Cut::WHOLE)
+    }
+
+    #[test]
+    fn what_does_not_fit_is_read_again_and_is_the_same() {
+        let folder = tempfile::tempdir().unwrap();
+        let places: Vec<Place> = (0..6).map(|i| picture(folder.path(), &format!("{i}.png"), 32)).collect();
+        let patches = |room: u64| {
+            let patches = PatchCache::new(Degradation::BlurBicubic, 2, room);
+            let random = &mut StdRng::seed_from_u64(1);
+            let order = (0..40).map(|i| &places[i * 7 % 6]);
+            order.map(|place| patches.patch(place, 9, random).unwrap().low.into_eight()).collect::<Vec<_>>()
+        };
+        assert_eq!(patches(1 << 30), patches(10_000));
+        let patches = PatchCache::new(Degradation::BlurBicubic, 2, 1 << 30);
+        patches.pair(&places[0]).unwrap();
+        std::fs::remove_file(&places[0].0).unwrap();
+        assert!(patches.pair(&places[0]).is_ok(), "it is kept");
+        let error = PatchCache::new(Degradation::BlurBicubic, 2, 1 << 30).pair(&places[0]).unwrap_err().to_string();
+        assert!(error.contains("0.png"), "{error}");
+    }
+
+    #[test]
+    fn a_patch_is_where_its_original_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = picture(folder.path(), "a.png", 64);
+        for degradation in [Degradation::Bicubic, Degradation::BlurBicubic16, Degradation::Practical { seed: 0 }] {
+            let patches = PatchCache::new(degradation, 2, 1 << 30);
+            let random = &mut StdRng::seed_from_u64(5);
+            for _ in 0..20 {
+                let Pair { high, low } = patches.patch(&place, 12, random).unwrap();
+                assert_eq!((high.width(), low.width()), (24, 12));
+                let low = low.into_eight();
+                let mean = |p: &Picture| p.rgb().iter().map(|v| f64::from(*v)).sum::<f64>() / p.rgb().len() as f64;
+                assert!((mean(&high) - mean(&low)).abs() < 8.0, "{degradation}: {} {}", mean(&high), mean(&low));
+            }
+        }
+        let patches = PatchCache::new(Degradation::Bicubic, 2, 1 << 30);
+        let error = patches.patch(&place, 33, &mut StdRng::seed_from_u64(5)).unwrap_err().to_string();
+        assert!(error.contains("a.png") && error.contains("32x32"), "{error}");
+    }
+
+    #[test]
+    fn a_cut_is_a_part_of_the_picture_made_smaller() {
+        let picture = Picture::from_rgb(10, 8, (0..240).map(|i| i as u8).collect());
+        assert_eq!(Cut::WHOLE.of(&picture), picture);
+        let half = Cut { size: 0.5, part: Some([1, 0, 3]) }.of(&picture);
+        assert_eq!(half.rgb(), resize_to(&picture, 5, 4).part((1, 0), 3, 3).rgb());
+    }
+}

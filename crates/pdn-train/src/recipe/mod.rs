@@ -1,0 +1,482 @@
+//! Recipes: what is trained, on what, for how long. TOML, every field checked.
+
+mod table;
+
+use crate::data::DataError;
+use crate::data::batch_encoder::BatchEncoder;
+use crate::data::captions::{Answers, Captions};
+use crate::data::degradations::Degradations;
+use crate::data::nouns::Nouns;
+use crate::data::patch_cache::PatchCache;
+use crate::data::source::Source;
+use crate::data::teacher::Teacher;
+use crate::data::training_images::{Reader, TrainingImages};
+use crate::executor::convolution::Precision;
+use crate::executor::weights;
+use crate::run::state;
+use crate::run::{Run, Schedule};
+use crate::tasks::pictures::Pictures;
+use crate::tasks::sentences::{self, Sentences};
+use crate::tasks::super_resolution::{self, LAST_TEMPERATURE, Loss, PromptMix, SuperResolution};
+use pdn::Tokenizer;
+use pdn_network::zoo::{Clip, PictureTower};
+use pdn_network::{Card, Network, NetworkError, checkpoint, zoo};
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+/// A recipe.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Recipe {
+    /// A prompt encoder's tower of sentences.
+    Sentences(SentencesRecipe),
+    /// A prompt encoder's tower of pictures.
+    Pictures(PicturesRecipe),
+    /// A super-resolution network.
+    SuperResolution(SuperResolutionRecipe),
+}
+
+/// How a super-resolution network is trained.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SuperResolutionRecipe {
+    /// Its name.
+    pub name: String,
+    /// What it is for.
+    pub description: String,
+    /// The licence of its weights, with the terms of the data.
+    pub license: String,
+    /// The prompt encoder's file, beside the recipe; where the network takes prompts it is needed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encoder: Option<PathBuf>,
+    /// A run's state or weights, beside the recipe, that this run starts from, of this scale or another; kernels are then mixed
+    /// at the last temperature throughout.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start: Option<PathBuf>,
+    /// How the names of parameters begin that are not taken from there, such as `conv_last` where it is of another scale.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub anew: Vec<String>,
+    /// A folder beside the recipe in which embeddings are kept, so that the next run on the same pictures begins at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache: Option<PathBuf>,
+    /// The sentence that is to be its prompt where none is given; where nothing is said, the picture itself in a mirror is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub without_prompt: Option<String>,
+    /// What makes small pictures of large ones.
+    pub degradation: Degradations,
+    /// Pixels a side of a small patch.
+    pub patch: usize,
+    /// Patches in a step.
+    pub batch: usize,
+    /// The architecture's key, or a published size's name, such as `rcan+`.
+    pub architecture: String,
+    /// The architecture's configuration; of a published size only the scale, and what is otherwise.
+    pub config: serde_json::Value,
+    /// How what is enlarged is compared with what it was: l1, mse or charbonnier.
+    #[serde(default)]
+    pub loss: Loss,
+    /// What convolutions multiply: f32 or bf16. Weights are f32 for the optimizer either way.
+    #[serde(default)]
+    pub precision: Precision,
+    /// How often each kind of prompt goes with a patch; where the network takes prompts it is needed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompts: Option<PromptMix>,
+    /// Where pictures come from.
+    pub sources: Vec<Source>,
+    /// How long and how fast.
+    pub schedule: Schedule,
+}
+
+/// How a prompt encoder's tower of sentences is trained.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SentencesRecipe {
+    /// Its pictures and their teacher.
+    pub data: CaptionedData,
+    /// The folder of real CLIP's embeddings of nouns, below the data folder, where they are to be anchors.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nouns: Option<PathBuf>,
+    /// Pictures in a step.
+    pub batch: usize,
+    /// How often a word is left out, and a number that the teacher says: 0 to 1.
+    pub dropped: f64,
+    /// Both towers.
+    pub clip: Clip,
+    /// How long and how fast.
+    pub schedule: Schedule,
+}
+
+/// How a prompt encoder's tower of pictures is trained, and with it the encoder finished.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PicturesRecipe {
+    /// The encoder's name.
+    pub name: String,
+    /// What it is.
+    pub description: String,
+    /// The licence of its weights, with the terms of the data.
+    pub license: String,
+    /// The trained tower of sentences, beside the recipe.
+    pub sentences: PathBuf,
+    /// Its pictures and their teacher.
+    pub data: CaptionedData,
+    /// Pictures in a step.
+    pub batch: usize,
+    /// Both towers.
+    pub clip: Clip,
+    /// Pixels a side at which parts of pictures are looked at as training begins; they are doubled to the tower's own in
+    /// equal times. Where nothing is said they are its own from the first step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub begun: Option<usize>,
+    /// How long and how fast.
+    pub schedule: Schedule,
+}
+
+/// Captioned pictures, and the teacher that sees them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CaptionedData {
+    /// Flickr8k's folder, below the data folder.
+    pub flickr8k: PathBuf,
+    /// The folder of SqueezeNet 1.1, below the data folder.
+    pub teacher: PathBuf,
+    /// Views of each picture: the whole, and parts of it.
+    pub views: usize,
+    /// A file beside the recipe in which the teacher's answers are kept, so that they are asked for once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache: Option<PathBuf>,
+}
+
+/// Why a recipe cannot be followed.
+#[derive(Debug, thiserror::Error)]
+pub enum RecipeError {
+    /// The recipe itself.
+    #[error("{path}: {why}")]
+    Recipe {
+        /// Its file.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
+    /// Its data.
+    #[error(transparent)]
+    Data(#[from] DataError),
+}
+
+impl Recipe {
+    /// Reads a recipe, with other values for some of its keys, each `key=value`: keys are joined by dots, values are TOML, or
+    /// text where they are none. A recipe that names another file as its `base` says only in what it differs from that.
+    ///
+    /// # Errors
+    /// [`RecipeError::Recipe`] names the file, the key or the line, and what was expected.
+    pub fn open(path: &Path, set: &[String]) -> Result<Self, RecipeError> {
+        let mut table = table::read(path, set)?;
+        let wrong = |why: String| RecipeError::Recipe { path: path.to_owned(), why };
+        let said = |error: toml::de::Error| wrong(one_line(&error));
+        // By hand: serde reads a tagged enum in two steps, between which it forgets the keys that a mistake lies below.
+        match table.remove("task").as_ref().and_then(toml::Value::as_str) {
+            Some("sentences") => table.try_into().map(Self::Sentences).map_err(said),
+            Some("pictures") => table.try_into().map(Self::Pictures).map_err(said),
+            Some("restore") => table.try_into().map(Self::SuperResolution).map_err(said),
+            Some(task) => Err(wrong(format!("task `{task}` is not known: expected sentences, pictures or restore"))),
+            None => Err(wrong("task: expected \"sentences\", \"pictures\" or \"restore\"".into())),
+        }
+    }
+
+    /// How long and how fast.
+    pub fn schedule(&self) -> &Schedule {
+        match self {
+            Self::Sentences(recipe) => &recipe.schedule,
+            Self::Pictures(recipe) => &recipe.schedule,
+            Self::SuperResolution(recipe) => &recipe.schedule,
+        }
+    }
+
+    /// Loads the data and prepares the task.
+    ///
+    /// # Errors
+    /// [`RecipeError`].
+    pub fn prepare(&self, preparation: &mut Preparation) -> Result<Box<dyn Run>, RecipeError> {
+        self.schedule().check().map_err(|why| RecipeError::Recipe { path: preparation.recipe.to_owned(), why })?;
+        match self {
+            Self::Sentences(recipe) => recipe.prepare(preparation),
+            Self::Pictures(recipe) => recipe.prepare(preparation),
+            Self::SuperResolution(recipe) => recipe.prepare(preparation),
+        }
+    }
+}
+
+/// A mistake, and below which keys it lies, as toml says both on lines of their own.
+fn one_line(error: &toml::de::Error) -> String {
+    error.to_string().trim_end().replace('\n', " ")
+}
+
+/// What a recipe is followed with.
+#[expect(missing_debug_implementations, reason = "of a closure there is nothing to show")]
+pub struct Preparation<'a> {
+    /// The recipe's file.
+    pub recipe: &'a Path,
+    /// The folder of all data.
+    pub data: &'a Path,
+    /// Bytes of pixels that are kept.
+    pub room: u64,
+    /// Who is told that data is read, and what of it is left out.
+    pub told: &'a mut dyn FnMut(String),
+}
+
+impl Preparation<'_> {
+    /// Says that data is read from here on: what is wrong with the recipe has been looked for.
+    fn reads(&mut self) {
+        (self.told)(format!("reading data in {}", self.data.display()));
+    }
+}
+
+/// A file that a recipe names, which lies beside it.
+pub(crate) fn beside(recipe: &Path, file: &Path) -> PathBuf {
+    recipe.parent().unwrap_or(Path::new(".")).join(file)
+}
+
+impl CaptionedData {
+    fn read(&self, clip: &Clip, path: &Path, data: &Path) -> Result<(Captions, Tokenizer, Teacher), RecipeError> {
+        let wrong = |why: String| RecipeError::Recipe { path: path.to_owned(), why };
+        if self.views == 0 {
+            return Err(wrong("views 0: expected at least 1, the whole picture".into()));
+        }
+        // Before any data: its sides and its context are what pictures and sentences are cut to.
+        clip.text_network().and(clip.picture_network()).map_err(|e| wrong(e.to_string()))?;
+        let tokenizer = Tokenizer::new(clip.text.vocabulary)
+            .ok_or_else(|| wrong(format!("vocabulary {}: expected 514 to 49408", clip.text.vocabulary)))?;
+        let folder = data.join(&self.flickr8k);
+        let teacher = Teacher::open(&data.join(&self.teacher))?;
+        let cache = self.cache.as_ref().map(|cache| beside(path, cache));
+        let answers = Answers { teacher: &teacher, cache, views: self.views };
+        let captions = Captions::flickr8k(&folder, (&tokenizer, clip.text.context), &answers)?;
+        if captions.train.len() < 2 || captions.held_back.is_empty() {
+            let why = "expected at least two pictures of the split `train`, and one that is held back".into();
+            return Err(DataError { path: folder.join("captions.csv"), why }.into());
+        }
+        Ok((captions, tokenizer, teacher))
+    }
+}
+
+impl SentencesRecipe {
+    fn prepare(&self, preparation: &mut Preparation) -> Result<Box<dyn Run>, RecipeError> {
+        let (path, data) = (preparation.recipe, preparation.data);
+        let wrong = |why: String| RecipeError::Recipe { path: path.to_owned(), why };
+        if self.batch < 2 {
+            return Err(wrong(format!("batch {}: expected at least 2, to tell pairs apart", self.batch)));
+        }
+        if !(0.0..1.0).contains(&self.dropped) {
+            return Err(wrong(format!("dropped {}: expected 0 or more, less than 1", self.dropped)));
+        }
+        preparation.reads();
+        let (captions, tokenizer, _) = self.data.read(&self.clip, path, data)?;
+        let nouns = self.nouns.as_ref().map(|folder| Nouns::open(&data.join(folder), &tokenizer)).transpose()?;
+        let task = Sentences::new(self.clip.clone(), captions, nouns, self.batch, self.dropped);
+        Ok(Box::new(task.map_err(|e| wrong(e.to_string()))?))
+    }
+}
+
+impl PicturesRecipe {
+    fn prepare(&self, preparation: &mut Preparation) -> Result<Box<dyn Run>, RecipeError> {
+        let (path, data) = (preparation.recipe, preparation.data);
+        let wrong = |why: String| RecipeError::Recipe { path: path.to_owned(), why };
+        if self.batch == 0 {
+            return Err(wrong("batch 0: expected at least 1".into()));
+        }
+        if !matches!(self.clip.picture, PictureTower::Convolutions { .. }) {
+            return Err(wrong("clip.picture: expected convolutions, of which a map is taught".into()));
+        }
+        let begun = self.begun.unwrap_or(self.clip.side());
+        self.clip.looking_at(begun).picture_network().map_err(|e| wrong(format!("begun: {e}")))?;
+        if !(0..8).any(|doublings| begun << doublings == self.clip.side()) {
+            let why = format!(
+                "begun {begun}: expected the tower's own {}, or that halved, or halved again",
+                self.clip.side()
+            );
+            return Err(wrong(why));
+        }
+        let beside = beside(path, &self.sentences);
+        let sentences =
+            checkpoint::read(&beside).map_err(|e| DataError { path: e.path.clone(), why: e.why.to_string() })?;
+        preparation.reads();
+        let (captions, _, teacher) = self.data.read(&self.clip, path, data)?;
+        let mut card = Card {
+            name: self.name.clone(),
+            description: self.description.clone(),
+            license: self.license.clone(),
+            ..Card::default()
+        };
+        // Where files lay is nobody's business but this machine's.
+        let file = self.sentences.file_name().map(PathBuf::from).unwrap_or_default();
+        let recipe = Self { sentences: file, data: CaptionedData { cache: None, ..self.data.clone() }, ..self.clone() };
+        card.more.insert("recipe".into(), serde_json::to_value(recipe).map_err(|e| wrong(e.to_string()))?);
+        let about = sentences.metadata.get(sentences::KEY).and_then(|about| serde_json::from_str(about).ok());
+        card.more.insert("sentences".into(), about.unwrap_or_default());
+        let task = Pictures::new(self.clip.clone(), begun, sentences.tensors, captions, teacher, self.batch, card);
+        Ok(Box::new(task.map_err(|e| DataError { path: beside, why: e.to_string() })?))
+    }
+}
+
+impl SuperResolutionRecipe {
+    fn prepare(&self, preparation: &mut Preparation) -> Result<Box<dyn Run>, RecipeError> {
+        let path = preparation.recipe;
+        let beside = |file: &PathBuf| beside(path, file);
+        let wrong = |why: String| RecipeError::Recipe { path: path.to_owned(), why };
+        let network = self.network().map_err(|e| wrong(e.to_string()))?;
+        self.check(&network).map_err(wrong)?;
+        let encoder = self.encoder.as_ref().map(|file| BatchEncoder::open(&beside(file))).transpose()?;
+        let (takes, gives) = (network.prompt_dim(), encoder.as_ref().map(|encoder| encoder.dim));
+        if let (Some(takes), Some(gives)) = (takes, gives)
+            && takes != gives
+        {
+            return Err(wrong(format!("the network takes a prompt of {takes}, the encoder gives {gives}")));
+        }
+        let start = match &self.start {
+            Some(start) => {
+                let initial = weights::initial(&network, super_resolution::BRANCH, self.schedule.seed);
+                Some(state::parameters(&beside(start), &network, &self.anew, initial)?)
+            }
+            None => None,
+        };
+        preparation.reads();
+        let patches = PatchCache::new(self.degradation.clone(), network.scale, preparation.room);
+        let cache = self.cache.as_ref().map(beside);
+        // What takes no prompt needs none embedded.
+        let encoder = encoder.as_ref().filter(|_| takes.is_some());
+        let reader =
+            Reader { root: preparation.data, patches: &patches, patch: self.patch, encoder, cache: cache.as_deref() };
+        let (mut sources, mut held_back, mut data) = (Vec::new(), Vec::new(), Vec::new());
+        for source in &self.sources {
+            let scenes = reader.read(source)?;
+            let folder = preparation.data.join(&source.folder);
+            tell(&folder, &scenes, preparation.told);
+            if scenes.train.is_empty() {
+                let why = format!("has no pictures left to learn from, {} being held back", scenes.held_back.len());
+                return Err(DataError { path: folder, why }.into());
+            }
+            data.push(serde_json::json!({
+                "folder": source.folder,
+                "learned_from": scenes.train.len(),
+                "held_back": scenes.held_back.len(),
+                "unreadable": scenes.skipped.len(),
+                "too_small": scenes.small,
+            }));
+            sources.push((source.weight, scenes.train));
+            held_back.extend(scenes.held_back);
+        }
+        if held_back.is_empty() {
+            return Err(wrong("held_back: expected pictures of some source, to measure on".into()));
+        }
+        let mut card = Card {
+            name: self.name.clone(),
+            description: self.description.clone(),
+            license: self.license.clone(),
+            ..Card::default()
+        };
+        card.more.extend(encoder.map(|encoder| ("encoder".to_owned(), encoder.id.clone().into())));
+        card.more
+            .extend(self.without_prompt.iter().map(|prompt| ("without_prompt".to_owned(), prompt.as_str().into())));
+        card.more.insert("data".into(), data.into());
+        card.more
+            .insert("recipe".into(), serde_json::to_value(self.without_places()).map_err(|e| wrong(e.to_string()))?);
+        Ok(Box::new(SuperResolution {
+            network,
+            patches,
+            sources,
+            held_back,
+            prompts: self.prompts.unwrap_or(PromptMix { caption: 0.0, view: 0.0, mirrored: 0.0 }),
+            patch: self.patch,
+            batch: self.batch,
+            card,
+            loss: self.loss,
+            precision: self.precision,
+            start,
+        }))
+    }
+
+    /// The network that it trains.
+    ///
+    /// # Errors
+    /// [`NetworkError`] where there is none of that name and configuration.
+    pub fn network(&self) -> Result<Network, NetworkError> {
+        let scale = self.config.get("scale").and_then(serde_json::Value::as_u64).unwrap_or(0);
+        match zoo::preset_config(&self.architecture, scale as usize) {
+            Some((architecture, mut config)) => {
+                differ(&mut config, &self.config);
+                (architecture.build)(&config)
+            }
+            None => zoo::build(&self.architecture, &self.config),
+        }
+    }
+
+    /// What is wrong with it, whatever the data.
+    fn check(&self, network: &Network) -> Result<(), String> {
+        if self.patch == 0 || self.batch == 0 {
+            return Err(format!("patch {}, batch {}: expected at least 1", self.patch, self.batch));
+        }
+        if !self.sources.iter().any(|source| source.weight > 0.0) {
+            return Err("sources: expected at least one with a weight above 0".into());
+        }
+        self.sources.iter().try_for_each(|source| source.check(network.scale, self.patch))?;
+        if let Some(dcm) = network.dcms().find(|dcm| dcm.options.temperature != LAST_TEMPERATURE) {
+            let found = dcm.options.temperature;
+            return Err(format!("temperature {found}: training ends at {LAST_TEMPERATURE}, leave it out"));
+        }
+        if network.prompt_dim().is_some() && (self.encoder.is_none() || self.prompts.is_none()) {
+            return Err("the network takes a prompt: expected `encoder` and `prompts`".into());
+        }
+        if let Some(PromptMix { caption, view, mirrored }) = self.prompts {
+            let parts = [caption, view, mirrored];
+            if let Some(part) = parts.iter().find(|part| !part.is_finite() || **part < 0.0) {
+                return Err(format!("prompts: {part}: expected a number that is not negative"));
+            }
+        }
+        if self.start.is_none() && !self.anew.is_empty() {
+            return Err("anew: expected `start`, whose weights are taken for the others".into());
+        }
+        Ok(())
+    }
+
+    /// Where files lay is nobody's business but this machine's: of where a run started, its folder's name is kept too.
+    fn without_places(&self) -> Self {
+        let name = |file: &PathBuf| Some(PathBuf::from(file.file_name()?));
+        let of_run = |start: &PathBuf| Some(Path::new(start.parent()?.file_name()?).join(start.file_name()?));
+        Self {
+            encoder: self.encoder.as_ref().and_then(name),
+            start: self.start.as_ref().and_then(of_run),
+            cache: None,
+            ..self.clone()
+        }
+    }
+}
+
+/// Says otherwise, or beside it, in a configuration what another one says.
+fn differ(config: &mut serde_json::Value, other: &serde_json::Value) {
+    match (config, other) {
+        (serde_json::Value::Object(config), serde_json::Value::Object(other)) => {
+            for (key, value) in other {
+                differ(config.entry(key).or_insert(serde_json::Value::Null), value);
+            }
+        }
+        (config, other) => *config = other.clone(),
+    }
+}
+
+/// Pictures that are named each as they are left out; more are counted.
+const NAMED: usize = 10;
+
+fn tell(folder: &Path, scenes: &TrainingImages, told: &mut dyn FnMut(String)) {
+    for (file, why) in scenes.skipped.iter().take(NAMED) {
+        told(format!("skipped {}: {why}", file.display()));
+    }
+    let TrainingImages { train, held_back, skipped, small } = scenes;
+    let folder = folder.display();
+    let mut line = format!("{folder}: {} to learn from, {} held back", train.len(), held_back.len());
+    if !skipped.is_empty() {
+        line += &format!(", {} skipped as they cannot be read", skipped.len());
+    }
+    if *small > 0 {
+        line += &format!(", {small} left out as too small");
+    }
+    told(line);
+}

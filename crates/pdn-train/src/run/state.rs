@@ -1,0 +1,215 @@
+//! What a run's folder keeps: the state from which it goes on to the last bit, and the weights from which it goes on nearly so.
+
+use crate::data::DataError;
+use crate::executor::weights::Adam;
+use crate::run::error::RunError;
+use crate::run::history::History;
+use crate::run::task::{Schedule, Task};
+use pdn_network::checkpoint::{self, Precision};
+use pdn_network::{Network, Param, Tensor, Tensors};
+use rayon::prelude::*;
+use std::collections::HashMap;
+use std::path::Path;
+
+/// The file in a run's folder from which it goes on.
+pub const STATE: &str = "state.safetensors";
+/// The file in a run's folder from which another machine can go on: the weights in f16, without the optimizer's moments.
+pub const WEIGHTS: &str = "weights.safetensors";
+
+/// Names of the arrays in a state.
+const PARAMETERS: &str = "parameters";
+const AVERAGE: &str = "average";
+
+/// Everything that a run needs to go on.
+pub(crate) struct State {
+    pub(crate) parameters: Vec<Vec<f32>>,
+    /// The parameters averaged over steps, where the schedule asks for that.
+    pub(crate) average: Option<Vec<Vec<f32>>>,
+    pub(crate) adam: Adam,
+    pub(crate) history: History,
+    pub(crate) seconds: f64,
+    pub(crate) losses: Losses,
+}
+
+/// The losses since the last evaluation.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Losses {
+    sum: f64,
+    count: u64,
+}
+
+impl Losses {
+    pub(crate) fn add(&mut self, loss: f64) {
+        self.sum += loss;
+        self.count += 1;
+    }
+
+    pub(crate) fn mean(self) -> f64 {
+        self.sum / self.count as f64
+    }
+}
+
+impl State {
+    pub(crate) fn new(task: &impl Task, schedule: &Schedule) -> Self {
+        let parameters = task.initial(schedule.seed);
+        let adam = Adam::new(&parameters, schedule.decay as f32);
+        let average = (schedule.average > 0.0).then(|| parameters.clone());
+        Self { parameters, average, adam, history: History::default(), seconds: 0.0, losses: Losses::default() }
+    }
+
+    /// What is measured and exported: the averaged parameters, or where there are none the parameters.
+    pub(crate) fn best(&self) -> &[Vec<f32>] {
+        self.average.as_ref().unwrap_or(&self.parameters)
+    }
+
+    /// Moves the average towards the parameters, faster in the first steps.
+    pub(crate) fn averaged(&mut self, keep: f64) {
+        let Some(average) = &mut self.average else { return };
+        let since = (self.adam.steps - self.adam.begun) as f64;
+        let keep = keep.min((1.0 + since) / (10.0 + since)) as f32;
+        average.par_iter_mut().zip(&self.parameters).for_each(|(average, parameters)| {
+            average.iter_mut().zip(parameters).for_each(|(a, p)| *a = keep * *a + (1.0 - keep) * p);
+        });
+    }
+
+    /// Writes [`STATE`].
+    pub(crate) fn write(&self, task: &impl Task, folder: &Path, schedule: &Schedule) -> Result<(), RunError> {
+        let parts = [(PARAMETERS, &self.parameters), ("first", &self.adam.first), ("second", &self.adam.second)];
+        let parts = parts.into_iter().chain(self.average.as_ref().map(|average| (AVERAGE, average)));
+        write(folder, STATE, &self.file(task, schedule, parts, Precision::F32))
+    }
+
+    /// Writes [`WEIGHTS`]: the averaged ones, where there are any.
+    pub(crate) fn write_weights(&self, task: &impl Task, folder: &Path, schedule: &Schedule) -> Result<(), RunError> {
+        let best = self.average.as_ref().unwrap_or(&self.parameters);
+        write(folder, WEIGHTS, &self.file(task, schedule, std::iter::once((PARAMETERS, best)), Precision::F16))
+    }
+
+    fn file<'a>(
+        &self,
+        task: &impl Task,
+        schedule: &Schedule,
+        parts: impl Iterator<Item = (&'static str, &'a Vec<Vec<f32>>)>,
+        precision: Precision,
+    ) -> Vec<u8> {
+        let mut all = Tensors::new();
+        for (part, arrays) in parts {
+            for ((name, shape), array) in task.parameters().into_iter().zip(arrays) {
+                all.insert(format!("{part}/{name}"), Tensor::new(shape, array.clone()));
+            }
+        }
+        let json = |value: serde_json::Value| value.to_string();
+        let metadata = HashMap::from([
+            ("step".to_owned(), self.adam.steps.to_string()),
+            ("begun".to_owned(), self.adam.begun.to_string()),
+            ("seconds".to_owned(), self.seconds.to_string()),
+            ("loss_sum".to_owned(), self.losses.sum.to_string()),
+            ("loss_count".to_owned(), self.losses.count.to_string()),
+            ("history".to_owned(), json(serde_json::json!(self.history))),
+            ("schedule".to_owned(), json(serde_json::json!(schedule))),
+        ]);
+        checkpoint::write(&all, metadata, precision)
+    }
+
+    /// Reads [`STATE`] of a folder, or the [`WEIGHTS`] of another run: the moments then begin anew, and the history says so.
+    pub(crate) fn read(task: &impl Task, path: &Path, schedule: &Schedule) -> Result<Self, RunError> {
+        let mut read = checkpoint::read(path).map_err(|e| RunError::file(path, e.why))?;
+        let mut state = Self::new(task, schedule);
+        let text =
+            |key: &str| read.metadata.get(key).cloned().ok_or_else(|| RunError::file(path, format!("lacks `{key}`")));
+        let number = |key: &str| text(key)?.parse().map_err(|e| RunError::file(path, format!("its {key}: {e}")));
+        (state.adam.steps, state.adam.begun) = (number("step")?, number("begun")?);
+        state.seconds = text("seconds")?.parse().map_err(|e| RunError::file(path, format!("its seconds: {e}")))?;
+        state.history =
+            serde_json::from_str(&text("history")?).map_err(|e| RunError::file(path, format!("its history: {e}")))?;
+        // States of before these were kept have none.
+        let of_losses = |key: &str| read.metadata.get(key).map_or("0", String::as_str);
+        state.losses.sum =
+            of_losses("loss_sum").parse().map_err(|e| RunError::file(path, format!("its loss_sum: {e}")))?;
+        state.losses.count =
+            of_losses("loss_count").parse().map_err(|e| RunError::file(path, format!("its loss_count: {e}")))?;
+        // Of what is subtracted and counted from here on.
+        let Adam { steps, begun, .. } = state.adam;
+        if begun > steps || state.losses.count > steps {
+            let why =
+                format!("is of step {steps}, but its moments began at {begun}, or it has more losses: it is damaged");
+            return Err(RunError::file(path, why));
+        }
+        let whole = read.tensors.keys().any(|name| name.starts_with("first/"));
+        if !whole {
+            state.adam.begun = state.adam.steps;
+            state.history.restarts.push(state.adam.steps);
+        }
+        let moments = [("first", &mut state.adam.first), ("second", &mut state.adam.second)];
+        let arrays = [(PARAMETERS, &mut state.parameters)].into_iter();
+        // Where the schedule asks for an average only now, it begins at the parameters.
+        let averaged = read.tensors.keys().any(|name| name.starts_with("average/"));
+        let arrays = arrays.chain(state.average.as_mut().filter(|_| averaged).map(|average| (AVERAGE, average)));
+        for (part, arrays) in arrays.chain(moments.into_iter().filter(|_| whole)) {
+            for ((name, shape), array) in task.parameters().into_iter().zip(arrays) {
+                let key = format!("{part}/{name}");
+                match read.tensors.remove(&key) {
+                    Some(tensor) if tensor.shape() == shape => *array = tensor.into_data(),
+                    _ => {
+                        let why = format!("has no {key} of shape {shape:?}: another recipe's run?");
+                        return Err(RunError::file(path, why));
+                    }
+                }
+            }
+        }
+        if !averaged && let Some(average) = &mut state.average {
+            average.clone_from(&state.parameters);
+        }
+        Ok(state)
+    }
+}
+
+/// Whether a run of this task could go on from a state; for fuzzing.
+///
+/// # Errors
+/// As going on has.
+#[doc(hidden)]
+pub fn check(task: &impl Task, path: &Path, schedule: &Schedule) -> Result<(), RunError> {
+    State::read(task, path, schedule).map(drop)
+}
+
+/// Writes a file aside and renames it, so that a kill leaves the old one or the new one.
+pub(crate) fn write(folder: &Path, name: &str, bytes: &[u8]) -> Result<(), RunError> {
+    let path = folder.join(name);
+    pdn_image::write_atomically(&path, bytes).map_err(|e| RunError::file(&path, e.why))
+}
+
+/// The weights of a run's state, averaged where they were, or those of a model's file in the train form, for a network to start
+/// from. Parameters whose names begin with one of `anew` are those of `initial`.
+///
+/// # Errors
+/// [`DataError`] names the file and what of the network it lacks.
+pub fn parameters(
+    path: &Path,
+    network: &Network,
+    anew: &[String],
+    initial: Vec<Vec<f32>>,
+) -> Result<Vec<Vec<f32>>, DataError> {
+    let wrong = |why: String| DataError { path: path.to_owned(), why };
+    let mut read = checkpoint::read(path).map_err(|e| wrong(e.why.to_string()))?;
+    let prefix = [AVERAGE, PARAMETERS].into_iter().map(|part| format!("{part}/"));
+    let prefix =
+        prefix.into_iter().find(|part| read.tensors.keys().any(|name| name.starts_with(part))).unwrap_or_default();
+    if let Some(none) = anew.iter().find(|part| !network.params.iter().any(|p| p.name.starts_with(part.as_str()))) {
+        return Err(wrong(format!("anew names `{none}`, with which no parameter of the network begins")));
+    }
+    let parameter = |(param, initial): (&Param, Vec<f32>)| {
+        if anew.iter().any(|part| param.name.starts_with(part.as_str())) {
+            return Ok(initial);
+        }
+        match read.tensors.remove(&format!("{prefix}{}", param.name)) {
+            Some(tensor) if tensor.shape() == param.shape => Ok(tensor.into_data()),
+            found => {
+                let found = found.map_or("none".to_owned(), |tensor| format!("{:?}", tensor.shape()));
+                let hint = "name it in `anew` if it is to begin anew";
+                Err(wrong(format!("expected {} of {:?} to start from, found {found}: {hint}", param.name, param.shape)))
+            }
+        }
+    };
+    network.params.iter().zip(initial).map(parameter).collect()
+}

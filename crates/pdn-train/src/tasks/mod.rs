@@ -1,0 +1,7 @@
+//! What can be trained.
+
+pub mod activity;
+pub mod pictures;
+pub(crate) mod retrieval;
+pub mod sentences;
+pub mod super_resolution;

@@ -1,0 +1,365 @@
+//! Training a super-resolution network: patches of degraded pictures are enlarged and compared with what they were.
+
+use crate::data::DataError;
+use crate::data::patch_cache::PatchCache;
+use crate::data::training_images::TrainingImage;
+use crate::executor::convolution::Precision;
+use crate::executor::weights::initial;
+use crate::executor::{self, Batch};
+use crate::run::{History, Step, Task};
+use crate::tasks::activity;
+use burn::tensor::{Device, Tensor, TensorData};
+use pdn::{Depth, Target, Upscaler};
+use pdn_engine::{Isa, Precision as EnginePrecision, RunOptions, fold};
+use pdn_image::{AnyPicture, ColourSpace, Picture, Protocol, psnr};
+use pdn_network::checkpoint;
+use pdn_network::{Card, Model, Network, PictureFormat, PromptActivity, Tensor as Stored, Weights};
+use rand::rngs::StdRng;
+use rand::{Rng, RngExt, SeedableRng};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+
+/// How often each kind of prompt goes with a patch. A picture without captions shares their part between the views, and where
+/// these have none it goes with its mirror image.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PromptMix {
+    /// One of the picture's captions.
+    pub caption: f64,
+    /// The degraded picture itself.
+    pub view: f64,
+    /// The degraded picture in a mirror.
+    pub mirrored: f64,
+}
+
+/// Residual branches start a tenth as large as they might: the network starts near the identity.
+pub(crate) const BRANCH: f64 = 0.1;
+
+/// Training of a super-resolution network.
+#[derive(Debug)]
+pub struct SuperResolution {
+    /// What is trained, in the train form.
+    pub network: Network,
+    /// The pictures of all scenes.
+    pub patches: PatchCache,
+    /// TrainingImages of each source, and how often it is drawn from.
+    pub sources: Vec<(f64, Vec<TrainingImage>)>,
+    /// TrainingImages to measure on.
+    pub held_back: Vec<TrainingImage>,
+    /// Prompts.
+    pub prompts: PromptMix,
+    /// Pixels a side of a degraded patch.
+    pub patch: usize,
+    /// Patches in a step.
+    pub batch: usize,
+    /// What the result is.
+    pub card: Card,
+    /// How what is enlarged is compared with what it was.
+    pub loss: Loss,
+    /// What the network's convolutions multiply.
+    pub precision: Precision,
+    /// Weights that the run starts from, where not from random ones.
+    pub start: Option<Vec<Vec<f32>>>,
+}
+
+/// How pictures are compared, number by number, of 1 for white.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Loss {
+    /// The mean of `|d|`.
+    #[default]
+    L1,
+    /// The mean of `d²`.
+    Mse,
+    /// The mean of `sqrt(d² + 1e-6)`, which is smooth at 0 (Lai et al. 2017).
+    Charbonnier,
+}
+
+impl Loss {
+    fn name(self) -> &'static str {
+        match self {
+            Self::L1 => "l1",
+            Self::Mse => "mse",
+            Self::Charbonnier => "charbonnier",
+        }
+    }
+
+    fn of(self, difference: Tensor<4>) -> Tensor<1> {
+        match self {
+            Self::L1 => difference.abs().mean(),
+            Self::Mse => difference.powi_scalar(2).mean(),
+            Self::Charbonnier => (difference.powi_scalar(2) + 1e-6).sqrt().mean(),
+        }
+    }
+}
+
+/// Pictures held back that are shown as they are enlarged.
+const SAMPLES: usize = 3;
+
+/// Prompts and pictures over which prompt activity is measured.
+const PROMPTS: usize = 300;
+const PICTURES: usize = 4;
+
+/// One patch with its prompt.
+#[derive(Debug)]
+pub struct Sample {
+    low: Vec<f32>,
+    high: Vec<f32>,
+    prompt: Vec<f32>,
+}
+
+/// The temperature of the last tenth of a run, which the network keeps.
+pub const LAST_TEMPERATURE: f64 = 7.0;
+
+/// The paper's section 4.1: 34, and 3 less with every tenth of the run.
+fn temperature(step: &Step) -> f64 {
+    34.0 - 3.0 * (10 * step.done.min(step.of.saturating_sub(1)) / step.of.max(1)) as f64
+}
+
+impl SuperResolution {
+    fn sample(&self, seed: u64) -> Result<Sample, DataError> {
+        let random = &mut StdRng::seed_from_u64(seed);
+        let total: f64 = self.sources.iter().map(|(weight, _)| weight).sum();
+        let mut left = random.random_range(0.0..total);
+        let (_, scenes) = (self.sources.iter())
+            .find(|(weight, _)| {
+                left -= weight;
+                left < 0.0
+            })
+            .unwrap_or(&self.sources[0]);
+        let scene = &scenes[random.random_range(0..scenes.len())];
+        let pair = self.patches.patch(&scene.place, self.patch, random)?;
+        let turn = random.random_range(0..8_u8);
+        Ok(Sample {
+            low: square(&pair.low, (0, 0), self.patch, turn, &self.network.picture),
+            high: square(&pair.high.into(), (0, 0), self.patch * self.network.scale, turn, &self.network.picture),
+            prompt: self.prompt(scene, random).to_vec(),
+        })
+    }
+
+    fn prompt<'a>(&self, scene: &'a TrainingImage, random: &mut StdRng) -> &'a [f32] {
+        let PromptMix { caption, view, mirrored } = self.prompts;
+        let caption = if scene.captions.is_empty() { 0.0 } else { caption };
+        let draw = random.random_range(0.0..(caption + view + mirrored).max(f64::MIN_POSITIVE));
+        match draw {
+            _ if draw < caption => &scene.captions[random.random_range(0..scene.captions.len())],
+            _ if draw < caption + view => &scene.view,
+            _ => &scene.mirrored,
+        }
+    }
+
+    /// A step's network, what it is given, and what should come of it.
+    fn batch(&self, device: &Device, step: &Step, samples: &[Sample]) -> (Network, Batch, Tensor<4>) {
+        let gather = |part: fn(&Sample) -> &[f32], shape: [usize; 4]| {
+            let data: Vec<f32> = samples.iter().flat_map(part).copied().collect();
+            Tensor::<4>::from_data(TensorData::new(data, shape), device)
+        };
+        let (low, high) = (self.patch, self.patch * self.network.scale);
+        let picture = gather(|s| &s.low, [self.batch, 3, low, low]);
+        let target = gather(|s| &s.high, [self.batch, 3, high, high]);
+        let prompt = self.network.prompt_dim().map(|dim| gather(|s| &s.prompt, [self.batch, dim, 1, 1]));
+        // What was trained before has its mixtures already.
+        let temperature = if self.start.is_some() { LAST_TEMPERATURE } else { temperature(step) };
+        let batch = Batch { picture: Some(picture), prompt, words: None, precision: self.precision };
+        (self.network.at_temperature(temperature), batch, target)
+    }
+
+    /// The pictures held back, enlarged by the network with these weights, each in a mirror its own prompt.
+    fn enlarged(&self, parameters: &[Vec<f32>], scenes: &[TrainingImage]) -> Vec<Option<Picture>> {
+        // As it is exported: at the temperature that training ends with.
+        let (network, weights) = self.deployed(parameters);
+        let model = Model { network, weights, card: Card::default(), source: None };
+        let compiled = Upscaler::with_precision(&model, Isa::best(), EnginePrecision::F32);
+        let Ok(mut session) = compiled.map(|upscaler| upscaler.session()) else { return vec![None; scenes.len()] };
+        let enlarge = |scene: &TrainingImage| {
+            if self.network.prompt_dim().is_some() {
+                session.set_embedding(&scene.mirrored).ok()?;
+            }
+            let pair = self.patches.pair(&scene.place).ok()?;
+            let target = Target { depth: Some(Depth::Eight), ..Target::default() };
+            let enlarged = session.upscale_to(&pair.low, &target, &RunOptions::default(), &mut |_| true);
+            enlarged.ok().map(AnyPicture::into_eight)
+        };
+        scenes.iter().map(enlarge).collect()
+    }
+
+    /// The network with these weights, as it is shipped.
+    fn deployed(&self, parameters: &[Vec<f32>]) -> (Network, Weights) {
+        fold::fold(&self.network, &self.bound(parameters))
+            .expect("a loss that stays finite keeps weights far from overflow")
+    }
+
+    /// Prompt activity over [`PROMPTS`] captions of the pictures learned from, or where there are none their views, in the
+    /// middle of pictures held back.
+    fn activity(&self, weights: &Weights) -> PromptActivity {
+        let scenes = || self.sources.iter().flat_map(|(_, scenes)| scenes);
+        let mut prompts: Vec<&[f32]> = scenes().flat_map(|scene| &scene.captions).map(Vec::as_slice).collect();
+        if prompts.is_empty() {
+            prompts = scenes().map(|scene| scene.view.as_slice()).collect();
+        }
+        let count = PROMPTS.min(prompts.len());
+        let prompts: Vec<&[f32]> = (0..count).map(|i| prompts[i * prompts.len() / count]).collect();
+        let side = self.patch.div_ceil(2);
+        let middle = |scene: &TrainingImage| {
+            let low = &self.patches.pair(&scene.place).ok()?.low;
+            let at = ((low.width() - side) / 2, (low.height() - side) / 2);
+            Some(square(low, at, side, 0, &self.network.picture))
+        };
+        let pictures: Vec<Vec<f32>> = self.held_back.iter().take(PICTURES).filter_map(middle).collect();
+        let modules = activity::measure(&self.network, weights, &prompts, &pictures, side);
+        PromptActivity { prompts: prompts.len(), pictures: pictures.len(), modules }
+    }
+
+    fn bound(&self, parameters: &[Vec<f32>]) -> Weights {
+        let tensors = self.network.params.iter().zip(parameters);
+        let tensors = tensors.map(|(p, data)| (p.name.clone(), Stored::new(p.shape.clone(), data.clone())));
+        self.network.bind(tensors.collect()).expect("the trainer's own parameters, which it keeps finite")
+    }
+}
+
+/// A square of a picture in a network's range, turned and mirrored: three bits, of which one exchanges the axes.
+fn square(picture: &AnyPicture, at: (usize, usize), side: usize, turn: u8, format: &PictureFormat) -> Vec<f32> {
+    let number = |mean: f64, part: f64| (format.range * (part - mean)) as f32;
+    match picture {
+        AnyPicture::Eight(picture) => {
+            let tables =
+                format.mean.map(|mean| -> [f32; 256] { std::array::from_fn(|v| number(mean, v as f64 / 255.0)) });
+            turned(picture, at, side, turn, |c, v| tables[c][usize::from(v)])
+        }
+        AnyPicture::Sixteen(picture) => {
+            turned(picture, at, side, turn, |c, v| number(format.mean[c], f64::from(v) / 65535.0))
+        }
+    }
+}
+
+fn turned<S: pdn_image::Sample>(
+    picture: &Picture<S>,
+    (left, top): (usize, usize),
+    side: usize,
+    turn: u8,
+    number: impl Fn(usize, S) -> f32,
+) -> Vec<f32> {
+    let mut out = Vec::with_capacity(3 * side * side);
+    for c in 0..3 {
+        for y in 0..side {
+            for x in 0..side {
+                let (mut sx, mut sy) = if turn & 4 == 0 { (x, y) } else { (y, x) };
+                sx = if turn & 1 == 0 { sx } else { side - 1 - sx };
+                sy = if turn & 2 == 0 { sy } else { side - 1 - sy };
+                let at = ((top + sy) * picture.width() + left + sx) * 3 + c;
+                out.push(number(c, picture.rgb()[at]));
+            }
+        }
+    }
+    out
+}
+
+impl Task for SuperResolution {
+    type Batch = Vec<Sample>;
+
+    fn parameters(&self) -> Vec<(String, Vec<usize>)> {
+        self.network.params.iter().map(|p| (p.name.clone(), p.shape.clone())).collect()
+    }
+
+    fn precision(&self) -> Precision {
+        self.precision
+    }
+
+    fn initial(&self, seed: u64) -> Vec<Vec<f32>> {
+        self.start.clone().unwrap_or_else(|| initial(&self.network, BRANCH, seed))
+    }
+
+    fn draw(&self, random: &mut StdRng) -> Result<Vec<Sample>, DataError> {
+        let seeds: Vec<u64> = (0..self.batch).map(|_| random.next_u64()).collect();
+        seeds.par_iter().map(|seed| self.sample(*seed)).collect()
+    }
+
+    fn loss(&self, parameters: &[Tensor<1>], step: &Step, samples: &Self::Batch) -> Vec<(&'static str, Tensor<1>)> {
+        let (network, batch, target) = self.batch(&parameters[0].device(), step, samples);
+        let output = executor::run(&network, parameters, &batch).output;
+        // Of white, whatever the network's range.
+        vec![(self.loss.name(), self.loss.of((output - target) / self.network.picture.range))]
+    }
+
+    fn blame(&self, parameters: &[Tensor<1>], step: &Step, samples: &Self::Batch) -> Option<String> {
+        let (network, batch, _) = self.batch(&parameters[0].device(), step, samples);
+        executor::first_not_finite(&network, parameters, &batch)
+    }
+
+    fn evaluate(&self, parameters: &[Vec<f32>], _step: &Step) -> Vec<(String, f64)> {
+        let protocol = Protocol { space: ColourSpace::YMatlab, shave: self.network.scale };
+        let enlarged = self.enlarged(parameters, &self.held_back);
+        let score = |(scene, enlarged): (&TrainingImage, Option<Picture>)| {
+            let pair = self.patches.pair(&scene.place).ok();
+            let score = enlarged.zip(pair).and_then(|(enlarged, pair)| psnr(&enlarged, &pair.high, protocol).ok());
+            score.unwrap_or(f64::NAN)
+        };
+        let total: f64 = self.held_back.iter().zip(enlarged).map(score).sum();
+        vec![("PSNR".to_owned(), total / self.held_back.len() as f64)]
+    }
+
+    fn samples(&self, parameters: &[Vec<f32>]) -> Vec<(String, Picture)> {
+        let scenes = &self.held_back[..SAMPLES.min(self.held_back.len())];
+        // Pictures of several sources may be of one name.
+        let mut times = HashMap::new();
+        let named = |(scene, enlarged): (&TrainingImage, Option<Picture>)| {
+            let name = scene.place.0.file_stem()?.to_string_lossy().into_owned();
+            let times = times.entry(name.clone()).and_modify(|times| *times += 1).or_insert(1);
+            Some((if *times == 1 { name } else { format!("{name}_{times}") }, enlarged?))
+        };
+        scenes.iter().zip(self.enlarged(parameters, scenes)).filter_map(named).collect()
+    }
+
+    fn export(&self, parameters: &[Vec<f32>], history: &History) -> Vec<u8> {
+        let (network, weights) = self.deployed(parameters);
+        let mut card = self.card.clone();
+        if !history.restarts.is_empty() {
+            card.more.insert("restarted_from_weights_at_steps".into(), history.restarts.clone().into());
+        }
+        if let Some(last) = history.records.last() {
+            card.more.insert("steps".into(), last.step.into());
+            card.more.insert("training_seconds".into(), last.seconds.round().into());
+            card.more.insert(
+                "held_back".into(),
+                serde_json::json!({
+                    "protocol": "MATLAB Y, shave as the scale, the picture in a mirror as its prompt, training pictures held back",
+                    "pictures": self.held_back.len(),
+                    "figures": last.figures,
+                }),
+            );
+        }
+        if self.network.prompt_dim().is_some() {
+            card.set_activity(&self.activity(&self.bound(parameters)));
+        }
+        Model { network, weights, card, source: None }.to_bytes(checkpoint::Precision::F16)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn temperature_falls_by_three_with_every_tenth() {
+        let at = |done| temperature(&Step { done, of: 1000 });
+        assert_eq!([0, 99, 100, 500, 999, 1000].map(at), [34.0, 34.0, 31.0, 19.0, 7.0, 7.0]);
+    }
+
+    #[test]
+    fn a_patch_turns_as_its_picture_does() {
+        let picture = Picture::from_rgb(3, 3, (0..27).map(|i| i * 9).collect());
+        let format = PictureFormat { range: 255.0, mean: [0.0; 3] };
+        let red = |turn| square(&picture.clone().into(), (0, 0), 3, turn, &format)[..9].to_vec();
+        assert_eq!(
+            square(&picture.converted::<u16>().into(), (0, 0), 3, 6, &format)[..9],
+            red(6),
+            "of 16 bits the same"
+        );
+        let seen: std::collections::BTreeSet<Vec<i32>> =
+            (0..8).map(|turn| red(turn).iter().map(|v| v.round() as i32).collect()).collect();
+        assert_eq!(seen.len(), 8, "eight ways to turn and mirror a square");
+        assert_eq!(red(0)[..3], [0.0, 27.0, 54.0]);
+        assert_eq!(red(1)[..3], [54.0, 27.0, 0.0]);
+    }
+}

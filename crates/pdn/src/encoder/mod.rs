@@ -1,0 +1,192 @@
+//! Encoders: what turns a sentence or a picture into an embedding that steers a network.
+
+mod cache;
+mod clip_file;
+mod embedding;
+mod embedding_file;
+mod error;
+mod file;
+mod framing;
+mod tokenizer;
+
+pub use cache::{Content, EmbeddingCache};
+pub use clip_file::Activation;
+pub use embedding::Embedding;
+pub use embedding_file::{EmbeddingError, embeddings_to_bytes, read_embeddings};
+pub use error::EncoderError;
+pub use file::EncoderFile;
+pub use framing::Framing;
+pub use tokenizer::Tokenizer;
+
+use pdn_engine::{RunError, reference};
+use pdn_image::Picture;
+use pdn_network::{Card, Network, NetworkError, Weights, checkpoint, fingerprint};
+use rayon::prelude::*;
+use std::path::Path;
+
+/// A CLIP: a tower that reads sentences and one that looks at pictures.
+#[derive(Debug)]
+pub struct Encoder {
+    id: String,
+    file: EncoderFile,
+    text: (Network, Weights),
+    picture: (Network, Weights),
+    tokenizer: Tokenizer,
+    truncates: bool,
+}
+
+/// The most bytes of a sentence: a hundred times those of one that has as many tokens as CLIP reads.
+const LONGEST: usize = 16 << 10;
+
+impl EncoderFile {
+    /// Reads an encoder's file: one of this project's, or CLIP's weights by OpenAI, open_clip or Hugging Face transformers.
+    /// Of those `activation` says which GELU they have; without it the file, or the configuration beside it, must.
+    ///
+    /// # Errors
+    /// [`EncoderError::Checkpoint`], [`EncoderError::File`] or [`EncoderError::Activation`].
+    pub fn read(path: &Path, activation: Option<Activation>) -> Result<Self, EncoderError> {
+        let read = checkpoint::read(path)?;
+        match read.metadata.contains_key(file::CARD) {
+            false => clip_file::read(path, read, activation),
+            true if activation.is_some() => {
+                let why = "its card already names the activation; leave it out".into();
+                Err(EncoderError::File { path: path.to_owned(), why })
+            }
+            true => Self::from_checkpoint(path, read),
+        }
+    }
+}
+
+impl Encoder {
+    /// Reads an encoder's file: one of this project's, or CLIP's weights ([`EncoderFile::read`]).
+    ///
+    /// # Errors
+    /// [`EncoderError::Checkpoint`], [`EncoderError::File`] or [`EncoderError::Activation`], which name the file.
+    pub fn open(path: &Path) -> Result<Self, EncoderError> {
+        Self::new(path, EncoderFile::read(path, None)?)
+    }
+
+    /// As [`Self::open`], of CLIP's weights with this activation, whatever is said beside them.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_with(path: &Path, activation: Activation) -> Result<Self, EncoderError> {
+        Self::new(path, EncoderFile::read(path, Some(activation))?)
+    }
+
+    /// The same encoder, which reads of a sentence that is too long as much as it can, as OpenAI's `truncate` does.
+    pub fn truncating(self) -> Self {
+        Self { truncates: true, ..self }
+    }
+
+    /// An encoder from its file's contents; messages name `path`.
+    ///
+    /// # Errors
+    /// [`EncoderError::File`] where the tensors are not the towers'.
+    pub fn new(path: &Path, mut file: EncoderFile) -> Result<Self, EncoderError> {
+        let wrong = |why: String| EncoderError::File { path: path.to_owned(), why };
+        let network = |error: NetworkError| wrong(error.to_string());
+        let tokenizer = Tokenizer::new(file.clip.text.vocabulary).ok_or_else(|| {
+            wrong(format!("has a vocabulary of {}, expected 514 to 49408", file.clip.text.vocabulary))
+        })?;
+        let (text, picture) =
+            (file.clip.text_network().map_err(network)?, file.clip.picture_network().map_err(network)?);
+        let id = format!("{}@{}", file.card.name, &fingerprint(&file.tensors)[..12]);
+        let tensors = std::mem::take(&mut file.tensors);
+        let (of_picture, of_text) =
+            tensors.into_iter().partition(|(name, _): &(String, _)| name.starts_with("visual."));
+        let text_weights = text.bind(of_text).map_err(network)?;
+        let picture_weights = picture.bind(of_picture).map_err(network)?;
+        let (text, picture) = ((text, text_weights), (picture, picture_weights));
+        Ok(Self { id, text, picture, tokenizer, truncates: false, file })
+    }
+
+    /// Its name and the beginning of its weights' fingerprint: what embeddings and models name it by.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Length of its embeddings.
+    pub fn dim(&self) -> usize {
+        self.file.clip.dim
+    }
+
+    /// What its file says of it.
+    pub fn card(&self) -> &Card {
+        &self.file.card
+    }
+
+    /// The embedding of a sentence.
+    ///
+    /// # Errors
+    /// [`EncoderError::EmptyText`], [`EncoderError::LongText`] or [`EncoderError::ManyBytes`].
+    pub fn embed_text(&self, text: &str) -> Result<Embedding, EncoderError> {
+        let tokens = self.tokens(text)?;
+        let (network, weights) = &self.text;
+        Ok(self.embedding(unit(&reference::encode(network, weights, &tokens)?)?))
+    }
+
+    /// The tokens of a sentence, with its start and end.
+    ///
+    /// # Errors
+    /// [`EncoderError::EmptyText`], [`EncoderError::LongText`] or [`EncoderError::ManyBytes`].
+    pub fn tokens(&self, text: &str) -> Result<Vec<usize>, EncoderError> {
+        let text = match text.len() {
+            ..=LONGEST => text,
+            _ if self.truncates => &text[..(0..=LONGEST).rfind(|at| text.is_char_boundary(*at)).unwrap_or_default()],
+            found => return Err(EncoderError::ManyBytes { found, limit: LONGEST }),
+        };
+        let (mut tokens, end) = (self.tokenizer.encode(text), self.file.clip.text.vocabulary - 1);
+        match (tokens.len(), self.file.clip.text.context) {
+            (found, limit) if found > limit && self.truncates => {
+                tokens.truncate(limit);
+                tokens[limit - 1] = end;
+            }
+            (found, limit) if found > limit => return Err(EncoderError::LongText { found, limit }),
+            _ => {}
+        }
+        // A sentence may spell the end token out, and its vector is then taken there.
+        let first = tokens.iter().position(|token| *token == end).unwrap_or_default();
+        tokens.truncate(first + 1);
+        match tokens.len() {
+            ..=2 => Err(EncoderError::EmptyText),
+            _ => Ok(tokens),
+        }
+    }
+
+    /// The embedding of a picture.
+    ///
+    /// # Errors
+    /// [`EncoderError::Run`] where the encoder gives nothing that has a direction.
+    pub fn embed_picture(&self, picture: &Picture) -> Result<Embedding, EncoderError> {
+        let (network, weights) = &self.picture;
+        let squares = self.file.look(picture);
+        let said: Vec<Vec<f32>> = (squares.par_iter())
+            .map(|square| unit(&reference::run(network, weights, square, None)?.picture.data))
+            .collect::<Result<_, EncoderError>>()?;
+        let sum: Vec<f32> = (0..self.dim()).map(|i| said.iter().map(|one| one[i]).sum()).collect();
+        Ok(self.embedding(unit(&sum)?))
+    }
+
+    /// The embedding of a picture seen in a mirror: what steers a network that is given no prompt (the paper's section
+    /// 4.1).
+    ///
+    /// # Errors
+    /// As [`Self::embed_picture`].
+    pub fn embed_mirrored(&self, picture: &Picture) -> Result<Embedding, EncoderError> {
+        self.embed_picture(&picture.mirrored())
+    }
+
+    fn embedding(&self, values: Vec<f32>) -> Embedding {
+        Embedding { encoder: self.id.clone(), values }
+    }
+}
+
+/// The direction of a vector.
+fn unit(raw: &[f32]) -> Result<Vec<f32>, EncoderError> {
+    let norm = raw.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt();
+    match norm.is_finite() && norm > 0.0 {
+        true => Ok(raw.iter().map(|v| (f64::from(*v) / norm) as f32).collect()),
+        false => Err(RunError::NotFinite { layer: "the embedding".into() }.into()),
+    }
+}
