@@ -76,5 +76,7 @@ fn refuse(error: &clap::Error) -> ! {
 #[cfg(not(all(feature = "train", feature = "serve")))]
 fn not_built(feature: &str) -> Failure {
     let build = format_args!("cargo install --path crates/pdn-cli --locked --features {feature}");
-    Failure::usage(format_args!("{feature}: not included in this build; to add it, run `{build}` in pdn's source folder"))
+    Failure::usage(format_args!(
+        "{feature}: not included in this build; to add it, run `{build}` in pdn's source folder"
+    ))
 }

@@ -367,7 +367,8 @@ fn what_no_network_made_is_said_of_none() {
     assert!(line["model"] == "bicubic" && line["prompt"].is_null(), "{line}");
     let said = desk.run(&[&smaller[..], &["--force"]].concat()).works().out.clone();
     assert!(said.contains("bicubic (pdn-real-x4 only enlarges)") && !said.contains("a dog"), "{said}");
-    let both = desk.bicubic(&["a.png", "sub/a.png", "--out-dir", "out"]).fails(2, &["would both be written to", "separately"]);
+    let both =
+        desk.bicubic(&["a.png", "sub/a.png", "--out-dir", "out"]).fails(2, &["would both be written to", "separately"]);
     assert!(!both.err.contains("{from}"), "another name cannot help: {}", both.err);
     desk.bicubic(&["a.png", "-o", "sub"]).fails(2, &["sub", "is a folder", "--out-dir"]);
 }

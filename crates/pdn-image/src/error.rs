@@ -157,9 +157,7 @@ pub enum Fault {
         height: usize,
     },
     /// Grey of 16 bits with alpha and a profile, which JPEG XL's encoder takes as colour only.
-    #[error(
-        "cannot hold 16-bit grey with alpha and a colour profile: use 8 bits in JPEG XL, or write .png or .tif"
-    )]
+    #[error("cannot hold 16-bit grey with alpha and a colour profile: use 8 bits in JPEG XL, or write .png or .tif")]
     GreyProfile,
     /// A colour profile that no decoder of JPEG XL would read.
     #[error(
@@ -202,9 +200,7 @@ pub enum Fault {
         limit: usize,
     },
     /// More EXIF than its format has a place for.
-    #[error(
-        "cannot hold the EXIF: {found} bytes, but JPEG allows {limit}; leave it out, or write .png, .tif or .webp"
-    )]
+    #[error("cannot hold the EXIF: {found} bytes, but JPEG allows {limit}; leave it out, or write .png, .tif or .webp")]
     LongExif {
         /// Bytes to write.
         found: usize,

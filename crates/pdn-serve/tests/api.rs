@@ -433,7 +433,10 @@ fn a_job_has_notes() {
     assert_eq!(job["notes"], json!([]));
     assert_eq!(job["prompt"], Value::Null, "none was given");
     let smaller = served.job(&[("picture", &png(20, 16)), ("scale", b"0.5")]);
-    assert_eq!(smaller["notes"], json!(["The result is not larger than the picture, so it was resized without the network."]));
+    assert_eq!(
+        smaller["notes"],
+        json!(["The result is not larger than the picture, so it was resized without the network."])
+    );
     // What this program writes of how a picture was made is XMP, which is not carried over.
     let made = served.form("/v1/upscale", &[("picture", &png(20, 16)), ("format", b"jpeg")]).ok(200).body;
     let job = served.job(&[("picture", &made)]);

@@ -234,7 +234,10 @@ fn read_csv(path: &Path) -> Result<Vec<Captioned>, CaptionError> {
     let has_split = columns == ["image", "split", "caption"].as_slice();
     if !has_split && columns != ["image", "caption"].as_slice() {
         let found: Vec<&str> = columns.iter().collect();
-        return Err(wrong(format!("has the columns {}; expected image,split,caption or image,caption", found.join(","))));
+        return Err(wrong(format!(
+            "has the columns {}; expected image,split,caption or image,caption",
+            found.join(",")
+        )));
     }
     let mut found: BTreeMap<PathBuf, Captioned> = BTreeMap::new();
     let mut last = None;

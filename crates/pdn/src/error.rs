@@ -21,7 +21,9 @@ pub enum Error {
     #[error(transparent)]
     Prompt(#[from] PromptError),
     /// The prompt is another encoder's.
-    #[error("the prompt was embedded by {found}, but the model was trained with {expected}; embed it again with that encoder")]
+    #[error(
+        "the prompt was embedded by {found}, but the model was trained with {expected}; embed it again with that encoder"
+    )]
     EncoderMismatch {
         /// The model's encoder.
         expected: String,

@@ -136,9 +136,7 @@ impl PrecisionChoice {
         };
         if asked != Precision::F32 && (isa != Isa::Avx512 || !asked.is_available()) {
             let needs = if asked == Precision::Bf16 { "AMX or AVX-512 BF16" } else { "AMX" };
-            tell!(
-                "pdn: {asked} needs {needs}, which this machine or the chosen instruction set lacks: using f32"
-            );
+            tell!("pdn: {asked} needs {needs}, which this machine or the chosen instruction set lacks: using f32");
             return Precision::F32;
         }
         asked

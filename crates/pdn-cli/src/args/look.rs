@@ -109,7 +109,9 @@ impl Look {
         let (found, bits) = (self.depth.unwrap_or(own.depth).bits(), format.bits());
         if found > bits {
             let of = if self.depth.is_some() { "requested" } else { "of the input" };
-            say(&format!("{format} supports at most {bits} bits per sample: writing {bits} instead of the {found} {of}"));
+            say(&format!(
+                "{format} supports at most {bits} bits per sample: writing {bits} instead of the {found} {of}"
+            ));
         }
         let depth = self.depth.unwrap_or(own.depth.min(format.depth()));
         Target { size: self.size(model), depth: Some(depth), linear_light: self.linear_light, ..self.extras.target() }
@@ -125,7 +127,9 @@ impl Look {
         }
         let shallow = formats.iter().find(|format| self.depth.is_some_and(|depth| depth > format.depth()));
         if let Some(format) = shallow {
-            return Err(Failure::usage(format_args!("--depth 16: {format} has 8 bits per sample; write .png or .tif instead")));
+            return Err(Failure::usage(format_args!(
+                "--depth 16: {format} has 8 bits per sample; write .png or .tif instead"
+            )));
         }
         match formats.first().filter(|_| quality.is_some() && !formats.iter().any(|format| format.has_quality())) {
             None => Ok(()),

@@ -21,12 +21,16 @@ pub(crate) fn run(args: &Convert) -> Result<(), Failure> {
         "safetensors" => safetensors,
         "onnx" => onnx,
         _ => {
-            let message = format_args!("{}: expected a file name ending in .safetensors or .onnx", args.output.display());
+            let message =
+                format_args!("{}: expected a file name ending in .safetensors or .onnx", args.output.display());
             return Err(Failure::usage(message));
         }
     };
     if same_file(&args.input, &args.output) {
-        return Err(Failure::usage(format_args!("{}: would overwrite its own input; choose another output", args.output.display())));
+        return Err(Failure::usage(format_args!(
+            "{}: would overwrite its own input; choose another output",
+            args.output.display()
+        )));
     }
     keep_other(&args.output, args.force)?;
     let (bytes, said) = write(args, open_or_make(&args.input, args.scale)?)?;
@@ -106,6 +110,6 @@ fn prompt(args: &Convert, model: &Model) -> Result<Option<Embedding>, Failure> {
 
 fn about(model: &Model) -> String {
     let parameters: usize = model.network.params.iter().map(|param| param.len()).sum();
-    let hashed = if model.card.description == HASHED {  " with pseudo-random values, not trained" } else { "" };
+    let hashed = if model.card.description == HASHED { " with pseudo-random values, not trained" } else { "" };
     format!("{} x{}, {} parameters{hashed}", model.network.architecture, model.network.scale, count(parameters))
 }

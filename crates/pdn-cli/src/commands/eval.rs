@@ -144,7 +144,9 @@ impl Found<'_> {
         say!("prompt       {}", self.prompt.words());
         say!("pictures     {} of {}, cropped to multiples of {scale}", scored.len(), args.data.display());
         say!("degradation  {}", degradation(args));
-        say!("protocol     8-bit pictures, {scale} pixels shaved from each side; PSNR in dB and SSIM, mean over pictures");
+        say!(
+            "protocol     8-bit pictures, {scale} pixels shaved from each side; PSNR in dB and SSIM, mean over pictures"
+        );
         if self.compared.is_some() {
             say!("difference   mean over pictures, with 95 % bootstrap intervals ({DRAWS} resamples)");
         }

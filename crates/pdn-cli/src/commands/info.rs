@@ -94,8 +94,7 @@ fn lines(facts: &Value) -> Vec<(&'static str, String)> {
     if run["parameters"] != stored["parameters"] {
         lines.push(("as run", format!("{} parameters, with modules folded", count(number(&run["parameters"])))));
     }
-    lines
-        .push(("cost", format!("{} multiply-accumulates per input pixel", count(number(&run["macs_per_pixel"])))));
+    lines.push(("cost", format!("{} multiply-accumulates per input pixel", count(number(&run["macs_per_pixel"])))));
     lines.push((
         "reach",
         match number(&run["whole_picture"]) {

@@ -19,9 +19,7 @@ const SMALL: usize = 256;
 
 pub(crate) fn run(args: &Masks) -> Result<(), Failure> {
     if !args.given.weights.is_empty() {
-        return Err(Failure::usage(
-            "--prompt-weights: `pdn masks` compares prompts and does not mix them",
-        ));
+        return Err(Failure::usage("--prompt-weights: `pdn masks` compares prompts and does not mix them"));
     }
     check_folder(&args.output, args.force)?;
     let picture = pdn::read(&args.input, &Limits::default())?;

@@ -58,8 +58,12 @@ fn draw(frame: &mut Frame, progress: &Progress, losses: &[(f64, f64)]) {
     let Progress { step, rate, pace, records, .. } = progress;
     let [gauge, chart, figures] =
         Layout::vertical([Constraint::Length(3), Constraint::Min(6), Constraint::Length(5)]).areas(frame.area());
-    let label =
-        format!("step {} of {}, {pace:.2} s/step, learning rate {rate:.1e}, {} left", step.done, step.of, minutes(progress));
+    let label = format!(
+        "step {} of {}, {pace:.2} s/step, learning rate {rate:.1e}, {} left",
+        step.done,
+        step.of,
+        minutes(progress)
+    );
     let done = step.done as f64 / step.of.max(1) as f64;
     frame.render_widget(Gauge::default().block(Block::bordered().title("pdn train")).ratio(done).label(label), gauge);
     let smooth = smoothed(losses, usize::from(chart.width));

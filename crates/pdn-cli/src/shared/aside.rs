@@ -54,8 +54,7 @@ pub(crate) fn write(
 
 /// That something has come to a place between the look at it and the end of the work.
 pub(crate) fn taken(target: &Path) -> Failure {
-    let why =
-        "another process created this file in the meantime, and it was not changed; use --force to overwrite, or choose another name";
+    let why = "another process created this file in the meantime, and it was not changed; use --force to overwrite, or choose another name";
     Failure::at(target, why)
 }
 

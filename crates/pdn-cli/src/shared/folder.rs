@@ -43,7 +43,10 @@ pub(crate) fn pictures(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
     }
     found.sort();
     match found.is_empty() {
-        true => Err(Failure::at(folder, format_args!("contains no pictures: expected files ending in {}", ENDINGS.join(", ")))),
+        true => Err(Failure::at(
+            folder,
+            format_args!("contains no pictures: expected files ending in {}", ENDINGS.join(", ")),
+        )),
         false => Ok(found),
     }
 }

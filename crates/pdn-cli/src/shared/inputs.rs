@@ -165,9 +165,9 @@ pub(crate) fn read(path: &Path, limits: &Limits) -> Result<AnyPicture, Failure> 
     let mut bytes = Vec::new();
     let found = std::io::stdin().take(most.saturating_add(1)).read_to_end(&mut bytes);
     match found.map_err(|error| named(FileFault::Io { doing: "read", error }))? as u64 > most {
-        true => {
-            Err(Failure::failed(format_args!("standard input: longer than {most} bytes, the most that --max-pixels allows")))
-        }
+        true => Err(Failure::failed(format_args!(
+            "standard input: longer than {most} bytes, the most that --max-pixels allows"
+        ))),
         false => Ok(read_any_bytes(&bytes, limits).map_err(named)?),
     }
 }

@@ -41,8 +41,7 @@ pub(crate) fn open_or_make(name: &Path, scale: Option<usize>) -> Result<Model, F
     let file = hub::network(name)?;
     if !file.exists() {
         let known: Vec<&str> = bundled_models().chain(presets).collect();
-        let why =
-            format_args!("no such file or network; expected a file or one of {}", known.join(", "));
+        let why = format_args!("no such file or network; expected a file or one of {}", known.join(", "));
         return Err(Failure::at(name, why));
     }
     match scale {

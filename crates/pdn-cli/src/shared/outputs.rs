@@ -69,7 +69,10 @@ impl<'a> Naming<'a> {
             ));
         }
         if args.format.is_some() && !template.contains(&Part::Ending) {
-            return Err(Failure::usage(format_args!("--name {}: with --format, the template must contain {{ext}}", args.name)));
+            return Err(Failure::usage(format_args!(
+                "--name {}: with --format, the template must contain {{ext}}",
+                args.name
+            )));
         }
         // Of owner/name:file the file.
         let name = Path::new(model.file_name().unwrap_or_default());
@@ -187,7 +190,8 @@ impl<'a> Naming<'a> {
             return match tasks.iter().find(clash) {
                 None => Ok(tasks),
                 Some(task) if whole(&task.input) == whole(&task.output) => {
-                    let why = format_args!("{}: would overwrite its own input; choose another output", task.output.display());
+                    let why =
+                        format_args!("{}: would overwrite its own input; choose another output", task.output.display());
                     Err(Failure::usage(why))
                 }
                 Some(task) => Err(Failure::usage(format_args!(
@@ -271,7 +275,9 @@ fn parts(template: &str) -> Result<Vec<Part>, Failure> {
             "model" => Part::Model,
             "ext" => Part::Ending,
             other => {
-                return Err(wrong(format!("unknown placeholder {{{other}}}: expected name, from, size, scale, model or ext")));
+                return Err(wrong(format!(
+                    "unknown placeholder {{{other}}}: expected name, from, size, scale, model or ext"
+                )));
             }
         });
         rest = after;

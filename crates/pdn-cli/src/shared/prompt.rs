@@ -31,7 +31,9 @@ impl PromptSetter {
         if !upscaler.takes_prompt() {
             return match chosen {
                 Choice::Same(Prompt::None) => Ok(Self::none()),
-                _ => Err(Failure::usage("the model takes no prompt: remove the prompt options, or choose another --model")),
+                _ => Err(Failure::usage(
+                    "the model takes no prompt: remove the prompt options, or choose another --model",
+                )),
             };
         }
         let encoder = encoder(&choice.encoder)?;
@@ -129,7 +131,9 @@ pub(crate) fn words(upscaler: &Upscaler, prompt: &Prompt) -> String {
 fn choose(choice: &PromptChoice) -> Result<Choice, Failure> {
     match choice.captions.as_deref() {
         None => Ok(Choice::Same(mixed(&choice.given)?)),
-        Some(_) if !choice.given.weights.is_empty() => Err(Failure::usage("--prompt-weights cannot be used with --captions")),
+        Some(_) if !choice.given.weights.is_empty() => {
+            Err(Failure::usage("--prompt-weights cannot be used with --captions"))
+        }
         Some(path) if path == Path::new("sidecar") => Ok(Choice::Sidecar),
         Some(path) => {
             let captions = Captions::read(path).map_err(Failure::failed)?;

@@ -69,7 +69,9 @@ impl Cut {
             let needed = needs(heights[0], width + grid);
             return match needed <= options.memory {
                 true => cut(heights[0], width),
-                false => too_much(needed, "it reads the whole picture at once, so the picture cannot be split into columns"),
+                false => {
+                    too_much(needed, "it reads the whole picture at once, so the picture cannot be split into columns")
+                }
             };
         }
         if let Some(side) = options.tile {

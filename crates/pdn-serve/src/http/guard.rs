@@ -32,7 +32,8 @@ fn check(app: &App, request: &Request) -> Result<(), Problem> {
     if let Some(origin) = text(request.headers(), header::ORIGIN) {
         let authority = origin.split_once("://").map_or(origin, |(_, authority)| authority);
         if host.as_ref().is_none_or(|host| !authority.eq_ignore_ascii_case(host.as_str())) {
-            return Err(Kind::ForeignPage.because(format_args!("the request comes from a page of {origin}, not of this server")));
+            return Err(Kind::ForeignPage
+                .because(format_args!("the request comes from a page of {origin}, not of this server")));
         }
     }
     let path = request.uri().path();

@@ -322,9 +322,8 @@ impl Wanted {
         let ask: Ask = serde_json::from_slice(body).map_err(|error| match error.classify() {
             serde_json::error::Category::Data => Kind::Option.because(plain(&error)),
             // What is JSON fails otherwise at the one part that is one of two.
-            _ if serde_json::from_slice::<IgnoredAny>(body).is_ok() => {
-                Kind::Option.because(format_args!("expected a picture with either `id` or `data` and nothing else: {error}"))
-            }
+            _ if serde_json::from_slice::<IgnoredAny>(body).is_ok() => Kind::Option
+                .because(format_args!("expected a picture with either `id` or `data` and nothing else: {error}")),
             _ => Kind::Malformed.because(format_args!("the body is not valid JSON: {error}")),
         })?;
         let prompt = |ask: PromptAsk| match (ask.text, ask.picture) {

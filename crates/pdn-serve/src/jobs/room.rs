@@ -19,7 +19,9 @@ impl App {
         let more = bytes.saturating_sub(share.bytes());
         let part = stage.part(self.account.limit());
         if bytes > part {
-            let why = format_args!("the request needs {bytes} bytes of memory, but the limit for all requests together is {part}");
+            let why = format_args!(
+                "the request needs {bytes} bytes of memory, but the limit for all requests together is {part}"
+            );
             return Err(Kind::MuchMemory.because(why).limited(Unit::Bytes, part as u64, Some(bytes as u64)));
         }
         while !share.grow(more, stage) {

@@ -36,9 +36,7 @@ pub enum EncoderError {
     #[error("the prompt is empty: expected a sentence that describes the picture")]
     EmptyText,
     /// The sentence is longer than the encoder reads.
-    #[error(
-        "the prompt has {found} tokens, more than the {limit} that the encoder reads; use a shorter sentence"
-    )]
+    #[error("the prompt has {found} tokens, more than the {limit} that the encoder reads; use a shorter sentence")]
     LongText {
         /// Its tokens, with its start and end.
         found: usize,

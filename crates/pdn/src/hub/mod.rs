@@ -207,7 +207,9 @@ impl Hub {
                 "download {weights} and {config} of {at} on a machine that is online, put them in one folder, and use --encoder \
                  FOLDER/{weights}"
             ),
-            Wanted::Network => format!("download its weights from {at} on a machine that is online, and use --model FILE"),
+            Wanted::Network => {
+                format!("download its weights from {at} on a machine that is online, and use --model FILE")
+            }
         };
         HubError::Offline { repo: repo.to_owned(), cache: self.cache.clone(), why, instead }
     }

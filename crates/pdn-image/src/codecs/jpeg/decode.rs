@@ -12,7 +12,9 @@ pub(crate) fn read(mut file: impl BufRead + Seek, budget: &mut Budget) -> Result
     let header = JpegHeader::read(&mut file)?;
     budget.check_pixels(header.width.into(), header.height.into())?;
     if header.components == 4 && !header.adobe {
-        return Err(Fault::Unsupported("a four-channel JPEG without an Adobe marker that says how the inks are stored".into()));
+        return Err(Fault::Unsupported(
+            "a four-channel JPEG without an Adobe marker that says how the inks are stored".into(),
+        ));
     }
     file.rewind().map_err(Fault::on_read)?;
     let mut decoded = Decoded::by_image(file, ImageFormat::Jpeg, header.resolution, budget)?;

@@ -194,7 +194,9 @@ pub(crate) async fn preview(app: Shared, Parts(name): Parts<String>) -> Answer {
         (Some(shown), _) if shown.file.starts_with(b"\x89PNG") => Ok(app.file(shown.file, "image/png", "preview.png")),
         (Some(shown), _) => Ok(app.file(shown.file, "image/jpeg", "preview.jpg")),
         (None, Some(problem)) => Err(problem),
-        (None, None) => Err(Kind::NotFound.because("the job has no preview, as browsers can show the result; fetch that")),
+        (None, None) => {
+            Err(Kind::NotFound.because("the job has no preview, as browsers can show the result; fetch that"))
+        }
     }
 }
 
