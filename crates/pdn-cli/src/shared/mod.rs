@@ -1,6 +1,6 @@
 //! What several commands do: find inputs, name outputs, open models, set prompts, write files.
 
-pub(crate) mod aside;
+pub(crate) mod atomic_file;
 pub(crate) mod bootstrap;
 pub(crate) mod engine;
 pub(crate) mod failure;

@@ -1,7 +1,7 @@
 //! How what a request wants becomes a job: read, checked, its picture decoded, its prompt made.
 
 use crate::app::App;
-use crate::http::body::{Upload, aside};
+use crate::http::body::{Upload, run_blocking};
 use crate::http::wanted::{FileFormat, PromptSource, Source, Wanted};
 use crate::jobs::account::{HeldPicture, Share, Stage};
 use crate::jobs::bytes::ENTRY;
@@ -46,7 +46,7 @@ impl App {
             _ => {
                 let (headers, runtime) = (headers.clone(), Handle::current());
                 let read = move || runtime.block_on(Wanted::read(&headers, bytes));
-                aside(self.turn().await, read)
+                run_blocking(self.turn().await, read)
                     .await
                     .ok_or_else(|| Kind::Internal.because("the request's reader crashed"))??
             }
@@ -133,7 +133,9 @@ impl App {
         let check = move || texts.iter().try_for_each(|text| app.encoder.tokens(text).map(drop).map_err(Problem::from));
         match wanted.text_bytes() {
             ..LONG_TEXTS => check(),
-            _ => aside(self.turn().await, check).await.ok_or_else(|| Kind::Internal.because("the encoder crashed"))?,
+            _ => run_blocking(self.turn().await, check)
+                .await
+                .ok_or_else(|| Kind::Internal.because("the encoder crashed"))?,
         }
     }
 

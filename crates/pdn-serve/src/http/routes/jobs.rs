@@ -3,7 +3,7 @@
 
 use super::{Answer, Parts, Shared, id, query};
 use crate::app::App;
-use crate::http::body::aside;
+use crate::http::body::run_blocking;
 use crate::http::wanted::{Ask, FileFormat, Form};
 use crate::jobs::account::{Stage, held};
 use crate::jobs::bytes::encoded_bytes;
@@ -219,7 +219,7 @@ async fn converted(app: &App, job: &Arc<Job>, bytes: Bytes, format: FileFormat) 
         let options = WriteOptions { quality, provenance: Some(provenance(&job, &encoder)) };
         encode_any(&picture, format.format(), &options)
     };
-    let encoded = aside(app.turn().await, work).await;
+    let encoded = run_blocking(app.turn().await, work).await;
     let encoded = encoded.ok_or_else(|| Kind::Internal.because("the picture's encoder crashed"))?;
     Ok(held(encoded?, room))
 }

@@ -1,7 +1,7 @@
 //! Pictures that are kept for requests to come.
 
 use super::{Answer, Parts, Shared, id};
-use crate::http::body::aside;
+use crate::http::body::run_blocking;
 use crate::http::prepare::Asked;
 use crate::http::wanted::{Form, Source};
 use crate::jobs::account::{HeldPicture, Stage, held};
@@ -58,7 +58,7 @@ pub(crate) async fn show(app: Shared, Parts(name): Parts<String>) -> Answer {
     // As it grows there may be two of it.
     let room = app.share_soon(encoded_bytes(share.bytes()) * 2, Stage::Working).await?;
     let work = move || encode_any(&picture, Format::Png, &WriteOptions::default());
-    let encoded = aside(app.turn().await, work).await;
+    let encoded = run_blocking(app.turn().await, work).await;
     let encoded = encoded.ok_or_else(|| Kind::Internal.because("the picture's encoder crashed"))?;
     Ok(app.file(held(encoded?, room), "image/png", "picture.png"))
 }
