@@ -4,7 +4,7 @@
 use super::{Answer, Parts, Shared, id, query};
 use crate::app::App;
 use crate::http::body::run_blocking;
-use crate::http::wanted::{Ask, FileFormat, Form};
+use crate::http::request::{Ask, FileFormat, Form};
 use crate::jobs::account::{Stage, held};
 use crate::jobs::bytes::encoded_bytes;
 use crate::jobs::job::{Job, JobView, State, Status};

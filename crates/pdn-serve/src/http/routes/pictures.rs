@@ -3,7 +3,7 @@
 use super::{Answer, Parts, Shared, id};
 use crate::http::body::run_blocking;
 use crate::http::prepare::Asked;
-use crate::http::wanted::{Form, Source};
+use crate::http::request::{Form, Source};
 use crate::jobs::account::{HeldPicture, Stage, held};
 use crate::jobs::bytes::encoded_bytes;
 use crate::jobs::job::PictureView;
@@ -19,7 +19,7 @@ use pdn::{Format, WriteOptions, encode_any};
 /// Requests can use its id for the picture to enlarge or for a prompt, until it has not been used for a while.
 #[utoipa::path(
     post, path = "/v1/pictures", tag = "pictures",
-    request_body(content((Form = "multipart/form-data"), (crate::http::wanted::Ask = "application/json"))),
+    request_body(content((Form = "multipart/form-data"), (crate::http::request::Ask = "application/json"))),
     responses(
         (status = 201, description = "The picture is kept", body = PictureView, headers(("location" = String))),
         (status = 413, description = "Too many bytes or pixels", body = Problem, content_type = "application/problem+json"),
@@ -30,8 +30,8 @@ use pdn::{Format, WriteOptions, encode_any};
 )]
 pub(crate) async fn create(app: Shared, headers: HeaderMap, body: Body) -> Answer {
     let upload = app.receive(&headers, body).await?;
-    let Asked { wanted, share } = app.parse(&headers, upload).await?;
-    let Source::File(bytes) = wanted.picture else {
+    let Asked { request, share } = app.parse(&headers, upload).await?;
+    let Source::File(bytes) = request.picture else {
         return Err(Kind::Option.because("expected the file of a picture, found the id of a kept one"));
     };
     let (id, held) = app.picture(Source::File(bytes)).await?;

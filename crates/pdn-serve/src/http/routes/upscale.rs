@@ -3,7 +3,7 @@
 
 use super::{Answer, Shared, jobs, query};
 use crate::app::App;
-use crate::http::wanted::{Ask, Form};
+use crate::http::request::{Ask, Form};
 use crate::jobs::job::{Job, JobView};
 use crate::problem::{Kind, Problem};
 use axum::body::Body;
