@@ -89,7 +89,7 @@ pub(crate) async fn show(app: Shared, Parts(name): Parts<String>) -> Answer {
 pub(crate) async fn cancel(app: Shared, Parts(name): Parts<String>) -> Answer {
     let job = app.kept_job(id(&name)?)?;
     match job.status().state.is_final() {
-        true => drop(app.kept.forget(job.id)),
+        true => drop(app.store.forget(job.id)),
         false => app.cancel(&job),
     }
     Ok(StatusCode::NO_CONTENT.into_response())

@@ -38,7 +38,7 @@ pub(crate) async fn create(app: Shared, headers: HeaderMap, body: Body) -> Answe
     // The file was read.
     drop(share);
     let view = PictureView { id: id.to_string(), width: held.picture.width(), height: held.picture.height() };
-    app.kept.put_picture(id, held);
+    app.store.put_picture(id, held);
     Ok((StatusCode::CREATED, [(header::LOCATION, format!("/v1/pictures/{id}"))], Json(view)).into_response())
 }
 
@@ -75,6 +75,6 @@ pub(crate) async fn show(app: Shared, Parts(name): Parts<String>) -> Answer {
 pub(crate) async fn forget(app: Shared, Parts(name): Parts<String>) -> Answer {
     let id = id(&name)?;
     app.kept_picture(id)?;
-    app.kept.forget(id);
+    app.store.forget(id);
     Ok(StatusCode::NO_CONTENT.into_response())
 }
