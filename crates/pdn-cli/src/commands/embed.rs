@@ -93,7 +93,7 @@ fn wanted(args: &Embed, encoder: &Encoder) -> Result<(Vec<Wanted>, Vec<Failure>)
         return Ok((wanted, Vec::new()));
     }
     let found = Found::named(&args.pictures, &args.listed, None)?;
-    found.left_out.tell();
+    found.skipped_files.tell();
     wanted.extend(found.pictures.into_iter().map(|picture| Wanted::Picture(picture.path)));
     Ok((wanted, found.failed))
 }
