@@ -1,6 +1,9 @@
 //! Recipes: what is trained, on what, for how long. TOML, every field checked.
 
+mod error;
 mod table;
+
+pub use error::RecipeError;
 
 use crate::data::DataError;
 use crate::data::batch_encoder::BatchEncoder;
@@ -146,22 +149,6 @@ pub struct CaptionedData {
     pub cache: Option<PathBuf>,
 }
 
-/// Why a recipe cannot be followed.
-#[derive(Debug, thiserror::Error)]
-pub enum RecipeError {
-    /// The recipe itself.
-    #[error("{path}: {why}")]
-    Recipe {
-        /// Its file.
-        path: PathBuf,
-        /// What is wrong.
-        why: String,
-    },
-    /// Its data.
-    #[error(transparent)]
-    Data(#[from] DataError),
-}
-
 impl Recipe {
     /// Reads a recipe, with other values for some of its keys, each `key=value`: keys are joined by dots, values are TOML, or
     /// text where they are none. A recipe that names another file as its `base` says only in what it differs from that.
@@ -230,11 +217,6 @@ impl Preparation<'_> {
     }
 }
 
-/// A file that a recipe names, which lies beside it.
-pub(crate) fn beside(recipe: &Path, file: &Path) -> PathBuf {
-    recipe.parent().unwrap_or(Path::new(".")).join(file)
-}
-
 impl CaptionedData {
     fn read(&self, clip: &Clip, path: &Path, data: &Path) -> Result<(Captions, Tokenizer, Teacher), RecipeError> {
         let wrong = |why: String| RecipeError::Recipe { path: path.to_owned(), why };
@@ -247,7 +229,7 @@ impl CaptionedData {
             .ok_or_else(|| wrong(format!("vocabulary {}: expected 514 to 49408", clip.text.vocabulary)))?;
         let folder = data.join(&self.flickr8k);
         let teacher = Teacher::open(&data.join(&self.teacher))?;
-        let cache = self.cache.as_ref().map(|cache| beside(path, cache));
+        let cache = self.cache.as_ref().map(|cache| table::beside(path, cache));
         let answers = Answers { teacher: &teacher, cache, views: self.views };
         let captions = Captions::flickr8k(&folder, (&tokenizer, clip.text.context), &answers)?;
         if captions.train.len() < 2 || captions.held_back.is_empty() {
@@ -295,7 +277,7 @@ impl PicturesRecipe {
             );
             return Err(wrong(why));
         }
-        let beside = beside(path, &self.sentences);
+        let beside = table::beside(path, &self.sentences);
         let sentences =
             checkpoint::read(&beside).map_err(|e| DataError { path: e.path.clone(), why: e.why.to_string() })?;
         preparation.reads();
@@ -320,7 +302,7 @@ impl PicturesRecipe {
 impl SuperResolutionRecipe {
     fn prepare(&self, preparation: &mut Preparation) -> Result<Box<dyn Run>, RecipeError> {
         let path = preparation.recipe;
-        let beside = |file: &PathBuf| beside(path, file);
+        let beside = |file: &PathBuf| table::beside(path, file);
         let wrong = |why: String| RecipeError::Recipe { path: path.to_owned(), why };
         let network = self.network().map_err(|e| wrong(e.to_string()))?;
         self.check(&network).map_err(wrong)?;

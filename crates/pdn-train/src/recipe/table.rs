@@ -1,8 +1,13 @@
 //! A recipe's file as a table: what it shares with others, what it says itself, and what is said for this run.
 
-use crate::recipe::{RecipeError, beside};
+use crate::recipe::error::RecipeError;
 use pdn_network::file;
 use std::path::Path;
+
+/// A file that a recipe names, which lies beside it.
+pub(crate) fn beside(recipe: &Path, file: &Path) -> std::path::PathBuf {
+    recipe.parent().unwrap_or(Path::new(".")).join(file)
+}
 
 /// The most bytes of a recipe.
 const MOST: u64 = 1 << 20;

@@ -1,6 +1,7 @@
 //! One model while it is fetched: questions, downloads that go on, and the cache's folders.
 
-use super::{BRANCH, Hub, HubError, ShowDownload, Wanted};
+use crate::hub::error::HubError;
+use crate::hub::settings::{BRANCH, Hub, ShowDownload, Wanted};
 use pdn_network::file;
 use serde::Deserialize;
 use sha1::Sha1;

@@ -91,7 +91,7 @@ impl ClipLayout {
     /// The sizes, from the shapes.
     fn infer(self, tensors: &Tensors, settings: [ClipSettings; 2]) -> Result<Clip, NetworkError> {
         if tensors.keys().any(|key| key.starts_with("visual.layer1.") || key.starts_with("visual.trunk.")) {
-            let why = "its picture tower is no vision transformer of CLIP's own, which is what is read: ViT-B/32, ViT-B/16, \
+            let why = "its picture tower is not a CLIP vision transformer; supported are ViT-B/32, ViT-B/16, \
                        ViT-L/14 and the like";
             return Err(NetworkError::Config(why.into()));
         }

@@ -1,10 +1,10 @@
 //! Jobs: taken on now, watched, fetched later.
 #![allow(unused_qualifications, reason = "the macro of descriptions writes whole paths")]
 
-use super::{Answer, Parts, Shared, id, query};
 use crate::app::App;
 use crate::http::body::run_blocking;
 use crate::http::request::{Ask, FileFormat, Form};
+use crate::http::routes::handler::{Answer, Parts, Shared, id, query};
 use crate::jobs::account::{Stage, held};
 use crate::jobs::bytes::encoded_bytes;
 use crate::jobs::job::{Job, JobView, State, Status};

@@ -1,7 +1,7 @@
 //! What a network looks at under a job's prompt: the mask of each of its modules.
 
-use super::{Answer, Parts, Shared, id};
 use crate::app::App;
+use crate::http::routes::handler::{Answer, Parts, Shared, id};
 use crate::jobs::job::{Job, Mask};
 use crate::jobs::queue::Task;
 use crate::jobs::stop::Stop;

@@ -1,5 +1,6 @@
 //! What can be asked for: each route with its description, from which `/openapi.json` is made.
 
+mod handler;
 mod jobs;
 mod masks;
 mod page;
@@ -8,24 +9,15 @@ mod service;
 mod upscale;
 
 use crate::app::App;
-use crate::http::body::WHOLE;
-use crate::jobs::job::Prepared;
-use crate::problem::{Kind, Problem};
-use axum::body::{Body, Bytes};
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{FromRequestParts, Path, Query, State};
-use axum::http::{self, HeaderMap, HeaderValue, Uri, header};
-use axum::response::{IntoResponse, Response};
+use crate::problem::Kind;
+use axum::body::Bytes;
+use axum::http::Uri;
+use axum::response::IntoResponse;
 use axum::{Extension, Router};
-use futures_util::{StreamExt, stream};
-use serde::de::DeserializeOwned;
-use std::io;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
-use uuid::Uuid;
 
 /// The API's description, without its routes.
 #[derive(OpenApi)]
@@ -78,74 +70,6 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .method_not_allowed_fallback(method)
         .fallback(nothing)
         .with_state(app)
-}
-
-/// What a handler answers.
-type Answer = Result<Response, Problem>;
-
-/// The state that handlers share.
-type Shared = State<Arc<App>>;
-
-impl App {
-    /// Receives and checks a request for a job.
-    async fn read(self: &Arc<Self>, headers: &HeaderMap, body: Body) -> Result<Prepared, Problem> {
-        let upload = self.receive(headers, body).await?;
-        self.prepare(self.parse(headers, upload).await?).await
-    }
-}
-
-/// The parts of a path that have names; what cannot be read is a problem as any other.
-struct Parts<T>(T);
-
-impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Parts<T> {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut http::request::Parts, state: &S) -> Result<Self, Problem> {
-        let path = Path::<T>::from_request_parts(parts, state).await;
-        path.map(|Path(parts)| Self(parts)).map_err(|error| Kind::Malformed.because(error.body_text()))
-    }
-}
-
-/// The id in a path: what is none names nothing.
-fn id(text: &str) -> Result<Uuid, Problem> {
-    text.parse().map_err(|_| Kind::NotFound.because(format_args!("`{text}` is not an id")))
-}
-
-/// The options after a path's question mark.
-fn query<T>(query: Result<Query<T>, QueryRejection>) -> Result<T, Problem> {
-    query.map(|Query(options)| options).map_err(|error| Kind::Option.because(error.body_text()))
-}
-
-/// Bytes of an answer that are given to its connection at a time.
-const PIECE: usize = 256 << 10;
-
-/// Bytes a second that a client must take of an answer, at least.
-const SLOWEST: u64 = 64 << 10;
-
-impl App {
-    /// A picture's file as an answer. It is held for no client that takes it too slowly.
-    fn file(&self, bytes: Bytes, media: &'static str, name: &str) -> Response {
-        let length = bytes.len();
-        let end = Instant::now() + self.settings.patience * WHOLE + Duration::from_secs(length as u64 / SLOWEST);
-        let body = match length {
-            ..=PIECE => Body::from(bytes),
-            _ => {
-                Body::from_stream(stream::iter((0..length).step_by(PIECE)).map(move |at| match Instant::now() > end {
-                    true => Err(io::Error::other("the client reads the response too slowly")),
-                    false => Ok(bytes.slice(at..(at + PIECE).min(length))),
-                }))
-            }
-        };
-        let headers = [
-            (header::CONTENT_TYPE, HeaderValue::from_static(media)),
-            (header::CONTENT_LENGTH, HeaderValue::from(length)),
-        ];
-        let mut response = (headers, body).into_response();
-        if let Ok(value) = HeaderValue::from_str(&format!("inline; filename=\"{name}\"")) {
-            response.headers_mut().insert(header::CONTENT_DISPOSITION, value);
-        }
-        response
-    }
 }
 
 #[cfg(test)]

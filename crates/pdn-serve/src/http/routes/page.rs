@@ -1,7 +1,7 @@
 //! The page: its files and a drawn picture, nothing from elsewhere.
 
-use super::{Answer, Parts, Shared};
 use crate::http::example;
+use crate::http::routes::handler::{Answer, Parts, Shared};
 use crate::problem::{Kind, Problem};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};

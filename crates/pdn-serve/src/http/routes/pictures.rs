@@ -1,9 +1,9 @@
 //! Pictures that are kept for requests to come.
 
-use super::{Answer, Parts, Shared, id};
 use crate::http::body::run_blocking;
 use crate::http::prepare::Asked;
 use crate::http::request::{Form, Source};
+use crate::http::routes::handler::{Answer, Parts, Shared, id};
 use crate::jobs::account::{HeldPicture, Stage, held};
 use crate::jobs::bytes::encoded_bytes;
 use crate::jobs::job::PictureView;

@@ -1,6 +1,6 @@
 //! What the server has, and how it is.
 
-use super::{Answer, Shared};
+use crate::http::routes::handler::{Answer, Shared};
 use crate::jobs::models::ModelView;
 use crate::metrics::Now;
 use crate::problem::Problem;

@@ -1,9 +1,10 @@
 //! A picture in, a larger one out, in one request.
 #![allow(unused_qualifications, reason = "the macro of descriptions writes whole paths")]
 
-use super::{Answer, Shared, jobs, query};
 use crate::app::App;
 use crate::http::request::{Ask, Form};
+use crate::http::routes::handler::{Answer, Shared, query};
+use crate::http::routes::jobs;
 use crate::jobs::job::{Job, JobView};
 use crate::problem::{Kind, Problem};
 use axum::body::Body;
