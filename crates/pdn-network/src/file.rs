@@ -109,7 +109,7 @@ mod tests {
         for path in [pipe.as_path(), Path::new("/dev/zero")] {
             let error = read(path, 6).unwrap_err();
             assert!(
-                error.kind() == ErrorKind::InvalidInput && error.to_string().contains("no regular file"),
+                error.kind() == ErrorKind::InvalidInput && error.to_string().contains("not a regular file"),
                 "{error}"
             );
         }

@@ -427,7 +427,7 @@ mod tests {
         let mut resnet = stored(ClipLayout::OpenAi, &small());
         resnet.insert("visual.layer1.0.conv1.weight".into(), Tensor::new(vec![1], vec![0.0]));
         let error = ClipLayout::OpenAi.read(resnet, settings()).unwrap_err().to_string();
-        assert!(error.contains("no vision transformer"), "{error}");
+        assert!(error.contains("not a CLIP vision transformer"), "{error}");
         let mut odd = stored(ClipLayout::OpenAi, &small());
         odd.insert("visual.positional_embedding".into(), Tensor::new(vec![19, 128], vec![0.0; 19 * 128]));
         let error = ClipLayout::OpenAi.read(odd, settings()).unwrap_err().to_string();
