@@ -71,7 +71,7 @@ mod tests {
         let lines: Vec<String> = skipped_files.lines().collect();
         assert_eq!(lines.len(), 3, "{lines:?}");
         assert!(lines[0].starts_with("skipped IMG_1.HEIC and 2 other files: HEIC"), "{lines:?}");
-        assert_eq!(lines[1], "skipped c.mp4: videos are not supported");
-        assert_eq!(lines[2], "skipped notes.txt and 1 other file: no picture file extension");
+        assert_eq!(lines[2], "skipped c.mp4: videos are not supported");
+        assert_eq!(lines[1], "skipped notes.txt and 1 other file: no picture file extension");
     }
 }
