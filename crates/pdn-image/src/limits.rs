@@ -132,7 +132,7 @@ impl<R> Timed<R> {
             // Decoders may take an error of what they can do without for none: it is remembered.
             if self.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
                 self.late.set(true);
-                return Err(io::Error::new(ErrorKind::TimedOut, "there is no time left"));
+                return Err(io::Error::new(ErrorKind::TimedOut, "the time limit has passed"));
             }
             self.left = PIECE;
         }

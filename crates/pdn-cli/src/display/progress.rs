@@ -177,8 +177,8 @@ impl Pixels {
         self.0.set_message(message);
     }
 
-    /// Does what writes to the terminal without the bar in between.
-    pub(crate) fn aside<T>(&self, write: impl FnOnce() -> T) -> T {
+    /// Hides the bar while something is written to the terminal.
+    pub(crate) fn suspend<T>(&self, write: impl FnOnce() -> T) -> T {
         self.0.suspend(write)
     }
 

@@ -35,7 +35,7 @@ fn open(path: &Path) -> Result<File, Fault> {
     }
     if !what.is_file() {
         // A pipe is read once, and opening it may wait for ever.
-        return Err(Fault::on_read(io::Error::other("it is no regular file, as a pipe is none")));
+        return Err(Fault::on_read(io::Error::other("it is not a regular file")));
     }
     File::open(path).map_err(Fault::on_read)
 }

@@ -1,4 +1,4 @@
-//! What is written, a picture above all, is made in a folder of its own beside its place, and then brought there.
+//! Files that are written atomically: made in a temporary folder beside the target, then renamed to it.
 //!
 //! A kill leaves that folder behind. Whoever makes one holds a lock on a file in it, which the system takes away with the
 //! process: one whose lock can be had is nobody's, and the next run removes it. A file alone would be anyone's between its
@@ -18,8 +18,8 @@ const SUFFIX: &str = ".part";
 /// The file that is locked; no picture is called so.
 const LOCK: &str = "lock";
 
-/// A folder aside, and where its picture goes. Dropped, it is removed.
-pub(crate) struct Aside {
+/// A file being written in a temporary folder, and its target. Dropping it removes the folder.
+pub(crate) struct AtomicFile {
     path: PathBuf,
     target: PathBuf,
     _folder: TempDir,
@@ -28,37 +28,36 @@ pub(crate) struct Aside {
     _lock: File,
 }
 
-/// What has come of bringing something to its place.
+/// The outcome of moving a file to its target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Placed {
-    /// It is there.
+    /// The file is there.
     There,
-    /// Something else has come to be there meanwhile, and is left as it is.
+    /// Another file appeared there in the meantime and was not changed.
     Taken,
 }
 
-/// Makes a file by `make`, under the name that it is given, and brings it to its place. What is there by then is overwritten if
-/// `force` says so.
+/// Writes a file by `make`, which gets a temporary path, and moves it to the target, over another file only with `force`.
 pub(crate) fn write(
     target: &Path,
     force: bool,
     make: impl FnOnce(&Path) -> Result<(), FileError>,
 ) -> Result<(), Failure> {
-    let aside = Aside::new(target)?;
-    make(aside.path()).map_err(|error| aside.named(error))?;
-    match aside.place(force)? {
+    let atomic = AtomicFile::new(target)?;
+    make(atomic.path()).map_err(|error| atomic.named(error))?;
+    match atomic.place(force)? {
         Placed::There => Ok(()),
         Placed::Taken => Err(taken(target)),
     }
 }
 
-/// That something has come to a place between the look at it and the end of the work.
+/// The error for a target that appeared during the work.
 pub(crate) fn taken(target: &Path) -> Failure {
     let why = "another process created this file in the meantime, and it was not changed; use --force to overwrite, or choose another name";
     Failure::at(target, why)
 }
 
-impl Aside {
+impl AtomicFile {
     pub(crate) fn new(target: &Path) -> Result<Self, FileError> {
         let fail = |why| FileError { path: target.to_owned(), why };
         if target.is_dir() {
@@ -74,17 +73,17 @@ impl Aside {
         Ok(Self { path, target: target.to_owned(), _folder: folder, _unfinished: unfinished, _lock: lock })
     }
 
-    /// The name under which the picture is made.
+    /// The temporary path to write to.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// An error with the picture, named as it will be.
+    /// An error that names the target instead of the temporary path.
     pub(crate) fn named(&self, error: FileError) -> FileError {
         FileError { path: self.target.clone(), ..error }
     }
 
-    /// Brings the picture to its place; what has come to be there meanwhile is overwritten if `force` says so.
+    /// Moves the file to its target, over another file only with `force`.
     pub(crate) fn place(self, force: bool) -> Result<Placed, FileError> {
         let placed = match force {
             true => fs::rename(&self.path, &self.target),
@@ -131,7 +130,7 @@ fn locked(parent: &Path) -> io::Result<(TempDir, File)> {
 /// Removes what runs that were killed have left in a folder.
 pub(crate) fn remove_abandoned(parent: &Path) {
     let entries = fs::read_dir(parent).into_iter().flatten().flatten();
-    for entry in entries.filter(|entry| is_aside(&entry.file_name().to_string_lossy())) {
+    for entry in entries.filter(|entry| is_temporary(&entry.file_name().to_string_lossy())) {
         let folder = entry.path();
         if !folder.is_symlink() && folder.is_dir() {
             remove_if_abandoned(&folder);
@@ -139,11 +138,11 @@ pub(crate) fn remove_abandoned(parent: &Path) {
     }
 }
 
-fn is_aside(name: &str) -> bool {
+fn is_temporary(name: &str) -> bool {
     name.starts_with(PREFIX) && name.ends_with(SUFFIX)
 }
 
-/// Removes a folder aside whose lock no process has. It is held meanwhile, against a maker that has not come to lock it.
+/// Removes a temporary folder whose lock no process has. It is held meanwhile, against a maker that has not come to lock it.
 fn remove_if_abandoned(folder: &Path) {
     // Whoever may write here may have made the folder, with a pipe or a link for its lock: that is nobody's to remove.
     let open = || file::open_lock(&folder.join(LOCK), false);
@@ -179,15 +178,15 @@ mod tests {
     }
 
     #[test]
-    fn what_is_made_aside_comes_to_its_place_or_goes() {
+    fn a_file_is_moved_to_its_target_or_removed() {
         let folder = tempfile::tempdir().unwrap();
         let target = folder.path().join("a.png");
         let make = |text: &str, force: bool| {
-            let aside = Aside::new(&target).unwrap();
-            fs::write(aside.path(), text).unwrap();
-            aside.place(force).unwrap()
+            let atomic = AtomicFile::new(&target).unwrap();
+            fs::write(atomic.path(), text).unwrap();
+            atomic.place(force).unwrap()
         };
-        drop(Aside::new(&target).unwrap());
+        drop(AtomicFile::new(&target).unwrap());
         assert!(names(folder.path()).is_empty());
         assert_eq!((make("one", false), make("two", false)), (Placed::There, Placed::Taken));
         assert_eq!(fs::read_to_string(&target).unwrap(), "one");
@@ -202,7 +201,7 @@ mod tests {
     fn only_what_nobody_holds_is_removed() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
-        let held = Aside::new(&at("a.png")).unwrap();
+        let held = AtomicFile::new(&at("a.png")).unwrap();
         fs::write(held.path(), b"half").unwrap();
         for left in [".pdn-empty.part", ".pdn-killed.part", ".pdn-unlocked.part", "other.part", ".pdn-other"] {
             fs::create_dir(at(left)).unwrap();
@@ -260,9 +259,9 @@ mod tests {
                     let folder = folder.path();
                     scope.spawn(move || {
                         for i in 0..200 {
-                            let aside = Aside::new(&folder.join(format!("{maker}-{i}.png"))).unwrap();
-                            fs::write(aside.path(), b"whole").unwrap();
-                            aside.place(false).unwrap();
+                            let atomic = AtomicFile::new(&folder.join(format!("{maker}-{i}.png"))).unwrap();
+                            fs::write(atomic.path(), b"whole").unwrap();
+                            atomic.place(false).unwrap();
                         }
                     })
                 })

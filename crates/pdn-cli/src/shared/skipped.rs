@@ -1,12 +1,12 @@
-//! What a folder or a pattern holds beside pictures that are read: named with the reason, in a line, and not one by one.
+//! Files of folders and patterns that are skipped: one line per reason, not one per file.
 
 use crate::display::say::tell;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// Files that are left out, by the reason.
+/// Skipped files, by reason.
 #[derive(Debug, Default)]
-pub(crate) struct LeftOut(BTreeMap<&'static str, Files>);
+pub(crate) struct SkippedFiles(BTreeMap<&'static str, Files>);
 
 /// The first by name, and how many there are in all.
 #[derive(Debug)]
@@ -34,7 +34,7 @@ const KINDS: &[(&[&str], &str)] = &[
 /// What every other file is.
 const OTHER: &str = "no picture file extension";
 
-impl LeftOut {
+impl SkippedFiles {
     pub(crate) fn add(&mut self, path: &Path) {
         let ending = path.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
         let kind = KINDS.iter().find(|(endings, _)| endings.contains(&ending.as_str()));
@@ -44,7 +44,7 @@ impl LeftOut {
         files.count += 1;
     }
 
-    /// Says what is left out.
+    /// Prints what is skipped.
     pub(crate) fn tell(&self) {
         self.lines().for_each(|line| tell!("pdn: {line}"));
     }
@@ -64,14 +64,14 @@ mod tests {
 
     #[test]
     fn files_are_named_once_for_each_reason() {
-        let mut left_out = LeftOut::default();
+        let mut skipped_files = SkippedFiles::default();
         ["a/IMG_1.HEIC", "a/notes.txt", "b/IMG_2.heic", "c.mp4", "Makefile", "b/IMG_3.heic"]
             .iter()
-            .for_each(|name| left_out.add(Path::new(name)));
-        let lines: Vec<String> = left_out.lines().collect();
+            .for_each(|name| skipped_files.add(Path::new(name)));
+        let lines: Vec<String> = skipped_files.lines().collect();
         assert_eq!(lines.len(), 3, "{lines:?}");
         assert!(lines[0].starts_with("skipped IMG_1.HEIC and 2 other files: HEIC"), "{lines:?}");
-        assert_eq!(lines[1], "skipped c.mp4: videos are not supported");
-        assert_eq!(lines[2], "skipped notes.txt and 1 other file: no picture file extension");
+        assert_eq!(lines[2], "skipped c.mp4: videos are not supported");
+        assert_eq!(lines[1], "skipped notes.txt and 1 other file: no picture file extension");
     }
 }
