@@ -1,7 +1,7 @@
-//! The reference executor: every operation as its definition says, in `f32` or `f64`, one after the other.
+//! The reference executor: every operation by its definition, in `f32` or `f64`, one after the other.
 //!
-//! It is slow. Everything else is tested against it, and it against PyTorch. In `f32` convolutions are products of matrices,
-//! which prompt encoders are run by; in `f64` they are sums as they are defined.
+//! It is slow. Everything else is tested against it, and it against PyTorch. In `f32`, convolutions are matrix
+//! products, which prompt encoders use; in `f64` they are sums by definition.
 
 mod sequence;
 
@@ -13,10 +13,11 @@ use crate::map::real;
 use pdn_network::{Act, Binary, End, Interpolation, Network, Node, Op, Pool, Tensor, Weights};
 use rayon::prelude::*;
 
-/// Numbers of an unfolded map, for a product of matrices, beyond which convolutions are summed as they are defined.
+/// The largest unfolded map, in numbers; beyond it, convolutions are summed by definition instead of as a matrix
+/// product.
 const UNFOLDED: usize = 1 << 24;
 
-/// What came out of a network.
+/// The outputs of a network.
 #[derive(Clone, Debug)]
 pub struct Outputs<T> {
     /// The enlarged picture, in the network's value range; an encoder's vector as a map of one pixel.
@@ -25,12 +26,12 @@ pub struct Outputs<T> {
     pub taps: Vec<(String, Map<T>)>,
 }
 
-/// Runs a network on a picture in its value range ([`pdn_network::PictureFormat`]) and, where it takes one, a prompt
-/// of unit length.
+/// Runs a network on a picture in its value range ([`pdn_network::PictureFormat`]) and, if it takes one, a prompt of
+/// unit length.
 ///
 /// # Errors
-/// [`RunError::Prompt`] when the prompt is missing or of another length; [`RunError::Picture`] when the picture has
-/// no pixels or another number of channels.
+/// [`RunError::Prompt`] if the prompt is missing or has the wrong length; [`RunError::Picture`] if the picture has no
+/// pixels or the wrong number of channels.
 pub fn run<T: Real>(
     network: &Network,
     weights: &Weights,
@@ -45,10 +46,10 @@ pub fn run<T: Real>(
     })
 }
 
-/// Runs a tower of sentences on tokens, from the start of the sentence to its end.
+/// Runs a text tower on tokens, including the start and end of the sentence.
 ///
 /// # Errors
-/// [`RunError::Tokens`] when there are none, one that the vocabulary lacks, or more than the tower reads.
+/// [`RunError::Tokens`] if there are no tokens, one is outside the vocabulary, or there are more than the tower reads.
 pub fn encode<T: Real>(network: &Network, weights: &Weights, tokens: &[usize]) -> Result<Vec<T>, RunError> {
     let words = |op: &Op| {
         let Op::Words(table) = op else { return None };
@@ -62,7 +63,7 @@ pub fn encode<T: Real>(network: &Network, weights: &Weights, tokens: &[usize]) -
     Ok(execute(network, weights, words)?.picture.data)
 }
 
-/// Runs every operation, those that `source` gives a map for from there.
+/// Runs every operation, except those for which `source` returns a map.
 fn execute<T: Real>(
     network: &Network,
     weights: &Weights,
@@ -95,7 +96,7 @@ fn execute<T: Real>(
     Ok(Outputs { picture: maps.swap_remove(network.output.index()), taps })
 }
 
-/// Whether a map is as large as the operation can take.
+/// Checks that a map's size suits the operation.
 fn check_extent<T: Real>(node: &Node, inputs: &[&Map<T>], network: &Network) -> Result<(), RunError> {
     match (&node.op, inputs) {
         (Op::PixelUnshuffle(r), [x]) if x.height % r != 0 || x.width % r != 0 => Err(RunError::Extent(format!(
@@ -193,7 +194,7 @@ pub(crate) fn operate<T: Real>(node: &Node, inputs: &[&Map<T>], weights: &Weight
     }
 }
 
-/// Zero-padded convolution; kernel `[out, in, k, k]`, bias `[out]`.
+/// Computes a zero-padded convolution; kernel `[out, in, k, k]`, bias `[out]`.
 fn convolve<T: Real>(x: &Map<T>, kernel: &[T], bias: &[T], k: usize) -> Map<T> {
     match T::PRODUCT {
         Some(product) if k == 1 => multiply(product, x, &x.data, kernel, bias),
@@ -202,7 +203,7 @@ fn convolve<T: Real>(x: &Map<T>, kernel: &[T], bias: &[T], k: usize) -> Map<T> {
     }
 }
 
-/// A convolution as the product of its kernel `[out, in k²]` and the unfolded map `[in k², pixels]`.
+/// Computes a convolution as the product of its kernel `[out, in k²]` and the unfolded map `[in k², pixels]`.
 fn multiply<T: Real>(product: Product<T>, x: &Map<T>, unfolded: &[T], kernel: &[T], bias: &[T]) -> Map<T> {
     let (pixels, inner) = (x.pixels(), kernel.len() / bias.len());
     let mut out = vec![T::zero(); bias.len() * pixels];
@@ -216,7 +217,7 @@ fn multiply<T: Real>(product: Product<T>, x: &Map<T>, unfolded: &[T], kernel: &[
     Map::new(bias.len(), x.height, x.width, out)
 }
 
-/// For each channel and tap of a kernel of `k` x `k`, the pixels that it meets: `[channels k², pixels]`.
+/// Returns, for each channel and tap of a kernel of `k` x `k`, the pixels that it meets: `[channels k², pixels]`.
 fn unfolded<T: Real>(x: &Map<T>, k: usize) -> Vec<T> {
     let (radius, taps) = (k / 2, k * k);
     let mut out = vec![T::zero(); x.data.len() * taps];
@@ -233,7 +234,7 @@ fn unfolded<T: Real>(x: &Map<T>, k: usize) -> Vec<T> {
     out
 }
 
-/// A convolution as it is defined.
+/// Computes a convolution by definition.
 fn sum<T: Real>(x: &Map<T>, kernel: &[T], bias: &[T], k: usize) -> Map<T> {
     let (radius, taps) = (k / 2, k * k);
     let mut out = vec![T::zero(); bias.len() * x.pixels()];
@@ -261,7 +262,7 @@ fn sum<T: Real>(x: &Map<T>, kernel: &[T], bias: &[T], k: usize) -> Map<T> {
     Map::new(bias.len(), x.height, x.width, out)
 }
 
-/// `Σ π_k bank_k`.
+/// Computes `Σ π_k bank_k`.
 pub(crate) fn mixed<T: Real>(mixture: &[T], bank: &Tensor) -> Vec<T> {
     let size = bank.data().len() / mixture.len();
     let mut out = vec![T::zero(); size];
