@@ -20,8 +20,8 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 
-/// How often a patch gets each kind of prompt. A picture without captions divides their share between the views, and if
-/// these have none it uses its mirror image.
+/// How often a patch gets each kind of prompt. For a picture without captions, their share is divided between the
+/// views; if these have no share either, its mirror image is used.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PromptMix {
