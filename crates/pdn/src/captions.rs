@@ -2,9 +2,10 @@
 //! a picture.
 //!
 //! JSON is either a list of `{"file": name, "captions": [sentence, ...]}`, whose files are in the folder `images`
-//! beside it, or COCO's annotations, `{"images": [{"id", "file_name"}, ...], "annotations": [{"image_id", "caption"},
-//! ...]}`. CSV has the columns `image,split,caption` or `image,caption`, one caption per line, with image paths
-//! relative to its folder. A sidecar is `photo.txt` beside `photo.jpg`, one caption per line.
+//! beside it, or COCO's annotations,
+//! `{"images": [{"id", "file_name"}, ...], "annotations": [{"image_id", "caption"}, ...]}`. CSV has the columns
+//! `image,split,caption` or `image,caption`, one caption per line, with image paths relative to its folder. A sidecar
+//! is `photo.txt` beside `photo.jpg`, one caption per line.
 
 use pdn_network::file;
 use serde::Deserialize;

@@ -114,8 +114,8 @@ impl Then {
     }
 }
 
-/// Computes a zero-padded convolution that keeps the size: `x` has `in` channels, `kernel` is `[sets, out, in, side,
-/// side]` with an odd side, `bias` `[sets, out]`; the sets are 1 or the number of images.
+/// Computes a zero-padded convolution that keeps the size: `x` has `in` channels, `kernel` is
+/// `[sets, out, in, side, side]` with an odd side, `bias` `[sets, out]`; the sets are 1 or the number of images.
 pub fn convolve(x: Pixels, kernel: Tensor<5>, bias: Tensor<2>, then: Then) -> Pixels {
     if burn_ops::ours(&x.map) {
         ours(x, kernel, bias, then, Factors::F32)

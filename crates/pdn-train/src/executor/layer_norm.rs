@@ -1,7 +1,7 @@
 //! Normalisation over channels in one pass each way; burn's operations would take a dozen.
 //!
-//! At each pixel, `y = weight n + bias` with `n = (x - mean) / sqrt(variance + ε)`. In the backward pass, with `g =
-//! weight dy`, `dx = (g - mean(g) - n mean(g n)) / sqrt(variance + ε)`, with means over channels.
+//! At each pixel, `y = weight n + bias` with `n = (x - mean) / sqrt(variance + ε)`. In the backward pass, with
+//! `g = weight dy`, `dx = (g - mean(g) - n mean(g n)) / sqrt(variance + ε)`, with means over channels.
 
 use crate::executor::burn_ops;
 use burn::backend::autodiff::NodeId;
@@ -32,8 +32,8 @@ pub trait LayerNorm: Backend {
         bias: FloatTensor<Self>,
         eps: f64,
     ) -> FloatTensor<Self>;
-    /// Returns the gradient of `x`; if `of_weight`, each image's contribution to the weight's gradient, `[images,
-    /// channels]`.
+    /// Returns the gradient of `x`; if `of_weight`, each image's contribution to the weight's gradient,
+    /// `[images, channels]`.
     fn normalise_gradient(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,

@@ -39,8 +39,8 @@ pub fn initial(network: &Network, branch: f64, seed: u64) -> Vec<Vec<f32>> {
     parameters.collect()
 }
 
-/// Sets a kernel `[out, in, k, k]` so that its centre copies the i-th of its last `n` inputs to the outputs from `i *
-/// out / n` on.
+/// Sets a kernel `[out, in, k, k]` so that its centre copies the i-th of its last `n` inputs to the outputs from
+/// `i * out / n` on.
 fn nearest(shape: &[usize], n: usize, mut kernel: Vec<f32>) -> Vec<f32> {
     let (inputs, taps) = (shape[1], shape[2] * shape[3]);
     for (place, value) in kernel.iter_mut().enumerate() {
