@@ -2,7 +2,8 @@
 //!
 //! A [`Plan`] is an immutable compiled network: modules folded, convolutions fused with the operations that follow
 //! them, kernels chosen for the machine's instruction set. A [`Session`] runs it under its own prompt, on every core,
-//! streaming rows through all layers. [`mod@reference`] is the plain executor that everything is tested against.
+//! streaming rows through all layers. [`mod@dense`] runs encoders. [`mod@reference`] is the plain executor that
+//! everything is tested against.
 //!
 //! ```
 //! use pdn_engine::{Isa, Map, Plan, RunOptions, Session};
@@ -18,14 +19,17 @@
 #![forbid(unsafe_code)]
 
 mod compile;
+pub mod dense;
 mod error;
 pub mod fold;
 mod map;
+mod ops;
 mod pixels;
 mod plan;
 pub mod reference;
 mod run;
 mod session;
+mod walk;
 
 pub use error::RunError;
 pub use map::Map;

@@ -5,32 +5,22 @@ use pdn_network::Tensor;
 use rayon::prelude::*;
 use std::borrow::Cow;
 
-/// A number type of the reference executor.
+/// A number type in which operations are defined.
 pub trait Real: Float + Send + Sync + std::iter::Sum + 'static {
     /// Returns a tensor's numbers.
     fn numbers(tensor: &Tensor) -> Cow<'_, [Self]>;
-
-    /// Adds the product of two row-major matrices, if this type has a fast one: see [`pdn_kernels::add_product`].
-    const PRODUCT: Option<Product<Self>>;
 }
-
-/// Computes `out += a b`; the sizes are the rows of `a`, the columns of `a`, and the columns of `b`.
-pub type Product<T> = fn(a: &[T], b: &[T], out: &mut [T], sizes: [usize; 3]);
 
 impl Real for f32 {
     fn numbers(tensor: &Tensor) -> Cow<'_, [Self]> {
         tensor.data().into()
     }
-
-    const PRODUCT: Option<Product<Self>> = Some(pdn_kernels::add_product);
 }
 
 impl Real for f64 {
     fn numbers(tensor: &Tensor) -> Cow<'_, [Self]> {
         tensor.data().iter().map(|v| Self::from(*v)).collect()
     }
-
-    const PRODUCT: Option<Product<Self>> = None;
 }
 
 /// The fewest numbers that a thread takes in elementwise operations.

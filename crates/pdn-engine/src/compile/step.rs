@@ -78,9 +78,9 @@ pub(crate) enum Work {
     Enlarge { input: Source, interpolation: Interpolation, r: usize },
     /// A statistic over the picture, written to the node's vector.
     Pool { pool: Pool, input: Source, node: NodeId },
-    /// Any other operation on maps, through the reference; output rows depend on input rows by `reach`.
+    /// Any other operation on maps, through [`dense`](mod@crate::dense); output rows depend on input rows by `reach`.
     Reference { node: NodeId, inputs: Vec<Place>, reach: Reach },
-    /// Any operation on vectors, through the reference.
+    /// Any operation on vectors, through [`dense`](mod@crate::dense).
     Vector { node: NodeId },
 }
 

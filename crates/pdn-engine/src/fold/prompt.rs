@@ -5,7 +5,8 @@
 
 use crate::RunError;
 use crate::error::check_prompt;
-use crate::reference::{Map, mixed, operate};
+use crate::map::Map;
+use crate::ops::{mixed, operate};
 use pdn_network::{Extent, Init, Network, Node, Op, Param, ParamId, Tensor, Weights};
 
 /// Returns a network that takes no prompt and computes what `network` does under this prompt of unit length. It is

@@ -1,6 +1,6 @@
 //! Tests of regions against the reference executor, and against a single prompt.
 
-use crate::reference::operate;
+use crate::ops::operate;
 use crate::{Isa, Map, Plan, Region, RunError, RunOptions, Session};
 use pdn_network::zoo::{Edsr, Pdn, Rrdb};
 use pdn_network::{DcmOptions, Network, Op, Weights, hashed};
