@@ -3,8 +3,8 @@
 //! Each convolution is fused with the operations that follow it, if nothing else reads the intermediate results: an
 //! activation, a factor, a sum with a map that is already computed, a pixel shuffle. If a network ends with a sum with
 //! repeated pixels, the sum is computed before its shuffle, and the shuffle as the picture is read. Slices at a
-//! multiple of 16 channels are views. Vectors, and operations that no network here has on its hot path, run through the
-//! reference.
+//! multiple of 16 channels are views. Vectors, and operations that no network here has on its hot path, run through
+//! [`dense`](mod@crate::dense).
 
 mod format;
 pub(crate) mod program;
