@@ -11,15 +11,15 @@ use std::time::Instant;
 /// The file's length and the pixel limit bound memory, whatever numbers the file contains. On top of 64 MiB and a few
 /// times the file's length, reading takes at its peak:
 ///
-/// | format | bytes a pixel | of which |
+/// | format | bytes per pixel | what they hold |
 /// |---|---|---|
-/// | PNG | 16 | 8 as decoded, where there are 16 bits and alpha, and as much as they are converted |
-/// | JPEG | 14 | 8 for a progressive one's coefficients of four components, the file's whole data beside |
-/// | WebP | 20 | 4 as decoded, 8 for its planes and alpha, 8 for the canvas and the frame of one that moves |
-/// | GIF | 12 | 4 for its canvas, 4 for its first frame, which is held to the limit as well |
-/// | BMP | 8 | 4 as decoded |
-/// | TIFF | 32 | 16 as decoded and as much as they are converted; one of more bytes a pixel has fewer pixels |
-/// | AVIF | 64 | eight frames that its decoder may keep, of 6 bytes at most, and 16 as it is converted |
+/// | PNG | 16 | 8 for the decoded samples (16 bits with alpha), and as much again for the conversion |
+/// | JPEG | 14 | 8 for the coefficients of a progressive JPEG with four components, and the whole of the file's data |
+/// | WebP | 20 | 4 for the decoded samples, 8 for planes and alpha, 8 for the canvas and frame of an animation |
+/// | GIF | 12 | 4 for the canvas, 4 for the first frame, which must fit the limit as well |
+/// | BMP | 8 | 4 for the decoded samples |
+/// | TIFF | 32 | 16 for the decoded samples, and as much again for the conversion; a file with more bytes per pixel may have fewer pixels |
+/// | AVIF | 64 | eight frames that the decoder may keep, of 6 bytes at most, and 16 for the conversion |
 /// | JPEG XL | 64 | as its decoder counts them, which is not strict |
 ///
 /// All metadata together takes at most the file's length plus 16 MiB. The rest is dropped, with a warning.
