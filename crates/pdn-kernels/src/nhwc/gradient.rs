@@ -45,7 +45,7 @@ pub(super) fn kernel_gradient<N: Number>(
     });
 }
 
-/// Outputs that are computed together: `count` of them from `first` on, out of a total, all in lanes.
+/// Outputs that are computed together: `count` from `first` on, out of the total `of`, all rounded up to lanes.
 #[derive(Clone, Copy)]
 struct Part {
     first: usize,

@@ -203,7 +203,7 @@ fn what_is_no_checkpoint_is_said() {
 #[test]
 fn a_compressed_or_oversized_entry_is_refused() {
     let mut zip = file("plain_zip.pth");
-    // The method of compression stands 8 bytes into each local header and 10 into each central one: claim deflate.
+    // The compression method is 8 bytes into each local header and 10 into each central one: claim deflate.
     for (signature, offset) in [(b"PK\x03\x04", 8), (b"PK\x01\x02", 10)] {
         let places: Vec<usize> = (0..zip.len() - 4).filter(|i| zip[*i..].starts_with(signature)).collect();
         places.iter().for_each(|at| zip[at + offset] = 8);

@@ -219,7 +219,7 @@ impl State {
     }
 }
 
-/// `TDPBF16PS`: the even and the odd numbers of a row are each summed by fused steps, then both added to the
+/// Emulates `TDPBF16PS`: sums the even and the odd numbers of a row each by fused steps, then adds both to the
 /// destination. Denormal numbers are treated as zeros, in and out.
 ///
 /// # Safety

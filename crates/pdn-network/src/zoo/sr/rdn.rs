@@ -108,7 +108,7 @@ impl Rdn {
         b.add(x, input)
     }
 
-    /// Stages from G0 to G channels, then to RGB.
+    /// Adds the upsampling stages from G0 to G channels, then the convolution to RGB.
     fn upsample(&self, b: &mut Builder, mut x: NodeId) -> NodeId {
         let stages = b.upsampling_stages(self.scale);
         for (stage, r) in stages.iter().enumerate() {
@@ -136,7 +136,7 @@ pub(in crate::zoo) const ARCHITECTURE: Architecture = Architecture {
 };
 
 fn infer_official(tensors: &Tensors) -> Option<Value> {
-    // The last of them is no stage.
+    // The last of them is not a stage.
     infer(tensors, same, count(tensors, |s| format!("UPNet.{}.weight", 2 * s)).checked_sub(1)?, 255.0)
 }
 
@@ -144,7 +144,7 @@ fn infer_yjn870(tensors: &Tensors) -> Option<Value> {
     infer(tensors, yjn870_key, count(tensors, |s| format!("upscale.{}.weight", 2 * s)), 1.0)
 }
 
-/// The sizes, read from the tensors under the names that `key` gives ours.
+/// Infers the sizes from the tensors, whose names `key` derives from ours.
 fn infer(tensors: &Tensors, key: fn(&str, &Value) -> String, stages: usize, range: f64) -> Option<Value> {
     let key = |ours: String| key(&ours, &Value::Null);
     let [features, 3, 3, 3] = kernel_shape(tensors, &key("SFENet1.weight".into()))? else { return None };
