@@ -145,7 +145,7 @@ impl Coded {
         full(b"pixi", 0, &[&[channels], &vec![self.bits; channels.into()]])
     }
 
-    /// Returns the `av1C` content, which repeats AV1's own header: profile 0 or 1 (4:4:4), level 31 (none), depth and
+    /// Returns the `av1C` box, which repeats AV1's own header: profile 0 or 1 (4:4:4), level 31 (none), depth and
     /// planes.
     fn configuration(&self) -> Vec<u8> {
         let profile = if self.mono { 0 } else { 1 << 5 };
