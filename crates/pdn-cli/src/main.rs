@@ -20,7 +20,7 @@ use crate::shared::failure::Failure;
 use clap::Parser;
 use std::process::ExitCode;
 
-/// Training makes and drops maps of megabytes thousands of times a second; this allocator keeps their pages.
+/// Training allocates and frees maps of megabytes thousands of times a second; this allocator keeps their pages.
 #[cfg(feature = "train")]
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -60,11 +60,12 @@ fn main() -> ExitCode {
     }
 }
 
-/// Says what is wrong with how the command was used, or the help that was asked for.
+/// Prints a usage error, or the requested help, and exits.
 fn refuse(error: &clap::Error) -> ! {
     let typed = std::env::args_os().any(|argument| argument.to_string_lossy().contains(is_order));
     if error.use_stderr() && typed {
-        // What was typed, or was a file's name where a pattern stood, is in it: without colours it can be shown safely.
+        // The message may contain user input or a file name that matched a pattern: without colours it can be made safe
+        // to print.
         let said = error.render().to_string();
         said.trim_end().split('\n').for_each(|line| tell!("{line}"));
         std::process::exit(error.exit_code());
@@ -72,7 +73,7 @@ fn refuse(error: &clap::Error) -> ! {
     error.exit()
 }
 
-/// That this build lacks a command, and how to get it.
+/// Returns the error for a command that this build lacks, with a hint on how to get it.
 #[cfg(not(all(feature = "train", feature = "serve")))]
 fn not_built(feature: &str) -> Failure {
     let build = format_args!("cargo install --path crates/pdn-cli --locked --features {feature}");

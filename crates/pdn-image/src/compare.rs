@@ -1,18 +1,18 @@
-//! PSNR and SSIM, each under a protocol that says in which colour space and how much of the border is left out.
+//! PSNR and SSIM, each under a protocol that fixes the colour space and how much of the border is left out.
 //!
-//! The protocol alone moves a figure by two decibels, so no figure goes without it. The literature's is Y as MATLAB's
+//! The protocol alone moves a figure by two decibels, so no figure goes without it. The literature uses Y as MATLAB's
 //! `rgb2ycbcr` gives it, not rounded, with `scale` pixels shaved (`Evaluate_PSNR_SSIM.m` of yulunzhang/RCAN).
 
 use crate::Picture;
 use crate::ops::blur::gaussian;
 use std::fmt;
 
-/// What is compared.
+/// The channels that a comparison uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ColourSpace {
-    /// Luma from 16 to 235, as MATLAB's `rgb2ycbcr`.
+    /// Luma from 16 to 235, as in MATLAB's `rgb2ycbcr`.
     YMatlab,
-    /// Luma from 0 to 255, as JPEG's.
+    /// Luma from 0 to 255, as in JPEG.
     YFull,
     /// Red, green and blue.
     Rgb,
@@ -21,9 +21,9 @@ pub enum ColourSpace {
 /// How two pictures are compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Protocol {
-    /// What is compared.
+    /// The channels to compare.
     pub space: ColourSpace,
-    /// Pixels left out on each side.
+    /// Pixels to ignore on each side.
     pub shave: usize,
 }
 
@@ -46,19 +46,19 @@ impl fmt::Display for Protocol {
 /// Why two pictures cannot be compared.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CompareError {
-    /// One is larger.
+    /// The pictures differ in size.
     #[error("cannot compare {0}x{1} with {2}x{3}: expected the same size")]
     Sizes(usize, usize, usize, usize),
-    /// Nothing, or less than SSIM's window, is left.
+    /// Shaving leaves nothing, or less than SSIM's window.
     #[error("shaving {shave} pixels from each side of {width}x{height} leaves less than {least} pixels per side")]
     TooSmall {
         /// Width.
         width: usize,
         /// Height.
         height: usize,
-        /// Pixels left out on each side.
+        /// Pixels ignored on each side.
         shave: usize,
-        /// What must be left.
+        /// The least that must be left.
         least: usize,
     },
     /// The picture cannot be degraded.
@@ -66,16 +66,16 @@ pub enum CompareError {
     Degrade(#[from] crate::TooSmall),
 }
 
-/// A channel in float64.
+/// One channel in float64.
 struct Plane {
     data: Vec<f64>,
     width: usize,
 }
 
-/// Peak signal to noise ratio in decibels, of 255; infinite for equal pictures.
+/// Returns the peak signal-to-noise ratio in decibels, for a peak of 255. It is infinite for equal pictures.
 ///
 /// # Errors
-/// [`CompareError`] where the sizes differ or nothing is left.
+/// Returns a [`CompareError`] if the sizes differ or nothing is left.
 pub fn psnr(a: &Picture, b: &Picture, protocol: Protocol) -> Result<f64, CompareError> {
     let (a, b) = planes(a, b, protocol, 1)?;
     let samples: usize = a.iter().map(|plane| plane.data.len()).sum();
@@ -84,18 +84,18 @@ pub fn psnr(a: &Picture, b: &Picture, protocol: Protocol) -> Result<f64, Compare
     Ok(10.0 * (255.0_f64.powi(2) / mean).log10())
 }
 
-/// Structural similarity (Wang et al. 2004): Gaussian window of 11x11 with σ = 1.5, K = (0.01, 0.03), L = 255, only
-/// where the window lies inside, no downsampling; in RGB the mean over the channels.
+/// Returns the structural similarity (Wang et al. 2004): Gaussian window of 11x11 with σ = 1.5, K = (0.01, 0.03), L =
+/// 255, only where the window lies inside, no downsampling. In RGB it is the mean over the channels.
 ///
 /// # Errors
-/// [`CompareError`] where the sizes differ or less than 11 pixels a side are left.
+/// Returns a [`CompareError`] if the sizes differ or fewer than 11 pixels a side are left.
 pub fn ssim(a: &Picture, b: &Picture, protocol: Protocol) -> Result<f64, CompareError> {
     let (a, b) = planes(a, b, protocol, WINDOW)?;
     let total: f64 = a.iter().zip(&b).map(|(a, b)| similarity(a, b)).sum();
     Ok(total / a.len() as f64)
 }
 
-/// Side of SSIM's window.
+/// The side of SSIM's window.
 const WINDOW: usize = 11;
 
 fn similarity(a: &Plane, b: &Plane) -> f64 {
@@ -117,7 +117,7 @@ fn similarity(a: &Plane, b: &Plane) -> f64 {
     total / mean_a.len() as f64
 }
 
-/// The plane filtered along both sides, where the window lies inside.
+/// Filters a plane along both axes, only where the window lies inside.
 fn filtered(plane: &Plane, window: &[f64]) -> Vec<f64> {
     let (width, height) = (plane.width, plane.data.len() / plane.width);
     let (out_width, out_height) = (width + 1 - window.len(), height + 1 - window.len());
@@ -137,7 +137,7 @@ fn filtered(plane: &Plane, window: &[f64]) -> Vec<f64> {
     out
 }
 
-/// Both pictures' channels in a protocol's space, shaved.
+/// Returns both pictures' channels in the protocol's colour space, shaved.
 fn planes(
     a: &Picture,
     b: &Picture,

@@ -1,14 +1,14 @@
-//! Errors of reading and writing a picture. Each message names the file.
+//! Errors from reading and writing a picture. Each message names the file.
 
 use std::fmt::Display;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Why a picture could not be read or written.
+/// The reason why a picture could not be read or written.
 #[derive(Debug, thiserror::Error)]
 #[error("{path}: {why}", path = path.display())]
 pub struct Error {
-    /// The file, or the folder it should be in.
+    /// The file, or the folder that should hold it.
     pub path: PathBuf,
     /// What is wrong.
     pub why: Fault,
@@ -21,7 +21,7 @@ impl Error {
 }
 
 impl Fault {
-    /// The operating system's error on reading.
+    /// Wraps an operating system error from reading.
     pub(crate) fn on_read(error: io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::NotFound => Self::Missing,
@@ -29,12 +29,13 @@ impl Fault {
         }
     }
 
-    /// The operating system's error on writing.
+    /// Wraps an operating system error from writing.
     pub(crate) fn on_write(error: io::Error) -> Self {
         Self::Io { doing: "written", error }
     }
 
-    /// A decoder's error: the operating system's where that caused it, or else its own about the file.
+    /// Wraps a decoder's error: the operating system's if that is the cause, otherwise the decoder's own about the
+    /// file.
     pub(crate) fn on_decode(error: io::Error) -> Self {
         match error.kind() {
             _ if error.raw_os_error().is_some() => Self::on_read(error),
@@ -43,25 +44,25 @@ impl Fault {
         }
     }
 
-    /// An encoder's own error.
+    /// Wraps an encoder's own error.
     pub(crate) fn on_encode(error: impl Display) -> Self {
         Self::on_write(io::Error::other(error.to_string()))
     }
 
-    /// A file that ends before its picture does.
+    /// Returns the error for a file that ends before its picture does.
     pub(crate) fn truncated() -> Self {
         Self::Damaged("its end is missing".into())
     }
 }
 
-/// What the system said, without what Rust appends to it: `(os error 5)`.
+/// Returns the system's message without the `(os error 5)` that Rust appends.
 fn plain(error: &io::Error) -> String {
     let message = error.to_string();
     let Some((words, rest)) = message.split_once(" (os error ") else { return message };
     format!("{words}{}", rest.split_once(')').map_or("", |(_, rest)| rest))
 }
 
-/// The endings of what is written.
+/// Returns the file name extensions of the formats that can be written.
 fn endings() -> &'static str {
     match (cfg!(feature = "avif"), cfg!(feature = "jxl")) {
         (false, false) => ".png, .tif, .tiff, .jpg, .jpeg or .webp",
@@ -74,48 +75,48 @@ fn endings() -> &'static str {
 /// What is wrong with a picture's file.
 #[derive(Debug, thiserror::Error)]
 pub enum Fault {
-    /// There is nothing of that name.
+    /// Nothing has that name.
     #[error("no such file")]
     Missing,
-    /// A folder where a file was expected.
+    /// A folder, where a file is expected.
     #[error("is a folder; expected a picture")]
     Folder,
-    /// A file of no bytes.
+    /// An empty file.
     #[error("is empty; expected a picture")]
     Empty,
-    /// None of the formats that are read.
+    /// Not in any format that can be read.
     #[error("is not a supported picture: expected PNG, JPEG, WebP, TIFF, BMP or GIF")]
     NotAPicture,
-    /// A picture of a kind that is not read.
+    /// A kind of picture that cannot be read.
     #[error("is not supported: {0}")]
     Unsupported(String),
-    /// Cut short or overwritten.
+    /// Truncated or corrupted.
     #[error("is damaged or cut short: {0}")]
     Damaged(String),
-    /// Larger than allowed.
+    /// More pixels than the limit allows.
     #[error("is {width}x{height}, {pixels} pixels, more than the limit of {limit}")]
     TooLarge {
-        /// Its width.
+        /// Width in pixels.
         width: u64,
-        /// Its height.
+        /// Height in pixels.
         height: u64,
-        /// Both multiplied.
+        /// Width times height.
         pixels: u64,
-        /// The limit on that.
+        /// The limit on `pixels`.
         limit: u64,
     },
-    /// Its deadline came before its end.
+    /// The deadline passed before the picture was read.
     #[error("was not read within the time limit; allow more time, or use a smaller picture")]
     TooSlow,
-    /// The operating system said no.
+    /// An operating system error.
     #[error("cannot be {doing}: {}", plain(error))]
     Io {
-        /// Read or written.
+        /// What failed: reading or writing.
         doing: &'static str,
-        /// Why.
+        /// The operating system's error.
         error: io::Error,
     },
-    /// An output's name with an ending that no format has.
+    /// An output name whose extension belongs to no format.
     #[error("cannot be written: unknown format; expected a file name ending in {}", endings())]
     UnknownFormat,
     /// A format that this build does not write.
@@ -125,10 +126,10 @@ pub enum Fault {
     LeftOut {
         /// The format.
         format: &'static str,
-        /// What to build with.
+        /// The feature to build with.
         feature: &'static str,
     },
-    /// More than the output's format can hold.
+    /// Sides longer than the output format can hold.
     #[error("cannot hold {width}x{height}: {format} allows at most {limit} pixels per side")]
     BeyondFormat {
         /// Width to write.
@@ -137,10 +138,10 @@ pub enum Fault {
         height: usize,
         /// The format.
         format: &'static str,
-        /// Its longest side.
+        /// The format's longest side.
         limit: usize,
     },
-    /// A picture of nothing.
+    /// A picture with no pixels.
     #[error("cannot hold {width}x{height}: a picture needs at least one pixel")]
     NoPixels {
         /// Width to write.
@@ -148,7 +149,7 @@ pub enum Fault {
         /// Height to write.
         height: usize,
     },
-    /// A picture of one column or one row, which the encoder of JPEG XL does not take.
+    /// A picture with one column or one row, which the JPEG XL encoder does not accept.
     #[error("cannot hold {width}x{height}: JPEG XL needs at least 2 pixels per side; write .png or .tif")]
     Narrow {
         /// Width to write.
@@ -156,61 +157,61 @@ pub enum Fault {
         /// Height to write.
         height: usize,
     },
-    /// Grey of 16 bits with alpha and a profile, which JPEG XL's encoder takes as colour only.
+    /// 16-bit grey with alpha and a profile, which the JPEG XL encoder accepts as colour only.
     #[error("cannot hold 16-bit grey with alpha and a colour profile: use 8 bits in JPEG XL, or write .png or .tif")]
     GreyProfile,
-    /// A colour profile that no decoder of JPEG XL would read.
+    /// A colour profile that no JPEG XL decoder would read.
     #[error(
         "cannot hold the colour profile, which is damaged ({0}): JPEG XL decoders would refuse it; write .png or .tif"
     )]
     Profile(String),
-    /// Rows that end within one.
+    /// Rows that end in the middle of one.
     #[error("got {found} bytes, expected whole rows of {row} bytes")]
     PartOfRow {
-        /// Bytes that were given.
+        /// Bytes given.
         found: usize,
-        /// Bytes of a row.
+        /// Bytes in a row.
         row: usize,
     },
-    /// More rows than the picture has, or less at its end.
+    /// More rows than the picture has, or fewer when it is finished.
     #[error("got {found} rows, expected {expected}")]
     Rows {
-        /// Rows that were given.
+        /// Rows given.
         found: usize,
-        /// Rows of the picture.
+        /// Rows in the picture.
         expected: usize,
     },
-    /// Transparency in a format that has none.
+    /// Transparency, in a format without alpha.
     #[error("cannot hold transparency: JPEG does not support it; write .png, .tif or .webp")]
     NoAlpha,
-    /// 16 bits a sample in a format that has 8.
+    /// 16-bit samples, in a format of 8 bits.
     #[error("cannot hold 16 bits per sample: {format} has 8; write .png or .tif")]
     TooDeep {
         /// The format.
         format: &'static str,
     },
-    /// More said of a picture than its format has a place for.
+    /// More provenance metadata than the format can hold.
     #[error(
         "cannot hold the model and prompt in its metadata: {found} bytes, but JPEG allows {limit}; leave them out, or write .png, .tif or .webp"
     )]
     LongProvenance {
         /// Bytes to write.
         found: usize,
-        /// The most.
+        /// The most that fits.
         limit: usize,
     },
-    /// More EXIF than its format has a place for.
+    /// More EXIF than the format can hold.
     #[error("cannot hold the EXIF: {found} bytes, but JPEG allows {limit}; leave it out, or write .png, .tif or .webp")]
     LongExif {
         /// Bytes to write.
         found: usize,
-        /// The most.
+        /// The most that fits.
         limit: usize,
     },
-    /// The folder to write in is not there.
+    /// The output's folder does not exist.
     #[error("cannot be written: the folder {0} does not exist")]
     NoFolder(PathBuf),
-    /// A folder where the output should go.
+    /// A folder, where the output should go.
     #[error("is a folder; expected a file name to write to")]
     TargetIsFolder,
 }

@@ -1,21 +1,21 @@
-//! The formats that are written, and what each of them can hold.
+//! The output formats, and what each can hold.
 
 use crate::{Depth, Error, Fault};
 use std::fmt;
 use std::path::Path;
 
-/// A format that is written; [`Format::check_built`] says whether by this build.
+/// An output format. [`Format::check_built`] tells whether this build can write it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// PNG.
     Png,
-    /// TIFF, compressed by Deflate.
+    /// TIFF, compressed with Deflate.
     Tiff,
     /// JPEG.
     Jpeg,
-    /// WebP, lossless unless a quality is chosen.
+    /// WebP, lossless unless a quality is set.
     WebP,
-    /// AVIF, of 8 or 10 bits.
+    /// AVIF, at 8 or 10 bits.
     Avif,
     /// JPEG XL, lossless.
     JpegXl,
@@ -28,10 +28,11 @@ impl fmt::Display for Format {
 }
 
 impl Format {
-    /// The format that a file name ends in.
+    /// Returns the format for a file name's extension.
     ///
     /// # Errors
-    /// [`Fault::UnknownFormat`] lists the endings, and [`Fault::LeftOut`] is for a format that this build does not write.
+    /// [`Fault::UnknownFormat`] lists the known extensions; [`Fault::LeftOut`] means that this build does not write the
+    /// format.
     pub fn from_path(path: &Path) -> Result<Self, Error> {
         let ending = path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
         let format = match ending.as_str() {
@@ -46,7 +47,7 @@ impl Format {
         format.check_built().map(|()| format).map_err(Error::at(path))
     }
 
-    /// Whether this build writes it.
+    /// Checks that this build writes the format.
     ///
     /// # Errors
     /// [`Fault::LeftOut`] names the feature to build with.
@@ -59,7 +60,7 @@ impl Format {
         if built { Ok(()) } else { Err(Fault::LeftOut { format: self.name(), feature }) }
     }
 
-    /// The deepest samples that are taken; [`Self::bits`] says how much of them is kept.
+    /// Returns the deepest samples that the encoder accepts; [`Self::bits`] tells how many of their bits are stored.
     pub fn depth(self) -> Depth {
         match self {
             Self::Png | Self::Tiff | Self::Avif | Self::JpegXl => Depth::Sixteen,
@@ -67,7 +68,7 @@ impl Format {
         }
     }
 
-    /// The most bits of a sample that are written.
+    /// Returns the most bits per sample that are stored.
     pub fn bits(self) -> usize {
         match self {
             Self::Avif => 10,
@@ -75,17 +76,18 @@ impl Format {
         }
     }
 
-    /// Whether the format has a transparency.
+    /// Returns whether the format has an alpha channel.
     pub fn has_alpha(self) -> bool {
         self != Self::Jpeg
     }
 
-    /// Whether it has a place of its own for how large a picture is printed.
+    /// Returns whether the format has its own field for the print resolution.
     pub(crate) fn has_resolution(self) -> bool {
         matches!(self, Self::Png | Self::Tiff | Self::Jpeg)
     }
 
-    /// Whether a quality can be chosen, for it costs some; WebP's wants the feature `webp-lossy`.
+    /// Returns whether the format has a quality setting, that is, is lossy. WebP has one only with the feature
+    /// `webp-lossy`.
     pub fn has_quality(self) -> bool {
         match self {
             Self::Jpeg | Self::Avif => true,
@@ -94,7 +96,7 @@ impl Format {
         }
     }
 
-    /// How messages name it.
+    /// Returns the name that messages use.
     fn name(self) -> &'static str {
         match self {
             Self::Png => "PNG",
@@ -113,10 +115,10 @@ impl Format {
         }
     }
 
-    /// Whether a picture of this size fits in the format.
+    /// Checks that a picture of this size fits in the format.
     ///
     /// # Errors
-    /// [`Fault::BeyondFormat`], [`Fault::NoPixels`] where a side is 0, and [`Fault::Narrow`] where JPEG XL's is 1.
+    /// Returns [`Fault::BeyondFormat`], [`Fault::NoPixels`] if a side is 0, or [`Fault::Narrow`] if JPEG XL's is 1.
     pub fn check_size(self, width: usize, height: usize) -> Result<(), Fault> {
         let limit = match self {
             Self::Png => i32::MAX as usize,

@@ -1,50 +1,50 @@
-//! A picture's header: its size, its kind of samples and its metadata, known before its rows.
+//! A picture's header: size, sample type and metadata, known before its rows.
 
 use crate::{Depth, Resolution};
 use std::ops::Range;
 
-/// What is said of a picture before its rows.
+/// What is known of a picture before its rows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Header {
-    /// Pixels in a row.
+    /// Pixels per row.
     pub width: usize,
-    /// Rows.
+    /// Number of rows.
     pub height: usize,
-    /// Whether a pixel is one sample of grey, and not red, green and blue.
+    /// Whether a pixel is one grey sample instead of red, green and blue.
     pub grey: bool,
-    /// Whether alpha follows as the last sample of each pixel: 0 is transparent, the largest opaque.
+    /// Whether alpha follows as the last sample of each pixel: 0 is transparent, the largest value opaque.
     pub alpha: bool,
-    /// Bits of a sample.
+    /// Bits per sample.
     pub depth: Depth,
-    /// The ICC profile that the numbers are in.
+    /// The ICC profile that defines the colours.
     pub icc: Option<Vec<u8>>,
-    /// EXIF, as [`Picture::exif`](crate::Picture::exif) has it; its size is made to agree.
+    /// EXIF, in the form of [`Picture::exif`](crate::Picture::exif). Its size fields are updated to match the picture.
     pub exif: Option<Vec<u8>>,
-    /// How large it is printed. WebP, AVIF and JPEG XL have no place for it but EXIF, which is made to hold it where there is none.
+    /// The print resolution. WebP, AVIF and JPEG XL can store it only in EXIF, which is created if there is none.
     pub resolution: Option<Resolution>,
 }
 
-/// Rows of about this many bytes are a band.
+/// The approximate size of a band, in bytes.
 const BAND: usize = 1 << 20;
 
 impl Header {
-    /// Samples of a pixel, 1 to 4.
+    /// Returns the samples per pixel, 1 to 4.
     pub fn samples(&self) -> usize {
         let colours = if self.grey { 1 } else { 3 };
         colours + usize::from(self.alpha)
     }
 
-    /// Whether it is grey of 16 bits with alpha, which JPEG XL's encoder takes as colour only.
+    /// Returns whether this is 16-bit grey with alpha, which the JPEG XL encoder accepts as colour only.
     pub(crate) fn is_deep_grey_alpha(&self) -> bool {
         self.grey && self.alpha && self.depth == Depth::Sixteen
     }
 
-    /// Bytes of a row.
+    /// Returns the bytes per row.
     pub fn row_bytes(&self) -> usize {
         self.width * self.samples() * self.depth.bytes()
     }
 
-    /// Cuts rows into bands of about a mebibyte, from the first on.
+    /// Splits rows into bands of about one mebibyte, from the top.
     pub fn bands(&self, rows: Range<usize>) -> impl Iterator<Item = Range<usize>> + use<> {
         let tall = (BAND / self.row_bytes().max(1)).max(1);
         let end = rows.end;

@@ -1,4 +1,4 @@
-//! Pictures in and out, resizing and blur exactly as MATLAB does them, and PSNR and SSIM with their protocol.
+//! Reading and writing pictures, resizing and blur exactly as in MATLAB, and PSNR and SSIM with their protocol.
 //!
 //! ```
 //! use pdn_image::{ColourSpace, Degradation, Picture, Protocol, Scale, psnr, resize};

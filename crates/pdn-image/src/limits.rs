@@ -1,4 +1,4 @@
-//! Limits of reading a picture: one budget of bytes and time, which everything that its file asks for draws on.
+//! Limits on reading a picture: one budget of bytes and time that everything in the file draws on.
 
 use crate::Fault;
 use std::cell::Cell;
@@ -6,55 +6,55 @@ use std::io::{self, BufRead, ErrorKind, Read, Seek, SeekFrom};
 use std::rc::Rc;
 use std::time::Instant;
 
-/// How large a picture may be, and how long reading it may take.
+/// The largest picture to read, and how long reading may take.
 ///
-/// Memory is bounded by both of them and by the length of the file, whatever numbers are in it. A picture of so many
-/// pixels takes at its peak, beside 64 MiB and a few times the file's length:
+/// The file's length and the pixel limit bound memory, whatever numbers the file contains. On top of 64 MiB and a few
+/// times the file's length, reading takes at its peak:
 ///
-/// | format | bytes a pixel | of which |
+/// | format | bytes per pixel | what they hold |
 /// |---|---|---|
-/// | PNG | 16 | 8 as decoded, where there are 16 bits and alpha, and as much as they are converted |
-/// | JPEG | 14 | 8 for a progressive one's coefficients of four components, the file's whole data beside |
-/// | WebP | 20 | 4 as decoded, 8 for its planes and alpha, 8 for the canvas and the frame of one that moves |
-/// | GIF | 12 | 4 for its canvas, 4 for its first frame, which is held to the limit as well |
-/// | BMP | 8 | 4 as decoded |
-/// | TIFF | 32 | 16 as decoded and as much as they are converted; one of more bytes a pixel has fewer pixels |
-/// | AVIF | 64 | eight frames that its decoder may keep, of 6 bytes at most, and 16 as it is converted |
+/// | PNG | 16 | 8 for the decoded samples (16 bits with alpha), and as much again for the conversion |
+/// | JPEG | 14 | 8 for the coefficients of a progressive JPEG with four components, and the whole of the file's data |
+/// | WebP | 20 | 4 for the decoded samples, 8 for planes and alpha, 8 for the canvas and frame of an animation |
+/// | GIF | 12 | 4 for the canvas, 4 for the first frame, which must fit the limit as well |
+/// | BMP | 8 | 4 for the decoded samples |
+/// | TIFF | 32 | 16 for the decoded samples, and as much again for the conversion; a file with more bytes per pixel may have fewer pixels |
+/// | AVIF | 64 | eight frames that the decoder may keep, of 6 bytes at most, and 16 for the conversion |
 /// | JPEG XL | 64 | as its decoder counts them, which is not strict |
 ///
-/// Metadata takes no more than the file's length and 16 MiB, all together; what is beyond is left out and said.
+/// All metadata together takes at most the file's length plus 16 MiB. The rest is dropped, with a warning.
 ///
-/// Time is bounded by the same: no byte is decoded for more than one part of the picture, and nothing for parts that are not
-/// in it. Of a JPEG at most fifty scans are read, of an AVIF at most eight frames. JPEG XL is not bounded so: its decoder
+/// The same limits bound time: no byte is decoded for more than one part of the picture, and none for parts that do not
+/// exist. At most fifty scans of a JPEG and eight frames of an AVIF are read. JPEG XL is the exception: its decoder
 /// draws every frame that the first one is made of.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Width times height.
+    /// The largest width times height.
     pub pixels: u64,
-    /// When to give up: reading fails with [`Fault::TooSlow`] soon after. A file is handed to its decoder in pieces of 64 KiB,
-    /// and the clock is looked at before each. JPEG, AVIF and JPEG XL are decoded at once, as their decoders take no pieces: they
-    /// give up before or after that only.
+    /// When to give up: reading fails with [`Fault::TooSlow`] soon after. The decoder receives the file in pieces of 64
+    /// KiB, and the clock is checked before each. JPEG, AVIF and JPEG XL decoders do not take pieces, so for them the
+    /// clock is checked only before and after decoding.
     pub deadline: Option<Instant>,
 }
 
 impl Default for Limits {
-    /// A hundred million pixels, however long it takes.
+    /// Returns a limit of a hundred million pixels, with no deadline.
     fn default() -> Self {
         Self { pixels: 100_000_000, deadline: None }
     }
 }
 
-/// Bytes of the samples of a pixel, at most: 32 bits for each of four channels.
+/// Bytes per pixel, at most: 32 bits for each of four channels.
 const PIXEL: u64 = 16;
-/// What decoders may take beside a picture's own samples.
+/// Memory that a decoder may use on top of the picture's own samples.
 const DECODER_OVERHEAD: u64 = 64 << 20;
-/// What metadata may take beyond the file's own length, inflated or copied: profiles have 5 MB at most.
+/// Memory for metadata, inflated or copied, beyond the file's own length. Profiles reach 5 MB at most.
 const METADATA: u64 = 16 << 20;
 
-/// What is left of what a file may ask for.
+/// What is left of the limits while a file is read.
 pub(crate) struct Budget {
     limits: Limits,
-    /// Of the file.
+    /// Length of the file.
     length: u64,
     metadata: u64,
     late: Rc<Cell<bool>>,
@@ -65,17 +65,17 @@ impl Budget {
         Self { limits: *limits, length, metadata: length.saturating_add(METADATA), late: Rc::default() }
     }
 
-    /// Bytes of the file.
+    /// Returns the length of the file in bytes.
     pub(crate) fn length(&self) -> u64 {
         self.length
     }
 
-    /// Pixels of a picture.
+    /// Returns the pixel limit.
     pub(crate) fn pixels(&self) -> u64 {
         self.limits.pixels
     }
 
-    /// Bytes that a decoder may take.
+    /// Returns how many bytes a decoder may use.
     pub(crate) fn decoder(&self) -> u64 {
         self.limits.pixels.saturating_mul(PIXEL).saturating_add(DECODER_OVERHEAD)
     }
@@ -88,18 +88,18 @@ impl Budget {
         }
     }
 
-    /// Bytes of metadata that are left.
+    /// Returns how many bytes are left for metadata.
     pub(crate) fn metadata(&self) -> u64 {
         self.metadata
     }
 
-    /// Takes bytes for metadata; nothing where they are more than are left.
+    /// Reserves bytes for metadata, or returns `None` if too few are left.
     pub(crate) fn take(&mut self, bytes: u64) -> Option<()> {
         self.metadata = self.metadata.checked_sub(bytes)?;
         Some(())
     }
 
-    /// Whether there is time left, as anything that takes long asks before it begins.
+    /// Checks the deadline. Call it before anything that takes long.
     pub(crate) fn in_time(&self) -> Result<(), Fault> {
         match self.late.get() || self.limits.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
             true => Err(Fault::TooSlow),
@@ -108,12 +108,12 @@ impl Budget {
     }
 }
 
-/// Bytes that are handed out before the clock is looked at again.
+/// Bytes to hand out between two checks of the clock.
 const PIECE: usize = 64 << 10;
-/// What a jump in the file counts as: a file can be made of nothing else.
+/// The cost of a seek: a file can consist of nothing else.
 const JUMP: usize = 64;
 
-/// A file that is handed out in pieces, as long as there is time.
+/// A reader that hands out a file in pieces until the deadline.
 pub(crate) struct Timed<R> {
     file: R,
     deadline: Option<Instant>,
@@ -126,10 +126,10 @@ impl<R> Timed<R> {
         Self { file, deadline: budget.limits.deadline, late: Rc::clone(&budget.late), left: 0 }
     }
 
-    /// How much may be handed out next.
+    /// Returns how many bytes to hand out next.
     fn piece(&mut self) -> io::Result<usize> {
         if self.left == 0 {
-            // Decoders may take an error of what they can do without for none: it is remembered.
+            // A decoder may ignore an error in a part that it can do without, so remember it.
             if self.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
                 self.late.set(true);
                 return Err(io::Error::new(ErrorKind::TimedOut, "the time limit has passed"));

@@ -1,49 +1,49 @@
-//! A picture in memory, of 8 or 16 bits a sample.
+//! A picture in memory, at 8 or 16 bits per sample.
 
 use crate::{Header, Resolution, Sample};
 use std::borrow::Cow;
 use std::ops::Range;
 
-/// A picture of 8 bits a sample, or of 16 as a `Picture<u16>`: RGB, and an alpha channel where its file had one.
+/// A picture at 8 bits per sample, or at 16 as `Picture<u16>`: RGB, with an alpha channel if its file has one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Picture<S = u8> {
     width: usize,
     height: usize,
     rgb: Vec<S>,
     alpha: Option<Vec<S>>,
-    /// Whether it has no colour: red, green and blue are then equal, and it is written as grey.
+    /// Whether the picture has no colour: red, green and blue are equal, and it is written as grey.
     pub grey: bool,
-    /// The ICC profile that its numbers are in.
+    /// The ICC profile that defines the colours.
     pub icc: Option<Vec<u8>>,
-    /// EXIF, as the block of a TIFF's structure that a JPEG has; of a picture that is turned already, and without thumbnail.
+    /// EXIF, as the TIFF-structured block of a JPEG. The picture is already upright, and the thumbnail is removed.
     pub exif: Option<Vec<u8>>,
-    /// How large it is printed, where its file says it.
+    /// The print resolution, if the file gives one.
     pub resolution: Option<Resolution>,
-    /// What its file had and this has not, such as 16 bits a sample.
+    /// What the file has and this picture does not, such as 16 bits per sample.
     pub lost: Vec<&'static str>,
 }
 
 impl Picture {
-    /// A picture from interleaved RGB of 8 bits, row by row.
+    /// Creates a picture from interleaved 8-bit RGB, row by row.
     ///
     /// # Panics
-    /// When there are not `width * height * 3` numbers.
+    /// Panics if there are not `width * height * 3` numbers.
     pub fn from_rgb(width: usize, height: usize, rgb: Vec<u8>) -> Self {
         Self::new(width, height, rgb)
     }
 }
 
 impl<S: Sample> Picture<S> {
-    /// A picture from interleaved RGB, row by row.
+    /// Creates a picture from interleaved RGB, row by row.
     ///
     /// # Panics
-    /// When there are not `width * height * 3` numbers.
+    /// Panics if there are not `width * height * 3` numbers.
     pub fn new(width: usize, height: usize, rgb: Vec<S>) -> Self {
         assert_eq!(rgb.len(), width * height * 3, "RGB of {width}x{height}");
         Self { width, height, rgb, alpha: None, grey: false, icc: None, exif: None, resolution: None, lost: Vec::new() }
     }
 
-    /// The same picture with samples of another depth.
+    /// Returns the same picture with samples of another depth.
     pub fn converted<T: Sample>(&self) -> Picture<T> {
         let convert = |samples: &Vec<S>| samples.iter().map(|v| T::of(*v)).collect();
         Picture {
@@ -59,40 +59,40 @@ impl<S: Sample> Picture<S> {
         }
     }
 
-    /// The same picture with an alpha channel: 0 is transparent, the largest sample opaque.
+    /// Returns the same picture with an alpha channel: 0 is transparent, the largest sample opaque.
     ///
     /// # Panics
-    /// When there are not `width * height` numbers.
+    /// Panics if there are not `width * height` numbers.
     pub fn with_alpha(mut self, alpha: Option<Vec<S>>) -> Self {
         assert!(alpha.as_ref().is_none_or(|a| a.len() == self.width * self.height), "alpha of another size");
         self.alpha = alpha;
         self
     }
 
-    /// Pixels in a row.
+    /// Returns the pixels per row.
     pub fn width(&self) -> usize {
         self.width
     }
 
-    /// Rows.
+    /// Returns the number of rows.
     pub fn height(&self) -> usize {
         self.height
     }
 
-    /// Interleaved RGB, row by row.
+    /// Returns the interleaved RGB, row by row.
     pub fn rgb(&self) -> &[S] {
         &self.rgb
     }
 
-    /// Alpha, row by row.
+    /// Returns the alpha channel, row by row.
     pub fn alpha(&self) -> Option<&[S]> {
         self.alpha.as_deref()
     }
 
-    /// A picture from all its rows, interleaved as its header says.
+    /// Creates a picture from all its rows, interleaved as the header says.
     ///
     /// # Panics
-    /// When there are not as many samples as the header says.
+    /// Panics if the number of samples does not match the header.
     pub fn from_samples(header: Header, samples: Vec<S>) -> Self {
         let expected = header.width * header.samples() * header.height;
         assert_eq!(samples.len(), expected, "rows of {}x{}", header.width, header.height);
@@ -110,17 +110,17 @@ impl<S: Sample> Picture<S> {
         picture
     }
 
-    /// What is said of it before its rows.
+    /// Returns what is known of the picture before its rows.
     pub fn header(&self) -> Header {
         let Self { width, height, grey, resolution, .. } = *self;
         let (icc, exif) = (self.icc.clone(), self.exif.clone());
         Header { width, height, grey, alpha: self.alpha.is_some(), depth: S::DEPTH, icc, exif, resolution }
     }
 
-    /// Some of its rows, interleaved as its [`Header`] says.
+    /// Returns some of the rows, interleaved as the [`Header`] says.
     ///
     /// # Panics
-    /// When it has not all of these rows.
+    /// Panics if the picture does not have all of these rows.
     pub fn samples(&self, rows: Range<usize>) -> Cow<'_, [S]> {
         let rgb = &self.rgb[rows.start * self.width * 3..rows.end * self.width * 3];
         let alpha = self.alpha().map(|alpha| &alpha[rows.start * self.width..rows.end * self.width]);
@@ -132,38 +132,38 @@ impl<S: Sample> Picture<S> {
         }
     }
 
-    /// Whether any pixel is not opaque.
+    /// Returns whether any pixel is not opaque.
     pub fn has_transparency(&self) -> bool {
         self.alpha().is_some_and(|alpha| alpha.iter().any(|a| *a != S::MAX))
     }
 
-    /// The one value of all its alpha, where it has a channel that is constant.
+    /// Returns the value of the alpha channel if there is one and it is constant.
     pub fn constant_alpha(&self) -> Option<S> {
         let alpha = self.alpha()?;
         let first = *alpha.first()?;
         alpha.iter().all(|a| *a == first).then_some(first)
     }
 
-    /// One plane: every third number from `channel`, 0 to 2.
+    /// Iterates over one plane: every third number from `channel`, 0 to 2.
     pub fn plane(&self, channel: usize) -> impl Iterator<Item = S> + '_ {
         self.rgb.iter().skip(channel).step_by(3).copied()
     }
 
-    /// The same picture with its colours changed; size, alpha and the rest stay.
+    /// Returns the picture with other colours; size, alpha and metadata stay.
     ///
     /// # Panics
-    /// When there are not as many numbers as before.
+    /// Panics if the number of samples changes.
     pub fn with_rgb(&self, rgb: Vec<S>) -> Self {
         assert_eq!(rgb.len(), self.rgb.len(), "RGB of {}x{}", self.width, self.height);
         self.of_pixels([self.width, self.height], rgb, self.alpha.clone())
     }
 
-    /// The top left `width` x `height`, or all where that is less.
+    /// Returns the top left `width` x `height`, or less if the picture is smaller.
     pub fn cropped(&self, width: usize, height: usize) -> Self {
         self.part((0, 0), width, height)
     }
 
-    /// The `width` x `height` from column `left` and row `top`, or what there is of that.
+    /// Returns the `width` x `height` from column `left` and row `top`, clipped to the picture.
     pub fn part(&self, (left, top): (usize, usize), width: usize, height: usize) -> Self {
         let (left, top) = (left.min(self.width), top.min(self.height));
         let (width, height) = (width.min(self.width - left), height.min(self.height - top));
@@ -175,7 +175,7 @@ impl<S: Sample> Picture<S> {
         self.of_pixels([width, height], cut(&self.rgb, 3), self.alpha.as_ref().map(|alpha| cut(alpha, 1)))
     }
 
-    /// The picture as a mirror shows it: left and right exchanged.
+    /// Returns the picture with left and right exchanged.
     pub fn mirrored(&self) -> Self {
         let turn = |data: &[S], samples: usize| {
             let row = (self.width * samples).max(1);
@@ -189,29 +189,30 @@ impl<S: Sample> Picture<S> {
         self.of_pixels([self.width, self.height], turn(&self.rgb, 3), self.alpha.as_ref().map(|alpha| turn(alpha, 1)))
     }
 
-    /// Other pixels, with what else is known of this picture.
+    /// Returns a picture with these pixels and this picture's metadata.
     fn of_pixels(&self, [width, height]: [usize; 2], rgb: Vec<S>, alpha: Option<Vec<S>>) -> Self {
         let Self { grey, resolution, .. } = *self;
         let (icc, exif, lost) = (self.icc.clone(), self.exif.clone(), self.lost.clone());
         Self { width, height, rgb, alpha, grey, icc, exif, resolution, lost }
     }
 
-    /// MATLAB's `modcrop`: the rightmost columns and lowest rows dropped, so that both sides are multiples of `scale`.
+    /// Crops as MATLAB's `modcrop`: drops the rightmost columns and lowest rows so that both sides are multiples of
+    /// `scale`.
     pub fn modcrop(&self, scale: usize) -> Self {
         self.cropped(self.width - self.width % scale, self.height - self.height % scale)
     }
 }
 
-/// A picture of the depth that its file has.
+/// A picture at the depth of its file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AnyPicture {
-    /// Of 8 bits a sample.
+    /// 8 bits per sample.
     Eight(Picture),
-    /// Of 16.
+    /// 16 bits per sample.
     Sixteen(Picture<u16>),
 }
 
-/// Evaluates an expression on the picture, of whatever depth.
+/// Evaluates an expression on the picture, at either depth.
 macro_rules! each {
     ($any:expr, $picture:ident => $value:expr) => {
         match $any {
@@ -222,32 +223,32 @@ macro_rules! each {
 }
 
 impl AnyPicture {
-    /// Pixels in a row.
+    /// Returns the pixels per row.
     pub fn width(&self) -> usize {
         each!(self, picture => picture.width)
     }
 
-    /// Rows.
+    /// Returns the number of rows.
     pub fn height(&self) -> usize {
         each!(self, picture => picture.height)
     }
 
-    /// Whether any pixel is not opaque.
+    /// Returns whether any pixel is not opaque.
     pub fn has_transparency(&self) -> bool {
         each!(self, picture => picture.has_transparency())
     }
 
-    /// What is said of it before its rows.
+    /// Returns what is known of the picture before its rows.
     pub fn header(&self) -> Header {
         each!(self, picture => picture.header())
     }
 
-    /// What its file had and this has not.
+    /// Returns what the file has and this picture does not.
     pub fn lost(&self) -> &[&'static str] {
         each!(self, picture => &picture.lost)
     }
 
-    /// The picture in 8 bits a sample: as it is, or rounded.
+    /// Returns the picture at 8 bits per sample: as it is, or rounded.
     pub fn eight(&self) -> Cow<'_, Picture> {
         match self {
             Self::Eight(picture) => Cow::Borrowed(picture),
@@ -255,7 +256,7 @@ impl AnyPicture {
         }
     }
 
-    /// As [`Self::eight`], of a picture that is no longer needed.
+    /// Converts into 8 bits per sample, as [`Self::eight`] does, without a copy if it has 8 already.
     pub fn into_eight(self) -> Picture {
         match self {
             Self::Eight(picture) => picture,
@@ -263,12 +264,12 @@ impl AnyPicture {
         }
     }
 
-    /// As [`Picture::part`].
+    /// Returns a part of the picture, as [`Picture::part`] does.
     pub fn part(&self, at: (usize, usize), width: usize, height: usize) -> Self {
         each!(self, picture => picture.part(at, width, height).into())
     }
 
-    /// Drops what is said of how it was taken.
+    /// Removes the EXIF metadata.
     pub fn without_exif(mut self) -> Self {
         each!(&mut self, picture => picture.exif = None);
         self

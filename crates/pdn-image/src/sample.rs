@@ -1,21 +1,21 @@
-//! A picture's samples: of 8 bits or of 16.
+//! The type of a picture's samples: 8 or 16 bits.
 
 use std::borrow::Cow;
 use std::fmt::{self, Debug};
 use std::str::FromStr;
 
-/// How many bits a sample has.
+/// Bits per sample.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Depth {
-    /// 8: 0 to 255.
+    /// 8 bits: 0 to 255.
     #[default]
     Eight,
-    /// 16: 0 to 65,535.
+    /// 16 bits: 0 to 65,535.
     Sixteen,
 }
 
 impl Depth {
-    /// 8 or 16.
+    /// Returns 8 or 16.
     pub fn bits(self) -> usize {
         match self {
             Self::Eight => 8,
@@ -23,7 +23,7 @@ impl Depth {
         }
     }
 
-    /// Bytes of a sample.
+    /// Returns the bytes per sample.
     pub fn bytes(self) -> usize {
         self.bits() / 8
     }
@@ -47,26 +47,26 @@ impl FromStr for Depth {
     }
 }
 
-/// The type of a sample, `u8` or `u16`: 0 is black or transparent, the largest is full.
+/// The type of a sample, `u8` or `u16`: 0 is black or transparent, the largest value is full.
 pub trait Sample: Copy + Debug + Default + Eq + Send + Sync + 'static + sealed::Sealed {
-    /// The largest.
+    /// The largest value.
     const MAX: Self;
-    /// Its bits.
+    /// The depth of this type.
     const DEPTH: Depth;
 
-    /// As a number.
+    /// Converts the sample to a number.
     fn level(self) -> f64;
 
-    /// The nearest to a level: rounded half up, and clipped.
+    /// Rounds a level to the nearest sample: half up, and clipped.
     fn rounded(level: f64) -> Self;
 
-    /// Samples as bytes, those of each in the machine's own order.
+    /// Returns samples as bytes in native byte order.
     fn bytes(samples: &[Self]) -> Cow<'_, [u8]>;
 
-    /// What [`Self::bytes`] gave; a part of a sample at the end is left out.
+    /// Reverses [`Self::bytes`]; drops an incomplete sample at the end.
     fn from_bytes(bytes: Vec<u8>) -> Vec<Self>;
 
-    /// From the other depth, or the same: 255 becomes 65,535, and 65,535 becomes 255, rounded.
+    /// Converts from either depth: 255 becomes 65,535, and 65,535 becomes 255, rounded.
     fn of<T: Sample>(other: T) -> Self {
         match T::DEPTH == Self::DEPTH {
             true => Self::rounded(other.level()),
@@ -123,7 +123,7 @@ impl Sample for u16 {
     }
 }
 
-/// A colour that was multiplied by its alpha, as it was before.
+/// Reverses premultiplication: returns the colour before it was multiplied by its alpha.
 pub(crate) fn divided<S: Sample>(colour: S, alpha: Option<S>) -> S {
     match alpha {
         Some(alpha) if alpha != S::default() => S::rounded(colour.level() * S::MAX.level() / alpha.level()),

@@ -1,12 +1,12 @@
-//! Numbers aligned to a cache line.
+//! Arrays aligned to a cache line.
 
 use std::ops::{Deref, DerefMut};
 
-/// Bytes of a cache line, and of the widest vector.
+/// Bytes in a cache line, and in the widest vector.
 const LINE: usize = 64;
 
-/// As many numbers as it was made for, of which the first is at a cache line, so that no vector of 64 bytes lies on two. A
-/// [`Vec`] promises no more than its numbers need.
+/// A fixed-length array whose first element is at a cache line, so that no vector of 64 bytes straddles two. A [`Vec`]
+/// guarantees only the alignment of its elements.
 #[derive(Debug, Default)]
 pub struct Aligned<T> {
     numbers: Vec<T>,
@@ -15,11 +15,11 @@ pub struct Aligned<T> {
 }
 
 impl<T: Clone> Aligned<T> {
-    /// So many times a number.
+    /// Creates an array of `len` copies of a number.
     pub fn new(number: T, len: usize) -> Self {
         let spare = LINE / size_of::<T>().max(1);
         let numbers = vec![number; len + spare];
-        // Where no place is known to be at a line, any will do.
+        // If no aligned position is known, use any.
         let first = Some(numbers.as_ptr().align_offset(LINE)).filter(|first| *first <= spare).unwrap_or(0);
         Self { numbers, first, len }
     }

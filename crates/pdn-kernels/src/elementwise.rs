@@ -5,23 +5,23 @@ use crate::{LANES, RowShape};
 /// Multiplies each channel of a row by its factor.
 ///
 /// # Panics
-/// When a slice is not of the shape's length or there are fewer factors than lanes.
+/// Panics if a slice does not have the shape's length or there are fewer factors than lanes.
 pub fn multiply_channels(row: &[f32], shape: RowShape, factors: &[f32], out: &mut [f32]) {
     each_with_its_channel(row, shape, factors, out, |v, factor| v * factor);
 }
 
-/// Multiplies what is negative by its channel's slope.
+/// Multiplies negative numbers by their channel's slope.
 ///
 /// # Panics
-/// When a slice is not of the shape's length or there are fewer slopes than lanes.
+/// Panics if a slice does not have the shape's length or there are fewer slopes than lanes.
 pub fn prelu_channels(row: &[f32], shape: RowShape, slopes: &[f32], out: &mut [f32]) {
     each_with_its_channel(row, shape, slopes, out, |v, slope| if v < 0.0 { v * slope } else { v });
 }
 
-/// `out = row * scale + add`.
+/// Computes `out = row * scale + add`.
 ///
 /// # Panics
-/// When the slices are not of one length.
+/// Panics if the slices differ in length.
 pub fn scale_and_add(row: &[f32], scale: f32, add: &[f32], out: &mut [f32]) {
     assert!(row.len() == out.len() && add.len() == out.len(), "rows of one length");
     for ((out, v), add) in out.iter_mut().zip(row).zip(add) {
@@ -29,16 +29,16 @@ pub fn scale_and_add(row: &[f32], scale: f32, add: &[f32], out: &mut [f32]) {
     }
 }
 
-/// `out += row * scale`.
+/// Computes `out += row * scale`.
 ///
 /// # Panics
-/// When the slices are not of one length.
+/// Panics if the slices differ in length.
 pub fn add_scaled(row: &[f32], scale: f32, out: &mut [f32]) {
     assert_eq!(row.len(), out.len(), "rows of one length");
     out.iter_mut().zip(row).for_each(|(out, v)| *out += v * scale);
 }
 
-/// A function of each number of a row and the number of its channel.
+/// Applies a function to each number of a row and its channel's parameter.
 fn each_with_its_channel(row: &[f32], shape: RowShape, channels: &[f32], out: &mut [f32], f: impl Fn(f32, f32) -> f32) {
     assert!(row.len() == shape.len() && out.len() == shape.len(), "rows of {shape:?}");
     assert_eq!(channels.len(), shape.blocks * LANES, "a number for each lane");

@@ -1,14 +1,14 @@
-//! Instruction sets, and which of them the machine has.
+//! Instruction sets, and detection of those that the machine has.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// An instruction set with kernels of its own.
+/// An instruction set with its own kernels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Isa {
     /// Plain Rust, on any machine.
     Portable,
-    /// AArch64 with NEON (Advanced SIMD), which all but the barest have.
+    /// AArch64 with NEON (Advanced SIMD), which all but the most basic processors have.
     Neon,
     /// x86-64 with AVX2 and FMA.
     Avx2,
@@ -20,7 +20,7 @@ impl Isa {
     /// Every instruction set; of those that one machine can have, the slowest first.
     pub const ALL: [Self; 4] = [Self::Portable, Self::Neon, Self::Avx2, Self::Avx512];
 
-    /// Whether this machine has it.
+    /// Returns whether this machine has the instruction set.
     pub fn is_available(self) -> bool {
         match self {
             Self::Portable => true,
@@ -37,12 +37,12 @@ impl Isa {
         }
     }
 
-    /// Those this machine has, slowest first.
+    /// Iterates over the instruction sets of this machine, slowest first.
     pub fn available() -> impl Iterator<Item = Self> {
         Self::ALL.into_iter().filter(|isa| isa.is_available())
     }
 
-    /// The fastest this machine has.
+    /// Returns the fastest instruction set of this machine.
     pub fn best() -> Self {
         Self::available().last().unwrap_or(Self::Portable)
     }

@@ -1,17 +1,17 @@
-//! Numeric primitives on slices, one file per instruction set, chosen at run time and forceable.
+//! Numeric kernels on slices, one file per instruction set, selected at run time; the choice can be forced.
 //!
 //! # Layout
 //!
 //! A map is stored row by row. A row holds its channels in blocks of [`LANES`], and each block its pixels with `pad`
 //! zero pixels on either side: `[block][pad + width + pad][16]`. Sixteen lanes are one AVX-512 register or two AVX2
-//! registers, so one layout serves every instruction set; rows are contiguous, so threads can share a map by rows; and
-//! the lanes of a pixel are its channels, so what a pixel becomes does not depend on where in a row it stands. Training
-//! keeps its maps as autodiff frameworks do: see [`PixelConv`].
+//! registers, so one layout serves every instruction set. Rows are contiguous, so threads can share a map by rows. The
+//! lanes of a pixel are its channels, so the result at a pixel does not depend on its position in the row. Training
+//! keeps its maps in the order of autodiff frameworks: see [`PixelConv`].
 //!
 //! # Safety
 //!
-//! This is the one crate with `unsafe` code. Every public function is safe: it checks the lengths of its slices, and
-//! panics where the caller broke its contract, before it hands pointers to a kernel.
+//! This is the only crate with `unsafe` code. Every public function is safe: before it passes pointers to a kernel it
+//! checks the lengths of its slices, and panics if the caller broke its contract.
 
 mod aligned;
 mod conv;
@@ -42,8 +42,8 @@ pub use row::{Format, Input, LANES, RowShape};
 pub use sum::sum_channels;
 pub use transpose::transpose;
 
-/// Emulates AMX from here on where the processor has none, so that tests run its kernels, slowly. A machine without AVX-512
-/// and bf16, or that has been asked for AMX before, still has none. Gives whether there is AMX now.
+/// Emulates AMX from now on if the processor has none, so that tests run its kernels, slowly. Without AVX-512 and bf16,
+/// or if AMX was queried before, there is still none. Returns whether AMX is now available.
 #[cfg(feature = "emulation")]
 pub fn emulate_amx() -> bool {
     conv::amx::emulate()

@@ -1,8 +1,8 @@
 //! The attention mask of a DCM, a row at a time (`pdn_network`'s `op/dcm.rs`, equation 2).
 //!
-//! Folded, the squared norm is `|R x + r|²` plus a constant. R is triangular, so its zero blocks are skipped. The sums of a few
-//! pixels by two blocks of R's rows stay in registers, and are squared and added up; then the sums of 16 pixels are added across
-//! lanes at once, by transposing a square.
+//! In the folded form, the squared norm is `|R x + r|²` plus a constant. R is triangular, so its zero blocks are
+//! skipped. The sums of a few pixels by two blocks of R's rows stay in registers, and are squared and accumulated; then
+//! a 16x16 transpose adds up the lanes of 16 sums at once.
 
 use crate::lanes::{self, Kernel, Lanes};
 use crate::{Isa, LANES, RowShape};
@@ -12,7 +12,7 @@ use crate::{Isa, LANES, RowShape};
 pub struct MaskScale {
     /// ζ.
     pub zeta: f32,
-    /// What is added to the squared norm: the constant last row of R, squared, and ε².
+    /// The constant to add to the squared norm: the constant last row of R, squared, and ε².
     pub square: f32,
 }
 
@@ -22,17 +22,17 @@ impl MaskScale {
     }
 }
 
-/// What makes the mask of a folded DCM's features, under one prompt.
+/// The mask of a folded DCM for one prompt.
 #[derive(Clone, Debug)]
 pub struct FoldedMask {
     channels: usize,
-    /// For every pair of blocks of R's rows the first block of inputs that is not zero.
+    /// For every pair of blocks of R's rows, the first block of inputs that is not zero.
     first: Vec<usize>,
     /// `[pair][input from the first block on][2][16]`.
     rows: Vec<f32>,
-    /// `[block][16]`, of whole pairs: added to `R x`.
+    /// `[block][16]`, in whole pairs: added to `R x`.
     shift: Vec<f32>,
-    /// `[block][16]`: the numerator is its inner product with x, and the constant.
+    /// `[block][16]`: the numerator is its inner product with x, plus the constant.
     numerator: Vec<f32>,
     constant: f32,
     scale: MaskScale,
@@ -42,10 +42,10 @@ pub struct FoldedMask {
 const PAIR: usize = 2 * LANES;
 
 impl FoldedMask {
-    /// Lays out R `[channels, channels]`, what is added to `R x`, and the numerator's vector and constant.
+    /// Lays out R `[channels, channels]`, the shift to add to `R x`, and the numerator's vector and constant.
     ///
     /// # Panics
-    /// When the lengths do not agree.
+    /// Panics if the lengths do not match.
     pub fn new(r: &[f32], shift: &[f32], (numerator, constant): (&[f32], f32), scale: MaskScale) -> Self {
         let channels = shift.len();
         assert!(r.len() == channels * channels && numerator.len() == channels, "R of {channels} channels");
@@ -70,7 +70,8 @@ impl FoldedMask {
     /// Writes `[m x; m]` for a row of features x: one channel more than it reads.
     ///
     /// # Panics
-    /// When a slice is not of its shape's length, the shapes do not fit, or the machine lacks the instruction set.
+    /// Panics if a slice does not have its shape's length, the shapes do not fit, or the machine lacks the instruction
+    /// set.
     pub fn row(&self, isa: Isa, (x, shape): (&[f32], RowShape), (out, out_shape): (&mut [f32], RowShape)) {
         assert_eq!(shape.blocks, self.channels.div_ceil(LANES), "blocks of features");
         assert_eq!(out_shape.blocks, (self.channels + 1).div_ceil(LANES), "blocks of output");
@@ -108,10 +109,10 @@ impl Kernel for FoldedRow<'_> {
 }
 
 impl FoldedRow<'_> {
-    /// As many tiles of `P` pixels as fit.
+    /// Computes as many tiles of `P` pixels as fit.
     ///
     /// # Safety
-    /// As [`Kernel::run`].
+    /// Same as [`Kernel::run`].
     #[inline(always)]
     unsafe fn tiles<V: Lanes, const P: usize>(&mut self, at: &mut usize) {
         while *at + P <= self.shape.width {
@@ -129,14 +130,14 @@ impl FoldedRow<'_> {
         }
     }
 
-    /// Of each of `P` pixels the squared norm but its constant, and the numerator but its constant.
+    /// Returns the squared norm and the numerator of each of `P` pixels, both without their constants.
     ///
     /// # Safety
-    /// As [`Kernel::run`]; `at + P` is at most the width.
+    /// Same as [`Kernel::run`]; `at + P` is at most the width.
     #[inline(always)]
     unsafe fn sums<V: Lanes, const P: usize>(&self, at: usize) -> [[f32; LANES]; 2] {
         let Self { mask, x, shape, .. } = self;
-        // SAFETY: the rows of a pair are laid out from its first block on, the pixels are inside the row.
+        // SAFETY: the rows of a pair are laid out from its first block on, and the pixels are inside the row.
         unsafe {
             let mut squares = [V::splat(0.0); LANES];
             let mut numerators = [V::splat(0.0); LANES];
@@ -173,10 +174,10 @@ impl FoldedRow<'_> {
     }
 }
 
-/// The sums of sixteen vectors' lanes.
+/// Returns the sum of the lanes of each of sixteen vectors.
 ///
 /// # Safety
-/// As for [`Lanes`].
+/// Same as for [`Lanes`].
 #[inline(always)]
 unsafe fn across<V: Lanes>(vectors: [V; LANES]) -> [f32; LANES] {
     let mut out = [0.0; LANES];
@@ -192,11 +193,11 @@ unsafe fn across<V: Lanes>(vectors: [V; LANES]) -> [f32; LANES] {
     out
 }
 
-/// Writes a pixel's `m x`, and m as one channel more.
+/// Writes a pixel's `m x`, and m as one more channel.
 ///
 /// # Safety
-/// As for [`Lanes`]; `from` and `to` give places of 16 numbers for each block of the channels, and `to` for one more where
-/// they fill theirs.
+/// Same as for [`Lanes`]; `from` and `to` return places for 16 numbers for each block of the channels, and `to` for one
+/// more if the channels fill their blocks.
 #[inline(always)]
 unsafe fn put_masked<V: Lanes>(
     x: &[f32],
@@ -219,13 +220,13 @@ unsafe fn put_masked<V: Lanes>(
     }
 }
 
-/// Writes `[m x; m]` for a row of features x of `channels` channels, where they are projected and not folded.
+/// Writes `[m x; m]` for a row of features x of `channels` channels, from a projection that is not folded.
 ///
-/// `projected` has one block more than the features, its first lane being the numerator; `m = sigmoid(ζ numerator /
-/// sqrt(|x|² + square))`. The output holds `channels + 1` channels.
+/// `projected` has one block more than the features, whose first lane is the numerator;
+/// `m = sigmoid(ζ numerator / sqrt(|x|² + square))`. The output has `channels + 1` channels.
 ///
 /// # Panics
-/// When a slice is not of its shape's length, the shapes do not fit, or the machine lacks the instruction set.
+/// Panics if a slice does not have its shape's length, the shapes do not fit, or the machine lacks the instruction set.
 pub fn mask_row(
     isa: Isa,
     channels: usize,
@@ -258,7 +259,7 @@ impl Kernel for ProjectedRow<'_> {
     unsafe fn run<V: Lanes>(self) {
         let last = self.shape.blocks - 1;
         for x in 0..self.shape.width {
-            // SAFETY: `at` gives the first of 16 numbers of a pixel inside the row, and the slices are whole rows.
+            // SAFETY: `at` returns the first of 16 numbers of a pixel inside the row, and the slices are whole rows.
             unsafe {
                 let mut squares = [V::splat(0.0); LANES];
                 for block in 0..last {

@@ -1,9 +1,9 @@
-//! Matrix products, by the crate `matrixmultiply`: what a transformer's layers consist of.
+//! Matrix products, with the crate `matrixmultiply`: the layers of a transformer.
 
-/// `out += a b`, all row-major: `a` is `[rows, inner]`, `b` `[inner, columns]`, `out` `[rows, columns]`.
+/// Computes `out += a b`, all row-major: `a` is `[rows, inner]`, `b` `[inner, columns]`, `out` `[rows, columns]`.
 ///
 /// # Panics
-/// When a slice is not of its matrix's length.
+/// Panics if a slice does not have its matrix's length.
 pub fn add_product(a: &[f32], b: &[f32], out: &mut [f32], [rows, inner, columns]: [usize; 3]) {
     let len = |a: usize, b: usize| a.checked_mul(b).expect("a matrix that fits in memory");
     assert_eq!(a.len(), len(rows, inner), "the left matrix of {rows}x{inner}");
@@ -44,7 +44,7 @@ mod tests {
             let numbers = |len: usize, step: usize| -> Vec<f32> { (0..len).map(|i| (i * step % 23) as f32 - 11.0).collect() };
             let (a, b) = (numbers(rows * inner, 7), numbers(inner * columns, 5));
             let mut out = numbers(rows * columns, 3);
-            // Whole numbers, so sums are exact in any order.
+            // Integers, so sums are exact in any order.
             let expected: Vec<f32> = (0..rows * columns)
                 .map(|at| {
                     let (row, column) = (at / columns, at % columns);

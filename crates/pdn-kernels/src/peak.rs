@@ -1,25 +1,25 @@
-//! The peak of a core: its rate of fused multiply-adds when nothing else is in their way.
+//! The peak of a core: its rate of fused multiply-adds when nothing else slows them down.
 
 use crate::lanes::{self, Kernel, Lanes};
 use crate::{Isa, LANES};
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-/// Sums that do not wait for each other: more than any core has under way.
+/// Independent sums: more than any core has in flight.
 const SUMS: usize = 24;
 
-/// Rounds between two looks at the clock.
+/// Rounds between two checks of the clock.
 const ROUNDS: usize = 20_000;
 
-/// Multiplies and adds of a second, on the thread that calls, measured for about `time`.
+/// Measures the multiplies and adds per second on the calling thread, for about `time`.
 ///
 /// # Panics
-/// When the machine lacks the instruction set.
+/// Panics if the machine lacks the instruction set.
 pub fn peak_flops(isa: Isa, time: Duration) -> f64 {
     let (start, mut best) = (Instant::now(), 0.0_f64);
     while start.elapsed() < time {
         let round = Instant::now();
-        // SAFETY: the kernel reads and writes nothing but its own number.
+        // SAFETY: the kernel reads and writes only its own number.
         unsafe { lanes::run(isa, Products(black_box(0.5))) };
         best = best.max((2 * SUMS * LANES * ROUNDS) as f64 / round.elapsed().as_secs_f64());
     }
@@ -31,7 +31,7 @@ struct Products(f32);
 impl Kernel for Products {
     #[inline(always)]
     unsafe fn run<V: Lanes>(self) {
-        // Where 16 numbers are more than one register there are fewer sums, as all must stay in registers.
+        // If 16 numbers take more than one register, use fewer sums, as all must stay in registers.
         // SAFETY: this function's contract.
         unsafe {
             match V::PIXELS {
@@ -42,8 +42,10 @@ impl Kernel for Products {
     }
 }
 
+/// Multiplies and adds to `N` independent sums.
+///
 /// # Safety
-/// As for [`Lanes`].
+/// Same as for [`Lanes`].
 #[inline(always)]
 unsafe fn products<V: Lanes, const N: usize>(number: f32, rounds: usize) {
     // SAFETY: this function's contract; the array holds 16 numbers.
@@ -70,7 +72,7 @@ mod tests {
     #[test]
     fn every_instruction_set_has_a_peak() {
         for isa in Isa::available() {
-            // Little, as a processor may be emulated.
+            // The bound is low because the processor may be emulated.
             assert!(peak_flops(isa, Duration::from_millis(2)) > 1e5, "{isa}");
         }
     }

@@ -6,29 +6,30 @@ use crate::lanes::has_pairs;
 use std::fmt;
 use std::str::FromStr;
 
-/// With how many bits of the significand a convolution's operands are multiplied. Sums are always 32 bits wide.
+/// The significand bits of a convolution's operands in the multiplication. Sums are always 32 bits wide.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Precision {
     /// 24 bits: IEEE single precision, with any instruction set.
     #[default]
     F32,
-    /// About 16 bits: each operand is two bf16 numbers. With AMX.
+    /// About 16 bits: each operand is two bf16 numbers. Needs AMX.
     Bf16x2,
-    /// 8 bits: operands are bf16, and with AMX so are maps that only convolutions read. With AMX, or with AVX-512's products of
-    /// bf16 numbers.
+    /// 8 bits: operands are bf16, and with AMX so are maps that only convolutions read. Needs AMX, or AVX-512's
+    /// products of bf16 numbers.
     Bf16,
 }
 
 impl Precision {
-    /// Every precision, the finest first.
+    /// Every precision, finest first.
     pub const ALL: [Self; 3] = [Self::F32, Self::Bf16x2, Self::Bf16];
 
-    /// Whether convolutions read and write maps that are kept as [`Format::Lines`](crate::Format::Lines) on this machine.
+    /// Returns whether convolutions on this machine read and write maps stored as
+    /// [`Format::Lines`](crate::Format::Lines).
     pub fn keeps_lines(self) -> bool {
         self == Self::Bf16 && amx::is_available()
     }
 
-    /// Whether this machine computes with it.
+    /// Returns whether this machine supports the precision.
     pub fn is_available(self) -> bool {
         match self {
             Self::F32 => true,
@@ -37,8 +38,8 @@ impl Precision {
         }
     }
 
-    /// The fastest of 16 bits or more beside an instruction set: two bf16 numbers where there is AMX, whose difference from
-    /// float32 hardly any level of 8 bits shows, else float32.
+    /// Returns the fastest precision of 16 bits or more with an instruction set: two bf16 numbers if there is AMX,
+    /// whose difference from float32 hardly any 8-bit level shows, otherwise float32.
     pub fn fast(isa: Isa) -> Self {
         if isa == Isa::Avx512 && amx::is_available() { Self::Bf16x2 } else { Self::F32 }
     }

@@ -3,14 +3,15 @@
 use crate::lanes::{self, Kernel, Lanes};
 use crate::{Isa, LANES, RowShape};
 
-/// Pixels that are summed in 32 bits before they are added to a sum in 64.
+/// Pixels to sum in 32 bits before adding them to a sum in 64.
 const RUN: usize = 32;
 
-/// For each lane the sum over a row's pixels: of the numbers, or of the squares of what they differ from `means`, one for
-/// each lane. In the order of the pixels, so that it depends on nothing else.
+/// Returns the sum over a row's pixels for each lane: of the numbers, or of their squared differences from `means`,
+/// which has one per lane. The order is that of the pixels, so the result depends on nothing else.
 ///
 /// # Panics
-/// When the row is not of its shape, there is not a mean for each lane, or the machine lacks the instruction set.
+/// Panics if the row does not have its shape's length, there is not one mean per lane, or the machine lacks the
+/// instruction set.
 pub fn sum_channels(isa: Isa, row: &[f32], shape: RowShape, means: Option<&[f32]>) -> Vec<f64> {
     let lanes = shape.blocks * LANES;
     shape.check(row);
@@ -21,7 +22,7 @@ pub fn sum_channels(isa: Isa, row: &[f32], shape: RowShape, means: Option<&[f32]
     sums
 }
 
-/// Reads pixels `0..width` of every block of the row, and a mean for each lane where there are means.
+/// Reads pixels `0..width` of every block of the row, and a mean for each lane if there are means.
 struct Sum<'a> {
     row: &'a [f32],
     shape: RowShape,
@@ -35,7 +36,7 @@ impl Kernel for Sum<'_> {
         for (block, sums) in self.sums.chunks_exact_mut(LANES).enumerate() {
             for first in (0..self.shape.width).step_by(RUN) {
                 let mut run = [0.0_f32; LANES];
-                // SAFETY: the pixels are inside the row, the means one for each lane, and 16 numbers fit.
+                // SAFETY: the pixels are inside the row, there is a mean for each lane, and 16 numbers fit.
                 unsafe {
                     let mut sum = V::splat(0.0);
                     for x in first..self.shape.width.min(first + RUN) {

@@ -1,4 +1,4 @@
-//! Transposes: planes of a picture to interleaved pixels, and back.
+//! Transposes: from planes of a picture to interleaved pixels, and back.
 
 use crate::lanes::{self, Kernel, Lanes};
 use crate::{Isa, LANES};
@@ -6,7 +6,7 @@ use crate::{Isa, LANES};
 /// Writes `from`, `[rows][columns]`, to `to` as `[columns][rows]`.
 ///
 /// # Panics
-/// When a slice is not of its length or the machine lacks the instruction set.
+/// Panics if a slice has the wrong length or the machine lacks the instruction set.
 pub fn transpose(isa: Isa, rows: usize, columns: usize, from: &[f32], to: &mut [f32]) {
     assert_eq!(Some(from.len()), rows.checked_mul(columns), "a matrix of {rows}x{columns}");
     assert_eq!(to.len(), from.len(), "a matrix of {columns}x{rows}");
@@ -28,7 +28,7 @@ impl Kernel for Transpose<'_> {
         let (whole_rows, whole_columns) = (rows / LANES * LANES, columns / LANES * LANES);
         for row in (0..whole_rows).step_by(LANES) {
             for column in (0..whole_columns).step_by(LANES) {
-                // SAFETY: sixteen rows and columns from here on are the matrix's.
+                // SAFETY: the matrix has sixteen rows and columns from here on.
                 unsafe {
                     let mut lines = [V::splat(0.0); LANES];
                     for (i, line) in lines.iter_mut().enumerate() {

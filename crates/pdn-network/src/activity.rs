@@ -1,60 +1,61 @@
-//! Prompt activity: how much of a module moves when only the prompt changes.
+//! Prompt activity: how much of a module's output changes when only the prompt does.
 //!
-//! A module reads the prompt twice: for the mixture of its kernels (the paper's equation 4) and for its mask (equation 2).
-//! A mixture that is the same for every sentence, or a bank whose kernels have grown alike, is no dynamic convolution,
-//! whatever the network's PSNR. So each branch is measured over many prompts, and a card carries the figures.
+//! A module reads the prompt twice: for the mixture of its kernels (the paper's equation 4) and for its mask (equation
+//! 2). A mixture that is the same for every sentence, or a bank of near-identical kernels, is no dynamic convolution,
+//! whatever the network's PSNR. So each branch is measured over many prompts, and the card records the figures.
 
 use crate::Card;
 use serde::{Deserialize, Serialize};
 
-/// Below this a branch does nothing with its prompt.
+/// The activity below which a branch counts as ignoring its prompt.
 pub const INACTIVE: f64 = 1e-2;
 
-/// The entry of the card.
+/// The card's entry.
 const ENTRY: &str = "prompt_activity";
 
-/// What one module does with prompts. A branch that the module does not have is `None`.
+/// How one module reacts to prompts. A branch that the module does not have is `None`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Activity {
-    /// The module.
+    /// The module's name.
     pub module: String,
-    /// Standard deviation of π over prompts, root mean square over the kernels. π's parts sum to 1.
+    /// Standard deviation of π over prompts, root mean square over the kernels. π sums to 1.
     pub mixture: Option<f64>,
-    /// Standard deviation of the mask over prompts at a pixel, root mean square over the pixels. Masks are 0 to 1.
+    /// Standard deviation of the mask over prompts at a pixel, root mean square over the pixels. Masks range from 0 to
+    /// 1.
     pub mask: Option<f64>,
-    /// Smallest distance of two of the bank's kernels, over the root mean square of their lengths.
+    /// Smallest distance between two of the bank's kernels, divided by the root mean square of their norms.
     pub bank: Option<f64>,
 }
 
 impl Activity {
-    /// Its branches that do nothing, by name.
+    /// Returns the names of the branches that ignore the prompt.
     pub fn inactive(&self) -> Vec<&'static str> {
         let branches = [("mixture", self.mixture), ("mask", self.mask), ("bank", self.bank)];
         branches.into_iter().filter(|(_, value)| value.is_some_and(|v| v < INACTIVE)).map(|(name, _)| name).collect()
     }
 }
 
-/// What the modules of a network do with prompts, and on what that was measured.
+/// How a network's modules react to prompts, and what that was measured on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PromptActivity {
-    /// Prompts.
+    /// Number of prompts.
     pub prompts: usize,
-    /// Pictures that each of them steered.
+    /// Number of pictures run with each prompt.
     pub pictures: usize,
-    /// Each module, in the network's order.
+    /// The modules, in the network's order.
     pub modules: Vec<Activity>,
 }
 
 impl Card {
-    /// The prompt activity, where it was measured and can be read.
+    /// Returns the prompt activity, if it was measured and can be read.
     pub fn activity(&self) -> Option<PromptActivity> {
         serde_json::from_value(self.more.get(ENTRY)?.clone()).ok()
     }
 
-    /// Notes the prompt activity.
+    /// Records the prompt activity.
     ///
     /// # Panics
-    /// When a figure is not finite.
+    /// Panics if a figure is not finite.
     pub fn set_activity(&mut self, activity: &PromptActivity) {
         let figures = activity.modules.iter().flat_map(|m| [m.mixture, m.mask, m.bank]).flatten();
         assert!(figures.into_iter().all(f64::is_finite), "prompt activity {activity:?}");

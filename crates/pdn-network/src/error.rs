@@ -1,23 +1,23 @@
-//! Errors of building a network and binding its weights.
+//! Errors from building a network and binding its weights.
 
 use std::fmt;
 
-/// Why a network could not be built or bound.
+/// The reason why a network could not be built or bound.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NetworkError {
-    /// The configuration asks for something the architecture does not have.
+    /// The configuration asks for something that the architecture does not support.
     #[error("{0}")]
     Config(String),
-    /// Maps do not fit each other.
+    /// The shapes of maps do not match.
     #[error("{0}")]
     Shape(String),
-    /// The tensors are not this network's.
+    /// The tensors do not belong to this network.
     #[error("the weights do not fit the network: {0}")]
     Weights(Box<WeightFaults>),
 }
 
 impl NetworkError {
-    /// The same error, with the node it was met at.
+    /// Adds the name of the node where the error occurred.
     pub(crate) fn at(self, node: &str) -> Self {
         match self {
             Self::Shape(why) => Self::Shape(format!("{node}: {why}")),
@@ -26,21 +26,21 @@ impl NetworkError {
     }
 }
 
-/// Why tensors do not fit a network.
+/// The reasons why tensors do not fit a network.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WeightFaults {
     /// Parameters without a tensor.
     pub missing: Vec<String>,
     /// Tensors without a parameter.
     pub unexpected: Vec<String>,
-    /// Tensors of another shape, each with both shapes.
+    /// Tensors with the wrong shape, each with both shapes.
     pub misshapen: Vec<String>,
-    /// Tensors that hold NaN or an infinity.
+    /// Tensors that contain NaN or infinity.
     pub not_finite: Vec<String>,
 }
 
 impl WeightFaults {
-    /// How many tensors and parameters are at fault.
+    /// Returns how many tensors and parameters are at fault.
     pub fn count(&self) -> usize {
         [&self.missing, &self.unexpected, &self.misshapen, &self.not_finite].iter().map(|list| list.len()).sum()
     }

@@ -1,22 +1,22 @@
-//! Files that somebody names: regular ones alone, and no longer than they may be.
+//! Reading files that a user names: only regular files, and only up to a length.
 //!
-//! A pipe in a file's place is waited for, and a device such as `/dev/zero` read, for ever.
+//! A pipe would block forever, and a device such as `/dev/zero` would never end.
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Read};
 use std::path::Path;
 
-/// Reads a file whole. What is wrong is said in words that follow the file's name and a colon.
+/// Reads a whole file. Error messages are phrased to follow the file's name and a colon.
 ///
 /// # Errors
-/// The system's; [`ErrorKind::IsADirectory`] of a folder, [`ErrorKind::InvalidInput`] of a pipe, a device or a socket, and
-/// [`ErrorKind::FileTooLarge`] beyond `most` bytes.
+/// Returns the system's error; [`ErrorKind::IsADirectory`] for a folder, [`ErrorKind::InvalidInput`] for a pipe, a
+/// device or a socket, and [`ErrorKind::FileTooLarge`] beyond `most` bytes.
 pub fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     let file = open(path)?;
     let (mut bytes, length) = (Vec::new(), file.metadata()?.len());
     if length <= most {
         bytes.try_reserve_exact(usize::try_from(length).unwrap_or(usize::MAX))?;
-        // It may grow meanwhile, and the system's own files say that they are empty.
+        // The file may grow meanwhile, and files of the system such as those in `/proc` report a length of 0.
         file.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
     }
     match length > most || bytes.len() as u64 > most {
@@ -28,31 +28,31 @@ pub fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     }
 }
 
-/// Reads a file of text whole.
+/// Reads a whole text file.
 ///
 /// # Errors
-/// As [`read`]; [`ErrorKind::InvalidData`] of what is not UTF-8.
+/// Same as [`read`]; also [`ErrorKind::InvalidData`] if the file is not UTF-8.
 pub fn read_text(path: &Path, most: u64) -> io::Result<String> {
     String::from_utf8(read(path, most)?).map_err(|_| io::Error::new(ErrorKind::InvalidData, "it is not UTF-8"))
 }
 
-/// Opens a file to be read; nothing is waited for.
+/// Opens a file for reading, without blocking.
 ///
 /// # Errors
-/// As [`read`], but of no length.
+/// Same as [`read`], except for the length.
 pub fn open(path: &Path) -> io::Result<File> {
-    // A device may do something when it is opened: it is looked at first, and then whether it is still the same kind.
+    // Opening a device may have side effects: check the path first, and then that the opened file is of the same kind.
     check(&path.metadata()?)?;
     let file = opened(OpenOptions::new().read(true), path, false)?;
     check(&file.metadata()?)?;
     Ok(file)
 }
 
-/// Opens the file of a lock, which is made where `make` says so. Where others can write, a link to somebody's file or a pipe may
-/// be called so: neither is followed nor waited for.
+/// Opens a lock file, and creates it if `make` is set. Where others can write, this name may be a link to somebody's
+/// file, or a pipe: links are not followed, and pipes do not block.
 ///
 /// # Errors
-/// The system's; [`ErrorKind::InvalidInput`] of what is no regular file.
+/// Returns the system's error; [`ErrorKind::InvalidInput`] if it is not a regular file.
 pub fn open_lock(path: &Path, make: bool) -> io::Result<File> {
     if let Ok(found) = path.symlink_metadata() {
         check(&found)?;

@@ -1,13 +1,14 @@
-//! Weights and pictures that are a function of a name and an index, so that any network can be compared with another
-//! implementation at its full size without a file: both sides compute the same numbers.
+//! Weights and pictures computed from a name and an index, so that any network can be compared with another
+//! implementation at full size without a file: both sides compute the same numbers.
 //!
-//! `tests/reference/hashed.py` is the other half: ten lines there, ten here.
+//! `tests/reference/hashed.py` is the counterpart: ten lines there, ten here.
 
 use crate::{Init, Network, Tensor, Weights};
 
-/// A number in -1..1 that depends on the name and the index alone, and is exact in `f32`.
+/// Returns a number in -1..1 that depends only on the name and the index, and is exact in `f32`.
 ///
-/// FNV-1a of the name, plus the index times the golden ratio, through the finaliser of SplitMix64; the top 24 bits.
+/// It is FNV-1a of the name, plus the index times the golden ratio, through the finaliser of SplitMix64; the top 24
+/// bits.
 pub fn unit(name: &str, index: u64) -> f32 {
     let seed = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3));
     let mut z = seed.wrapping_add(index.wrapping_mul(0x9e37_79b9_7f4a_7c15));
@@ -16,13 +17,13 @@ pub fn unit(name: &str, index: u64) -> f32 {
     ((z ^ (z >> 31)) >> 40) as f32 / (1 << 23) as f32 - 1.0
 }
 
-/// `len` numbers of [`unit()`], times `bound`.
+/// Returns `len` numbers from [`unit()`], times `bound`.
 pub fn numbers(name: &str, len: usize, bound: f64) -> Vec<f32> {
     (0..len as u64).map(|i| (f64::from(unit(name, i)) * bound) as f32).collect()
 }
 
-/// Weights for every parameter of a network: kernels uniform with variance 1 / fan-in, so that magnitudes survive any
-/// depth; biases and slopes uniform within 0.1; constants as they start.
+/// Returns weights for every parameter of a network: kernels are uniform with variance 1 / fan-in, so that magnitudes
+/// survive any depth; biases and slopes are uniform within 0.1; constants keep their initial value.
 pub fn weights(network: &Network) -> Weights {
     let tensors = network.params.iter().map(|param| {
         let data = match param.init {
@@ -42,7 +43,7 @@ pub fn weights(network: &Network) -> Weights {
     Weights(tensors.collect())
 }
 
-/// A prompt embedding of unit length.
+/// Returns a prompt embedding of unit length.
 pub fn prompt(name: &str, dim: usize) -> Vec<f32> {
     let raw = numbers(name, dim, 1.0);
     let norm = raw.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt();

@@ -1,9 +1,9 @@
 //! A super-resolution network as a value.
 //!
-//! An architecture (one file in [`zoo`]) builds a [`Network`]: nodes, named parameters with shapes, taps. It is plain data,
-//! and everything else reads it: [`Network::summary`] counts it, [`Network::bind`] takes its weights from a checkpoint,
-//! [`Network::lower`] writes its modules in primitive operations, [`Network::deployed`] gives the form that runs fast.
-//! A [`Model`] is a network with its weights and a card, read from a file.
+//! An architecture (one file in [`zoo`]) builds a [`Network`]: nodes, named parameters with shapes, taps. A network is
+//! plain data that everything else reads: [`Network::summary`] counts it, [`Network::bind`] takes its weights from a
+//! checkpoint, [`Network::lower`] expands its modules into primitive operations, and [`Network::deployed`] returns the
+//! form that runs fast. A [`Model`] is a network with its weights and a card, read from a file.
 //!
 //! ```
 //! use pdn_network::zoo::Edsr;

@@ -1,14 +1,14 @@
-//! Lowering: modules written in primitive operations.
+//! Lowering: expanding modules into primitive operations.
 
 use crate::network::Node;
 use crate::{Act, Binary, Dcm, DcmForm, DeployedMask, NORM_EPS, Network, NodeId, Op, ParamId, Shape, Tap};
 
-/// Adds an operation that reads these nodes.
+/// Adds an operation with these inputs.
 type Push<'a> = dyn FnMut(Op, &[NodeId]) -> NodeId + 'a;
 
 impl Network {
-    /// The same network with every module written in primitive operations, which is what the reference executor, the
-    /// trainer and exporters run. Parameters keep their places.
+    /// Returns the network with every module expanded into primitive operations, which is what the reference executor,
+    /// the trainer and exporters run. Parameters keep their indices.
     pub fn lower(&self) -> Network {
         let mut nodes: Vec<Node> = Vec::new();
         let mut places: Vec<NodeId> = Vec::with_capacity(self.nodes.len());
@@ -36,7 +36,7 @@ impl Network {
     }
 }
 
-/// Writes the module as primitive operations with `push`; gives its output and its mask.
+/// Expands the module into primitive operations with `push`; returns its output and its mask.
 fn lower_dcm(dcm: &Dcm, x: NodeId, prompt: NodeId, push: &mut Push<'_>) -> (NodeId, Option<NodeId>) {
     let (enhanced, mask) = match dcm.form {
         DcmForm::Train { project: (weight, bias) } => {
@@ -98,7 +98,7 @@ fn lower_mix(dcm: &Dcm, [(w0, b0), (w2, b2)]: [(ParamId, ParamId); 2], prompt: N
     push(Op::Softmax, &[logits])
 }
 
-/// Equation 2 from the inner product and the norm.
+/// Computes equation 2 from the inner product and the norm.
 fn lower_mask(dot: NodeId, norm: NodeId, zeta: ParamId, push: &mut Push<'_>) -> NodeId {
     let cosine = push(Op::Binary(Binary::Div), &[dot, norm]);
     let zeta = push(Op::Constant(zeta), &[]);

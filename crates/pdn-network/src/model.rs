@@ -1,8 +1,8 @@
-//! Model files: a network with its weights and a card that says what they are.
+//! Model files: a network with its weights and a card that describes them.
 //!
-//! A model file is safetensors. Its metadata holds, under `pdn.card`, the card as JSON: the architecture and its
-//! configuration build the network again, so that reading a file needs nothing else. Other projects' checkpoints have no
-//! card; they are recognised by their keys and shapes ([`crate::zoo::recognise`]).
+//! A model file is safetensors. Its metadata entry `pdn.card` holds the card as JSON, including the architecture and
+//! its configuration, from which the network is rebuilt: reading a file needs nothing else. Other projects' checkpoints
+//! have no card; they are recognised by their keys and shapes ([`crate::zoo::recognise`]).
 
 use crate::checkpoint::{self, Checkpoint, Kind, Precision};
 use crate::zoo::{self, RecogniseError};
@@ -16,57 +16,59 @@ use std::path::{Path, PathBuf};
 /// The metadata key of the card.
 const CARD: &str = "pdn.card";
 
-/// A network that can be run: its value, its weights, its card.
+/// A network that can be run, with its weights and card.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Model {
-    /// What it computes.
+    /// The network.
     pub network: Network,
-    /// With which numbers.
+    /// The values of its parameters.
     pub weights: Weights,
-    /// What they are.
+    /// What the model is.
     pub card: Card,
-    /// The file they were read from, if they were.
+    /// The file that the model was read from, if any.
     pub source: Option<Source>,
 }
 
 /// The file that a model was read from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Source {
-    /// Its kind, such as `legacy PyTorch`.
+    /// The file type, such as `legacy PyTorch`.
     pub kind: &'static str,
-    /// Whose names its tensors had.
+    /// The project whose naming scheme the tensors use.
     pub layout: &'static str,
-    /// The entry that the weights stood under, such as `params_ema`, where there was one.
+    /// The entry that held the weights, such as `params_ema`, if there was one.
     pub unwrapped: Option<String>,
-    /// Tensors that are no parameters and hold no floating-point numbers, such as batch counters.
+    /// Tensors that are not parameters because they hold no floating-point numbers, such as batch counters.
     pub skipped: Vec<String>,
     /// SHA-256 of the file, in hexadecimal.
     pub sha256: String,
 }
 
-/// What a model is, beside its numbers. Fields that this version does not know are kept.
+/// The description of a model. Fields unknown to this version are kept.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Card {
-    /// Its name.
+    /// The model's name.
     pub name: String,
-    /// What it is for, in a sentence or two.
+    /// What the model is for, in a sentence or two.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub description: String,
-    /// The licence of the weights, with the terms of the data they saw; empty where it is not known.
+    /// The licence of the weights, including the terms of the training data; empty if unknown.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub license: String,
-    /// Whatever else the card says: training, measurements.
+    /// All other entries of the card: training, measurements.
     #[serde(flatten)]
     pub more: Map<String, Value>,
 }
 
 impl Card {
-    /// The sentence that is its prompt where none is given, if the card has one; else the picture itself, in a mirror, is.
+    /// Returns the sentence that serves as the default prompt, if the card has one. Otherwise the default prompt is the
+    /// picture itself, mirrored.
     pub fn without_prompt(&self) -> Option<&str> {
         self.more.get("without_prompt")?.as_str()
     }
 
-    /// The degradations that its training pictures were made small by, as the recipe names them; none where the card has no recipe.
+    /// Returns the degradations that produced the training inputs, as the recipe names them; empty if the card has no
+    /// recipe.
     pub fn degradations(&self) -> Vec<&str> {
         match self.more.get("recipe").and_then(|recipe| recipe.get("degradation")) {
             Some(Value::Array(several)) => several.iter().filter_map(Value::as_str).collect(),
@@ -74,22 +76,22 @@ impl Card {
         }
     }
 
-    /// Whether it was trained on nothing but the literature's pictures, blurred by a Gaussian of 1.3 pixels: it undoes that blur,
-    /// and draws patterns into pictures that do not have it.
+    /// Returns whether the training used only the literature's pictures, blurred by a Gaussian of 1.3 pixels. Such a
+    /// model undoes that blur, and draws patterns into pictures without it.
     pub fn is_for_benchmarks(&self) -> bool {
         let degradations = self.degradations();
         !degradations.is_empty() && degradations.iter().all(|name| name.starts_with("blur-bicubic"))
     }
 }
 
-/// The card as it stands in a file: with what builds the network.
+/// The card as stored in a file, with what is needed to build the network.
 #[derive(Serialize, Deserialize)]
 struct FileCard {
     architecture: String,
     config: Value,
     form: Form,
     scale: usize,
-    /// Over every tensor's name, shape and numbers, in the order of the names.
+    /// SHA-256 over every tensor's name, shape and numbers, in name order.
     sha256: String,
     #[serde(flatten)]
     card: Card,
@@ -103,29 +105,29 @@ enum Form {
     Deploy,
 }
 
-/// Why a file is not a model that can be run.
+/// The reason why a file is not a model that can be run.
 #[derive(Debug, thiserror::Error)]
 pub enum ModelError {
-    /// The file could not be read as a checkpoint.
+    /// The file is not a readable checkpoint.
     #[error(transparent)]
     Checkpoint(#[from] checkpoint::Error),
-    /// The checkpoint is no network known here.
+    /// The checkpoint matches no known network.
     #[error("{path}: {error}")]
     Unrecognised {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The reason.
         error: RecogniseError,
     },
-    /// A file of this project's that holds something else.
+    /// A file of this project that is not a model.
     #[error("{path}: is {what}")]
     Other {
         /// The file.
         path: PathBuf,
-        /// What it is, and what to do with it.
+        /// What the file is, and how to use it.
         what: &'static str,
     },
-    /// The card is damaged or names something unknown.
+    /// The card is damaged or refers to something unknown.
     #[error("{path}: its model card {why}")]
     Card {
         /// The file.
@@ -133,7 +135,7 @@ pub enum ModelError {
         /// What is wrong.
         why: String,
     },
-    /// The weights do not fit the network that the card names.
+    /// The weights do not fit the card's network.
     #[error("{path}: {error}")]
     Network {
         /// The file.
@@ -144,26 +146,26 @@ pub enum ModelError {
 }
 
 impl Model {
-    /// Reads a model file, or another project's checkpoint that is recognised.
+    /// Reads a model file, or a recognised checkpoint of another project.
     ///
     /// # Errors
-    /// [`ModelError`]; every message names the file.
+    /// Returns a [`ModelError`]; every message names the file.
     pub fn open(path: &Path) -> Result<Self, ModelError> {
         Self::from_checkpoint(path, checkpoint::read(path)?, None)
     }
 
-    /// As [`Self::open`], of a file that may hold networks for several scales, as CARN's do.
+    /// Reads a file as [`Self::open`] does, but picks the network for `scale` if the file holds several, as CARN's do.
     ///
     /// # Errors
-    /// As [`Self::open`], and where the file holds no network of that scale.
+    /// Same as [`Self::open`]; also if the file has no network for that scale.
     pub fn open_at(path: &Path, scale: usize) -> Result<Self, ModelError> {
         Self::from_checkpoint(path, checkpoint::read(path)?, Some(scale))
     }
 
-    /// Reads a model file from memory; messages name `path`.
+    /// Reads a model file from memory. Messages name `path`.
     ///
     /// # Errors
-    /// As [`Self::open`].
+    /// Same as [`Self::open`].
     pub fn from_bytes(path: &Path, bytes: &[u8]) -> Result<Self, ModelError> {
         let read = checkpoint::parse(bytes).map_err(|why| checkpoint::Error { path: path.to_owned(), why })?;
         Self::from_checkpoint(path, read, None)
@@ -199,15 +201,15 @@ impl Model {
         Ok(Self { network, weights, card, source })
     }
 
-    /// The bytes of a model file.
+    /// Returns the bytes of a model file.
     pub fn to_bytes(&self, precision: Precision) -> Vec<u8> {
         let tensors = precision.round(&self.network.name_weights(self.weights.clone()));
         let card = self.file_card(&tensors);
         checkpoint::write(&tensors, HashMap::from([(CARD.to_owned(), card)]), precision)
     }
 
-    /// The card as files carry it: the key of their metadata, and JSON with what builds the network and the fingerprint of
-    /// its weights.
+    /// Returns the card as stored in a file: the metadata key, and JSON with the network's configuration and the
+    /// fingerprint of its weights.
     pub fn card_entry(&self) -> (&'static str, String) {
         (CARD, self.file_card(&self.network.name_weights(self.weights.clone())))
     }
@@ -225,7 +227,7 @@ impl Model {
     }
 }
 
-/// What a file of this project's is that is no model.
+/// Identifies a file of this project that is not a model.
 fn other(checkpoint: &Checkpoint) -> Option<&'static str> {
     let has = |key: &str| checkpoint.metadata.contains_key(key);
     match () {
@@ -240,7 +242,7 @@ fn other(checkpoint: &Checkpoint) -> Option<&'static str> {
     }
 }
 
-/// The network that a card names, with its weights.
+/// Builds the network that a card describes, with its weights.
 fn from_card(path: &Path, card: &str, tensors: Tensors) -> Result<(Network, Weights, Card), ModelError> {
     let wrong = |why: String| ModelError::Card { path: path.to_owned(), why };
     let card: FileCard = serde_json::from_str(card).map_err(|e| wrong(format!("cannot be read: {e}")))?;
@@ -259,7 +261,7 @@ fn from_card(path: &Path, card: &str, tensors: Tensors) -> Result<(Network, Weig
     Ok((network, weights, card.card))
 }
 
-/// SHA-256 over every tensor's name, shape and numbers, in the order of the names, in hexadecimal.
+/// Returns the SHA-256 over every tensor's name, shape and numbers, in name order, in hexadecimal.
 pub fn fingerprint(tensors: &Tensors) -> String {
     let mut hash = Sha256::new();
     for (name, tensor) in tensors {
@@ -325,7 +327,7 @@ mod tests {
 
     #[test]
     fn numbers_of_a_card_are_read_to_the_last_bit() {
-        // As a layer of CARN's or EDSR's has it in float32.
+        // As a layer of CARN or EDSR stores it in float32.
         let mean = [0.448_799_997_568_130_5, 0.437_099_993_228_912_35, 0.404_000_014_066_696_17];
         let network = Edsr { features: 4, blocks: 1, mean, ..Edsr::baseline(2) }.build().unwrap();
         let read = reopened(&model(network.clone()).to_bytes(Precision::F32)).unwrap();

@@ -1,63 +1,63 @@
 //! Parameters: the named arrays that a network's nodes refer to and a checkpoint holds.
 
-/// The place of a parameter in [`crate::Network::params`].
+/// The index of a parameter in [`crate::Network::params`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ParamId(pub(crate) usize);
 
 impl ParamId {
-    /// The index into the network's list of parameters.
+    /// Returns the index into the network's list of parameters.
     pub fn index(self) -> usize {
         self.0
     }
 }
 
-/// A named array that a checkpoint must hold.
+/// A named array that a checkpoint must contain.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Param {
     /// Dotted name, such as `body.3.conv1.weight`.
     pub name: String,
     /// Length of each dimension.
     pub shape: Vec<usize>,
-    /// How training starts it.
+    /// The initialisation for training.
     pub init: Init,
 }
 
 impl Param {
-    /// How many numbers it holds.
+    /// Returns the number of elements.
     pub fn len(&self) -> usize {
         self.shape.iter().product()
     }
 
-    /// Whether it holds none.
+    /// Returns whether there are no elements.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 }
 
-/// How a parameter starts.
+/// The initialisation of a parameter.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Init {
     /// A kernel: random, scaled by the number of inputs that each output sums.
     FanIn(usize),
     /// The last kernel of a residual branch: as [`Init::FanIn`], but small, so that training starts near the identity.
     Branch(usize),
-    /// The last kernel before a softmax over a bank: as [`Init::FanIn`], but large, so that prompts differ from the start
-    /// although the softmax divides by a temperature.
+    /// The last kernel before a softmax over a bank: as [`Init::FanIn`], but large, so that prompts differ from the
+    /// start although the softmax divides by a temperature.
     Logits(usize),
-    /// A kernel that repeats each of its last so many input channels in as many neighbouring outputs as fall to it, so that
-    /// a pixel shuffle after it enlarges them by nearest pixels; of the others as [`Init::Branch`].
+    /// A kernel before a pixel shuffle that upscales its last input channels, as many as given, by nearest neighbour:
+    /// it copies each to an equal share of adjacent outputs. The other inputs are initialised as in [`Init::Branch`].
     Nearest(usize),
     /// Random with this standard deviation: a table of embeddings.
     Spread(f64),
-    /// The slopes of [`crate::Act::PRelu`]: 0.25, as PyTorch starts them.
+    /// The slopes of [`crate::Act::PRelu`]: 0.25, as in PyTorch.
     Slope,
-    /// A bias.
+    /// Zero, for a bias.
     Zero,
-    /// This number.
+    /// A constant.
     Constant(f64),
 }
 
-/// Adds `name.weight` of this shape and its `name.bias` to the list: `[out, in, k, k]` with `[out]`, or a bank
+/// Adds `name.weight` with this shape and its `name.bias` to the list: `[out, in, k, k]` with `[out]`, or a bank
 /// `[n, out, in, k, k]` with `[n, out]`.
 pub(crate) fn conv_params(params: &mut Vec<Param>, name: &str, shape: &[usize]) -> (ParamId, ParamId) {
     let outer = shape.len() - 3;

@@ -1,20 +1,20 @@
-//! Shapes of maps, relative to the picture to enlarge.
+//! Shapes of maps, relative to the picture to upscale.
 
-/// How large a map is, beside the picture to enlarge.
+/// The size of a map, relative to the picture to upscale.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Extent {
-    /// One pixel, whatever the picture.
+    /// One pixel, whatever the picture's size.
     One,
-    /// So many pixels a side for each pixel a side of the picture.
+    /// This many pixels a side for each pixel a side of the picture.
     Picture(usize),
-    /// One pixel a side for so many pixels a side of the picture.
+    /// One pixel a side for this many pixels a side of the picture.
     Reduced(usize),
     /// As many pixels as a sentence has tokens, or a picture patches.
     Sequence,
 }
 
 impl Extent {
-    /// Pixels a side, for a picture of so many.
+    /// Returns the pixels a side for a picture with `picture` pixels a side.
     pub fn side(self, picture: usize) -> usize {
         match self {
             Self::Picture(scale) => picture * scale,
@@ -23,7 +23,7 @@ impl Extent {
         }
     }
 
-    /// What `count` for each pixel of a map comes to for each pixel of the picture.
+    /// Converts a count per pixel of the map to a count per pixel of the picture.
     pub fn per_picture_pixel(self, count: usize) -> usize {
         match self {
             Self::Picture(scale) => count * scale * scale,
@@ -32,7 +32,7 @@ impl Extent {
         }
     }
 
-    /// Grown by `r` a side.
+    /// Multiplies the side by `r`.
     pub(crate) fn times(self, r: usize) -> Option<Self> {
         match self {
             Self::Picture(scale) => Some(Self::Picture(scale * r)),
@@ -42,7 +42,7 @@ impl Extent {
         }
     }
 
-    /// Shrunk by `r` a side.
+    /// Divides the side by `r`.
     pub(crate) fn over(self, r: usize) -> Option<Self> {
         match self {
             Self::Picture(1) => Some(Self::Reduced(r)),
@@ -53,22 +53,22 @@ impl Extent {
     }
 }
 
-/// Channels and extent of a map.
+/// The channels and extent of a map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shape {
-    /// How many channels.
+    /// Number of channels.
     pub channels: usize,
-    /// How large.
+    /// Size, relative to the picture.
     pub extent: Extent,
 }
 
 impl Shape {
-    /// A map of one pixel.
+    /// Returns the shape of a map of one pixel.
     pub fn vector(channels: usize) -> Self {
         Self { channels, extent: Extent::One }
     }
 
-    /// Whether `other` broadcasts to this map: its one channel or one pixel is used everywhere.
+    /// Returns whether `other` broadcasts to this map: its one channel or one pixel is used everywhere.
     pub(crate) fn broadcasts(self, other: Self) -> bool {
         (other.channels == self.channels || other.channels == 1)
             && (other.extent == self.extent || other.extent == Extent::One)

@@ -1,23 +1,23 @@
-//! A network's size, cost and receptive field, read from the value.
+//! A network's size, cost and receptive field.
 
 use crate::{Extent, Network, Op, Shape};
 
-/// Cost and reach of a network.
+/// The size, cost and receptive field of a network.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct Summary {
-    /// Numbers in its parameters.
+    /// Number of weights.
     pub parameters: usize,
-    /// Multiply-accumulates for each pixel of the picture to enlarge.
+    /// Multiply-accumulates per pixel of the picture to upscale.
     pub macs_per_pixel: usize,
-    /// Multiply-accumulates for each token of a sentence or sequence, without what attention adds by its length.
+    /// Multiply-accumulates per token of a sentence or sequence, without what attention adds for its length.
     #[serde(skip_serializing_if = "is_zero")]
     pub macs_per_token: usize,
-    /// Multiply-accumulates once for each picture or prompt, whatever its size.
+    /// Multiply-accumulates once per picture or prompt, whatever its size.
     pub macs_per_picture: usize,
-    /// Pixels of the picture to enlarge, on each side of a pixel, that can change what comes out of it.
-    /// The whole picture can where `whole_picture` is not empty.
+    /// How far around a pixel, in pixels of the picture to upscale, the input can affect the output. If `whole_picture`
+    /// is not 0, the whole picture can.
     pub receptive_radius: usize,
-    /// Operations that read the whole picture before they give a pixel, so that its rows cannot flow.
+    /// Operations that read the whole picture before they produce a pixel, which rules out streaming by rows.
     pub whole_picture: usize,
 }
 
@@ -26,7 +26,7 @@ fn is_zero(count: &usize) -> bool {
 }
 
 impl Network {
-    /// Counts and measures the network as it stands: deploy it first to know what running it costs.
+    /// Computes the cost of the network as it stands: deploy it first to learn the cost of running it.
     pub fn summary(&self) -> Summary {
         let lowered = self.lower();
         let (mut macs_per_pixel, mut macs_per_token, mut macs_per_picture) = (0, 0, 0);
@@ -50,7 +50,8 @@ impl Network {
         }
     }
 
-    /// Walks back from the output: how far beyond a part of the output each map must be known, in that map's own pixels.
+    /// Walks back from the output: how far beyond a part of the output each map must be known, in that map's own
+    /// pixels.
     fn receptive_radius(&self) -> usize {
         let mut margins = vec![0; self.nodes.len()];
         let mut radius = 0;

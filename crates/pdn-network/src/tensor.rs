@@ -1,8 +1,8 @@
-//! Tensors, and tensors by name: what a checkpoint holds, and what a network's parameters are bound to.
+//! Tensors, and tensors by name: the content of a checkpoint, and the values bound to a network's parameters.
 
 use std::collections::BTreeMap;
 
-/// A dense row-major array of `f32`. Files in other floating types are converted when read.
+/// A dense row-major array of `f32`. Other floating-point types are converted when a file is read.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tensor {
     shape: Vec<usize>,
@@ -10,34 +10,34 @@ pub struct Tensor {
 }
 
 impl Tensor {
-    /// An array of this shape over these numbers, last dimension fastest.
+    /// Creates an array of this shape, last dimension fastest.
     ///
     /// # Panics
-    /// When the shape does not hold exactly `data.len()` numbers; a reader checks its file before it calls this.
+    /// Panics if the shape does not hold exactly `data.len()` numbers; a reader checks its file before it calls this.
     pub fn new(shape: Vec<usize>, data: Vec<f32>) -> Self {
         assert_eq!(shape.iter().product::<usize>(), data.len(), "a tensor of shape {shape:?}");
         Self { shape, data }
     }
 
-    /// The length of each dimension; empty for a single number.
+    /// Returns the length of each dimension; empty for a single number.
     pub fn shape(&self) -> &[usize] {
         &self.shape
     }
 
-    /// The numbers, last dimension fastest.
+    /// Returns the numbers, last dimension fastest.
     pub fn data(&self) -> &[f32] {
         &self.data
     }
 
-    /// The numbers, last dimension fastest.
+    /// Converts into the numbers, last dimension fastest.
     pub fn into_data(self) -> Vec<f32> {
         self.data
     }
 
-    /// The same numbers under another shape.
+    /// Returns the same numbers with another shape.
     ///
     /// # Panics
-    /// When the shape does not hold exactly as many numbers.
+    /// Panics if the shape does not hold exactly as many numbers.
     pub fn reshaped(self, shape: Vec<usize>) -> Self {
         Self::new(shape, self.data)
     }

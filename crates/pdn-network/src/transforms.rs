@@ -1,11 +1,11 @@
-//! Transformations of a network into another one: deployed, pruned, at another temperature.
+//! Transformations from one network to another: deployed, pruned, at another temperature.
 
 use crate::{Dcm, Network, NodeId, Op, ParamId, Tap, Weights};
 use std::collections::BTreeMap;
 
 impl Network {
-    /// The same network with each DCM in the deploy form, where that lowers the count of multiply-accumulates.
-    /// Nodes keep their places; parameters are listed anew.
+    /// Returns the network with each DCM in the deploy form if that lowers the number of multiply-accumulates. Nodes
+    /// keep their indices; parameters are listed anew.
     pub fn deployed(&self) -> Network {
         let mut params = Vec::new();
         let mut nodes = self.nodes.clone();
@@ -21,8 +21,8 @@ impl Network {
         Network { nodes, params, ..self.clone() }
     }
 
-    /// The same network without the nodes that neither its output nor a tap reads, nor the parameters that no node names,
-    /// and its weights.
+    /// Returns the network and its weights without the nodes that neither the output nor a tap depends on, and without
+    /// the parameters that no node uses.
     pub fn pruned(&self, weights: &Weights) -> (Network, Weights) {
         let mut read = vec![false; self.nodes.len()];
         for id in self.taps.iter().map(|tap| tap.node).chain([self.output]) {
@@ -52,8 +52,8 @@ impl Network {
         (Network { nodes, params, taps, output: places[&self.output], ..self.clone() }, Weights(tensors))
     }
 
-    /// The same network with another temperature of the softmax over kernels in every DCM. The configuration keeps the one
-    /// that training ends with.
+    /// Returns the network with another softmax temperature over the kernels in every DCM. The configuration keeps the
+    /// one that training ends with.
     pub fn at_temperature(&self, temperature: f64) -> Network {
         let mut nodes = self.nodes.clone();
         for node in &mut nodes {
@@ -64,12 +64,12 @@ impl Network {
         Network { nodes, ..self.clone() }
     }
 
-    /// Whether any DCM is in the deploy form.
+    /// Returns whether any DCM is in the deploy form.
     pub fn is_deployed(&self) -> bool {
         self.dcms().any(Dcm::is_deployed)
     }
 
-    /// The Dynamic Correlation Modules, in order.
+    /// Iterates over the Dynamic Correlation Modules, in order.
     pub fn dcms(&self) -> impl Iterator<Item = &Dcm> {
         self.nodes.iter().filter_map(|node| match &node.op {
             Op::Dcm(dcm) => Some(dcm),

@@ -65,7 +65,7 @@ impl ModelChoice {
     }
 }
 
-/// `2`, `x2`, `2x` or `2.5`.
+/// Parses `2`, `x2`, `2x` or `2.5`.
 fn scale(text: &str) -> Result<f64, String> {
     let is_times = |c: char| matches!(c, 'x' | 'X' | '×');
     let number = text.strip_prefix(is_times).or_else(|| text.strip_suffix(is_times)).unwrap_or(text);
@@ -118,7 +118,7 @@ pub(crate) enum PrecisionChoice {
 }
 
 impl EngineChoice {
-    /// The instruction set and the precision to use, by [`PrecisionChoice::on`].
+    /// Returns the instruction set and the precision to use, by [`PrecisionChoice::on`].
     pub(crate) fn target(&self) -> (Isa, Precision) {
         let isa = self.isa.unwrap_or_else(Isa::best);
         (isa, self.precision.on(isa))
@@ -126,7 +126,7 @@ impl EngineChoice {
 }
 
 impl PrecisionChoice {
-    /// The precision to use: f32, with a warning, if this machine lacks what was asked for.
+    /// Returns the precision to use: f32, with a warning, if this machine lacks the requested one.
     pub(crate) fn on(self, isa: Isa) -> Precision {
         let asked = match self {
             Self::Auto => Precision::fast(isa),

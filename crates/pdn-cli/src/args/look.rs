@@ -52,13 +52,13 @@ impl Extras {
         Target { color_fix: self.color_fix, self_ensemble: self.self_ensemble, ..Target::default() }
     }
 
-    /// The options in words, to follow a model's name.
+    /// Returns the options in words, to follow a model's name.
     pub(crate) fn words(self) -> String {
         let words = [(self.self_ensemble, ", mean of eight flips and rotations"), (self.color_fix, ", colours fixed")];
         words.into_iter().filter(|(is, _)| *is).map(|(_, words)| words).collect()
     }
 
-    /// Checks that the model supports them.
+    /// Checks that the model supports the options.
     pub(crate) fn check(self, model: &ModelChoice) -> Result<(), Failure> {
         let option = if self.color_fix { "--color-fix" } else { "--self-ensemble" };
         match (self.color_fix || self.self_ensemble) && model.is_bicubic() {
@@ -69,7 +69,7 @@ impl Extras {
 }
 
 impl Look {
-    /// The requested size.
+    /// Returns the requested size.
     fn size(&self, model: &ModelChoice) -> Size {
         match (self.width, self.height, self.megapixels, model.scale) {
             (Some(width), Some(height), ..) if self.exact => Size::Exact(width, height),
@@ -82,7 +82,7 @@ impl Look {
         }
     }
 
-    /// The requested size as part of a file name; `own` is the model's scale.
+    /// Returns the requested size as part of a file name; `own` is the model's scale.
     pub(crate) fn size_in_names(&self, model: &ModelChoice, own: usize) -> String {
         match self.size(model) {
             Size::Exact(width, height) | Size::Within(width, height) => format!("{width}x{height}"),
@@ -94,7 +94,7 @@ impl Look {
         }
     }
 
-    /// What a picture becomes in a format; losses are passed to `say`.
+    /// Returns what a picture becomes in a format; passes losses to `say`.
     pub(crate) fn target(
         &self,
         model: &ModelChoice,

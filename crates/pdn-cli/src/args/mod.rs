@@ -1,4 +1,4 @@
-//! What can be typed: the commands and their own options.
+//! The command line: the commands and their own options.
 
 pub(crate) mod choices;
 pub(crate) mod look;
@@ -515,7 +515,7 @@ pub(crate) struct Man {
     pub(crate) folder: Option<PathBuf>,
 }
 
-/// `256` or `320x200`.
+/// Parses `256` or `320x200`.
 fn size(text: &str) -> Result<(usize, usize), String> {
     let (width, height) = text.split_once('x').unwrap_or((text, text));
     match [width, height].map(str::parse) {
@@ -524,7 +524,7 @@ fn size(text: &str) -> Result<(usize, usize), String> {
     }
 }
 
-/// A part of a picture and its sentence.
+/// Parses a rectangle of a picture and its sentence.
 fn region(text: &str) -> Result<(Rectangle, String), String> {
     let (rectangle, sentence) = text.split_once('=').ok_or("expected X,Y,W,H=TEXT")?;
     Ok((rectangle.parse().map_err(|error: pdn::RegionError| error.to_string())?, sentence.to_owned()))

@@ -1,4 +1,4 @@
-//! Prompts in the order in which they stand on the command line, which their options' own lists do not tell.
+//! Prompts in the order of the command line, which the options' own lists do not preserve.
 
 use clap::{ArgMatches, Args, Command, Error, FromArgMatches};
 use std::path::PathBuf;

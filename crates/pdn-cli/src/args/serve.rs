@@ -1,4 +1,4 @@
-//! What `pdn serve` is told.
+//! The options of `pdn serve`.
 
 use crate::args::choices::{EncoderChoice, PrecisionChoice};
 use clap::builder::RangedU64ValueParser;

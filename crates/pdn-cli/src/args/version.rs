@@ -1,9 +1,9 @@
-//! `pdn --version`: what a report of a fault has to say of the program and the machine.
+//! `pdn --version`: what a bug report needs to say about the program and the machine.
 
 use pdn::{Isa, Precision};
 use std::sync::LazyLock;
 
-/// The features of a build, and whether this one has them.
+/// The optional features, and whether this build has them.
 const FEATURES: [(&str, bool); 9] = [
     ("avif", cfg!(feature = "avif")),
     ("cuda", cfg!(feature = "cuda")),
@@ -16,11 +16,11 @@ const FEATURES: [(&str, bool); 9] = [
     ("wgpu", cfg!(feature = "wgpu")),
 ];
 
-/// The version alone, the same on every machine.
+/// The version number, the same on every machine.
 pub(crate) const NUMBER: &str = env!("CARGO_PKG_VERSION");
 
-/// One line, after the name: the version, the features built in, and the instruction set and the precision that a command
-/// would use here where it is told neither.
+/// Returns one line, after the name: the version, the built-in features, and the instruction set and the precision that
+/// a command uses here by default.
 pub(crate) fn short() -> &'static str {
     static TEXT: LazyLock<String> = LazyLock::new(|| {
         let built: Vec<String> = FEATURES.iter().filter(|(_, has)| *has).map(|(name, _)| format!("+{name}")).collect();
@@ -32,7 +32,7 @@ pub(crate) fn short() -> &'static str {
     &TEXT
 }
 
-/// The same, and below it what this build leaves out and what this machine could do.
+/// Returns the same, followed by what this build leaves out and what this machine supports.
 pub(crate) fn long() -> &'static str {
     static TEXT: LazyLock<String> = LazyLock::new(|| {
         let features = FEATURES.map(|(name, has)| format!("{}{name}", if has { '+' } else { '-' })).join(" ");

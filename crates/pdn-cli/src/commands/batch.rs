@@ -1,7 +1,7 @@
-//! Pictures enlarged, one or thousands: each read, steered, run and written, some at once.
+//! Upscaling of one picture or thousands: each is read, prompted, run and written, several at a time.
 //!
-//! The threads are one pool that all pictures at once share: while one is read or written its threads help the others, and
-//! the last picture has them all. The memory is divided.
+//! All pictures in progress share one thread pool: while one is read or written its threads help the others, and the
+//! last picture has them all. Memory is divided between them.
 
 use crate::args::Upscale;
 use crate::display::progress::{Pixels, Share, interrupted, last_words};
@@ -25,10 +25,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-/// The most pictures at once where nothing is said: each has its share of the memory.
+/// The default limit of pictures at a time: each has its share of the memory.
 const JOBS: usize = 4;
 
-/// Pictures to enlarge by one model.
+/// Pictures to upscale with one model.
 pub(crate) struct Batch<'a> {
     pub(crate) args: &'a Upscale,
     pub(crate) upscaler: &'a Upscaler,
@@ -37,53 +37,53 @@ pub(crate) struct Batch<'a> {
     pub(crate) skipped: Vec<Task>,
 }
 
-/// A picture that was enlarged.
+/// An upscaled picture.
 struct Enlarged {
     from: (usize, usize),
     to: (usize, usize),
     /// Whether the network ran.
     runs: bool,
-    /// By what: the model, and what was done beside.
+    /// What upscaled it: the model, and the extra steps.
     how: String,
-    /// The network's scale where one ran, or bicubic's where it is a whole number.
+    /// The network's scale if it ran, or bicubic's if it is a whole number.
     scale: Option<usize>,
     seconds: f64,
-    /// The prompt that was given, in words.
+    /// The prompt in words.
     prompt: Option<String>,
-    /// What of its file is not in it.
+    /// What the file has and the result does not.
     notes: Vec<String>,
 }
 
-/// What came of a picture.
+/// The outcome for one picture.
 enum Outcome {
     Made(Enlarged),
-    /// Another command made it meanwhile, which `--skip-existing` leaves.
+    /// Another command created the result meanwhile, and `--skip-existing` leaves it.
     WasThere,
 }
 
-/// What all pictures at once share.
+/// The state that all pictures in progress share.
 struct Shared<'a> {
     pool: ThreadPool,
     options: Options,
     progress: &'a Pixels,
-    /// What each picture is thought to have.
+    /// The estimated pixels of each picture.
     pixels: Vec<u64>,
-    /// How many are named in all.
+    /// The number of pictures named in all.
     of: usize,
     next: AtomicUsize,
     done: AtomicUsize,
-    /// Those that others made meanwhile.
+    /// Results that others created meanwhile.
     there: AtomicUsize,
     failed: Mutex<Vec<(usize, Failure)>>,
-    /// Whether nothing more is begun, and why: nobody hears of it any more.
+    /// Whether to start nothing more, because nobody reads the output any more.
     stopped: AtomicBool,
     unheard: Mutex<Option<Failure>>,
-    /// Whether it was said that the model is not for such pictures: once is enough.
+    /// Whether the warning that the model does not suit such pictures was printed: once is enough.
     advised: AtomicBool,
 }
 
 impl Batch<'_> {
-    /// Enlarges all; `failed` is what failed before. What fails is named at the end.
+    /// Upscales all pictures; `failed` holds earlier failures. All failures are listed at the end.
     pub(crate) fn run(&self, failed: Vec<Failure>) -> Result<(), Failure> {
         let of = self.tasks.len() + self.skipped.len() + failed.len();
         for failure in &failed {
@@ -131,7 +131,7 @@ impl Batch<'_> {
         }
     }
 
-    /// The last words: how many there are, or why not all.
+    /// Prints the summary: how many results there are, or why some are missing.
     fn end(
         &self,
         (done, there): (usize, usize),
@@ -163,7 +163,7 @@ impl Batch<'_> {
         }
     }
 
-    /// Makes the folder of the results, and clears those that are there of what was left by a kill.
+    /// Creates the output folder, and cleans existing ones of what a killed run left.
     fn prepare_folders(&self) -> Result<(), Failure> {
         if let Some(folder) = &self.args.outputs.out_dir {
             make_folder(folder)?;
@@ -173,10 +173,10 @@ impl Batch<'_> {
         Ok(())
     }
 
-    /// Enlarges one picture after the other, as long as there are any.
+    /// Upscales one picture after the other until none is left.
     fn work(&self, shared: &Shared) {
         let mut session = None;
-        // The prompt that is set, where it is the same for all pictures.
+        // The current prompt, if it is the same for all pictures.
         let mut set = None;
         loop {
             let at = shared.next.fetch_add(1, Ordering::Relaxed);
@@ -186,7 +186,7 @@ impl Batch<'_> {
             }
             shared.progress.say(format!("{}/{}", at + 1, self.tasks.len()));
             let mut share = shared.progress.picture(shared.pixels[at]);
-            // What a panic leaves half done is thrown away: the session, its prompt, the temporary file.
+            // What a panic leaves half done is discarded: the session, its prompt, the temporary file.
             let (mut ready, mut before) = (session.take().unwrap_or_else(|| self.upscaler.session()), set.take());
             let found = guarded(&task.input, || {
                 let found = self.enlarge(&mut ready, &mut before, task, shared, &mut share);
@@ -206,7 +206,7 @@ impl Batch<'_> {
                 }
                 Err(failure) => lock(&shared.failed).push((at, failure)),
             }
-            // Where nobody listens any more, nothing more is done.
+            // If nobody reads the output any more, stop.
             if let Err(failure) = said {
                 lock(&shared.unheard).get_or_insert(failure);
                 shared.stopped.store(true, Ordering::Relaxed);
@@ -214,7 +214,7 @@ impl Batch<'_> {
         }
     }
 
-    /// One picture, from its file to its place.
+    /// Upscales one picture, from its file to its target.
     fn enlarge(
         &self,
         session: &mut Session,
@@ -236,7 +236,7 @@ impl Batch<'_> {
             parts => setter.within(setter.of(input)?, parts, args.parts.feather)?,
         };
         let format = format_of(output, &args.outputs)?;
-        // Told with the result: before an error they would be beside the point.
+        // Printed with the result: before an error they would be beside the point.
         let mut notes: Vec<String> = picture.lost().iter().map(|lost| (*lost).to_owned()).collect();
         let target = args.look.target(&args.model, &picture, format, &mut |what| notes.push(what.to_owned()));
         let header = upscaler.header_for(&picture, &target).map_err(|error| failure(input, error))?;
@@ -272,7 +272,7 @@ impl Batch<'_> {
         }
         share.show(1.0);
         let how = self.how(runs, from, to);
-        // Who makes it without the network takes no prompt.
+        // Without the network, no prompt is used.
         let prompt = prompt.filter(|prompt| runs && *prompt != Prompt::None).map(|prompt| prompt.to_string());
         let seconds = start.elapsed().as_secs_f64();
         let scale = upscaler.scale();
@@ -280,7 +280,7 @@ impl Batch<'_> {
         Ok(Outcome::Made(Enlarged { from, to, runs, how, scale, seconds, prompt, notes }))
     }
 
-    /// Says once that the model is not for such pictures, where it seems so.
+    /// Warns once if the model does not seem to suit such pictures.
     fn advise(&self, picture: &AnyPicture, shared: &Shared, input: &Path) {
         if shared.advised.load(Ordering::Relaxed) {
             return;
@@ -292,7 +292,7 @@ impl Batch<'_> {
         }
     }
 
-    /// By what a picture becomes so large.
+    /// Returns what turns a picture of one size into the other.
     fn how(&self, runs: bool, from: (usize, usize), to: (usize, usize)) -> String {
         let (model, scale) = (called(self.args.model.model()), self.upscaler.scale());
         match (self.args.model.is_bicubic(), runs) {
@@ -305,7 +305,8 @@ impl Batch<'_> {
         }
     }
 
-    /// How a picture was made, for its metadata. Of a model's path only the name: folders are nobody's business.
+    /// Returns how a picture was made, for its metadata. Only the file name of the model's path is stored: folders are
+    /// private.
     fn provenance(&self, runs: bool, prompt: Option<&Prompt>, encoder: Option<&str>) -> Provenance {
         let name = called(self.args.model.model());
         let mut facts = vec![("Model", if runs { name } else { "bicubic".into() })];
@@ -320,7 +321,7 @@ impl Batch<'_> {
         Provenance { software: concat!("pdn ", env!("CARGO_PKG_VERSION")).into(), facts }
     }
 
-    /// Says how one picture went; for people a failure is said at the end.
+    /// Reports the outcome for one picture; people see failures at the end.
     fn tell(&self, task: &Task, found: &Result<Outcome, Failure>) -> Result<(), Failure> {
         let Task { input, output } = task;
         if let Ok(Outcome::Made(made)) = found {
@@ -370,7 +371,7 @@ impl Batch<'_> {
         self.say_safe(&shown(line))
     }
 
-    /// Writes a line to the standard output, or, where that holds the picture, to the error output.
+    /// Writes a line to standard output, or to standard error if standard output receives the picture.
     fn say_safe(&self, line: &str) -> Result<(), Failure> {
         if self.tasks.iter().any(|task| task.output == Path::new(STANDARD)) {
             tell!("{line}");
@@ -382,7 +383,7 @@ impl Batch<'_> {
     }
 }
 
-/// Why there is no enlarged picture.
+/// The reason why there is no result.
 enum Stopped {
     Enlarging(Error),
     Writing(Failure),
@@ -400,15 +401,16 @@ impl From<Failure> for Stopped {
     }
 }
 
-/// What is said of a picture that makes the program panic.
+/// The message for a picture that makes the program panic.
 const BROKE: &str = "pdn crashed on this picture, which is a bug: please report it and attach the picture";
 
-/// What the work on a picture comes to; where it panics, a failure that names the picture: its panic is no other picture's end.
+/// Runs the work on a picture and turns a panic into a failure that names the picture, so that it does not end the
+/// others.
 fn guarded<T>(input: &Path, work: impl FnOnce() -> T) -> Result<T, Failure> {
     catch_unwind(AssertUnwindSafe(work)).map_err(|_| Failure::at(input, BROKE))
 }
 
-/// Sets down what an interrupt says that cannot wait for the end.
+/// Sets the message of an interrupt that cannot wait for the end.
 fn prepare_last_words(shared: &Shared) {
     if shared.of > 1 {
         let whole = shared.done.load(Ordering::Relaxed) + shared.there.load(Ordering::Relaxed);
@@ -416,28 +418,28 @@ fn prepare_last_words(shared: &Shared) {
     }
 }
 
-/// How many pictures are whole, and how the others come to be.
+/// Returns how many pictures are complete, and how to get the others.
 fn so_far(whole: usize, of: usize) -> String {
     format!("{whole} of {of} pictures are complete; to continue, run the same command with --skip-existing")
 }
 
-/// The line of a picture whose result is there.
+/// Returns the output line for a picture whose result exists.
 fn skipped(Task { input, output }: &Task) -> Value {
     json!({"input": name(input), "output": name(output), "skipped": true})
 }
 
-/// What a model is called: of a path the file's name alone.
+/// Returns the name of a model: only the file name of a path.
 fn called(model: &Path) -> String {
     model.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-/// Bytes of a file in which its head is looked for.
+/// How many bytes of a file to search for its header.
 const HEAD: u64 = 1 << 20;
 
-/// The pixels that a picture's head says it has; none where it says none, or more than are enlarged.
+/// Returns the pixels that a picture's header states, or 0 if it states none or more than the limit.
 fn pixels(path: &Path, limit: u64) -> u64 {
     let mut head = Vec::new();
-    // A pipe's head is not to be had. Of a file it is read at once: pieces of metadata before it may be many.
+    // A pipe's header cannot be read in advance. Read a file's in one go: many pieces of metadata may precede it.
     let file = pdn::file::open(path).ok();
     let read = file.and_then(|file| file.take(HEAD).read_to_end(&mut head).ok());
     let size = read.and_then(|_| imagesize::blob_size(&head).ok());

@@ -1,4 +1,4 @@
-//! `pdn bench`: how long a model takes, and how much memory.
+//! `pdn bench`: measures a model's time and memory.
 
 use crate::args::Bench;
 use crate::display::progress::interrupted;
@@ -71,7 +71,7 @@ pub(crate) fn run(args: &Bench) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Refuses a picture that there is no memory for, with what is made of it, where the system says how much there is.
+/// Rejects a picture if the system says that there is not enough memory for it and its result.
 fn check_room((width, height): (usize, usize), scale: usize) -> Result<(), Failure> {
     let needed = (3 * width * height * (1 + scale * scale) * size_of::<f32>()) as u64 >> 20;
     match mebibytes("/proc/meminfo", "MemAvailable:") {
@@ -82,7 +82,7 @@ fn check_room((width, height): (usize, usize), scale: usize) -> Result<(), Failu
     }
 }
 
-/// Runs the model; gives the figures and the last result.
+/// Runs the model; returns the figures and the last result.
 fn time(args: &Bench, model: &Model) -> Result<(Value, Map<f32>), pdn::Error> {
     let (isa, precision) = args.engine.target();
     let plan = Plan::with_precision(&model.network, &model.weights, isa, precision)?;
@@ -148,7 +148,7 @@ fn time(args: &Bench, model: &Model) -> Result<(Value, Map<f32>), pdn::Error> {
     Ok((facts, result))
 }
 
-/// How long it takes to change the prompt: the median over some.
+/// Returns how long a change of the prompt takes: the median over several.
 fn time_prompts(session: &mut PlanSession, dim: usize) -> Result<f64, pdn::Error> {
     let mut times = Vec::new();
     for name in ["a", "b", "c", "d", "e", "f", "prompt"] {
@@ -161,25 +161,25 @@ fn time_prompts(session: &mut PlanSession, dim: usize) -> Result<f64, pdn::Error
     Ok(times[times.len() / 2])
 }
 
-/// GFLOP/s of this machine's fused multiply-adds, on as many threads as run the model.
+/// Returns the GFLOP/s of this machine's fused multiply-adds, on as many threads as run the model.
 fn peak_gflops(isa: Isa) -> f64 {
     let each = rayon::broadcast(|_| pdn::peak_flops(isa, PEAK_TIME));
     each.iter().sum::<f64>() / 1e9
 }
 
-/// How long the peak is measured.
+/// How long to measure the peak.
 const PEAK_TIME: Duration = Duration::from_millis(100);
 
 fn milliseconds(start: Instant) -> f64 {
     start.elapsed().as_secs_f64() * 1e3
 }
 
-/// The largest memory of this process so far, in MiB, where the system says it.
+/// Returns the peak memory of this process so far, in MiB, if the system reports it.
 fn peak_memory() -> Option<u64> {
     mebibytes("/proc/self/status", "VmHWM:")
 }
 
-/// What Linux says of memory, in MiB.
+/// Returns a memory figure from Linux, in MiB.
 fn mebibytes(file: &str, key: &str) -> Option<u64> {
     let text = std::fs::read_to_string(file).ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix(key))?;

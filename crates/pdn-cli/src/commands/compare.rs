@@ -26,7 +26,7 @@ pub(crate) fn run(args: &Compare) -> Result<(), Failure> {
         );
         return Err(Failure::at(&args.picture, why));
     }
-    // As an evaluation does: what was enlarged from a cut picture is compared with the cut picture.
+    // Crop like an evaluation: a result from a cropped picture is compared with the cropped picture.
     let whole = [reference.width(), reference.height()];
     let reference = reference.cropped(picture.width(), picture.height());
     let kept = [reference.width(), reference.height()];

@@ -1,5 +1,5 @@
-//! `pdn controls`: what a prompt does for a model, against the controls that show it: another picture's sentences, one
-//! sentence for all pictures, the picture itself, and none. The paper reports none of these.
+//! `pdn controls`: how much a prompt helps a model, against control prompts: another picture's sentences, one sentence
+//! for all pictures, the picture itself, and none. The paper reports none of these.
 
 use crate::args::Controls;
 use crate::display::progress::Progress;
@@ -17,10 +17,10 @@ use pdn::{
 use serde_json::json;
 use std::path::Path;
 
-/// The sentence that says nothing of any picture.
+/// A sentence that describes no picture in particular.
 const FIXED: &str = "a photo";
 
-/// What a picture is told, the first being what the others are compared with.
+/// The conditions; the others are compared with the first.
 const CONDITIONS: [&str; 5] =
     ["its own captions", "another picture's captions", "\"a photo\" for all", "the small picture", "its mirror image"];
 
@@ -43,14 +43,15 @@ pub(crate) fn run(args: &Controls) -> Result<(), Failure> {
         }
     }
     drop(progress);
-    // Of one picture there is no interval.
+    // A single picture has no interval.
     if scored.len() > 1 {
         print(args, &upscaler, &encoder, &scored);
     }
     report(&failed, pictures.len())
 }
 
-/// The pictures with captions, without those of the split `train`. What is wrong with a caption is said before any work.
+/// Returns the pictures with captions, except those of the split `train`. Errors in a caption are reported before any
+/// work.
 fn captioned(folder: &Path, encoder: &Encoder) -> Result<Vec<Captioned>, Failure> {
     let Some(mut all) = read_captions(folder).map_err(Failure::failed)? else {
         return Err(Failure::at(folder, "no captions found: expected a folder with captions.json or captions.csv"));
@@ -71,7 +72,7 @@ fn captioned(folder: &Path, encoder: &Encoder) -> Result<Vec<Captioned>, Failure
     Ok(all)
 }
 
-/// A picture's PSNR under each condition, the mean over its prompts.
+/// Returns a picture's PSNR under each condition, the mean over its prompts.
 fn score(
     args: &Controls,
     session: &mut Session,

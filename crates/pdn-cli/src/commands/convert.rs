@@ -1,4 +1,4 @@
-//! `pdn convert`: a model as safetensors in either form, or as ONNX.
+//! `pdn convert`: converts a model to safetensors in either form, or to ONNX.
 
 use crate::args::{Convert, Form};
 use crate::display::progress::interrupted;
@@ -12,7 +12,7 @@ use crate::shared::outputs::keep_other;
 use crate::shared::prompt::{embedding, encoder, hinted};
 use pdn::{Embedding, Model, write_atomically};
 
-/// The word that asks for an input instead of a sentence.
+/// The word that requests an input instead of a sentence.
 const INPUT: &str = "input";
 
 pub(crate) fn run(args: &Convert) -> Result<(), Failure> {
@@ -42,7 +42,7 @@ pub(crate) fn run(args: &Convert) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The bytes of a model file, and what is in it.
+/// Returns the bytes of a model file, and a description.
 fn safetensors(args: &Convert, model: Model) -> Result<(Vec<u8>, String), Failure> {
     if args.prompt.is_some() || args.prompt_embedding.is_some() {
         return Err(Failure::usage("a prompt can only be built into .onnx; remove it"));
@@ -60,7 +60,7 @@ fn safetensors(args: &Convert, model: Model) -> Result<(Vec<u8>, String), Failur
     Ok((model.to_bytes(precision), format!("{}, {form}, {precision}", about(&model))))
 }
 
-/// The bytes of an ONNX file, and what is in it.
+/// Returns the bytes of an ONNX file, and a description.
 fn onnx(args: &Convert, model: Model) -> Result<(Vec<u8>, String), Failure> {
     if args.precision.is_some() {
         return Err(Failure::usage("--precision: only .safetensors supports it; ONNX files are written in f32"));
@@ -76,7 +76,7 @@ fn onnx(args: &Convert, model: Model) -> Result<(Vec<u8>, String), Failure> {
     Ok((bytes, format!("{}, {inputs}", about(&model))))
 }
 
-/// The model in the form that was asked for, or else in `default`; what is folded stays so.
+/// Returns the model in the requested form, or else in `default`; a folded model stays folded.
 fn formed(args: &Convert, model: Model, default: Form) -> Result<Model, Failure> {
     match args.form.unwrap_or(default) {
         Form::Deploy => pdn::deployed(&model).map_err(|error| failure(&args.input, error)),
@@ -88,7 +88,7 @@ fn formed(args: &Convert, model: Model, default: Form) -> Result<Model, Failure>
     }
 }
 
-/// The prompt to fold in.
+/// Returns the prompt to fold in.
 fn prompt(args: &Convert, model: &Model) -> Result<Option<Embedding>, Failure> {
     if args.encoder.encoder.is_some() && args.prompt.is_none() {
         return Err(Failure::usage("--encoder: needs a --prompt to build in; add one, or remove --encoder"));

@@ -43,7 +43,7 @@ fn degrade(args: &Degrade, Task { input, output }: &Task, picture: &Picture) -> 
     tell_lost(input, picture);
     let small =
         args.small.degradation.seeded(input).apply(picture, args.scale).map_err(|error| Failure::at(input, error))?;
-    // What is asked for in 16 bits is not rounded behind anybody's back.
+    // Never round silently if 16 bits were requested.
     if matches!(small, AnyPicture::Sixteen(_)) && Format::from_path(output)?.depth() == Depth::Eight {
         let why =
             format_args!("the format has 8 bits per sample, but {} makes 16; use .png or .tif", args.small.degradation);

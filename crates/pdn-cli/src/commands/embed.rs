@@ -17,9 +17,9 @@ use rayon::prelude::*;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// What is to be embedded.
+/// Something to embed.
 enum Wanted {
-    /// A sentence, and where it stands.
+    /// A sentence, and where it comes from.
     Text(String, String),
     Picture(PathBuf),
 }
@@ -61,7 +61,7 @@ pub(crate) fn run(args: &Embed) -> Result<(), Failure> {
     report_of(&failed, all, "inputs")
 }
 
-/// What is written are no pictures: a name that is one's is a slip, which would cost the picture.
+/// Rejects an output name with a picture's extension: it is a typo, and overwriting would lose the picture.
 fn check_output(args: &Embed, wanted: &[Wanted]) -> Result<(), Failure> {
     let ending = args.output.extension().unwrap_or_default();
     if !ending.eq_ignore_ascii_case("safetensors") {
@@ -78,8 +78,8 @@ fn check_output(args: &Embed, wanted: &[Wanted]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Sentences first, then pictures, and what could not be looked into. What is wrong with a sentence that was typed is said before
-/// any work.
+/// Returns sentences first, then pictures, and the inputs that could not be read. Errors in a typed sentence are
+/// reported before any work.
 fn wanted(args: &Embed, encoder: &Encoder) -> Result<(Vec<Wanted>, Vec<Failure>), Failure> {
     let mut wanted = Vec::new();
     for text in &args.text {
@@ -98,7 +98,7 @@ fn wanted(args: &Embed, encoder: &Encoder) -> Result<(Vec<Wanted>, Vec<Failure>)
     Ok((wanted, found.failed))
 }
 
-/// The sentences of a text file, or of a file of captions.
+/// Returns the sentences of a text file, or of a file of captions.
 fn texts(path: &Path) -> Result<Vec<Wanted>, Failure> {
     let ending = path.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
     let place = |place: String| format!("{}: {place}", path.display());
@@ -122,7 +122,7 @@ fn texts(path: &Path) -> Result<Vec<Wanted>, Failure> {
     }
 }
 
-/// The cache; where there can be none that is said, and all is embedded.
+/// Opens the cache; without one, warns and embeds everything.
 fn open_cache() -> Option<EmbeddingCache> {
     let folder = EmbeddingCache::default_folder()?;
     let opened = EmbeddingCache::open(&folder);
@@ -143,7 +143,7 @@ fn embed(encoder: &Encoder, cache: Option<&EmbeddingCache>, wanted: &Wanted) -> 
 
 fn embed_picture(encoder: &Encoder, cache: Option<&EmbeddingCache>, path: &Path) -> Result<Embedding, Failure> {
     let look = |picture| encoder.embed_picture(&picture).map_err(|error| Failure::at(path, error));
-    // What is wrong with a file that cannot be read is said by the one that reads pictures.
+    // The reader of pictures reports what is wrong with a file that cannot be read.
     let Ok(bytes) = pdn::file::read(path, longest(&Limits::default())) else {
         return look(pdn::read(path, &Limits::default())?);
     };

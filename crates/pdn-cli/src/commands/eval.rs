@@ -1,4 +1,4 @@
-//! `pdn eval`: degrade, enlarge, compare, with the protocol beside every figure.
+//! `pdn eval`: degrades, upscales, compares, and prints the protocol with every figure.
 
 use crate::args::Eval;
 use crate::args::choices::ModelChoice;
@@ -44,7 +44,7 @@ pub(crate) fn run(args: &Eval) -> Result<(), Failure> {
     report(&failed, paths.len())
 }
 
-/// The model that the first is held against, with a setter of its prompts: the same, where it takes any.
+/// Opens the model to compare with, and a setter for its prompts: the same, if it takes any.
 fn rival(args: &Eval, model: &Path, scale: usize) -> Result<(Session, PromptSetter), Failure> {
     let choice = ModelChoice { named: Some(model.to_owned()), scale: Some(scale as f64) };
     let upscaler = open(&choice, &args.engine)?;
@@ -55,7 +55,7 @@ fn rival(args: &Eval, model: &Path, scale: usize) -> Result<(Session, PromptSett
     Ok((upscaler.session(), setter))
 }
 
-/// What came of another model on the same pictures.
+/// The results of another model on the same pictures.
 struct Compared<'a> {
     model: &'a Path,
     mean: Scores,
@@ -69,17 +69,17 @@ impl<'a> Compared<'a> {
     }
 }
 
-/// A picture, its prompt in words, and how well it was enlarged.
+/// A picture, its prompt in words, and its scores.
 struct Scored {
     name: String,
     prompt: Option<String>,
     scores: Scores,
-    /// Another model's.
+    /// Another model's scores.
     against: Option<Scores>,
 }
 
 impl Scored {
-    /// With its prompt, where pictures have different ones.
+    /// Converts to JSON, with the prompt if pictures have different ones.
     fn as_json(&self, prompted: bool) -> Value {
         let mut entry = json!({"picture": self.name, "scores": self.scores.as_json()});
         if prompted {
@@ -108,7 +108,7 @@ fn score(
     let target = args.extras.target();
     let share = 1.0 / (1 + usize::from(against.is_some())) as f64;
     let mut score = |session: &mut Session, prompt: &PromptSetter, before: f64| {
-        // Each model's own: one may take none.
+        // Set each model's own prompt: one may take none.
         prompt.set(session, prompt.of(path)?.as_ref(), path, &small.eight())?;
         let mut progress = |done| progress(before + share * done);
         let enlarged =
@@ -127,7 +127,7 @@ fn name(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-/// What was measured, and how.
+/// The measurements, and how they were made.
 struct Found<'a> {
     args: &'a Eval,
     scale: usize,

@@ -1,4 +1,4 @@
-//! `pdn info`: what a model file is.
+//! `pdn info`: describes a model file.
 
 use crate::args::Info;
 use crate::display::say::{out, say};
@@ -22,7 +22,7 @@ pub(crate) fn run(args: &Info) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What prompts do in each module, and which of its branches do nothing.
+/// Returns how each module reacts to prompts, and which of its branches ignore them.
 fn activity(model: &Model) -> Vec<(&'static str, String)> {
     let Some(measured) = model.card.activity() else { return Vec::new() };
     let figure = |value: Option<f64>| value.map_or("none".into(), |value| format!("{value:.3}"));
@@ -39,7 +39,7 @@ fn activity(model: &Model) -> Vec<(&'static str, String)> {
     [("prompt effect", over)].into_iter().chain(measured.modules.iter().map(line)).collect()
 }
 
-/// Everything that is known, for programs.
+/// Returns everything known about the model, for programs.
 fn facts(model: &Model) -> Value {
     let network = &model.network;
     let deployed = network.deployed();
@@ -60,7 +60,7 @@ fn facts(model: &Model) -> Value {
     })
 }
 
-/// The same for people.
+/// Returns the same for people.
 fn lines(facts: &Value) -> Vec<(&'static str, String)> {
     let number = |value: &Value| value.as_u64().unwrap_or_default() as usize;
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();

@@ -1,4 +1,4 @@
-//! `pdn masks`: what a prompt makes a network look at (the paper's Figures 4 and 5).
+//! `pdn masks`: shows what a prompt makes a network attend to (the paper's Figures 4 and 5).
 
 use crate::args::Masks;
 use crate::display::heat::{Column, sheet};
@@ -13,7 +13,7 @@ use crate::shared::prompt::{encoder, read_source};
 use pdn::{Limits, Map, Prompt, WriteOptions};
 use std::path::Path;
 
-/// Longer sides of the panels in pixels, on a file of their own and on the sheet.
+/// Longer sides of the panels in pixels, in separate files and on the sheet.
 const LARGE: usize = 512;
 const SMALL: usize = 256;
 
@@ -65,7 +65,8 @@ pub(crate) fn run(args: &Masks) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Refuses what is no folder, and one that holds something, unless that is asked for: masks of other prompts would be left there.
+/// Rejects a path that is not a folder, and a folder that is not empty unless forced: masks of other prompts would
+/// remain there.
 fn check_folder(folder: &Path, force: bool) -> Result<(), Failure> {
     if folder.exists() && !folder.is_dir() {
         return Err(Failure::at(folder, "is a file; expected a folder"));
@@ -76,7 +77,8 @@ fn check_folder(folder: &Path, force: bool) -> Result<(), Failure> {
     }
 }
 
-/// The picture, each module's masks and their mean, a row for each prompt. No modules, no columns but the picture.
+/// Returns the picture, each module's masks and their mean, with a row for each prompt; without modules only the
+/// picture.
 fn columns(rows: Vec<Vec<(String, Map<f32>)>>) -> Vec<Column> {
     let mut columns = vec![Column { title: "picture".into(), maps: Vec::new() }];
     let means: Vec<Map<f32>> = rows.iter().filter_map(|row| mean(row)).collect();
@@ -95,7 +97,7 @@ fn columns(rows: Vec<Vec<(String, Map<f32>)>>) -> Vec<Column> {
     columns
 }
 
-/// The mean of maps, which may be of several sizes: at that of the first, by the nearest pixels.
+/// Returns the mean of maps, which may differ in size: at the size of the first, by nearest pixels.
 fn mean(maps: &[(String, Map<f32>)]) -> Option<Map<f32>> {
     let (_, first) = maps.first()?;
     let (height, width) = (first.height, first.width);

@@ -1,4 +1,4 @@
-//! A command a file, and nothing that another one uses.
+//! One file per command; nothing here is shared between commands.
 
 mod batch;
 pub(crate) mod bench;

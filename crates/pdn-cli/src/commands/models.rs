@@ -1,4 +1,4 @@
-//! `pdn models`: what `--model` takes without a path, and what it is.
+//! `pdn models`: lists what `--model` accepts without a path.
 
 use crate::args::Models;
 use crate::display::say::{out, say};
@@ -9,7 +9,7 @@ use pdn::{Model, bundled_model, bundled_models};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
-/// The largest file of the hub's cache that is looked into: no network here comes near it, and language models do.
+/// The largest file in the hub's cache to inspect: no network here comes near it, and language models do.
 const LARGEST: u64 = 512 << 20;
 
 pub(crate) fn run(args: &Models) -> Result<(), Failure> {
@@ -33,14 +33,14 @@ pub(crate) fn run(args: &Models) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The networks in the hub's cache; what else is there is for others.
+/// Iterates over the networks in the hub's cache, skipping everything else.
 fn cached() -> impl Iterator<Item = (String, Model, Option<PathBuf>)> {
     let small = |path: &Path| path.metadata().is_ok_and(|metadata| metadata.len() <= LARGEST);
     let files = hub::cached().into_iter().filter(move |(_, path)| small(path));
     files.filter_map(|(name, path)| Some((name, Model::open(&path).ok()?, Some(path))))
 }
 
-/// What a model's card says, and its network.
+/// Returns what a model's card and network say.
 fn facts(name: &str, model: &Model, file: Option<&Path>) -> Value {
     let network = &model.network;
     json!({
@@ -59,7 +59,7 @@ fn facts(name: &str, model: &Model, file: Option<&Path>) -> Value {
     })
 }
 
-/// The same for people.
+/// Returns the same for people.
 fn lines(model: &Value) -> Vec<(&'static str, String)> {
     let text = |key: &str| model[key].as_str().unwrap_or_default().to_owned();
     let number = |key: &str| count(model[key].as_u64().unwrap_or_default() as usize);
@@ -83,7 +83,7 @@ fn lines(model: &Value) -> Vec<(&'static str, String)> {
     lines
 }
 
-/// Figures of a card, with their protocol; nothing where it has none.
+/// Returns the figures of a card with their protocol, or an empty string if it has none.
 fn measured(of: &Value) -> String {
     let figure = |figure: &Value| Some(format!("{} {:.2}", figure[0].as_str()?, figure[1].as_f64()?));
     let figures: Vec<String> = of["figures"].as_array().into_iter().flatten().filter_map(figure).collect();

@@ -1,4 +1,5 @@
-//! `pdn completions` and `pdn man`: what is typed, for shells and for readers, from the same description that parses it.
+//! `pdn completions` and `pdn man`: shell completions and manual pages, from the same definition that parses the
+//! arguments.
 
 use crate::args::version::NUMBER;
 use crate::args::{Args, Completions, Man};
@@ -15,7 +16,7 @@ pub(crate) fn completions(args: &Completions) -> Result<(), Failure> {
 }
 
 pub(crate) fn man(args: &Man) -> Result<(), Failure> {
-    // The version alone: a page is made on one machine and read on others.
+    // Show only the version number: a page is made on one machine and read on others.
     let command = Args::command().disable_help_subcommand(true).version(NUMBER).long_version(None::<&str>);
     let Some(folder) = &args.folder else {
         let mut page = Vec::new();

@@ -13,10 +13,10 @@ use std::path::Path;
 use std::time::Duration;
 use tracing_subscriber::filter::LevelFilter;
 
-/// What bicubic enlarges by.
+/// The scale of bicubic.
 const BICUBIC_SCALE: usize = 4;
 
-/// How often is looked for an interrupt.
+/// How often to check for an interrupt.
 const LOOK: Duration = Duration::from_millis(100);
 
 pub(crate) fn run(args: &Serve) -> Result<(), Failure> {
@@ -31,7 +31,7 @@ pub(crate) fn run(args: &Serve) -> Result<(), Failure> {
         }
         _ => Failure::failed(error),
     })?;
-    // A stop waits for the jobs that were taken on.
+    // On a stop, wait for the accepted jobs.
     let _patience = Patience::new();
     say!("http://{}", server.address());
     let stopper = server.stopper();
@@ -67,13 +67,13 @@ fn settings(args: &Serve) -> Settings {
     }
 }
 
-/// What is offered where nothing is said: the default, the others that come with pdn, and bicubic.
+/// Iterates over the models offered by default: the default one, the others that come with pdn, and bicubic.
 fn all() -> impl Iterator<Item = &'static str> {
     let others = pdn::bundled_models().filter(|name| *name != pdn::DEFAULT_MODEL);
     std::iter::once(pdn::DEFAULT_MODEL).chain(others).chain(["bicubic"])
 }
 
-/// A model, and what requests name it by: of a file its name, without its folder.
+/// Opens a model and returns the name that requests use: for a file its name without the folder.
 fn offered(name: &Path) -> Result<(String, Offered), Failure> {
     let called = name.file_name().unwrap_or_default().to_string_lossy().into_owned();
     match name == Path::new("bicubic") {

@@ -34,7 +34,7 @@ pub(crate) fn run(args: &Train) -> Result<(), Failure> {
         dashboard.show(progress);
         !interrupted()
     };
-    // A stop waits for the step, and writes the state.
+    // On a stop, wait for the step and write the state.
     let _patience = Patience::new();
     let history = task.train(recipe.schedule(), &place, &begin, &mut watch).map_err(run_failure)?;
     if interrupted() {
@@ -47,7 +47,7 @@ pub(crate) fn run(args: &Train) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Looks at the run's folder before data is read, which may take long.
+/// Checks the run's folder before reading the data, which may take long.
 fn look_at(folder: &Path, begin: &Begin) -> Result<(), Failure> {
     if folder.is_file() {
         return Err(Failure::usage(format_args!("{}: is a file; expected a folder for the run", folder.display())));

@@ -40,7 +40,7 @@ pub(crate) fn run(args: &Upscale) -> Result<(), Failure> {
     Batch { args, upscaler: &upscaler, setter: &setter, tasks, skipped }.run(failed)
 }
 
-/// Other programs take the result's name as a second one.
+/// Catches a second file name: in other programs that is the name of the result.
 fn check_second_name(args: &Upscale) -> Result<(), Failure> {
     let [_, second] = args.inputs.names.as_slice() else { return Ok(()) };
     let says_where = args.outputs.output.is_some() || args.outputs.out_dir.is_some();
@@ -53,7 +53,7 @@ fn check_second_name(args: &Upscale) -> Result<(), Failure> {
     }
 }
 
-/// The standard input is read once.
+/// Checks that standard input is read only once.
 fn check_standard_input(pictures: &[Input]) -> Result<(), Failure> {
     match pictures.iter().filter(|input| input.path == Path::new(STANDARD)).count() {
         0 | 1 => Ok(()),

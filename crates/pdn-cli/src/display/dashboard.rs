@@ -1,4 +1,5 @@
-//! A run of training on the terminal: how far it is, the curve of its loss, its figures. Where there is no terminal, lines.
+//! The dashboard of a training run on the terminal: its progress, loss curve and figures. Without a terminal, it prints
+//! lines.
 
 use crate::display::say::say;
 use pdn_train::run::{Progress, Record};
@@ -12,17 +13,17 @@ use ratatui::{Frame, Terminal, TerminalOptions, Viewport};
 use std::io::{IsTerminal, Stdout, stdout};
 use std::time::{Duration, Instant};
 
-/// Rows that the dashboard takes.
+/// Rows of the dashboard.
 const ROWS: u16 = 20;
 
-/// Time between two lines where there is no terminal and nothing else happens.
+/// Time between two lines without a terminal, if nothing else happens.
 const LINE: Duration = Duration::from_secs(30);
 
-/// Where progress goes.
+/// The destination of progress.
 pub(crate) enum Dashboard {
     /// A terminal, and the losses so far, each the mean of as many steps as fit the width.
     Terminal(Box<Terminal<CrosstermBackend<Stdout>>>, Vec<(f64, f64)>),
-    /// Lines, and when the last was printed.
+    /// Lines, and when the last one was printed.
     Lines(Instant),
 }
 
@@ -83,7 +84,7 @@ fn draw(frame: &mut Frame, progress: &Progress, losses: &[(f64, f64)]) {
     frame.render_widget(Paragraph::new(lines).block(Block::bordered().title("measurements, newest first")), figures);
 }
 
-/// Means of neighbouring losses, at most as many as asked for.
+/// Returns means of adjacent losses, at most `count`.
 fn smoothed(losses: &[(f64, f64)], count: usize) -> Vec<(f64, f64)> {
     let size = losses.len().div_ceil(count.max(1)).max(1);
     let mean = |chunk: &[(f64, f64)]| {

@@ -8,7 +8,7 @@ use embedded_graphics::prelude::{DrawTarget, Drawable, OriginDimensions, Pixel, 
 use embedded_graphics::text::{Baseline, Text};
 use pdn::{Map, Picture, resize_to};
 
-/// Maps of one kind, one for each row, which share their colours; or the picture alone in each row.
+/// Maps of one kind, one per row, with a shared colour scale; or only the picture in each row.
 pub(crate) struct Column {
     pub(crate) title: String,
     pub(crate) maps: Vec<Map<f32>>,
@@ -17,11 +17,11 @@ pub(crate) struct Column {
 const MARGIN: usize = 12;
 const LINE: usize = 18;
 const BAR: usize = 12;
-/// How much of a colour is the heat; the rest is the picture, in grey.
+/// The share of the heat in a colour; the rest is the picture, in grey.
 const HEAT: f64 = 0.7;
 
-/// Rows under their names, columns under theirs, the longer side of each panel being `side` pixels; below, each column's
-/// colours from its least value to its largest.
+/// Draws rows and columns under their names, with panels whose longer side is `side` pixels, and below each column its
+/// colour scale from its smallest value to its largest.
 pub(crate) fn sheet(picture: &Picture, rows: &[String], columns: &[Column], side: usize) -> Picture {
     let (width, height) = fitted(picture, side);
     let small = resize_to(&picture.clone().with_alpha(None), width, height);
@@ -52,7 +52,7 @@ pub(crate) fn sheet(picture: &Picture, rows: &[String], columns: &[Column], side
     Picture::from_rgb(canvas.width, canvas.height, canvas.rgb)
 }
 
-/// Width and height of a picture whose longer side is brought to `side`.
+/// Returns the width and height of a picture resized to a longer side of `side`.
 fn fitted(picture: &Picture, side: usize) -> (usize, usize) {
     let longer = picture.width().max(picture.height());
     let fit = |length: usize| (length * side).div_ceil(longer).max(1);
@@ -64,13 +64,13 @@ fn colour(level: usize) -> [u8; 3] {
     [r, g, b]
 }
 
-/// The least value and the largest.
+/// Returns the smallest and the largest value.
 fn range(maps: &[Map<f32>]) -> (f32, f32) {
     let values = || maps.iter().flat_map(|map| map.data.iter().copied());
     (values().fold(f32::INFINITY, f32::min), values().fold(f32::NEG_INFINITY, f32::max))
 }
 
-/// A map as grey levels, 0 for the least value of a range and 255 for the largest.
+/// Converts a map to grey levels, 0 for the smallest value of a range and 255 for the largest.
 fn levels(map: &Map<f32>, (low, high): (f32, f32)) -> Picture {
     let level = |v: &f32| if high > low { ((v - low) / (high - low) * 255.0).round() as u8 } else { 128 };
     let mut picture = Picture::from_rgb(map.width, map.height, map.data.iter().flat_map(|v| [level(v); 3]).collect());
@@ -82,14 +82,14 @@ fn blend(heat: [u8; 3], grey: f64) -> [u8; 3] {
     heat.map(|v| (HEAT * f64::from(v) + (1.0 - HEAT) * grey).round() as u8)
 }
 
-/// A picture in grey, under its heat.
+/// Returns a picture in grey, with the heat over it.
 fn warmed(picture: &Picture, levels: &Picture, heat: &[[u8; 3]]) -> Vec<u8> {
     let luma = |p: &[u8]| 0.299 * f64::from(p[0]) + 0.587 * f64::from(p[1]) + 0.114 * f64::from(p[2]);
     let pixels = picture.rgb().chunks_exact(3).zip(levels.plane(0));
     pixels.flat_map(|(pixel, level)| blend(heat[usize::from(level)], luma(pixel))).collect()
 }
 
-/// What is drawn on.
+/// The drawing surface.
 struct Canvas {
     width: usize,
     height: usize,
@@ -97,7 +97,7 @@ struct Canvas {
 }
 
 impl Canvas {
-    /// One line, cut where it is longer than `width` pixels. The font has Latin letters; others become question marks.
+    /// Writes one line, truncated to `width` pixels. The font has Latin letters; others become question marks.
     fn write(&mut self, text: &str, x: usize, y: usize, width: usize) {
         let most = width / (FONT.character_size.width + FONT.character_spacing) as usize;
         let mut line: String = text.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -114,7 +114,7 @@ impl Canvas {
         }
     }
 
-    /// Every colour, as it lies on middle grey, between the values that it stands for.
+    /// Draws every colour, as it looks on middle grey, between the values at the ends of the scale.
     fn bar(&mut self, heat: &[[u8; 3]], (low, high): (f32, f32), left: usize, top: usize, width: usize) {
         let row: Vec<u8> = (0..width).flat_map(|x| blend(heat[x * 255 / (width - 1).max(1)], 128.0)).collect();
         self.put(&row.repeat(BAR), width, left, top);

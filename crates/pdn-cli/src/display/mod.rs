@@ -1,4 +1,4 @@
-//! What people see: lines, progress, tables and pictures.
+//! Output for people: lines, progress, tables and pictures.
 
 #[cfg(feature = "train")]
 pub(crate) mod dashboard;

@@ -1,4 +1,4 @@
-//! Progress with the time left, and interruption.
+//! Progress with the remaining time, and interruption.
 
 #[cfg(feature = "hub")]
 use crate::display::say::shown;
@@ -15,25 +15,26 @@ use std::time::Duration;
 /// Whether the user asked to stop.
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
-/// Whether a stop is waited for, however long it takes.
+/// Whether to wait for the work to stop, however long it takes.
 static PATIENT: AtomicBool = AtomicBool::new(false);
 
-/// The folders in which something is being made.
+/// The folders with unfinished work.
 static UNFINISHED: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 
-/// What is said by a stop that is not waited for.
+/// The message of a stop that does not wait.
 static LAST_WORDS: Mutex<String> = Mutex::new(String::new());
 
 /// How long the work has to stop by itself: with what comes after it, less than two seconds.
 const GRACE: Duration = Duration::from_millis(1700);
 
-/// How long what must not be waited for is tried.
+/// How long to try what must not be waited for.
 const MOMENT: Duration = Duration::from_millis(100);
 
-/// The first interrupt asks the work to stop at the next step, and to leave nothing behind. Where that takes too long, in a decoder
-/// or in a read that brings nothing, the program ends without it; so it does at the second.
+/// Installs the interrupt handler. The first interrupt asks the work to stop at the next step, and to leave nothing
+/// behind. If that takes too long, in a decoder or in a read that delivers nothing, the program ends without it, as it
+/// does at the second interrupt.
 pub(crate) fn watch_for_interrupt() {
-    // Without a handler an interrupt ends the program at once, which may leave a folder of no name.
+    // Without a handler an interrupt ends the program at once, which may leave a temporary folder.
     let _ = ctrlc::set_handler(|| {
         if INTERRUPTED.swap(true, Ordering::Relaxed) {
             end();
@@ -47,15 +48,15 @@ pub(crate) fn watch_for_interrupt() {
     });
 }
 
-/// Ends the program, and leaves nothing half made.
+/// Ends the program, and leaves nothing unfinished behind.
 fn end() -> ! {
-    // Kept to the end: nothing more is begun.
+    // Hold the lock to the end, so that nothing more begins.
     let folders = begun();
     for folder in folders.iter().flat_map(|folders| folders.iter()) {
-        // What is made in one just then makes it not empty.
+        // A file created there at the same moment makes the folder not empty.
         let _ = (0..3).find(|_| std::fs::remove_dir_all(folder).is_ok() || !folder.exists());
     }
-    // Nobody may read what is said.
+    // Nobody may read the message.
     let (said, hears) = sync_channel(1);
     let _ = thread::Builder::new().spawn(move || {
         let words = LAST_WORDS.try_lock().map(|words| words.clone()).unwrap_or_default();
@@ -66,10 +67,10 @@ fn end() -> ! {
     std::process::exit(130);
 }
 
-/// What is said where nothing else is known.
+/// The default message.
 pub(crate) const NOTHING_WRITTEN: &str = "interrupted; nothing was written";
 
-/// The folders, unless they are kept from here by one that is being made and does not come to be.
+/// Returns the folders, or `None` if another thread holds them because it is stuck while creating one.
 fn begun() -> Option<MutexGuard<'static, Vec<PathBuf>>> {
     for _ in 0..10 {
         match UNFINISHED.try_lock() {
@@ -85,12 +86,12 @@ fn unfinished() -> MutexGuard<'static, Vec<PathBuf>> {
     UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Says what an interrupt is to say that does not wait.
+/// Sets the message of an interrupt that does not wait.
 pub(crate) fn last_words(words: String) {
     *LAST_WORDS.lock().unwrap_or_else(PoisonError::into_inner) = words;
 }
 
-/// While this is there, the first interrupt waits for the work, which has its own way to stop.
+/// While this value lives, the first interrupt waits for the work, which has its own way to stop.
 #[cfg(any(feature = "serve", feature = "train"))]
 pub(crate) struct Patience(());
 
@@ -109,11 +110,12 @@ impl Drop for Patience {
     }
 }
 
-/// While this is there, an interrupt that does not wait removes the folder.
+/// While this value lives, an interrupt that does not wait removes the folder.
 pub(crate) struct Unfinished(PathBuf);
 
 impl Unfinished {
-    /// Makes a folder, or something with one; no interrupt ends the program between its making and its being known here.
+    /// Creates a folder, or something with one; no interrupt ends the program between its creation and its registration
+    /// here.
     pub(crate) fn begin<T>(
         make: impl FnOnce() -> io::Result<T>,
         folder: impl FnOnce(&T) -> &Path,
@@ -132,15 +134,15 @@ impl Drop for Unfinished {
     }
 }
 
-/// Whether to stop.
+/// Returns whether to stop.
 pub(crate) fn interrupted() -> bool {
     INTERRUPTED.load(Ordering::Relaxed)
 }
 
-/// A bar on the terminal; nothing where the error output is not one.
+/// A progress bar on the terminal; nothing if standard error is not one.
 pub(crate) struct Progress(ProgressBar);
 
-/// Steps of the bar for each picture.
+/// Steps of the bar per picture.
 const STEPS: u64 = 1000;
 
 impl Progress {
@@ -153,18 +155,18 @@ impl Progress {
         Self(bar)
     }
 
-    /// Shows the part done of a picture, and says whether to go on.
+    /// Shows the completed fraction of a picture, and returns whether to continue.
     pub(crate) fn show(&self, picture: usize, done: f64) -> bool {
         self.0.set_position(picture as u64 * STEPS + (done * STEPS as f64) as u64);
         !interrupted()
     }
 }
 
-/// A bar of pixels on the terminal, over pictures of any sizes that are run at once.
+/// A progress bar of pixels on the terminal, over pictures of any sizes that run at the same time.
 pub(crate) struct Pixels(ProgressBar);
 
 impl Pixels {
-    /// `pixels` is what is thought to be to do.
+    /// Creates a bar for an estimated total of `pixels`.
     pub(crate) fn new(pixels: u64) -> Self {
         let bar = ProgressBar::new(pixels);
         if let Ok(style) = ProgressStyle::with_template("{msg} {wide_bar} {percent:>3} %, {eta} left") {
@@ -177,12 +179,12 @@ impl Pixels {
         self.0.set_message(message);
     }
 
-    /// Hides the bar while something is written to the terminal.
+    /// Hides the bar while `write` writes to the terminal.
     pub(crate) fn suspend<T>(&self, write: impl FnOnce() -> T) -> T {
         self.0.suspend(write)
     }
 
-    /// A picture that was thought to have so many pixels.
+    /// Adds a picture with an estimated number of pixels.
     pub(crate) fn picture(&self, pixels: u64) -> Share<'_> {
         Share { bar: &self.0, pixels, shown: 0 }
     }
@@ -194,7 +196,7 @@ impl Drop for Pixels {
     }
 }
 
-/// The part of a bar that is one picture's. Dropped before its end, the rest is no longer to do.
+/// One picture's part of a bar. If it is dropped early, the rest no longer counts.
 pub(crate) struct Share<'a> {
     bar: &'a ProgressBar,
     pixels: u64,
@@ -202,14 +204,14 @@ pub(crate) struct Share<'a> {
 }
 
 impl Share<'_> {
-    /// How many pixels it has in truth.
+    /// Corrects the number of pixels.
     pub(crate) fn has(&mut self, pixels: u64) {
         self.bar.inc_length(pixels);
         self.bar.dec_length(self.pixels);
         self.pixels = pixels;
     }
 
-    /// Shows the part done, and says whether to go on.
+    /// Shows the completed fraction, and returns whether to continue.
     pub(crate) fn show(&mut self, done: f64) -> bool {
         let shown = ((done * self.pixels as f64) as u64).clamp(self.shown, self.pixels.max(self.shown));
         self.bar.inc(shown - self.shown);
@@ -224,7 +226,7 @@ impl Drop for Share<'_> {
     }
 }
 
-/// A bar of bytes on the terminal, for files that are fetched.
+/// A progress bar of bytes on the terminal, for downloads.
 #[cfg(feature = "hub")]
 pub(crate) struct Download(ProgressBar);
 
@@ -238,7 +240,7 @@ impl Download {
         Self(bar)
     }
 
-    /// Shows how much of a file is there, and says whether to go on.
+    /// Shows how much of a file is downloaded, and returns whether to continue.
     pub(crate) fn show(&self, file: &str, done: u64, size: u64) -> bool {
         if self.0.message() != shown(file) {
             self.0.set_message(shown(file));

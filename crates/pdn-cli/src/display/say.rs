@@ -1,9 +1,10 @@
 //! Lines to the terminal, a file or another command.
 //!
-//! Whoever stops reading, as `head` does, is no fault: what is left unsaid is dropped, and the work goes on. `println!` would panic.
+//! A reader that stops early, as `head` does, is not an error: the rest of the output is dropped, and the work goes on.
+//! `println!` would panic.
 //!
-//! What is said holds names of files, cards of models and words of others' programs, and a terminal does what control characters
-//! tell it: here they are [`shown`], whoever they are from.
+//! Output contains file names, model cards and messages of other programs, and a terminal obeys control characters:
+//! here they are always [`shown`] escaped.
 
 use pdn::Picture;
 use std::fmt::Arguments;
@@ -22,7 +23,7 @@ macro_rules! tell {
 
 pub(crate) use {say, tell};
 
-/// Writes to standard output what is safe as it is: JSON, a table, a script. A full disk, and whatever else may hinder it, ends
+/// Writes text to standard output that is already safe: JSON, a table, a script. A full disk, and any other error, ends
 /// the command with 1.
 pub(crate) fn out(text: &str) {
     match writeln!(stdout(), "{text}") {
@@ -34,24 +35,25 @@ pub(crate) fn out(text: &str) {
     }
 }
 
-/// Says what of a file's pixels is not in the picture that was read of it; what lies beside them is not measured.
+/// Warns about what of a file's pixels is not in the picture; other data in the file is not measured.
 pub(crate) fn tell_lost(path: &Path, picture: &Picture) {
     let of_pixels = picture.lost.iter().filter(|lost| !lost.ends_with("left out"));
     of_pixels.for_each(|lost| tell!("pdn: {}: {lost}", path.display()));
 }
 
-/// As [`tell`]. There is nowhere else to say that it did not work.
+/// Does the work of [`tell`]. There is nowhere else to report an error.
 pub(crate) fn err(text: Arguments) {
     let _ = writeln!(stderr(), "{}", message(&text.to_string()));
 }
 
-/// A message as it is shown. A recipe's faults have several lines: those after the first are set in, so that none looks like
+/// Formats a message. A recipe's errors have several lines: those after the first are indented, so that none looks like
 /// another message.
 fn message(text: &str) -> String {
     text.split('\n').map(shown).collect::<Vec<_>>().join("\n    ")
 }
 
-/// A text on one line, in which what a terminal would obey, or show in another order, is written as Rust does: `\u{1b}`, `\n`.
+/// Returns a text on one line, with everything that a terminal would obey, or show in another order, escaped as in
+/// Rust: `\u{1b}`, `\n`.
 pub(crate) fn shown(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
@@ -63,7 +65,8 @@ pub(crate) fn shown(text: &str) -> String {
     out
 }
 
-/// Whether a character is a control one, parts lines, or turns the direction of what follows (Unicode's `Bidi_Control`).
+/// Returns whether a character is a control character, separates lines, or changes the direction of what follows
+/// (Unicode's `Bidi_Control`).
 pub(crate) fn is_order(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
@@ -77,7 +80,7 @@ mod tests {
     fn what_a_terminal_would_obey_is_shown() {
         assert_eq!(shown("a\u{1b}[31mb\r\n\u{7f}\u{9b}"), "a\\u{1b}[31mb\\r\\n\\u{7f}\\u{9b}");
         assert_eq!(shown("gpj.\u{202e}evil\u{2066}\u{200f}"), "gpj.\\u{202e}evil\\u{2066}\\u{200f}");
-        // Letters of any script and what is put together of several are left as they are.
+        // Letters of any script and composed characters stay as they are.
         let plain = "été 日本 עברית 👨\u{200d}👩\u{200d}👧 C:\\a";
         assert_eq!(shown(plain), plain);
         assert_eq!(message("a\npdn: b\u{7}"), "a\n    pdn: b\\u{7}");

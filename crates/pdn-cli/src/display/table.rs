@@ -2,7 +2,7 @@
 
 use crate::display::say::shown;
 
-/// Lines of columns, the first to the left, the others to the right, all safe for a terminal.
+/// Formats rows as aligned columns, the first to the left, the others to the right, all safe for a terminal.
 pub(crate) fn table(rows: &[Vec<String>]) -> String {
     let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(|cell| shown(cell)).collect()).collect();
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
@@ -18,7 +18,7 @@ pub(crate) fn table(rows: &[Vec<String>]) -> String {
     rows.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
-/// A count with its thousands set apart.
+/// Formats a count with a thousands separator.
 pub(crate) fn count(n: usize) -> String {
     let digits = n.to_string();
     let mut out = String::new();

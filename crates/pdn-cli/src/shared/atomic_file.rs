@@ -1,8 +1,9 @@
-//! Files that are written atomically: made in a temporary folder beside the target, then renamed to it.
+//! Every output, above all a picture, is created in a temporary folder next to its target, and then moved there.
 //!
-//! A kill leaves that folder behind. Whoever makes one holds a lock on a file in it, which the system takes away with the
-//! process: one whose lock can be had is nobody's, and the next run removes it. A file alone would be anyone's between its
-//! making and its locking; a folder that is taken away then is noticed by its maker, who makes another.
+//! A killed run leaves that folder behind. Its creator holds a lock on a file in it, which the system releases with the
+//! process: a folder whose lock is free belongs to nobody, and the next run removes it. A file alone would belong to
+//! nobody between its creation and its locking; if a folder is removed at that moment, its creator notices and makes
+//! another.
 
 use crate::display::progress::Unfinished;
 use crate::shared::failure::Failure;
@@ -15,29 +16,30 @@ use tempfile::{Builder, TempDir, TempPath};
 const PREFIX: &str = ".pdn-";
 const SUFFIX: &str = ".part";
 
-/// The file that is locked; no picture is called so.
+/// The file that is locked; no picture has this name.
 const LOCK: &str = "lock";
 
-/// A file being written in a temporary folder, and its target. Dropping it removes the folder.
+/// A temporary folder, and the target of its picture. Dropping it removes it.
 pub(crate) struct AtomicFile {
     path: PathBuf,
     target: PathBuf,
     _folder: TempDir,
-    // Dropped after the folder: until that is away an interrupt removes it.
+    // Dropped after the folder: until the folder is gone, an interrupt removes it.
     _unfinished: Unfinished,
     _lock: File,
 }
 
-/// The outcome of moving a file to its target.
+/// The outcome of moving something to its target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Placed {
-    /// The file is there.
+    /// It is at its target.
     There,
-    /// Another file appeared there in the meantime and was not changed.
+    /// Something else was created there meanwhile, and is left as it is.
     Taken,
 }
 
-/// Writes a file by `make`, which gets a temporary path, and moves it to the target, over another file only with `force`.
+/// Creates a file with `make`, under the name passed to it, and moves it to its target. With `force`, whatever is there
+/// by then is overwritten.
 pub(crate) fn write(
     target: &Path,
     force: bool,
@@ -51,7 +53,7 @@ pub(crate) fn write(
     }
 }
 
-/// The error for a target that appeared during the work.
+/// Returns the error for a target that was created between the check and the end of the work.
 pub(crate) fn taken(target: &Path) -> Failure {
     let why = "another process created this file in the meantime, and it was not changed; use --force to overwrite, or choose another name";
     Failure::at(target, why)
@@ -73,17 +75,17 @@ impl AtomicFile {
         Ok(Self { path, target: target.to_owned(), _folder: folder, _unfinished: unfinished, _lock: lock })
     }
 
-    /// The temporary path to write to.
+    /// Returns the name under which to create the picture.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// An error that names the target instead of the temporary path.
+    /// Renames the picture in an error to its target.
     pub(crate) fn named(&self, error: FileError) -> FileError {
         FileError { path: self.target.clone(), ..error }
     }
 
-    /// Moves the file to its target, over another file only with `force`.
+    /// Moves the picture to its target. With `force`, whatever is there by then is overwritten.
     pub(crate) fn place(self, force: bool) -> Result<Placed, FileError> {
         let placed = match force {
             true => fs::rename(&self.path, &self.target),
@@ -102,16 +104,16 @@ fn written(error: io::Error) -> FileFault {
     FileFault::Io { doing: "written", error }
 }
 
-/// The folder that a file is in.
+/// Returns the folder of a file.
 pub(crate) fn folder_of(path: &Path) -> PathBuf {
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     parent.map_or_else(|| PathBuf::from("."), Path::to_owned)
 }
 
-/// A new folder with its lock.
+/// Creates a folder with its lock.
 fn locked(parent: &Path) -> io::Result<(TempDir, File)> {
     loop {
-        // Of an error the kind alone: it names this folder, which nobody has heard of.
+        // Keep only the kind of an error: it names this folder, which the user does not know.
         let folder = Builder::new().prefix(PREFIX).suffix(SUFFIX).tempdir_in(parent);
         let folder = folder.map_err(|error| io::Error::from(error.kind()))?;
         let path = folder.path().join(LOCK);
@@ -119,7 +121,7 @@ fn locked(parent: &Path) -> io::Result<(TempDir, File)> {
             Err(error) if error.kind() == ErrorKind::NotFound && parent.is_dir() => continue,
             made => made?,
         };
-        // A file system without locks has none to be had either: nothing there is taken for abandoned.
+        // On a file system without locks none is ever free: nothing there counts as abandoned.
         let _ = lock.lock();
         if path.exists() {
             return Ok((folder, lock));
@@ -127,7 +129,7 @@ fn locked(parent: &Path) -> io::Result<(TempDir, File)> {
     }
 }
 
-/// Removes what runs that were killed have left in a folder.
+/// Removes what killed runs left in a folder.
 pub(crate) fn remove_abandoned(parent: &Path) {
     let entries = fs::read_dir(parent).into_iter().flatten().flatten();
     for entry in entries.filter(|entry| is_temporary(&entry.file_name().to_string_lossy())) {
@@ -142,13 +144,14 @@ fn is_temporary(name: &str) -> bool {
     name.starts_with(PREFIX) && name.ends_with(SUFFIX)
 }
 
-/// Removes a temporary folder whose lock no process has. It is held meanwhile, against a maker that has not come to lock it.
+/// Removes a temporary folder whose lock no process holds. The lock is held meanwhile, in case its creator is about to
+/// lock it.
 fn remove_if_abandoned(folder: &Path) {
-    // Whoever may write here may have made the folder, with a pipe or a link for its lock: that is nobody's to remove.
+    // Anyone who can write here may have created the folder, with a pipe or a link as its lock: do not remove that.
     let open = || file::open_lock(&folder.join(LOCK), false);
     let lock = match open() {
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            // Its maker was killed before its lock was there, or is about to make it, and will make another.
+            // Its creator was killed before the lock existed, or is about to create it, and will make another folder.
             if fs::remove_dir(folder).is_ok() {
                 return;
             }
@@ -158,7 +161,7 @@ fn remove_if_abandoned(folder: &Path) {
     };
     let is_abandoned = match &lock {
         Ok(lock) => lock.try_lock().is_ok(),
-        // There is more in it than its lock, which comes first: that was gone already when its owner was killed.
+        // It contains more than its lock, which is created first: the lock was already gone when its owner was killed.
         Err(error) => error.kind() == ErrorKind::NotFound,
     };
     if is_abandoned {

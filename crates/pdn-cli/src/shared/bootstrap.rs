@@ -1,16 +1,16 @@
-//! Intervals of a mean by the bootstrap (Efron 1979): pictures are drawn again with replacement.
+//! Confidence intervals of a mean by the bootstrap (Efron 1979): pictures are resampled with replacement.
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-/// Times that the pictures are drawn again.
+/// Number of resamples.
 pub(crate) const DRAWS: usize = 10_000;
 
-/// The mean of `values`, and the interval that holds 95 % of the means of as many values drawn from them again. The same
+/// Returns the mean of `values`, and the interval that holds 95 % of the means of resamples of the same size. The same
 /// values give the same interval.
 ///
 /// # Panics
-/// When there are no values.
+/// Panics if there are no values.
 pub(crate) fn mean_with_interval(values: &[f64]) -> (f64, [f64; 2]) {
     let mut random = StdRng::seed_from_u64(1);
     let count = values.len() as f64;
@@ -21,7 +21,7 @@ pub(crate) fn mean_with_interval(values: &[f64]) -> (f64, [f64; 2]) {
     (values.iter().sum::<f64>() / count, [at(0.025), at(0.975)])
 }
 
-/// By how much one figure is ahead of another: of two that are the same, and both infinite it may be, by nothing.
+/// Returns by how much one figure exceeds another: 0 for equal ones, even if both are infinite.
 pub(crate) fn ahead(one: f64, other: f64) -> f64 {
     if one == other { 0.0 } else { one - other }
 }

@@ -1,4 +1,4 @@
-//! The model and the engine that commands are told to use.
+//! Opens the model and the engine that the options select.
 
 use crate::args::choices::{EngineChoice, ModelChoice};
 use crate::shared::failure::Failure;
@@ -6,10 +6,10 @@ use crate::shared::model::open_model;
 use pdn::{Error, Options, RunError, Upscaler};
 use std::path::Path;
 
-/// What bicubic enlarges by when nothing is said.
+/// The default scale of bicubic.
 const BICUBIC_SCALE: usize = 4;
 
-/// The model that was chosen, at its own scale, whatever was chosen: any other size is resized to.
+/// Opens the chosen model at its own scale, whatever scale was chosen: any other size is resized to.
 pub(crate) fn compile(choice: &ModelChoice, engine: &EngineChoice) -> Result<Upscaler, Failure> {
     if choice.is_bicubic() {
         let whole = choice.scale.filter(|scale| scale.fract() == 0.0 && (1.0..=64.0).contains(scale));
@@ -23,7 +23,7 @@ pub(crate) fn compile(choice: &ModelChoice, engine: &EngineChoice) -> Result<Ups
     })
 }
 
-/// The model that was chosen, which must be of the scale that was.
+/// Opens the chosen model, which must have the chosen scale.
 pub(crate) fn open(choice: &ModelChoice, engine: &EngineChoice) -> Result<Upscaler, Failure> {
     if choice.is_bicubic() {
         let scale = choice.scale.unwrap_or(BICUBIC_SCALE as f64);
@@ -44,13 +44,13 @@ pub(crate) fn options(choice: &EngineChoice) -> Options {
     Options { memory: choice.memory.saturating_mul(1 << 20), tile: choice.tile.map(usize::from) }
 }
 
-/// As many threads as were asked for.
+/// Creates a pool with the requested number of threads.
 pub(crate) fn threads(choice: &EngineChoice) -> Result<rayon::ThreadPool, Failure> {
     let count = choice.threads.map_or(0, usize::from);
     rayon::ThreadPoolBuilder::new().num_threads(count).build().map_err(Failure::failed)
 }
 
-/// Runs on as many threads as were asked for.
+/// Runs on the requested number of threads.
 pub(crate) fn enlarge<T: Send>(choice: &EngineChoice, run: impl FnOnce() -> T + Send) -> T {
     match threads(choice) {
         Ok(pool) => pool.install(run),
@@ -58,7 +58,7 @@ pub(crate) fn enlarge<T: Send>(choice: &EngineChoice, run: impl FnOnce() -> T + 
     }
 }
 
-/// A failure with the picture, or the model, it was met at.
+/// Returns a failure that names the picture or the model.
 pub(crate) fn failure(path: &Path, error: Error) -> Failure {
     match error {
         Error::Run(RunError::Cancelled) => Failure::interrupted(),
@@ -67,7 +67,7 @@ pub(crate) fn failure(path: &Path, error: Error) -> Failure {
     }
 }
 
-/// Whether both names are one file that is there.
+/// Returns whether both names refer to the same existing file.
 pub(crate) fn same_file(a: &Path, b: &Path) -> bool {
     matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
 }

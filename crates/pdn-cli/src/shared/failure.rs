@@ -1,4 +1,4 @@
-//! What went wrong, and the exit code that says whose fault it is.
+//! A failed command's message, and the exit code that tells whose fault it is.
 
 use crate::display::progress::NOTHING_WRITTEN;
 use std::fmt::Display;
@@ -12,25 +12,25 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
-    /// The exit code of what was interrupted, as shells have it.
+    /// The exit code of an interrupted command, as in shells.
     pub(crate) const INTERRUPTED: u8 = 130;
 
-    /// Something failed: 1.
+    /// Returns a failure with exit code 1.
     pub(crate) fn failed(message: impl Display) -> Self {
         Self { code: 1, message: in_words(message.to_string()) }
     }
 
-    /// Something failed with a file: 1.
+    /// Returns a failure that names a file, with exit code 1.
     pub(crate) fn at(path: &Path, message: impl Display) -> Self {
         Self::failed(format_args!("{}: {message}", path.display()))
     }
 
-    /// The command was used wrongly: 2.
+    /// Returns a usage error, with exit code 2.
     pub(crate) fn usage(message: impl Display) -> Self {
         Self { code: 2, message: in_words(message.to_string()) }
     }
 
-    /// Interrupted: 130.
+    /// Returns the failure for an interrupt, with exit code 130.
     pub(crate) fn interrupted() -> Self {
         Self { code: Self::INTERRUPTED, message: NOTHING_WRITTEN.into() }
     }
@@ -45,7 +45,7 @@ impl From<pdn::FileError> for Failure {
     }
 }
 
-/// A message without the numbers that systems give errors: the words beside them say the same.
+/// Removes the system's error number from a message: the words beside it say the same.
 fn in_words(message: String) -> String {
     let Some((before, after)) = message.split_once(" (os error ") else { return message };
     let after = after.trim_start_matches(|c: char| c == '-' || c.is_ascii_digit());

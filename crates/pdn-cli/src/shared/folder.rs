@@ -4,7 +4,7 @@ use crate::display::say::tell;
 use crate::shared::failure::Failure;
 use std::path::{Path, PathBuf};
 
-/// Endings of files that are taken for pictures.
+/// File name extensions of pictures.
 pub(crate) const ENDINGS: &[&str] = &[
     "png",
     "jpg",
@@ -21,13 +21,13 @@ pub(crate) const ENDINGS: &[&str] = &[
     "jxl",
 ];
 
-/// The pictures of a set to measure on, by name: those in its folder `HR` where it has one.
+/// Returns the pictures of a benchmark set, by name: those in its folder `HR` if it has one.
 pub(crate) fn set(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
     let hr = folder.join("HR");
     pictures(if hr.is_dir() { &hr } else { folder })
 }
 
-/// The pictures in a folder by name, without those in its folders.
+/// Returns the pictures in a folder by name, without its subfolders.
 pub(crate) fn pictures(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
     let entries = std::fs::read_dir(folder).map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => Failure::at(folder, "no such folder"),
@@ -51,7 +51,7 @@ pub(crate) fn pictures(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
     }
 }
 
-/// Makes a folder of results, where there is none yet.
+/// Creates the output folder if it does not exist.
 pub(crate) fn make_folder(folder: &Path) -> Result<(), Failure> {
     if folder.is_file() {
         return Err(Failure::at(folder, "is a file; expected a folder"));
@@ -59,18 +59,18 @@ pub(crate) fn make_folder(folder: &Path) -> Result<(), Failure> {
     std::fs::create_dir_all(folder).map_err(|error| Failure::at(folder, format_args!("cannot create folder: {error}")))
 }
 
-/// Whether a file's name is that of a picture.
+/// Returns whether a file name is that of a picture.
 pub(crate) fn is_picture_name(path: &Path) -> bool {
     let ending = path.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
     ENDINGS.contains(&ending.as_str())
 }
 
-/// What of several pictures failed, at the end.
+/// Reports at the end which of several pictures failed.
 pub(crate) fn report(failed: &[Failure], of: usize) -> Result<(), Failure> {
     report_of(failed, of, "pictures")
 }
 
-/// What of several things of a kind failed, at the end.
+/// Reports at the end which of several things of a kind failed.
 pub(crate) fn report_of(failed: &[Failure], of: usize, kind: &str) -> Result<(), Failure> {
     for Failure { message, .. } in failed {
         tell!("pdn: {message}");

@@ -1,4 +1,4 @@
-//! What is meant by a name on the Hugging Face hub, where no file is called so: fetched, with progress.
+//! Resolves a name that is not a file as a name on the Hugging Face hub: fetches the file, with progress.
 
 #[cfg(feature = "hub")]
 use crate::display::progress::{Download, last_words};
@@ -7,13 +7,13 @@ use crate::shared::failure::Failure;
 use pdn::{Hub, HubError, ShowDownload};
 use std::path::{Path, PathBuf};
 
-/// The file of an encoder.
+/// Returns the file of an encoder.
 #[cfg(feature = "hub")]
 pub(crate) fn encoder(name: &Path) -> Result<PathBuf, Failure> {
     located(name, Hub::is_name, Hub::encoder)
 }
 
-/// The file of a network, `owner/name` or `owner/name:file`.
+/// Returns the file of a network, `owner/name` or `owner/name:file`.
 #[cfg(feature = "hub")]
 pub(crate) fn network(name: &Path) -> Result<PathBuf, Failure> {
     located(name, Hub::is_network_name, Hub::network)
@@ -40,25 +40,25 @@ fn located(
     }
 }
 
-/// The files of weights in the hub's cache, by their names.
+/// Returns the weight files in the hub's cache, with their names.
 #[cfg(feature = "hub")]
 pub(crate) fn cached() -> Vec<(String, PathBuf)> {
     Hub::from_env().cached()
 }
 
-/// The file of an encoder.
+/// Returns the file of an encoder.
 #[cfg(not(feature = "hub"))]
 pub(crate) fn encoder(name: &Path) -> Result<PathBuf, Failure> {
     Ok(name.to_owned())
 }
 
-/// The file of a network.
+/// Returns the file of a network.
 #[cfg(not(feature = "hub"))]
 pub(crate) fn network(name: &Path) -> Result<PathBuf, Failure> {
     Ok(name.to_owned())
 }
 
-/// Without the hub there is no cache of it.
+/// Returns nothing: without the hub there is no cache of it.
 #[cfg(not(feature = "hub"))]
 pub(crate) fn cached() -> Vec<(String, PathBuf)> {
     Vec::new()

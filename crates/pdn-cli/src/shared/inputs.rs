@@ -1,4 +1,4 @@
-//! Which pictures are meant by what was typed: files, folders, patterns, a list of names, and the standard input.
+//! Finds the input pictures: files, folders, patterns, a list of names, and standard input.
 
 use crate::args::{Inputs, Names};
 use crate::display::say::tell;
@@ -12,41 +12,41 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use walkdir::{DirEntry, WalkDir};
 
-/// What stands for the standard input among names, and for the standard output as one. A file that is called so is `./-`.
+/// The name for standard input, or for standard output as an output. A file with this name is `./-`.
 pub(crate) const STANDARD: &str = "-";
 
-/// A picture to enlarge.
+/// A picture to upscale.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Input {
     /// Its file, or [`STANDARD`].
     pub(crate) path: PathBuf,
-    /// Its folder below the one that was named; empty where it was itself.
+    /// Its folder, relative to the one that was named; empty if the picture itself was named.
     pub(crate) below: PathBuf,
 }
 
-/// The pictures that are meant, and what could not be looked into.
+/// The pictures that were found, and what could not be read.
 #[derive(Debug, Default)]
 pub(crate) struct Found {
     pub(crate) pictures: Vec<Input>,
     pub(crate) failed: Vec<Failure>,
-    /// The folder of the results, whose pictures are not taken from a folder around it.
+    /// The output folder, which is skipped when a folder around it is searched.
     results: Option<PathBuf>,
-    /// Files of folders and patterns that are no pictures that are read, to be told where nothing is wrong.
+    /// Files in folders and patterns that are not readable pictures, to be reported if there is no error.
     pub(crate) skipped_files: SkippedFiles,
 }
 
-/// Stars match names within a folder, `**` folders. Nothing hidden is asked of [`hides`]: the crate panics at names that are not UTF-8
-/// where it is asked.
+/// `*` matches names within a folder, `**` folders. [`hides`] handles hidden files: the crate panics at names that are
+/// not UTF-8 if it has to.
 const MATCHING: MatchOptions =
     MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: false };
 
 impl Found {
-    /// The pictures that are meant by `inputs`, in the order in which they are named, those of a folder by name.
+    /// Finds the pictures of `inputs`, in the order in which they are named, those of a folder by name.
     pub(crate) fn new(inputs: &Inputs, results: Option<&Path>) -> Result<Self, Failure> {
         Self::named(&inputs.names, &inputs.listed, results)
     }
 
-    /// The same by names, those that were typed and those of a list.
+    /// Finds the pictures of typed names and of a list of names.
     pub(crate) fn named(typed: &[PathBuf], names: &Names, results: Option<&Path>) -> Result<Self, Failure> {
         let results = results.and_then(|folder| folder.canonicalize().ok());
         let mut found = Self { results, ..Self::default() };
@@ -61,7 +61,7 @@ impl Found {
         }
     }
 
-    /// Takes a name that may be a pattern, which not every shell expands. A file that is called so comes first.
+    /// Adds a name that may be a pattern, which not every shell expands. A file with that exact name takes precedence.
     fn add_typed(&mut self, name: &Path) {
         match name.to_str().filter(|text| text.contains(['*', '?', '['])) {
             Some(pattern) if name.symlink_metadata().is_err() && Pattern::new(pattern).is_ok() => self.matched(pattern),
@@ -76,7 +76,7 @@ impl Found {
         }
     }
 
-    /// Takes the pictures in a folder and its folders.
+    /// Adds the pictures in a folder and its subfolders.
     fn walk(&mut self, folder: &Path) {
         let before = (self.pictures.len(), self.failed.len());
         let results = self.results.clone();
@@ -100,17 +100,17 @@ impl Found {
         }
     }
 
-    /// Takes the pictures that a pattern matches.
+    /// Adds the pictures that match a pattern.
     fn matched(&mut self, pattern: &str) {
         let before = (self.pictures.len(), self.failed.len());
         let root = root_of(pattern);
-        // For the crate, stars at the end are folders: here they are all that is in them.
+        // To the crate, a trailing `**` means folders: here it means everything in them.
         let all = matches!(pattern.rsplit('/').next(), Some("**")).then(|| format!("{pattern}/*"));
         let pattern = all.as_deref().unwrap_or(pattern);
-        // That it is a pattern is known by now.
+        // The pattern is known to be valid by now.
         for entry in glob_with(pattern, MATCHING).into_iter().flatten() {
             match entry {
-                // All that is there is matched without it.
+                // Everything there is matched without it.
                 Ok(path) if hides(&path, &root, pattern) || leads_back(&path, &root) => {}
                 Ok(path) if path.is_file() && is_picture_name(&path) && !self.is_result(&path, &root) => {
                     self.take(&path, &root);
@@ -127,7 +127,7 @@ impl Found {
         }
     }
 
-    /// Whether a file is in the folder of the results, and that in the folder where a pattern begins.
+    /// Returns whether a file is in the output folder, and that folder is in the one where a pattern begins.
     fn is_result(&self, path: &Path, root: &Path) -> bool {
         let Some(results) = &self.results else { return false };
         let whole = |path: &Path| path.canonicalize().ok();
@@ -140,7 +140,7 @@ impl Found {
     }
 }
 
-/// The names in a list, one a line or each ended by a zero byte.
+/// Reads the names in a list, one per line or each terminated by a zero byte.
 fn listed(list: &Path, null: bool) -> Result<Vec<PathBuf>, Failure> {
     let bytes = read_list(list).map_err(|error| Failure::at(list, error))?;
     if !null && bytes.contains(&0) {
@@ -155,7 +155,7 @@ fn listed(list: &Path, null: bool) -> Result<Vec<PathBuf>, Failure> {
     names.map(whole).filter(|name| !name.is_empty()).map(path).collect()
 }
 
-/// Reads a picture: of a file, or of the standard input.
+/// Reads a picture from a file or from standard input.
 pub(crate) fn read(path: &Path, limits: &Limits) -> Result<AnyPicture, Failure> {
     if path != Path::new(STANDARD) {
         return Ok(pdn::read_any(path, limits)?);
@@ -172,7 +172,7 @@ pub(crate) fn read(path: &Path, limits: &Limits) -> Result<AnyPicture, Failure> 
     }
 }
 
-/// The most bytes of a picture's file: none of so many pixels is larger, whatever else is in it.
+/// Returns the most bytes of a picture's file: none with this many pixels is larger, whatever else it contains.
 pub(crate) fn longest(limits: &Limits) -> u64 {
     limits.pixels.saturating_mul(16).saturating_add(64 << 20)
 }
@@ -210,7 +210,7 @@ fn is_hidden(name: &OsStr) -> bool {
     name.as_encoded_bytes().first() == Some(&b'.')
 }
 
-/// Whether something below `root` on a path is hidden, and no part of the pattern names what is.
+/// Returns whether something on a path below `root` is hidden, and no part of the pattern names it explicitly.
 fn hides(path: &Path, root: &Path, pattern: &str) -> bool {
     let asked: Vec<Pattern> = pattern.split('/').filter(|part| part.starts_with('.')).flat_map(Pattern::new).collect();
     let below = path.strip_prefix(root).unwrap_or(path);
@@ -218,13 +218,13 @@ fn hides(path: &Path, root: &Path, pattern: &str) -> bool {
     below.iter().any(|name| is_hidden(name) && !asked_for(name))
 }
 
-/// The folder in which a pattern begins to be one.
+/// Returns the folder before the first part of a pattern with a wildcard.
 fn root_of(pattern: &str) -> PathBuf {
     let parts = Path::new(pattern).components();
     parts.take_while(|part| !part.as_os_str().to_string_lossy().contains(['*', '?', '['])).collect()
 }
 
-/// Whether a link among a path's folders, from `root` on, leads back to one of those before it.
+/// Returns whether a link among a path's folders, from `root` on, leads back to one of those before it.
 fn leads_back(path: &Path, root: &Path) -> bool {
     let below = path.parent().and_then(|folder| folder.strip_prefix(root).ok()).unwrap_or(Path::new(""));
     let mut folder = if root == Path::new("") { PathBuf::from(".") } else { root.to_owned() };
@@ -240,11 +240,11 @@ fn leads_back(path: &Path, root: &Path) -> bool {
     false
 }
 
-/// What of a folder could not be seen, where that may have been a picture.
+/// Returns a failure for a part of a folder that could not be read, if it may have been a picture.
 fn unseen(folder: &Path, error: &walkdir::Error) -> Option<Failure> {
     let path = error.path().unwrap_or(folder);
     if let Some(ancestor) = error.loop_ancestor() {
-        // Nothing is lost: all that is there is reached without it.
+        // Nothing is lost: everything there is reached without it.
         tell!("pdn: {}: skipped, as it links back to {}", path.display(), ancestor.display());
         return None;
     }
@@ -300,7 +300,7 @@ mod tests {
         expect(&named(&[at("s*/**/*.webp")], None), &all[3..]);
         expect(&named(&[at("[1].png")], None), &all[..1]);
         expect(&named(&[at("out"), at("b.JPG")], Some(&at("out"))), &[("out/a_x4.png", ""), ("b.JPG", "")]);
-        // What is named itself is not looked at here: whether it is a picture is said where it is read.
+        // A file that was named explicitly is not checked here: reading it tells whether it is a picture.
         expect(&named(&[at("notes.txt"), at("none[.png")], None), &[("notes.txt", ""), ("none[.png", "")]);
     }
 

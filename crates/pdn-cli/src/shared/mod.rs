@@ -1,4 +1,4 @@
-//! What several commands do: find inputs, name outputs, open models, set prompts, write files.
+//! Shared by several commands: finding inputs, naming outputs, opening models, setting prompts, writing files.
 
 pub(crate) mod atomic_file;
 pub(crate) mod bootstrap;

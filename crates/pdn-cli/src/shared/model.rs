@@ -1,17 +1,17 @@
-//! The model that is meant by a name: one that comes with the command, a file, or a network with hashed weights.
+//! Resolves a model's name: one that comes with the command, a file, or a network with hashed weights.
 
 use crate::shared::failure::Failure;
 use crate::shared::hub;
 use pdn::{Card, Model, bundled_model, bundled_models, hashed, zoo};
 use std::path::Path;
 
-/// What a network with hashed weights enlarges by when nothing is said.
+/// The default scale of a network with hashed weights.
 const SCALE: usize = 4;
 
-/// What the card of a network with hashed weights says of it.
+/// The description in the card of a network with hashed weights.
 pub(crate) const HASHED: &str = "Pseudo-random weights, for timing and comparison only: the output is meaningless.";
 
-/// A model that comes with the command, by its name, or else a file's, or one of the hub.
+/// Opens a model: a bundled one by name, or else a file, or one from the hub.
 pub(crate) fn open_model(name: &Path) -> Result<Model, Failure> {
     if let Some(bundled) = name.to_str().and_then(bundled_model) {
         return bundled.map_err(Failure::failed);
@@ -25,8 +25,8 @@ pub(crate) fn open_model(name: &Path) -> Result<Model, Failure> {
     Model::open(&file).map_err(Failure::failed)
 }
 
-/// As [`open_model`], or the network of that name with weights hashed from their names, at `scale`. Of a file for
-/// many scales, `scale` says which is meant. A file of the same name as a network is opened as `./name`.
+/// Opens a model as [`open_model`] does, or the network of that name with weights hashed from their names, at `scale`.
+/// For a file with several scales, `scale` picks one. A file with the same name as a network is opened as `./name`.
 pub(crate) fn open_or_make(name: &Path, scale: Option<usize>) -> Result<Model, Failure> {
     let presets: Vec<&str> = zoo::ARCHITECTURES.iter().flat_map(|a| a.presets).map(|(name, _)| *name).collect();
     if let Some(name) = presets.iter().copied().find(|preset| name == Path::new(preset)) {

@@ -1,4 +1,4 @@
-//! Where each enlarged picture goes, and all that can be wrong with that, before any work.
+//! Plans where each result goes, and checks everything that can be wrong with that, before any work.
 
 use crate::args::{Outputs, WrittenFormat};
 use crate::shared::failure::Failure;
@@ -8,21 +8,21 @@ use std::collections::{HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
-/// A picture and where it goes.
+/// A picture and its output.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Task {
     pub(crate) input: PathBuf,
     pub(crate) output: PathBuf,
 }
 
-/// What is to be done, and what was found done.
+/// The work to do, and the work found done.
 #[derive(Debug, Default)]
 pub(crate) struct Plan {
     pub(crate) tasks: Vec<Task>,
     pub(crate) skipped: Vec<Task>,
 }
 
-/// What names may be made of.
+/// The parts of a name template.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Part {
     Text(String),
@@ -34,11 +34,11 @@ enum Part {
     Ending,
 }
 
-/// How outputs are named.
+/// The naming of outputs.
 pub(crate) struct Naming<'a> {
     args: &'a Outputs,
     template: Vec<Part>,
-    /// What stands for the model, its scale and the size that was asked for.
+    /// The values of the model, its scale and the requested size in names.
     model: OsString,
     scale: String,
     size: String,
@@ -60,7 +60,7 @@ impl WrittenFormat {
 }
 
 impl<'a> Naming<'a> {
-    /// Reads the template; `model` is the model's name as it was typed.
+    /// Parses the template; `model` is the model's name as it was typed.
     pub(crate) fn new(args: &'a Outputs, model: &Path, scale: usize, size: String) -> Result<Self, Failure> {
         let template = parts(&args.name)?;
         if args.format.is_some() && args.output.as_ref().is_some_and(|output| output != Path::new(STANDARD)) {
@@ -74,7 +74,7 @@ impl<'a> Naming<'a> {
                 args.name
             )));
         }
-        // Of owner/name:file the file.
+        // For owner/name:file, use the file.
         let name = Path::new(model.file_name().unwrap_or_default());
         let name = name.to_str().and_then(|name| name.rsplit_once(':')).map_or(name, |(_, file)| Path::new(file));
         let model = match name.extension().and_then(OsStr::to_str) {
@@ -84,7 +84,7 @@ impl<'a> Naming<'a> {
         Ok(Self { args, template, model, scale: scale.to_string(), size })
     }
 
-    /// What is to be done with pictures. Whatever would make two pictures one, or take one away, is said before any work.
+    /// Plans the work. Anything that would make two pictures one, or overwrite one, is an error before any work.
     pub(crate) fn plan(&self, pictures: Vec<Input>) -> Result<Plan, Failure> {
         if let (Some(output), 2..) = (&self.args.output, pictures.len()) {
             let (output, inputs) = (output.display(), pictures.len());
@@ -105,7 +105,7 @@ impl<'a> Naming<'a> {
             [] => Ok(plan),
             _ if self.args.skip_existing => Ok(plan),
             _ if self.args.force => Ok(Plan { tasks: [plan.skipped, plan.tasks].concat(), skipped: Vec::new() }),
-            // A folder is nothing to overwrite: it is said as such where it is written.
+            // A folder cannot be overwritten: the writer reports that.
             [task] if task.output.is_dir() => Ok(Plan { tasks: plan.skipped, skipped: Vec::new() }),
             [task, rest @ ..] => {
                 let others = match rest.len() {
@@ -153,7 +153,7 @@ impl<'a> Naming<'a> {
         name
     }
 
-    /// Each output once. A picture that was named twice is meant once.
+    /// Keeps each output once. A picture that was named twice counts once.
     fn distinct(&self, tasks: Vec<Task>) -> Result<Vec<Task>, Failure> {
         let mut first: HashMap<PathBuf, PathBuf> = HashMap::new();
         let mut kept = Vec::with_capacity(tasks.len());
@@ -179,8 +179,8 @@ impl<'a> Naming<'a> {
         Ok(kept)
     }
 
-    /// The tasks whose output is no input. With `--skip-existing` an input that is another's output is one of an earlier run,
-    /// and is not enlarged again.
+    /// Returns the tasks whose output is not an input. With `--skip-existing` an input that is another's output comes
+    /// from an earlier run, and is not upscaled again.
     fn without_results(&self, tasks: Vec<Task>) -> Result<Vec<Task>, Failure> {
         let inputs: HashMap<PathBuf, PathBuf> =
             tasks.iter().map(|task| (whole(&task.input), task.input.clone())).collect();
@@ -208,7 +208,7 @@ impl<'a> Naming<'a> {
     }
 }
 
-/// The format that a result is written in: by its name, or on the standard output by --format.
+/// Returns the format of a result: by its name, or on standard output by --format.
 pub(crate) fn format_of(output: &Path, args: &Outputs) -> Result<Format, FileError> {
     let ending = args.format.map_or("png", WrittenFormat::ending);
     match output == Path::new(STANDARD) {
@@ -217,7 +217,7 @@ pub(crate) fn format_of(output: &Path, args: &Outputs) -> Result<Format, FileErr
     }
 }
 
-/// That no output is an input, nor two outputs one, where outputs are written over what is there.
+/// Checks that no output is an input, and no two outputs are the same, if outputs may overwrite files.
 pub(crate) fn keep_inputs(tasks: &[Task]) -> Result<(), Failure> {
     let inputs: HashSet<PathBuf> = tasks.iter().map(|task| whole(&task.input)).collect();
     let mut first: HashMap<PathBuf, &Path> = HashMap::new();
@@ -236,7 +236,7 @@ pub(crate) fn keep_inputs(tasks: &[Task]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Refuses to write over what is there, unless that was asked for.
+/// Rejects an existing output unless `force` is set.
 pub(crate) fn keep_other(output: &Path, force: bool) -> Result<(), Failure> {
     match !force && output.symlink_metadata().is_ok() {
         true => Err(Failure::at(output, "already exists; use --force to overwrite")),
@@ -248,7 +248,7 @@ fn is_written(path: &Path) -> bool {
     Format::from_path(path).is_ok()
 }
 
-/// A name by which a file is known, however it was typed: whether it is there or only its folder is.
+/// Canonicalises a path, however it was typed: whether the file exists or only its folder.
 fn whole(path: &Path) -> PathBuf {
     path.canonicalize().unwrap_or_else(|_| {
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));

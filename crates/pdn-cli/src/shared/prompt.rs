@@ -1,4 +1,4 @@
-//! The prompt that was asked for, set for each picture.
+//! The requested prompt, set for each picture.
 
 use crate::args::choices::{EncoderChoice, PromptChoice};
 use crate::args::prompts::{PromptArgs, Source};
@@ -12,16 +12,16 @@ use pdn::{
 use std::path::Path;
 use std::sync::Arc;
 
-/// What steers a model that takes prompts, and the encoder; nothing for one that takes none. Beside it what that is, in words.
+/// The source of prompts and the encoder, or `None` for a model without prompts; then a description in words.
 pub(crate) struct PromptSetter(Option<(Choice, Encoder)>, String);
 
 /// Where each picture's prompt comes from.
 enum Choice {
-    /// One for all.
+    /// One for all pictures.
     Same(Prompt),
-    /// Its entry in a file.
+    /// The picture's entry in a file.
     File(Captions, String),
-    /// The text beside it.
+    /// The text file next to the picture.
     Sidecar,
 }
 
@@ -37,7 +37,7 @@ impl PromptSetter {
             };
         }
         let encoder = encoder(&choice.encoder)?;
-        // What is wrong with a sentence is said before any work.
+        // Errors in a sentence are reported before any work.
         for source in &choice.given.prompts {
             if let Source::Text(text) = source {
                 encoder.tokens(text).map_err(|error| Failure::usage(hinted(&error)))?;
@@ -51,12 +51,12 @@ impl PromptSetter {
         Ok(Self(Some((chosen, encoder)), used))
     }
 
-    /// Of a model that takes no prompt.
+    /// Returns the setter for a model without prompts.
     pub(crate) fn none() -> Self {
         Self(None, "the model takes none".into())
     }
 
-    /// The prompt of a picture, by its file; none for a model that takes none.
+    /// Returns the prompt for a picture's file; `None` for a model without prompts.
     pub(crate) fn of(&self, path: &Path) -> Result<Option<Prompt>, Failure> {
         let Some((choice, encoder)) = &self.0 else { return Ok(None) };
         let caption = match choice {
@@ -70,7 +70,7 @@ impl PromptSetter {
         Ok(Some(Prompt::Text(caption)))
     }
 
-    /// The prompt of a picture that has others in some of its parts.
+    /// Returns the prompt of a picture with other prompts in some of its regions.
     pub(crate) fn within(
         &self,
         rest: Option<Prompt>,
@@ -103,24 +103,24 @@ impl PromptSetter {
         }
     }
 
-    /// What was used, in words.
+    /// Returns a description of the prompts.
     pub(crate) fn words(&self) -> &str {
         &self.1
     }
 
-    /// Whether each picture has another.
+    /// Returns whether pictures have different prompts.
     pub(crate) fn differs(&self) -> bool {
         matches!(self.0, Some((Choice::File(..) | Choice::Sidecar, _)))
     }
 
-    /// Id of the encoder that a prompt's embedding is by.
+    /// Returns the id of the encoder that computed a prompt's embedding.
     pub(crate) fn encoder<'a>(&'a self, prompt: Option<&'a Prompt>) -> Option<&'a str> {
         let (_, encoder) = self.0.as_ref()?;
         Some(prompt?.encoder(encoder))
     }
 }
 
-/// A prompt in words: where none was given, what is used for it.
+/// Returns a prompt in words: the default one if none was given.
 pub(crate) fn words(upscaler: &Upscaler, prompt: &Prompt) -> String {
     match prompt {
         Prompt::None => format!("none given: {}", upscaler.used(prompt)),
@@ -142,7 +142,7 @@ fn choose(choice: &PromptChoice) -> Result<Choice, Failure> {
     }
 }
 
-/// The prompts that were given, as one.
+/// Combines the given prompts into one.
 fn mixed(given: &PromptArgs) -> Result<Prompt, Failure> {
     let PromptArgs { prompts, weights } = given;
     if !weights.is_empty() && weights.len() != prompts.len() {
@@ -155,7 +155,7 @@ fn mixed(given: &PromptArgs) -> Result<Prompt, Failure> {
         return Err(Failure::usage(format_args!("--prompt-weights: expected finite numbers, got {weight}")));
     }
     let mut read = prompts.iter().map(read_source).collect::<Result<Vec<_>, _>>()?;
-    // One prompt of a positive weight is that prompt.
+    // A single prompt with a positive weight needs no mixing.
     if read.len() < 2 && weights.iter().all(|weight| *weight > 0.0) {
         return Ok(read.pop().unwrap_or_default());
     }
@@ -163,7 +163,7 @@ fn mixed(given: &PromptArgs) -> Result<Prompt, Failure> {
     Ok(Prompt::Mix(weights.zip(read).collect()))
 }
 
-/// The encoder of a file or of the hub, or the one that comes with the library.
+/// Opens the encoder of a file or of the hub, or the bundled one.
 pub(crate) fn encoder(choice: &EncoderChoice) -> Result<Encoder, Failure> {
     let opened = match (&choice.encoder, choice.encoder_activation) {
         (None, _) => pdn::bundled_encoder(),
@@ -174,7 +174,7 @@ pub(crate) fn encoder(choice: &EncoderChoice) -> Result<Encoder, Failure> {
     Ok(if choice.truncate_prompt { encoder.truncating() } else { encoder })
 }
 
-/// What is wrong with an encoder or a prompt, and the option that helps.
+/// Returns an encoder or prompt error with the option that helps.
 pub(crate) fn hinted(error: &EncoderError) -> String {
     match error {
         EncoderError::LongText { .. } => format!("{error}, or --truncate-prompt"),
@@ -183,9 +183,9 @@ pub(crate) fn hinted(error: &EncoderError) -> String {
     }
 }
 
-/// The prompt that an option gives.
+/// Reads the prompt that an option gives.
 pub(crate) fn read_source(source: &Source) -> Result<Prompt, Failure> {
-    // Folders are nobody's business: words are stored with the picture.
+    // Leave out folders, which are private: the words are stored with the picture.
     let name = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned());
     match source {
         Source::Text(text) => Ok(Prompt::Text(text.clone())),
@@ -196,7 +196,7 @@ pub(crate) fn read_source(source: &Source) -> Result<Prompt, Failure> {
     }
 }
 
-/// The one embedding of a file.
+/// Returns the single embedding of a file.
 pub(crate) fn embedding(path: &Path) -> Result<Embedding, Failure> {
     match <[_; 1]>::try_from(read_embeddings(path).map_err(Failure::failed)?) {
         Ok([(_, embedding)]) => Ok(embedding),

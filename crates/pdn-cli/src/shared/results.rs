@@ -1,12 +1,13 @@
-//! Results of an earlier run among the pictures that are named, as `*.jpg` takes photo_x4.jpg in beside photo.jpg.
+//! Detects results of an earlier run among the inputs: `*.jpg` matches photo_x4.jpg as well as photo.jpg.
 
 use crate::shared::inputs::Input;
 use pdn::is_result;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-/// The pictures without those that pdn made of others of them: their metadata says that pdn made them, and their name begins with
-/// another's of their folder. One that is named alone is nobody's result here. Beside them what to say of those that are left out.
+/// Returns the inputs without those that pdn made from others of them, which are recognised by their metadata and by a
+/// name that begins with another's in the same folder. A picture that is named alone is never skipped. The second value
+/// is the message about what was skipped.
 pub(crate) fn without_results(pictures: Vec<Input>) -> (Vec<Input>, Option<String>) {
     let stems: HashSet<PathBuf> = pictures.iter().map(|input| input.path.with_extension("")).collect();
     let (results, others): (Vec<Input>, Vec<Input>) = pictures
@@ -23,7 +24,7 @@ pub(crate) fn without_results(pictures: Vec<Input>) -> (Vec<Input>, Option<Strin
     (others, note)
 }
 
-/// Whether a name begins with another of its folder, and a sign such as _ that parts them.
+/// Returns whether a name begins with another in its folder, followed by a separator such as _.
 fn is_named_after(path: &Path, stems: &HashSet<PathBuf>) -> bool {
     let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
     let parts = stem.char_indices().skip(1).filter(|(_, c)| !c.is_alphanumeric());

@@ -4,7 +4,7 @@ use crate::shared::bootstrap::{ahead, mean_with_interval};
 use pdn::{ColourSpace, CompareError, Picture, Protocol, psnr, ssim};
 use serde_json::{Value, json};
 
-/// What is compared, in the order of the columns.
+/// The colour spaces, in the order of the columns.
 pub(crate) const SPACES: [(ColourSpace, &str); 3] =
     [(ColourSpace::YMatlab, "y_matlab"), (ColourSpace::YFull, "y_full"), (ColourSpace::Rgb, "rgb")];
 
@@ -13,7 +13,7 @@ pub(crate) const SPACES: [(ColourSpace, &str); 3] =
 pub(crate) struct Scores([(f64, f64); SPACES.len()]);
 
 impl Scores {
-    /// Compares two pictures, some pixels shaved from each side.
+    /// Compares two pictures, with `shave` pixels removed from each side.
     pub(crate) fn of(reference: &Picture, picture: &Picture, shave: usize) -> Result<Self, CompareError> {
         let mut scores = [(0.0, 0.0); SPACES.len()];
         for ((space, _), score) in SPACES.iter().zip(&mut scores) {
@@ -23,34 +23,34 @@ impl Scores {
         Ok(Self(scores))
     }
 
-    /// The mean over pictures: of their decibels, not of their errors.
+    /// Returns the mean over pictures: of their decibels, not of their errors.
     pub(crate) fn mean<'a>(all: impl ExactSizeIterator<Item = &'a Self> + Clone) -> Self {
         let mean = |f: &dyn Fn(&Self) -> f64| all.clone().map(f).sum::<f64>() / all.len() as f64;
         Self(std::array::from_fn(|i| (mean(&|s| s.0[i].0), mean(&|s| s.0[i].1))))
     }
 
-    /// A cell for each space.
+    /// Returns a cell for each space.
     pub(crate) fn cells(&self) -> [String; SPACES.len()] {
         self.0.map(|(psnr, ssim)| format!("{psnr:.3} / {ssim:.4}"))
     }
 
-    /// An entry for each space. PSNR of equal pictures, which is infinite, is null.
+    /// Returns an entry for each space. The PSNR of equal pictures, which is infinite, is null.
     pub(crate) fn as_json(&self) -> Value {
         let entries = SPACES.iter().zip(self.0);
         Value::Object(entries.map(|((_, key), (p, s))| ((*key).into(), json!({"psnr": p, "ssim": s}))).collect())
     }
 }
 
-/// By how much one of two scores of the same pictures is ahead, PSNR and SSIM in each space: the mean, and its interval.
+/// The difference between two scores of the same pictures, PSNR and SSIM in each space: the mean, and its interval.
 pub(crate) struct Difference([[(f64, [f64; 2]); 2]; SPACES.len()]);
 
 impl Difference {
-    /// PSNR's place.
+    /// The index of PSNR.
     pub(crate) const PSNR: usize = 0;
-    /// SSIM's.
+    /// The index of SSIM.
     pub(crate) const SSIM: usize = 1;
 
-    /// Over pictures, of which there is one at least.
+    /// Computes the differences over at least one picture.
     pub(crate) fn of(pairs: &[(Scores, Scores)]) -> Self {
         let measure = |of: &dyn Fn(&Scores) -> f64| {
             mean_with_interval(&pairs.iter().map(|(one, other)| ahead(of(one), of(other))).collect::<Vec<f64>>())
@@ -58,7 +58,7 @@ impl Difference {
         Self(std::array::from_fn(|i| [measure(&|scores| scores.0[i].0), measure(&|scores| scores.0[i].1)]))
     }
 
-    /// A cell for each space, of PSNR or SSIM.
+    /// Returns a cell for each space, of PSNR or SSIM.
     pub(crate) fn cells(&self, measure: usize) -> [String; SPACES.len()] {
         let digits = [3, 4][measure];
         self.0.each_ref().map(|space| {
@@ -67,7 +67,7 @@ impl Difference {
         })
     }
 
-    /// An entry for each space.
+    /// Returns an entry for each space.
     pub(crate) fn as_json(&self) -> Value {
         let entry = |(mean, interval): (f64, [f64; 2])| json!({"mean": mean, "interval": interval});
         let entries = SPACES.iter().zip(self.0);
@@ -76,12 +76,12 @@ impl Difference {
     }
 }
 
-/// The heads of the columns.
+/// Returns the column headers.
 pub(crate) fn heads() -> [String; SPACES.len()] {
     SPACES.map(|(space, _)| space.to_string())
 }
 
-/// How the figures are to be read, for programs.
+/// Returns the protocol of the figures, for programs.
 pub(crate) fn protocol(shave: usize) -> Value {
     json!({
         "shave": shave,

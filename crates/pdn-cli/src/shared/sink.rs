@@ -1,4 +1,4 @@
-//! Where the rows of an enlarged picture go: to a file, written atomically, or to standard output once it is complete.
+//! The destination of an upscaled picture's rows: a temporary file, or standard output once the picture is complete.
 
 use crate::shared::atomic_file::{AtomicFile, Placed};
 use crate::shared::failure::Failure;
@@ -7,14 +7,14 @@ use pdn::{FileError, Format, Header, RowEncoder, RowWriter, WriteOptions, check_
 use std::io::{IsTerminal, Write};
 use std::path::Path;
 
-/// A picture that is being written.
+/// A picture while it is written.
 pub(crate) enum Sink {
     File { atomic: AtomicFile, writer: Box<RowWriter> },
     Standard(Box<RowEncoder>),
 }
 
 impl Sink {
-    /// Begins a picture; what its format cannot hold is said before any work.
+    /// Begins a picture; reports what its format cannot hold before any work.
     pub(crate) fn create(
         output: &Path,
         format: Format,
@@ -42,7 +42,7 @@ impl Sink {
         }
     }
 
-    /// Ends the picture and brings it to its place; what has come to be there meanwhile is overwritten if `force` says so.
+    /// Finishes the picture and moves it to its target. With `force`, whatever is there by then is overwritten.
     pub(crate) fn finish(self, force: bool) -> Result<Placed, Failure> {
         match self {
             Self::File { atomic, writer } => {
@@ -61,7 +61,7 @@ impl Sink {
     }
 }
 
-/// A picture's bytes on a terminal are of use to nobody.
+/// Rejects a terminal as the destination of a picture's bytes.
 pub(crate) fn check_standard_output() -> Result<(), Failure> {
     match std::io::stdout().is_terminal() {
         true => Err(Failure::usage("standard output is a terminal; redirect it to a file or program, or use -o OUT")),

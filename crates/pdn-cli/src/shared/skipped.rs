@@ -1,4 +1,4 @@
-//! Files of folders and patterns that are skipped: one line per reason, not one per file.
+//! Reports the files in a folder or a pattern that are not readable pictures: one line per reason, not one per file.
 
 use crate::display::say::tell;
 use std::collections::BTreeMap;
@@ -8,14 +8,14 @@ use std::path::Path;
 #[derive(Debug, Default)]
 pub(crate) struct SkippedFiles(BTreeMap<&'static str, Files>);
 
-/// The first by name, and how many there are in all.
+/// The first file by name, and the number of files.
 #[derive(Debug)]
 struct Files {
     first: String,
     count: usize,
 }
 
-/// Endings, and what files with them are.
+/// File name extensions, and what such files are.
 const KINDS: &[(&[&str], &str)] = &[
     (&["heic", "heif", "hif"], "HEIC is not supported; convert to JPEG, or set the camera to \"Most Compatible\""),
     #[cfg(not(feature = "avif"))]
@@ -31,7 +31,7 @@ const KINDS: &[(&[&str], &str)] = &[
     (&["psd", "xcf"], "image editor projects are not supported; export as PNG or TIFF"),
 ];
 
-/// What every other file is.
+/// The reason for every other file.
 const OTHER: &str = "no picture file extension";
 
 impl SkippedFiles {
@@ -44,7 +44,7 @@ impl SkippedFiles {
         files.count += 1;
     }
 
-    /// Prints what is skipped.
+    /// Prints what was skipped.
     pub(crate) fn tell(&self) {
         self.lines().for_each(|line| tell!("pdn: {line}"));
     }

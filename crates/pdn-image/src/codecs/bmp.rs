@@ -1,4 +1,4 @@
-//! BMP, by `image`; the resolution is read from the header here.
+//! BMP decoding, with `image`; the resolution is read from the header here.
 
 use crate::codecs::decoded::Decoded;
 use crate::limits::Budget;
@@ -6,7 +6,7 @@ use crate::{Fault, Resolution};
 use image::ImageFormat;
 use std::io::{BufRead, Seek};
 
-/// Bytes of a header up to the end of its resolution.
+/// Length of the header up to the end of the resolution.
 const HEADER: usize = 46;
 
 pub(crate) fn read(mut file: impl BufRead + Seek, budget: &mut Budget) -> Result<Decoded, Fault> {
@@ -16,7 +16,7 @@ pub(crate) fn read(mut file: impl BufRead + Seek, budget: &mut Budget) -> Result
     Decoded::by_image(file, ImageFormat::Bmp, resolution, budget)
 }
 
-/// The resolution in a header of Windows' kind; OS/2's, of 12 bytes, has none.
+/// Returns the resolution of a Windows header; OS/2's, which has 12 bytes, has none.
 fn resolution(header: &[u8; HEADER]) -> Option<Resolution> {
     let number = |at: usize| header[at..].first_chunk().map(|bytes| u32::from_le_bytes(*bytes));
     number(14).filter(|size| *size >= 40).and_then(|_| Resolution::on_metre(number(38)?, number(42)?))

@@ -1,4 +1,5 @@
-//! A decoded picture with its metadata, before it becomes a [`Picture`] of 8 or 16 bits; and decoding by the crate `image`.
+//! A decoded picture with its metadata, before it becomes a [`Picture`] of 8 or 16 bits; and decoding with the crate
+//! `image`.
 
 use crate::limits::Budget;
 use crate::metadata::{exif, icc};
@@ -7,34 +8,34 @@ use image::metadata::Orientation;
 use image::{ColorType, DynamicImage, ImageBuffer, ImageDecoder, ImageError, ImageFormat, ImageReader, Pixel};
 use std::io::{BufRead, Seek};
 
-/// What is said of a picture of inks.
+/// The note for a CMYK picture.
 pub(crate) const CMYK: &str = "converted from CMYK without its profile: the colours are approximate";
-/// What is said of a picture that has XMP: what was true of it need not be of what is made of it.
+/// The note for a picture with XMP, which may no longer be true of a derived picture.
 pub(crate) const XMP: &str = "its XMP is left out";
-/// What is said of a file of several pictures, as one that moves is.
+/// The note for a file with several pictures, such as an animation.
 pub(crate) const FIRST: &str = "the file holds more than one picture: only the first is read";
 pub(crate) const DAMAGED_EXIF: &str = "its EXIF is damaged, and left out";
-/// What is said of EXIF that is beyond the budget for metadata.
+/// The note for EXIF beyond the metadata budget.
 pub(crate) const LARGE_EXIF: &str = "its EXIF is too large, and left out";
-/// What is said of a profile that could not be read, or is beyond the budget.
+/// The note for a profile that cannot be read or is beyond the metadata budget.
 pub(crate) const LARGE_PROFILE: &str = "its ICC profile is damaged or too large, and left out";
 const NO_PROFILE: &str = "its ICC profile is damaged or does not match the colours, and left out";
 
-/// A picture as it is shown, and what its file says of it.
+/// An upright picture with its metadata.
 pub(crate) struct Decoded {
     pub(crate) picture: DynamicImage,
-    /// Bits of the file's samples; 8 also where there are fewer.
+    /// Bits per sample in the file; 8 if there are fewer.
     pub(crate) bits: u8,
     pub(crate) icc: Option<Vec<u8>>,
     pub(crate) exif: Option<Vec<u8>>,
-    /// Where the file says it beside its EXIF; turned as the picture.
+    /// The resolution that the file gives outside EXIF, rotated with the picture.
     pub(crate) resolution: Option<Resolution>,
-    /// What is not as in the file.
+    /// What differs from the file.
     pub(crate) notes: Vec<&'static str>,
 }
 
 impl Decoded {
-    /// A picture as its file has it becomes one as it is shown; of its profile and its EXIF is kept what the budget has room for.
+    /// Rotates the picture as its orientation says, and keeps as much of the profile and EXIF as the budget allows.
     pub(crate) fn new(
         mut picture: DynamicImage,
         orientation: Orientation,
@@ -56,7 +57,7 @@ impl Decoded {
         Self { picture, bits, icc: kept.map(<[u8]>::to_vec), exif, resolution: None, notes }
     }
 
-    /// Decodes a file by `image`; its own resolution is read elsewhere.
+    /// Decodes a file with `image`; its resolution is read elsewhere.
     pub(crate) fn by_image(
         file: impl BufRead + Seek,
         format: ImageFormat,
@@ -72,7 +73,7 @@ impl Decoded {
         Ok(decoded)
     }
 
-    /// Decodes by any decoder that has `image`'s interface.
+    /// Decodes with any decoder that implements `image`'s trait.
     pub(crate) fn from_decoder(
         mut decoder: impl ImageDecoder,
         orientation: Orientation,
@@ -91,7 +92,7 @@ impl Decoded {
         Ok(decoded)
     }
 
-    /// With 16 bits a sample where there are more than 8.
+    /// Converts to a picture: 16 bits per sample if there are more than 8.
     pub(crate) fn any(mut self) -> AnyPicture {
         if self.bits == 8 {
             return self.eight().into();
@@ -119,7 +120,7 @@ impl Decoded {
         }
     }
 
-    /// A picture of interleaved RGB or RGBA, with what is said of it.
+    /// Builds a picture from interleaved RGB or RGBA and the metadata.
     fn built<S: Sample>(self, color: ColorType, (width, height): (u32, u32), samples: Vec<S>) -> Picture<S> {
         let (width, height) = (width as usize, height as usize);
         let mut picture = match color.has_alpha() {
@@ -132,7 +133,7 @@ impl Decoded {
         };
         picture.resolution = self.resolution.or_else(|| exif::resolution(self.exif.as_deref()?));
         (picture.grey, picture.exif, picture.lost) = (!color.has_color(), self.exif, self.notes);
-        // WebP has no grey, and a profile that has.
+        // WebP has no grey, but its profile may be a grey one.
         let is_grey = || picture.rgb().chunks_exact(3).all(|p| p[0] == p[1] && p[1] == p[2]);
         let icc = self.icc.map(icc::cut_to_length);
         let profile_is_grey = icc.as_ref().is_some_and(|icc| icc::fits(icc, true));
@@ -144,14 +145,14 @@ impl Decoded {
     }
 }
 
-/// The budget as `image`'s limits.
+/// Returns the budget as `image`'s limits.
 pub(crate) fn image_limits(budget: &Budget) -> image::Limits {
     let mut limits = image::Limits::no_limits();
     limits.max_alloc = Some(budget.decoder());
     limits
 }
 
-/// An error of `image`.
+/// Converts an error of `image`.
 pub(crate) fn image_fault(error: ImageError) -> Fault {
     match error {
         ImageError::IoError(error) => Fault::on_decode(error),
@@ -160,7 +161,7 @@ pub(crate) fn image_fault(error: ImageError) -> Fault {
     }
 }
 
-/// Samples of 8 bits as a picture: grey or RGB, and alpha behind.
+/// Builds a picture from 8-bit samples: grey or RGB, then alpha.
 pub(crate) fn eight(grey: bool, alpha: bool, size: (u32, u32), samples: Vec<u8>) -> Result<DynamicImage, Fault> {
     match (grey, alpha) {
         (true, false) => buffer(size, samples).map(DynamicImage::ImageLuma8),
@@ -170,7 +171,7 @@ pub(crate) fn eight(grey: bool, alpha: bool, size: (u32, u32), samples: Vec<u8>)
     }
 }
 
-/// Samples of 16 bits as a picture.
+/// Builds a picture from 16-bit samples.
 pub(crate) fn sixteen(grey: bool, alpha: bool, size: (u32, u32), samples: Vec<u16>) -> Result<DynamicImage, Fault> {
     match (grey, alpha) {
         (true, false) => buffer(size, samples).map(DynamicImage::ImageLuma16),

@@ -1,4 +1,4 @@
-//! GIF, by `image`: the first frame, on its canvas.
+//! GIF decoding, with `image`: the first frame, on its canvas.
 
 use crate::Fault;
 use crate::codecs::decoded::{Decoded, FIRST};
@@ -14,7 +14,7 @@ pub(crate) fn read(mut file: impl BufRead + Seek, budget: &mut Budget) -> Result
     if found.picture.width() == 0 || found.picture.height() == 0 {
         return Err(Fault::Damaged("its canvas has no pixels".into()));
     }
-    // Its decoder gives every picture an alpha.
+    // The decoder adds an alpha channel to every picture.
     if let DynamicImage::ImageRgba8(picture) = &found.picture
         && picture.pixels().all(|pixel| pixel[3] == u8::MAX)
     {
@@ -24,9 +24,10 @@ pub(crate) fn read(mut file: impl BufRead + Seek, budget: &mut Budget) -> Result
     Ok(found)
 }
 
-/// Whether a second picture begins behind the first, neither of which is decoded; what is wrong with them, their decoder will say.
+/// Returns whether a second frame follows the first. Neither is decoded here; the decoder reports what is wrong with
+/// them.
 ///
-/// A picture may be larger than the canvas, and is decoded whole all the same: it is held to the limit as well.
+/// A frame may be larger than the canvas and is still decoded whole, so it must fit the limit as well.
 fn has_more(file: impl Read, budget: &Budget) -> Result<bool, Fault> {
     let mut options = DecodeOptions::new();
     options.skip_frame_decoding(true);

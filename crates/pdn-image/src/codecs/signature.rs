@@ -1,14 +1,14 @@
-//! File signatures: how a file's first bytes tell its format.
+//! File signatures: detecting a file's format from its first bytes.
 //!
-//! `image` knows those of the formats that it decodes. Here are the others that are read, and those that people have and that are
-//! not read, each with what to do about it.
+//! `image` detects the formats that it decodes. This module covers the others that can be read, and common formats that
+//! cannot, each with a hint on what to do.
 
 use crate::Fault;
 
 const FILM: &str = "a video; save a frame as PNG or JPEG";
 const HEIC: &str = "HEIC, the iPhone format, whose decoder is patented and not included; convert it to JPEG or PNG, \
                     or set the phone's camera to \"Most Compatible\"";
-/// What is said of a camera's raw file.
+/// The message for a camera raw file.
 pub(crate) const RAW: &str = "a camera raw file; develop it with a raw converter and save it as TIFF, PNG or JPEG";
 const JPEG_2000: &str = "JPEG 2000; convert it to PNG or TIFF";
 const PAGE: &str = "a web page, not a picture; the download saved the page around it";
@@ -16,7 +16,7 @@ const PDF: &str = "PDF; save the page, or the picture in it, as PNG";
 const PHOTOSHOP: &str = "a Photoshop file; save it as TIFF or PNG";
 const SVG: &str = "SVG, a vector drawing; export it as PNG at the size you need";
 
-/// Where a file has these bytes, and what it is then.
+/// Offset, bytes and kind of the signatures.
 const KINDS: [(usize, &[u8], &str); 16] = [
     (0, b"%PDF-", PDF),
     (0, b"8BPS", PHOTOSHOP),
@@ -28,7 +28,7 @@ const KINDS: [(usize, &[u8], &str); 16] = [
     (0, b"IIRO", RAW),
     (0, b"IIRS", RAW),
     (0, b"IIU\0", RAW),
-    // Canon's CR2 begins as a TIFF does.
+    // Canon's CR2 begins like a TIFF.
     (8, b"CR\x02\0", RAW),
     (0, b"\x1a\x45\xdf\xa3", FILM),
     (8, b"AVI LIST", FILM),
@@ -37,43 +37,43 @@ const KINDS: [(usize, &[u8], &str); 16] = [
     (4, b"wide", FILM),
 ];
 
-/// The brands of what is coded by HEVC, or by what is not said (ISO 23008-12).
+/// The brands of HEVC-coded files, and of those that do not say (ISO 23008-12).
 const HEIC_BRANDS: [&[u8; 4]; 11] =
     [b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"mif2", b"msf1"];
 
-/// Names of elements that a text begins with.
+/// The elements that a text file may begin with.
 const ELEMENTS: [(&[u8], &str); 3] = [(b"<svg", SVG), (b"<!doctype html", PAGE), (b"<html", PAGE)];
 
-/// Bytes in which a text's first element is looked for.
+/// How many bytes of a text to search for its first element.
 const TEXT: usize = 1024;
 
-/// What a file that is not read is, by its first bytes; nothing of those that nobody knows.
+/// Identifies a file that cannot be read by its first bytes; returns `None` if they are unknown.
 pub(crate) fn unsupported(begin: &[u8]) -> Option<Fault> {
     let kind = KINDS.iter().find(|(at, bytes, _)| begin.get(*at..).is_some_and(|rest| rest.starts_with(bytes)));
     let what = kind.map(|(_, _, what)| *what);
     what.or_else(|| of_media(begin)).or_else(|| of_text(begin)).map(|what| Fault::Unsupported(what.into()))
 }
 
-/// The brands in the box that files of ISO 14496-12 begin with, the major one first.
+/// Iterates over the brands of an ISO 14496-12 file, the major one first.
 pub(crate) fn brands(begin: &[u8]) -> impl Iterator<Item = &[u8; 4]> {
     let is_media = begin.get(4..8) == Some(b"ftyp");
     let size = begin.first_chunk().map_or(0, |size| u32::from_be_bytes(*size) as usize);
     let content = begin.get(8..size.min(begin.len())).filter(|_| is_media).unwrap_or_default();
-    // The second is a version.
+    // The second entry is a version.
     content.as_chunks().0.iter().enumerate().filter(|(at, _)| *at != 1).map(|(_, brand)| brand)
 }
 
-/// Whether a file begins as a JPEG XL does, bare or in its container (ISO 18181).
+/// Returns whether a file begins like a JPEG XL, bare or in its container (ISO 18181).
 pub(crate) fn is_jxl(begin: &[u8]) -> bool {
     begin.starts_with(&[0xff, 0x0a]) || begin.starts_with(b"\0\0\0\x0cJXL \r\n\x87\n")
 }
 
-/// Whether a file begins as a BigTIFF does, a TIFF of 64 bits.
+/// Returns whether a file begins like a BigTIFF, the 64-bit TIFF.
 pub(crate) fn is_big_tiff(begin: &[u8]) -> bool {
     begin.starts_with(b"II\x2b\0") || begin.starts_with(b"MM\0\x2b")
 }
 
-/// Whether a file begins as an AVIF does.
+/// Returns whether a file begins like an AVIF.
 pub(crate) fn is_avif(begin: &[u8]) -> bool {
     brands(begin).any(|brand| brand == b"avif" || brand == b"avis")
 }
@@ -87,7 +87,7 @@ fn of_media(begin: &[u8]) -> Option<&'static str> {
     }
 }
 
-/// The first of the elements that are known; there may be comments before it.
+/// Finds the first known element; comments may precede it.
 fn of_text(begin: &[u8]) -> Option<&'static str> {
     let text = begin[..begin.len().min(TEXT)].to_ascii_lowercase();
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&text).trim_ascii_start();
@@ -105,7 +105,7 @@ fn of_text(begin: &[u8]) -> Option<&'static str> {
 mod tests {
     use super::*;
 
-    /// A file of ISO 14496-12, up to its brands.
+    /// Builds an ISO 14496-12 file up to its brands.
     fn media(brands: &[&[u8; 4]]) -> Vec<u8> {
         let (major, others) = brands.split_first().unwrap();
         let size = (16 + 4 * others.len()) as u32;

@@ -1,4 +1,4 @@
-//! Degradations: how a low-resolution input is made from a high-resolution picture.
+//! Degradations: how to make a low-resolution input from a high-resolution picture.
 
 mod practical;
 
@@ -10,20 +10,20 @@ use std::str::FromStr;
 /// A degradation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Degradation {
-    /// MATLAB's bicubic `imresize`: the literature's usual one.
+    /// MATLAB's bicubic `imresize`, the usual one in the literature.
     Bicubic,
     /// `imgaussfilt` with σ = 1.3, then bicubic `imresize`: the paper's section 4.1.
     BlurBicubic,
-    /// The same without MATLAB's roundings on the way, of which there are two: rounded to 8 bits once, at the end, as
-    /// pipelines in Python mostly are (BasicSR's, KAIR's). At x2 that is worth a tenth of a decibel and more.
+    /// The same without MATLAB's two intermediate roundings: rounded to 8 bits once, at the end, as most Python
+    /// pipelines do (BasicSR, KAIR). At x2 that is worth a tenth of a decibel and more.
     BlurBicubicFloat,
-    /// The same without any rounding to 8 bits: of 16 bits a sample, as where small pictures are made while a network is trained
-    /// and never written.
+    /// The same without rounding to 8 bits: the result has 16 bits per sample, as for small pictures that are made
+    /// during training and never written.
     BlurBicubic16,
-    /// Like what befalls photographs: blur, noise, JPEG and a resize, each by a random amount and in random order (Zhang et al.
-    /// 2021).
+    /// A model of real photographs: blur, noise, JPEG and a resize, each by a random amount and in random order (Zhang
+    /// et al. 2021).
     Practical {
-        /// The same seed gives the same picture.
+        /// The same seed produces the same picture.
         seed: u64,
     },
 }
@@ -31,7 +31,7 @@ pub enum Degradation {
 /// The paper's blur, in pixels.
 const SIGMA: f64 = 1.3;
 
-/// A picture that has not one pixel left when it is made smaller.
+/// A picture too small to leave a single pixel when downscaled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("is {width}x{height}, too small to shrink by a factor of {scale}")]
 pub struct TooSmall {
@@ -41,11 +41,12 @@ pub struct TooSmall {
 }
 
 impl Degradation {
-    /// The picture made `scale` times smaller, after its sides are cut to multiples of it. Colours under full transparency give way to
-    /// those around them. Of 8 bits a sample, but for [`Self::BlurBicubic16`].
+    /// Makes the picture `scale` times smaller, after cropping its sides to multiples of `scale`. Colours under full
+    /// transparency are replaced by those around them. The result has 8 bits per sample, except for
+    /// [`Self::BlurBicubic16`].
     ///
     /// # Errors
-    /// [`TooSmall`] where a side is below `scale`.
+    /// Returns [`TooSmall`] if a side is below `scale`.
     pub fn apply(self, picture: &Picture, scale: usize) -> Result<AnyPicture, TooSmall> {
         let (width, height) = (picture.width(), picture.height());
         if scale == 0 || width < scale || height < scale {
@@ -53,7 +54,7 @@ impl Degradation {
         }
         let cropped = picture.modcrop(scale);
         let cropped = bleed(&cropped);
-        // What 16 bits round is nothing beside 8.
+        // Rounding to 16 bits is negligible beside rounding to 8.
         let in_sixteen = || resize(&gaussian_blur(&cropped.converted::<u16>(), SIGMA), Scale::Down(scale));
         Ok(match self {
             Self::Bicubic => resize(&cropped, Scale::Down(scale)).into(),
@@ -64,7 +65,7 @@ impl Degradation {
         })
     }
 
-    /// The same for one of many pictures: where chance has a part, it is another for another file's name.
+    /// Returns the degradation for one of many pictures: if it is random, its seed depends on the file name.
     pub fn seeded(self, file: &Path) -> Self {
         match self {
             // FNV-1a (Fowler, Noll and Vo): the same on every machine.
@@ -134,7 +135,7 @@ mod tests {
         let rgb = (0..SIDE * SIDE).flat_map(|i| [level(i % SIDE, i / SIDE) as u8; 3]).collect();
         let picture = Picture::from_rgb(SIDE as usize, SIDE as usize, rgb);
         let clamped = |at: isize| at.clamp(0, SIDE - 1);
-        // By the formulas, in two dimensions at once.
+        // The formulas directly, in two dimensions at once.
         let gauss = |d: isize| (-(d * d) as f64 / (2.0 * SIGMA * SIGMA)).exp();
         let total: f64 = (-3..=3).map(gauss).sum();
         let blurred = |x: isize, y: isize| -> f64 {
@@ -142,7 +143,7 @@ mod tests {
             taps.map(|(i, j)| gauss(i) * gauss(j) * level(clamped(x + i), clamped(y + j))).sum::<f64>()
                 / (total * total)
         };
-        // Keys' cubic, a = -1/2, stretched to twice its width: eight taps about the middle of two pixels.
+        // Keys' cubic, a = -1/2, stretched to twice its width: eight taps around the middle of two pixels.
         let cubic = |d: f64| match d.abs() {
             d if d <= 1.0 => 1.5 * d.powi(3) - 2.5 * d.powi(2) + 1.0,
             d => -0.5 * d.powi(3) + 2.5 * d.powi(2) - 4.0 * d + 2.0,

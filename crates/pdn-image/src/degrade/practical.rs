@@ -1,6 +1,7 @@
-//! A practical degradation, after what happens to photographs on their way to a screen: blur, downscaling, noise and JPEG, each by a
-//! random amount and in random order, and mostly a second JPEG at the end (Zhang et al. 2021, "Designing a practical degradation
-//! model for deep blind image super-resolution"; here blurs are isotropic, and the amounts are smaller than theirs).
+//! A practical degradation that imitates what happens to photographs on their way to a screen: blur, downscaling, noise
+//! and JPEG, each by a random amount and in random order, and mostly a second JPEG at the end (Zhang et al. 2021,
+//! "Designing a practical degradation model for deep blind image super-resolution"; here blurs are isotropic, and the
+//! amounts are smaller than theirs).
 
 use crate::{Format, Picture, Sample, WriteOptions, encode, gaussian_blur, read_bytes, resize_to};
 use image::imageops::{self, FilterType};
@@ -12,17 +13,18 @@ use std::ops::Range;
 
 /// The blur's standard deviation, in pixels of the small picture.
 const SIGMA: Range<f64> = 0.1..0.7;
-/// How often there is one.
+/// Probability of a blur.
 const BLURRED: f64 = 0.8;
-/// The noise's standard deviation, in levels of 255: of all light alike, and what light itself adds to it where it is full.
+/// The noise's standard deviation, in levels of 255: one range for the uniform part, and the same for what shot noise
+/// adds at full brightness.
 const NOISE: Range<f64> = 0.0..8.0;
-/// How often there is noise.
+/// Probability of noise.
 const NOISY: f64 = 0.6;
 /// JPEG's quality.
 const QUALITY: Range<u8> = 40..96;
-/// How often it is compressed on the way, and how often at the end.
+/// Probability of compression on the way, and at the end.
 const COMPRESSED: [f64; 2] = [0.5, 0.7];
-/// How often it is made smaller in two steps.
+/// Probability of downscaling in two steps.
 const IN_TWO: f64 = 0.4;
 
 #[derive(Clone, Copy, Debug)]
@@ -33,7 +35,8 @@ enum Stage {
     Jpeg,
 }
 
-/// The picture made `scale` times smaller, its sides being multiples of that; the same seed gives the same picture.
+/// Makes the picture `scale` times smaller. Its sides must be multiples of `scale`. The same seed produces the same
+/// picture.
 pub(crate) fn degrade(picture: &Picture, scale: usize, seed: u64) -> Picture {
     let random = &mut StdRng::seed_from_u64(seed);
     let (width, height) = (picture.width() / scale, picture.height() / scale);
@@ -52,7 +55,7 @@ pub(crate) fn degrade(picture: &Picture, scale: usize, seed: u64) -> Picture {
     if random.random_bool(COMPRESSED[1]) { jpeg(&now, random) } else { now }
 }
 
-/// `ratio`: the picture's width to that of the small one.
+/// Blurs randomly. `ratio` is the picture's width divided by that of the small one.
 fn blur(picture: &Picture, ratio: f64, random: &mut StdRng) -> Picture {
     match random.random_bool(BLURRED) {
         true => gaussian_blur(picture, ratio * random.random_range(SIGMA)),
@@ -70,7 +73,7 @@ fn smaller(picture: &Picture, width: usize, height: usize, random: &mut StdRng) 
     resized(&first, width, height, random)
 }
 
-/// Resized as one program or another would.
+/// Resizes with a random kernel, as different programs do.
 fn resized(picture: &Picture, width: usize, height: usize, random: &mut StdRng) -> Picture {
     let filters = [FilterType::Triangle, FilterType::CatmullRom, FilterType::Lanczos3];
     match random.random_bool(0.4) {
@@ -85,7 +88,7 @@ fn resized(picture: &Picture, width: usize, height: usize, random: &mut StdRng) 
     }
 }
 
-/// A sensor's noise, and that of light itself, whose variance grows with the light; half the time alike in all colours.
+/// Adds sensor noise, and shot noise, whose variance grows with brightness; half the time the same in all channels.
 fn noise(picture: &Picture, random: &mut StdRng) -> Picture {
     let [dark, light] = [(); 2].map(|()| random.random_range(NOISE));
     let alike = random.random_bool(0.5);
@@ -108,7 +111,7 @@ fn jpeg(picture: &Picture, random: &mut StdRng) -> Picture {
     let read = encode(picture, Format::Jpeg, &options).map(|bytes| read_bytes(&bytes, &crate::Limits::default()));
     match read {
         Ok(Ok(read)) => Picture::from_rgb(read.width(), read.height(), read.rgb().to_vec()),
-        // Beyond JPEG's largest sides: it cannot have been one.
+        // Beyond JPEG's largest side, so the picture cannot have been a JPEG.
         _ => picture.clone(),
     }
 }

@@ -2,7 +2,7 @@
 
 use super::regression::Fit;
 
-/// By the scale.
+/// The fit for each scale.
 pub(super) const FITS: [(usize, Fit); 3] = [
     (
         2,

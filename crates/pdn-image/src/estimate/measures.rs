@@ -1,24 +1,24 @@
-//! What is measured of a picture; `tests/reference/estimate.py` has the same in NumPy.
+//! The measures of a picture; `tests/reference/estimate.py` has the same in NumPy.
 
 use crate::{Picture, Sample};
 use std::f64::consts::PI;
 
-/// How many measures there are.
+/// Number of measures.
 pub(super) const COUNT: usize = 9;
 
-/// The most pixels a side that are looked at.
+/// The largest side of the part that is measured, in pixels.
 const SIDE: usize = 512;
-/// JPEG's blocks.
+/// The side of a JPEG block.
 const BLOCK: usize = 8;
 
-/// The luma of a picture's middle, from 0 to 255.
+/// The luma of a picture's centre, 0 to 255.
 pub(super) struct Luma {
     width: usize,
     values: Vec<f64>,
 }
 
 impl Luma {
-    /// The middle begins at multiples of 8, so that JPEG's blocks stay where they are.
+    /// Crops at multiples of 8, so that JPEG's blocks stay aligned.
     pub(super) fn of<S: Sample>(picture: &Picture<S>) -> Self {
         let span = |side: usize| {
             let first = side.saturating_sub(SIDE) / 2 / BLOCK * BLOCK;
@@ -34,7 +34,7 @@ impl Luma {
         Self { width: columns.len(), values: rows.flat_map(row).collect() }
     }
 
-    /// With rows for columns.
+    /// Transposes the luma.
     fn turned(&self) -> Self {
         let height = self.height();
         let values = (0..self.width).flat_map(|x| self.values.iter().skip(x).step_by(self.width).copied()).collect();
@@ -45,7 +45,7 @@ impl Luma {
         self.values.len() / self.width
     }
 
-    /// Second differences along rows, over a distance.
+    /// Returns second differences along rows, at a distance of `step`.
     fn second(&self, step: usize) -> Self {
         let along = |row: &[f64]| -> Vec<f64> {
             (step..row.len() - step).map(|x| row[x - step] - 2.0 * row[x] + row[x + step]).collect()
@@ -57,7 +57,7 @@ impl Luma {
         mean(self.values.iter().map(|v| v * v))
     }
 
-    /// The measures of a picture of 24 pixels a side at least.
+    /// Returns the measures. The picture has at least 24 pixels a side.
     pub(super) fn measures(&self) -> [f64; COUNT] {
         let turned = self.turned();
         let (along, down) = (self.second(1), turned.second(1));
@@ -79,7 +79,7 @@ impl Luma {
         ]
     }
 
-    /// The mean size of what is in cells of 4x4, over the tenth of them where it is least.
+    /// Returns the mean magnitude in 4x4 cells, over the tenth of them where it is lowest.
     fn flattest(&self) -> f64 {
         let (across, down) = (self.width / 4, self.height() / 4);
         let cell = |i: usize| {
@@ -93,8 +93,8 @@ impl Luma {
         mean(cells.into_iter())
     }
 
-    /// How much more these second differences are at one of eight columns than elsewhere: the edges of JPEG's blocks, wherever
-    /// they are. An edge shows in the two differences around it.
+    /// Returns how much larger these second differences are at one of eight columns than elsewhere: the edges of JPEG
+    /// blocks, wherever they are. An edge shows in the two differences around it.
     fn jumps(&self) -> f64 {
         let columns: Vec<f64> = (0..self.width)
             .map(|x| mean(self.values.iter().skip(x).step_by(self.width).map(|v| v.abs().min(20.0))))
@@ -104,8 +104,8 @@ impl Luma {
         pairs.iter().copied().fold(0.0, f64::max) / (mean(pairs.iter().copied()) + 0.05)
     }
 
-    /// The mean size, up to 3, of the fine coefficients of blocks of 8x8 that begin at a place: JPEG leaves few where its own
-    /// blocks are.
+    /// Returns the mean magnitude, up to 3, of the fine coefficients of 8x8 blocks that begin at `first`: JPEG leaves
+    /// few of them in its own blocks.
     fn fine(&self, first: usize) -> f64 {
         let cosine = |u: usize, i: usize| {
             let scale = if u == 0 { 1.0 / 8.0_f64.sqrt() } else { 0.5 };
@@ -114,7 +114,7 @@ impl Luma {
         let dct: [[f64; BLOCK]; BLOCK] = std::array::from_fn(|u| std::array::from_fn(|i| cosine(u, i)));
         let begins = |side: usize| (first..side + 1 - BLOCK).step_by(BLOCK);
         let block = |y: usize, x: usize| -> [[f64; BLOCK]; BLOCK] {
-            // Transformed along rows.
+            // Transforms along rows.
             std::array::from_fn(|i| {
                 let row = &self.values[(y + i) * self.width + x..][..BLOCK];
                 std::array::from_fn(|v| (0..BLOCK).map(|j| row[j] * dct[v][j]).sum())

@@ -1,15 +1,15 @@
-//! The logistic regression over the measures.
+//! Logistic regression over the measures.
 
 use super::measures::COUNT;
 
-/// A logistic regression over the measures, their squares and products.
+/// A logistic regression over the measures, their squares and their products.
 pub(super) struct Fit {
-    /// Measures are kept within what was seen: beyond it, products would say anything.
+    /// Measures are clamped to the range of the training data: beyond it, the products are meaningless.
     pub(super) least: [f64; COUNT],
     pub(super) most: [f64; COUNT],
     pub(super) mean: [f64; COUNT],
     pub(super) deviation: [f64; COUNT],
-    /// Of each measure, then of each multiplied by itself and those after it.
+    /// One weight per measure, then one for each product of a measure with itself and those after it.
     pub(super) weights: [f64; COUNT + COUNT * (COUNT + 1) / 2],
     pub(super) bias: f64,
 }

@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
 
-/// A temporary file in its target's folder; it is removed when dropped before [`Self::persist`].
+/// A temporary file in its target's folder. It is removed if dropped before [`Self::persist`].
 pub(crate) struct AtomicFile {
     file: NamedTempFile,
     target: PathBuf,
@@ -26,7 +26,7 @@ impl AtomicFile {
         builder.prefix(".pdn-").suffix(".part");
         #[cfg(unix)]
         {
-            // As any new file, less what the umask takes; the default of temporary files is the owner alone.
+            // Use the mode of any new file, which the umask restricts; temporary files default to owner-only.
             use std::os::unix::fs::PermissionsExt;
             builder.permissions(std::fs::Permissions::from_mode(0o666));
         }
@@ -34,27 +34,27 @@ impl AtomicFile {
         Ok(Self { file, target: target.to_owned() })
     }
 
-    /// Where it goes.
+    /// Returns the path of the target.
     pub(crate) fn target(&self) -> &Path {
         &self.target
     }
 
-    /// Where it is until then.
+    /// Returns the path of the temporary file.
     pub(crate) fn path(&self) -> &Path {
         self.file.path()
     }
 
-    /// The file itself once more, for an encoder that wants to own it.
+    /// Returns a second handle to the file, for an encoder that takes ownership.
     pub(crate) fn handle(&self) -> Result<File, Fault> {
         self.file.as_file().try_clone().map_err(Fault::on_write)
     }
 
     pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), Fault> {
-        // Of the file itself: the error of its wrapper names the temporary file.
+        // Use the inner file: the wrapper's error names the temporary file.
         self.file.as_file_mut().write_all(bytes).map_err(Fault::on_write)
     }
 
-    /// Brings it to its place.
+    /// Renames the file over its target.
     pub(crate) fn persist(self) -> Result<(), Fault> {
         self.file.as_file().sync_all().map_err(Fault::on_write)?;
         self.file.persist(&self.target).map_err(|e| Fault::on_write(e.error))?;
@@ -62,16 +62,16 @@ impl AtomicFile {
     }
 }
 
-/// The system's own error in that of a temporary file, which names the temporary file, which nobody asked for.
+/// Unwraps the system's error from one that names the temporary file, which the user never asked for.
 fn unnamed(error: &io::Error) -> io::Error {
     let inner = error.get_ref().and_then(|outer| outer.source()?.downcast_ref::<io::Error>());
     inner.and_then(io::Error::raw_os_error).map_or_else(|| error.kind().into(), io::Error::from_raw_os_error)
 }
 
-/// Checks, before any work, that a file of any kind can be written to this name.
+/// Checks, before any work, that a file of any kind can be written at this path.
 ///
 /// # Errors
-/// [`Error`] names the file: it is a folder, or its folder does not exist or cannot be written in.
+/// [`Error`] names the file: it is a folder, or its folder does not exist or is not writable.
 pub fn check_writable(path: &Path) -> Result<(), Error> {
     AtomicFile::new(path).map(drop).map_err(Error::at(path))
 }
@@ -79,7 +79,7 @@ pub fn check_writable(path: &Path) -> Result<(), Error> {
 /// Writes a temporary file, then renames it over the target.
 ///
 /// # Errors
-/// [`Error`] names the file; nothing is left behind.
+/// [`Error`] names the file. Nothing is left behind.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     let write = || {
         let mut file = AtomicFile::new(path)?;

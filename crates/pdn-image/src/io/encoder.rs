@@ -1,4 +1,4 @@
-//! The one path of rows into a file or into memory, whatever the format.
+//! The single path of rows into a file or into memory, for every format.
 
 use crate::codecs::png::PngEncoder;
 use crate::codecs::raster::Raster;
@@ -9,13 +9,13 @@ use crate::{Fault, Format, Header, WriteOptions};
 use ::tiff::encoder::{TiffKindBig, TiffKindStandard};
 use std::io::{Seek, Write};
 
-/// A picture that is being encoded.
+/// A picture while it is encoded.
 pub(crate) struct Encoder<W: Write + Seek + 'static> {
     format: Format,
     quality: Option<u8>,
     body: Body<W>,
     row_bytes: usize,
-    /// Rows that were taken, and that there will be.
+    /// Rows received so far, and rows in all.
     taken: usize,
     height: usize,
 }
@@ -28,7 +28,7 @@ enum Body<W: Write + Seek + 'static> {
 }
 
 impl<W: Write + Seek + 'static> Encoder<W> {
-    /// Checks what the format can hold, and writes what comes before the rows; `sink` makes that to which is written, once.
+    /// Checks what the format can hold and writes what precedes the rows. `sink` is called once, to create the writer.
     pub(crate) fn new(
         format: Format,
         header: &Header,
@@ -70,7 +70,7 @@ impl<W: Write + Seek + 'static> Encoder<W> {
         Ok(Self { format, quality, body, row_bytes: header.row_bytes(), taken: 0, height: header.height })
     }
 
-    /// Takes whole rows.
+    /// Encodes whole rows.
     pub(crate) fn write_rows(&mut self, rows: &[u8]) -> Result<(), Fault> {
         if !rows.len().is_multiple_of(self.row_bytes) {
             return Err(Fault::PartOfRow { found: rows.len(), row: self.row_bytes });
@@ -87,7 +87,8 @@ impl<W: Write + Seek + 'static> Encoder<W> {
         }
     }
 
-    /// Writes what comes after the rows; of a format that wants the whole, gives all its bytes, of which none is written yet.
+    /// Writes what follows the rows. For a format that needs the whole picture at once, returns all its bytes; none of
+    /// them is written yet.
     pub(crate) fn finish(self) -> Result<Option<Vec<u8>>, Fault> {
         if self.taken != self.height {
             return Err(Fault::Rows { found: self.taken, expected: self.height });
@@ -102,7 +103,7 @@ impl<W: Write + Seek + 'static> Encoder<W> {
     }
 }
 
-/// The bytes of a file whose encoder takes the picture whole.
+/// Encodes a picture for a format whose encoder takes it whole.
 fn encode(format: Format, raster: &Raster, quality: Option<u8>) -> Result<Vec<u8>, Fault> {
     match (format, quality) {
         #[cfg(feature = "avif")]

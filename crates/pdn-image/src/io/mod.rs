@@ -1,4 +1,4 @@
-//! Files in and out: what tells a picture's format, checks it, and hands it to the codec.
+//! Reading and writing files: detects the format, checks it, and calls the codec.
 
 pub(crate) mod atomic_file;
 mod encoder;

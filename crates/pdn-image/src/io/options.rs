@@ -1,13 +1,13 @@
-//! Options of writing.
+//! Options for writing.
 
 use crate::Provenance;
 
-/// How a picture is written.
+/// How to write a picture.
 #[derive(Clone, Debug, Default)]
 pub struct WriteOptions {
-    /// The quality, 1 to 100, of a format that [has one](crate::Format::has_quality); of others it is not regarded. Without it JPEG is
-    /// written at 95, AVIF at 90, WebP without loss.
+    /// The quality, 1 to 100, for formats that [have one](crate::Format::has_quality); others ignore it. The default is 95 for
+    /// JPEG, 90 for AVIF, and lossless for WebP.
     pub quality: Option<u8>,
-    /// How the picture was made, to be stored with it.
+    /// How the picture was made, to store with it.
     pub provenance: Option<Provenance>,
 }

@@ -1,4 +1,5 @@
-//! Reading a picture. Its content tells the format, and its header is held to the limits before anything is decoded.
+//! Reading a picture. The content determines the format, and the header is checked against the limits before anything
+//! is decoded.
 
 use crate::codecs::decoded::Decoded;
 use crate::codecs::{bmp, gif, jpeg, png, signature, tiff, webp};
@@ -10,20 +11,20 @@ use std::io::{self, BufRead, BufReader, Cursor, Seek, SeekFrom};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-/// Reads a PNG, JPEG, WebP, TIFF, BMP or GIF, turned as its EXIF orientation says, with 16 bits a sample where the file has
-/// more than 8; of a file of several pictures the first.
+/// Reads a PNG, JPEG, WebP, TIFF, BMP or GIF, rotated as its EXIF orientation says, at 16 bits per sample if the file
+/// has more than 8. From a file with several pictures it reads the first.
 ///
 /// # Errors
-/// [`Error`] names the file: it is missing, a folder, empty, no picture, of a kind that is not read, damaged, beyond the
+/// [`Error`] names the file: it is missing, a folder, empty, no picture, of an unsupported kind, damaged, beyond the
 /// limits, or not read in time.
 pub fn read_any(path: &Path, limits: &Limits) -> Result<AnyPicture, Error> {
     open(path).and_then(|file| decode(BufReader::new(file), limits)).map(Decoded::any).map_err(Error::at(path))
 }
 
-/// Reads a picture as [`read_any`] does, but always as 8 bits a sample.
+/// Reads a picture as [`read_any`] does, but always at 8 bits per sample.
 ///
 /// # Errors
-/// As [`read_any`].
+/// Same as [`read_any`].
 pub fn read(path: &Path, limits: &Limits) -> Result<Picture, Error> {
     open(path).and_then(|file| decode(BufReader::new(file), limits)).map(Decoded::eight).map_err(Error::at(path))
 }
@@ -34,7 +35,7 @@ fn open(path: &Path) -> Result<File, Fault> {
         return Err(Fault::Folder);
     }
     if !what.is_file() {
-        // A pipe is read once, and opening it may wait for ever.
+        // A pipe can be read only once, and opening it may block forever.
         return Err(Fault::on_read(io::Error::other("it is not a regular file")));
     }
     File::open(path).map_err(Fault::on_read)
@@ -56,14 +57,14 @@ pub fn read_bytes(bytes: &[u8], limits: &Limits) -> Result<Picture, Fault> {
     decode(Cursor::new(bytes), limits).map(Decoded::eight)
 }
 
-/// Decodes a picture. Decoders are others' work, and one that panics over a damaged file ends no program.
+/// Decodes a picture. Decoders are third-party code: one that panics on a damaged file must not end the program.
 fn decode(mut file: impl BufRead + Seek, limits: &Limits) -> Result<Decoded, Fault> {
     let length = file.seek(SeekFrom::End(0)).and_then(|length| file.rewind().map(|()| length));
     let mut budget = Budget::new(limits, length.map_err(Fault::on_read)?);
     let timed = Timed::new(file, &budget);
-    // What a panic leaves half done is dropped with it: the file is read by nobody else.
+    // Nothing else reads this file, so whatever a panic leaves half done is dropped with it.
     let decoded = catch_unwind(AssertUnwindSafe(|| by_format(timed, &mut budget)));
-    // A decoder says of a file that ended early what it will: that the time had run out goes before that.
+    // A decoder may report any error for a file that ended early. If time ran out, say that instead.
     budget.in_time()?;
     decoded.unwrap_or_else(|_| Err(Fault::Damaged("its decoder crashed".into())))
 }

@@ -5,8 +5,8 @@ use crate::{AnyPicture, Depth, Fault, Format, Header, Picture, Sample, WriteOpti
 use std::io::{self, Cursor, Seek, SeekFrom, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Encodes a picture whose rows come one after the other, from the top. What [`RowWriter`](crate::RowWriter) is for files,
-/// this is for memory: the same bytes.
+/// Encodes a picture from its rows, top to bottom. This is [`RowWriter`](crate::RowWriter) for memory: it produces the
+/// same bytes.
 ///
 /// ```
 /// use pdn_image::{Format, Header, RowEncoder, WriteOptions};
@@ -24,7 +24,7 @@ pub struct RowEncoder {
     bytes: Shared,
 }
 
-/// The bytes so far, which the encoder wants to own as well.
+/// The bytes so far, shared with the encoder, which owns its writer.
 #[derive(Clone, Default)]
 struct Shared(Arc<Mutex<Cursor<Vec<u8>>>>);
 
@@ -54,31 +54,31 @@ impl RowEncoder {
     /// Begins a picture.
     ///
     /// # Errors
-    /// [`Fault`] where the format cannot hold the size, the depth or the provenance.
+    /// Returns a [`Fault`] if the format cannot hold the size, the depth or the provenance.
     pub fn new(format: Format, header: &Header, options: &WriteOptions) -> Result<Self, Fault> {
         let bytes = Shared::default();
         let encoder = Encoder::new(format, header, options, || Ok(bytes.clone()))?;
         Ok(Self { encoder, bytes })
     }
 
-    /// Takes the next rows: any number of whole ones, interleaved, of as many samples as the header says, those of 16 bits in
-    /// the machine's own order of bytes.
+    /// Encodes the next rows: any number of whole rows, interleaved, with as many samples as the header says. 16-bit
+    /// samples are in native byte order.
     ///
     /// # Errors
-    /// [`Fault`]: these are no whole rows or too many, or JPEG is given transparency.
+    /// Returns a [`Fault`] if these are not whole rows or too many, or if JPEG gets transparency.
     pub fn write_rows(&mut self, rows: &[u8]) -> Result<(), Fault> {
         self.encoder.write_rows(rows)
     }
 
-    /// Bytes that are encoded so far; those of JPEG, WebP, AVIF and JPEG XL are encoded at the end.
+    /// Returns how many bytes are encoded so far. JPEG, WebP, AVIF and JPEG XL encode only at the end.
     pub fn encoded(&self) -> usize {
         self.bytes.lock().get_ref().len()
     }
 
-    /// Ends the picture and gives its file's bytes.
+    /// Finishes the picture and returns the bytes of its file.
     ///
     /// # Errors
-    /// [`Fault`]: rows are missing, or they cannot be encoded.
+    /// Returns a [`Fault`] if rows are missing or cannot be encoded.
     pub fn finish(self) -> Result<Vec<u8>, Fault> {
         Ok(match self.encoder.finish()? {
             Some(bytes) => bytes,
@@ -87,10 +87,10 @@ impl RowEncoder {
     }
 }
 
-/// Encodes a picture, with its ICC profile; one without colour as grey.
+/// Encodes a picture with its ICC profile; a picture without colour is encoded as grey.
 ///
 /// # Errors
-/// As [`RowEncoder`]'s.
+/// Same as for [`RowEncoder`].
 pub fn encode<S: Sample>(picture: &Picture<S>, format: Format, options: &WriteOptions) -> Result<Vec<u8>, Fault> {
     let header = picture.header();
     let mut encoder = RowEncoder::new(format, &header, options)?;
@@ -100,10 +100,10 @@ pub fn encode<S: Sample>(picture: &Picture<S>, format: Format, options: &WriteOp
     encoder.finish()
 }
 
-/// Encodes a picture of either depth, as [`encode()`] does; one of 16 bits as 8 where the format has no more.
+/// Encodes a picture of either depth, as [`encode()`] does. 16 bits become 8 if the format has no more.
 ///
 /// # Errors
-/// As [`encode()`].
+/// Same as [`encode()`].
 pub fn encode_any(picture: &AnyPicture, format: Format, options: &WriteOptions) -> Result<Vec<u8>, Fault> {
     match picture {
         AnyPicture::Sixteen(picture) if format.depth() == Depth::Sixteen => encode(picture, format, options),

@@ -1,4 +1,4 @@
-//! Pictures written row by row, so that the whole of one need never be in memory.
+//! Writing a picture row by row, so that it is never whole in memory.
 
 use crate::io::atomic_file::AtomicFile;
 use crate::io::encoder::Encoder;
@@ -6,13 +6,13 @@ use crate::{Error, Format, Header, WriteOptions};
 use std::fs::File;
 use std::path::Path;
 
-/// Writes a picture whose rows come one after the other, from the top, into the format that its file's name ends in.
+/// Writes a picture from its rows, top to bottom, in the format of its file name's extension.
 ///
-/// PNG and TIFF are compressed as the rows come, which takes a few rows of memory. The encoders of JPEG, WebP, AVIF and
-/// JPEG XL want the whole: its samples are gathered, and encoded by [`Self::finish`].
+/// PNG and TIFF are compressed as the rows arrive, which takes memory for a few rows. The encoders of JPEG, WebP, AVIF
+/// and JPEG XL need the whole picture: its samples are collected, and [`Self::finish`] encodes them.
 ///
-/// The file is written file, and renamed into its place when it is finished; a writer that is dropped before leaves
-/// nothing behind.
+/// The rows go to a temporary file, which is renamed over the target at the end. A writer that is dropped before that
+/// leaves nothing behind.
 ///
 /// ```
 /// use pdn_image::{Header, RowWriter, WriteOptions};
@@ -35,8 +35,8 @@ impl RowWriter {
     /// Begins a picture.
     ///
     /// # Errors
-    /// [`Error`] names the file: its format is not known, cannot hold the size, the depth or the provenance, its folder does not exist
-    /// or cannot be written in, or what comes before the rows cannot be written.
+    /// [`Error`] names the file: its format is unknown or cannot hold the size, the depth or the provenance; its folder
+    /// does not exist or is not writable; or what precedes the rows cannot be written.
     pub fn create(path: &Path, header: &Header, options: &WriteOptions) -> Result<Self, Error> {
         let format = Format::from_path(path)?;
         let create = || {
@@ -47,25 +47,25 @@ impl RowWriter {
         create().map_err(Error::at(path))
     }
 
-    /// Writes the next rows: any number of whole ones, interleaved, of as many samples as the header says, those of 16 bits in
-    /// the machine's own order of bytes.
+    /// Writes the next rows: any number of whole rows, interleaved, with as many samples as the header says. 16-bit
+    /// samples are in native byte order.
     ///
     /// # Errors
-    /// [`Error`] names the file: these are no whole rows or too many, JPEG is given transparency, or writing fails.
+    /// [`Error`] names the file: these are not whole rows or too many, JPEG gets transparency, or writing fails.
     pub fn write_rows(&mut self, rows: &[u8]) -> Result<(), Error> {
         self.encoder.write_rows(rows).map_err(Error::at(self.file.target()))
     }
 
-    /// Where the rows are until the picture is finished: a file that this writer removes when it is dropped, and that a
-    /// program which ends without dropping it must remove itself.
+    /// Returns the path of the temporary file that holds the rows until the picture is finished. Dropping the writer
+    /// removes it; a program that ends without dropping the writer must remove it itself.
     pub fn unfinished(&self) -> &Path {
         self.file.path()
     }
 
-    /// Ends the picture and brings it to its place.
+    /// Finishes the picture and renames the file over its target.
     ///
     /// # Errors
-    /// [`Error`] names the file: rows are missing, or writing fails; nothing is left behind then.
+    /// [`Error`] names the file: rows are missing, or writing fails. Nothing is left behind.
     pub fn finish(self) -> Result<(), Error> {
         let Self { mut file, encoder } = self;
         let target = file.target().to_owned();

@@ -1,14 +1,14 @@
-//! Writing a picture. The file's name tells the format, and its limits are checked before anything is written.
+//! Writing a picture. The file name determines the format, whose limits are checked before anything is written.
 
 use crate::io::atomic_file::check_writable;
 use crate::{AnyPicture, Depth, Error, Fault, Format, Picture, RowWriter, Sample, WriteOptions};
 use std::path::Path;
 
-/// Checks, before any work, that a picture of this size can be written to this name.
+/// Checks, before any work, that a picture of this size can be written at this path.
 ///
 /// # Errors
-/// [`Error`] names the file: its format is not known, cannot hold the size, the transparency or the provenance, or its
-/// folder does not exist or cannot be written in.
+/// [`Error`] names the file: its format is unknown or cannot hold the size, the transparency or the provenance, or its
+/// folder does not exist or is not writable.
 pub fn check_target(
     path: &Path,
     width: usize,
@@ -28,11 +28,12 @@ pub fn check_target(
     check_writable(path)
 }
 
-/// Writes a picture in the format that its name ends in, with its ICC profile and EXIF; a picture without colour as grey.
+/// Writes a picture in the format of its file name's extension, with its ICC profile and EXIF; a picture without colour
+/// is written as grey.
 ///
 /// # Errors
-/// As [`check_target`], where the format has no samples of 16 bits and the picture has, and when writing fails; nothing is
-/// left behind then.
+/// Same as [`check_target`]; also if the picture has 16 bits per sample and the format does not, or if writing fails.
+/// Nothing is left behind.
 pub fn write<S: Sample>(path: &Path, picture: &Picture<S>, options: &WriteOptions) -> Result<(), Error> {
     let header = picture.header();
     let mut writer = RowWriter::create(path, &header, options)?;
@@ -42,10 +43,10 @@ pub fn write<S: Sample>(path: &Path, picture: &Picture<S>, options: &WriteOption
     writer.finish()
 }
 
-/// Writes a picture of either depth, as [`write()`] does; one of 16 bits as 8 where the format has no more.
+/// Writes a picture of either depth, as [`write()`] does. 16 bits become 8 if the format has no more.
 ///
 /// # Errors
-/// As [`write()`].
+/// Same as [`write()`].
 pub fn write_any(path: &Path, picture: &AnyPicture, options: &WriteOptions) -> Result<(), Error> {
     match picture {
         AnyPicture::Sixteen(picture) if Format::from_path(path)?.depth() == Depth::Sixteen => {

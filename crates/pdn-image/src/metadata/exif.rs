@@ -1,45 +1,45 @@
-//! EXIF (CIPA DC-008), carried over from a picture to its result: a block in TIFF's structure, edited in place.
+//! EXIF (CIPA DC-008), carried over from a picture to its result: a TIFF-structured block, edited in place.
 //!
-//! What it says of the pixels is corrected: the orientation becomes 1, as the pixels are already turned, the sizes become the
-//! new picture's, and the thumbnail is dropped. Everything else stays at its offset, byte for byte: makers' notes hold offsets
-//! of their own, which rewriting the block, as crates for EXIF do, would break.
+//! Statements about the pixels are corrected: the orientation becomes 1, as the pixels are already upright, the sizes
+//! become the new picture's, and the thumbnail is dropped. Everything else stays at its offset, byte for byte: maker
+//! notes hold offsets of their own, which rewriting the block, as EXIF crates do, would break.
 
 use crate::{Fault, Header, Resolution};
 
-/// A block that can be followed to its end.
+/// A block whose structure is complete.
 struct Exif(Vec<u8>);
 
-/// Where an entry of a directory is, and what it says.
+/// The location and content of a directory entry.
 #[derive(Clone, Copy, Debug)]
 struct Entry {
-    /// Its first byte.
+    /// Offset of its first byte.
     at: usize,
     tag: u16,
     kind: u16,
     count: usize,
-    /// Where its value is.
+    /// Offset of its value.
     value: usize,
 }
 
 const ORIENTATION: u16 = 0x0112;
 /// Width and height: of the picture in the first directory, and in EXIF's own.
 const SIZES: [(u16, bool); 4] = [(0x0100, true), (0x0101, false), (0xa002, true), (0xa003, false)];
-/// The directories that an entry leads to: EXIF, GPS, interoperability.
+/// The entries that point to a directory: EXIF, GPS, interoperability.
 const DIRECTORIES: [u16; 3] = [0x8769, 0x8825, 0xa005];
-/// The thumbnail's place and length in its directory.
+/// The thumbnail's offset and length in its directory.
 const THUMBNAIL: [u16; 2] = [0x0201, 0x0202];
-/// Dots across and down, and their unit.
+/// Horizontal and vertical resolution, then their unit.
 const PRINTED: [u16; 2] = [0x011a, 0x011b];
 const PRINTED_UNIT: u16 = 0x0128;
 const SHORT: u16 = 3;
 const LONG: u16 = 4;
 const RATIONAL: u16 = 5;
-/// The most entries that are followed: a directory that leads to itself ends there.
+/// The most entries to follow: ends a directory that points to itself.
 const MOST: usize = 4096;
 
-/// A block as PNG, WebP and JPEG have it, changed for pixels that are turned as they are shown; `None` where it is damaged.
+/// Adapts a block from PNG, WebP or JPEG to pixels that are already upright; returns `None` if it is damaged.
 pub(crate) fn of_shown(block: &[u8]) -> Option<Vec<u8>> {
-    // WebP and some writers of PNG put JPEG's name before it.
+    // WebP and some PNG writers prefix it with JPEG's name.
     let mut exif = Exif(block.strip_prefix(b"Exif\0\0").unwrap_or(block).to_vec());
     let (entries, next) = exif.entries()?;
     exif.holds(&entries).then_some(())?;
@@ -50,20 +50,20 @@ pub(crate) fn of_shown(block: &[u8]) -> Option<Vec<u8>> {
     Some(exif.0)
 }
 
-/// The block with the size of another picture.
+/// Returns the block with the size of another picture.
 pub(crate) fn sized(block: &[u8], header: &Header) -> Vec<u8> {
     let mut exif = Exif(block.to_vec());
     let entries = exif.entries().map_or_else(Vec::new, |(entries, _)| entries);
     for entry in entries {
         let of_width = SIZES.iter().find(|(tag, _)| *tag == entry.tag).map(|(_, of_width)| *of_width);
         let size = of_width.map(|of_width| if of_width { header.width } else { header.height });
-        // Of another type than it should be, it stays as it is.
+        // An entry of an unexpected type stays as it is.
         let _ = size.and_then(|size| exif.set(entry, u32::try_from(size).ok()?));
     }
     exif.0
 }
 
-/// What a block says of how large the picture is printed.
+/// Returns the print resolution that a block states.
 pub(crate) fn resolution(block: &[u8]) -> Option<Resolution> {
     let exif = Exif(block.to_vec());
     let entries = exif.directory(exif.long(4)? as usize)?.0;
@@ -76,7 +76,7 @@ pub(crate) fn resolution(block: &[u8]) -> Option<Resolution> {
     Resolution::of_tiff(find(PRINTED_UNIT, SHORT).and_then(|entry| exif.short(entry.value)), x?, y?)
 }
 
-/// The block, or a new one, saying how large the picture is printed, for formats that have no other place for that.
+/// Returns the block, or a new one, with the print resolution, for formats with no other field for it.
 pub(crate) fn printed(block: Option<Vec<u8>>, resolution: Resolution) -> Option<Vec<u8>> {
     match block {
         None => of_resolution(resolution),
@@ -85,7 +85,7 @@ pub(crate) fn printed(block: Option<Vec<u8>>, resolution: Resolution) -> Option<
     }
 }
 
-/// A block that says nothing else.
+/// Builds a block that states only the resolution.
 fn of_resolution(resolution: Resolution) -> Option<Vec<u8>> {
     let number = |tag, (over, under): (u32, u32)| Field {
         tag,
@@ -100,7 +100,8 @@ fn of_resolution(resolution: Resolution) -> Option<Vec<u8>> {
 }
 
 impl Exif {
-    /// The entries of all directories but the thumbnail's, and where the place of that one is written.
+    /// Returns the entries of all directories except the thumbnail's, and the position of the thumbnail directory's
+    /// offset.
     fn entries(&self) -> Option<(Vec<Entry>, usize)> {
         let first = match self.0.get(..4)? {
             b"II*\0" | b"MM\0*" => self.long(4)? as usize,
@@ -122,14 +123,14 @@ impl Exif {
         Some((entries, next))
     }
 
-    /// Whether the values of entries are no longer than the block together. Where they are, they share bytes, and would become
-    /// any length where each is written to a place of its own.
+    /// Checks that the values of the entries together are no longer than the block. If they are longer, they share
+    /// bytes, and writing each to a place of its own could take any length.
     fn holds(&self, entries: &[Entry]) -> bool {
         let bytes = entries.iter().filter_map(|entry| entry.count.checked_mul(size_of(entry.kind)?));
         bytes.fold(0, usize::saturating_add) <= self.0.len()
     }
 
-    /// A directory's entries, and where the place of the next one is written.
+    /// Returns a directory's entries, and the position of the next directory's offset.
     fn directory(&self, at: usize) -> Option<(Vec<Entry>, usize)> {
         let count = usize::from(self.short(at)?);
         let entries = (0..count).map(|i| self.entry(at + 2 + 12 * i)).collect::<Option<Vec<_>>>()?;
@@ -145,7 +146,7 @@ impl Exif {
         Some(Entry { at, tag, kind, count, value })
     }
 
-    /// Changes a number in its place; one that is too large for its type becomes one of 32 bits.
+    /// Changes a number in place; one too large for its type becomes a 32-bit number.
     fn set(&mut self, entry: Entry, number: u32) -> Option<()> {
         if entry.count != 1 || ![SHORT, LONG].contains(&entry.kind) {
             return None;
@@ -159,14 +160,15 @@ impl Exif {
         }
     }
 
-    /// Forgets the second directory, that of the thumbnail, whose bytes become 0: who crops a picture does not want the rest seen.
+    /// Removes the second directory, the thumbnail's, and zeroes its bytes: whoever crops a picture does not want the
+    /// rest seen.
     fn drop_thumbnail(&mut self, next: usize) -> Option<()> {
         let at = self.long(next)? as usize;
         self.put(next, [0; 4])?;
         if at == 0 {
             return Some(());
         }
-        // One that is damaged is forgotten all the same, with nothing of it to find.
+        // A damaged directory is unlinked all the same, although nothing of it can be found.
         let Some((entries, end)) = self.directory(at) else { return Some(()) };
         let number = |tag: u16| entries.iter().find(|e| e.tag == tag).and_then(|e| self.long(e.value));
         if let (Some(start), Some(length)) = (number(THUMBNAIL[0]), number(THUMBNAIL[1])) {
@@ -181,7 +183,8 @@ impl Exif {
         Some(())
     }
 
-    /// Writes the first directory anew behind all else, where there is room for more entries; what they lead to keeps its place.
+    /// Rewrites the first directory at the end, where there is room for more entries; what they point to stays in
+    /// place.
     fn printed(mut self, resolution: Resolution) -> Option<Vec<u8>> {
         let (entries, next) = self.directory(self.long(4)? as usize)?;
         let is_other = |entry: &&Entry| entry.tag != PRINTED_UNIT && !PRINTED.contains(&entry.tag);
@@ -207,7 +210,7 @@ impl Exif {
         Some(self.0)
     }
 
-    /// An entry of one value, which is given as it stands there.
+    /// Builds an entry with one value, given in its stored form.
     fn entry_of(&self, tag: u16, kind: u16, value: [u8; 4]) -> Vec<u8> {
         let (tag, kind) = (self.ordered(tag.to_le_bytes()), self.ordered(kind.to_le_bytes()));
         [&tag[..], &kind, &self.ordered(1_u32.to_le_bytes()), &value].concat()
@@ -227,14 +230,14 @@ impl Exif {
         Some(if self.is_little() { u32::from_le_bytes(bytes) } else { u32::from_be_bytes(bytes) })
     }
 
-    /// Puts the bytes of a number, given from its low one on.
+    /// Stores a number, given in little-endian order.
     fn put<const N: usize>(&mut self, at: usize, bytes: [u8; N]) -> Option<()> {
         let bytes = self.ordered(bytes);
         self.0.get_mut(at..at + N)?.copy_from_slice(&bytes);
         Some(())
     }
 
-    /// The bytes of a number, given from its low one on, in the block's order.
+    /// Converts a number from little-endian to the block's byte order.
     fn ordered<const N: usize>(&self, mut bytes: [u8; N]) -> [u8; N] {
         if !self.is_little() {
             bytes.reverse();
@@ -243,30 +246,30 @@ impl Exif {
     }
 }
 
-/// A value of a tag, for files that keep EXIF in directories of their own, as TIFF does.
+/// The value of a tag, for files that keep EXIF in directories of their own, as TIFF does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Field {
     pub(crate) tag: u16,
     pub(crate) kind: u16,
     pub(crate) count: usize,
-    /// In the machine's own order.
+    /// The value in native byte order.
     pub(crate) bytes: Vec<u8>,
 }
 
-/// Fields of the picture's own directory, of EXIF's and of GPS's.
+/// The fields of the picture's own directory, of EXIF's and of GPS's.
 pub(crate) type Fields = [Vec<Field>; 3];
 
-/// What of a picture's own directory is about how it was taken, and by whom: description, make, model, software, date, artist
-/// and copyright.
+/// The tags of the picture's own directory that say how it was taken, and by whom: description, make, model, software,
+/// date, artist and copyright.
 pub(crate) const TAKEN: [u16; 7] = [0x010e, 0x010f, 0x0110, 0x0131, 0x0132, 0x013b, 0x8298];
 const MAKER_NOTE: u16 = 0x927c;
 
-/// Whether a field can stand anywhere: links are written anew, and a maker's note holds places of its own.
+/// Returns whether a field can be moved: links are written anew, and a maker note holds offsets of its own.
 pub(crate) fn is_movable(tag: u16) -> bool {
     !DIRECTORIES.contains(&tag) && tag != MAKER_NOTE
 }
 
-/// What a block says that can be written elsewhere.
+/// Returns the fields of a block that can be written elsewhere.
 pub(crate) fn fields(block: &[u8]) -> Option<Fields> {
     let exif = Exif(block.to_vec());
     let main = exif.directory(exif.long(4)? as usize)?.0;
@@ -280,7 +283,7 @@ pub(crate) fn fields(block: &[u8]) -> Option<Fields> {
     Some(all.map(|entries| entries.into_iter().filter_map(|entry| exif.field(entry)).collect()))
 }
 
-/// A block of these fields; none where there are none.
+/// Builds a block from these fields; returns `None` if there are none.
 pub(crate) fn block([mut main, exif, gps]: Fields) -> Option<Vec<u8>> {
     let mut out = if cfg!(target_endian = "little") { b"II*\0".to_vec() } else { b"MM\0*".to_vec() };
     out.extend([0; 4]);
@@ -296,7 +299,7 @@ pub(crate) fn block([mut main, exif, gps]: Fields) -> Option<Vec<u8>> {
     Some(out)
 }
 
-/// Writes a directory, and its values behind it.
+/// Appends a directory, followed by its values.
 fn append(out: &mut Vec<u8>, mut fields: Vec<Field>) -> Option<()> {
     fields.sort_by_key(|field| field.tag);
     let behind = out.len() + 2 + 12 * fields.len() + 4;
@@ -320,10 +323,10 @@ fn append(out: &mut Vec<u8>, mut fields: Vec<Field>) -> Option<()> {
     Some(())
 }
 
-/// What a JPEG's segment holds beside its own length and the block's name.
+/// What a JPEG segment holds in addition to its own length and the block's name.
 const JPEG_LIMIT: usize = 65_533 - 6;
 
-/// Whether a JPEG has a place for it.
+/// Checks that the block fits in a JPEG.
 pub(crate) fn check_jpeg(block: &[u8]) -> Result<(), Fault> {
     match block.len() {
         found if found > JPEG_LIMIT => Err(Fault::LongExif { found, limit: JPEG_LIMIT }),
@@ -346,7 +349,7 @@ impl Exif {
     }
 }
 
-/// Bytes of a value of a type.
+/// Returns the size in bytes of a value of this type.
 fn size_of(kind: u16) -> Option<usize> {
     match kind {
         1 | 2 | 6 | 7 => Some(1),
@@ -414,7 +417,7 @@ mod tests {
         for length in 0..whole.len() {
             assert_eq!(of_shown(&whole[..length]), None, "{length} bytes");
         }
-        // A value may stand twice where there is room for it, but not all of the block.
+        // A value may occur twice if there is room for it, but not all of the block.
         let mut shared = block(sample()).unwrap();
         let entry = shared.windows(2).rposition(|tag| tag == 0x0132_u16.to_ne_bytes()).unwrap();
         let length = shared.len() as u32;

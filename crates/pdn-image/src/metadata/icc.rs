@@ -1,10 +1,11 @@
-//! ICC profiles: whether one is complete, and a profile for colours that a PNG or an AVIF describes by other means, so that every
-//! format can carry them.
+//! ICC profiles: checks whether one is complete, and builds profiles for colours that a PNG or an AVIF describes by
+//! other means, so that every format can carry them.
 
 use moxcms::{Chromaticity, CicpProfile, ColorPrimaries, ColorProfile, MatrixCoefficients, XyY, curve_from_gamma};
 use png::{Info, SourceChromaticities};
 
-/// Whether a profile is whole as far as its table of tags says (ICC.1:2022, sections 7.2 and 7.3), for this kind of colour.
+/// Returns whether a profile is complete according to its tag table (ICC.1:2022, sections 7.2 and 7.3), and is for this
+/// kind of colour.
 pub(crate) fn fits(icc: &[u8], grey: bool) -> bool {
     let number = |at: usize| icc.get(at..)?.first_chunk().map(|bytes| u32::from_be_bytes(*bytes) as usize);
     let space: &[u8] = if grey { b"GRAY" } else { b"RGB " };
@@ -20,7 +21,7 @@ pub(crate) fn fits(icc: &[u8], grey: bool) -> bool {
     icc.get(16..20) == Some(space) && icc.get(36..40) == Some(b"acsp") && is_whole().is_some()
 }
 
-/// A profile without what a file has behind the length that the profile states (section 7.2.2): some readers refuse it whole.
+/// Truncates a profile to the length that it states (section 7.2.2): some readers reject a profile with trailing bytes.
 pub(crate) fn cut_to_length(mut icc: Vec<u8>) -> Vec<u8> {
     if let Some(length) = icc.first_chunk() {
         icc.truncate((u32::from_be_bytes(*length) as usize).max(128));
@@ -28,8 +29,8 @@ pub(crate) fn cut_to_length(mut icc: Vec<u8>) -> Vec<u8> {
     icc
 }
 
-/// A profile for what a PNG says beside one: cICP, or gAMA with or without cHRM (PNG, third edition, sections 11.3.2). None
-/// where that is sRGB, or is not understood.
+/// Builds a profile for what a PNG states without one: cICP, or gAMA with or without cHRM (PNG, third edition, sections
+/// 11.3.2). Returns `None` if that is sRGB or is not understood.
 pub(crate) fn of_png(info: &Info, grey: bool) -> Option<Vec<u8>> {
     let profile = match (info.coding_independent_code_points, info.srgb, info.gama_chunk) {
         (Some(points), ..) => return of_code_points(points.color_primaries, points.transfer_function),
@@ -39,10 +40,11 @@ pub(crate) fn of_png(info: &Info, grey: bool) -> Option<Vec<u8>> {
     profile.encode().ok()
 }
 
-/// H.273's numbers of sRGB: BT.709's primaries and sRGB's curve.
+/// H.273's code points for sRGB: BT.709's primaries and sRGB's curve.
 const SRGB: (u8, u8) = (1, 13);
 
-/// A profile for primaries and a curve in the numbers of H.273. None where that is sRGB, or is not understood.
+/// Builds a profile for primaries and a curve in H.273's code points. Returns `None` if that is sRGB or is not
+/// understood.
 pub(crate) fn of_code_points(primaries: u8, curve: u8) -> Option<Vec<u8>> {
     if (primaries, curve) == SRGB {
         return None;
@@ -53,12 +55,12 @@ pub(crate) fn of_code_points(primaries: u8, curve: u8) -> Option<Vec<u8>> {
         matrix_coefficients: MatrixCoefficients::Identity,
         full_range: true,
     });
-    // What is not understood leaves it without curves.
+    // Code points that are not understood leave the profile without curves.
     profile.red_trc.as_ref()?;
     profile.encode().ok()
 }
 
-/// What writers of sRGB give for its curve, and for its primaries, in this much.
+/// The gamma that writers of sRGB state, and the tolerance for it and for the primaries.
 const SRGB_GAMMA: (f32, f32) = (0.45455, 0.001);
 const SRGB_PRIMARIES: ([f32; 8], f32) = ([0.3127, 0.329, 0.64, 0.33, 0.3, 0.6, 0.15, 0.06], 0.001);
 
@@ -92,7 +94,7 @@ mod tests {
     use crate::Light;
     use png::{CodingIndependentCodePoints, ScaledFloat};
 
-    /// Half of the light, by a PNG's own words.
+    /// Returns what half of the light becomes by the PNG's own description.
     fn half(info: &Info) -> f32 {
         let icc = of_png(info, false).unwrap();
         assert!(fits(&icc, false) && !fits(&icc, true));

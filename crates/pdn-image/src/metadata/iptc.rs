@@ -1,14 +1,15 @@
-//! IPTC, the metadata of press agencies: whether a file has it. It is not carried over.
+//! IPTC, the metadata of press agencies: detects whether a file has it. It is not carried over.
 
-/// What is said of a picture that has it.
+/// The note for a picture with IPTC.
 pub(crate) const NOTE: &str = "its IPTC is left out";
 
-/// What Photoshop's segment of a JPEG begins with.
+/// The prefix of Photoshop's segment in a JPEG.
 const PHOTOSHOP: &[u8] = b"Photoshop 3.0\0";
 /// The number of IPTC among Photoshop's resources.
 const IPTC: u16 = 0x0404;
 
-/// Whether it is among the resources in a JPEG's segment APP13, each of which has a number, a name and data, padded to even lengths.
+/// Returns whether IPTC is among the resources of a JPEG's APP13 segment, each of which has a number, a name and data,
+/// padded to even lengths.
 pub(crate) fn is_in(segment: &[u8]) -> bool {
     let Some(mut rest) = segment.strip_prefix(PHOTOSHOP) else { return false };
     while let Some(after) = rest.strip_prefix(b"8BIM") {
@@ -21,7 +22,7 @@ pub(crate) fn is_in(segment: &[u8]) -> bool {
     false
 }
 
-/// A resource's number, the length of its data, and what follows that.
+/// Reads a resource's number, the length of its data, and what follows that.
 fn resource(bytes: &[u8]) -> Option<(u16, usize, &[u8])> {
     let (number, named) = bytes.split_first_chunk()?;
     let name = (1 + usize::from(*named.first()?)).next_multiple_of(2);

@@ -1,4 +1,4 @@
-//! What a file holds beside its pixels: EXIF, ICC profiles, XMP, IPTC and the resolution of a print.
+//! Metadata of a file: EXIF, ICC profiles, XMP, IPTC and the print resolution.
 
 pub(crate) mod exif;
 pub(crate) mod icc;

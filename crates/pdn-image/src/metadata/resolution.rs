@@ -1,22 +1,22 @@
-//! The resolution of a print, in dots per inch or centimetre, as each format stores it.
+//! The print resolution, in dots per inch or centimetre, as each format stores it.
 
 use image::codecs::jpeg::{PixelDensity, PixelDensityUnit};
 use image::metadata::Orientation;
 
-/// Dots of a picture on an inch or a centimetre of paper.
+/// Dots per inch or centimetre of paper.
 ///
-/// It is the file's own and stays as it is where a picture is made larger, as editors keep it: the print is larger then.
+/// The resolution is the input file's own. Upscaling keeps it, as editors do, so the print becomes larger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Resolution {
-    /// Thousandths of a dot, across.
+    /// Horizontal resolution, in thousandths of a dot.
     pub x: u32,
-    /// Thousandths of a dot, down.
+    /// Vertical resolution, in thousandths of a dot.
     pub y: u32,
-    /// The length that they are on.
+    /// The unit of length.
     pub unit: ResolutionUnit,
 }
 
-/// A length of paper.
+/// A unit of length on paper.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ResolutionUnit {
     /// 25.4 millimetres.
@@ -28,24 +28,25 @@ pub enum ResolutionUnit {
 use ResolutionUnit::{Centimetre, Inch};
 
 impl Resolution {
-    /// None where a number is 0, which is none, or beyond what anybody prints.
+    /// Returns `None` if a number is 0, which means none, or larger than any real print.
     fn new(x: u64, y: u64, unit: ResolutionUnit) -> Option<Self> {
         let number = |thousandths: u64| u32::try_from(thousandths).ok().filter(|number| *number > 0);
         Some(Self { x: number(x)?, y: number(y)?, unit })
     }
 
-    /// Dots on a metre, as PNG and BMP have them.
+    /// Converts from dots per metre, as PNG and BMP store them.
     pub(crate) fn on_metre(x: u32, y: u32) -> Option<Self> {
         Self::new(u64::from(x) * 10, u64::from(y) * 10, Centimetre)
     }
 
-    /// As JFIF has it: of unit 0 only the shape of a dot is said.
+    /// Converts from JFIF; unit 0 gives only the pixel aspect ratio.
     pub(crate) fn of_jfif(unit: u8, x: u16, y: u16) -> Option<Self> {
         let unit = [Inch, Centimetre].get(usize::from(unit).checked_sub(1)?).copied()?;
         Self::new(u64::from(x) * 1000, u64::from(y) * 1000, unit)
     }
 
-    /// As TIFF and EXIF have it: each number as two, and 1 for no unit; where none is named, inches.
+    /// Converts from TIFF and EXIF, which store each number as a fraction; unit 1 means none, and a missing unit means
+    /// inches.
     pub(crate) fn of_tiff(unit: Option<u16>, x: (u32, u32), y: (u32, u32)) -> Option<Self> {
         let unit = match unit.unwrap_or(2) {
             2 => Inch,
@@ -59,13 +60,14 @@ impl Resolution {
         Self::new(thousandths(x)?, thousandths(y)?, unit)
     }
 
-    /// Dots on a metre.
+    /// Returns the dots per metre.
     pub(crate) fn metre(self) -> [u32; 2] {
         let millimetres = if self.unit == Inch { 25.4 } else { 10.0 };
         [self.x, self.y].map(|thousandths| (f64::from(thousandths) / millimetres).round() as u32)
     }
 
-    /// As JFIF has it, in whole numbers: in inches where centimetres would be rounded, of which there are fewer.
+    /// Converts to JFIF's whole numbers. Dots per centimetre that are not whole become dots per inch: rounding those
+    /// loses less, as there are more of them.
     pub(crate) fn jfif(self) -> PixelDensity {
         let is_whole = [self.x, self.y].iter().all(|thousandths| thousandths.is_multiple_of(1000));
         let (unit, dots) = match self.unit {
@@ -77,12 +79,12 @@ impl Resolution {
         PixelDensity { density: (number(self.x), number(self.y)), unit }
     }
 
-    /// The unit's number in TIFF and EXIF.
+    /// Returns the unit's number in TIFF and EXIF.
     pub(crate) fn tiff_unit(self) -> u16 {
         if self.unit == Inch { 2 } else { 3 }
     }
 
-    /// Each number as two, as TIFF and EXIF have it.
+    /// Returns each number as a fraction, as TIFF and EXIF store it.
     pub(crate) fn tiff(self) -> [(u32, u32); 2] {
         [self.x, self.y].map(|thousandths| match thousandths % 1000 {
             0 => (thousandths / 1000, 1),
@@ -90,7 +92,7 @@ impl Resolution {
         })
     }
 
-    /// Of the picture turned so.
+    /// Returns the resolution of the rotated picture.
     pub(crate) fn turned(self, orientation: Orientation) -> Self {
         use Orientation::{Rotate90, Rotate90FlipH, Rotate270, Rotate270FlipH};
         match orientation {

@@ -1,7 +1,7 @@
 //! XMP (ISO 16684-1): how a picture was made, stored in its file.
 //!
-//! XMP rather than EXIF, as its text is Unicode in every format, and its namespaces keep these facts apart from a photographer's
-//! own title and description.
+//! XMP is used instead of EXIF because its text is Unicode in every format, and its namespaces keep these facts apart
+//! from a photographer's own title and description.
 
 use crate::{Fault, Format};
 use img_parts::jpeg::{Jpeg, JpegSegment, markers};
@@ -15,18 +15,18 @@ use xmp_writer::{CustomNamespace, Namespace, XmpWriter};
 pub struct Provenance {
     /// The program and its version: `xmp:CreatorTool`.
     pub software: String,
-    /// Facts by name, such as `Prompt`, in the namespace `pdn`. Line ends are stored as line feeds, and control characters
-    /// that XML has no place for as U+FFFD.
+    /// Facts by name, such as `Prompt`, in the namespace `pdn`. Line ends are stored as line feeds, and control
+    /// characters that XML cannot represent as U+FFFD.
     pub facts: Vec<(&'static str, String)>,
 }
 
 /// The namespace of the facts.
 const NAMESPACE: &str = "urn:pdn:xmp:1.0/";
 
-/// As far from a file's beginning and its end as a packet is looked for: formats have it before the pixels or behind them.
+/// How far from a file's beginning and end to search for a packet: formats store it before or after the pixels.
 const NEAR: u64 = 256 << 10;
 
-/// Whether a file's metadata says that pdn made it. A file that cannot be read was not.
+/// Returns whether a file's metadata says that pdn made it; `false` if the file cannot be read.
 pub fn is_result(path: &Path) -> bool {
     let look = || {
         let mut file = File::open(path)?;
@@ -42,15 +42,15 @@ pub fn is_result(path: &Path) -> bool {
     path.is_file() && look().unwrap_or(false)
 }
 
-/// What a JPEG's segment holds beside its own length and the packet's name.
+/// What a JPEG segment holds in addition to its own length and the packet's name.
 const JPEG_LIMIT: usize = 65_533 - JPEG_NAME.len();
 const JPEG_NAME: &[u8] = b"http://ns.adobe.com/xap/1.0/\0";
 
 impl Provenance {
-    /// Whether a format can hold it.
+    /// Checks that a format can hold this provenance.
     ///
     /// # Errors
-    /// [`Fault::LongProvenance`] for a JPEG of more than 65,504 bytes of it.
+    /// Returns [`Fault::LongProvenance`] for more than 65,504 bytes in a JPEG.
     pub fn check(&self, format: Format) -> Result<(), Fault> {
         match self.packet().len() {
             found if format == Format::Jpeg && found > JPEG_LIMIT => {
@@ -60,7 +60,7 @@ impl Provenance {
         }
     }
 
-    /// The packet.
+    /// Returns the packet.
     pub(crate) fn packet(&self) -> String {
         let mut xmp = XmpWriter::new();
         xmp.creator_tool(&storable(&self.software));
@@ -71,11 +71,11 @@ impl Provenance {
         xmp.finish(None)
     }
 
-    /// The bytes of a JPEG with the packet, which [`Self::check`] found to fit.
+    /// Inserts the packet into a JPEG. [`Self::check`] must have found that it fits.
     pub(crate) fn in_jpeg(&self, bytes: Vec<u8>) -> Result<Vec<u8>, img_parts::Error> {
         let mut jpeg = Jpeg::from_bytes(bytes.into())?;
         let segments = jpeg.segments_mut();
-        // JFIF's own segment is the first, then EXIF.
+        // JFIF's own segment comes first, then EXIF.
         let first = |segment: &&JpegSegment| [markers::APP0, markers::APP1].contains(&segment.marker());
         let at = segments.iter().take_while(first).count();
         let packet = [JPEG_NAME, self.packet().as_bytes()].concat();
@@ -84,7 +84,7 @@ impl Provenance {
     }
 }
 
-/// Text of characters that XML 1.0 has, with the line ends that its readers give.
+/// Returns text in characters that XML 1.0 allows, with the line ends that XML readers produce.
 fn storable(text: &str) -> String {
     let allowed = |c: char| matches!(c, '\t' | '\n' | '\u{20}'..='\u{fffd}' | '\u{10000}'..);
     text.replace("\r\n", "\n").replace('\r', "\n").chars().map(|c| if allowed(c) { c } else { '\u{fffd}' }).collect()

@@ -1,15 +1,16 @@
-//! Enlarging transparency without halos or jagged edges.
+//! Upscaling transparency without halos or jagged edges.
 //!
-//! A transparent pixel still has a colour, often an arbitrary one, and enlarging mixes it into the edge of what is visible. So
-//! the colours of visible pixels are first spread over the transparent ones; then colours and alpha are enlarged separately.
+//! A transparent pixel still has a colour, often an arbitrary one, and upscaling mixes it into the edge of the visible
+//! part. So the colours of visible pixels are first spread over the transparent ones; then colour and alpha are
+//! upscaled separately.
 
 use crate::{Picture, Resized, Sample};
 use std::borrow::Cow;
 use std::ops::Range;
 
-/// The picture with the colours of fully transparent pixels replaced by those of the nearest visible ones: from the
-/// edge outwards, ring by ring, each the mean of its neighbours that are known. A picture without any visible pixel, or
-/// without transparent ones, stays as it is.
+/// Replaces the colours of fully transparent pixels by those of the nearest visible ones: from the edge outwards, ring
+/// by ring, each the mean of its known neighbours. A picture with no visible or no transparent pixel is returned
+/// unchanged.
 pub fn bleed<S: Sample>(picture: &Picture<S>) -> Cow<'_, Picture<S>> {
     let Some(alpha) = picture.alpha().filter(|alpha| alpha.contains(&S::default())) else {
         return Cow::Borrowed(picture);
@@ -47,25 +48,25 @@ pub fn bleed<S: Sample>(picture: &Picture<S>) -> Cow<'_, Picture<S>> {
     Cow::Owned(picture.with_rgb(rgb))
 }
 
-/// An alpha channel enlarged, of which only the rows are made that are asked for.
+/// An upscaled alpha channel that computes rows only on request.
 #[derive(Debug)]
 pub enum Alpha<'a, S, T> {
-    /// The same everywhere: so it stays, and nothing is computed.
+    /// The same value everywhere, so nothing is computed.
     Constant {
-        /// Its value.
+        /// The value.
         value: T,
-        /// Pixels in a row.
+        /// Pixels per row.
         width: usize,
     },
-    /// By MATLAB's bicubic rule: what is clear and what is opaque stays exact away from edges.
+    /// Resized by MATLAB's bicubic rule: clear and opaque areas stay exact away from edges.
     Resized(Resized<'a, S, T, 1>),
 }
 
 impl<'a, S: Sample, T: Sample> Alpha<'a, S, T> {
-    /// The alpha channel of a picture, where it has one, for a size.
+    /// Prepares a picture's alpha channel, if it has one, for the given size.
     ///
     /// # Panics
-    /// When the size or the picture is empty.
+    /// Panics if the size or the picture is empty.
     pub fn new(picture: &'a Picture<S>, width: usize, height: usize) -> Option<Self> {
         let alpha = picture.alpha()?;
         Some(match picture.constant_alpha() {
@@ -74,7 +75,7 @@ impl<'a, S: Sample, T: Sample> Alpha<'a, S, T> {
         })
     }
 
-    /// Some rows of it.
+    /// Computes some rows.
     pub fn rows(&self, rows: Range<usize>) -> Vec<T> {
         match self {
             Self::Constant { value, width } => vec![*value; width * rows.len()],
@@ -88,7 +89,7 @@ mod tests {
     use super::*;
     use crate::{Degradation, Scale, resize};
 
-    /// A red disc; what is transparent around it hides green.
+    /// Draws a red disc; the transparent pixels around it hide green.
     fn disc(side: usize) -> Picture {
         let inside = |i: usize| {
             let (x, y) = ((i % side) as f64 - 7.5, (i / side) as f64 - 7.5);
@@ -105,7 +106,7 @@ mod tests {
             .rows(0..picture.height() * scale)
     }
 
-    /// The most green that shows over black.
+    /// Returns the most green that shows over black.
     fn green(picture: &Picture, alpha: &[u8]) -> u32 {
         let shown = picture.plane(1).zip(alpha).map(|(g, a)| u32::from(g) * u32::from(*a) / 255);
         shown.max().unwrap()

@@ -1,12 +1,13 @@
-//! MATLAB's `imgaussfilt`: a Gaussian of `2 ceil(2σ) + 1` taps, edges replicated, rounded to the picture's bits at the end.
+//! MATLAB's `imgaussfilt`: a Gaussian of `2 ceil(2σ) + 1` taps, with edges replicated, rounded to the picture's depth
+//! at the end.
 
 use crate::{Picture, Sample};
 use rayon::prelude::*;
 
-/// The picture's colours blurred by a Gaussian of this standard deviation, in pixels; alpha stays.
+/// Blurs the colours by a Gaussian with this standard deviation, in pixels; alpha stays.
 ///
 /// # Panics
-/// When `sigma` is not a positive finite number.
+/// Panics if `sigma` is not a positive finite number.
 pub fn gaussian_blur<S: Sample>(picture: &Picture<S>, sigma: f64) -> Picture<S> {
     assert!(sigma.is_finite() && sigma > 0.0, "a Gaussian of standard deviation {sigma}");
     let taps = gaussian(sigma, (2.0 * sigma).ceil() as usize);
@@ -32,7 +33,7 @@ pub fn gaussian_blur<S: Sample>(picture: &Picture<S>, sigma: f64) -> Picture<S> 
     picture.with_rgb(rgb)
 }
 
-/// A normalised Gaussian of `2 radius + 1` taps.
+/// Returns a normalised Gaussian of `2 radius + 1` taps.
 pub(crate) fn gaussian(sigma: f64, radius: usize) -> Vec<f64> {
     let raw: Vec<f64> =
         (0..=2 * radius).map(|i| (-(i as f64 - radius as f64).powi(2) / (2.0 * sigma * sigma)).exp()).collect();

@@ -1,18 +1,18 @@
-//! Samples to linear light and back, by the curves of the picture's ICC profile, or else by sRGB's.
+//! Conversion between samples and linear light, by the curves of the picture's ICC profile, or sRGB's without one.
 
 use moxcms::{ColorProfile, ToneReprCurve};
 
-/// The curves of red, green and blue, each as light at every level of 16 bits.
+/// The curves of red, green and blue: linear light at each 16-bit level.
 #[derive(Debug)]
 pub struct Light {
     curves: Vec<Vec<f32>>,
 }
 
-/// Levels of a curve.
+/// Levels per curve.
 const LEVELS: usize = 1 << 16;
 
 impl Light {
-    /// sRGB's curve (IEC 61966-2-1).
+    /// Returns sRGB's curve (IEC 61966-2-1).
     pub fn srgb() -> Self {
         let light = |level: usize| {
             let v = level as f64 / (LEVELS - 1) as f64;
@@ -21,7 +21,8 @@ impl Light {
         Self { curves: vec![(0..LEVELS).map(light).collect()] }
     }
 
-    /// The curves of a profile; `None` where it is damaged, or has tables of colours and no curve of its own for each.
+    /// Returns the curves of a profile, or `None` if it is damaged or uses colour tables instead of a curve per
+    /// channel.
     pub fn of_profile(icc: &[u8]) -> Option<Self> {
         let profile = ColorProfile::new_from_slice(icc).ok()?;
         let curves = match (&profile.red_trc, &profile.green_trc, &profile.blue_trc, &profile.gray_trc) {
@@ -36,7 +37,7 @@ impl Light {
         &self.curves[channel % self.curves.len()]
     }
 
-    /// Interleaved RGB, 0 to 1, becomes light.
+    /// Converts interleaved RGB, 0 to 1, to linear light in place.
     pub fn linear(&self, rgb: &mut [f32]) {
         for (i, v) in rgb.iter_mut().enumerate() {
             let curve = self.curve(i % 3);
@@ -47,7 +48,7 @@ impl Light {
         }
     }
 
-    /// Light becomes interleaved RGB again.
+    /// Converts linear light back to interleaved RGB in place.
     pub fn encoded(&self, rgb: &mut [f32]) {
         for (i, v) in rgb.iter_mut().enumerate() {
             let curve = self.curve(i % 3);
@@ -59,7 +60,7 @@ impl Light {
     }
 }
 
-/// A curve at every level; `None` where it falls anywhere, or cannot be evaluated.
+/// Evaluates a curve at every level; returns `None` if it decreases anywhere or cannot be evaluated.
 fn curve(curve: &ToneReprCurve) -> Option<Vec<f32>> {
     let evaluator = curve.make_linear_evaluator().ok()?;
     let light = |level: usize| evaluator.evaluate_value(level as f32 / (LEVELS - 1) as f32);
@@ -82,7 +83,7 @@ mod tests {
             light.linear(&mut found);
             assert!(found.iter().skip(3).zip(&levels[3..]).take(2000).all(|(light, level)| light < level));
             light.encoded(&mut found);
-            // The darkest levels of a pure power are too flat to tell apart in 32 bits.
+            // The darkest levels of a pure power curve are too flat to tell apart in 32 bits.
             assert!(
                 found.iter().zip(&levels).all(|(a, b)| (a - b).abs() < 2e-3 && (*b < 0.02 || (a - b).abs() < 2e-5))
             );

@@ -1,21 +1,21 @@
-//! Pillow's bicubic `resize`, to the last bit (`libImaging/Resample.c`), and the square that CLIP looks at.
+//! Pillow's bicubic `resize`, to the last bit (`libImaging/Resample.c`), and the centre crop that CLIP uses.
 //!
-//! Like MATLAB's it is Keys' cubic with a = -0.5, widened when shrinking and rounded to 8 bits between the passes. Unlike
-//! MATLAB's it resizes the width first, leaves out samples beyond the edge instead of repeating the edge's, has weights that are
-//! multiples of 2⁻²², and does not touch a side that keeps its length.
+//! As in MATLAB, the kernel is Keys' cubic with a = -0.5, widened when shrinking, and the result is rounded to 8 bits
+//! between the passes. Unlike MATLAB, Pillow resizes the width first, leaves out samples beyond the edge instead of
+//! repeating the edge, uses weights that are multiples of 2⁻²², and does not touch a side that keeps its length.
 
 use crate::Picture;
 use rayon::prelude::*;
 use std::ops::Range;
 
-/// Bits of a weight behind the point.
+/// Fractional bits of a weight.
 const BITS: u32 = 22;
 
-/// The picture with its shorter side resized to `side`, and of that the square in the centre: CLIP's preprocessing, as
-/// torchvision's `Resize` and `CenterCrop` do it. Only the square is computed. Transparency is left out.
+/// Resizes the shorter side to `side` and returns the centre square: CLIP's preprocessing, as torchvision's `Resize`
+/// and `CenterCrop` do it. Computes only the square and ignores transparency.
 ///
 /// # Panics
-/// When the side or the picture is empty.
+/// Panics if the side or the picture is empty.
 pub fn centre_square(picture: &Picture, side: usize) -> Picture {
     let (width, height) = (picture.width(), picture.height());
     let short = width.min(height);
@@ -43,14 +43,14 @@ pub fn centre_square(picture: &Picture, side: usize) -> Picture {
     Picture::from_rgb(side, side, out)
 }
 
-/// The `side` samples in the middle of `length`; half a sample is rounded to the even one, as Python does.
+/// Returns the middle `side` samples of `length`; half a sample rounds to even, as in Python.
 fn centre(length: usize, side: usize) -> Range<usize> {
     let spare = length - side;
     let start = spare / 2 + usize::from(spare % 4 == 3);
     start..start + side
 }
 
-/// The samples that make one of a resized side, with their weights.
+/// The input samples of one output sample, with their weights.
 struct Taps {
     first: usize,
     weights: Vec<i64>,
@@ -63,7 +63,7 @@ impl Taps {
     }
 }
 
-/// The taps of some samples of a side of `from` that is resized to `to`.
+/// Returns the taps of some output samples when a side of length `from` is resized to `to`.
 fn contributions(from: usize, to: usize, samples: Range<usize>) -> Vec<Taps> {
     if from == to {
         return samples.map(|first| Taps { first, weights: vec![1 << BITS] }).collect();
@@ -73,7 +73,7 @@ fn contributions(from: usize, to: usize, samples: Range<usize>) -> Vec<Taps> {
     let reach = 2.0 * stretch;
     let taps = |out: usize| {
         let centre = (out as f64 + 0.5) * scale;
-        // A conversion cuts off towards zero and stops there, as the one in C and its `if` do.
+        // A conversion truncates towards zero and saturates, as C's conversion and its `if` do.
         let first = (centre - reach + 0.5) as usize;
         let end = ((centre + reach + 0.5) as usize).min(from);
         let raw: Vec<f64> = (first..end).map(|i| cubic((i as f64 - centre + 0.5) * (1.0 / stretch))).collect();
@@ -84,7 +84,7 @@ fn contributions(from: usize, to: usize, samples: Range<usize>) -> Vec<Taps> {
     samples.map(taps).collect()
 }
 
-/// Keys' cubic, a = -0.5, in Pillow's order of operations.
+/// Evaluates Keys' cubic, a = -0.5, in Pillow's order of operations.
 fn cubic(x: f64) -> f64 {
     const A: f64 = -0.5;
     let x = x.abs();

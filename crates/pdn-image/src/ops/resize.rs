@@ -1,7 +1,7 @@
-//! MATLAB's `imresize` with bicubic interpolation, to the last bit of the files that the literature publishes.
+//! MATLAB's `imresize` with bicubic interpolation, bit-identical to the files that the literature publishes.
 //!
 //! The kernel is Keys' cubic with a = -0.5. When shrinking it is widened by the factor (antialiasing), weights are
-//! normalised for each output pixel, and a sample beyond the edge is the edge's. The height is resized first, then the
+//! normalised for each output pixel, and samples beyond the edge repeat the edge. The height is resized first, then the
 //! width, and **each pass is rounded to 8 bits**: without that a tenth of the pixels of the published files are off by
 //! one. Others use the name "bicubic" for other rules: BasicSR mirrors the edge and rounds nothing; OpenCV's kernel has
 //! a = -0.75 and no antialiasing; PIL rounds its weights.
@@ -12,17 +12,17 @@ use std::borrow::Cow;
 use std::marker::PhantomData;
 use std::ops::Range;
 
-/// By what whole factor a picture is resized.
+/// A whole factor to resize by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scale {
-    /// So many times larger a side.
+    /// Multiplies each side.
     Up(usize),
-    /// So many times smaller a side; a side that is no multiple is rounded up.
+    /// Divides each side; a side that is not a multiple is rounded up.
     Down(usize),
 }
 
 impl Scale {
-    /// The length of a side of `length`.
+    /// Returns the resized length of a side of `length`.
     pub fn of(self, length: usize) -> usize {
         match self {
             Self::Up(s) => length * s,
@@ -38,22 +38,22 @@ impl Scale {
     }
 }
 
-/// The picture resized; alpha, where there is any, by the same rule.
+/// Resizes a picture, including its alpha channel, by the same rule.
 pub fn resize<S: Sample>(picture: &Picture<S>, scale: Scale) -> Picture<S> {
     resize_sides(picture, [picture.width(), picture.height()].map(|length| Side::scaled(length, scale)))
 }
 
-/// The picture squeezed or stretched to a width and height by the rule of [`resize`]: rows first, then columns. MATLAB's `imresize`
-/// begins with the side that shrinks more, so of unequal factors it may differ by a level.
+/// Resizes a picture to any width and height by the rule of [`resize`]: rows first, then columns. MATLAB's `imresize`
+/// starts with the side that shrinks more, so with unequal factors the result may differ by a level.
 ///
 /// # Panics
-/// When the width, the height or the picture is empty.
+/// Panics if the width, the height or the picture is empty.
 pub fn resize_to<S: Sample>(picture: &Picture<S>, width: usize, height: usize) -> Picture<S> {
     assert!(width * height * picture.width() * picture.height() > 0, "an empty picture");
     resize_sides(picture, [Side::of_lengths(picture.width(), width), Side::of_lengths(picture.height(), height)])
 }
 
-/// How one side is resized.
+/// How to resize one side.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Side {
     from: usize,
@@ -70,16 +70,16 @@ impl Side {
         Self { from, to, factor: to as f64 / from as f64 }
     }
 
-    /// The samples before and behind the cubic's centre that its weights reach.
+    /// Returns how many input samples the cubic reaches on each side of its centre.
     fn reach(self) -> f64 {
         4.0 / self.factor.min(1.0)
     }
 
-    /// What makes sample `out` of this side, resized.
+    /// Returns the taps of output sample `out`.
     fn taps(self, out: usize) -> Taps {
         let (stretch, reach) = (self.factor.min(1.0), self.reach());
         let count = reach.ceil() as isize + 2;
-        // The output's centre among the input's samples, counted from 0.
+        // The output's centre in input samples, counted from 0.
         let centre = (out as f64 + 0.5) / self.factor - 0.5;
         let first = (centre - reach / 2.0).floor() as isize;
         let raw: Taps = (first..first + count)
@@ -91,15 +91,15 @@ impl Side {
     }
 }
 
-/// What makes each sample of a side: computed once, or of a very long side each time, so that a table never takes more than
-/// some MiB.
+/// The taps of each output sample of a side. They are computed once, or on demand for a very long side, so that a table
+/// never takes more than a few MiB.
 #[derive(Debug)]
 pub(crate) enum TapTable {
     Stored(Vec<Taps>),
     Computed(Side),
 }
 
-/// Weights that a table has at most.
+/// The most weights in a table.
 const STORED: f64 = (1 << 20) as f64;
 
 impl TapTable {
@@ -110,7 +110,7 @@ impl TapTable {
         }
     }
 
-    /// Samples of the side.
+    /// Returns the number of output samples.
     pub(crate) fn len(&self) -> usize {
         match self {
             Self::Stored(taps) => taps.len(),
@@ -118,7 +118,7 @@ impl TapTable {
         }
     }
 
-    /// What makes sample `out`, which is one of the side's.
+    /// Returns the taps of sample `out`, which must be in range.
     pub(crate) fn taps(&self, out: usize) -> Cow<'_, [(usize, f64)]> {
         match self {
             Self::Stored(taps) => Cow::Borrowed(&taps[out]),
@@ -136,34 +136,34 @@ fn resize_sides<S: Sample>(picture: &Picture<S>, [width, height]: [Side; 2]) -> 
     resized
 }
 
-/// Interleaved samples of `N` channels and of type `S`, resized as [`resize`] does to samples of type `T`, of which only the
-/// rows are made that are asked for.
+/// Interleaved samples of `N` channels and type `S`, resized to type `T` as [`resize`] does. Rows are computed only on
+/// request.
 #[derive(Debug)]
 pub struct Resized<'a, S, T, const N: usize> {
     data: &'a [S],
-    /// Samples in a row of `data`.
+    /// Samples per row of `data`.
     stride: usize,
     columns: TapTable,
     height: Side,
     to: PhantomData<T>,
 }
 
-/// The samples that make one of a resized side, with their weights.
+/// The input samples of one output sample, with their weights.
 pub(crate) type Taps = Vec<(usize, f64)>;
 
 impl<'a, S: Sample, T: Sample, const N: usize> Resized<'a, S, T, N> {
-    /// Samples of a width and height, row by row, resized.
+    /// Prepares samples of this width and height, row by row, for resizing by a scale.
     ///
     /// # Panics
-    /// When there are not `width * height * N` of them.
+    /// Panics if there are not `width * height * N` samples.
     pub fn new(data: &'a [S], width: usize, height: usize, scale: Scale) -> Self {
         Self::of_sides(data, Side::scaled(width, scale), Side::scaled(height, scale))
     }
 
-    /// Samples of a width and height, row by row, squeezed or stretched to another width and height.
+    /// Prepares samples of this width and height, row by row, for resizing to another width and height.
     ///
     /// # Panics
-    /// When there are not `width * height * N` of them.
+    /// Panics if there are not `width * height * N` samples.
     pub fn to_size(data: &'a [S], width: usize, height: usize, to_width: usize, to_height: usize) -> Self {
         Self::of_sides(data, Side::of_lengths(width, to_width), Side::of_lengths(height, to_height))
     }
@@ -173,7 +173,7 @@ impl<'a, S: Sample, T: Sample, const N: usize> Resized<'a, S, T, N> {
         Self { data, stride: width.from * N, columns: TapTable::new(width), height, to: PhantomData }
     }
 
-    /// Some rows of the result.
+    /// Computes some rows of the result.
     pub fn rows(&self, rows: Range<usize>) -> Vec<T> {
         let width = self.columns.len() * N;
         let mut out = vec![T::default(); rows.len() * width];
@@ -185,7 +185,7 @@ impl<'a, S: Sample, T: Sample, const N: usize> Resized<'a, S, T, N> {
 
     fn row(&self, y: usize, out: &mut [T]) {
         let rows = self.height.taps(y);
-        // A level of one type in the other: 1, 257 or 1/257.
+        // One level of `S` in levels of `T`: 1, 257 or 1/257.
         let unit = T::MAX.level() / S::MAX.level();
         if self.stride > WIDE {
             let tall = |at: usize| {
@@ -203,7 +203,7 @@ impl<'a, S: Sample, T: Sample, const N: usize> Resized<'a, S, T, N> {
         self.across(out, |at| tall[at]);
     }
 
-    /// Resizes a row's width, whose samples are asked for.
+    /// Resizes a row horizontally; `sample` returns its samples.
     fn across(&self, out: &mut [T], sample: impl Fn(usize) -> T) {
         for (x, pixel) in out.chunks_exact_mut(N).enumerate() {
             let mut sums = [0.0; N];
@@ -215,11 +215,11 @@ impl<'a, S: Sample, T: Sample, const N: usize> Resized<'a, S, T, N> {
     }
 }
 
-/// Samples of a row beyond which its height is resized sample by sample: sums for a whole row would take, on each thread, many
-/// times what the row takes.
+/// Row length in samples above which the height is resized sample by sample: sums for a whole row would take, on each
+/// thread, many times the memory of the row.
 const WIDE: usize = 1 << 20;
 
-/// Keys' cubic, a = -0.5.
+/// Evaluates Keys' cubic, a = -0.5.
 fn cubic(x: f64) -> f64 {
     let x = x.abs();
     match x {
@@ -265,7 +265,7 @@ mod tests {
         assert!(matches!(table, TapTable::Computed(_)) && table.len() == long + 7);
         assert_eq!(*table.taps(1000), side.taps(1000)[..]);
         assert!(matches!(TapTable::new(Side::of_lengths(4000, 16_000)), TapTable::Stored(_)));
-        // Wider than is resized row by row: the same pixels as those of its parts, away from where it was cut.
+        // Wider than the row-by-row limit: the pixels must match those of its parts, away from the cut.
         let width = WIDE / 3 + 8;
         let rgb: Vec<u8> = (0..width * 2 * 3).map(|i| (i * i % 251) as u8).collect();
         let wide = Picture::from_rgb(width, 2, rgb);

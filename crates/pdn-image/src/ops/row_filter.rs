@@ -1,22 +1,23 @@
-//! Separable filters on a stream of rows: rows go in, and finished rows come out, so that the picture is never whole in memory.
+//! Separable filters on a stream of rows: rows go in and finished rows come out, so the picture is never whole in
+//! memory.
 //!
-//! Nothing is rounded between the passes, unlike in [`resize`](crate::resize).
+//! Unlike [`resize`](crate::resize), nothing is rounded between the passes.
 
 use crate::ops::blur::gaussian;
 use crate::ops::resize::{Side, TapTable};
 use rayon::prelude::*;
 use std::collections::VecDeque;
 
-/// A separable filter, which keeps as many rows as it reaches over.
+/// A separable filter that keeps as many rows as its kernel spans.
 #[derive(Debug)]
 pub struct RowFilter {
     channels: usize,
-    /// What makes each column and each row of the result.
+    /// The taps of each column and each row of the result.
     columns: TapTable,
     rows: TapTable,
-    /// Numbers in a row that comes.
+    /// Numbers per input row.
     stride: usize,
-    /// Rows that came, filtered along their width, from row `first` on.
+    /// Input rows from row `first` on, already filtered horizontally.
     kept: VecDeque<Vec<f32>>,
     first: usize,
     /// The next row of the result.
@@ -24,20 +25,21 @@ pub struct RowFilter {
 }
 
 impl RowFilter {
-    /// MATLAB's bicubic rule, with antialiasing, from one width and height to another.
+    /// Creates MATLAB's bicubic resize, with antialiasing, from one width and height to another.
     ///
     /// # Panics
-    /// When one of them is 0.
+    /// Panics if one of them is 0.
     pub fn resize((width, height): (usize, usize), (to_width, to_height): (usize, usize), channels: usize) -> Self {
         let [columns, rows] =
             [Side::of_lengths(width, to_width), Side::of_lengths(height, to_height)].map(TapTable::new);
         Self::new(width, channels, columns, rows)
     }
 
-    /// A Gaussian of this standard deviation in pixels, cut off beyond three of them; beyond an edge is the edge.
+    /// Creates a Gaussian blur with this standard deviation in pixels, cut off at three deviations, with edges
+    /// replicated.
     ///
     /// # Panics
-    /// When the deviation is not a positive number, or width or height is 0.
+    /// Panics if the deviation is not a positive number, or the width or height is 0.
     pub fn gaussian((width, height): (usize, usize), sigma: f64, channels: usize) -> Self {
         let radius = (3.0 * sigma).ceil() as usize;
         let weights = gaussian(sigma, radius);
@@ -54,7 +56,8 @@ impl RowFilter {
         Self { channels, columns, rows, stride: width * channels, kept: VecDeque::new(), first: 0, next: 0 }
     }
 
-    /// Takes whole rows, interleaved, and gives those of the result that are ready: all, once all have come.
+    /// Takes whole rows, interleaved, and returns the rows of the result that are ready: all the rest, once all rows
+    /// have come.
     pub fn push(&mut self, rows: &[f32]) -> Vec<f32> {
         let (channels, columns) = (self.channels, &self.columns);
         let wide = |row: &[f32]| -> Vec<f32> {
@@ -96,7 +99,7 @@ mod tests {
     use crate::{Picture, resize_to};
     use proptest::prelude::*;
 
-    /// A filter's result when its rows come so many at a time, and the most rows it kept.
+    /// Filters rows in groups of `tall`; returns the result and the most rows that the filter kept.
     fn run(mut filter: RowFilter, picture: &Picture, tall: usize) -> (Vec<f32>, usize) {
         let rows: Vec<f32> = picture.rgb().iter().map(|v| f32::from(*v)).collect();
         let mut most = 0;
@@ -118,7 +121,7 @@ mod tests {
             let (found, _) = run(RowFilter::resize((width, height), to, 3), &picture, tall);
             let expected = resize_to(&picture, to.0, to.1);
             prop_assert_eq!(found.len(), expected.rgb().len());
-            // Half a level by the last rounding, and half of one by the first, spread by the taps.
+            // The last rounding accounts for half a level, and the first for another half, spread by the taps.
             prop_assert!(found.iter().zip(expected.rgb()).all(|(a, b)| (a - f32::from(*b)).abs() < 1.2));
         }
     }

@@ -1,23 +1,24 @@
 //! Direct convolution, a row at a time.
 //!
 //! A tile of a few pixels by one or two blocks of 16 output channels stays in registers while the kernel and the input
-//! channels go by: each input number is broadcast once for every block, each kernel number loaded once for every pixel.
-//! Bias, activation, scale, sum and pixel shuffle happen as a tile is stored.
+//! channels stream past: each input number is broadcast once per block, each kernel number loaded once per pixel. Bias,
+//! activation, scale, sum and pixel shuffle are applied as a tile is stored.
 //!
-//! A 3x3 convolution of few inputs to five outputs or fewer would leave most lanes empty (for more inputs see `winograd/few.rs`). So
-//! its three columns share the lanes: a tile sums over inputs and rows only, then each output adds three neighbouring pixels' lanes.
+//! A 3x3 convolution of few inputs to five outputs or fewer would leave most lanes empty (for more inputs see
+//! `winograd/few.rs`). So its three columns share the lanes: a tile sums over inputs and rows only, then each output
+//! adds the lanes of three neighbouring pixels.
 
 use super::shape::ConvShape;
 use super::store::Writer;
 use crate::lanes::{self, Kernel, Lanes};
 use crate::{Aligned, Input, Isa, LANES};
 
-/// A kernel and bias, laid out for the direct sum.
+/// A kernel and bias, laid out for direct convolution.
 #[derive(Clone, Debug)]
 pub(crate) struct Direct {
     shape: ConvShape,
-    /// `[block][input block][ky][kx][input lane][16]`: the order in which a tile reads it. Where columns share the
-    /// lanes there is one block and no kx, and lane `kx * outputs + output` holds each.
+    /// `[block][input block][ky][kx][input lane][16]`: the order in which a tile reads it. If columns share the lanes,
+    /// there is one block and no kx, and lane `kx * outputs + output` holds each.
     kernel: Aligned<f32>,
     /// `[block][16]`.
     bias: Vec<f32>,
@@ -30,7 +31,7 @@ impl Direct {
         laid
     }
 
-    /// The kernel in the order in which a tile reads it.
+    /// Lays out the kernel in the order in which a tile reads it.
     fn lay_out(&self, kernel: &[f32]) -> Vec<f32> {
         let ConvShape { inputs, outputs, side, .. } = self.shape;
         let columns = if self.shares_lanes() { 1 } else { side };
@@ -53,7 +54,7 @@ impl Direct {
         laid
     }
 
-    /// Whether the columns of the kernel share the lanes.
+    /// Returns whether the columns of the kernel share the lanes.
     fn shares_lanes(&self) -> bool {
         let ConvShape { outputs, side, shuffle, .. } = self.shape;
         side == 3 && shuffle == 1 && outputs * side <= LANES
@@ -62,7 +63,7 @@ impl Direct {
     /// Convolves one row.
     ///
     /// # Safety
-    /// `input` is `side` rows of the inputs, padded by half a side at least; the writer has a row of the outputs.
+    /// `input` is `side` rows of the inputs, padded by at least half a side; the writer has a row of the outputs.
     pub(crate) unsafe fn row(&self, isa: Isa, input: &Input, writer: &Writer) {
         // SAFETY: this function's contract is the job's.
         unsafe { lanes::run(isa, Job { conv: self, input, writer }) }
@@ -71,8 +72,9 @@ impl Direct {
 
 /// One row to convolve.
 ///
-/// Reads, for every tap, pixels `0..width` of each input block shifted by `0..side`, from half a kernel left of the first
-/// pixel: inside the rows, as the pad is at least half a kernel. Writes pixels `0..width` of each block of output.
+/// Reads, for every tap, pixels `0..width` of each input block shifted by `0..side`, from half a kernel left of the
+/// first pixel: inside the rows, as the pad is at least half a kernel. Writes pixels `0..width` of each block of
+/// output.
 struct Job<'a> {
     conv: &'a Direct,
     input: &'a Input<'a>,
@@ -87,7 +89,7 @@ impl Kernel for Job<'_> {
             return unsafe { self.shared_row::<V>() };
         }
         let blocks = self.conv.shape.outputs.div_ceil(LANES);
-        // Two blocks share each broadcast where the registers allow it.
+        // Two blocks share each broadcast if there are enough registers.
         let pairs = if V::PIXELS >= 14 { blocks / 2 } else { 0 };
         // SAFETY: blocks and pixels stay within the shapes, which is this function's contract.
         unsafe {
@@ -102,10 +104,10 @@ impl Kernel for Job<'_> {
 }
 
 impl Job<'_> {
-    /// All pixels of `B` blocks: tiles as wide as the registers allow, then of 4 and of 1.
+    /// Computes all pixels of `B` blocks: in tiles as wide as the registers allow, then of 4 and of 1.
     ///
     /// # Safety
-    /// As [`Kernel::run`]; `block + B` is at most the blocks of output.
+    /// Same as [`Kernel::run`]; `block + B` is at most the number of output blocks.
     #[inline(always)]
     unsafe fn block_row<V: Lanes, const B: usize>(&self, block: usize) {
         let width = self.input.shape.width;
@@ -123,10 +125,10 @@ impl Job<'_> {
         debug_assert_eq!(x, width);
     }
 
-    /// As many tiles of `P` pixels as fit from `x`; gives where the next begins.
+    /// Computes as many tiles of `P` pixels as fit from `x`; returns where the next begins.
     ///
     /// # Safety
-    /// As [`Self::block_row`].
+    /// Same as [`Self::block_row`].
     #[inline(always)]
     unsafe fn tiles<V: Lanes, const B: usize, const P: usize>(&self, block: usize, mut x: usize) -> usize {
         while x + P <= self.input.shape.width {
@@ -137,10 +139,10 @@ impl Job<'_> {
         x
     }
 
-    /// All pixels of a convolution whose columns share the lanes.
+    /// Computes all pixels of a convolution whose columns share the lanes.
     ///
     /// # Safety
-    /// As [`Kernel::run`]; the convolution shares lanes.
+    /// Same as [`Kernel::run`]; the convolution shares lanes.
     #[inline(always)]
     unsafe fn shared_row<V: Lanes>(&self) {
         let mut x = 0;
@@ -155,10 +157,10 @@ impl Job<'_> {
         debug_assert_eq!(x, self.input.shape.width);
     }
 
-    /// As many tiles of `P` pixels as fit from `x`, each giving `P - 2` outputs; gives where the next begins.
+    /// Computes as many tiles of `P` pixels as fit from `x`, each of `P - 2` outputs; returns where the next begins.
     ///
     /// # Safety
-    /// As [`Self::shared_row`].
+    /// Same as [`Self::shared_row`].
     #[inline(always)]
     unsafe fn shared_tiles<V: Lanes, const P: usize>(&self, mut x: usize) -> usize {
         while x + P - 2 <= self.input.shape.width {
@@ -176,7 +178,7 @@ impl Job<'_> {
     /// Adds each output's three columns from the lanes of three neighbouring pixels, finishes and writes them.
     ///
     /// # Safety
-    /// As [`Self::shared_row`]; `x + P - 2` is at most the width.
+    /// Same as [`Self::shared_row`]; `x + P - 2` is at most the width.
     #[inline(always)]
     unsafe fn store_shared<V: Lanes, const P: usize>(&self, x: usize, sums: [V; P]) {
         let outputs = self.conv.shape.outputs;
@@ -190,20 +192,20 @@ impl Job<'_> {
             for (o, v) in pixel.iter_mut().enumerate().take(outputs) {
                 *v = self.conv.bias[o] + near[0][o] + near[1][outputs + o] + near[2][2 * outputs + o];
             }
-            // SAFETY: 16 numbers are there, and pixel `x + i` is inside the row.
+            // SAFETY: the array has 16 numbers, and pixel `x + i` is inside the row.
             unsafe { self.writer.put(0, 0, x + i, V::load(pixel.as_ptr())) };
         }
     }
 
-    /// One tile of `P` pixels by `B` blocks.
+    /// Computes one tile of `P` pixels by `B` blocks.
     ///
     /// # Safety
-    /// As [`Self::block_row`]; `x + P` is at most the width.
+    /// Same as [`Self::block_row`]; `x + P` is at most the width.
     #[inline(always)]
     unsafe fn tile<V: Lanes, const B: usize, const P: usize>(&self, block: usize, x: usize) {
         let conv = self.conv;
         let stride = conv.shape.inputs * conv.shape.side * conv.shape.side * LANES;
-        // SAFETY: the kernel holds `stride` numbers for each block and the bias 16.
+        // SAFETY: the kernel has `stride` numbers for each block and the bias 16.
         unsafe {
             let bias = conv.bias.as_ptr().add(block * LANES);
             let start: [V; B] = std::array::from_fn(|b| V::load(bias.add(b * LANES)));
@@ -216,8 +218,8 @@ impl Job<'_> {
         }
     }
 
-    /// The sums of `P` pixels by `B` blocks over inputs, rows and `columns` columns of the kernel, from `start`. The first
-    /// pixel that is read is `x` from half a kernel left of the row's first.
+    /// Sums `P` pixels by `B` blocks over inputs, rows and `columns` columns of the kernel, from `start`. The first
+    /// pixel to read is `x` from half a kernel left of the row's first.
     ///
     /// # Safety
     /// `kernel` points to `B` laid out blocks; the pixels are inside the rows.
@@ -239,7 +241,8 @@ impl Job<'_> {
             let offset = at + (self.input.shape.pad - conv.shape.side / 2 + x) * LANES;
             for row in &rows[..conv.shape.side] {
                 for dx in 0..columns {
-                    // SAFETY: the caller's: the pixels, and the kernel's numbers in the order they were laid out.
+                    // SAFETY: the caller's contract: the pixels, and the kernel's numbers in the order they were laid
+                    // out.
                     unsafe {
                         let mut pixel = row.as_ptr().add(offset + dx * LANES);
                         for _ in 0..lanes {

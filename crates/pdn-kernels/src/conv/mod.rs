@@ -20,14 +20,14 @@ use shape::{ConvShape, MAX_SIDE};
 use store::{Store, Writer};
 use winograd::{FewOutputs, STEP, WinogradRows};
 
-/// A convolution's kernel and bias, laid out for the kernels that compute its rows.
+/// A convolution's kernel and bias, laid out for the method that computes its rows.
 #[derive(Clone, Debug)]
 pub struct Conv {
     shape: ConvShape,
     method: Method,
 }
 
-/// How it is computed.
+/// The method of computation.
 #[derive(Clone, Debug)]
 enum Method {
     Direct(Direct),
@@ -41,21 +41,22 @@ enum Method {
 }
 
 impl Conv {
-    /// Lays out a kernel `[out, in, side, side]` and bias `[out]`, to be computed in float32.
+    /// Lays out a kernel `[out, in, side, side]` and bias `[out]` for float32.
     ///
     /// # Panics
-    /// As [`Self::with_precision`].
+    /// Same as [`Self::with_precision`].
     pub fn new(kernel: &[f32], bias: &[f32], inputs: usize, side: usize, shuffle: usize) -> Self {
         Self::with_precision(kernel, bias, (inputs, side, shuffle), Precision::F32)
     }
 
-    /// Lays out a kernel `[out, in, side, side]` and bias `[out]`, to be computed with some precision, on any machine.
+    /// Lays out a kernel `[out, in, side, side]` and bias `[out]` for a precision, on any machine.
     ///
-    /// With `shuffle` r above 1 every row becomes r rows, pixel-shuffled; the outputs must then be r² times a multiple
-    /// of 16, so that each block of outputs lands on one phase of the r x r.
+    /// If `shuffle`, r, is above 1, every row becomes r rows, pixel-shuffled; the outputs must then be r² times a
+    /// multiple of 16, so that each block of outputs falls on one phase of the r x r.
     ///
     /// # Panics
-    /// When the lengths do not agree, there are no inputs or outputs, the side is even or above 15, or `shuffle` does not divide as said.
+    /// Panics if the lengths do not match, there are no inputs or outputs, the side is even or above 15, or `shuffle`
+    /// does not divide the outputs as described.
     pub fn with_precision(
         kernel: &[f32],
         bias: &[f32],
@@ -87,7 +88,7 @@ impl Conv {
         Self { shape, method }
     }
 
-    /// By pairs of bf16 numbers; what is not transformed is computed in float32.
+    /// Chooses the method for pairs of bf16 numbers; untransformed convolutions use float32.
     fn of_pairs(kernel: &[f32], bias: &[f32], shape: ConvShape) -> Method {
         match shape {
             _ if WinogradRows::pays(shape) => Method::WinogradPairs(WinogradRows::new(kernel, bias, shape)),
@@ -96,27 +97,28 @@ impl Conv {
         }
     }
 
-    /// Input channels.
+    /// Returns the number of input channels.
     pub fn inputs(&self) -> usize {
         self.shape.inputs
     }
 
-    /// Output channels, before the pixel shuffle.
+    /// Returns the number of output channels, before the pixel shuffle.
     pub fn outputs(&self) -> usize {
         self.shape.outputs
     }
 
-    /// Side of the kernel.
+    /// Returns the side of the kernel.
     pub fn side(&self) -> usize {
         self.shape.side
     }
 
-    /// Factor of the pixel shuffle, 1 without.
+    /// Returns the factor of the pixel shuffle, 1 without.
     pub fn shuffle(&self) -> usize {
         self.shape.shuffle
     }
 
-    /// Rows that are computed together: a group. In float32 its numbers depend on where it begins, by rounding.
+    /// Returns the size of a group: the rows that are computed together. In float32 the rounding of the results depends
+    /// on where a group begins.
     pub fn group(&self) -> usize {
         match &self.method {
             Method::Direct(_) => 1,
@@ -130,39 +132,40 @@ impl Conv {
     /// The most rows that a group of any convolution reads.
     pub const MOST_READ: usize = 2 * STEP + MAX_SIDE - 1;
 
-    /// The largest group of any convolution with some precision; smaller ones divide it.
+    /// Returns the largest group of any convolution with this precision; smaller ones divide it.
     pub fn most_rows(precision: Precision) -> usize {
         match precision {
             Precision::F32 => STEP,
-            // So that the rows that are rounded before the first product are few among them.
+            // Keeps the rows that are rounded before the first product few in comparison.
             Precision::Bf16x2 | Precision::Bf16 => 2 * STEP,
         }
     }
 
-    /// Whether it can read and write maps that are kept as [`Format::Lines`].
+    /// Returns whether the convolution can read and write maps stored as [`Format::Lines`].
     pub fn reads_lines(&self) -> bool {
         matches!(&self.method, Method::Amx(amx) if amx.reads_lines())
     }
 
-    /// Zero pixels that the input's rows must have on either side.
+    /// Returns how many zero pixels the input's rows must have on either side.
     pub fn pad(&self) -> usize {
         Self::pad_of(self.shape.side)
     }
 
-    /// As [`Self::pad`], of any convolution of a kernel of this side.
+    /// Returns [`Self::pad`] for any convolution with a kernel of this side.
     pub fn pad_of(side: usize) -> usize {
         // A tile at the right edge reads as far as a whole one does.
         if side == 3 { STEP } else { side / 2 }
     }
 
-    /// Convolves a group of rows: `input` holds the rows around it, [`Self::group`] and `side - 1` more, those outside the
-    /// picture being zeros. Of the group's rows the `store` skips some, then as many are stored as `out` has room for,
-    /// each as `shuffle` rows with their zero pixels, one after the other.
+    /// Convolves a group of rows. `input` holds the rows around the group, [`Self::group`] and `side - 1` more; those
+    /// outside the picture are zeros. The `store` skips some of the group's rows, then stores as many as `out` has room
+    /// for, each as `shuffle` rows with their zero pixels, one after the other.
     ///
     /// # Panics
-    /// When a slice is not of its shape's length, the shapes do not fit the convolution, a map is kept as lines that the
-    /// convolution does not [read](Self::reads_lines) or that are not whole, the input is not padded by
-    /// [`Self::pad`], there is a slope but not one for each lane, `add` comes with a shuffle, or the machine lacks the instruction set.
+    /// Panics if a slice does not have its shape's length, the shapes do not fit the convolution, a map is stored as
+    /// lines that the convolution does not [read](Self::reads_lines) or that are not whole, the input is not padded by
+    /// [`Self::pad`], there are slopes but not one per lane, `add` is combined with a shuffle, or the machine lacks the
+    /// instruction set.
     pub fn rows(&self, isa: Isa, input: Input, store: &Store, (out, out_shape): (&mut [f32], RowShape)) {
         let ConvShape { inputs, side, shuffle: r, .. } = self.shape;
         input.check(self.group() + side - 1);

@@ -5,7 +5,7 @@ use crate::LANES;
 /// The largest side of a kernel.
 pub(crate) const MAX_SIDE: usize = 15;
 
-/// What a convolution reads and writes.
+/// The shape of a convolution.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ConvShape {
     pub(crate) inputs: usize,
@@ -15,12 +15,13 @@ pub(crate) struct ConvShape {
 }
 
 impl ConvShape {
-    /// Blocks of outputs.
+    /// Returns the number of output blocks.
     pub(crate) fn blocks(&self) -> usize {
         self.outputs.div_ceil(LANES)
     }
 
-    /// The output channel in a lane of a block, where there is one. A block of a shuffled convolution holds one phase.
+    /// Returns the output channel in a lane of a block, if there is one. A block of a shuffled convolution holds one
+    /// phase.
     pub(crate) fn output(&self, block: usize, lane: usize) -> Option<usize> {
         let phases = self.shuffle * self.shuffle;
         let blocks_of_phase = self.blocks() / phases;
@@ -32,7 +33,7 @@ impl ConvShape {
         (output < self.outputs).then_some(output)
     }
 
-    /// A number for each output, `[block][16]`, zeros where a lane has none.
+    /// Lays out one number per output as `[block][16]`, with zeros in unused lanes.
     pub(crate) fn lay_out(&self, numbers: &[f32]) -> Vec<f32> {
         let lanes = (0..self.blocks()).flat_map(|block| (0..LANES).map(move |lane| (block, lane)));
         lanes.map(|(block, lane)| self.output(block, lane).map_or(0.0, |output| numbers[output])).collect()

@@ -3,22 +3,21 @@
 use crate::lanes::Lanes;
 use crate::{Format, LANES, RowShape};
 
-/// What happens to rows of numbers as they are stored: `activation(x) * scale + add`, the activation being `max(x, 0) + slope *
-/// min(x, 0)`: ReLU where the slope is 0.
+/// Operations on rows as they are stored: `activation(x) * scale + add`. The activation is
+/// `max(x, 0) + slope * min(x, 0)`: ReLU if the slope is 0.
 #[derive(Clone, Copy, Debug)]
 pub struct Store<'a> {
-    /// Of the activation, applied first: the slope of each lane of an output's row, or none at all where there is no
-    /// activation.
+    /// The activation, applied first: the slope of each lane of an output's row, or empty for no activation.
     pub slopes: &'a [f32],
-    /// Then multiplied.
+    /// The factor, applied next.
     pub scale: f32,
-    /// Then added: for each stored row a row of the output's shape, or none at all.
+    /// The addend, applied last: for each stored row a row of the output's shape, or empty for none.
     pub add: &'a [&'a [f32]],
-    /// How those are kept.
+    /// The format of the rows in `add`.
     pub add_format: Format,
-    /// How the stored rows are to be kept.
+    /// The format of the stored rows.
     pub format: Format,
-    /// Rows of the group that are not stored, before those that are.
+    /// The rows of the group to skip before the stored ones.
     pub skip: usize,
 }
 
@@ -28,9 +27,9 @@ impl Default for Store<'_> {
     }
 }
 
-/// Where sums are stored: rows of a shape, each row of sums becoming `shuffle` rows.
+/// The destination of sums: rows of a shape, where each row of sums becomes `shuffle` rows.
 ///
-/// Writes 16 numbers at a pixel of a row of `out`, and reads as many of the row of `add`, where there is one.
+/// Writes 16 numbers at a pixel of a row of `out`, and reads as many from the row of `add`, if there is one.
 pub(crate) struct Writer<'a> {
     pub(crate) store: &'a Store<'a>,
     pub(crate) shuffle: usize,
@@ -39,11 +38,12 @@ pub(crate) struct Writer<'a> {
 }
 
 impl<'a> Writer<'a> {
-    /// For as many rows as `out` holds; their zero pixels are set. Gives the writer and the number of rows of sums.
+    /// Creates a writer for as many rows as `out` holds, and clears their zero pixels. Returns the writer and the
+    /// number of rows of sums.
     ///
     /// # Panics
-    /// When the slices do not hold whole rows of the shape, there is a slope but not one for each of the lanes, or `add` comes
-    /// with a shuffle or rows that are not of `add_shape`.
+    /// Panics if the slices do not hold whole rows of the shape, there are slopes but not one per lane, or `add` is
+    /// combined with a shuffle or has rows that are not of `add_shape`.
     pub(crate) fn new(
         store: &'a Store<'a>,
         (shuffle, lanes): (usize, usize),
@@ -71,18 +71,18 @@ impl<'a> Writer<'a> {
     /// Finishes and writes the 16 sums of a block at a pixel of a row of sums.
     ///
     /// # Safety
-    /// As for [`Lanes`]; row, block and pixel are of the sums.
+    /// Same as for [`Lanes`]; row, block and pixel are of the sums.
     #[inline(always)]
     pub(crate) unsafe fn put<V: Lanes>(&self, row: usize, block: usize, x: usize, mut v: V) {
         let r = self.shuffle;
         let (phase, block) = (block / self.shape.blocks, block % self.shape.blocks);
         let at = self.shape.at(block, x * r + phase % r);
-        // SAFETY: `at` is a pixel of a row of the output, and of `add`, whose rows have the output's shape; the slopes, where
-        // there are any, are as many as its lanes.
+        // SAFETY: `at` is a pixel of a row of the output, and of `add`, whose rows have the output's shape; if there
+        // are slopes, there is one per lane.
         unsafe {
             if !self.store.slopes.is_empty() {
                 let (zero, slopes) = (V::splat(0.0), V::load(self.store.slopes.as_ptr().add(block * LANES)));
-                // Of a number and what is none, the second is taken: what is not finite must not be hidden.
+                // If one operand is NaN, the second is returned: non-finite values must not be hidden.
                 v = zero.min(v).mul_add(slopes, zero.max(v));
             }
             v = match self.store.add.get(row) {

@@ -1,16 +1,16 @@
 use super::*;
 use proptest::prelude::*;
 
-/// Lays out a kernel and bias, for so many inputs, a side and a shuffle.
+/// Lays out a kernel and bias for a number of inputs, a side and a shuffle.
 type Make = fn(&[f32], &[f32], usize, usize, usize) -> Conv;
 
-/// Of pairs, also where there is AMX.
+/// Uses pairs even if there is AMX.
 fn pairs(kernel: &[f32], bias: &[f32], inputs: usize, side: usize, shuffle: usize) -> Conv {
     let shape = ConvShape { inputs, outputs: bias.len(), side, shuffle };
     Conv { shape, method: Conv::of_pairs(kernel, bias, shape) }
 }
 
-/// Transformed along columns and multiplied by tiles, the parts of numbers as they are, or rounded to one.
+/// Transforms along columns and multiplies with tiles, with the parts of numbers unchanged or rounded to one.
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 fn by_tiles(products: Products) -> Make {
     fn make<const THREE: bool>(kernel: &[f32], bias: &[f32], inputs: usize, side: usize, shuffle: usize) -> Conv {
@@ -32,7 +32,7 @@ fn machine_has_pairs() -> bool {
     available
 }
 
-/// A picture of `[channels][height][width]` as rows.
+/// Converts a picture of `[channels][height][width]` to rows.
 fn rows(picture: &[f32], channels: usize, height: usize, shape: RowShape) -> Vec<Vec<f32>> {
     let row = |y: usize| {
         let mut row = vec![0.0; shape.len()];
@@ -46,7 +46,7 @@ fn rows(picture: &[f32], channels: usize, height: usize, shape: RowShape) -> Vec
     (0..height).map(row).collect()
 }
 
-/// Numbers from -1 to 1.
+/// Returns numbers from -1 to 1.
 pub(crate) fn random(seed: u64, len: usize) -> Vec<f32> {
     let mut state = seed | 1;
     let mut next = || {
@@ -65,22 +65,22 @@ struct Case {
     width: usize,
     slope: Option<f32>,
     add: bool,
-    /// Rows above the picture with which the first group begins.
+    /// Rows above the picture where the first group begins.
     before: usize,
 }
 
 impl Case {
-    /// The slope of a channel of the stored rows, some other one than its neighbours'.
+    /// Returns the slope of a channel of the stored rows, which differs from its neighbours'.
     fn slope_of(&self, channel: usize) -> Option<f32> {
         self.slope.map(|slope| slope * (channel % 5) as f32 / 4.0)
     }
 
-    /// The slopes of so many lanes.
+    /// Returns a slope per lane.
     fn slopes(&self, lanes: usize) -> Vec<f32> {
         (0..lanes).map_while(|channel| self.slope_of(channel)).collect()
     }
 
-    /// One output number by definition, in float64.
+    /// Computes one output number by definition, in float64.
     fn expect(&self, [x, k, b]: [&[f32]; 3], o: usize, y: usize, col: usize) -> f64 {
         let (r, side) = (self.side as isize / 2, self.side);
         let mut sum = f64::from(b[o]);
@@ -100,12 +100,12 @@ impl Case {
         }
     }
 
-    /// The largest difference between a row kernel's output and the definition.
+    /// Returns the largest difference between a row kernel's output and the definition.
     fn error(&self, isa: Isa, seed: u64) -> f64 {
         self.error_of(isa, seed, Conv::new)
     }
 
-    /// As [`Self::error`], of a convolution that is made some way.
+    /// Returns the error as [`Self::error`] does, of a convolution that `make` lays out.
     fn error_of(&self, isa: Isa, seed: u64, make: Make) -> f64 {
         let r = self.shuffle;
         let x = random(seed, self.inputs * self.height * self.width);
@@ -131,7 +131,7 @@ impl Case {
             let adds = vec![add.as_slice(); if self.add { count } else { 0 }];
             let store = Store { slopes: &slopes, scale: 0.5, add: &adds, skip, ..Store::default() };
             let mut out = vec![f32::NAN; out_shape.len() * r * count];
-            // The blocks as one map, and as one for each.
+            // The blocks as one map, and as one map each.
             let apart: Vec<Vec<&[f32]>> = (0..shape.blocks)
                 .map(|block| around.iter().map(|row| &row[block * shape.block_len()..][..shape.block_len()]).collect())
                 .collect();
@@ -203,7 +203,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(40))]
     #[test]
     fn pairs_convolve_odd_shapes(
-        // Parts of the blocks at a time, and several groups of outputs.
+        // A few blocks at a time, and several groups of outputs.
         inputs in 16_usize..100,
         outputs in 1_usize..140,
         height in 1_usize..11,
@@ -243,7 +243,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(40))]
     #[test]
     fn tiles_convolve_what_is_transformed(
-        // Blocks that are filled up, and a rest whose columns share a step.
+        // Padded blocks, and a rest whose columns share a step.
         inputs in 1_usize..100,
         outputs in 1_usize..70,
         height in 1_usize..11,
@@ -280,7 +280,7 @@ proptest! {
     }
 }
 
-/// What fills the last block of inputs up is not read, also where it would be a pair's second number.
+/// The padding of the last block of inputs is not read, even if it would be a pair's second number.
 #[test]
 fn lanes_that_are_no_inputs_may_be_anything() {
     let mut makes: Vec<Make> = vec![Conv::new];
@@ -313,7 +313,7 @@ fn lanes_that_are_no_inputs_may_be_anything() {
 
 #[test]
 fn what_is_no_row_is_refused_or_nothing() {
-    // Winograd's tiles, few outputs, the direct sum; a shape whose length would wrap around.
+    // Winograd's tiles, few outputs, direct convolution; a shape whose length would wrap around.
     for (inputs, outputs) in [(16, 16), (16, 3), (3, 16)] {
         let conv = Conv::new(&vec![0.5; outputs * inputs * 9], &vec![0.5; outputs], inputs, 3, 1);
         let (shape, out_shape) = (RowShape::new(inputs, 9, 4), RowShape::new(outputs, 9, 0));
@@ -368,7 +368,7 @@ fn stands_anywhere(inputs: usize, outputs: usize, width: usize, make: Make, isas
             (out, out_shape)
         };
         let (whole, whole_shape) = run(0, width);
-        // A group's tiles begin at every fourth column, and a tile's results stand together.
+        // A group's tiles begin at every fourth column, and a tile's results stay together.
         for from in (0..16).map(|i| if conv.group() > 1 { i / 2 * 4 } else { i }) {
             let (part, shape) = run(from, width - from / 2);
             for block in 0..shape.blocks {

@@ -9,10 +9,10 @@ pub(super) struct Avx2(__m256, __m256);
 /// Runs a kernel.
 ///
 /// # Safety
-/// As [`super::run`]; the machine has AVX2 and FMA.
+/// Same as [`super::run`]; the machine has AVX2 and FMA.
 #[target_feature(enable = "avx2,fma")]
 pub(super) unsafe fn run(kernel: impl Kernel) {
-    // SAFETY: the caller's.
+    // SAFETY: the caller's contract.
     unsafe { kernel.run::<Avx2>() }
 }
 
@@ -66,7 +66,7 @@ impl Lanes for Avx2 {
     unsafe fn transpose(rows: [Self; 16]) -> [Self; 16] {
         // SAFETY: above.
         unsafe {
-            // Four squares of eight; those beside the diagonal change places.
+            // Four 8x8 squares; the off-diagonal ones swap places.
             let mut columns = rows;
             for half in [0, 8] {
                 let (mut left, mut right) = ([rows[0].0; 8], [rows[0].0; 8]);
@@ -115,7 +115,7 @@ impl Lanes for Avx2 {
     }
 }
 
-/// Eight rows of a square, exchanged with its columns.
+/// Transposes an 8x8 square.
 ///
 /// # Safety
 /// The machine has AVX2.
@@ -123,7 +123,7 @@ impl Lanes for Avx2 {
 unsafe fn eight(r: [__m256; 8]) -> [__m256; 8] {
     // SAFETY: this function's contract.
     unsafe {
-        // Loops and no closures, which would be compiled without the instruction set.
+        // Use loops and not closures, which would be compiled without the instruction set.
         let (mut pairs, mut fours, mut columns) = (r, r, r);
         for i in 0..4 {
             let (a, b) = (r[2 * i], r[2 * i + 1]);

@@ -10,20 +10,20 @@ pub(crate) struct Avx512(pub(crate) __m512);
 /// Runs a kernel.
 ///
 /// # Safety
-/// As [`super::run`]; the machine has AVX-512 F.
+/// Same as [`super::run`]; the machine has AVX-512 F.
 #[target_feature(enable = "avx512f")]
 pub(super) unsafe fn run(kernel: impl Kernel) {
-    // SAFETY: the caller's.
+    // SAFETY: the caller's contract.
     unsafe { kernel.run::<Avx512>() }
 }
 
 /// Runs a kernel that multiplies pairs.
 ///
 /// # Safety
-/// As [`super::run_pairs`]; the machine has AVX-512 F and BF16.
+/// Same as [`super::run_pairs`]; the machine has AVX-512 F and BF16.
 #[target_feature(enable = "avx512f,avx512bf16")]
 pub(super) unsafe fn run_pairs(kernel: impl PairKernel) {
-    // SAFETY: the caller's.
+    // SAFETY: the caller's contract.
     unsafe { kernel.run::<Avx512>() }
 }
 
@@ -73,7 +73,7 @@ impl Lanes for Avx512 {
     unsafe fn transpose(rows: [Self; 16]) -> [Self; 16] {
         // SAFETY: above.
         unsafe {
-            // Loops and no closures, which would be compiled without the instruction set.
+            // Use loops and not closures, which would be compiled without the instruction set.
             let (mut pairs, mut fours, mut eights, mut columns) =
                 ([rows[0].0; 16], [rows[0].0; 16], [rows[0].0; 16], rows);
             for i in 0..8 {
@@ -127,20 +127,20 @@ impl Lanes for Avx512 {
     }
 }
 
-// SAFETY, for every block below: the trait's contract says that the machine has AVX-512 F and BF16, and that so many numbers
-// may be read or written where there is a pointer.
+// SAFETY, for every block below: the trait's contract says that the machine has AVX-512 F and BF16, and that as many
+// numbers may be read or written as the method states where there is a pointer.
 impl Pairs for Avx512 {
     type Pairs = __m512bh;
 
     #[inline(always)]
     unsafe fn store_rounded(self, to: *mut bf16) {
-        // SAFETY: above; both are 32 bytes, of which every value is one of the other's.
+        // SAFETY: above; both types are 32 bytes, and every value of one is valid for the other.
         unsafe { _mm256_storeu_si256(to.cast(), std::mem::transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(self.0))) }
     }
 
     #[inline(always)]
     unsafe fn store_pairs(self, second: Self, to: *mut bf16) {
-        // SAFETY: above; as for [`Self::store_rounded`].
+        // SAFETY: above; same as for [`Self::store_rounded`].
         unsafe {
             let low = _mm512_cvtepu16_epi32(std::mem::transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(self.0)));
             let high = _mm512_cvtepu16_epi32(std::mem::transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(second.0)));
@@ -150,13 +150,13 @@ impl Pairs for Avx512 {
 
     #[inline(always)]
     unsafe fn load_pairs(from: *const bf16) -> __m512bh {
-        // SAFETY: above; both are 64 bytes, of which every value is one of the other's.
+        // SAFETY: above; both types are 64 bytes, and every value of one is valid for the other.
         unsafe { std::mem::transmute::<__m512i, __m512bh>(_mm512_loadu_si512(from.cast())) }
     }
 
     #[inline(always)]
     unsafe fn splat_pair(from: *const bf16) -> __m512bh {
-        // SAFETY: above; as for [`Self::load_pairs`].
+        // SAFETY: above; same as for [`Self::load_pairs`].
         unsafe { std::mem::transmute::<__m512i, __m512bh>(_mm512_set1_epi32(from.cast::<i32>().read_unaligned())) }
     }
 

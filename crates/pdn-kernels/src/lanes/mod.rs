@@ -1,7 +1,7 @@
-//! Vectors of sixteen numbers, with one file per instruction set, and running a kernel with one of them.
+//! Vectors of sixteen numbers, with one file per instruction set, and the dispatch of a kernel to one of them.
 //!
-//! A kernel is a generic function, always inlined, over [`Lanes`]. Each instruction set runs it from a function that has
-//! the target features, so that the compiler may use them in the whole body.
+//! A kernel is a generic function, always inlined, over [`Lanes`]. Each instruction set runs it from a function that
+//! has the target features, so that the compiler may use them in the whole body.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
@@ -17,7 +17,7 @@ use crate::Isa;
 pub(crate) use avx512::Avx512;
 pub(crate) use traits::{Kernel, Lanes, PairKernel, Pairs};
 
-/// Whether this machine multiplies pairs of bf16 numbers.
+/// Returns whether this machine multiplies pairs of bf16 numbers.
 pub(crate) fn has_pairs() -> bool {
     #[cfg(target_arch = "x86_64")]
     return is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bf16");
@@ -31,10 +31,10 @@ pub(crate) fn has_pairs() -> bool {
 /// What the kernel's fields point to may be used as its file says.
 ///
 /// # Panics
-/// When the machine does not multiply pairs.
+/// Panics if the machine does not multiply pairs.
 pub(crate) unsafe fn run_pairs(kernel: impl PairKernel) {
     assert!(has_pairs(), "this machine does not multiply bf16 numbers");
-    // SAFETY: the instructions were found above; the rest is the caller's.
+    // SAFETY: the instructions were detected above; the rest is the caller's contract.
     #[cfg(target_arch = "x86_64")]
     unsafe {
         avx512::run_pairs(kernel);
@@ -49,10 +49,10 @@ pub(crate) unsafe fn run_pairs(kernel: impl PairKernel) {
 /// What the kernel's fields point to may be used as its file says.
 ///
 /// # Panics
-/// When the machine lacks the instruction set.
+/// Panics if the machine lacks the instruction set.
 pub(crate) unsafe fn run(isa: Isa, kernel: impl Kernel) {
     assert!(isa.is_available(), "this machine has no {isa}");
-    // SAFETY: the instruction set was found above; the rest is the caller's.
+    // SAFETY: the instruction set was detected above; the rest is the caller's contract.
     unsafe {
         match isa {
             Isa::Portable => kernel.run::<portable::Portable>(),

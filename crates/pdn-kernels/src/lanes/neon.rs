@@ -9,15 +9,16 @@ pub(super) struct Neon([float32x4_t; 4]);
 /// Runs a kernel.
 ///
 /// # Safety
-/// As [`super::run`]; the machine has NEON.
+/// Same as [`super::run`]; the machine has NEON.
 #[target_feature(enable = "neon")]
 pub(super) unsafe fn run(kernel: impl Kernel) {
-    // SAFETY: the caller's.
+    // SAFETY: the caller's contract.
     unsafe { kernel.run::<Neon>() }
 }
 
 impl Neon {
-    /// Four registers, each of its number. NEON is part of every AArch64 target with a standard library, so closures have it too.
+    /// Builds four registers from their indices. NEON is part of every AArch64 target with a standard library, so
+    /// closures have it too.
     #[inline(always)]
     fn each(register: impl Fn(usize) -> float32x4_t) -> Self {
         Self(std::array::from_fn(register))
@@ -77,7 +78,7 @@ impl Lanes for Neon {
     #[inline(always)]
     unsafe fn transpose(rows: [Self; 16]) -> [Self; 16] {
         let mut columns = rows;
-        // Sixteen squares of four, each to the other side of the diagonal.
+        // Sixteen 4x4 squares, each moved to the other side of the diagonal.
         for down in 0..4 {
             for right in 0..4 {
                 let at = 4 * down;
@@ -100,7 +101,7 @@ impl Lanes for Neon {
         }
     }
 
-    // NEON's own maximum of a number and what is not one is not a number: whichever comes second is asked for here.
+    // NEON's own maximum of a number and NaN is NaN, but here the second operand is wanted.
     #[inline(always)]
     unsafe fn max(self, other: Self) -> Self {
         // SAFETY: above.
@@ -114,7 +115,7 @@ impl Lanes for Neon {
     }
 }
 
-/// Four rows of a square, exchanged with its columns.
+/// Transposes a 4x4 square.
 ///
 /// # Safety
 /// The machine has NEON.
@@ -122,7 +123,7 @@ impl Lanes for Neon {
 unsafe fn four([a, b, c, d]: [float32x4_t; 4]) -> [float32x4_t; 4] {
     // SAFETY: this function's contract.
     unsafe {
-        // Two columns each, every second of them: a0 b0 a2 b2, a1 b1 a3 b3.
+        // Two columns each, every second element: a0 b0 a2 b2, a1 b1 a3 b3.
         let upper = [vreinterpretq_f64_f32(vtrn1q_f32(a, b)), vreinterpretq_f64_f32(vtrn2q_f32(a, b))];
         let lower = [vreinterpretq_f64_f32(vtrn1q_f32(c, d)), vreinterpretq_f64_f32(vtrn2q_f32(c, d))];
         [

@@ -3,9 +3,9 @@
 use crate::LANES;
 use half::bf16;
 
-/// Sixteen numbers.
+/// A vector of sixteen numbers.
 pub(crate) trait Lanes: Copy {
-    /// Pixels of a convolution's tile.
+    /// Pixels in a convolution's tile.
     const PIXELS: usize;
 
     /// Reads 16 numbers.
@@ -20,74 +20,74 @@ pub(crate) trait Lanes: Copy {
     /// The machine has the instruction set and 16 numbers may be written to `to`.
     unsafe fn store(self, to: *mut f32);
 
-    /// One number, 16 times.
+    /// Copies one number to all 16 lanes.
     ///
     /// # Safety
     /// The machine has the instruction set.
     unsafe fn splat(value: f32) -> Self;
 
-    /// `self * factor + sum`; rounded once where the instruction set fuses them.
+    /// Computes `self * factor + sum`, rounded once if the instruction set fuses them.
     ///
     /// # Safety
     /// The machine has the instruction set.
     unsafe fn mul_add(self, factor: Self, sum: Self) -> Self;
 
-    /// `self + other`.
+    /// Computes `self + other`.
     ///
     /// # Safety
     /// The machine has the instruction set.
     unsafe fn plus(self, other: Self) -> Self;
 
-    /// `self - other`.
+    /// Computes `self - other`.
     ///
     /// # Safety
     /// The machine has the instruction set.
     unsafe fn minus(self, other: Self) -> Self;
 
-    /// `self * other`.
+    /// Computes `self * other`.
     ///
     /// # Safety
     /// The machine has the instruction set.
     unsafe fn times(self, other: Self) -> Self;
 
-    /// Sixteen vectors as the rows of a square, exchanged with its columns.
+    /// Transposes a square whose rows are sixteen vectors.
     ///
     /// # Safety
     /// The machine has the instruction set.
     unsafe fn transpose(rows: [Self; LANES]) -> [Self; LANES];
 
-    /// Where `other` is above zero the number, elsewhere zero.
+    /// Keeps the lanes of `self` where `other` is above zero, and clears the rest.
     ///
     /// # Safety
     /// The machine has the instruction set.
     unsafe fn where_positive(self, other: Self) -> Self;
 
-    /// The greater of each pair; `other` where one is not a number.
+    /// Returns the greater of each pair, and `other` if one is NaN.
     ///
     /// # Safety
     /// The machine has the instruction set.
     unsafe fn max(self, other: Self) -> Self;
 
-    /// The lesser of each pair; `other` where one is not a number.
+    /// Returns the lesser of each pair, and `other` if one is NaN.
     ///
     /// # Safety
     /// The machine has the instruction set.
     unsafe fn min(self, other: Self) -> Self;
 }
 
-/// Sixteen numbers, and products of pairs of bf16 numbers that are added to them.
+/// A vector of sixteen numbers that can accumulate products of bf16 pairs.
 #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "written over, and only there run"))]
 pub(crate) trait Pairs: Lanes {
     /// Sixteen pairs of bf16 numbers.
     type Pairs: Copy;
 
-    /// Rounds to bf16, and writes 16 numbers.
+    /// Rounds to bf16 and writes 16 numbers.
     ///
     /// # Safety
     /// The machine has the instruction set and 16 numbers may be written to `to`.
     unsafe fn store_rounded(self, to: *mut bf16);
 
-    /// Rounds to bf16, and writes 16 pairs of which the second numbers are those of `second`.
+    /// Rounds to bf16 and writes 16 pairs, whose second numbers come from `second`.
     ///
     /// # Safety
     /// The machine has the instruction set and 32 numbers may be written to `to`.
@@ -99,13 +99,13 @@ pub(crate) trait Pairs: Lanes {
     /// The machine has the instruction set and 32 numbers may be read from `from`.
     unsafe fn load_pairs(from: *const bf16) -> Self::Pairs;
 
-    /// One pair, 16 times.
+    /// Copies one pair to all 16 lanes.
     ///
     /// # Safety
     /// The machine has the instruction set and two numbers may be read from `from`.
     unsafe fn splat_pair(from: *const bf16) -> Self::Pairs;
 
-    /// `self + a[0] * b[0] + a[1] * b[1]` of every pair.
+    /// Computes `self + a[0] * b[0] + a[1] * b[1]` for every pair.
     ///
     /// # Safety
     /// The machine has the instruction set.
@@ -115,16 +115,16 @@ pub(crate) trait Pairs: Lanes {
 /// A kernel that multiplies pairs.
 #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "written over, and only there run"))]
 pub(crate) trait PairKernel {
-    /// Runs it.
+    /// Runs the kernel.
     ///
     /// # Safety
-    /// As [`Kernel::run`].
+    /// Same as [`Kernel::run`].
     unsafe fn run<V: Pairs>(self);
 }
 
-/// A kernel, to be run with some instruction set.
+/// A kernel that is generic over the instruction set.
 pub(crate) trait Kernel {
-    /// Runs it.
+    /// Runs the kernel.
     ///
     /// # Safety
     /// The machine has the instruction set of `V`, and what the kernel's fields point to may be used as its file says.

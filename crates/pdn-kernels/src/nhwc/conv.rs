@@ -1,4 +1,5 @@
-//! Convolution of whole maps: lays out kernels, checks the arguments, and chooses between the direct sum and Winograd's.
+//! Convolution of whole maps: lays out kernels, checks the arguments, and chooses between direct and Winograd
+//! convolution.
 
 use super::direct::{self, Direct};
 use super::gradient::kernel_gradient;
@@ -11,18 +12,19 @@ use crate::lanes::has_pairs;
 use crate::{Isa, LANES};
 use half::bf16;
 
-/// What is multiplied where kernels are transformed. Sums are f32, as are the products of the direct sum.
+/// The type of the factors that transformed kernels are multiplied with. Sums are f32, as are the products of direct
+/// convolution.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Factors {
-    /// Numbers as they are.
+    /// Unchanged.
     #[default]
     F32,
-    /// Rounded to bf16 when they have been transformed, and multiplied in pairs: on processors with AVX-512's products of such.
+    /// Rounded to bf16 after the transform and multiplied in pairs, on processors with AVX-512's bf16 products.
     Bf16,
 }
 
 impl Factors {
-    /// Whether this machine multiplies such numbers.
+    /// Returns whether this machine supports these factors.
     pub fn is_available(self) -> bool {
         self == Self::F32 || has_pairs()
     }
@@ -40,17 +42,17 @@ pub struct PixelKernel {
 #[derive(Clone, Debug)]
 enum Laid {
     Direct(Direct),
-    /// One for every [`OUTPUTS`].
+    /// One per [`OUTPUTS`] outputs.
     Winograd(Vec<WinogradKernel>),
-    /// Likewise, of numbers that are multiplied in pairs.
+    /// The same, for factors that are multiplied in pairs.
     Pairs(Vec<WinogradKernel<bf16>>),
 }
 
 impl PixelKernel {
-    /// Lays out a kernel `[out, in, side, side]`, whose results are stored with this `shuffle`, to be multiplied as `factors`.
+    /// Lays out a kernel `[out, in, side, side]` for results stored with this `shuffle` and multiplied as `factors`.
     ///
     /// # Panics
-    /// When the kernel does not hold as many numbers, the side is even, or the convolution cannot be shuffled.
+    /// Panics if the kernel has the wrong length, the side is even, or the convolution cannot be shuffled.
     pub fn new(kernel: &[f32], outputs: usize, inputs: usize, side: usize, shuffle: usize, factors: Factors) -> Self {
         assert!(
             PixelConv::shuffles(outputs, inputs, side, shuffle),
@@ -61,11 +63,12 @@ impl PixelKernel {
         Self::lay_out(kernel, outputs, inputs, side, factors, place)
     }
 
-    /// Lays out the kernel `[out, in, side, side]` of a convolution for its way back, from the gradient of its output
-    /// to that of its input: inputs and outputs exchanged, taps reversed. The gradient is read with this `shuffle`.
+    /// Lays out the kernel `[out, in, side, side]` of a convolution for its backward pass, from the gradient of its
+    /// output to that of its input: inputs and outputs swapped, taps reversed. The gradient is read with this
+    /// `shuffle`.
     ///
     /// # Panics
-    /// As [`Self::new`].
+    /// Same as [`Self::new`].
     pub fn transposed(
         kernel: &[f32],
         outputs: usize,
@@ -104,7 +107,7 @@ impl PixelKernel {
     }
 }
 
-/// A kernel of 3x3 for every [`OUTPUTS`], transformed.
+/// Returns a transformed 3x3 kernel per [`OUTPUTS`] outputs.
 fn transformed<N: Number>(
     kernel: &[f32],
     outputs: usize,
@@ -119,7 +122,8 @@ fn transformed<N: Number>(
 }
 
 impl PixelConv {
-    /// Whether a convolution's results may be shuffled as they are stored: where the channels of each pixel fill lanes.
+    /// Returns whether a convolution's results can be shuffled as they are stored: the channels of each pixel must fill
+    /// lanes.
     pub fn shuffles(outputs: usize, inputs: usize, side: usize, shuffle: usize) -> bool {
         shuffle == 1 || outputs.is_multiple_of(shuffle * shuffle * LANES) && WinogradKernel::pays(outputs, inputs, side)
     }
@@ -127,8 +131,8 @@ impl PixelConv {
     /// Convolves the group.
     ///
     /// # Panics
-    /// When a slice is not of its length, the kernel is another convolution's, or the machine lacks the instruction set or the
-    /// factors.
+    /// Panics if a slice has the wrong length, the kernel belongs to another convolution, or the machine lacks the
+    /// instruction set or the factors.
     pub fn forward(&self, isa: Isa, x: PixelMap, kernel: &PixelKernel, store: PixelStore, y: &mut [f32]) {
         assert_eq!((kernel.inputs, kernel.outputs, kernel.side), (self.inputs, self.outputs, self.side));
         self.check(x, self.inputs);
@@ -143,22 +147,22 @@ impl PixelConv {
         }
     }
 
-    /// Numbers of what [`Self::gradients`] writes.
+    /// Returns how many numbers [`Self::gradients`] writes.
     ///
     /// # Panics
-    /// When they are more than can be counted.
+    /// Panics on overflow.
     pub fn gradients_len(&self) -> usize {
         let taps = self.side.checked_pow(2).and_then(|taps| taps.checked_mul(self.inputs)?.checked_add(1));
         let of = self.outputs.checked_next_multiple_of(LANES);
         taps.zip(of).and_then(|(taps, of)| taps.checked_mul(of)).expect("gradients that can be counted")
     }
 
-    /// The gradients of the kernel and the bias, summed over the group, from the input `x` and the gradient of the output
-    /// `dy`, multiplied as `factors`. They are written over what is there, in lanes, which may be summed over groups and then
-    /// [taken out](Self::kernel_and_bias).
+    /// Computes the gradients of the kernel and the bias, summed over the group, from the input `x` and the gradient of
+    /// the output `dy`, multiplied as `factors`. They overwrite `lanes`, in a lane layout that can be summed over
+    /// groups and then [converted](Self::kernel_and_bias).
     ///
     /// # Panics
-    /// When a slice is not of its length or the machine lacks the instruction set or the factors.
+    /// Panics if a slice has the wrong length or the machine lacks the instruction set or the factors.
     pub fn gradients(&self, isa: Isa, factors: Factors, x: PixelMap, dy: PixelMap, lanes: &mut [f32]) {
         self.check(x, self.inputs);
         self.check(dy, self.outputs);
@@ -173,11 +177,11 @@ impl PixelConv {
         }
     }
 
-    /// The gradients of the kernel, `[out, in, side, side]`, and the bias from the lanes that [`Self::gradients`] wrote, `dy`
-    /// having had this `shuffle`.
+    /// Extracts the gradients of the kernel, `[out, in, side, side]`, and the bias from the lanes that
+    /// [`Self::gradients`] wrote, for a `dy` with this `shuffle`.
     ///
     /// # Panics
-    /// When a slice is not of its length.
+    /// Panics if a slice has the wrong length.
     pub fn kernel_and_bias(&self, lanes: &[f32], shuffle: usize, kernel: &mut [f32], bias: &mut [f32]) {
         assert_eq!(lanes.len(), self.gradients_len(), "gradients of {self:?}");
         let taps = self.side * self.side;
@@ -197,7 +201,7 @@ impl PixelConv {
         }
     }
 
-    /// Numbers of a map of so many channels, where as many can be counted.
+    /// Returns the length of a map with this many channels, or `None` on overflow.
     fn numbers(&self, channels: usize) -> Option<usize> {
         [self.height, self.width, channels].into_iter().try_fold(self.images, usize::checked_mul)
     }
@@ -219,7 +223,7 @@ mod tests {
         (0..len).map(|i| ((i * 7919 + seed * 104_729) % 1009) as f32 / 504.5 - 1.0).collect()
     }
 
-    /// Calls `visit` with the places in `y`, `x` and the kernel of every product that the definition sums.
+    /// Calls `visit` with the indices in `y`, `x` and the kernel of every product that the definition sums.
     fn products(conv: PixelConv, mut visit: impl FnMut(usize, usize, usize)) {
         let PixelConv { inputs, outputs, side, images, height, width } = conv;
         let radius = side / 2;
@@ -282,13 +286,13 @@ mod tests {
         }
     }
 
-    /// All that this machine computes with, and how far from the definition it may be where `bound` is that of f32.
+    /// Iterates over everything that this machine computes with, and its tolerance, where `bound` is that of f32.
     fn machines(bound: f64) -> impl Iterator<Item = (Isa, Factors, f64)> {
         let rounded = Factors::Bf16.is_available().then_some((Isa::best(), Factors::Bf16, 1e-1));
         Isa::available().map(move |isa| (isa, Factors::F32, bound)).chain(rounded)
     }
 
-    /// Forward and all gradients against the definition, on every instruction set and of all factors.
+    /// Checks forward and all gradients against the definition, with every instruction set and all factors.
     fn check(
         inputs: usize,
         outputs: usize,
@@ -310,7 +314,7 @@ mod tests {
             *v = f64::from(bias[i % outputs]);
         }
         products(conv, |to, from, weight| y[to] += f64::from(x[from]) * f64::from(kernel[weight]));
-        // The way back is through a ReLU that wrote `y`.
+        // The backward pass goes through the ReLU that wrote `y`.
         let relu: Vec<f32> = y.iter().map(|v| v.max(0.0) as f32).collect();
         let through = |at: usize| if relu[at] > 0.0 { f64::from(dy[at]) } else { 0.0 };
         products(conv, |to, from, weight| {
@@ -350,7 +354,7 @@ mod tests {
         Ok(())
     }
 
-    /// `[images, height, width, channels]` as PyTorch's pixel shuffle makes it.
+    /// Returns `[images, height, width, channels]` after PyTorch's pixel shuffle.
     fn shuffled(map: &[f32], conv: PixelConv, r: usize) -> Vec<f32> {
         let PixelConv { outputs, height, width, .. } = conv;
         let (mut out, channels) = (vec![0.0; map.len()], outputs / (r * r));

@@ -1,9 +1,9 @@
-//! Direct convolution as matrix products, for few channels on a side or a kernel that is not 3x3.
+//! Direct convolution as matrix products, for few input or output channels or a kernel that is not 3x3.
 //!
-//! With few inputs, the numbers that a row of taps reads stand side by side, over all columns of the kernel: a row of
-//! results is `side` products of depth `side * inputs`. With few outputs, each input pixel is multiplied for all taps and
-//! outputs at once, and the products are added to the results that they belong to. The gradient of the kernel pairs every
-//! number near a pixel of the side with fewer channels with every channel of the other.
+//! With few inputs, the numbers that a row of taps reads are adjacent over all columns of the kernel, so a row of
+//! results is `side` products of depth `side * inputs`. With few outputs, each input pixel is multiplied for all taps
+//! and outputs at once, and the products are added to the results that they belong to. The gradient of the kernel pairs
+//! every number near a pixel of the side with fewer channels with every channel of the other side.
 
 use super::shape::{PixelConv, PixelMap, PixelStore};
 use crate::conv::winograd::operands::Singles;
@@ -12,17 +12,17 @@ use crate::lanes::{self, Kernel, Lanes};
 use crate::scratch::{cut, with_scratch};
 use crate::{Aligned, Isa, LANES};
 
-/// A kernel.
+/// A kernel laid out for direct convolution.
 #[derive(Clone, Debug)]
 pub(super) struct Direct {
-    /// Whether the outputs are few.
+    /// Whether there are few outputs.
     scatter: bool,
-    /// `[tap][input][output]`, or where the outputs are few `[input][tap, output]`; the last rounded up to lanes.
+    /// `[tap][input][output]`, or with few outputs `[input][tap, output]`; the last dimension is rounded up to lanes.
     numbers: Aligned<f32>,
 }
 
 impl Direct {
-    /// Lays out a kernel of which `number(output, input, tap)` is a number.
+    /// Lays out a kernel with the elements `number(output, input, tap)`.
     pub(super) fn new(outputs: usize, inputs: usize, side: usize, number: impl Fn(usize, usize, usize) -> f32) -> Self {
         let taps = side * side;
         let scatter = side > 1 && 2 * outputs <= LANES && inputs >= LANES;
@@ -121,7 +121,8 @@ impl Direct {
                         sums: Sums::New,
                     },
                 );
-                // The pixel stands at tap (i, j) of the result i rows above and j columns to the left, less the edge.
+                // The pixel contributes through tap (i, j) to the result i rows above and j columns to the left, less
+                // the edge.
                 for i in 0..side {
                     let Some(to) = (row + edge).checked_sub(i).filter(|to| *to < height) else { continue };
                     let y = &mut y[to * width * outputs..][..width * outputs];
@@ -143,7 +144,7 @@ impl Direct {
     }
 }
 
-/// The gradients of a group's kernel, `[tap][input][output]`, and bias, outputs rounded up to lanes.
+/// Computes the gradients of a group's kernel, `[tap][input][output]`, and bias, with outputs rounded up to lanes.
 pub(super) fn kernel_gradient(
     conv: &PixelConv,
     isa: Isa,
@@ -199,7 +200,7 @@ pub(super) fn kernel_gradient(
                 }
             }
         }
-        // Where the outputs are few, what stands at a tap of a result was found from the pixel that it reads.
+        // With few outputs, the sums at a tap of a result come from the pixel that it reads.
         for (at, sums) in sums.chunks_exact(lanes).enumerate() {
             let (tap, channel) = (at / few, at % few);
             let to = outputs.next_multiple_of(LANES);
@@ -220,7 +221,7 @@ fn padded_len(conv: &PixelConv, channels: usize) -> usize {
     (conv.height + conv.side - 1) * (conv.width + conv.side - 1) * channels
 }
 
-/// An image with the zeros that taps reach outside it.
+/// Copies an image with the zero padding that its taps reach.
 fn pad<'a>(conv: &PixelConv, map: PixelMap, channels: usize, image: usize, scratch: &mut &'a mut [f32]) -> &'a [f32] {
     let PixelConv { side, height, width, .. } = *conv;
     let (edge, pitch) = (side / 2, (width + side - 1) * channels);
@@ -233,7 +234,7 @@ fn pad<'a>(conv: &PixelConv, map: PixelMap, channels: usize, image: usize, scrat
     padded
 }
 
-/// A row of a map, where it stands or read to `room`.
+/// Returns a row of a map, in place or copied to `room`.
 fn row_of<'a>(map: PixelMap<'a>, first: usize, room: &'a mut [f32]) -> &'a [f32] {
     if map.positive.is_none() {
         return &map.numbers[first..][..room.len()];
@@ -242,7 +243,7 @@ fn row_of<'a>(map: PixelMap<'a>, first: usize, room: &'a mut [f32]) -> &'a [f32]
     room
 }
 
-/// Reads a row of a map.
+/// Copies a row of a map.
 fn read_row(map: PixelMap, first: usize, to: &mut [f32]) {
     to.copy_from_slice(&map.numbers[first..][..to.len()]);
     if let Some(positive) = map.positive {

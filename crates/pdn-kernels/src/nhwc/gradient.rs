@@ -1,6 +1,6 @@
 //! The gradient of the kernel by Winograd's formula: `Gᵀ [Σ (A dy Aᵀ) ⊙ (Bᵀ d B)] G`.
 //!
-//! The sum goes over tiles, so tiles are multiplied one by one, or in pairs.
+//! The sum runs over tiles, so tiles are multiplied one by one, or in pairs.
 
 use super::shape::{PixelConv, PixelMap};
 use super::view::View;
@@ -16,8 +16,8 @@ use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
-/// The gradients of a group's kernel, `[tap][input][output]`, and bias, outputs rounded up to lanes; lengths were checked by
-/// the caller.
+/// Computes the gradients of a group's kernel, `[tap][input][output]`, and bias, with outputs rounded up to lanes. The
+/// caller has checked the lengths.
 pub(super) fn kernel_gradient<N: Number>(
     conv: &PixelConv,
     isa: Isa,
@@ -38,13 +38,14 @@ pub(super) fn kernel_gradient<N: Number>(
             let part = Part { first, count: OUTPUTS.min(outputs - first), of: outputs };
             let (v, dm) = (v.as_mut_ptr().cast::<N>(), dm.as_mut_ptr().cast::<N>());
             let job = Gradient { tiles, channels: conv.inputs, inputs, part, from, back, v, dm, du, kernel, bias };
-            // SAFETY: the maps are the convolution's, the strips have room for any, dU for every pair of channels.
+            // SAFETY: the maps are the convolution's, the strips have room for any tiles, dU for every pair of
+            // channels.
             unsafe { N::run(isa, job) };
         }
     });
 }
 
-/// Outputs that are gone through together: `count` of them from `first` on, of so many, lanes all.
+/// Outputs that are computed together: `count` from `first` on, out of the total `of`, all rounded up to lanes.
 #[derive(Clone, Copy)]
 struct Part {
     first: usize,
@@ -52,18 +53,18 @@ struct Part {
     of: usize,
 }
 
-/// Room for the tiles of a strip, of any operands, in float32 numbers of each channel.
+/// Room for the tiles of a strip, for any operands, in float32 numbers per channel.
 const ROOM: usize = TILED + 1;
 
 struct Gradient<'a, N> {
     tiles: Tiles,
     channels: usize,
-    /// The channels rounded up to lanes.
+    /// The channels, rounded up to lanes.
     inputs: usize,
     part: Part,
     from: View<'a>,
     back: View<'a>,
-    /// `[place][step][input]`: of each input as many tiles as are multiplied at once stand side by side.
+    /// `[place][step][input]`: for each input, the tiles that are multiplied at once are adjacent.
     v: *mut N,
     /// `[place][step][output]`, likewise.
     dm: *mut N,
@@ -83,7 +84,7 @@ impl<N: Number> OperandKernel<N> for Gradient<'_, N> {
         for first in (0..self.tiles.count()).step_by(O::GRADIENT_STRIP) {
             let count = O::GRADIENT_STRIP.min(self.tiles.count() - first);
             let steps = count.div_ceil(N::AT_ONCE).next_multiple_of(O::GRADIENT_STEPS);
-            // SAFETY: as for `Forward`.
+            // SAFETY: same as for `Forward`.
             unsafe {
                 for block in (0..self.inputs).step_by(LANES) {
                     self.transform_inputs::<V, O>(first, count, block);
@@ -109,22 +110,22 @@ impl<N: Number> OperandKernel<N> for Gradient<'_, N> {
                 }
             }
         }
-        // SAFETY: as above.
+        // SAFETY: same as above.
         unsafe { self.transform_kernel::<V>() }
     }
 }
 
 impl<N: Number> Gradient<'_, N> {
-    /// Writes zeros for the steps that fill a strip up.
+    /// Clears the steps that complete a strip.
     ///
     /// # Safety
-    /// As [`OperandKernel::go`]; the strip has room for the steps.
+    /// Same as [`OperandKernel::go`]; the strip has room for the steps.
     #[inline(always)]
     unsafe fn fill_up<V: Lanes, O: Operands<V, Number = N>>(&mut self, steps: Range<usize>) {
         for (to, channels) in [(self.v, self.inputs), (self.dm, self.part.count)] {
             let step = channels * N::AT_ONCE;
             for place in 0..PLACES {
-                // SAFETY: this function's contract; zeros of either kind of number are zero bytes.
+                // SAFETY: this function's contract; zeros of either number type are zero bytes.
                 unsafe {
                     let to = to.add(place * O::GRADIENT_ROOM * channels + steps.start * step);
                     to.write_bytes(0, steps.len() * step);
@@ -133,10 +134,10 @@ impl<N: Number> Gradient<'_, N> {
         }
     }
 
-    /// Bᵀ d B of a block of a strip's tiles.
+    /// Computes Bᵀ d B for a block of a strip's tiles.
     ///
     /// # Safety
-    /// As [`OperandKernel::go`]; the tiles are the group's, at most a strip, and the block is the map's.
+    /// Same as [`OperandKernel::go`]; the tiles are the group's, at most a strip, and the block is the map's.
     #[inline(always)]
     unsafe fn transform_inputs<V: Lanes, O: Operands<V, Number = N>>(
         &mut self,
@@ -157,10 +158,10 @@ impl<N: Number> Gradient<'_, N> {
         }
     }
 
-    /// A dy Aᵀ of a block of a strip's tiles; dy is added to the bias's gradient.
+    /// Computes A dy Aᵀ for a block of a strip's tiles, and adds dy to the bias's gradient.
     ///
     /// # Safety
-    /// As [`Self::transform_inputs`].
+    /// Same as [`Self::transform_inputs`].
     #[inline(always)]
     unsafe fn transform_results<V: Lanes, O: Operands<V, Number = N>>(
         &mut self,
@@ -197,10 +198,10 @@ impl<N: Number> Gradient<'_, N> {
         }
     }
 
-    /// Gᵀ dU G.
+    /// Computes Gᵀ dU G.
     ///
     /// # Safety
-    /// As [`OperandKernel::go`].
+    /// Same as [`OperandKernel::go`].
     #[inline(always)]
     unsafe fn transform_kernel<V: Lanes>(&mut self) {
         let Part { first, count, of } = self.part;
@@ -227,9 +228,9 @@ impl<N: Number> Gradient<'_, N> {
     }
 }
 
-/// A block's transformed tiles on their way to where they are multiplied: those that are at once stand side by side there.
+/// A block's transformed tiles on their way to the products: those that are multiplied at once are stored together.
 struct Steps<N> {
-    /// Those that wait for others.
+    /// Tiles that wait for others.
     tiles: MaybeUninit<[[[f32; LANES]; PLACES]; 2]>,
     channels: usize,
     /// Tiles that a strip has room for.
@@ -238,25 +239,27 @@ struct Steps<N> {
 }
 
 impl<N: Number> Steps<N> {
-    /// From one place of a strip to the next.
+    /// Returns the stride between places of a strip.
     const fn place(&self) -> usize {
         self.tiles_room * self.channels
     }
 
-    /// For so many channels, lanes all.
+    /// Creates the steps for this many channels, all in lanes.
     #[inline(always)]
     fn new(channels: usize, tiles_room: usize) -> Self {
         const { assert!(N::AT_ONCE <= 2) };
         Self { tiles: MaybeUninit::uninit(), channels, tiles_room, of: PhantomData }
     }
 
-    /// Where a tile's places are to be written, and how far apart: where it is multiplied, or where it waits for another.
+    /// Returns where to write a tile's places, and their stride: where the tile is multiplied, or where it waits for
+    /// another.
     ///
     /// # Safety
     /// The strip from `to` on has room for the tile.
     #[inline(always)]
     unsafe fn room(&mut self, tile: usize, to: *mut N) -> (*mut f32, usize) {
-        // SAFETY: this function's contract; what is multiplied one by one is f32, and of two tiles there is room for either.
+        // SAFETY: this function's contract; tiles multiplied one by one are f32, and there is room for either of two
+        // tiles.
         unsafe {
             match N::AT_ONCE {
                 1 => (to.add(tile * self.channels).cast(), self.place()),
@@ -265,10 +268,10 @@ impl<N: Number> Steps<N> {
         }
     }
 
-    /// Takes a tile for which there was [`Self::room`], and stores two that are multiplied at once.
+    /// Accepts a tile written to [`Self::room`], and stores two that are multiplied at once.
     ///
     /// # Safety
-    /// As for [`Lanes`], and as [`Self::room`]; it was written, and so was the one before.
+    /// Same as for [`Lanes`], and as [`Self::room`]; the tile was written, and so was the one before.
     #[inline(always)]
     unsafe fn done<V: Lanes, O: Operands<V, Number = N>>(&mut self, tile: usize, to: *mut N) {
         if N::AT_ONCE == 1 || tile.is_multiple_of(2) {
@@ -284,14 +287,14 @@ impl<N: Number> Steps<N> {
         }
     }
 
-    /// Stores the last of `count` tiles where it waits for another, with zeros beside it.
+    /// Stores the last of `count` tiles if it waits for another, with zeros as the other.
     ///
     /// # Safety
-    /// As [`Self::done`].
+    /// Same as [`Self::done`].
     #[inline(always)]
     unsafe fn end<V: Lanes, O: Operands<V, Number = N>>(&mut self, count: usize, to: *mut N) {
         if N::AT_ONCE == 2 && !count.is_multiple_of(2) {
-            // SAFETY: this function's contract; the tile that is not there has its room as any other.
+            // SAFETY: this function's contract; the missing tile has room like any other.
             unsafe {
                 let (room, _) = self.room(count, to);
                 room.write_bytes(0, PLACES * LANES);

@@ -1,50 +1,51 @@
-//! A convolution's extent, the maps that it reads, and what happens to its results.
+//! A convolution's extent, its input maps, and the operations on its results.
 
-/// A convolution of stride 1, zero-padded so that the extent is kept, over a group of images.
+/// A convolution over a group of images, with stride 1 and zero padding that keeps the extent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PixelConv {
-    /// Channels read.
+    /// Number of input channels.
     pub inputs: usize,
-    /// Channels written.
+    /// Number of output channels.
     pub outputs: usize,
     /// Side of the kernel, odd.
     pub side: usize,
-    /// Images in the group, which share the kernel.
+    /// Number of images in the group, which share the kernel.
     pub images: usize,
-    /// Rows of each image.
+    /// Height of each image.
     pub height: usize,
-    /// Pixels in each row.
+    /// Width of each image.
     pub width: usize,
 }
 
-/// A map that is read.
+/// An input map.
 #[derive(Clone, Copy, Debug)]
 pub struct PixelMap<'a> {
     /// `[images, shuffle * height, shuffle * width, channels / shuffle²]`.
     pub numbers: &'a [f32],
-    /// Where this map, of the same shape, is not above zero, zeros are read: the way back through a ReLU that wrote it.
+    /// The output of a ReLU, of the same shape: zeros are read where it is not above zero, as the backward pass
+    /// requires.
     pub positive: Option<&'a [f32]>,
-    /// Pixels a side that each pixel's channels became, in PyTorch's order; 1 for none.
+    /// The side of the pixel block that each pixel's channels became, in PyTorch's order; 1 for none.
     pub shuffle: usize,
 }
 
 impl<'a> PixelMap<'a> {
-    /// A map as it stands.
+    /// Wraps a map without ReLU or shuffle.
     pub fn new(numbers: &'a [f32]) -> Self {
         Self { numbers, positive: None, shuffle: 1 }
     }
 }
 
-/// What happens to a convolution's sums as they are stored: `max(sum + bias, 0) + add`, each part if it is asked for.
+/// Operations on a convolution's sums as they are stored: `max(sum + bias, 0) + add`, each part optional.
 #[derive(Clone, Copy, Debug)]
 pub struct PixelStore<'a> {
-    /// Added first, one number for each output.
+    /// Added first, one number per output.
     pub bias: Option<&'a [f32]>,
-    /// Whether negative numbers become zero.
+    /// Whether to apply a ReLU.
     pub relu: bool,
     /// Added last: a map of the output's shape.
     pub add: Option<&'a [f32]>,
-    /// Pixels a side that each pixel's channels become; 1 for none. See [`PixelConv::shuffles`].
+    /// The side of the pixel block that each pixel's channels become; 1 for none. See [`PixelConv::shuffles`].
     pub shuffle: usize,
 }
 
@@ -54,7 +55,7 @@ impl Default for PixelStore<'_> {
     }
 }
 
-/// Where channels stand that are to become `shuffle` by `shuffle` pixels: those of a pixel side by side.
+/// The order of channels that become `shuffle` by `shuffle` pixels: those of a pixel are adjacent.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Order {
     pub(super) channels: usize,
@@ -62,21 +63,21 @@ pub(super) struct Order {
 }
 
 impl Order {
-    /// The channel, in PyTorch's order, of a lane.
+    /// Returns a lane's channel in PyTorch's order.
     pub(super) fn channel(&self, lane: usize) -> usize {
         let parts = self.shuffle * self.shuffle;
         let each = self.channels / parts;
         lane % each * parts + lane / each
     }
 
-    /// The channel of every lane, found once for all of its kernel's numbers.
+    /// Returns the channel of every lane, computed once for all of the kernel's numbers.
     pub(super) fn of_lanes(&self) -> Vec<usize> {
         (0..self.channels).map(|lane| self.channel(lane)).collect()
     }
 }
 
 impl PixelStore<'_> {
-    /// Lays out numbers given for each output as lanes have them.
+    /// Rearranges one number per output into lane order.
     pub(super) fn lay_out(&self, given: &[f32], lanes: &mut [f32]) {
         let order = Order { channels: given.len(), shuffle: self.shuffle };
         for (lane, number) in lanes.iter_mut().enumerate().take(given.len()) {

@@ -1,40 +1,40 @@
-//! How tiles read and write maps in NHWC order.
+//! Access of tiles to maps in NHWC order.
 
 use super::shape::{PixelConv, PixelMap, PixelStore};
 use crate::LANES;
 use crate::lanes::Lanes;
 use std::ops::Range;
 
-/// Where the channels of a group's pixels stand.
+/// The layout of the channels of a group's pixels.
 #[derive(Clone, Copy, Debug)]
 struct Places {
     height: usize,
     width: usize,
     channels: usize,
     shuffle: usize,
-    /// From one row to the next.
+    /// Row stride.
     row: usize,
-    /// From one pixel to the next.
+    /// Pixel stride.
     pixel: usize,
 }
 
 /// A block of an image's channels.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Block {
-    /// Where those of its first pixel begin.
+    /// Offset of the channels of its first pixel.
     first: usize,
-    /// The channels.
+    /// Number of channels.
     count: usize,
 }
 
 impl Places {
     fn new(conv: &PixelConv, channels: usize, shuffle: usize) -> Self {
         let PixelConv { height, width, .. } = *conv;
-        // Strides once for all: a division takes as long as a dozen vectors.
+        // Compute strides once: a division takes as long as a dozen vectors.
         Self { height, width, channels, shuffle, row: width * channels, pixel: channels / shuffle }
     }
 
-    /// A block of an image's channels, from one on.
+    /// Returns a block of an image's channels from `channel` on.
     #[inline(always)]
     fn block(&self, image: usize, channel: usize) -> Block {
         let (first, count) = (image * self.height * self.row, LANES.min(self.channels - channel));
@@ -47,14 +47,14 @@ impl Places {
         Block { first: first + pixel * channels + channel, count }
     }
 
-    /// Those of `N` columns from `first` on that are inside, counted from it.
+    /// Returns which of `N` columns from `first` on are inside the image, relative to `first`.
     fn inside<const N: usize>(&self, first: isize) -> Range<usize> {
         let width = self.width as isize;
         (-first).clamp(0, N as isize) as usize..(width - first).clamp(0, N as isize) as usize
     }
 }
 
-/// A map that is read.
+/// An input map as tiles see it.
 #[derive(Clone, Copy)]
 pub(super) struct View<'a> {
     places: Places,
@@ -66,19 +66,20 @@ impl<'a> View<'a> {
         Self { places: Places::new(conv, channels, map.shuffle), map }
     }
 
-    /// A block of an image's channels, from one on.
+    /// Returns a block of an image's channels from `channel` on.
     #[inline(always)]
     pub(super) fn block(&self, image: usize, channel: usize) -> Block {
         self.places.block(image, channel)
     }
 
-    /// `N` neighbouring pixels of a block, zeros outside the image.
+    /// Reads `N` neighbouring pixels of a block, with zeros outside the image.
     ///
     /// # Safety
-    /// As for [`Lanes`]; the block is the map's.
+    /// Same as for [`Lanes`]; the block is the map's.
     #[inline(always)]
     pub(super) unsafe fn row<V: Lanes, const N: usize>(&self, block: Block, row: isize, column: isize) -> [V; N] {
-        // SAFETY: this function's contract; only pixels inside the image are read, and of them the block's channels.
+        // SAFETY: this function's contract; only pixels inside the image are read, and of them only the block's
+        // channels.
         unsafe {
             let mut pixels = [V::splat(0.0); N];
             if row < 0 || row >= self.places.height as isize {
@@ -121,7 +122,7 @@ impl<'a> View<'a> {
     }
 }
 
-/// The map that is written.
+/// An output map as tiles see it.
 pub(super) struct Target<'a> {
     places: Places,
     store: PixelStore<'a>,
@@ -133,16 +134,16 @@ impl<'a> Target<'a> {
         Self { places: Places::new(conv, conv.outputs, store.shuffle), store, numbers }
     }
 
-    /// A block of an image's channels, from one on.
+    /// Returns a block of an image's channels from `channel` on.
     #[inline(always)]
     pub(super) fn block(&self, image: usize, channel: usize) -> Block {
         self.places.block(image, channel)
     }
 
-    /// Writes neighbouring pixels of a block, but for what is outside the image.
+    /// Writes neighbouring pixels of a block, skipping those outside the image.
     ///
     /// # Safety
-    /// As for [`Lanes`]; the block is the map's.
+    /// Same as for [`Lanes`]; the block is the map's.
     #[inline(always)]
     pub(super) unsafe fn write<V: Lanes, const N: usize>(
         &mut self,
@@ -157,7 +158,8 @@ impl<'a> Target<'a> {
         }
         let (stride, count) = (self.places.pixel, block.count);
         let first = block.first + row * self.places.row + column * stride;
-        // SAFETY: this function's contract; only pixels inside the image are written, and of them the block's channels.
+        // SAFETY: this function's contract; only pixels inside the image are written, and of them only the block's
+        // channels.
         unsafe {
             for pixel in &mut pixels {
                 *pixel = pixel.plus(bias);
@@ -186,14 +188,14 @@ impl<'a> Target<'a> {
     }
 }
 
-/// Fewer numbers than lanes, and zeros.
+/// Reads fewer numbers than lanes, filled up with zeros.
 ///
 /// # Safety
-/// As for [`Lanes`].
+/// Same as for [`Lanes`].
 #[inline(always)]
 unsafe fn some<V: Lanes>(numbers: &[f32], at: usize, count: usize) -> V {
     let mut lanes = [0.0; LANES];
     lanes[..count].copy_from_slice(&numbers[at..at + count]);
-    // SAFETY: sixteen numbers stand there.
+    // SAFETY: the array has sixteen numbers.
     unsafe { V::load(lanes.as_ptr()) }
 }

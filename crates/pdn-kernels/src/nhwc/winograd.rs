@@ -1,7 +1,7 @@
-//! Winograd's convolution of maps in NHWC order.
+//! Winograd convolution of maps in NHWC order.
 //!
-//! Lanes are channels. A strip of tiles at a time is transformed, multiplied and transformed back, so that it stays in the
-//! second cache; the kernel passes through it once for each strip.
+//! Lanes are channels. One strip of tiles at a time is transformed, multiplied and transformed back, so that it stays
+//! in the L2 cache; the kernel passes through the cache once per strip.
 
 use super::shape::{PixelConv, PixelMap, PixelStore};
 use super::view::{Target, View};
@@ -13,7 +13,7 @@ use crate::lanes::Lanes;
 use crate::scratch::{cut, with_scratch};
 use crate::{Isa, LANES};
 
-/// A group's tiles.
+/// The tiles of a group.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Tiles {
     images: usize,
@@ -31,14 +31,14 @@ impl Tiles {
         self.images * self.rows * self.columns
     }
 
-    /// The image of a tile, and the row and column of its first pixel.
+    /// Returns the image of a tile, and the row and column of its first pixel.
     pub(super) fn place(&self, tile: usize) -> (usize, usize, usize) {
         let (row, column) = (tile / self.columns % self.rows, tile % self.columns);
         (tile / (self.rows * self.columns), STEP * row, STEP * column)
     }
 }
 
-/// Convolves a group; lengths were checked by the caller.
+/// Convolves a group. The caller has checked the lengths.
 pub(super) fn forward<N: Number>(
     conv: &PixelConv,
     isa: Isa,
@@ -58,9 +58,9 @@ pub(super) fn forward<N: Number>(
         let room = PLACES * (TILED + 1);
         let (v, m) = (cut(scratch, room * inputs), cut(scratch, room * OUTPUTS));
         let (from, to) = (View::new(conv, conv.inputs, x), Target::new(conv, store, y));
-        // No number is longer than those of the scratch.
+        // No number type is longer than that of the scratch.
         let job = Forward { tiles: Tiles::of(conv), inputs, from, kernels, bias, v: v.as_mut_ptr().cast(), m, to };
-        // SAFETY: the maps are the convolution's, the strips have room for any, the bias for the outputs' lanes.
+        // SAFETY: the maps are the convolution's, the strips have room for any tiles, the bias for the outputs' lanes.
         unsafe { N::run(isa, job) };
     });
 }
@@ -69,15 +69,15 @@ pub(super) fn forward<N: Number>(
 
 struct Forward<'a, N> {
     tiles: Tiles,
-    /// Rounded up to lanes.
+    /// The inputs, rounded up to lanes.
     inputs: usize,
     from: View<'a>,
-    /// One for every [`OUTPUTS`].
+    /// One per [`OUTPUTS`] outputs.
     kernels: &'a [WinogradKernel<N>],
     bias: &'a [f32],
     /// `[place][tile][input]`.
     v: *mut N,
-    /// `[place][tile][output]`, of [`OUTPUTS`] at a time.
+    /// `[place][tile][output]`, for [`OUTPUTS`] outputs at a time.
     m: &'a mut [f32],
     to: Target<'a>,
 }
@@ -105,10 +105,10 @@ impl<N: Number> OperandKernel<N> for Forward<'_, N> {
 }
 
 impl<N: Number> Forward<'_, N> {
-    /// A strip's results from an output on.
+    /// Computes a strip's results from an output on.
     ///
     /// # Safety
-    /// As [`OperandKernel::go`]; the strip was transformed.
+    /// Same as [`OperandKernel::go`]; the strip was transformed.
     #[inline(always)]
     unsafe fn outputs<V: Lanes, O: Operands<V, Number = N>>(
         &mut self,
@@ -150,7 +150,7 @@ impl<N: Number> Forward<'_, N> {
     }
 }
 
-/// A block of a tile, given by its image, row and column, with its rows transformed.
+/// Returns a block of a tile, given by its image, row and column, with its rows transformed.
 ///
 /// # Safety
 /// The tile and the block are the map's.

@@ -1,22 +1,22 @@
-//! What each reader returns: tensors, metadata and the kind of file.
+//! What each reader returns: tensors, metadata and the file type.
 
 use crate::Tensors;
 use std::collections::BTreeMap;
 
-/// A kind of checkpoint file.
+/// The type of a checkpoint file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// safetensors.
     Safetensors,
     /// PyTorch's zip archive.
     TorchZip,
-    /// TorchScript's zip archive, of which the tensors are read and the code is left alone.
+    /// TorchScript's zip archive, whose tensors are read and whose code is ignored.
     TorchScript,
     /// PyTorch's pickles from before 1.6.
     TorchLegacy,
 }
 
-/// What a reader found in a file.
+/// The contents of a file.
 pub(super) struct Contents {
     pub(super) tensors: Tensors,
     pub(super) skipped: Vec<String>,
@@ -25,14 +25,14 @@ pub(super) struct Contents {
     pub(super) unwrapped: Option<String>,
 }
 
-/// A type of numbers in a file.
+/// The element type of a stored tensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Dtype {
     F16,
     BF16,
     F32,
     F64,
-    /// Integers or truth values of so many bytes.
+    /// Integers or booleans of this many bytes.
     Integer(usize),
 }
 
@@ -46,7 +46,7 @@ impl Dtype {
         }
     }
 
-    /// A number as `f32`, from its little-endian bytes; 0 for integers, which no reader keeps.
+    /// Converts a number from its little-endian bytes to `f32`; returns 0 for integers, which no reader keeps.
     pub(super) fn number(self, b: &[u8]) -> f32 {
         match (self, b) {
             (Self::F32, &[a, b, c, d]) => f32::from_le_bytes([a, b, c, d]),

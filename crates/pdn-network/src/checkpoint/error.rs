@@ -1,14 +1,14 @@
-//! Errors of reading a checkpoint.
+//! Errors from reading a checkpoint.
 
 use std::path::PathBuf;
 
-/// Why a file could not be read as a checkpoint.
+/// The reason why a file could not be read as a checkpoint.
 #[derive(Debug, thiserror::Error)]
 #[error("{path}: {why}")]
 pub struct Error {
     /// The file.
     pub path: PathBuf,
-    /// What is wrong with it.
+    /// What is wrong with the file.
     pub why: Fault,
 }
 
@@ -18,28 +18,28 @@ pub enum Fault {
     /// The file could not be read.
     #[error("cannot be read: {0}")]
     Io(#[from] std::io::Error),
-    /// There is no such file.
+    /// The file does not exist.
     #[error("no such file")]
     Missing,
-    /// A folder, not a file.
+    /// The path is a folder.
     #[error("is a folder; expected a model file")]
     Folder,
-    /// Nothing in it.
+    /// The file is empty.
     #[error("is empty; expected a model file")]
     Empty,
-    /// No kind that is read.
+    /// The file type is unknown.
     #[error("is not a model file: expected safetensors, or a PyTorch .pth or .pt")]
     Unknown,
-    /// Cut short or overwritten.
+    /// The file is truncated or corrupted.
     #[error("is damaged or cut short: {0}")]
     Damaged(String),
-    /// A pickle that names something that is not on the list.
+    /// A pickle refers to a name that is not on the list.
     #[error("refused: the pickle refers to `{0}`, which is not on the list of allowed types; nothing was executed")]
     Refused(String),
-    /// Something that is allowed by the format but not read.
+    /// The format allows this, but the reader does not support it.
     #[error("contains {0}, which is not supported")]
     Unsupported(String),
-    /// No weights in it.
+    /// The file contains no weights.
     #[error("contains no floating-point tensors")]
     NoTensors,
 }

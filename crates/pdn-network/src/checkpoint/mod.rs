@@ -1,6 +1,6 @@
 //! Checkpoints as other projects write them: safetensors, and PyTorch's `.pth` and `.pt` (zip archives, and the pickles
-//! from before them). Nothing in a file is ever executed: a pickle is read as data, and only a short list of types may
-//! stand in it.
+//! from before them). Nothing in a file is ever executed: a pickle is read as data, and may contain only a short list
+//! of types.
 
 mod contents;
 mod error;
@@ -21,27 +21,27 @@ use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::Path;
 
-/// The largest file that is read: more than any network here has, less than would trouble a machine by mistake.
+/// The largest file to read: more than any network here needs, and not enough to exhaust a machine by mistake.
 const MAX_BYTES: u64 = 8 << 30;
 
-/// What a file held.
+/// The contents of a checkpoint file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Checkpoint {
     /// Floating-point tensors by name, as `f32`.
     pub tensors: Tensors,
-    /// Names of tensors that were left out because they hold no floating-point numbers, such as batch counters.
+    /// Names of skipped tensors, which hold no floating-point numbers, such as batch counters.
     pub skipped: Vec<String>,
     /// The metadata of a safetensors file.
     pub metadata: BTreeMap<String, String>,
-    /// What kind of file it is.
+    /// The file type.
     pub kind: Kind,
-    /// The entry that the tensors stood under, such as `params_ema`, where there was one.
+    /// The entry that held the tensors, such as `params_ema`, if there was one.
     pub unwrapped: Option<String>,
     /// SHA-256 of the file, in hexadecimal.
     pub sha256: String,
 }
 
-/// Reads a checkpoint; its kind is told by its content.
+/// Reads a checkpoint; the content determines the file type.
 ///
 /// # Errors
 /// [`Error`] names the file and says what is wrong with it.
@@ -67,7 +67,7 @@ pub fn parse(bytes: &[u8]) -> Result<Checkpoint, Fault> {
         [b'P', b'K', 3, 4, ..] => torch::read_zip(bytes)?,
         // A pickle of protocol 2 that begins with torch's magic number, an integer of ten bytes.
         [0x80, 2, 0x8a, 10, ..] => torch::read_legacy(bytes)?,
-        // A header's length, below the 100 MB that the format allows, then JSON.
+        // The length of a header, below the 100 MB that the format allows, then JSON.
         [.., _] if bytes.get(8) == Some(&b'{') => safetensors::read(bytes)?,
         _ => return Err(Fault::Unknown),
     };

@@ -1,20 +1,21 @@
-//! Pickles, read as data (the opcodes of CPython's `pickletools`, protocols 0 to 5, as far as `torch.save` writes them).
+//! Pickles, read as data (the opcodes of CPython's `pickletools`, protocols 0 to 5, as far as `torch.save` writes
+//! them).
 //!
 //! A global is only a name here, and only names on a short list may occur. Objects lie in one list and refer to each
-//! other by index, so that a pickle's shared and cyclic references need no recursion, and every opcode adds at most one
-//! object: memory and time are bounded by the length of the file.
+//! other by index, so shared and cyclic references need no recursion, and every opcode adds at most one object: the
+//! length of the file bounds memory and time.
 
 use super::contents::Dtype;
 use super::error::Fault;
 use std::collections::HashMap;
 
-/// An object's place.
+/// The index of an object.
 pub(super) type Id = usize;
 
-/// What a pickle may hold.
+/// An object in a pickle.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Object<'a> {
-    /// Something that is allowed but means nothing for weights.
+    /// A permitted object that is irrelevant to weights.
     Inert,
     Int(i64),
     Text(&'a str),
@@ -22,26 +23,26 @@ pub(super) enum Object<'a> {
     List(Vec<Id>),
     Dict(Vec<(Id, Id)>),
     Global(Global),
-    /// What `persistent_id` gave: a reference to a storage.
+    /// A `persistent_id`: a reference to a storage.
     Persistent(Id),
     /// `torch._utils._rebuild_tensor_v2(*arguments)`.
     Tensor(Id),
-    /// A module of a TorchScript archive, with the dictionary of its attributes once that was set.
+    /// A module of a TorchScript archive, with the dictionary of its attributes once that is set.
     Module(Option<Id>),
-    /// Where a run of arguments begins.
+    /// The start of a run of arguments.
     Mark,
 }
 
-/// The names that may occur.
+/// The permitted names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Global {
     OrderedDict,
     RebuildTensor,
     RebuildParameter,
     Storage(Dtype),
-    /// A class that a TorchScript archive brings along.
+    /// A class defined in a TorchScript archive.
     Module,
-    /// Occurs in training checkpoints; what it makes is of no interest.
+    /// A name that occurs in training checkpoints; its result is ignored.
     Inert,
 }
 
@@ -74,13 +75,13 @@ impl Global {
     }
 }
 
-/// A pickle as read.
+/// A parsed pickle.
 #[derive(Debug)]
 pub(super) struct Pickle<'a> {
     objects: Vec<Object<'a>>,
-    /// What the pickle stands for.
+    /// The object that the pickle represents.
     pub(super) root: Id,
-    /// Bytes that it took.
+    /// Length of the pickle in bytes.
     pub(super) length: usize,
 }
 
@@ -91,7 +92,7 @@ impl<'a> Pickle<'a> {
         Ok(Self { objects: machine.objects, root, length: machine.at })
     }
 
-    /// Every object.
+    /// Iterates over all objects.
     pub(super) fn objects(&self) -> impl Iterator<Item = &Object<'a>> {
         self.objects.iter()
     }
@@ -121,7 +122,7 @@ impl<'a> Pickle<'a> {
         }
     }
 
-    /// The attributes of a TorchScript module, none where they were never set.
+    /// Returns the attributes of a TorchScript module; none if they were never set.
     pub(super) fn module(&self, id: Id) -> Option<&[(Id, Id)]> {
         match self.object(id) {
             Object::Module(state) => Some(state.and_then(|state| self.dict(state)).unwrap_or_default()),
@@ -129,7 +130,7 @@ impl<'a> Pickle<'a> {
         }
     }
 
-    /// The items of a tuple or list.
+    /// Returns the items of a tuple or list.
     pub(super) fn items(&self, id: Id) -> Option<&[Id]> {
         match self.object(id) {
             Object::Tuple(items) | Object::List(items) => Some(items),
@@ -246,7 +247,7 @@ impl<'a> Machine<'a> {
         self.take(count).map(drop)
     }
 
-    /// A little-endian number of up to eight bytes.
+    /// Reads a little-endian number of up to eight bytes.
     fn number(&mut self, bytes: usize) -> Result<u64, Fault> {
         Ok(self.take(bytes)?.iter().rev().fold(0, |n, b| (n << 8) | u64::from(*b)))
     }
@@ -272,7 +273,7 @@ impl<'a> Machine<'a> {
         self.push(Object::Int(i64::from(value.cast_signed())))
     }
 
-    /// A two's complement number; one that does not fit in 64 bits is of no interest.
+    /// Reads a two's complement number; ignores one that does not fit in 64 bits.
     fn long(&mut self, count: usize) -> Result<(), Fault> {
         let count = self.length(count)?;
         let bytes = self.take(count)?;
@@ -313,7 +314,7 @@ impl<'a> Machine<'a> {
         self.push(Object::Inert)
     }
 
-    /// What lies above the last mark, which goes.
+    /// Pops everything above the last mark, and the mark.
     fn marked(&mut self) -> Result<Vec<Id>, Fault> {
         let mark = self.stack.iter().rposition(|id| self.objects[*id] == Object::Mark);
         let mark = mark.ok_or_else(|| damaged("a mark is missing"))?;
@@ -399,7 +400,7 @@ impl<'a> Machine<'a> {
         self.push(Object::Global(global))
     }
 
-    /// What a global makes of its arguments: only tensors, parameters and dictionaries are of interest.
+    /// Applies a global to its arguments: only tensors, parameters and dictionaries matter.
     fn reduce(&mut self) -> Result<(), Fault> {
         let (arguments, callable) = (self.pop()?, self.pop()?);
         let Object::Global(global) = self.objects[callable] else {
@@ -423,8 +424,8 @@ impl<'a> Machine<'a> {
         self.push(object)
     }
 
-    /// The entries of a dictionary that is given as a list of pairs, as Python 2 does. The list is emptied, so that
-    /// naming it again and again makes nothing large.
+    /// Returns the entries of a dictionary given as a list of pairs, as in Python 2. The list is emptied, so that
+    /// repeated references to it cannot add up.
     fn pairs_of(&mut self, list: Id) -> Result<Vec<(Id, Id)>, Fault> {
         let Object::List(items) = &mut self.objects[list] else {
             return Err(damaged("a dictionary is made from something that is not a list"));
@@ -437,7 +438,7 @@ impl<'a> Machine<'a> {
         items.iter().map(pair).collect()
     }
 
-    /// State that is set on an object: the attributes of a module; of no interest on anything else.
+    /// Sets the state of an object: the attributes of a module; ignored for anything else.
     fn build(&mut self) -> Result<(), Fault> {
         let (state, object) = (self.pop()?, self.top()?);
         if let Object::Module(attributes) = &mut self.objects[object] {

@@ -21,7 +21,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Contents, Fault> {
                 continue;
             }
         };
-        // The crate has checked that the bytes are as many as the shape and type say.
+        // The crate has checked the number of bytes against the shape and type.
         let data = view.data().chunks_exact(dtype.bytes()).map(|b| dtype.number(b)).collect();
         tensors.insert(name.to_owned(), Tensor::new(view.shape().to_vec(), data));
     }

@@ -1,4 +1,4 @@
-//! The readers on files made by PyTorch (`tests/reference/pickles.py`), on real ones, and on hostile ones.
+//! Tests of the readers on files made by PyTorch (`tests/reference/pickles.py`), on real ones, and on hostile ones.
 
 use super::*;
 
@@ -57,7 +57,7 @@ fn wrappers_and_prefixes_come_off() {
 
 #[test]
 fn real_files() {
-    // Counts and sums of absolute values as `torch.load` gives them.
+    // Counts and sums of absolute values, as `torch.load` gives them.
     for (name, kept, skipped, sum) in [
         ("IMDN_x4.pth", 92, 0, 64408.89875464213),
         ("tgsr_face_x8/netG_epoch_7.pth", 88, 16, 90822.02400452638),
@@ -94,14 +94,14 @@ fn torchscript_archives_are_read_without_their_code() {
     assert_eq!(script.kind, Kind::TorchScript);
     let tensors: Vec<_> = script.tensors.iter().map(|(name, tensor)| (name.as_str(), tensor.shape())).collect();
     assert_eq!(tensors, [("bias", &[1][..]), ("weight", &[1, 1])]);
-    // A module that is its own attribute, and a hundred in each other.
+    // A module that is its own attribute, and a hundred nested ones.
     let own = b"c__torch__\nM\n)\x81q\x00}(X\x01\0\0\0ah\x00ub.";
     assert!(matches!(parse(&legacy(own)), Err(Fault::NoTensors)));
     let nested = [b"c__torch__\nM\n)\x81}(X\x01\0\0\0a".repeat(100), b"N".to_vec(), b"ub".repeat(100), b".".to_vec()];
     assert!(matches!(parse(&legacy(&nested.concat())), Err(Fault::Unsupported(_))));
 }
 
-/// A legacy file around a pickle.
+/// Wraps a pickle in a legacy file.
 fn legacy(pickle: &[u8]) -> Vec<u8> {
     let plain = file("plain_legacy.pth");
     // Magic number, version, and the system as torch wrote them: the object begins where the fourth pickle does.
@@ -132,7 +132,7 @@ fn what_is_not_on_the_list_is_refused_by_name() {
 
 #[test]
 fn what_a_pickle_claims_is_not_believed() {
-    // A tensor of 2^40 numbers over a storage that is not there; strides that reach far beyond; a negative size.
+    // A tensor of 2^40 numbers over a storage that does not exist; strides far out of range; a negative size.
     let tensor = |offset: &str, shape: &str, strides: &str| {
         let text = format!(
             "(dS'w'\nctorch._utils\n_rebuild_tensor_v2\n((S'storage'\nctorch\nFloatStorage\nS'0'\nS'cpu'\nI4\ntQ\
@@ -155,7 +155,7 @@ fn what_a_pickle_claims_is_not_believed() {
 
 #[test]
 fn what_a_pickle_names_again_and_again_is_bounded() {
-    // A shape of a thousand ones, and a long name, each kept once and named for every tensor.
+    // A shape of a thousand ones, and a long name, each stored once and referenced by every tensor.
     let ones = "I1\n".repeat(1000);
     let tensor = "ctorch._utils\n_rebuild_tensor_v2\n((S'storage'\nctorch\nFloatStorage\nS'0'\nS'cpu'\nI1\ntQI0\n";
     let axes = format!("(dS'w'\n{tensor}({ones}t({ones}tI00\nNtRs.");
@@ -171,7 +171,7 @@ fn what_a_pickle_names_again_and_again_is_bounded() {
     );
 }
 
-/// Each would take minutes if what is named were gone through as often as it is named.
+/// Each would take minutes if every reference were followed again.
 #[test]
 fn what_is_named_again_and_again_is_gone_through_once() {
     let (long, often) = (1 << 20, 200_000);
@@ -203,7 +203,7 @@ fn what_is_no_checkpoint_is_said() {
 #[test]
 fn a_compressed_or_oversized_entry_is_refused() {
     let mut zip = file("plain_zip.pth");
-    // The method of compression stands 8 bytes into each local header and 10 into each central one: claim deflate.
+    // The compression method is 8 bytes into each local header and 10 into each central one: claim deflate.
     for (signature, offset) in [(b"PK\x03\x04", 8), (b"PK\x01\x02", 10)] {
         let places: Vec<usize> = (0..zip.len() - 4).filter(|i| zip[*i..].starts_with(signature)).collect();
         places.iter().for_each(|at| zip[at + offset] = 8);
@@ -219,7 +219,7 @@ fn entries_that_share_their_bytes_are_refused() {
     assert!(zip[end..].starts_with(b"PK\x05\x06"), "an archive without a comment");
     let start = number(end + 16);
     let records: Vec<usize> = (start..end).filter(|at| zip[*at..].starts_with(b"PK\x01\x02")).collect();
-    // The directory again, and its largest entry a hundred times more, each under a name of its own.
+    // The directory again, with its largest entry a hundred times more, each under its own name.
     let largest = *records.iter().max_by_key(|at| number(**at + 20)).unwrap();
     let next = *records.iter().find(|at| **at > largest).unwrap();
     let mut directory = zip[start..start + number(end + 12)].to_vec();

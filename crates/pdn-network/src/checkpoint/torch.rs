@@ -1,5 +1,5 @@
-//! PyTorch's files (`torch/serialization.py`): the zip archive of 1.6 and later, TorchScript's (the same, with code that is
-//! left alone), and the run of pickles before it.
+//! PyTorch's files (`torch/serialization.py`): the zip archive of 1.6 and later, TorchScript's (the same, plus code
+//! that is ignored), and the sequence of pickles before it.
 
 use super::contents::{Contents, Dtype, Kind};
 use super::error::Fault;
@@ -10,18 +10,19 @@ use std::collections::HashMap;
 use std::io::{Cursor, Read};
 use zip::{CompressionMethod, ZipArchive};
 
-/// The number that a legacy file begins with, `0x1950a86a20f9469cfc6c`, as the pickle holds it.
+/// The magic number of a legacy file, `0x1950a86a20f9469cfc6c`, as stored in the pickle.
 const LEGACY_MAGIC: [u8; 10] = [0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
 
-/// How many bytes of tensors a file may expand to, for each of its own. Half precision doubles and a tensor that shares
-/// its storage counts again; a file that asks for more means harm.
+/// How many bytes of tensors a file may expand to, per byte of its own. Half precision doubles, and a tensor that
+/// shares its storage counts again; a file that asks for more is malicious.
 const EXPANSION: usize = 8;
 
-/// The most axes of a tensor: no layer has more than six. Each costs memory that a file need not have, as one shape can be named
-/// any number of times.
+/// The most axes in a tensor: no layer has more than six. Each costs memory that the file need not pay for, as any
+/// number of tensors can refer to one shape.
 const AXES: usize = 8;
 
-/// The most bytes of a storage's key, which is a number. One key can be named any number of times, and is looked at each time.
+/// The most bytes in a storage's key, which is a number. Any number of tensors can refer to one key, and each reference
+/// reads it.
 const KEY: usize = 64;
 
 /// Reads a zip archive: `<root>/data.pkl`, and each storage in `<root>/data/<key>`.
@@ -52,7 +53,8 @@ pub(super) fn read_zip(bytes: &[u8]) -> Result<Contents, Fault> {
     contents(&pickle, kind, bytes.len(), |key| storages.get(key).map(Vec::as_slice))
 }
 
-/// Entries that together take more than the file share its bytes: a zip bomb. Compressed ones are never expanded.
+/// Rejects an archive whose entries together are longer than the file: they share bytes, as in a zip bomb. Compressed
+/// entries are never expanded.
 fn refuse_overlap(archive: &mut ZipArchive<Cursor<&[u8]>>, file: usize) -> Result<(), Fault> {
     let mut total = 0_u64;
     for i in 0..archive.len() {
@@ -65,7 +67,7 @@ fn refuse_overlap(archive: &mut ZipArchive<Cursor<&[u8]>>, file: usize) -> Resul
     }
 }
 
-/// One entry, which torch never compresses: what would grow is refused.
+/// Reads one entry. Torch never compresses, so an entry that would grow is rejected.
 fn entry(archive: &mut ZipArchive<Cursor<&[u8]>>, name: &str, limit: usize) -> Result<Vec<u8>, Fault> {
     let damaged = |why: String| Fault::Damaged(format!("{name}: {why}"));
     let file = archive.by_name(name).map_err(|e| damaged(e.to_string()))?;
@@ -106,7 +108,7 @@ pub(super) fn read_legacy(bytes: &[u8]) -> Result<Contents, Fault> {
     contents(&pickle, Kind::TorchLegacy, bytes.len(), |key| storages.get(key).copied())
 }
 
-/// The type of every storage that a pickle refers to.
+/// Returns the type of every storage that a pickle refers to.
 fn storage_types<'a>(pickle: &Pickle<'a>) -> Result<HashMap<&'a str, Dtype>, Fault> {
     let mut found = HashMap::new();
     for object in pickle.objects() {
@@ -118,7 +120,7 @@ fn storage_types<'a>(pickle: &Pickle<'a>) -> Result<HashMap<&'a str, Dtype>, Fau
     Ok(found)
 }
 
-/// The weights of a pickle whose storages `storage` gives by their keys.
+/// Reads the weights of a pickle; `storage` returns a storage by its key.
 fn contents<'s>(
     pickle: &Pickle,
     kind: Kind,
@@ -206,7 +208,7 @@ impl<'a> View<'a> {
         count.ok_or_else(|| Fault::Damaged(format!("a tensor of shape {:?}", self.shape)))
     }
 
-    /// The numbers, in row-major order.
+    /// Returns the numbers in row-major order.
     fn gather(&self, name: &str, data: &[u8]) -> Result<Tensor, Fault> {
         let outside = || Fault::Damaged(format!("{name} {:?} lies outside its storage", self.shape));
         let (count, size) = (self.count()?, self.storage.dtype.bytes());
@@ -218,7 +220,7 @@ impl<'a> View<'a> {
         }
         let mut numbers = Vec::with_capacity(count);
         let (mut index, mut at) = (vec![0; self.shape.len()], self.offset);
-        // Wrapping: a stride along an axis of one may be anything, and is taken back before it is used.
+        // Arithmetic wraps: the stride along an axis of length one may be anything, and is undone before use.
         for _ in 0..count {
             numbers.push(self.storage.dtype.number(&data[at * size..(at + 1) * size]));
             for axis in (0..index.len()).rev() {

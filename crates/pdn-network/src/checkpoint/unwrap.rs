@@ -7,20 +7,20 @@ use super::pickle::{Id, Object, Pickle};
 use crate::Tensors;
 use std::collections::HashSet;
 
-/// Entries that weights are saved under, the preferred first.
+/// Entries that hold weights, in order of preference.
 const WRAPPERS: [&str; 8] =
     ["params_ema", "params-ema", "params", "state_dict", "model_state_dict", "model", "net", "netG"];
 
-/// What whole files of weights begin with when a module was wrapped.
+/// Prefixes of all names in a file whose module was wrapped.
 const PREFIXES: [&str; 2] = ["module.", "netG."];
 
-/// How deep modules may lie in each other: what is deeper means harm.
+/// The deepest nesting of modules: anything deeper is malicious.
 const DEPTH: usize = 64;
 
-/// The most bytes of all names together: one text can be named any number of times.
+/// The most bytes of all names together: any number of tensors can refer to one text.
 const NAMES: usize = 16 << 20;
 
-/// The dictionary of weights in a pickle, or its module, and the entry that it stood under.
+/// Returns the dictionary of weights in a pickle, or its module, and the entry that held it.
 pub(super) fn state_dict(pickle: &Pickle, root: Id) -> Option<(Id, Option<String>)> {
     if pickle.module(root).is_some() {
         return Some((root, None));
@@ -36,7 +36,7 @@ pub(super) fn state_dict(pickle: &Pickle, root: Id) -> Option<(Id, Option<String
     if nested(root) {
         return Some((root, None));
     }
-    // Each dictionary is looked at once, however often it is named.
+    // Visit each dictionary once, however many references it has.
     let mut seen = HashSet::new();
     let mut dicts = entries.iter().filter(|(_, v)| seen.insert(*v) && nested(*v));
     let (key, id) = dicts.next()?;
@@ -46,7 +46,7 @@ pub(super) fn state_dict(pickle: &Pickle, root: Id) -> Option<(Id, Option<String
     }
 }
 
-/// Every tensor of a dictionary by name; of a module, those of the modules in it under dotted names.
+/// Returns every tensor of a dictionary by name; for a module, also those of nested modules under dotted names.
 pub(super) fn named_tensors<'p>(pickle: &'p Pickle, weights: Id) -> Result<Vec<(String, &'p Object<'p>)>, Fault> {
     let mut found = Vec::new();
     let mut names = NAMES;
@@ -71,7 +71,7 @@ pub(super) fn named_tensors<'p>(pickle: &'p Pickle, weights: Id) -> Result<Vec<(
     Ok(found)
 }
 
-/// The tensors without the prefixes that all of them have.
+/// Strips the prefixes that all tensors share.
 pub(super) fn without_prefix(tensors: Tensors) -> Tensors {
     let mut from = 0;
     let next = |from: usize| {

@@ -6,10 +6,10 @@ use safetensors::tensor::TensorView;
 use std::collections::HashMap;
 use std::str::FromStr;
 
-/// In what type a file keeps its numbers.
+/// The type of a file's numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Precision {
-    /// As they are.
+    /// 32 bits, unchanged.
     #[default]
     F32,
     /// Half as large: 11 bits of significand.
@@ -19,7 +19,7 @@ pub enum Precision {
 }
 
 impl Precision {
-    /// The numbers as a file of this precision gives them back.
+    /// Returns the numbers as a file of this precision returns them.
     pub fn round(self, tensors: &Tensors) -> Tensors {
         let round = |v: &f32| match self {
             Self::F32 => *v,
@@ -70,7 +70,7 @@ impl std::fmt::Display for Precision {
     }
 }
 
-/// The bytes of a safetensors file. The same tensors and metadata always give the same bytes.
+/// Returns the bytes of a safetensors file. The same tensors and metadata always give the same bytes.
 pub fn write(tensors: &Tensors, metadata: HashMap<String, String>, precision: Precision) -> Vec<u8> {
     let bytes: Vec<(&String, &[usize], Vec<u8>)> =
         tensors.iter().map(|(name, t)| (name, t.shape(), precision.bytes(t.data()))).collect();

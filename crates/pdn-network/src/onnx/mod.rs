@@ -1,13 +1,14 @@
-//! ONNX, written from the value: every operation of the list, so every network.
+//! ONNX export: supports every operation, and so every network.
 //!
-//! The graph takes pictures as `picture` `[batch, 3, height, width]`, float32, RGB from 0 to 1, and gives `enlarged` alike,
-//! clipped to 0 to 1: the network's value range and mean ([`crate::PictureFormat`]) are in the graph, before the zero
-//! padding of the first convolution. A network that takes a prompt has a second input, `prompt` `[1, dim]`, of unit length.
-//! Towers of sentences take `tokens` `[batch, length]`, int64; encoders give `embedding` `[batch, dim]`; what is neither
-//! a picture nor a vector is `features`. Parameters keep their names, taps name their values.
+//! The graph takes pictures as `picture` `[batch, 3, height, width]`, float32, RGB from 0 to 1, and returns `enlarged`
+//! in the same format, clipped to 0 to 1. The network's value range and mean ([`crate::PictureFormat`]) are part of the
+//! graph, before the zero padding of the first convolution. A network with a prompt has a second input, `prompt`
+//! `[1, dim]`, of unit length. Text towers take `tokens` `[batch, length]`, int64; encoders return `embedding`
+//! `[batch, dim]`; an output that is neither a picture nor a vector is `features`. Parameters keep their names, and
+//! taps name their values.
 //!
-//! Modules are lowered to primitive operations first. A kernel mixed by a prompt is mixed in the graph; `pdn_engine::fold`
-//! has the network of one prompt, where it is a constant.
+//! Modules are lowered to primitive operations first. A kernel that depends on the prompt is mixed in the graph;
+//! `pdn_engine::fold` returns the network for one prompt, in which the kernel is a constant.
 
 mod graph;
 mod ops;
@@ -21,34 +22,35 @@ use ops::Value;
 use prost::Message;
 use proto::{DataType, Length, ModelProto, OperatorSetIdProto, StringStringEntryProto, ValueInfoProto};
 
-/// The operator set. 17 is of 2022 and widely read (onnxruntime from 1.12, TensorRT from 8.6, OpenVINO), and nothing newer is
-/// needed: `Shape` with a start and an end is of 15, and from 18 on reductions are written in another way.
+/// The operator set. 17 is from 2022 and widely supported (onnxruntime from 1.12, TensorRT from 8.6, OpenVINO), and
+/// nothing newer is needed: `Shape` with a start and an end is from 15, and from 18 on reductions are written in
+/// another way.
 pub const OPSET: i64 = 17;
 
-/// The version of the file format that came with the operator set.
+/// The file format version that belongs to the operator set.
 const IR_VERSION: i64 = 8;
 
-/// What a protobuf message may hold.
+/// The size limit of a protobuf message.
 const MAX_BYTES: usize = i32::MAX as usize;
 
-/// Why a network cannot be written as ONNX.
+/// The reason why a network cannot be written as ONNX.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OnnxError {
-    /// More than one file can hold.
+    /// The network exceeds what one file can hold.
     #[error("would be {found} bytes, more than the {MAX_BYTES} bytes that an ONNX file can hold")]
     TooLarge {
-        /// What it would be.
+        /// The size it would have.
         found: usize,
     },
 }
 
-/// The bytes of an ONNX file, with `metadata` beside what the network itself says. The same network, weights and metadata
-/// always give the same bytes.
+/// Returns the bytes of an ONNX file, with `metadata` in addition to the network's own. The same network, weights and
+/// metadata always give the same bytes.
 ///
-/// Pictures may come in batches, of any size, unless kernels are mixed by what the picture itself holds: then one by one.
+/// Pictures may come in batches, of any size, unless kernels depend on the content of the picture: then one at a time.
 ///
 /// # Errors
-/// [`OnnxError::TooLarge`] beyond 2 GB, which is protobuf's limit.
+/// Returns [`OnnxError::TooLarge`] beyond 2 GB, which is protobuf's limit.
 pub fn write(network: &Network, weights: &Weights, metadata: &[(&str, String)]) -> Result<Vec<u8>, OnnxError> {
     check_size(4 * network.params.iter().map(|param| param.len()).sum::<usize>())?;
     let network = network.lower();
@@ -90,12 +92,12 @@ fn check_size(found: usize) -> Result<(), OnnxError> {
     if found > MAX_BYTES { Err(OnnxError::TooLarge { found }) } else { Ok(()) }
 }
 
-/// Whether its kernel differs from picture to picture, which ONNX's convolution cannot do.
+/// Returns whether the kernel differs from picture to picture, which ONNX's convolution does not support.
 fn mixed_by_picture(node: &Node, values: &[Value]) -> bool {
     matches!(node.op, Op::MixedConv { .. }) && values[node.inputs[1].index()].batched
 }
 
-/// `range * (rgb - mean)`.
+/// Adds `range * (rgb - mean)`.
 fn from_rgb(graph: &mut Graph, format: &PictureFormat) -> String {
     let mut x = "picture".to_owned();
     if format.mean != [0.0; 3] {
@@ -109,7 +111,7 @@ fn from_rgb(graph: &mut Graph, format: &PictureFormat) -> String {
     x
 }
 
-/// The inverse of [`from_rgb`], before it is clipped to 0 to 1.
+/// Adds the inverse of [`from_rgb`], before the clip to 0 to 1.
 fn to_rgb(graph: &mut Graph, format: &PictureFormat, x: &str) -> String {
     let mut x = x.to_owned();
     if format.range != 1.0 {
@@ -127,7 +129,7 @@ fn mean(graph: &mut Graph, format: &PictureFormat) -> String {
     graph.floats("mean", &[1, 3, 1, 1], &format.mean.map(|v| v as f32))
 }
 
-/// Writes what the graph gives, and says what it is.
+/// Adds the graph's output and returns its description.
 fn finish(graph: &mut Graph, network: &Network, x: &Value, batch: &Length) -> ValueInfoProto {
     let number = Length::DimValue(x.shape.channels as i64);
     let side = |name: &str| Length::DimParam(format!("{name}_out"));
@@ -157,7 +159,7 @@ fn finish(graph: &mut Graph, network: &Network, x: &Value, batch: &Length) -> Va
     }
 }
 
-/// What the graph takes.
+/// Returns the graph's inputs.
 fn inputs(network: &Network, batch: &Length) -> Vec<ValueInfoProto> {
     let named = |name: &str| Length::DimParam(name.into());
     let mut inputs: Vec<ValueInfoProto> = Vec::new();
@@ -184,7 +186,7 @@ fn inputs(network: &Network, batch: &Length) -> Vec<ValueInfoProto> {
     inputs
 }
 
-/// What a network says of itself.
+/// Returns the metadata of a network.
 fn facts(network: &Network) -> Vec<(&'static str, String)> {
     let mut facts = vec![
         ("architecture", network.architecture.to_owned()),

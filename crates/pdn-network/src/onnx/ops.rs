@@ -1,4 +1,4 @@
-//! Each operation of the list in ONNX's operators.
+//! The operations, in terms of ONNX's operators.
 //!
 //! A map is `[batch, channels, height, width]`; a vector has one pixel, a sequence one row. What does not depend on the
 //! pictures (a prompt, a constant) has a batch of one, which ONNX broadcasts, as it does one pixel.
@@ -11,14 +11,14 @@ use crate::{Act, Binary, End, Extent, Interpolation, Node, Op, ParamId, Pool};
 pub(super) struct Value {
     /// The value's name.
     pub(super) name: String,
-    /// Whether there is one for each picture of the batch, and not one for all.
+    /// Whether there is one map per picture of the batch instead of one for all.
     pub(super) batched: bool,
     /// The node's channels and extent.
     pub(super) shape: crate::Shape,
 }
 
 impl Graph<'_> {
-    /// Writes a node of a lowered network that is no input; gives the name of its map.
+    /// Adds a node of a lowered network that is not an input; returns the name of its map.
     pub(super) fn write(&mut self, node: &Node, inputs: &[Value]) -> String {
         let x = || inputs[0].name.as_str();
         let channels = node.shape.channels as i64;
@@ -95,7 +95,7 @@ impl Graph<'_> {
         }
     }
 
-    /// The tokens' rows of a table as a sequence.
+    /// Adds the lookup of the tokens' rows in a table, as a sequence.
     pub(super) fn words(&mut self, tokens: &str, table: ParamId) -> String {
         let shape = [0, 1].map(|d| self.length(table, d));
         let table = self.param(table, &shape);
@@ -105,7 +105,7 @@ impl Graph<'_> {
         self.op("Unsqueeze", &[&columns, &axis], vec![])
     }
 
-    /// The map under a shape.
+    /// Reshapes the map.
     pub(super) fn reshape(&mut self, x: &str, shape: &[i64]) -> String {
         let shape = self.list(shape);
         self.op("Reshape", &[x, &shape], vec![])
@@ -118,7 +118,7 @@ impl Graph<'_> {
         self.op("Conv", &inputs, attributes)
     }
 
-    /// The kernel is mixed in the graph: `π [1, n]` times the bank `[n, out in k k]`.
+    /// Mixes the kernel in the graph: `π [1, n]` times the bank `[n, out in k k]`.
     fn mixed_conv(&mut self, x: &str, mixture: &str, bank: ParamId, bias: ParamId) -> String {
         let [n, out, input, k] = [0, 1, 2, 3].map(|d| self.length(bank, d));
         let mixture = self.reshape(mixture, &[1, n as i64]);
@@ -140,7 +140,7 @@ impl Graph<'_> {
                 self.op("PRelu", &[x, &slopes], vec![])
             }
             Act::Sigmoid => self.op("Sigmoid", &[x], vec![]),
-            // ONNX has a Gelu of its own from opset 20 on.
+            // ONNX has its own Gelu only from opset 20 on.
             Act::Gelu => {
                 let [root, one, half] = [std::f64::consts::SQRT_2, 1.0, 0.5].map(|v| self.number(v));
                 let y = self.op("Div", &[x, &root], vec![]);
@@ -203,14 +203,15 @@ impl Graph<'_> {
         self.op("ReduceSum", &[x, &axis], vec![int("keepdims", 1)])
     }
 
-    /// `sqrt(x + more)`.
+    /// Adds `sqrt(x + more)`.
     fn root_with(&mut self, x: &str, more: f64) -> String {
         let more = self.number(more);
         let sum = self.op("Add", &[x, &more], vec![]);
         self.op("Sqrt", &[&sum], vec![])
     }
 
-    /// ONNX's own LayerNormalization is over the last dimensions, and channels are not.
+    /// Adds a layer normalisation. ONNX's own LayerNormalization is over the last dimensions, and channels are not
+    /// last.
     fn layer_norm(&mut self, x: &str, weight: ParamId, bias: ParamId, eps: f64) -> String {
         let mean =
             |graph: &mut Self, x: &str| graph.op("ReduceMean", &[x], vec![ints("axes", &[1]), int("keepdims", 1)]);
@@ -237,7 +238,7 @@ impl Graph<'_> {
         self.as_map(&sum, x)
     }
 
-    /// Heads become a dimension of their own: `[batch, heads, channels / heads, pixels]`.
+    /// Adds attention, with heads as a dimension of their own: `[batch, heads, channels / heads, pixels]`.
     fn attend(&mut self, inputs: &[Value], heads: i64, causal: bool) -> String {
         let size = inputs[0].shape.channels as i64 / heads;
         let names = self.of_one_batch(inputs);
@@ -257,7 +258,7 @@ impl Graph<'_> {
         self.as_map(&row, &Value { name: names[0].clone(), ..inputs[0] })
     }
 
-    /// Scores `[.., query, key]` with minus infinity where the key follows the query.
+    /// Masks scores `[.., query, key]` with minus infinity where the key follows the query.
     fn hide_what_follows(&mut self, scores: &str, keys: &str) -> String {
         let pixels = self.op("Shape", &[keys], vec![int("start", 3)]);
         let [first, second] = [0, 1].map(|v| self.list(&[v]));
@@ -275,7 +276,7 @@ impl Graph<'_> {
         self.op("Slice", &[x, &start, &end, &axis], vec![])
     }
 
-    /// A map's pixels as a sequence, one row.
+    /// Reshapes a map's pixels to a sequence, in one row.
     fn as_row(&mut self, x: &str, shape: crate::Shape) -> String {
         match shape.extent {
             Extent::One | Extent::Sequence => x.to_owned(),
@@ -283,7 +284,7 @@ impl Graph<'_> {
         }
     }
 
-    /// A row of pixels with the extent of `like`.
+    /// Reshapes a row of pixels to the extent of `like`.
     fn as_map(&mut self, row: &str, like: &Value) -> String {
         match like.shape.extent {
             Extent::One | Extent::Sequence => row.to_owned(),
@@ -294,8 +295,8 @@ impl Graph<'_> {
         }
     }
 
-    /// Maps with one batch, where only some have one map for each picture: ONNX spreads a batch of one in arithmetic, but
-    /// not where maps are put side by side.
+    /// Expands maps to one batch size if only some have one map per picture: ONNX broadcasts a batch of one in
+    /// arithmetic, but not in concatenation.
     fn of_one_batch(&mut self, inputs: &[Value]) -> Vec<String> {
         let Some(like) = inputs.iter().find(|x| x.batched) else {
             return inputs.iter().map(|x| x.name.clone()).collect();

@@ -1,4 +1,4 @@
-//! The messages of `onnx.proto` (github.com/onnx/onnx) that are written here, with its names and field numbers.
+//! The messages of `onnx.proto` (github.com/onnx/onnx) that are needed here, with its names and field numbers.
 
 use prost::{Message, Oneof};
 
@@ -62,7 +62,7 @@ pub(super) struct NodeProto {
     pub(super) attribute: Vec<AttributeProto>,
 }
 
-/// One of `f`, `i`, `s` and `ints` is there, as `kind` says: a zero must be written too, so each is optional.
+/// Exactly one of `f`, `i`, `s` and `ints` is set, as `kind` says: a zero must be written too, so each is optional.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct AttributeProto {
     #[prost(string, tag = "1")]
@@ -146,7 +146,7 @@ pub(super) struct Dimension {
     pub(super) value: Option<Length>,
 }
 
-/// How long a dimension is: a number, or a name for what is known when the graph runs.
+/// The length of a dimension: a number, or a name if it is known only when the graph runs.
 #[derive(Clone, PartialEq, Oneof)]
 pub(super) enum Length {
     #[prost(int64, tag = "1")]

@@ -11,7 +11,8 @@ fn written(network: &Network) -> ModelProto {
     model
 }
 
-/// What holds for every file: each value is made once, before it is read; weights are all there, as they were.
+/// Checks what holds for every file: each value is defined once, before it is used, and all weights are there,
+/// unchanged.
 #[track_caller]
 fn check(network: &Network, model: &ModelProto) {
     let name = network.architecture;
@@ -25,7 +26,7 @@ fn check(network: &Network, model: &ModelProto) {
     }
     for node in &graph.node {
         for input in &node.input {
-            // An input that is left out has no name.
+            // An omitted input has no name.
             assert!(
                 input.is_empty() || known.contains(input.as_str()),
                 "{name}: {} reads {input}, which is not made",
@@ -57,7 +58,7 @@ fn count(model: &ModelProto, kind: &str) -> usize {
     graph(model).node.iter().filter(|node| node.op_type == kind).count()
 }
 
-/// The name and dimensions of an input or output, as `picture[batch,3,height,width]`.
+/// Returns the name and dimensions of an input or output, as `picture[batch,3,height,width]`.
 fn signature(value: &ValueInfoProto) -> String {
     let shape = value.r#type.as_ref().unwrap().tensor_type.as_ref().unwrap().shape.as_ref().unwrap();
     let dims = shape.dim.iter().map(|dim| match dim.value.as_ref().unwrap() {
@@ -76,7 +77,7 @@ fn tower(reading: Reading, picture: PictureTower, quick_gelu: bool) -> Clip {
     Clip { dim: 8, text: TextTower { vocabulary: 50, context: 9, blocks, reading }, picture }
 }
 
-/// A vision transformer with OpenAI's GELU, and convolutions with the true one.
+/// Returns a vision transformer with OpenAI's GELU, and convolutions with the true one.
 fn towers() -> [Clip; 2] {
     let blocks = Transformer { width: 16, heads: 2, layers: 1, quick_gelu: true };
     [
@@ -130,7 +131,7 @@ fn a_prompt_is_an_input_and_mixes_kernels_in_the_graph() {
 fn a_kernel_that_differs_from_picture_to_picture_wants_them_one_by_one() {
     let mut network = Pdn { features: 16, groups: 1, blocks: 1, modules: 1, ..Pdn::medium(2) }.build().unwrap().lower();
     assert_eq!(signatures(&written(&network))[0][0], "picture[batch,3,height,width]");
-    // The mixture is read from the picture's mean.
+    // The mixture depends on the picture's mean.
     let mut b = Builder::new();
     let picture = b.picture();
     let mean = b.global_pool(Pool::Mean, picture);
@@ -161,7 +162,7 @@ fn towers_take_tokens_and_pictures_and_give_vectors() {
     assert_eq!(signatures(&written(&features))[1], ["features[batch,8,height_out,width_out]"]);
 }
 
-/// Every operation of the list, by name: what is added to the list is missed here at once.
+/// Returns the name of every operation, so that the test fails to compile when one is added.
 fn name(op: &Op) -> &'static str {
     match op {
         Op::Picture { .. } => "Picture",
@@ -214,7 +215,7 @@ fn every_operation_is_written() {
             .unwrap(),
         edsr.clone().plus(without).build().unwrap().deployed(),
         edsr.plus(DcmOptions::default()).build().unwrap().deployed(),
-        // Slopes and repeated pixels; pixels between pixels.
+        // Slopes and repeated pixels; interpolated pixels.
         zoo::preset("srvgg-compact", 4).unwrap(),
         zoo::preset("msrresnet", 4).unwrap(),
     ];

@@ -1,4 +1,4 @@
-//! Operations that join, cut or reduce the channels of each pixel.
+//! Operations that concatenate, slice or reduce the channels of each pixel.
 
 use crate::{NetworkError, Shape};
 
@@ -27,12 +27,12 @@ pub(super) fn norm_shape(x: Shape) -> Shape {
     Shape { channels: 1, ..x }
 }
 
-/// Multiply-accumulates of an inner product or a norm, for each pixel.
+/// Returns the multiply-accumulates of an inner product or a norm, per pixel.
 pub(super) fn reduction_macs(x: Shape) -> usize {
     x.channels
 }
 
-/// `weight` and `bias` are the shapes of the parameters.
+/// Takes the shapes of the parameters `weight` and `bias`.
 pub(super) fn layer_norm_shape(x: Shape, weight: &[usize], bias: &[usize]) -> Result<Shape, NetworkError> {
     match weight == [x.channels] && bias == [x.channels] {
         true => Ok(x),

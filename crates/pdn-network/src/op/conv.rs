@@ -1,8 +1,8 @@
-//! Convolutions, with one kernel or with one mixed from a bank. The kernels come as their shapes.
+//! Convolutions with one kernel or with one mixed from a bank. Kernels are passed as their shapes.
 
 use crate::{NetworkError, Shape};
 
-/// `weight` is `[out, in, k, k]`, `bias` is `[out]`.
+/// Takes `weight` as `[out, in, k, k]` and `bias` as `[out]`.
 pub(super) fn shape(x: Shape, weight: &[usize], bias: Option<&[usize]>) -> Result<Shape, NetworkError> {
     let [o, i, kh, kw] = *weight else {
         return Err(NetworkError::Shape(format!("expected a kernel [out, in, k, k], found {weight:?}")));
@@ -13,7 +13,7 @@ pub(super) fn shape(x: Shape, weight: &[usize], bias: Option<&[usize]>) -> Resul
     convolved(x, [o, i, kh, kw])
 }
 
-/// `bank` is `[n, out, in, k, k]`, `bias` is `[n, out]`, and `mixture` is a vector of n.
+/// Takes `bank` as `[n, out, in, k, k]`, `bias` as `[n, out]`, and `mixture` as a vector of n.
 pub(super) fn mixed_shape(x: Shape, mixture: Shape, bank: &[usize], bias: &[usize]) -> Result<Shape, NetworkError> {
     let [n, o, i, kh, kw] = *bank else {
         return Err(NetworkError::Shape(format!("expected a bank [n, out, in, k, k], found {bank:?}")));
@@ -37,17 +37,17 @@ fn convolved(x: Shape, [o, i, kh, kw]: [usize; 4]) -> Result<Shape, NetworkError
     Ok(Shape { channels: o, ..x })
 }
 
-/// Multiply-accumulates for each pixel.
+/// Returns the multiply-accumulates per pixel.
 pub(super) fn macs(weight: &[usize]) -> usize {
     weight.iter().product()
 }
 
-/// Multiply-accumulates for each pixel, once the kernel is mixed.
+/// Returns the multiply-accumulates per pixel, once the kernel is mixed.
 pub(super) fn mixed_macs(bank: &[usize]) -> usize {
     bank[1..].iter().product()
 }
 
-/// Multiply-accumulates that mix the kernel, once for each picture.
+/// Returns the multiply-accumulates that mix the kernel, once per picture.
 pub(super) fn mixing_macs(bank: &[usize]) -> usize {
     bank.iter().product()
 }

@@ -1,4 +1,4 @@
-//! The Dynamic Correlation Module, the paper's section 3.3, in the two forms in which a model file may hold it.
+//! The Dynamic Correlation Module, the paper's section 3.3, in the two forms that a model file may hold.
 //!
 //! With `x` the c features at a pixel, `p` the unit prompt of length d and `y = P x + b` the projected features:
 //!
@@ -7,17 +7,18 @@
 //! - equation 4: the convolution of the enhanced map with the kernel `Σ π_k W_k` and bias `Σ π_k b_k`, to c channels,
 //!   where `π = softmax(MLP(sqrt(d) · p) / τ)` and the MLP has a hidden layer of d / 4 with a ReLU.
 //!
-//! The **train** form holds `P` and the bank `W_k`. The **deploy** form never makes the d channels: with `z = [x; 1]`,
+//! The **train** form holds `P` and the bank `W_k`. The **deploy** form never computes the d channels: with
+//! `z = [x; 1]`,
 //!
 //! - `numerator` is `[P b]ᵀ`, which a prompt turns into one vector of length c + 1: `p·y = (numerator p)·z`;
 //! - `norm` is R of `[P b] = Q R`, so that `|y| = |R z|`: c + 1 channels, the last one constant;
 //! - each bank kernel is composed with `[P b]` and reads `[m x; m]`: c + 1 channels.
 //!
-//! What is composed, and how exact it is, is `pdn_engine::fold`. Deploying pays only where it lowers the count of
+//! `pdn_engine::fold` documents the composition and its accuracy. Deploying pays only if it lowers the number of
 //! multiply-accumulates, which it does not when d is no larger than c.
 //!
-//! Readings of what the paper leaves open: c output channels and a 3x3 kernel (it must plug in between layers), no
-//! inner residual, ε = 1e-6. All of these are options.
+//! Choices where the paper is silent: c output channels and a 3x3 kernel (it must plug in between layers), no inner
+//! residual, ε = 1e-6. All of these are options.
 
 use crate::param::{Init, Param, ParamId, add_param, conv_params};
 use crate::{NetworkError, Shape};
@@ -26,7 +27,7 @@ use serde::{Deserialize, Serialize};
 /// ε of the mask's norm: the same in training, engine and export.
 pub const NORM_EPS: f64 = 1e-6;
 
-/// What a DCM can be asked to be.
+/// The configuration of a DCM.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DcmOptions {
@@ -36,18 +37,19 @@ pub struct DcmOptions {
     pub kernels: usize,
     /// Side of the kernels, odd.
     pub kernel: usize,
-    /// τ of the softmax over kernels, as training left it (34 falling to 7 over the paper's 100 epochs).
+    /// τ of the softmax over kernels, as training leaves it (34 falling to 7 over the paper's 100 epochs).
     pub temperature: f64,
-    /// Equation 2. Off, the mask is 1: the ablation "without attention".
+    /// Equation 2. Without it, the mask is 1: the ablation "without attention".
     pub attention: bool,
-    /// Equation 4's mixing. Off, there is one kernel and no MLP: the ablation "without dynamic convolution".
+    /// The mixing of equation 4. Without it, there is one kernel and no MLP: the ablation "without dynamic
+    /// convolution".
     pub dynamic: bool,
     /// Adds the module's input to its output.
     pub residual: bool,
 }
 
 impl Default for DcmOptions {
-    /// The paper's module, at the end of training.
+    /// Returns the paper's module, at the end of training.
     fn default() -> Self {
         Self { dim: 512, kernels: 4, kernel: 3, temperature: 7.0, attention: true, dynamic: true, residual: false }
     }
@@ -74,27 +76,27 @@ impl DcmOptions {
     }
 }
 
-/// One module in a network, with the places of its parameters.
+/// A DCM in a network, with the ids of its parameters.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Dcm {
     /// Prefix of its parameters' names.
     pub name: String,
     /// c, the channels of its input and output.
     pub features: usize,
-    /// What it was asked to be.
+    /// Its configuration.
     pub options: DcmOptions,
-    /// Which form its kernels are in, with the parameters that only that form has.
+    /// The form of its kernels, with the parameters that only that form has.
     pub form: DcmForm,
     /// The kernel and its bias: a bank `[n, c, i, k, k]` and `[n, c]`, or without mixing `[c, i, k, k]` and `[c]`.
     /// `i` is d in the train form and c + 1 in the deploy form.
     pub kernel: (ParamId, ParamId),
-    /// The MLP's two layers, when kernels are mixed: `[h, d, 1, 1]` with `[h]`, and `[n, h, 1, 1]` with `[n]`.
+    /// The MLP's two layers, if kernels are mixed: `[h, d, 1, 1]` with `[h]`, and `[n, h, 1, 1]` with `[n]`.
     pub mlp: Option<[(ParamId, ParamId); 2]>,
-    /// ζ, `[1]`, with attention.
+    /// ζ, `[1]`, if there is attention.
     pub zeta: Option<ParamId>,
 }
 
-/// The form a module's kernels are in.
+/// The form of a module's kernels.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum DcmForm {
     /// As trained.
@@ -104,12 +106,12 @@ pub enum DcmForm {
     },
     /// Composed with the projection.
     Deploy {
-        /// What the mask is made from, with attention.
+        /// The inputs of the mask, if there is attention.
         mask: Option<DeployedMask>,
     },
 }
 
-/// What a deployed mask is made from.
+/// The parameters of a deployed mask.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct DeployedMask {
     /// `[P b]ᵀ`, `[c + 1, d, 1, 1]`.
@@ -119,13 +121,13 @@ pub struct DeployedMask {
 }
 
 impl Dcm {
-    /// A module in the train form; adds its parameters to the list.
+    /// Creates a module in the train form and adds its parameters to the list.
     pub(crate) fn trained(name: &str, features: usize, options: DcmOptions, params: &mut Vec<Param>) -> Self {
         let project = conv_params(params, &format!("{name}.project"), &[options.dim, features, 1, 1]);
         Self::with_kernels(name, features, options, DcmForm::Train { project }, options.dim, params)
     }
 
-    /// The same module in the deploy form; adds its parameters to the list.
+    /// Returns the module in the deploy form and adds its parameters to the list.
     pub(crate) fn deployed(&self, params: &mut Vec<Param>) -> Self {
         let (c, d) = (self.features, self.options.dim);
         let mask = self.options.attention.then(|| DeployedMask {
@@ -165,12 +167,12 @@ impl Dcm {
         Self { name: name.to_owned(), features, options, form, kernel, mlp, zeta }
     }
 
-    /// Whether it is in the deploy form.
+    /// Returns whether the module is in the deploy form.
     pub fn is_deployed(&self) -> bool {
         matches!(self.form, DcmForm::Deploy { .. })
     }
 
-    /// Whether the deploy form needs fewer multiply-accumulates per pixel than the train form.
+    /// Returns whether the deploy form needs fewer multiply-accumulates per pixel than the train form.
     pub fn deploying_pays(&self) -> bool {
         let (c, d, k) = (self.features, self.options.dim, self.options.kernel);
         let mask = |width: usize| if self.options.attention { width } else { 0 };

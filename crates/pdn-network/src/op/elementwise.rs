@@ -1,37 +1,37 @@
-//! Operations on each number by itself, or on two maps number by number.
+//! Elementwise operations on one map or two.
 
 use crate::{NetworkError, ParamId, Shape};
 
-/// A function of each number by itself.
+/// An activation function.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Act {
     /// `max(x, 0)`.
     Relu,
-    /// `x` where positive, else `x` times this slope.
+    /// `x` if positive, otherwise `x` times this slope.
     LeakyRelu(f64),
     /// `1 / (1 + exp(-x))`.
     Sigmoid,
     /// `x Φ(x)` with the normal distribution's Φ, by the error function.
     Gelu,
-    /// `x / (1 + exp(-1.702 x))`, which OpenAI's CLIP uses in the place of [`Act::Gelu`].
+    /// `x / (1 + exp(-1.702 x))`, which OpenAI's CLIP uses instead of [`Act::Gelu`].
     QuickGelu,
-    /// `x` where positive, else `x` times the slope that is learned for its channel, `[channels]`.
+    /// `x` if positive, otherwise `x` times the learned slope of its channel, `[channels]`.
     PRelu(ParamId),
 }
 
-/// How two numbers become one.
+/// An elementwise operation on two maps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Binary {
     /// The sum.
     Add,
     /// The product.
     Mul,
-    /// The first by the second.
+    /// The first divided by the second.
     Div,
 }
 
 impl Act {
-    /// The parameter of a function that has one.
+    /// Returns the function's parameter, if it has one.
     pub(super) fn param(&self) -> Option<ParamId> {
         match self {
             Self::PRelu(slope) => Some(*slope),
@@ -39,7 +39,7 @@ impl Act {
         }
     }
 
-    /// The same, to be changed.
+    /// Returns the function's parameter for modification, if it has one.
     pub(super) fn param_mut(&mut self) -> Option<&mut ParamId> {
         match self {
             Self::PRelu(slope) => Some(slope),
@@ -48,7 +48,7 @@ impl Act {
     }
 }
 
-/// `slopes` is the shape of the parameter, of a function that has one.
+/// Takes the shape of the parameter as `slopes`, if the function has one.
 pub(super) fn act_shape(x: Shape, slopes: Option<&[usize]>) -> Result<Shape, NetworkError> {
     match slopes {
         Some(slopes) if slopes != [x.channels] => {

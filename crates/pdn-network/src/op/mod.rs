@@ -1,5 +1,5 @@
-//! The closed list of operations. Each family is a file with its rules side by side: shapes, cost, reach and parameters. To
-//! add an operation is to follow the compiler through the matches below, and then through the readers of [`Op`].
+//! The closed list of operations. Each family is a file with all its rules: shapes, cost, reach and parameters. To add
+//! an operation, follow the compiler through the matches below, and then through the readers of [`Op`].
 //!
 //! Every value in a network is a map of `channels` x height x width. A vector, such as a prompt or the result of a
 //! global pool, is a map of one pixel, so a linear layer is a 1x1 convolution and needs no operation of its own. The
@@ -21,10 +21,10 @@ pub use sequence::End;
 
 use crate::{Extent, NetworkError, Param, ParamId, Shape};
 
-/// One operation. The list is closed: an executor, a folder or an exporter handles each of these and nothing else.
+/// One operation. The list is closed: executors, folders and exporters handle these and nothing else.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Op {
-    /// The picture to enlarge, in the value range of [`crate::PictureFormat`]. No inputs.
+    /// The picture to upscale, in the value range of [`crate::PictureFormat`]. No inputs.
     Picture {
         /// Channels of the picture: 3 for RGB.
         channels: usize,
@@ -34,61 +34,61 @@ pub enum Op {
         /// Length of the embedding.
         dim: usize,
     },
-    /// The tokens of a sentence, each as its row of a table `[vocabulary, channels]`. No inputs.
+    /// The tokens of a sentence, each embedded as its row of a table `[vocabulary, channels]`. No inputs.
     Words(ParamId),
     /// A parameter along the channels of one pixel. No inputs.
     Constant(ParamId),
-    /// One channel of this number over the extent of the input: with 1, what lies inside the picture.
+    /// One channel of this number over the extent of the input. With 1, it marks the inside of the picture.
     Fill(f64),
-    /// Convolution of stride 1, padded with zeros so that the extent is kept. `weight` is `[out, in, k, k]`, k odd;
-    /// `bias` is `[out]`.
+    /// Convolution with stride 1 and zero padding that keeps the extent. `weight` is `[out, in, k, k]`, k odd; `bias`
+    /// is `[out]`.
     Conv {
         /// The kernel, `[out, in, k, k]`.
         weight: ParamId,
         /// Added to every pixel, `[out]`.
         bias: Option<ParamId>,
     },
-    /// Convolution with a kernel mixed from a bank: inputs are the map and the mixture `π` of length n; the kernel is
-    /// `Σ π_k bank_k` and the bias `Σ π_k bias_k` (the paper's equation 4).
+    /// Convolution with a kernel mixed from a bank. The inputs are the map and the mixture `π` of length n; the kernel
+    /// is `Σ π_k bank_k` and the bias `Σ π_k bias_k` (the paper's equation 4).
     MixedConv {
         /// The kernels, `[n, out, in, k, k]`.
         bank: ParamId,
         /// Their biases, `[n, out]`.
         bias: ParamId,
     },
-    /// A function of each number by itself.
+    /// An activation function of each number.
     Act(Act),
-    /// Two maps, number by number; the second may have one channel or one pixel, which is then used everywhere.
+    /// An elementwise operation on two maps; a second map with one channel or one pixel is broadcast.
     Binary(Binary),
-    /// Multiplication by a fixed number.
+    /// Multiplication by a constant.
     Scale(f64),
-    /// Maps of one extent, their channels one after the other.
+    /// Concatenation of the channels of maps with the same extent.
     Concat,
-    /// A run of channels.
+    /// A range of channels.
     Slice {
-        /// The first channel kept.
+        /// The first channel.
         start: usize,
-        /// How many are kept.
+        /// The number of channels.
         len: usize,
     },
     /// `[c r², h, w]` to `[c, h r, w r]`, as in PyTorch: channel `c r² + i r + j` becomes pixel (i, j) of each r x r.
     PixelShuffle(usize),
     /// The inverse of [`Op::PixelShuffle`]: `[c, h r, w r]` to `[c r², h, w]`.
     PixelUnshuffle(usize),
-    /// Enlarged by so many times a side, without weights.
+    /// Upscaling by this factor a side, without weights.
     Enlarge(Interpolation, usize),
     /// A statistic of each channel over the whole picture, as a map of one pixel.
     GlobalPool(Pool),
-    /// At each pixel the inner product over channels of two maps; the second may have one pixel.
+    /// The inner product over channels of two maps, at each pixel; the second map may have one pixel.
     Dot,
-    /// At each pixel `sqrt(Σ x² + ε²)` over channels.
+    /// `sqrt(Σ x² + ε²)` over channels, at each pixel.
     Norm {
         /// Keeps the norm from vanishing.
         eps: f64,
     },
     /// Softmax over channels.
     Softmax,
-    /// At each pixel `weight (x - mean) / sqrt(variance + ε) + bias`, the statistics over channels.
+    /// `weight (x - mean) / sqrt(variance + ε) + bias` at each pixel, with statistics over channels.
     LayerNorm {
         /// `[channels]`.
         weight: ParamId,
@@ -97,27 +97,27 @@ pub enum Op {
         /// Added to the variance.
         eps: f64,
     },
-    /// Adds to pixel t the row t of a table `[at least as many, channels]`.
+    /// Adds row t of a table `[at least as many, channels]` to pixel t.
     Positions(ParamId),
-    /// The pixels of two maps one after the other, as a sequence.
+    /// Concatenation of the pixels of two maps, as a sequence.
     Join,
     /// Multi-head attention of queries to keys and values, three maps of the same channels: in each head
     /// `softmax(qᵀ k / sqrt(channels / heads)) v` over pixels.
     Attend {
-        /// Among which the channels are divided evenly.
+        /// Number of heads, which share the channels evenly.
         heads: usize,
-        /// Whether a pixel sees only itself and those before it.
+        /// Whether a pixel attends only to itself and those before it.
         causal: bool,
     },
     /// One pixel of a sequence.
     Take(End),
-    /// The Dynamic Correlation Module: inputs are the map and the prompt. [`crate::Network::lower`] turns it into the
-    /// operations above.
+    /// The Dynamic Correlation Module. The inputs are the map and the prompt. [`crate::Network::lower`] expands it into
+    /// the operations above.
     Dcm(Dcm),
 }
 
 impl Op {
-    /// How many inputs the operation takes; a concatenation takes as many as there are, and at least one.
+    /// Returns how many inputs the operation takes; a concatenation takes any number, at least one.
     fn arity(&self, inputs: usize) -> usize {
         match self {
             Op::Picture { .. } | Op::Prompt { .. } | Op::Words(_) | Op::Constant(_) => 0,
@@ -131,10 +131,10 @@ impl Op {
         }
     }
 
-    /// The shape this operation makes of its inputs' shapes.
+    /// Returns the output shape for these input shapes.
     ///
     /// # Errors
-    /// A sentence saying what was expected and found, without the node's name, which the caller adds.
+    /// The message says what was expected and found, without the node's name, which the caller adds.
     pub fn shape(&self, inputs: &[Shape], params: &[Param]) -> Result<Shape, NetworkError> {
         let expected = self.arity(inputs.len());
         if inputs.len() != expected {
@@ -172,7 +172,7 @@ impl Op {
         }
     }
 
-    /// Multiply-accumulates for one pixel of the output; a module is counted once it is lowered.
+    /// Returns the multiply-accumulates per output pixel; a module is counted after lowering.
     pub(crate) fn macs(&self, inputs: &[Shape], params: &[Param]) -> usize {
         let param = |id: ParamId| params[id.index()].shape.as_slice();
         match self {
@@ -183,7 +183,7 @@ impl Op {
         }
     }
 
-    /// Multiply-accumulates once for each picture, beside those for its pixels.
+    /// Returns the multiply-accumulates once per picture, in addition to those per pixel.
     pub(crate) fn macs_once(&self, params: &[Param]) -> usize {
         match self {
             Op::MixedConv { bank, .. } => conv::mixing_macs(&params[bank.index()].shape),
@@ -191,8 +191,8 @@ impl Op {
         }
     }
 
-    /// How far beyond a part of the output each input must be known, in its own pixels, where the output must be known for
-    /// `margin` pixels beyond that part.
+    /// Returns how far beyond a part of the output each input must be known, in its own pixels, if the output must be
+    /// known for `margin` pixels beyond that part.
     pub(crate) fn reach(&self, margin: usize, params: &[Param]) -> usize {
         let param = |id: ParamId| params[id.index()].shape.as_slice();
         match self {
@@ -205,12 +205,12 @@ impl Op {
         }
     }
 
-    /// Whether each pixel, or the one that comes out, depends on all pixels of the input.
+    /// Returns whether each output pixel, or the only one, depends on all pixels of the input.
     pub(crate) fn reads_whole_picture(&self) -> bool {
         matches!(self, Op::GlobalPool(_) | Op::Attend { .. })
     }
 
-    /// Visits every parameter that the operation names.
+    /// Visits every parameter of the operation.
     pub(crate) fn each_param(&mut self, visit: &mut dyn FnMut(&mut ParamId)) {
         match self {
             Op::Words(id) | Op::Constant(id) | Op::Positions(id) => visit(id),

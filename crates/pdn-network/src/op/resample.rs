@@ -1,19 +1,19 @@
-//! Operations that change a map's height and width without weights: pixel shuffles and enlargement.
+//! Operations that change a map's height and width without weights: pixel shuffles and upscaling.
 
 use crate::{NetworkError, Shape};
 
-/// How pixels between pixels are made.
+/// How to interpolate between pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Interpolation {
-    /// Each pixel repeated.
+    /// Repeats each pixel.
     Nearest,
-    /// From the nearest two along each axis, pixels being areas (PyTorch's `align_corners=False`).
+    /// Interpolates the nearest two along each axis, with pixels as areas (PyTorch's `align_corners=False`).
     Bilinear,
 }
 
 impl Interpolation {
-    /// The two pixels of a line of `length` that pixel `at` of the line enlarged by `r` is made from, with their
-    /// weights. The weights depend on `at % r` alone, so that they are the same to the last bit wherever the line is cut.
+    /// Returns the two pixels of a line of `length` that contribute to pixel `at` of the line upscaled by `r`, with
+    /// their weights. The weights depend on `at % r` alone, so that they are bit-identical wherever the line is cut.
     pub fn taps(self, at: usize, r: usize, length: usize) -> [(usize, f64); 2] {
         let (pixel, phase) = (at / r, 2 * (at % r) + 1);
         match self {
@@ -40,7 +40,8 @@ pub(super) fn shuffle_shape(x: Shape, r: usize) -> Result<Shape, NetworkError> {
     }
 }
 
-/// A part of the output starts at a multiple of the scale, so a margin of m pixels lies in ceil(m / r) blocks.
+/// Returns the margin before a shuffle. A part of the output starts at a multiple of the scale, so a margin of m pixels
+/// lies in ceil(m / r) blocks.
 pub(super) fn shuffle_margin(margin: usize, r: usize) -> usize {
     margin.div_ceil(r)
 }

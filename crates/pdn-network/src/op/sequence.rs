@@ -1,4 +1,4 @@
-//! Operations on sequences: the tokens of a sentence, or the patches of a picture. Tables come as their shapes.
+//! Operations on sequences: the tokens of a sentence, or the patches of a picture. Tables are passed as their shapes.
 
 use crate::{Extent, NetworkError, Shape};
 
@@ -7,11 +7,11 @@ use crate::{Extent, NetworkError, Shape};
 pub enum End {
     /// The first pixel: a picture's class token.
     First,
-    /// The last pixel: a sentence's end token. Where sentences are padded to one length, the last of each sentence.
+    /// The last pixel: a sentence's end token. If sentences are padded to one length, it is the last of each sentence.
     Last,
 }
 
-/// `table` is `[vocabulary, channels]`.
+/// Takes `table` as `[vocabulary, channels]`.
 pub(super) fn words_shape(table: &[usize]) -> Result<Shape, NetworkError> {
     match table {
         [_, channels] => Ok(Shape { channels: *channels, extent: Extent::Sequence }),
@@ -19,7 +19,7 @@ pub(super) fn words_shape(table: &[usize]) -> Result<Shape, NetworkError> {
     }
 }
 
-/// `table` is `[at least as many, channels]`.
+/// Takes `table` as `[at least as many, channels]`.
 pub(super) fn positions_shape(x: Shape, table: &[usize]) -> Result<Shape, NetworkError> {
     match table {
         [_, channels] if *channels == x.channels => Ok(x),

@@ -1,30 +1,31 @@
-//! The entry of an architecture in the zoo, and helpers that all of them share: bounds of a configuration, and its JSON.
+//! An architecture's entry in the zoo, and helpers that all architectures share: bounds of a configuration, and its
+//! JSON.
 
 use super::layout::Layout;
 use crate::{Network, NetworkError};
 use serde_json::Value;
 use std::ops::RangeInclusive;
 
-/// An architecture, as readers of the value see it.
+/// An entry of the zoo.
 #[derive(Clone, Copy, Debug)]
 pub struct Architecture {
-    /// Its key in model files, lower case.
+    /// The key in model files, lower case.
     pub id: &'static str,
-    /// What it is and where it is published, in one line.
+    /// A description and the publication, in one line.
     pub about: &'static str,
     /// Builds the network from its configuration as JSON.
     pub build: fn(&Value) -> Result<Network, NetworkError>,
     /// Published sizes.
     pub presets: &'static [Preset],
-    /// The checkpoint layouts it is read from, its own first.
+    /// The supported checkpoint layouts, the architecture's own first.
     pub layouts: &'static [Layout],
 }
 
 /// A published size: its name, and its configuration for a scale.
 pub type Preset = (&'static str, fn(scale: usize) -> Value);
 
-/// Refuses sizes outside what any network of its kind has: a model file is untrusted, and its configuration alone must
-/// not be able to fill memory.
+/// Rejects sizes beyond any real network of this kind: a model file is untrusted, and its configuration alone must not
+/// be able to fill memory.
 pub(super) fn check_sizes(sizes: &[(&str, usize, RangeInclusive<usize>)]) -> Result<(), NetworkError> {
     match sizes.iter().find(|(_, value, allowed)| !allowed.contains(value)) {
         Some((name, value, allowed)) => {
@@ -34,7 +35,7 @@ pub(super) fn check_sizes(sizes: &[(&str, usize, RangeInclusive<usize>)]) -> Res
     }
 }
 
-/// Refuses a mean colour that is none.
+/// Rejects a mean that is not a colour.
 pub(super) fn check_mean(mean: [f64; 3]) -> Result<(), NetworkError> {
     match mean.iter().all(|v| (0.0..=1.0).contains(v)) {
         true => Ok(()),
@@ -42,19 +43,19 @@ pub(super) fn check_mean(mean: [f64; 3]) -> Result<(), NetworkError> {
     }
 }
 
-/// Which of so many `modules` follows block `i` of `blocks`, so that they stand at equal intervals, the last after the last
-/// block.
+/// Returns which of `modules` follows block `i` of `blocks`, so that they are evenly spaced, with the last after the
+/// last block.
 pub(super) fn module_after(i: usize, blocks: usize, modules: usize) -> Option<usize> {
     let done = |until: usize| until * modules / blocks;
     (done(i + 1) > done(i)).then(|| done(i))
 }
 
-/// Reads a configuration out of JSON.
+/// Parses a configuration from JSON.
 pub(super) fn configuration<C: serde::de::DeserializeOwned>(config: &Value) -> Result<C, NetworkError> {
     serde_json::from_value(config.clone()).map_err(|e| NetworkError::Config(format!("configuration: {e}")))
 }
 
-/// A configuration as JSON.
+/// Converts a configuration to JSON.
 pub(super) fn json<C: serde::Serialize>(config: C) -> Value {
     serde_json::to_value(config).expect("a configuration of numbers and options is JSON")
 }

@@ -34,10 +34,10 @@ pub const ARCHITECTURES: &[&Architecture] = &[
     &sr::srvgg::ARCHITECTURE,
 ];
 
-/// Builds the network that a model file names.
+/// Builds the network for a model file's architecture and configuration.
 ///
 /// # Errors
-/// [`NetworkError::Config`] where the architecture is not known or its configuration is not one it has.
+/// Returns [`NetworkError::Config`] if the architecture is unknown or does not support the configuration.
 pub fn build(architecture: &str, config: &Value) -> Result<Network, NetworkError> {
     let Some(found) = ARCHITECTURES.iter().find(|a| a.id == architecture) else {
         let known: Vec<&str> = ARCHITECTURES.iter().map(|a| a.id).collect();
@@ -49,10 +49,10 @@ pub fn build(architecture: &str, config: &Value) -> Result<Network, NetworkError
     (found.build)(config)
 }
 
-/// Builds a published size by its name, such as `edsr-baseline`.
+/// Builds a published size by name, such as `edsr-baseline`.
 ///
 /// # Errors
-/// [`NetworkError::Config`] where the name is not known or the network lacks the scale.
+/// Returns [`NetworkError::Config`] if the name is unknown or the network lacks the scale.
 pub fn preset(name: &str, scale: usize) -> Result<Network, NetworkError> {
     match preset_config(name, scale) {
         Some((architecture, config)) => (architecture.build)(&config),
@@ -64,7 +64,7 @@ pub fn preset(name: &str, scale: usize) -> Result<Network, NetworkError> {
     }
 }
 
-/// A published size by its name: its architecture, and its configuration for a scale.
+/// Returns a published size by name: its architecture, and its configuration for a scale.
 pub fn preset_config(name: &str, scale: usize) -> Option<(&'static Architecture, Value)> {
     let (architecture, (_, config)) = presets().find(|(_, (known, _))| *known == name)?;
     Some((architecture, config(scale)))
@@ -100,8 +100,8 @@ mod tests {
 
     #[test]
     fn published_sizes() {
-        // Millions of parameters and of multiply-accumulates per pixel of the input, as published.
-        // CARN's parameters are published as 1.59 with the upsamplers of all three scales; here is one.
+        // Millions of parameters and of multiply-accumulates per input pixel, as published. CARN's parameters are
+        // published as 1.59 with the upsamplers of all three scales; here is one.
         for (name, scale, parameters, macs) in [
             ("carn", 2, 0.96, 0.97),
             ("carn", 3, 1.15, 1.16),

@@ -1,50 +1,50 @@
-//! Recognising the architecture of a checkpoint by its keys and shapes.
+//! Recognition of a checkpoint's architecture from its keys and shapes.
 
 use super::ARCHITECTURES;
 use super::layout::Layout;
 use crate::{Network, NetworkError, Tensors, Weights};
 
-/// A checkpoint that was recognised.
+/// A recognised checkpoint.
 #[derive(Clone, Debug)]
 pub struct Recognised {
     /// The network it holds.
     pub network: Network,
     /// Its weights.
     pub weights: Weights,
-    /// Whose names it used.
+    /// The name of its layout.
     pub layout: &'static str,
 }
 
-/// Why a checkpoint was not recognised.
+/// The reason why a checkpoint was not recognised.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RecogniseError {
-    /// No layout fits.
+    /// No layout matches.
     #[error("not a known network: expected weights of {known}, found {count} tensors beginning with {first}")]
     Unknown {
-        /// Architectures with their layouts.
+        /// The known architectures with their layouts.
         known: String,
-        /// How many tensors there are.
+        /// The number of tensors.
         count: usize,
         /// The first few names.
         first: String,
     },
-    /// The marks of a layout are there, but the tensors do not fit it. The closest is the first.
+    /// A layout matches, but the tensors do not fit it. The closest candidate comes first.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; or "))]
     Misfit(Vec<Candidate>),
-    /// Several layouts fit, and nothing tells which is meant.
+    /// Several layouts match, and nothing tells them apart.
     #[error("matches more than one network: {0}; give the scale, or keep only the tensors of one")]
     Ambiguous(String),
-    /// The file holds no network of the scale that was asked for.
+    /// The file has no network for the requested scale.
     #[error("has scale x{}, expected x{wanted}", .scales.iter().map(ToString::to_string).collect::<Vec<_>>().join(", x"))]
     Scale {
-        /// What was asked for.
+        /// The requested scale.
         wanted: usize,
-        /// What there is.
+        /// The available scales.
         scales: Vec<usize>,
     },
 }
 
-/// A network that a checkpoint looks like without being it.
+/// A network that a checkpoint resembles but does not fit.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("looks like {architecture} in the layout of {layout}, but {error}")]
 pub struct Candidate {
@@ -57,7 +57,7 @@ pub struct Candidate {
 }
 
 impl Candidate {
-    /// How many tensors do not fit.
+    /// Returns how many tensors do not fit.
     fn faults(&self) -> usize {
         match &self.error {
             NetworkError::Weights(faults) => faults.count(),
@@ -66,11 +66,11 @@ impl Candidate {
     }
 }
 
-/// Finds the one architecture and layout that tensors fit, and binds them to it. Of a file for many scales, as CARN's are,
-/// `scale` says which is meant.
+/// Finds the one architecture and layout that the tensors fit, and binds them. For a file with several scales, such as
+/// CARN's, `scale` picks one.
 ///
 /// # Errors
-/// [`RecogniseError`]: nothing is guessed, so an unsure match is refused.
+/// Returns a [`RecogniseError`]. Nothing is guessed: an ambiguous match is an error.
 pub fn recognise(tensors: &Tensors, scale: Option<usize>) -> Result<Recognised, RecogniseError> {
     let (mut found, mut misfits) = (Vec::new(), Vec::new());
     for architecture in ARCHITECTURES {
@@ -110,7 +110,7 @@ pub fn recognise(tensors: &Tensors, scale: Option<usize>) -> Result<Recognised, 
     }
 }
 
-/// Binds tensors by the layout's names, so that a fault is told in the file's own.
+/// Binds tensors by the layout's names, so that errors use the file's own names.
 fn bind(tensors: &Tensors, network: &Network, layout: &Layout) -> Result<Weights, NetworkError> {
     let mut stored = tensors.clone();
     (layout.prepare)(&mut stored);
@@ -141,7 +141,7 @@ pub(super) mod tests {
     use crate::hashed;
     use serde_json::Value;
 
-    /// A network's hashed weights under a layout's names.
+    /// Returns a network's hashed weights under a layout's names.
     pub(in crate::zoo) fn named(network: &Network, key: fn(&str, &Value) -> String) -> Tensors {
         let named = network.name_weights(hashed::weights(network));
         named.into_iter().map(|(name, tensor)| (key(&name, &network.config), tensor)).collect()

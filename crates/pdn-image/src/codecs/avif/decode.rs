@@ -1,4 +1,4 @@
-//! AVIF in, by re_rav1d: planes of 8 to 12 bits become grey or RGB as H.273 says.
+//! AVIF decoding, with re_rav1d: planes of 8 to 12 bits become grey or RGB as H.273 specifies.
 
 use crate::codecs::avif::parse::ParsedAvif;
 use crate::codecs::avif::serialize::CodePoints;
@@ -12,12 +12,12 @@ use image::metadata::Orientation;
 use re_rav1d::{Decoder, Picture, PixelLayout, PlanarImageComponent, Settings, pixel};
 use std::io::Read;
 
-/// The most frames of a picture, as it may be made of layers: each is as much work, however few bytes it has.
+/// The most frames in a picture, which may consist of layers: each takes as much work, however few bytes it has.
 const FRAMES: usize = 8;
 
 pub(crate) fn read(file: impl Read, budget: &mut Budget) -> Result<Decoded, Fault> {
     let mut bytes = Vec::new();
-    // What is beyond is no picture of so many pixels.
+    // Anything longer is not a picture within the pixel limit.
     file.take(budget.decoder()).read_to_end(&mut bytes).map_err(Fault::on_read)?;
     let mut found = ParsedAvif::read(&bytes)?;
     budget.check_pixels(found.width.into(), found.height.into())?;
@@ -37,11 +37,11 @@ pub(crate) fn read(file: impl Read, budget: &mut Budget) -> Result<Decoded, Faul
     Ok(decoded)
 }
 
-/// A picture of AV1, of the size that the file says.
+/// Decodes an AV1 picture and checks that it has the size that the file states.
 fn frame(found: &ParsedAvif, data: Vec<u8>, budget: &Budget) -> Result<Picture, Fault> {
     let damaged = |error: re_rav1d::Error| Fault::Damaged(format!("its AV1: {error}"));
     budget.in_time()?;
-    // The decoder takes this for a fault of its caller.
+    // The decoder treats empty data as a caller's mistake.
     if data.is_empty() {
         return Err(Fault::Damaged("its AV1 is empty".into()));
     }
@@ -68,14 +68,14 @@ fn frame(found: &ParsedAvif, data: Vec<u8>, budget: &Budget) -> Result<Picture, 
     }
 }
 
-/// The parts of AV1's data that begin a frame (AV1 specification, 5.3).
+/// Iterates over the OBUs that begin a frame (AV1 specification, 5.3).
 fn frames(mut data: &[u8]) -> impl Iterator<Item = ()> {
     std::iter::from_fn(move || {
         loop {
             let (head, rest) = data.split_first()?;
             let is_frame = matches!(head >> 3 & 15, 3 | 6);
             let rest = rest.get(usize::from(head >> 2 & 1)..)?;
-            // Without a length it is all the rest.
+            // Without a length, the OBU takes up all the rest.
             data = if head >> 1 & 1 == 1 { behind(rest)? } else { &[] };
             if is_frame {
                 return Some(());
@@ -84,7 +84,7 @@ fn frames(mut data: &[u8]) -> impl Iterator<Item = ()> {
     })
 }
 
-/// What follows a part that begins with its length, in groups of 7 bits, the lowest first.
+/// Returns what follows an OBU that begins with its length in LEB128.
 fn behind(data: &[u8]) -> Option<&[u8]> {
     let (mut length, mut at) = (0_u64, 0);
     loop {
@@ -102,7 +102,7 @@ fn depth(frame: &Picture) -> usize {
     frame.bits_per_component().map_or(8, |bits| bits.0)
 }
 
-/// What the file says of its colours, or else AV1's own header.
+/// Returns the colour description of the file, or that of AV1's own header.
 fn points(found: &ParsedAvif, frame: &Picture) -> CodePoints {
     found.points.unwrap_or_else(|| CodePoints {
         primaries: frame.color_primaries() as u16,
@@ -123,7 +123,7 @@ fn picture(found: &ParsedAvif, colour: &Picture, alpha: Option<&Picture>) -> Res
     }
 }
 
-/// As it is to be shown.
+/// Rotates and mirrors a picture for display.
 fn turned(found: &ParsedAvif, picture: DynamicImage) -> DynamicImage {
     let picture = match found.turns {
         1 => picture.rotate270(),
@@ -143,7 +143,7 @@ fn turned(found: &ParsedAvif, picture: DynamicImage) -> DynamicImage {
 enum Colours {
     /// The planes are green, blue and red.
     Identity,
-    /// Weights of red and blue in the first plane.
+    /// The weights of red and blue in the first plane.
     Weights(f64, f64),
 }
 
@@ -158,7 +158,7 @@ impl Matrix {
         let colours = match points.matrix {
             0 => Colours::Identity,
             1 => Colours::Weights(0.2126, 0.0722),
-            // Not said: as BT.601, which AVIF's writers take.
+            // Unspecified: BT.601, which AVIF writers use.
             2 | 5 | 6 => Colours::Weights(0.299, 0.114),
             4 => Colours::Weights(0.30, 0.11),
             7 => Colours::Weights(0.212, 0.087),
@@ -168,7 +168,7 @@ impl Matrix {
         Ok(Self { colours, full: points.full })
     }
 
-    /// Red, green and blue from 0 to 1, of planes of so many bits.
+    /// Returns red, green and blue, 0 to 1, from planes of `bits` bits.
     fn rgb(self, [y, u, v]: [f64; 3], bits: usize) -> [f64; 3] {
         let first = |level: f64| luma(level, bits, self.full);
         let Colours::Weights(red, blue) = self.colours else { return [first(v), first(y), first(u)] };
@@ -181,13 +181,13 @@ impl Matrix {
     }
 }
 
-/// From 0 to 1.
+/// Normalises luma to 0 to 1.
 fn luma(level: f64, bits: usize, full: bool) -> f64 {
     let unit = f64::from(1_u32 << (bits - 8));
     if full { level / f64::from((1_u32 << bits) - 1) } else { (level - 16.0 * unit) / (219.0 * unit) }
 }
 
-/// Planes to be read pixel by pixel.
+/// Planes, read pixel by pixel.
 struct Pixels<'a> {
     colour: &'a Picture,
     alpha: Option<&'a Picture>,
@@ -196,7 +196,7 @@ struct Pixels<'a> {
 }
 
 impl Pixels<'_> {
-    /// Interleaved: grey or RGB, and alpha.
+    /// Returns interleaved samples: grey or RGB, then alpha.
     fn samples<S: Sample>(&self) -> Vec<S> {
         let (width, height) = (self.colour.width() as usize, self.colour.height() as usize);
         let bits = depth(self.colour);
@@ -230,12 +230,12 @@ fn range(frame: &Picture) -> bool {
 /// One plane of a frame.
 struct Plane {
     data: re_rav1d::Plane,
-    /// Bytes from a row to the next.
+    /// Bytes from one row to the next.
     stride: usize,
     wide: bool,
     width: usize,
     height: usize,
-    /// Whether a sample is for two columns, or rows.
+    /// Whether a sample covers two columns, or two rows.
     halved: (bool, bool),
 }
 
@@ -271,8 +271,8 @@ impl Plane {
         }
     }
 
-    /// At a pixel of the whole picture. Where samples are for two, three quarters of the nearer and one of the next: they lie in
-    /// the middle between two, as libavif takes them to.
+    /// Interpolates the plane at a pixel of the whole picture. Where a sample covers two pixels, the result is three
+    /// quarters of the nearer sample and one of the next: samples lie midway between two pixels, as libavif assumes.
     fn between(&self, x: usize, y: usize) -> f64 {
         let ((x, other_x), (y, other_y)) =
             (neighbours(x, self.width, self.halved.0), neighbours(y, self.height, self.halved.1));
@@ -281,7 +281,7 @@ impl Plane {
     }
 }
 
-/// The nearer sample and the next.
+/// Returns the indices of the nearer sample and the next.
 fn neighbours(at: usize, length: usize, halved: bool) -> (usize, usize) {
     match (halved, at % 2) {
         (false, _) => (at, at),

@@ -1,31 +1,31 @@
-//! AVIF: 4:4:4 or one plane of grey, by rav1e, in 8 bits or 10.
+//! AVIF encoding, with rav1e: 4:4:4 or one plane of grey, at 8 or 10 bits.
 
 use crate::codecs::avif::serialize::{AvifFile, CodePoints, Coded};
 use crate::codecs::raster::Raster;
 use crate::{Depth, Fault, Sample};
 use rav1e::prelude::*;
 
-/// Where none is chosen.
+/// The default quality.
 const QUALITY: u8 = 90;
 
-/// rav1e's preset, its fastest: pictures are large here, and 8 takes three times as long for 8 in 100 less.
+/// rav1e's fastest preset. Pictures are large here, and preset 8 takes three times as long for 8 in 100 less.
 const SPEED: u8 = 10;
 
-/// Pixels of a tile, about. Tiles are encoded at once; their number must not depend on how many threads there are, as the
-/// file would.
+/// The approximate number of pixels per tile. Tiles are encoded in parallel; their number must not depend on the number
+/// of threads, or the file would.
 const TILE: usize = 1 << 18;
 const MOST_TILES: usize = 64;
 
 /// BT.601's weights of red and blue (H.273, matrix 6).
 const BT601: (u16, f32, f32) = (6, 0.299, 0.114);
 
-/// H.273's numbers of sRGB, and of what a profile says.
+/// H.273's code points for sRGB, and for a picture with a profile.
 const SRGB: (u16, u16) = (1, 13);
 const UNSPECIFIED: (u16, u16) = (2, 2);
 
-/// The bytes of the file, at a quality from 1 to 100.
+/// Encodes a picture at a quality from 1 to 100.
 pub(crate) fn encode(raster: &Raster, quality: Option<u8>) -> Result<Vec<u8>, Fault> {
-    // As libavif's, from 0 to 255: 100 is the finest that AV1 with loss has.
+    // libavif's mapping, 0 to 255: 100 is the finest lossy setting of AV1.
     let quantizer = (100 - usize::from(quality.unwrap_or(QUALITY).clamp(1, 100))) * 255 / 100;
     match raster.header.depth {
         Depth::Eight => Planes { raster, levels: &raster.samples, bits: 8 }.file::<u8>(quantizer),
@@ -40,7 +40,7 @@ pub(crate) fn encode(raster: &Raster, quality: Option<u8>) -> Result<Vec<u8>, Fa
 struct Planes<'a, S> {
     raster: &'a Raster,
     levels: &'a [S],
-    /// Bits of what is encoded.
+    /// Bits per encoded sample.
     bits: u8,
 }
 
@@ -50,10 +50,10 @@ impl<S: Sample> Planes<'_, S> {
         let (primaries, transfer) = if header.icc.is_some() { UNSPECIFIED } else { SRGB };
         let alpha_at = header.samples() - 1;
         let colour = self.encoded::<P>(header.grey, quantizer, |pixel| self.yuv(pixel))?;
-        // What is seen through must not waver: its planes are small in any case.
+        // Alpha must not waver, so it is encoded at the finest setting; its planes are small in any case.
         let alpha = header.alpha.then(|| self.encoded::<P>(true, 0, |pixel| [self.scaled(pixel[alpha_at]), 0.0, 0.0]));
         let file = AvifFile {
-            // Sizes fit: AVIF's limit is below 32 bits.
+            // The sizes fit: AVIF's limit is below 32 bits.
             width: header.width as u32,
             height: header.height as u32,
             colour,
@@ -66,7 +66,7 @@ impl<S: Sample> Planes<'_, S> {
         file.serialize()
     }
 
-    /// A sample from 0 to the largest that is encoded.
+    /// Scales a sample to the range 0 to the largest encoded value.
     fn scaled(&self, sample: S) -> f32 {
         (sample.level() / S::MAX.level()) as f32 * self.largest()
     }
@@ -75,7 +75,8 @@ impl<S: Sample> Planes<'_, S> {
         f32::from((1_u16 << self.bits) - 1)
     }
 
-    /// Luma, and the differences of blue and red from it around the middle (H.273, equations 38 to 40 and 51 to 53).
+    /// Returns luma, and the blue and red differences from it around the middle (H.273, equations 38 to 40 and 51 to
+    /// 53).
     fn yuv(&self, pixel: &[S]) -> [f32; 3] {
         if self.raster.header.grey {
             return [self.scaled(pixel[0]), 0.0, 0.0];

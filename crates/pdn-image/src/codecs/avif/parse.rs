@@ -1,35 +1,35 @@
-//! The boxes of an AVIF, parsed. Time and memory grow with the file's length alone: each table is walked once, however long
-//! it claims to be, and what it refers to is looked up.
+//! A parser for the boxes of an AVIF. Time and memory grow with the file's length alone: each table is walked once,
+//! however long it claims to be, and what it refers to is looked up.
 
 use crate::Fault;
 use crate::codecs::avif::serialize::{ALPHA_IS, CodePoints};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A picture as a file has it.
+/// A picture as the file describes it.
 #[derive(Default)]
 pub(crate) struct ParsedAvif<'a> {
-    /// As the file says, of what is coded.
+    /// Size of the coded picture, as the file states it.
     pub(crate) width: u32,
     pub(crate) height: u32,
-    /// AV1, of the colours.
+    /// The AV1 data of the colours.
     pub(crate) colour: Vec<u8>,
     pub(crate) alpha: Option<Vec<u8>>,
-    /// Whether colours are multiplied by alpha.
+    /// Whether colours are premultiplied by alpha.
     pub(crate) multiplied: bool,
     pub(crate) points: Option<CodePoints>,
     pub(crate) icc: Option<&'a [u8]>,
-    /// EXIF as a TIFF's structure.
+    /// EXIF, as a TIFF structure.
     pub(crate) exif: Option<Vec<u8>>,
     pub(crate) xmp: bool,
-    /// Quarters of a turn against the clock, to be shown.
+    /// Anticlockwise quarter turns for display.
     pub(crate) turns: u8,
-    /// After that: whether top and bottom are exchanged, or else left and right.
+    /// A mirroring after the rotation: `true` exchanges top and bottom, `false` left and right.
     pub(crate) mirrored: Option<bool>,
-    /// Whether it moves.
+    /// Whether the file is an animation.
     pub(crate) moves: bool,
 }
 
-/// A part of the file, read from its begin on.
+/// A part of the file, read from its beginning.
 #[derive(Clone, Copy)]
 struct Bytes<'a>(&'a [u8]);
 
@@ -40,7 +40,7 @@ impl<'a> Bytes<'a> {
         Some(first)
     }
 
-    /// A number of so many bytes, up to 8.
+    /// Reads a number of up to 8 bytes.
     fn number(&mut self, bytes: usize) -> Option<u64> {
         Some(self.take(bytes)?.iter().fold(0, |number, byte| number << 8 | u64::from(*byte)))
     }
@@ -49,13 +49,13 @@ impl<'a> Bytes<'a> {
         Some(self.number(2)? as u16)
     }
 
-    /// Version and flags.
+    /// Reads a version and flags.
     fn version(&mut self) -> Option<(u8, u32)> {
         let number = self.number(4)?;
         Some(((number >> 24) as u8, number as u32 & 0xff_ffff))
     }
 
-    /// The next box: its type and its content; one that is cut short ends where the file does.
+    /// Reads the next box: its type and its content. A truncated box ends where the file does.
     fn next_box(&mut self) -> Option<([u8; 4], Self)> {
         let size = self.number(4)?;
         let kind = *self.take(4)?.first_chunk()?;
@@ -76,7 +76,7 @@ impl<'a> Bytes<'a> {
         self.boxes().find(|(found, _)| found == kind).map(|(_, content)| content)
     }
 
-    /// The text up to a zero byte.
+    /// Reads text up to a zero byte.
     fn text(&mut self) -> Option<&'a [u8]> {
         let end = self.0.iter().position(|byte| *byte == 0)?;
         let text = self.take(end)?;
@@ -84,32 +84,33 @@ impl<'a> Bytes<'a> {
     }
 }
 
-/// An item's place: what it counts from (0 is the file, 1 the box `idat`), and its parts.
+/// The location of an item: what its offsets count from (0 is the file, 1 the box `idat`), and its extents.
 struct Place<'a> {
     method: u64,
     base: u64,
-    /// Bytes of an index, a begin and a length, of which each part has one.
+    /// The sizes in bytes of the index, offset and length of each extent.
     sizes: [usize; 3],
     parts: Bytes<'a>,
     count: u16,
 }
 
-/// What an item is and, where its kind is `mime`, of which kind.
+/// An item's type and, if that is `mime`, its content type.
 struct Kind<'a> {
     kind: [u8; 4],
     said: &'a [u8],
 }
 
-/// What the box `meta` has, by items where something is looked up.
+/// The content of the box `meta`, keyed by item where items are looked up.
 struct Meta<'a> {
     file: &'a [u8],
     inner: &'a [u8],
     places: BTreeMap<u32, Place<'a>>,
     kinds: BTreeMap<u32, Kind<'a>>,
-    /// References: their kind, from where, to where.
+    /// References: type, from item, to item.
     references: Vec<([u8; 4], u32, u32)>,
     properties: Vec<([u8; 4], Bytes<'a>)>,
-    /// Which property each item has, from 1 on, and whether one must understand it; one item's after the other's.
+    /// The properties of the items: item, property index from 1, and whether the property is essential. One item's
+    /// properties are contiguous.
     owned: Vec<(u32, u16, bool)>,
 }
 
@@ -122,7 +123,7 @@ fn damaged(what: &str) -> Fault {
 }
 
 impl<'a> ParsedAvif<'a> {
-    /// What a file has.
+    /// Parses a file.
     pub(crate) fn read(file: &'a [u8]) -> Result<Self, Fault> {
         let mut meta = Bytes(file).child(b"meta").ok_or_else(|| damaged("without its table of contents"))?;
         meta.version().ok_or_else(|| damaged("without its table of contents"))?;
@@ -150,7 +151,7 @@ impl<'a> ParsedAvif<'a> {
         }
         for item in meta.referring(b"cdsc", primary) {
             match meta.kind(item).map(|found| (&found.kind, found.said)) {
-                // The first: another one would be copied in its place.
+                // Keep the first: another would cost a further copy.
                 Some((b"Exif", _)) if found.exif.is_none() => {
                     found.exif = Some(meta.data(item).ok().and_then(|data| tiff_of(&data)).unwrap_or_default());
                 }
@@ -161,7 +162,7 @@ impl<'a> ParsedAvif<'a> {
         Ok(found)
     }
 
-    /// Reads what is said of the colours.
+    /// Reads the properties of the colour item.
     fn describe(&mut self, meta: &Meta<'a>, primary: u32) -> Result<(), Fault> {
         for (kind, mut content, essential) in meta.properties_of(primary) {
             let read = match kind {
@@ -198,7 +199,7 @@ impl<'a> ParsedAvif<'a> {
     }
 }
 
-/// EXIF's block, behind the word on where it begins.
+/// Returns the EXIF block that follows the field with its offset.
 fn tiff_of(data: &[u8]) -> Option<Vec<u8>> {
     let mut rest = Bytes(data);
     let before = rest.number(4)?;
@@ -224,7 +225,7 @@ impl<'a> Meta<'a> {
         self.kinds.get(&item)
     }
 
-    /// The items that refer to one.
+    /// Returns the items that refer to `to`.
     fn referring(&self, kind: &'static [u8; 4], to: u32) -> BTreeSet<u32> {
         let found = self.references.iter().filter(|reference| (&reference.0, reference.2) == (kind, to));
         found.map(|(_, from, _)| *from).collect()
@@ -239,7 +240,7 @@ impl<'a> Meta<'a> {
         })
     }
 
-    /// An item's data, its parts one after the other.
+    /// Returns an item's data: its extents, concatenated.
     fn data(&self, item: u32) -> Result<Vec<u8>, Fault> {
         let place = self.places.get(&item).ok_or_else(|| damaged("whose data has no place"))?;
         let from = match place.method {
@@ -251,7 +252,7 @@ impl<'a> Meta<'a> {
         for part in place.parts() {
             let (begin, length) = part.ok_or_else(|| damaged("whose table of contents is damaged"))?;
             let rest = usize::try_from(begin).ok().and_then(|begin| from.get(begin..));
-            // No length is all the rest.
+            // Without a length, the extent takes up all the rest.
             let part =
                 rest.and_then(|rest| if length == 0 { Some(rest) } else { rest.get(..usize::try_from(length).ok()?) });
             let part = part.ok_or_else(Fault::truncated)?;
@@ -265,7 +266,7 @@ impl<'a> Meta<'a> {
 }
 
 impl Place<'_> {
-    /// Where each part begins, and its length; nothing of one that begins nowhere.
+    /// Iterates over the extents as offset and length; yields `None` for one without a valid offset.
     fn parts(&self) -> impl Iterator<Item = Option<(u64, u64)>> {
         let mut parts = self.parts;
         (0..self.count).map(move |_| {
@@ -276,7 +277,7 @@ impl Place<'_> {
     }
 }
 
-/// The box `iloc`; of an item that is there twice the first.
+/// Parses the box `iloc`. If an item occurs twice, the first counts.
 fn places(mut iloc: Bytes<'_>) -> Option<BTreeMap<u32, Place<'_>>> {
     let (version, _) = iloc.version()?;
     let sizes = iloc.short()?;
@@ -287,19 +288,19 @@ fn places(mut iloc: Bytes<'_>) -> Option<BTreeMap<u32, Place<'_>>> {
     for _ in 0..count {
         let id = iloc.number(if version < 2 { 2 } else { 4 })? as u32;
         let method = if version == 0 { 0 } else { iloc.number(2)? & 15 };
-        // Of which file: this one.
+        // The index of the file that holds the data: this one.
         iloc.take(2)?;
         let base = iloc.number(size(4).min(8))?;
         let count = iloc.short()?;
         let parts = Bytes(iloc.take(usize::from(count) * sizes.iter().sum::<usize>())?);
-        // Parts that take no bytes are all the same one.
+        // Extents without fields are all the same.
         let count = if parts.0.is_empty() { count.min(1) } else { count };
         places.entry(id).or_insert(Place { method, base, sizes, parts, count });
     }
     Some(places)
 }
 
-/// The box `iinf`; of an item that is there twice the first.
+/// Parses the box `iinf`. If an item occurs twice, the first counts.
 fn kinds(mut iinf: Bytes<'_>) -> Option<BTreeMap<u32, Kind<'_>>> {
     let (version, _) = iinf.version()?;
     iinf.take(if version == 0 { 2 } else { 4 })?;
@@ -318,7 +319,7 @@ fn kinds(mut iinf: Bytes<'_>) -> Option<BTreeMap<u32, Kind<'_>>> {
     Some(kinds)
 }
 
-/// The box `iref`.
+/// Parses the box `iref`.
 fn references(mut iref: Bytes) -> Option<Vec<([u8; 4], u32, u32)>> {
     let (version, _) = iref.version()?;
     let id = |bytes: &mut Bytes| Some(bytes.number(if version == 0 { 2 } else { 4 })? as u32);
@@ -332,7 +333,7 @@ fn references(mut iref: Bytes) -> Option<Vec<([u8; 4], u32, u32)>> {
     Some(references)
 }
 
-/// The box `ipma`; what is said of one item comes together, in its order.
+/// Parses the box `ipma`. The properties of an item stay together and in order.
 fn owned(mut ipma: Bytes) -> Option<Vec<(u32, u16, bool)>> {
     let (version, flags) = ipma.version()?;
     let wide = flags & 1 != 0;

@@ -1,30 +1,31 @@
-//! An AVIF's boxes, written (ISO 14496-12, 23008-12 and AV1 Image File Format 1.1): one picture of AV1, its alpha, and its
-//! metadata.
+//! A writer for the boxes of an AVIF (ISO 14496-12, 23008-12 and AV1 Image File Format 1.1): one AV1 picture, its
+//! alpha, and its metadata.
 //!
-//! Boxes are written here and parsed in `parse`, as no crate does all of it: `avif-serialize` writes neither ICC nor XMP,
-//! `avif-parse` reads none of ICC, EXIF, rotation and mirroring, and `mp4parse` gives a part of them as pointers.
+//! Boxes are written here and parsed in `parse` because no crate covers all of it: `avif-serialize` writes neither ICC
+//! nor XMP, `avif-parse` reads none of ICC, EXIF, rotation and mirroring, and `mp4parse` returns some of them as
+//! pointers.
 
 use crate::Fault;
 
-/// How colours are to be understood, in the numbers of H.273.
+/// How to interpret colours, in the code points of H.273.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct CodePoints {
     pub(crate) primaries: u16,
     pub(crate) transfer: u16,
     pub(crate) matrix: u16,
-    /// Whether black is 0 and white the largest sample.
+    /// Whether the range is full: black is 0 and white the largest sample.
     pub(crate) full: bool,
 }
 
-/// A plane or three, as AV1.
+/// One plane or three, coded as AV1.
 pub(crate) struct Coded {
     pub(crate) data: Vec<u8>,
     pub(crate) bits: u8,
-    /// Whether it is one plane, and not three of the same size.
+    /// Whether there is one plane instead of three of the same size.
     pub(crate) mono: bool,
 }
 
-/// A picture to be written.
+/// A picture to write.
 pub(crate) struct AvifFile {
     pub(crate) width: u32,
     pub(crate) height: u32,
@@ -43,19 +44,19 @@ const XMP: u16 = 4;
 pub(crate) const ALPHA_IS: &[u8] = b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha\0";
 const XMP_IS: &[u8] = b"application/rdf+xml\0";
 
-/// A box: its size, its type and its content.
+/// Builds a box: size, type and content.
 fn boxed(kind: &[u8; 4], parts: &[&[u8]]) -> Vec<u8> {
     let content = parts.concat();
     [&(content.len() as u32 + 8).to_be_bytes(), &kind[..], &content].concat()
 }
 
-/// A box with a version and no flags.
+/// Builds a full box: a version, and no flags.
 fn full(kind: &[u8; 4], version: u8, parts: &[&[u8]]) -> Vec<u8> {
     boxed(kind, &[&[version, 0, 0, 0], &parts.concat()])
 }
 
 impl AvifFile {
-    /// The bytes of the file.
+    /// Returns the bytes of the file.
     pub(crate) fn serialize(self) -> Result<Vec<u8>, Fault> {
         let exif = self.exif.as_ref().map(|block| [&[0; 4], &block[..]].concat());
         let items: Vec<(u16, &[u8])> = [
@@ -69,7 +70,7 @@ impl AvifFile {
         .collect();
         let data: usize = items.iter().map(|(_, data)| data.len()).sum();
         let head = boxed(b"ftyp", &[b"avif\0\0\0\0avifmif1miaf"]);
-        // Where the data begins does not change how long its place is.
+        // The length of `meta` does not depend on where the data begins.
         let begin = head.len() + self.meta(&items, 0).len() + 8;
         if u32::try_from(begin + data).is_err() {
             return Err(Fault::on_write(std::io::Error::other("the AVIF would exceed 4 GiB")));
@@ -144,7 +145,8 @@ impl Coded {
         full(b"pixi", 0, &[&[channels], &vec![self.bits; channels.into()]])
     }
 
-    /// What AV1's own header says: profile 0 or 1 (4:4:4), level 31 (none), depth and planes.
+    /// Returns the `av1C` box, which repeats AV1's own header: profile 0 or 1 (4:4:4), level 31 (none), depth and
+    /// planes.
     fn configuration(&self) -> Vec<u8> {
         let profile = if self.mono { 0 } else { 1 << 5 };
         let planes = if self.mono { 0b11100 } else { 0 };

@@ -1,4 +1,4 @@
-//! JPEG in, by `image`, after the markers were looked over.
+//! JPEG decoding, with `image`, after a check of the markers.
 
 use crate::Fault;
 use crate::codecs::decoded::{CMYK, Decoded};

@@ -1,14 +1,14 @@
-//! JPEG out, by `image`; the XMP packet is inserted afterwards.
+//! JPEG encoding, with `image`; the XMP packet is inserted afterwards.
 
 use crate::Fault;
 use crate::codecs::raster::Raster;
 use image::codecs::jpeg::JpegEncoder;
 use image::{ExtendedColorType, ImageEncoder, ImageError};
 
-/// The quality where none is chosen.
+/// The default quality.
 const QUALITY: u8 = 95;
 
-/// The bytes of the file, at a quality from 1 to 100.
+/// Encodes a picture at a quality from 1 to 100.
 pub(crate) fn encode(raster: &Raster, quality: Option<u8>) -> Result<Vec<u8>, Fault> {
     let bytes = without_xmp(raster, quality.unwrap_or(QUALITY).clamp(1, 100)).map_err(Fault::on_encode)?;
     match &raster.provenance {
@@ -31,7 +31,7 @@ fn without_xmp(raster: &Raster, quality: u8) -> Result<Vec<u8>, ImageError> {
         encoder.set_pixel_density(resolution.jfif());
     }
     let color = if header.grey { ExtendedColorType::L8 } else { ExtendedColorType::Rgb8 };
-    // Sizes fit: the format's limit is below 32 bits.
+    // The sizes fit: the format's limit is below 32 bits.
     encoder.write_image(&raster.samples, header.width as u32, header.height as u32, color)?;
     Ok(bytes)
 }

@@ -1,33 +1,35 @@
-//! A JPEG's markers: what stands before its data, and whether the data ends.
+//! JPEG markers: what precedes the data, and whether the data is complete.
 
 use crate::metadata::iptc;
 use crate::{Fault, Resolution};
 use std::io::{self, BufRead, Read, Seek, SeekFrom};
 
-/// What a JPEG says before its data.
+/// What a JPEG states before its data.
 #[derive(Default)]
 pub(crate) struct JpegHeader {
     pub(crate) width: u16,
     pub(crate) height: u16,
     pub(crate) components: u8,
-    /// Whether Adobe's marker is there: inks are then stored inverted, as the decoder takes them to be.
+    /// Whether there is an Adobe marker: CMYK is then stored inverted, as the decoder assumes.
     pub(crate) adobe: bool,
     pub(crate) resolution: Option<Resolution>,
     pub(crate) iptc: bool,
 }
 
-/// Bytes of a segment that are looked at, but of APP13, where IPTC may stand anywhere.
+/// Bytes of a segment to inspect, except in APP13, where IPTC may be anywhere.
 const LOOKED_AT: u16 = 12;
-/// The most scans: each goes over the whole picture again, however few bytes it has. Encoders write ten.
+/// The most scans: each covers the whole picture again, however few bytes it has. Encoders write ten.
 const SCANS: usize = 50;
-/// How XMP of more than one segment begins, behind which its decoder looks over all of them at every segment.
+/// The prefix of extended XMP: once it is present, the decoder goes over all its segments at every further one.
 const PIECE_OF_XMP: &[u8] = b"http://ns.adobe.com/xmp/extension/";
-/// How often a piece may be looked over, for each byte of the file's head: real ones are far below one.
+/// How often a piece may be gone over, for each byte of the file's head: real files are far below one.
 const LOOKS: usize = 4;
 
 impl JpegHeader {
-    /// An error where the data is not followed by the end marker. The decoder fills what is missing with grey, which would be
-    /// taken for a picture.
+    /// Reads the markers.
+    ///
+    /// Fails if no end marker follows the data. The decoder would fill what is missing with grey, which would pass for
+    /// a picture.
     pub(crate) fn read(file: &mut (impl BufRead + Seek)) -> Result<Self, Fault> {
         file.seek(SeekFrom::Start(2)).map_err(Fault::on_read)?;
         let mut head = Self::default();
@@ -57,7 +59,7 @@ impl JpegHeader {
         }
     }
 
-    /// Itself, where the end follows behind no more scans than are read.
+    /// Returns the header if the end marker follows after no more scans than the limit.
     fn whole(self, file: &mut (impl BufRead + Seek)) -> Result<Self, Fault> {
         let mut scans = 1;
         loop {
@@ -68,7 +70,7 @@ impl JpegHeader {
                     return Err(Fault::Damaged(format!("a JPEG of more than {SCANS} scans")));
                 }
                 Some(SCAN) => scans += 1,
-                // Tables and words between scans, in which there may be anything.
+                // Tables and comments between scans, which may hold any bytes.
                 Some(0xc4 | 0xdb | 0xdd | 0xe0..=0xef | 0xfe) => {
                     let Some(length) = length(file).map_err(Fault::on_read)? else { return Err(Fault::truncated()) };
                     file.seek_relative(length.into()).map_err(Fault::on_read)?;
@@ -80,7 +82,7 @@ impl JpegHeader {
 
     fn take(&mut self, marker: u8, begin: &[u8]) {
         match (marker, begin) {
-            // A version of two bytes comes before the unit.
+            // A two-byte version precedes the unit.
             (0xe0, [b'J', b'F', b'I', b'F', 0, _, _, unit, a, b, c, d, ..]) => {
                 let number = |high: u8, low: u8| u16::from_be_bytes([high, low]);
                 self.resolution = Resolution::of_jfif(*unit, number(*a, *b), number(*c, *d));
@@ -88,7 +90,7 @@ impl JpegHeader {
             (0xed, segment) => self.iptc |= iptc::is_in(segment),
             (0xee, _) => self.adobe |= begin.starts_with(b"Adobe"),
             (0xc4 | 0xc8 | 0xcc, _) => {}
-            // Precision comes before them.
+            // The precision precedes them.
             (0xc0..=0xcf, [_, a, b, c, d, components, ..]) => {
                 (self.height, self.width) = (u16::from_be_bytes([*a, *b]), u16::from_be_bytes([*c, *d]));
                 self.components = *components;
@@ -101,7 +103,7 @@ impl JpegHeader {
 const SCAN: u8 = 0xda;
 const END: u8 = 0xd9;
 
-/// The marker that follows, after any number of bytes that fill (ITU-T T.81, B.1.1.2), and the length of its data.
+/// Reads the next marker, after any number of fill bytes (ITU-T T.81, B.1.1.2), and the length of its data.
 fn segment(file: &mut impl BufRead) -> io::Result<Option<(u8, u16)>> {
     let mut byte = [0; 1];
     if !fills(file, &mut byte)? || byte != [0xff] {
@@ -115,14 +117,14 @@ fn segment(file: &mut impl BufRead) -> io::Result<Option<(u8, u16)>> {
     Ok(length(file)?.map(|length| (byte[0], length)))
 }
 
-/// How many bytes of a segment follow.
+/// Reads how many bytes of a segment follow.
 fn length(file: &mut impl Read) -> io::Result<Option<u16>> {
     let mut length = [0; 2];
     let filled = fills(file, &mut length)?;
     Ok(u16::from_be_bytes(length).checked_sub(2).filter(|_| filled))
 }
 
-/// Whether as many bytes follow.
+/// Fills the buffer; returns `false` if the file ends first.
 fn fills(file: &mut impl Read, bytes: &mut [u8]) -> io::Result<bool> {
     match file.read_exact(bytes) {
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
@@ -130,7 +132,7 @@ fn fills(file: &mut impl Read, bytes: &mut [u8]) -> io::Result<bool> {
     }
 }
 
-/// The next marker among coded data, in which a byte of ones is followed by 0.
+/// Returns the next marker within coded data, where a stuffed 0 follows each 0xFF byte.
 fn marker_in_data(file: &mut impl BufRead) -> io::Result<Option<u8>> {
     let mut last = 0;
     loop {

@@ -1,4 +1,4 @@
-//! JPEG XL in, by jxl-oxide.
+//! JPEG XL decoding, with jxl-oxide.
 
 use crate::Fault;
 use crate::codecs::decoded::{Decoded, image_fault, image_limits};
@@ -13,7 +13,7 @@ pub(crate) fn read(file: impl BufRead, budget: &mut Budget) -> Result<Decoded, F
     let (file, large) = boxes::read(file, budget)?;
     let mut decoder = JxlDecoder::new(Cursor::new(file)).map_err(image_fault)?;
     decoder.set_limits(image_limits(budget)).map_err(image_fault)?;
-    // It gives pictures turned as they are shown.
+    // The decoder returns pictures already upright.
     let mut decoded = Decoded::from_decoder(decoder, Orientation::NoTransforms, budget)?;
     decoded.notes.extend(large);
     Ok(decoded)

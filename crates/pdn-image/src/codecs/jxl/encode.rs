@@ -1,7 +1,8 @@
-//! JPEG XL without loss (ISO 18181): the frame by zune-jpegxl, all that stands before it by code of our own.
+//! Lossless JPEG XL encoding (ISO 18181): the frame by zune-jpegxl, everything before it by this module.
 //!
-//! zune-jpegxl writes every alpha as of 8 bits and every colour as sRGB's; what it codes is right for 16 bits and for any
-//! profile. So its head is taken off, and one is put there that says what is true. A container around it has EXIF and XMP.
+//! zune-jpegxl declares every alpha channel as 8 bits and all colours as sRGB, but the data that it codes is right for
+//! 16 bits and any profile. So this module replaces its head by one that states what is true. A container around it
+//! holds EXIF and XMP.
 
 use crate::codecs::raster::Raster;
 use crate::{Depth, Fault, Header};
@@ -11,7 +12,7 @@ use zune_core::colorspace::ColorSpace;
 use zune_core::options::EncoderOptions;
 use zune_jpegxl::JxlSimpleEncoder;
 
-/// Whether the decoder of JPEG XL takes this profile: it refuses a whole file for one that it cannot parse.
+/// Checks that JPEG XL decoders accept this profile: they refuse the whole file if they cannot parse it.
 pub(crate) fn check_profile(icc: &[u8]) -> Result<(), Fault> {
     match jxl_oxide::ColorEncodingWithProfile::with_icc(icc) {
         Ok(_) => Ok(()),
@@ -19,10 +20,10 @@ pub(crate) fn check_profile(icc: &[u8]) -> Result<(), Fault> {
     }
 }
 
-/// The bytes of the file.
+/// Encodes a picture.
 pub(crate) fn encode(raster: &Raster) -> Result<Vec<u8>, Fault> {
     let header = &raster.header;
-    // Its grey of 16 bits with alpha comes out wrong: as colour it is right.
+    // zune-jpegxl codes 16-bit grey with alpha wrongly; as colour it is right.
     let coloured = header.is_deep_grey_alpha();
     let shown = Header { grey: header.grey && !coloured, ..header.clone() };
     let samples = if coloured { coloured_samples(&raster.samples) } else { Cow::Borrowed(&raster.samples[..]) };
@@ -32,7 +33,7 @@ pub(crate) fn encode(raster: &Raster) -> Result<Vec<u8>, Fault> {
     Ok(if is_plain { bare } else { contained(header, packet.as_deref(), &bare) })
 }
 
-/// Grey and alpha of 16 bits as red, green, blue and alpha.
+/// Expands 16-bit grey and alpha to red, green, blue and alpha.
 fn coloured_samples(samples: &[u8]) -> Cow<'_, [u8]> {
     samples.as_chunks().0.iter().flat_map(|[a, b, c, d]| [*a, *b, *a, *b, *a, *b, *c, *d]).collect()
 }
@@ -59,7 +60,7 @@ fn codestream(header: &Header, samples: &[u8]) -> Result<Vec<u8>, Fault> {
     Ok([&head[..], frame].concat())
 }
 
-/// What stands before a frame: sizes, depth, channels and colours.
+/// What precedes a frame: size, depth, channels and colours.
 struct Head<'a> {
     header: &'a Header,
     alpha_bits: usize,
@@ -124,11 +125,11 @@ impl Head<'_> {
     }
 }
 
-/// Bits from the lowest of each byte on.
+/// A bit stream, filled from the lowest bit of each byte.
 #[derive(Default)]
 struct Bits {
     bytes: Vec<u8>,
-    /// Bits of the last byte that are not taken.
+    /// Unused bits in the last byte.
     free: usize,
 }
 
@@ -146,7 +147,7 @@ impl Bits {
         }
     }
 
-    /// A side, which was checked to be below 2 to the 30.
+    /// Writes a side, which is already checked to be below 2 to the 30.
     fn size(&mut self, side: usize) {
         let lengths = [9, 13, 18, 30];
         let which = lengths.iter().position(|length| (side - 1) >> length == 0).unwrap_or(3);
@@ -154,7 +155,7 @@ impl Bits {
         self.put(lengths[which], side as u64 - 1);
     }
 
-    /// Bits of a sample: whole numbers of 8 or 16.
+    /// Writes the bits per sample: integers of 8 or 16 bits.
     fn depth(&mut self, bits: usize) {
         self.put(1, 0);
         match bits {
@@ -166,7 +167,7 @@ impl Bits {
         }
     }
 
-    /// A number of up to 64 bits (section 9.2.5), here below 2 to the 44.
+    /// Writes a number of up to 64 bits (section 9.2.5), here below 2 to the 44.
     fn number(&mut self, number: u64) {
         self.put(2, 3);
         self.put(12, number);
@@ -179,7 +180,7 @@ impl Bits {
         self.put(1, 0);
     }
 
-    /// A profile (annex E.4): its bytes as they are, each by its own 8 bits.
+    /// Writes a profile (annex E.4): each byte literally, by a code of its own 8 bits.
     fn icc(&mut self, icc: &[u8]) {
         let stream = icc_stream(icc);
         self.number(stream.len() as u64);
@@ -196,12 +197,12 @@ impl Bits {
         stream.iter().for_each(|byte| self.put(8, byte.reverse_bits().into()));
     }
 
-    /// A prefix code of 256 symbols of 8 bits each, as Brotli has it (RFC 7932, section 3.5): of the lengths of codes only 8
-    /// is there, whose own code is then empty.
+    /// Writes a prefix code of 256 symbols of 8 bits each, as in Brotli (RFC 7932, section 3.5): 8 is the only code
+    /// length, so its own code is empty.
     fn flat_code(&mut self) {
         self.put(2, 0);
         for length in [1, 2, 3, 4, 0, 5, 17, 6, 16, 7, 8, 9, 10, 11, 12, 13, 14, 15] {
-            // 0 and 3 in the fixed code of these lengths.
+            // 0 and 3 in the fixed code of code lengths.
             self.put(2, if length == 8 { 0b10 } else { 0b00 });
         }
     }
@@ -211,7 +212,7 @@ impl Bits {
     }
 }
 
-/// A number by 7 bits a byte.
+/// Encodes a number with 7 bits per byte.
 fn varint(mut number: usize) -> Vec<u8> {
     let mut bytes = Vec::new();
     while number > 127 {
@@ -224,13 +225,13 @@ fn varint(mut number: usize) -> Vec<u8> {
 
 const ICC_HEAD: usize = 128;
 
-/// A profile as it is coded: its length, that of the commands, the commands, and data: the head less what is expected there,
-/// and the rest as it is.
+/// Returns the coded form of a profile: its length, the length of the commands, the commands, and the data: the head
+/// minus its prediction, and the rest unchanged.
 fn icc_stream(icc: &[u8]) -> Vec<u8> {
     let (head, rest) = icc.split_at(icc.len().min(ICC_HEAD));
     let expected = expected_head(icc);
     let head = head.iter().zip(expected).map(|(byte, expected)| byte.wrapping_sub(expected));
-    // No list of tags, and one piece that is inserted.
+    // No list of tags, and one inserted piece.
     let commands = if rest.is_empty() { Vec::new() } else { [&[0, 1][..], &varint(rest.len())].concat() };
     let mut stream = [varint(icc.len()), varint(commands.len()), commands].concat();
     stream.extend(head);
@@ -238,7 +239,7 @@ fn icc_stream(icc: &[u8]) -> Vec<u8> {
     stream
 }
 
-/// What a profile's head mostly is (annex E.4.3).
+/// Returns the prediction for a profile's head (annex E.4.3).
 fn expected_head(icc: &[u8]) -> [u8; ICC_HEAD] {
     let mut head = [0; ICC_HEAD];
     head[..4].copy_from_slice(&(icc.len() as u32).to_be_bytes());
@@ -262,17 +263,18 @@ fn expected_head(icc: &[u8]) -> [u8; ICC_HEAD] {
     head
 }
 
-/// Whether decoders must be told that it is more than they all take (annex M): sides, pixels, or more than 12 bits.
+/// Returns whether the file must declare that it is beyond what every decoder supports (annex M): by its sides, its
+/// pixels, or more than 12 bits.
 fn beyond_level_5(header: &Header) -> bool {
     let (width, height) = (header.width, header.height);
     width.max(height) > 1 << 18 || width * height > 1 << 28 || header.depth == Depth::Sixteen
 }
 
-/// The container (ISO 18181-2).
+/// Wraps a codestream in the container (ISO 18181-2).
 fn contained(header: &Header, packet: Option<&[u8]>, codestream: &[u8]) -> Vec<u8> {
     let mut file = b"\0\0\0\x0cJXL \r\n\x87\n\0\0\0\x14ftypjxl \0\0\0\0jxl ".to_vec();
     let mut put = |kind: &[u8; 4], content: &[u8]| {
-        // Of a size that 32 bits do not hold, 1 says that 64 follow.
+        // For a size beyond 32 bits, 1 says that 64 bits follow.
         match u32::try_from(content.len() + 8) {
             Ok(size) => file.extend([&size.to_be_bytes(), &kind[..]].concat()),
             Err(_) => {

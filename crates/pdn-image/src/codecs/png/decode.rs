@@ -1,4 +1,4 @@
-//! PNG in, by the crate `png`, which `image` uses too: it tells more of the metadata than `image` passes on.
+//! PNG decoding, with the crate `png`, which `image` also uses: it gives more of the metadata than `image` passes on.
 
 use crate::codecs::decoded::{Decoded, FIRST, LARGE_PROFILE, XMP, eight, sixteen};
 use crate::limits::Budget;
@@ -12,8 +12,8 @@ use std::io::{self, BufRead, ErrorKind, Read, Seek, SeekFrom};
 pub(crate) fn read(mut file: impl BufRead + Seek, budget: &mut Budget) -> Result<Decoded, Fault> {
     let has_profile = has_profile(&mut file).map_err(Fault::on_read)?;
     file.rewind().map_err(Fault::on_read)?;
-    // A chunk is held as it is read, again as what it says, and grows by doubling. What is left is for a profile, inflated:
-    // one that is longer is passed over.
+    // The decoder holds a chunk as read and again as parsed, in a buffer that grows by doubling. What is left is for
+    // the inflated profile; a longer one is skipped.
     let bytes = budget.length().saturating_mul(3).saturating_add(budget.metadata());
     let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
     let mut decoder = png::Decoder::new_with_limits(file, png::Limits { bytes });
@@ -29,7 +29,7 @@ pub(crate) fn read(mut file: impl BufRead + Seek, budget: &mut Budget) -> Result
     Ok(decoded(reader.info(), has_profile, picture, budget))
 }
 
-/// Whether a profile comes before the data, which its decoder passes over where it is damaged or too long.
+/// Returns whether a profile precedes the data; the decoder skips one that is damaged or too long.
 fn has_profile(file: &mut (impl Read + Seek)) -> io::Result<bool> {
     file.seek(SeekFrom::Start(8))?;
     let mut head = [0; 8];
@@ -42,7 +42,7 @@ fn has_profile(file: &mut (impl Read + Seek)) -> io::Result<bool> {
         match &name {
             b"iCCP" => return Ok(true),
             b"IDAT" | b"IEND" => return Ok(false),
-            // A sum follows the data.
+            // A checksum follows the data.
             _ => file.seek_relative(i64::from(u32::from_be_bytes([a, b, c, d])) + 4)?,
         }
     }
@@ -67,7 +67,7 @@ fn decoded(info: &Info, has_profile: bool, picture: DynamicImage, budget: &mut B
     found
 }
 
-/// What was decoded, whose samples of 16 bits come with their high byte first.
+/// Builds the decoded picture from its samples; 16-bit ones are big-endian.
 fn picture(info: &Info, (color, depth): (ColorType, BitDepth), samples: Vec<u8>) -> Result<DynamicImage, Fault> {
     let grey = matches!(color, ColorType::Grayscale | ColorType::GrayscaleAlpha);
     let alpha = matches!(color, ColorType::GrayscaleAlpha | ColorType::Rgba);
@@ -77,7 +77,7 @@ fn picture(info: &Info, (color, depth): (ColorType, BitDepth), samples: Vec<u8>)
             let samples = samples.as_chunks().0.iter().map(|pair| u16::from_be_bytes(*pair)).collect();
             sixteen(grey, alpha, info.size(), samples)
         }
-        // Fewer are brought to 8.
+        // Lower depths are expanded to 8.
         depth => Err(Fault::Unsupported(format!("a PNG of {color:?} with {depth:?} bits"))),
     }
 }

@@ -1,4 +1,4 @@
-//! PNG out, compressed row by row.
+//! PNG encoding, compressed row by row.
 
 use crate::{Depth, Fault, Header, Provenance};
 use png::{BitDepth, ColorType, Compression, Encoder, Filter, Info, PixelDimensions, StreamWriter, Unit};
@@ -6,18 +6,18 @@ use std::fmt::Display;
 use std::io::{self, Write};
 use std::sync::{Arc, OnceLock};
 
-/// A PNG that is being written; it holds a few rows and a chunk.
+/// A PNG while it is written; holds a few rows and a chunk.
 pub(crate) struct PngEncoder<W: Write + 'static> {
     stream: StreamWriter<'static, Deferred<W>>,
     failed: FirstError,
     depth: Depth,
 }
 
-/// Bytes of a chunk of compressed data.
+/// Size of a chunk of compressed data.
 const CHUNK: usize = 128 << 10;
 
 impl<W: Write + 'static> PngEncoder<W> {
-    /// Writes what comes before the rows of a picture, whose size was checked.
+    /// Writes what precedes the rows. The size must be checked already.
     pub(crate) fn new(file: W, header: &Header, provenance: Option<&Provenance>) -> Result<Self, Fault> {
         let failed = FirstError::default();
         let mut info = Info::with_size(header.width as u32, header.height as u32);
@@ -39,7 +39,7 @@ impl<W: Write + 'static> PngEncoder<W> {
                 Depth::Eight => BitDepth::Eight,
                 Depth::Sixteen => BitDepth::Sixteen,
             });
-            // What `image` has for its own default.
+            // The default of `image`.
             encoder.set_compression(Compression::Fast);
             encoder.set_filter(Filter::Adaptive);
             if let Some(provenance) = provenance {
@@ -55,26 +55,26 @@ impl<W: Write + 'static> PngEncoder<W> {
     pub(crate) fn write(&mut self, rows: &[u8]) -> Result<(), Fault> {
         let written = match self.depth {
             Depth::Eight => self.stream.write_all(rows),
-            // The first byte of a sample is its high one here.
+            // PNG samples are big-endian.
             Depth::Sixteen => self.stream.write_all(&big_endian(rows)),
         };
         self.failed.check(&written)
     }
 
-    /// Writes what comes after the rows, of which none is missing.
+    /// Writes what follows the rows, which must be complete.
     pub(crate) fn finish(self) -> Result<(), Fault> {
         let ended = self.stream.finish();
         self.failed.check(&ended)
     }
 }
 
-/// Samples of 16 bits in the machine's own order, brought to the order of networks.
+/// Converts 16-bit samples from native to big-endian order.
 fn big_endian(rows: &[u8]) -> Vec<u8> {
     rows.as_chunks().0.iter().flat_map(|pair| u16::from_ne_bytes(*pair).to_be_bytes()).collect()
 }
 
-/// A file that accepts every write and keeps its first error for later: the encoder writes its last data when it is dropped,
-/// where an error has nowhere to go, and assumes that the last checksum can be written.
+/// A file that accepts every write and keeps its first error for later: the encoder writes its last data when it is
+/// dropped, where it cannot return an error, and assumes that the last checksum can be written.
 struct Deferred<W> {
     file: W,
     failed: FirstError,
@@ -98,7 +98,7 @@ impl<W: Write> Write for Deferred<W> {
 struct FirstError(Arc<OnceLock<io::Error>>);
 
 impl FirstError {
-    /// The file's error, or else the encoder's own.
+    /// Returns the file's error, or otherwise the encoder's own.
     fn check<T, E: Display>(&self, encoded: &Result<T, E>) -> Result<(), Fault> {
         match (self.0.get(), encoded) {
             (Some(error), _) => Err(Fault::on_write(io::Error::new(error.kind(), error.to_string()))),

@@ -9,38 +9,39 @@ use std::io::{Cursor, Read, Seek, SeekFrom};
 use tiff::decoder::{BufferLayoutPreference, ChunkType, Decoder, DecodingResult, Limits};
 use tiff::tags::{Tag, Type, ValueBuffer};
 
-/// Pixels that a picture may have with what fills up its tiles, beside four times the limit: a small picture may have a large tile.
+/// Pixels that a picture with its tile padding may have on top of four times the limit: a small picture may have a large
+/// tile.
 const TILE: u64 = 1 << 24;
-/// The ways of compression that matter here.
+/// The compression methods that matter here.
 const NONE: u16 = 1;
 const JPEG: u16 = 7;
-/// A JPEG's sides may be filled up to as many pixels.
+/// A JPEG's sides may be padded to a multiple of this many pixels.
 const JPEG_BLOCK: u32 = 16;
 
 fn damaged() -> Fault {
     Fault::Damaged("its directory is damaged".into())
 }
 
-/// A decoder's limits for what it holds at once. How much it reads is bounded by the part that it is given.
+/// Returns a decoder's limits for what it holds at once. The part that the decoder gets bounds how much it reads.
 pub(crate) fn limits(bytes: u64) -> Limits {
     let mut limits = Limits::unlimited();
     limits.decoding_buffer_size = usize::try_from(bytes).unwrap_or(usize::MAX);
     limits
 }
 
-/// Where the parts of a picture are in its file.
+/// Where the chunks of a picture are in its file.
 struct Chunks {
     offsets: Vec<u64>,
     lengths: Vec<u64>,
     compression: u16,
-    /// What comes before each JPEG.
+    /// The tables that precede each JPEG.
     tables: Vec<u8>,
-    /// Of a part, with what fills it up.
+    /// Width of a chunk, including padding.
     width: u32,
     height: u32,
 }
 
-/// The samples of a picture, plane by plane, and how many planes these are.
+/// Decodes the samples of a picture, plane by plane, and returns them with the number of planes.
 pub(crate) fn samples<R: Read + Seek>(
     decoder: &mut Decoder<TiffFile<R>>,
     budget: &Budget,
@@ -67,7 +68,7 @@ pub(crate) fn samples<R: Read + Seek>(
 }
 
 impl Chunks {
-    /// Refuses those that together are more to decode than the picture and its file.
+    /// Locates the chunks. Rejects them if together they take more decoding than the picture and its file justify.
     fn of<R: Read + Seek>(
         decoder: &mut Decoder<TiffFile<R>>,
         size: (u32, u32),
@@ -92,7 +93,7 @@ impl Chunks {
         let tables = tables.as_bytes();
         let tables = tables[..tables.len().saturating_sub(2)].to_vec();
         let (width, height) = decoder.chunk_dimensions();
-        // A strip that says it is longer than the picture is not.
+        // A strip may claim to be taller than the picture.
         let height = if places == Tag::StripOffsets { height.min(size.1) } else { height };
         let chunks = Self { offsets, lengths, compression, tables, width, height };
         chunks.check(size, bytes, budget)?;
@@ -108,7 +109,7 @@ impl Chunks {
             let said = format!("its tiles are {}x{}, the picture {}x{}", self.width, self.height, size.0, size.1);
             return Err(Fault::Damaged(said));
         }
-        // Parts may share bytes, as empty ones do, which are fewer then than what they become.
+        // Chunks may share bytes, as empty ones do, and then decode to more than the file holds.
         let each = |length: &u64| (*length).min(budget.length()) + self.tables.len() as u64;
         let coded = self.lengths.iter().map(each).fold(0, u64::saturating_add);
         let most = bytes.saturating_add(budget.length()).saturating_add(TILE);
@@ -120,7 +121,7 @@ impl Chunks {
         }
     }
 
-    /// Decodes one of all parts, which is so many of its plane, to its place there.
+    /// Decodes chunk `index` of all, which is chunk `of_plane` of its plane, to its place in that plane.
     fn decode<R: Read + Seek>(
         &self,
         decoder: &mut Decoder<TiffFile<R>>,
@@ -144,7 +145,7 @@ impl Chunks {
         decoded
     }
 
-    /// Decodes a part to rows of the picture, of which it is a column; none is the last one.
+    /// Decodes a chunk into rows of the picture, at a tile column; `None` is the last column.
     fn decode_to<R: Read + Seek>(
         &self,
         decoder: &mut Decoder<TiffFile<R>>,
@@ -159,7 +160,7 @@ impl Chunks {
         let Some(stride) = layout.row_stride.map(|stride| stride.get()) else { return Ok(()) };
         let mut tile = vec![0; layout.len];
         decoder.read_chunk_bytes(chunk, &mut tile).map_err(fault)?;
-        // All are as wide as the first, but the last of a row, which ends where that does.
+        // All are as wide as the first, except the last of a row, which ends at the row's end.
         let begin = column.map_or(row.saturating_sub(stride), |column| column * stride);
         for (line, found) in place.chunks_exact_mut(row).zip(tile.chunks_exact(stride)) {
             if let Some(line) = line.get_mut(begin..begin + stride) {
@@ -169,7 +170,7 @@ impl Chunks {
         Ok(())
     }
 
-    /// Refuses a JPEG of another size than its part: its decoder decodes it whole, as large as it is.
+    /// Rejects a JPEG whose size differs from its chunk's: the decoder decodes it whole, however large it is.
     fn check_jpeg<R: Read + Seek>(&self, file: &mut TiffFile<R>, index: usize) -> Result<(), Fault> {
         file.seek(SeekFrom::Start(self.offsets[index])).map_err(Fault::on_read)?;
         let mut jpeg = self.tables.clone();

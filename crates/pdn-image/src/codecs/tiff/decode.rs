@@ -1,5 +1,5 @@
-//! TIFF in, by the crate `tiff`: packed bits, planes, floats, CMYK and premultiplied alpha become interleaved samples of 8 or
-//! 16 bits.
+//! TIFF decoding, with the crate `tiff`: packed bits, planes, floats, CMYK and premultiplied alpha become interleaved
+//! samples of 8 or 16 bits.
 
 use crate::codecs::decoded::{CMYK, DAMAGED_EXIF, Decoded, FIRST, LARGE_PROFILE, XMP, eight, sixteen};
 use crate::codecs::signature;
@@ -19,12 +19,13 @@ use tiff::decoder::ifd::Value;
 use tiff::decoder::{Decoder, DecodingResult, IfdDecoder};
 use tiff::tags::{ByteOrder, ExtraSamples, PhotometricInterpretation, Tag, ValueBuffer};
 
-/// The first picture of a file.
+/// Reads the first picture of a file.
 pub(crate) fn read(mut file: impl Read + Seek, budget: &mut Budget) -> Result<Decoded, Fault> {
     let head = FirstIfd::read(&mut file, budget.length())?;
     file.rewind().map_err(Fault::on_read)?;
     let decoder = Decoder::new(TiffFile::new(file, &head)).map_err(fault)?;
-    // What becomes 32 bytes for each number was looked over, and what is longer is asked for when there is room for it.
+    // Tags that take 32 bytes per number are already checked, and longer ones are requested only when there is room for
+    // them.
     let mut decoder = decoder.with_limits(limits(budget.decoder().max(budget.metadata())));
     let (width, height) = decoder.dimensions().map_err(fault)?;
     budget.check_pixels(width.into(), height.into())?;
@@ -51,13 +52,13 @@ pub(crate) fn read(mut file: impl Read + Seek, budget: &mut Budget) -> Result<De
     Ok(Decoded { picture, bits, icc: icc.flatten(), exif: exif.flatten(), resolution, notes })
 }
 
-/// A tag's value, where it has one and no more: of others nobody knows how long they are.
+/// Returns a tag's value if it has exactly one; the length of any other is unknown.
 fn one<R: Read + Seek>(decoder: &mut Decoder<R>, tag: Tag) -> Option<Value> {
     decoder.image_ifd().find_entry(tag).filter(|entry| entry.count() == 1)?;
     decoder.find_tag(tag).ok()?
 }
 
-/// The profile; nothing where it cannot be read, or there is no room for it.
+/// Reads the profile; returns `None` if it cannot be read or exceeds the budget.
 fn profile<R: Read + Seek>(decoder: &mut Decoder<R>, budget: &mut Budget) -> Option<Option<Vec<u8>>> {
     let Some(entry) = decoder.image_ifd().find_entry(Tag::IccProfile) else { return Some(None) };
     budget.take(size_of(entry.field_type().to_u16())?.checked_mul(entry.count())?)?;
@@ -69,7 +70,7 @@ fn profile<R: Read + Seek>(decoder: &mut Decoder<R>, budget: &mut Budget) -> Opt
 /// The tag of IPTC (TIFF/EP, 6.7).
 const IPTC: Tag = Tag::Unknown(33_723);
 
-/// Where all of it is said.
+/// Returns the resolution if it is complete.
 fn resolution<R: Read + Seek>(decoder: &mut Decoder<R>) -> Option<Resolution> {
     let mut number = |tag| match one(decoder, tag)? {
         Value::Rational(over, under) => Some((over, under)),
@@ -83,7 +84,8 @@ fn resolution<R: Read + Seek>(decoder: &mut Decoder<R>) -> Option<Resolution> {
     Resolution::of_tiff(unit, x, y)
 }
 
-/// Refuses a file whose first picture is a preview of another one in it, which would be taken for it: so are most raw files of cameras.
+/// Rejects a file whose first picture is a preview of another one in it, which would be mistaken for the picture. Most
+/// camera raw files are like that.
 fn check_whole<R: Read + Seek>(decoder: &mut Decoder<R>) -> Result<(), Fault> {
     let kind = one(decoder, Tag::NewSubfileType).and_then(|value| value.into_u32().ok()).unwrap_or_default();
     let mut has = |tag| decoder.image_ifd().find_entry(tag).is_some();
@@ -94,13 +96,13 @@ fn check_whole<R: Read + Seek>(decoder: &mut Decoder<R>) -> Result<(), Fault> {
     }
 }
 
-/// Where other versions of the picture are (TIFF supplement 1).
+/// The tag for other versions of the picture (TIFF supplement 1).
 const SUB_DIRECTORIES: Tag = Tag::Unknown(330);
-/// The version of a digital negative (DNG 1.7).
+/// The tag for the version of a digital negative (DNG 1.7).
 const DNG: Tag = Tag::Unknown(50_706);
 
-/// What is said of how a picture was taken, as a block; nothing where it cannot be followed, or is more than there is room for,
-/// as where many of its values are the same bytes.
+/// Collects EXIF into a block; returns `None` if it cannot be followed or exceeds the budget, as when many of its
+/// values share the same bytes.
 fn exif<R: Read + Seek>(decoder: &mut Decoder<R>, budget: &mut Budget) -> Option<Option<Vec<u8>>> {
     let main = TAKEN.map(Tag::from_u16_exhaustive);
     let main: Vec<_> = main.into_iter().filter(|tag| decoder.image_ifd().find_entry(*tag).is_some()).collect();
@@ -120,7 +122,7 @@ fn exif<R: Read + Seek>(decoder: &mut Decoder<R>, budget: &mut Budget) -> Option
     Some(exif::block([taken, exif, gps]))
 }
 
-/// A value of a directory that has it, in the machine's own order.
+/// Returns a directory's value for a tag, if it has one, in native byte order.
 fn field(directory: &mut IfdDecoder<'_>, tag: Tag, budget: &mut Budget) -> Option<Field> {
     let entry = directory.find_entry(tag)?;
     let kind = entry.field_type().to_u16();
@@ -132,7 +134,7 @@ fn field(directory: &mut IfdDecoder<'_>, tag: Tag, budget: &mut Budget) -> Optio
     Some(Field { tag: tag.to_u16(), kind, count, bytes: value.as_bytes().to_vec() })
 }
 
-/// What a pixel's first samples are.
+/// The meaning of a pixel's first samples.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Colours {
     Grey,
@@ -140,17 +142,17 @@ enum Colours {
     Cmyk,
 }
 
-/// What a pixel is made of.
+/// The layout of a pixel.
 #[derive(Clone, Copy, Debug)]
 struct Layout {
     colours: Colours,
-    /// Samples of a pixel, those that nobody knows among them.
+    /// Samples per pixel, including those of unknown meaning.
     samples: usize,
-    /// Whether alpha follows the colours, and they are multiplied by it.
+    /// Whether alpha follows the colours, and whether they are premultiplied by it.
     alpha: Option<bool>,
-    /// Bits of a sample.
+    /// Bits per sample.
     bits: u8,
-    /// Whether 0 is white, which the decoder undoes where a pixel is one sample only.
+    /// Whether 0 is white. The decoder inverts this itself if a pixel has only one sample.
     inverted: bool,
 }
 
@@ -167,7 +169,7 @@ impl Layout {
             ColorType::CMYK(bits) | ColorType::CMYKA(bits) => (Colours::Cmyk, bits),
             other => return Err(unsupported(format_args!("{other:?}"))),
         };
-        // Old writers name no alpha where there is one.
+        // Old writers leave alpha unnamed.
         let alpha = match extra.first().copied().and_then(ExtraSamples::from_u16) {
             Some(ExtraSamples::AssociatedAlpha) => Some(true),
             Some(ExtraSamples::UnassociatedAlpha) => Some(false),
@@ -182,7 +184,7 @@ impl Layout {
         }
     }
 
-    /// What was decoded as a picture, and how many bits the file's samples have.
+    /// Builds the decoded picture; also returns how many bits the file's samples have.
     fn picture(
         self,
         decoded: DecodingResult,
@@ -206,7 +208,7 @@ impl Layout {
         Ok((Shown { layout: self, planar, width, height }.sixteen(deep)?, self.bits))
     }
 
-    /// Samples of fewer than 8 bits, of which rows begin with a byte, brought to the range of 8.
+    /// Expands samples of fewer than 8 bits, whose rows begin at a byte, to the range of 8 bits.
     fn unpacked(self, bytes: &[u8], planar: bool, width: u32) -> Vec<u8> {
         let (bits, row) = (usize::from(self.bits), width as usize * if planar { 1 } else { self.samples });
         let most = (1_u16 << bits) - 1;
@@ -220,8 +222,8 @@ impl Layout {
     }
 }
 
-/// Samples of floating point, 0 to 1, as whole numbers. A hundredth of them may be beyond, such as what is brighter than white, and
-/// is clipped; what is no number becomes 0.
+/// Converts floating-point samples, 0 to 1, to integers. Up to a hundredth of them may be out of range, such as what is
+/// brighter than white, and are clipped; NaN becomes 0.
 fn whole(count: usize, samples: impl Iterator<Item = f64>) -> Result<Vec<u16>, Fault> {
     let (mut beyond, mut low, mut high) = (0, f64::INFINITY, f64::NEG_INFINITY);
     let each = samples.map(|v| {
@@ -237,7 +239,7 @@ fn whole(count: usize, samples: impl Iterator<Item = f64>) -> Result<Vec<u16>, F
     }
 }
 
-/// A picture's extent and what its samples are.
+/// A picture's size and the meaning of its samples.
 struct Shown {
     layout: Layout,
     planar: bool,
@@ -256,7 +258,7 @@ impl Shown {
         sixteen(colours == Colours::Grey, alpha.is_some(), (self.width, self.height), self.pixels(samples)?)
     }
 
-    /// Grey or RGB and alpha, pixel by pixel, not multiplied.
+    /// Converts to grey or RGB and alpha, pixel by pixel, with alpha no longer multiplied in.
     fn pixels<S: Sample>(&self, samples: Vec<S>) -> Result<Vec<S>, Fault> {
         let Layout { colours, samples: count, alpha, inverted, .. } = self.layout;
         if samples.len() != self.width as usize * self.height as usize * count {
@@ -283,7 +285,7 @@ impl Shown {
 }
 
 impl Colours {
-    /// Of a picture that is given to its decoder as bands.
+    /// Returns the colours of a picture that the decoder reads as bands.
     fn of((meaning, _): (u16, u64)) -> Self {
         if meaning == PhotometricInterpretation::RGB.to_u16() { Self::Rgb } else { Self::Cmyk }
     }
@@ -296,7 +298,8 @@ impl Colours {
         }
     }
 
-    /// A pixel's colour, whose samples are asked for. Inks are what they leave of the light: there is no profile here.
+    /// Returns a pixel's colour from its samples. CMYK values are the light that the inks absorb: no profile applies
+    /// here.
     fn shown<S: Sample>(self, sample: impl Fn(usize) -> S, inverted: bool) -> [Option<S>; 3] {
         let most = S::MAX.level();
         let number = |c: usize| sample(c).level();

@@ -1,6 +1,6 @@
-//! TIFF out, compressed strip by strip: Deflate with horizontal differencing (Adobe's supplement 2 and section 14). A strip's
-//! length is known only once it is compressed, so the directories follow the strips, and the file's header is written last.
-//! Beyond 4 GiB the file is a BigTIFF.
+//! TIFF encoding, compressed strip by strip: Deflate with horizontal differencing (Adobe's supplement 2 and section
+//! 14). A strip's length is known only once it is compressed, so the directories follow the strips, and the file's
+//! header is written last. Beyond 4 GiB the file is a BigTIFF.
 
 use crate::codecs::tiff::XMP;
 use crate::metadata::exif::{self, Field};
@@ -11,16 +11,17 @@ use tiff::encoder::{DeflateLevel, DirectoryEncoder, Rational, TiffEncoder, TiffK
 use tiff::tags::{CompressionMethod, ExtraSamples, PhotometricInterpretation, Predictor, Tag, Type};
 use tiff::{Directory, TiffError, TiffResult};
 
-/// Bytes of a strip before it is compressed: whole rows, at least one.
+/// Bytes of a strip before compression: whole rows, at least one.
 const STRIP: usize = 256 << 10;
 
-/// A level higher, files are smaller by a quarter and take nine times as long: `docs/formats.md`.
+/// At the next level, files are smaller by a quarter and take nine times as long: `docs/formats.md`.
 const LEVEL: DeflateLevel = DeflateLevel::Fast;
 
-/// What may come beside the samples, a profile, EXIF and a packet: directories, and a thousandth for what does not compress.
+/// Room for what comes in addition to samples, profile, EXIF and packet: directories, and a thousandth for what does
+/// not compress.
 const REST: u64 = 16 << 20;
 
-/// Whether a picture is written as a BigTIFF, since its places may not fit in 32 bits.
+/// Returns whether a picture is written as a BigTIFF because its offsets may not fit in 32 bits.
 pub(crate) fn is_big(header: &Header, provenance: Option<&Provenance>) -> bool {
     let optional = |bytes: &Option<Vec<u8>>| bytes.as_ref().map_or(0, Vec::len);
     let packet = provenance.map_or(0, |provenance| provenance.packet().len());
@@ -28,20 +29,20 @@ pub(crate) fn is_big(header: &Header, provenance: Option<&Provenance>) -> bool {
     beside + header.row_bytes() as u64 * header.height as u64 + REST > u64::from(u32::MAX)
 }
 
-/// A TIFF that is being written; it holds a strip.
+/// A TIFF while it is written; holds one strip.
 pub(crate) struct StripEncoder<W: Write + Seek, K: TiffKind> {
     encoder: TiffEncoder<W, K>,
     header: Header,
     packet: Option<String>,
-    /// Samples of the strip that is not full.
+    /// Samples of the incomplete strip.
     strip: Vec<u8>,
-    /// Where the strips are, and their lengths.
+    /// Offsets of the strips, and their lengths.
     offsets: Vec<K::OffsetType>,
     lengths: Vec<K::OffsetType>,
 }
 
 impl<W: Write + Seek, K: TiffKind> StripEncoder<W, K> {
-    /// Begins a file with a picture, whose size was checked.
+    /// Begins a file with a picture whose size is already checked.
     pub(crate) fn new(file: W, header: &Header, provenance: Option<&Provenance>) -> Result<Self, Fault> {
         Ok(Self {
             encoder: TiffEncoder::new_generic(file).map_err(fault)?,
@@ -67,7 +68,7 @@ impl<W: Write + Seek, K: TiffKind> StripEncoder<W, K> {
         Ok(())
     }
 
-    /// Writes the last strip and what comes after the rows, of which none is missing.
+    /// Writes the last strip and what follows the rows, which must be complete.
     pub(crate) fn finish(mut self) -> Result<(), Fault> {
         if !self.strip.is_empty() {
             self.put_strip().map_err(fault)?;
@@ -75,7 +76,7 @@ impl<W: Write + Seek, K: TiffKind> StripEncoder<W, K> {
         self.put_directories().map_err(fault)
     }
 
-    /// Rows of a strip.
+    /// Returns the rows per strip.
     fn tall(&self) -> usize {
         (STRIP / self.header.row_bytes()).clamp(1, self.header.height)
     }
@@ -93,7 +94,7 @@ impl<W: Write + Seek, K: TiffKind> StripEncoder<W, K> {
         let mut place = self.encoder.extra_directory()?;
         self.offsets.push(K::convert_offset(place.write_data(&compressed[..])?)?);
         self.lengths.push(K::convert_offset(compressed.len() as u64)?);
-        // Dropped, it would write a directory without entries: it was there for its place in the file alone.
+        // Dropping it would write a directory without entries: it only reserved a place in the file.
         std::mem::forget(place);
         Ok(())
     }
@@ -123,7 +124,7 @@ impl<W: Write + Seek, K: TiffKind> StripEncoder<W, K> {
             directory.write_tag(Tag::ExtraSamples, &[ExtraSamples::UnassociatedAlpha][..])?;
         }
         let resolution = self.header.resolution;
-        // Two numbers of no unit, 1 to 1, where none is known: readers want the tags.
+        // If the resolution is unknown, write 1 to 1 without a unit: readers expect the tags.
         let [x, y] = resolution.map_or([(1, 1); 2], Resolution::tiff).map(|(n, d)| Rational { n, d });
         directory.write_tag(Tag::XResolution, x)?;
         directory.write_tag(Tag::YResolution, y)?;
@@ -145,14 +146,14 @@ impl<W: Write + Seek, K: TiffKind> StripEncoder<W, K> {
     }
 }
 
-/// Turns the samples of a row into differences from those of the pixel before, the first pixel's excepted.
+/// Replaces each sample of a row by its difference from the previous pixel's; the first pixel stays.
 fn differences(row: &mut [u8], samples: usize) {
     for i in (samples..row.len()).rev() {
         row[i] = row[i].wrapping_sub(row[i - samples]);
     }
 }
 
-/// The same for samples of 16 bits, in the machine's own order of bytes, which is the file's.
+/// Does the same for 16-bit samples in native byte order, which is the file's.
 fn differences_of_16(row: &mut [u8], samples: usize) {
     let row = row.as_chunks_mut().0;
     for i in (samples..row.len()).rev() {
@@ -160,7 +161,7 @@ fn differences_of_16(row: &mut [u8], samples: usize) {
     }
 }
 
-/// The system's error as it is, so that a full disk is told from the encoder's own.
+/// Keeps the system's error, so that a full disk is distinguishable from an encoder error.
 fn fault(error: TiffError) -> Fault {
     match error {
         TiffError::IoError(error) => Fault::on_write(error),
@@ -168,7 +169,7 @@ fn fault(error: TiffError) -> Fault {
     }
 }
 
-/// Writes a field of EXIF; one of a type that is not known to TIFF is left out.
+/// Writes an EXIF field; skips one of a type unknown to TIFF.
 fn put_field<W: Write + Seek, K: TiffKind>(
     directory: &mut DirectoryEncoder<'_, W, K>,
     field: &Field,
@@ -179,7 +180,7 @@ fn put_field<W: Write + Seek, K: TiffKind>(
     }
 }
 
-/// Writes a tag of bytes, and one more where they are odd, as what follows begins at an even byte.
+/// Writes a tag of bytes, padded to an even length, as what follows must begin at an even offset.
 fn put_bytes<W: Write + Seek, K: TiffKind>(
     directory: &mut DirectoryEncoder<'_, W, K>,
     tag: Tag,

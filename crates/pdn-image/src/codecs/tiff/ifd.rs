@@ -1,31 +1,33 @@
 //! The first directory (IFD) of a TIFF, checked before its decoder reads it.
 //!
-//! The decoder allocates what a directory says before its limits apply: so no value may be longer than the file. It also drops
-//! samples whose meaning it does not know, after which their neighbours are misplaced and the predictor's differences are
-//! wrong: so a picture with more samples than its colours need is shown to it as bands of grey, which it leaves as they are.
+//! The decoder allocates what a directory asks for before its limits apply, so no value may be longer than the file. It
+//! also drops samples whose meaning it does not know, which misplaces their neighbours and breaks the predictor's
+//! differences. So the decoder sees a picture with more samples than its colours need as bands of grey, which it leaves
+//! unchanged.
 
 use crate::Fault;
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
 
-/// The tags that the decoder reads as it begins; each number of them becomes 32 bytes.
+/// The tags that the decoder reads at the start; each number of theirs takes 32 bytes.
 const READ: [u16; 19] = [256, 257, 258, 259, 262, 273, 277, 278, 279, 284, 317, 322, 323, 324, 325, 338, 339, 347, 530];
 const MEANING: u16 = 262;
 const SAMPLES: u16 = 277;
 const SHORT: u16 = 3;
-/// What samples of grey mean.
+/// The photometric interpretation of grey samples.
 const GREY: u16 = 1;
 
 /// What a directory says of a picture's samples.
 #[derive(Default)]
 pub(crate) struct FirstIfd {
-    /// What they mean, of a picture of more samples than its colours have; and where that is said.
+    /// For a picture with more samples than its colours need: the photometric interpretation, and its offset in the
+    /// file.
     pub(crate) bands: Option<(u16, u64)>,
     is_little: bool,
     is_big: bool,
 }
 
 impl FirstIfd {
-    /// Of what cannot be followed nothing is said here: the decoder says what is wrong with it.
+    /// Reads the directory. Reports nothing about what cannot be followed: the decoder reports what is wrong with it.
     pub(crate) fn read(file: &mut (impl Read + Seek), length: u64) -> Result<Self, Fault> {
         let mut head = Self::default();
         match head.follow(file, length) {
@@ -35,7 +37,7 @@ impl FirstIfd {
         }
     }
 
-    /// Nothing where the values are too long.
+    /// Follows the directory; returns `None` if values are too long.
     fn follow(&mut self, file: &mut (impl Read + Seek), length: u64) -> io::Result<Option<()>> {
         let mut begin = [0; 8];
         file.read_exact(&mut begin)?;
@@ -63,7 +65,7 @@ impl FirstIfd {
                     _ => {}
                 }
             } else if self.is_big && size_of(kind).is_none() {
-                // The decoder takes it to be shorter, and what follows for other entries.
+                // The decoder takes it to be shorter, and reads what follows as other entries.
                 return Ok(None);
             }
             at += entry.len() as u64;
@@ -72,7 +74,7 @@ impl FirstIfd {
         Ok((taken <= length).then_some(()))
     }
 
-    /// What the decoder is to find instead, and where.
+    /// Returns what the decoder must find instead, and where.
     pub(crate) fn grey(&self) -> Option<(u64, [u8; 2])> {
         let bytes = if self.is_little { GREY.to_le_bytes() } else { GREY.to_be_bytes() };
         self.bands.map(|(_, at)| (at, bytes))
@@ -90,7 +92,7 @@ impl FirstIfd {
     }
 }
 
-/// Samples of the colours of RGB and of inks.
+/// Returns the number of colour samples of RGB or CMYK.
 fn colours(meaning: u16) -> Option<u16> {
     match meaning {
         2 => Some(3),
@@ -99,7 +101,7 @@ fn colours(meaning: u16) -> Option<u16> {
     }
 }
 
-/// Bytes of a value of a type.
+/// Returns the size in bytes of a value of this type.
 pub(crate) fn size_of(kind: u16) -> Option<u64> {
     match kind {
         1 | 2 | 6 | 7 => Some(1),
@@ -110,12 +112,12 @@ pub(crate) fn size_of(kind: u16) -> Option<u64> {
     }
 }
 
-/// A file as its decoder is to find it: with another word on its samples, and no longer than the part that is decoded.
+/// A file as its decoder sees it: with another photometric interpretation, and no longer than the chunk to decode.
 pub(crate) struct TiffFile<R> {
     file: R,
     at: u64,
     grey: Option<(u64, [u8; 2])>,
-    /// Bytes that are left of the part.
+    /// Bytes left in the chunk.
     pub(crate) left: u64,
 }
 

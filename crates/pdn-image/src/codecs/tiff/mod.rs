@@ -16,14 +16,15 @@ use tiff::tags::Tag;
 /// The tag of an XMP packet (XMP specification, part 3).
 const XMP: Tag = Tag::Unknown(700);
 
-/// The most bytes of a decoded pixel, eight samples of 64 bits: by naming more a small file could ask for any memory.
+/// The most bytes in a decoded pixel, eight samples of 64 bits: with more, a small file could ask for any amount of
+/// memory.
 const MOST_BYTES: usize = 64;
 
 fn unsupported(what: impl Display) -> Fault {
     Fault::Unsupported(format!("a TIFF of {what}"))
 }
 
-/// An error of the decoder.
+/// Converts an error of the decoder.
 fn fault(error: TiffError) -> Fault {
     match error {
         TiffError::IoError(error) => Fault::on_decode(error),

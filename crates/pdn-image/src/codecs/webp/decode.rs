@@ -1,4 +1,4 @@
-//! WebP in, by the crate `image-webp`, which `image` uses too: used directly, it takes a limit for metadata.
+//! WebP decoding, with the crate `image-webp`, which `image` also uses: used directly, it accepts a limit for metadata.
 
 use crate::Fault;
 use crate::codecs::decoded::{DAMAGED_EXIF, Decoded, FIRST, LARGE_PROFILE, XMP, eight};
@@ -8,13 +8,13 @@ use image_webp::{DecodingError, WebPDecoder};
 use std::io::{self, BufRead, ErrorKind, Read, Seek, SeekFrom};
 
 pub(crate) fn read(mut file: impl BufRead + Seek, budget: &mut Budget) -> Result<Decoded, Fault> {
-    // Behind the name and the length of the whole.
+    // Skip the signature and the total length.
     check_frames(&mut file, 12..u64::MAX, budget)?;
     file.rewind().map_err(Fault::on_read)?;
     let mut decoder = WebPDecoder::new(file).map_err(fault)?;
     let (width, height) = decoder.dimensions();
     budget.check_pixels(width.into(), height.into())?;
-    // A chunk can say any length.
+    // A chunk can state any length.
     decoder.set_memory_limit(usize::try_from(budget.length()).unwrap_or(usize::MAX));
     let (icc, block) = (decoder.icc_profile(), decoder.exif_metadata());
     let has_xmp = decoder.xmp_metadata().is_ok_and(|packet| packet.is_some());
@@ -36,10 +36,11 @@ pub(crate) fn read(mut file: impl BufRead + Seek, budget: &mut Budget) -> Result
 
 /// Bytes of a chunk before its data.
 const HEAD: u64 = 8;
-/// Bytes of a frame of what moves, before the chunks in it.
+/// Bytes of an animation frame before its chunks.
 const FRAME: u64 = 16;
 
-/// Holds every picture among chunks to the limit, and those in frames: its decoder compares it with the canvas when it is decoded.
+/// Checks every picture in the chunks, including frames, against the limit: the decoder compares it with the canvas
+/// only when it decodes it.
 fn check_frames(file: &mut (impl Read + Seek), within: std::ops::Range<u64>, budget: &Budget) -> Result<(), Fault> {
     let mut at = within.start;
     while at < within.end {
@@ -50,7 +51,7 @@ fn check_frames(file: &mut (impl Read + Seek), within: std::ops::Range<u64>, bud
         let Some(length) = (found >= HEAD as usize).then(|| u64::from(u32::from_le_bytes([a, b, c, d]))) else { break };
         match (&head[..4], data) {
             (b"VP8 ", [_, _, _, _, _, _, a, b, c, d]) => {
-                // The upper bits are how it is scaled.
+                // The upper bits are the scale.
                 let side = |low: u8, high: u8| u64::from(u16::from_le_bytes([low, high]) & 0x3fff);
                 budget.check_pixels(side(a, b), side(c, d))?;
             }
@@ -68,7 +69,7 @@ fn check_frames(file: &mut (impl Read + Seek), within: std::ops::Range<u64>, bud
     Ok(())
 }
 
-/// Fills what can be filled, and says how much that is.
+/// Fills as much of the buffer as possible, and returns how much that is.
 fn filled(file: &mut impl Read, bytes: &mut [u8]) -> io::Result<usize> {
     let mut count = 0;
     while count < bytes.len() {

@@ -1,10 +1,10 @@
-//! WebP out without loss, by the crate `image-webp`, which `image` uses too: it takes XMP, `image` does not.
+//! Lossless WebP encoding, with the crate `image-webp`, which `image` also uses: it accepts XMP, `image` does not.
 
 use crate::Fault;
 use crate::codecs::raster::Raster;
 use image_webp::{ColorType, WebPEncoder};
 
-/// The bytes of the file.
+/// Encodes a picture.
 pub(crate) fn encode(raster: &Raster) -> Result<Vec<u8>, Fault> {
     let header = &raster.header;
     let color = match (header.grey, header.alpha) {
@@ -24,7 +24,7 @@ pub(crate) fn encode(raster: &Raster) -> Result<Vec<u8>, Fault> {
     if let Some(packet) = raster.packet() {
         encoder.set_xmp_metadata(packet);
     }
-    // Sizes fit: the format's limit is below 32 bits.
+    // The sizes fit: the format's limit is below 32 bits.
     encoder.encode(&raster.samples, header.width as u32, header.height as u32, color).map_err(Fault::on_encode)?;
     Ok(bytes)
 }

@@ -1,11 +1,11 @@
-//! WebP out with loss, by libwebp: colours as VP8; alpha and metadata without loss.
+//! Lossy WebP encoding, with libwebp: colours as VP8; alpha and metadata are lossless.
 
 use crate::Fault;
 use crate::codecs::raster::Raster;
 use std::borrow::Cow;
 use webpx::{EncoderConfig, Unstoppable};
 
-/// The bytes of the file, at a quality from 1 to 100.
+/// Encodes a picture at a quality from 1 to 100.
 pub(crate) fn encode(raster: &Raster, quality: u8) -> Result<Vec<u8>, Fault> {
     let header = &raster.header;
     let mut config = EncoderConfig::new().quality(f32::from(quality.clamp(1, 100)));
@@ -18,7 +18,7 @@ pub(crate) fn encode(raster: &Raster, quality: u8) -> Result<Vec<u8>, Fault> {
     if let Some(packet) = raster.packet() {
         config = config.xmp(packet);
     }
-    // Sizes fit: WebP's limit is below 32 bits.
+    // The sizes fit: WebP's limit is below 32 bits.
     let (width, height) = (header.width as u32, header.height as u32);
     let samples = coloured(raster);
     let encoded = match header.alpha {
@@ -28,7 +28,7 @@ pub(crate) fn encode(raster: &Raster, quality: u8) -> Result<Vec<u8>, Fault> {
     encoded.map_err(Fault::on_encode)
 }
 
-/// Its samples with red, green and blue: there is no grey.
+/// Returns the samples as RGB: WebP has no grey.
 fn coloured(raster: &Raster) -> Cow<'_, [u8]> {
     match (raster.header.grey, raster.header.alpha) {
         (false, _) => Cow::Borrowed(&raster.samples),

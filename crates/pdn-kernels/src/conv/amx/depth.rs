@@ -8,31 +8,32 @@ use half::slice::HalfFloatSliceExt;
 /// Numbers that a step sums over: those of a register's row.
 pub(super) const STEP: usize = 32;
 
-/// A right operand: 32 sums' numbers for 16 outputs, `[pair][output][2]`.
+/// A right operand: the numbers of 32 terms for 16 outputs, `[pair][output][2]`.
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(64))]
 pub(super) struct Weights([[bf16; STEP]; STEP / 2]);
 
 /// The steps of a convolution: `[ky][block][kx]` over blocks of 32 input channels, then those of the rest.
 ///
-/// Channels that fill no block would cost a step for every tap, however few they are. Where it at least halves the steps,
-/// their taps are gathered side by side instead, `[ky][kx][channel]`: 3 channels of 3x3 are one step instead of nine.
+/// Channels that do not fill a block would cost a step for every tap, however few they are. If that at least halves the
+/// steps, their taps are gathered next to each other instead, `[ky][kx][channel]`: 3 channels of 3x3 are one step
+/// instead of nine.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Depth {
     pub(super) inputs: usize,
     /// Rows of the kernel.
     pub(super) rows: usize,
-    /// Columns of the kernel that are summed over: one where they share the lanes.
+    /// Columns of the kernel to sum over: one if they share the lanes.
     pub(super) columns: usize,
-    /// Blocks of 32 channels, the last perhaps filled up.
+    /// Blocks of 32 channels, the last possibly padded.
     pub(super) blocks: usize,
-    /// Channels that are gathered.
+    /// Channels to gather.
     pub(super) rest: usize,
-    /// Steps of what is gathered.
+    /// Steps of the gathered channels.
     pub(super) gathered: usize,
 }
 
-/// What a number of a step is multiplied by.
+/// The weight that a number of a step is multiplied by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Tap {
     pub(super) input: usize,
@@ -52,17 +53,17 @@ impl Depth {
         }
     }
 
-    /// Numbers of a pixel that are gathered.
+    /// Returns how many numbers are gathered per pixel.
     pub(super) fn gathered_len(&self) -> usize {
         self.rest * self.rows * self.columns
     }
 
-    /// Steps of a sum.
+    /// Returns the steps of a sum.
     pub(super) fn steps(&self) -> usize {
         self.rows * self.columns * self.blocks + self.gathered
     }
 
-    /// What the number `k` of a step belongs to, where it is not filled up.
+    /// Returns the tap of number `k` of a step, or `None` for padding.
     fn tap(&self, step: usize, k: usize) -> Option<Tap> {
         let whole = self.rows * self.columns * self.blocks;
         if step < whole {
@@ -76,12 +77,13 @@ impl Depth {
         (at < self.gathered_len()).then_some(Tap { input: self.blocks * STEP + channel, ky, kx })
     }
 
-    /// The kernel in the order in which it is read: `[tiles][step][part][tile]`, tiles of 16 outputs going as they are summed.
-    /// `lanes` has, for 16 lanes of each tile, where in `kernel` the output's numbers begin that are of the lane.
+    /// Lays out the kernel in the order in which it is read: `[tiles][step][part][tile]`, with tiles of 16 outputs
+    /// grouped as they are summed. For 16 lanes of each tile, `lanes` holds where the numbers of the lane's output
+    /// begin in `kernel`.
     pub(super) fn lay_out(&self, kernel: &[f32], lanes: &[Option<usize>], products: Products) -> Vec<Weights> {
         // Kernels are square: `[output][input][ky][kx]`.
         let place = |Tap { input, ky, kx }| (input * self.rows + ky) * self.rows + kx;
-        // Places are found once, and not for each output: a prompt has whole kernels laid out.
+        // Places are computed once, not per output: every prompt lays out whole kernels.
         let taps: Vec<[Option<usize>; STEP]> =
             (0..self.steps()).map(|step| std::array::from_fn(|k| self.tap(step, k).map(place))).collect();
         let lanes = lanes.as_chunks::<LANES>().0;
@@ -98,16 +100,16 @@ impl Depth {
         laid
     }
 
-    /// Operands of each tile of a laid out kernel.
+    /// Returns the operands per tile of a laid out kernel.
     pub(super) fn tile_len(&self, parts: usize) -> usize {
         self.steps() * parts
     }
 }
 
-/// What becomes a [`Weights`], in its order.
+/// The content of a [`Weights`], in its order.
 pub(super) type Numbers = [[f32; STEP]; STEP / 2];
 
-/// The numbers of a step's taps for 16 lanes; zeros where there is no tap, and where a lane has no output.
+/// Returns the numbers of a step's taps for 16 lanes, with zeros for padding and for lanes without output.
 fn numbers(kernel: &[f32], lanes: &[Option<usize>; LANES], taps: &[Option<usize>; STEP]) -> Numbers {
     let mut numbers = [[0.0; STEP]; STEP / 2];
     for (row, taps) in numbers.iter_mut().zip(taps.as_chunks::<2>().0) {
@@ -120,7 +122,7 @@ fn numbers(kernel: &[f32], lanes: &[Option<usize>; LANES], taps: &[Option<usize>
 }
 
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-/// A step's numbers, each given for a sum's place and a lane.
+/// Returns a step's numbers from a function of a term's index and a lane.
 pub(super) fn numbers_of(number: impl Fn(usize, usize) -> f32) -> Numbers {
     let mut numbers = [[0.0; STEP]; STEP / 2];
     for (pair, row) in numbers.iter_mut().enumerate() {
@@ -131,14 +133,14 @@ pub(super) fn numbers_of(number: impl Fn(usize, usize) -> f32) -> Numbers {
     numbers
 }
 
-/// The high parts of numbers: 8 bits of their significands.
+/// Returns the high parts of numbers: 8 bits of their significands.
 pub(super) fn high(numbers: &Numbers) -> Weights {
     let mut weights = Weights([[bf16::ZERO; STEP]; STEP / 2]);
     weights.0.as_flattened_mut().convert_from_f32_slice(numbers.as_flattened());
     weights
 }
 
-/// The low parts: 8 bits more.
+/// Returns the low parts: 8 bits more.
 pub(super) fn low(numbers: &Numbers) -> Weights {
     let mut rest = *numbers;
     let high = high(numbers);

@@ -1,9 +1,9 @@
-//! Detects AMX, or emulates it.
+//! Detection of AMX, or of its emulation.
 
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 use super::tile;
 
-/// Whether this machine has AMX with bf16, and the system permits it. Only Linux on x86-64 is asked.
+/// Returns whether this machine has AMX with bf16, and the system permits it. Only Linux on x86-64 is supported.
 pub(crate) fn is_available() -> bool {
     #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
     return tile::is_available();
@@ -11,8 +11,8 @@ pub(crate) fn is_available() -> bool {
     return false;
 }
 
-/// Emulates AMX from here on where the processor has none, so that tests run the kernels. A machine without AVX-512 and
-/// bf16, or that has been asked for AMX before, still has none. Gives whether there is AMX now.
+/// Emulates AMX from now on if the processor has none, so that tests run the kernels. Without AVX-512 and bf16, or if
+/// AMX was queried before, there is still none. Returns whether AMX is now available.
 #[cfg(any(all(test, target_arch = "x86_64", target_os = "linux"), feature = "emulation"))]
 pub(crate) fn emulate() -> bool {
     #[cfg(all(target_arch = "x86_64", target_os = "linux"))]

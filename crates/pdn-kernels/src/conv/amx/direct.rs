@@ -1,4 +1,4 @@
-//! Direct convolution by tiles.
+//! Direct convolution with tiles.
 
 use super::detect::is_available;
 use super::layout::AmxConv;
@@ -7,14 +7,15 @@ use super::{epilogue, gemm, pack};
 use crate::{Input, RowShape, Store};
 
 impl AmxConv {
-    /// Convolves rows: `input` holds the rows around a group's, of which the store skips some, from half a kernel above the
-    /// first to half a kernel below the last, and as many are stored as `out` has room for, each as `shuffle` rows.
+    /// Convolves rows. `input` holds the rows around a group, from half a kernel above the first to half a kernel below
+    /// the last; the store skips some of the group's rows. As many rows are stored as `out` has room for, each as
+    /// `shuffle` rows.
     ///
-    /// Of input that is not finite the output is not finite.
+    /// If the input is not finite, neither is the output.
     ///
     /// # Panics
-    /// When `out` is not whole rows, or the input has not as many as they read, or the machine has no AMX. The caller has
-    /// checked the rest.
+    /// Panics if `out` is not whole rows, the input has fewer rows than they need, or the machine has no AMX. The
+    /// caller has checked the rest.
     pub(crate) fn rows(&self, input: &Input, store: &Store, (out, out_shape): (&mut [f32], RowShape)) {
         assert!(is_available(), "this machine has no AMX with bf16");
         if out_shape.is_empty() {

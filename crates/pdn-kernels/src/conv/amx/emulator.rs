@@ -1,9 +1,10 @@
 //! AMX for machines without it, so that the tests run the kernels as they are compiled, on any machine with AVX-512.
 //!
-//! A processor without AMX raises SIGILL at its instructions. The handler decodes the few forms that `tile.rs` assembles,
-//! does what the manual says (Intel SDM, volume 2, `TDPBF16PS` and its like) on tiles of the thread, and goes on after the
-//! instruction. So addresses, packing, order and arithmetic are checked. What is not: speed, the processor's own order
-//! of rounding, and faults that only a real processor raises. Where the processor has AMX nothing is installed.
+//! A processor without AMX raises SIGILL at its instructions. The handler decodes the few forms that `tile.rs`
+//! assembles, does what the manual says (Intel SDM, volume 2, `TDPBF16PS` and similar) on the thread's tiles, and
+//! continues after the instruction. So addresses, packing, order and arithmetic are tested. Not tested: speed, the
+//! processor's own order of rounding, and faults that only a real processor raises. On a processor with AMX nothing is
+//! installed.
 
 use std::arch::x86_64::*;
 use std::cell::UnsafeCell;
@@ -12,7 +13,7 @@ use std::sync::{Once, OnceLock};
 /// A thread's tiles.
 struct State {
     configured: bool,
-    /// Of each register.
+    /// The row count of each register.
     rows: [usize; 8],
     row_bytes: [usize; 8],
     tiles: [Tile; 8],
@@ -25,16 +26,16 @@ struct Tile([[u8; 64]; 16]);
 const ZERO: Tile = Tile([[0; 64]; 16]);
 
 thread_local! {
-    // Constant and without a destructor: a signal handler may use it.
+    // Constant and without a destructor, so that a signal handler may use it.
     static STATE: UnsafeCell<State> = const {
         UnsafeCell::new(State { configured: false, rows: [0; 8], row_bytes: [0; 8], tiles: [ZERO; 8] })
     };
 }
 
-/// What handled SIGILL before.
+/// The previous handler of SIGILL.
 static BEFORE: OnceLock<libc::sigaction> = OnceLock::new();
 
-/// Emulates from here on.
+/// Emulates AMX from now on.
 pub(super) fn install() {
     static ONCE: Once = Once::new();
     // SAFETY: the handler touches only its thread's state and what the instruction names; both structures are whole.
@@ -50,9 +51,9 @@ pub(super) fn install() {
 }
 
 extern "C" fn handle(_: libc::c_int, _: *mut libc::siginfo_t, context: *mut libc::c_void) {
-    // SAFETY: with SA_SIGINFO the kernel passes the thread's registers, which may be changed. An instruction that is
-    // ours has all its bytes at RIP and may use the memory that it names; any other is left to the handler before,
-    // under which it is run again.
+    // SAFETY: with SA_SIGINFO the kernel passes the thread's registers, which may be changed. An instruction of ours
+    // has all its bytes at RIP and may use the memory that it names; any other is left to the previous handler, under
+    // which it runs again.
     unsafe {
         let registers = &mut (*context.cast::<libc::ucontext_t>()).uc_mcontext.gregs;
         let at = registers[libc::REG_RIP as usize] as *const u8;
@@ -79,7 +80,7 @@ enum Instruction {
     AddProduct { c: usize, a: usize, b: usize },
 }
 
-/// Where each register of the encoding is kept.
+/// The context's index of each register of the encoding.
 const GENERAL: [libc::c_int; 16] = [
     libc::REG_RAX,
     libc::REG_RCX,
@@ -100,12 +101,13 @@ const GENERAL: [libc::c_int; 16] = [
 ];
 
 impl Instruction {
-    /// An instruction and its length: VEX in three bytes, opcode, ModRM, and SIB and displacement where there is memory.
+    /// Decodes an instruction and its length: VEX in three bytes, opcode, ModRM, and SIB and displacement if it uses
+    /// memory.
     ///
     /// # Safety
     /// An instruction can be read at `at`.
     unsafe fn decode(at: *const u8, registers: &[i64; 23]) -> Option<(Self, usize)> {
-        // SAFETY: bytes are read in their order and no further than they say there are more.
+        // SAFETY: bytes are read in order and no further than they say there are more.
         let byte = |i: usize| unsafe { *at.add(i) };
         let general = |number: u8| registers[GENERAL[usize::from(number)] as usize] as usize;
         // Map 0F38; W and L are 0.
@@ -129,7 +131,7 @@ impl Instruction {
         if rm == 4 {
             base = byte(5) & 7 | (1 - not_b) << 3;
             let index = byte(5) >> 3 & 7 | (1 - not_x) << 3;
-            // Register 4 as an index is none.
+            // Register 4 as an index means none.
             stride = if index == 4 { 0 } else { general(index) << (byte(5) >> 6) };
             len = 6;
         }
@@ -153,12 +155,12 @@ impl Instruction {
 }
 
 impl State {
-    /// Whether the instruction could be done: not where a processor would refuse it.
+    /// Performs an instruction; returns `false` if a processor would reject it.
     ///
     /// # Safety
     /// The memory that the instruction names may be used as it does.
     unsafe fn perform(&mut self, instruction: Instruction) -> bool {
-        // SAFETY: the caller's.
+        // SAFETY: the caller's contract.
         unsafe {
             match instruction {
                 Instruction::Configure { from } => return self.configure(&*from.cast::<[u8; 64]>()),
@@ -217,8 +219,8 @@ impl State {
     }
 }
 
-/// `TDPBF16PS`: the even and the odd numbers of a row each summed by fused steps, then both added to the destination.
-/// Denormal numbers are zeros, in and out.
+/// Emulates `TDPBF16PS`: sums the even and the odd numbers of a row each by fused steps, then adds both to the
+/// destination. Denormal numbers are treated as zeros, in and out.
 ///
 /// # Safety
 /// The machine has AVX-512 F.
@@ -245,7 +247,7 @@ unsafe fn add_product(c: &mut Tile, a: &Tile, b: &Tile, [rows, pairs]: [usize; 2
     }
 }
 
-/// Zeros for denormal numbers, of their sign.
+/// Flushes denormal numbers to zeros of their sign.
 #[target_feature(enable = "avx512f")]
 fn flush(v: __m512) -> __m512 {
     let bits = _mm512_castps_si512(v);

@@ -1,4 +1,4 @@
-//! The epilogue of a patch's sums: bias, activation, factor, addition, and the places of a pixel shuffle.
+//! The epilogue of a patch: bias, activation, factor, addition, and the places of a pixel shuffle.
 
 use super::layout::AmxConv;
 use super::pack::widen;
@@ -6,11 +6,12 @@ use super::tile::ROWS;
 use crate::{Format, LANES, RowShape, Store};
 use std::arch::x86_64::*;
 
-/// Sums of a patch, tile by tile: `[tile of pixels][tile of outputs][pixel][16]`, and room for a tile that nobody reads.
+/// Sums of a patch, tile by tile: `[tile of pixels][tile of outputs][pixel][16]`, and room for a tile that nothing
+/// reads.
 #[repr(C, align(64))]
 pub(super) struct Sums(pub(super) [f32; 5 * ROWS * LANES]);
 
-/// Where results are stored: rows of a shape, each row of sums becoming as many as the shuffle makes.
+/// The destination of results: rows of a shape, where each row of sums becomes as many as the shuffle makes.
 #[derive(Clone, Copy)]
 pub(super) struct Results<'a> {
     pub(super) store: &'a Store<'a>,
@@ -21,10 +22,10 @@ pub(super) struct Results<'a> {
 /// A patch of results: pixels of a row of sums, by tiles of outputs.
 #[derive(Clone, Copy)]
 pub(super) struct Place {
-    /// The first tile of outputs, and their count.
+    /// The first tile of outputs, and their number.
     pub(super) first: usize,
     pub(super) outputs: usize,
-    /// The row of sums, the first pixel, and how many of them are results.
+    /// The row of sums, the first pixel, and how many of the pixels are results.
     pub(super) y: usize,
     pub(super) x: usize,
     pub(super) count: usize,
@@ -38,33 +39,35 @@ pub(super) struct Finish<'a> {
     outputs: usize,
     /// Pixels that are results.
     count: usize,
-    /// Numbers from one pixel's results to the next's.
+    /// The stride from one pixel's results to the next's.
     step: usize,
-    /// Outputs whose columns share the lanes, or none.
+    /// The number of outputs whose columns share the lanes, or 0.
     sharing: usize,
 }
 
-/// Where a tile of outputs has its numbers of the first pixel.
+/// Where a tile of outputs has its numbers for the first pixel.
 #[derive(Clone, Copy)]
 struct Tile {
     sums: *const f32,
     bias: *const f32,
     /// The block of the row that it is stored to.
     block: usize,
-    /// Null where nothing is added.
+    /// Null if nothing is added.
     add: *const f32,
     out: *mut f32,
 }
 
 impl<'a> Finish<'a> {
+    /// Prepares a patch for storing.
+    ///
     /// # Safety
-    /// The place is one of the convolution's results, of which `out` holds all rows.
+    /// The place is one of the convolution's results, and `out` holds all its rows.
     pub(super) unsafe fn new(conv: &AmxConv, results: Results<'a>, place: Place, sums: *const f32) -> Self {
         let (r, shape) = (conv.shape.shuffle, results.shape);
         let blocks = conv.shape.blocks() / (r * r);
         let tile = |tile: usize| {
             let at = place.first + tile;
-            // Divisions, of which a patch without a shuffle needs none, take as long as a dozen products of vectors.
+            // Divisions take as long as a dozen vector products, and a patch without a shuffle needs none.
             let (phase, block) = if r == 1 { (0, at) } else { (at / blocks, at % blocks) };
             let (down, right) = if r == 1 { (0, 0) } else { (phase / r, phase % r) };
             let (row, pixel) = (place.y * r + down, place.x * r + right);
@@ -94,12 +97,13 @@ impl<'a> Finish<'a> {
     /// Stores the results.
     ///
     /// # Safety
-    /// The machine has AVX-512 with bf16; the sums are the patch's, and nothing else reads or writes its results meanwhile.
+    /// The machine has AVX-512 with bf16; the sums are the patch's, and nothing else reads or writes its results
+    /// meanwhile.
     #[target_feature(enable = "avx512f,avx512bf16")]
     pub(super) unsafe fn run(&self) {
         // SAFETY: this function's contract.
         unsafe {
-            // Each loop for itself, so that what does not change is not asked for every pixel.
+            // One loop per case, so that nothing constant is tested at every pixel.
             match (self.store.format, self.store.add_format) {
                 (Format::Singles, Format::Singles) => self.pixels::<false, false>(),
                 (Format::Singles, Format::Lines) => self.pixels::<false, true>(),
@@ -109,21 +113,22 @@ impl<'a> Finish<'a> {
         }
     }
 
-    /// Stores the results, as lines or not, adding what is kept as lines or not.
+    /// Stores the results and adds `add`, each as lines or not.
     ///
     /// # Safety
-    /// As [`Self::run`].
+    /// Same as [`Self::run`].
     #[target_feature(enable = "avx512f,avx512bf16")]
     #[inline]
     unsafe fn pixels<const LINES: bool, const ADD_LINES: bool>(&self) {
         for tile in &self.tiles[..self.outputs] {
-            // SAFETY: the bias has 16 numbers for every tile; the sums 16 for every pixel, and for as many more as columns
-            // share lanes, which do so in one tile of outputs; results of the pixels are inside the row, and so is what is added.
+            // SAFETY: the bias has 16 numbers for every tile; the sums 16 for every pixel, and for as many more as
+            // columns share lanes, which happens only in one tile of outputs; results of the pixels are inside the row,
+            // and so is what is added.
             unsafe {
                 let bias = _mm512_loadu_ps(tile.bias);
                 let after = After::new(self.store, tile.block);
                 for i in 0..self.count {
-                    // Behind every tile of pixels is that of the other outputs.
+                    // After every tile of pixels comes that of the other outputs.
                     let sum = tile.sums.add((i + i / ROWS * ROWS * (self.outputs - 1)) * LANES);
                     let sum = if self.sharing > 0 { shared_sum(sum, self.sharing) } else { _mm512_load_ps(sum) };
                     let v = after.activated(_mm512_add_ps(sum, bias));
@@ -145,7 +150,7 @@ impl<'a> Finish<'a> {
     }
 }
 
-/// The 16 numbers of half a line.
+/// Loads the 16 numbers of half a line.
 ///
 /// # Safety
 /// The machine has AVX-512 F; 32 bytes may be read.
@@ -163,29 +168,29 @@ unsafe fn load_line(from: *const f32) -> __m512 {
 #[target_feature(enable = "avx512f,avx512bf16")]
 #[inline]
 unsafe fn store_line(v: __m512, to: *mut f32) {
-    // SAFETY: this function's contract; both kinds of vector are 32 bytes, of which every value is one of the other's.
+    // SAFETY: this function's contract; both vector types are 32 bytes, and every value of one is valid for the other.
     unsafe { _mm256_storeu_si256(to.cast(), std::mem::transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(v))) }
 }
 
-/// What happens to 16 outputs' sums: an activation, a factor and what is added.
+/// The operations on the sums of 16 outputs: an activation, a factor and an addition.
 #[derive(Clone, Copy)]
 pub(super) struct After {
-    /// Of the activation, where there is one whose slopes are not all zero.
+    /// The activation's slopes, if there is one and they are not all zero.
     slopes: Option<__m512>,
-    /// Whether negative numbers become zero.
+    /// Whether to apply a ReLU.
     relu: bool,
-    /// Where it is not 1.
+    /// The factor, if it is not 1.
     scale: Option<__m512>,
 }
 
 impl After {
-    /// For a block of a row that is stored.
+    /// Prepares the operations for a block of a stored row.
     #[target_feature(enable = "avx512f")]
     #[inline]
     pub(super) fn new(store: &Store, block: usize) -> Self {
         let slopes = store.slopes.chunks_exact(LANES).nth(block);
         let relu = slopes.is_some_and(|slopes| slopes.iter().all(|slope| *slope == 0.0));
-        // SAFETY: there are 16.
+        // SAFETY: there are 16 slopes.
         let slopes = slopes.filter(|_| !relu).map(|slopes| unsafe { _mm512_loadu_ps(slopes.as_ptr()) });
         Self { slopes, relu, scale: (store.scale != 1.0).then(|| _mm512_set1_ps(store.scale)) }
     }
@@ -193,7 +198,7 @@ impl After {
     #[target_feature(enable = "avx512f")]
     #[inline]
     pub(super) fn activated(self, v: __m512) -> __m512 {
-        // Of a number and what is none, the instructions take the second; and what is not finite must not be hidden.
+        // If one operand is NaN, the instructions return the second; and non-finite values must not be hidden.
         let zero = _mm512_setzero_ps();
         match self.slopes {
             Some(slopes) => _mm512_fmadd_ps(_mm512_min_ps(zero, v), slopes, _mm512_max_ps(zero, v)),
@@ -218,7 +223,7 @@ impl After {
     }
 }
 
-/// The three columns of an output, from the lanes of three neighbouring pixels.
+/// Adds the three columns of an output from the lanes of three neighbouring pixels.
 ///
 /// # Safety
 /// The machine has AVX-512 F; three pixels' sums may be read.
@@ -226,7 +231,7 @@ impl After {
 #[inline]
 unsafe fn shared_sum(sums: *const f32, outputs: usize) -> __m512 {
     let lanes = (1 << outputs) - 1;
-    // SAFETY: the last lane that is read is `3 * outputs - 1` of the third pixel, at most its 16th.
+    // SAFETY: the last lane to read is `3 * outputs - 1` of the third pixel, at most its 16th.
     unsafe {
         let left = _mm512_maskz_loadu_ps(lanes, sums);
         let middle = _mm512_maskz_loadu_ps(lanes, sums.add(LANES + outputs));

@@ -1,16 +1,17 @@
 //! The products of tiles, patch by patch.
 //!
-//! A patch is `P` tiles of 16 pixels by `O` tiles of 16 outputs. Tile registers: the sums from 0 on, left operands from 4 on,
-//! right operands up to 7. With one product for each pair of tiles a patch is 4 x 1: half as much of the kernel passes as
-//! with 2 x 2, for a fifth more loads. With three, operands in registers are worth more, and a patch is 2 x 2, or 3 x 1 for
-//! a tile of outputs that has no neighbour.
+//! A patch is `P` tiles of 16 pixels by `O` tiles of 16 outputs. Tile registers: the sums from 0 on, left operands from
+//! 4 on, right operands up to 7. With one product for each pair of tiles a patch is 4 x 1: half as much of the kernel
+//! streams past as with 2 x 2, for a fifth more loads. With three, operands in registers are worth more, and a patch is
+//! 2 x 2, or 3 x 1 for a tile of outputs without a neighbour.
 //!
-//! Tiles and vectors are different units, which work in parallel where neither waits for the other. So the previous patch is
-//! finished while a patch's products run, and each register's sums are taken out right before the next patch's first product
-//! to it. Finer interleaving brought nothing (`docs/experiments/2026-11-29-amx.md`).
+//! Tiles and vectors are separate units, which work in parallel if neither waits for the other. So the previous patch
+//! is finished while a patch's products run, and each register's sums are read out right before the next patch's first
+//! product into it. Finer interleaving brought nothing (`docs/experiments/2026-11-29-amx.md`).
 //!
-//! On the Xeons that were measured, storing a tile after more than about 130 products without a store stalls for some 300 ns, a
-//! third of what those products take. So now and then a register is stored whose sums nobody reads.
+//! On the Xeons that were measured, storing a tile after more than about 130 products without a store stalls for some
+//! 300 ns, a third of what those products take. So every now and then a register is stored although nothing reads its
+//! sums.
 
 use super::depth::Weights;
 use super::epilogue::{Finish, Place, Results, Sums};
@@ -24,7 +25,7 @@ use crate::LANES;
 pub(super) struct Job<'a> {
     pub(super) conv: &'a AmxConv,
     pub(super) pixels: Pixels<'a>,
-    /// Pixels of an output row, before the shuffle.
+    /// Pixels per output row, before the shuffle.
     pub(super) width: usize,
     pub(super) results: Results<'a>,
 }
@@ -33,30 +34,32 @@ pub(super) struct Job<'a> {
 const UNSTORED: usize = 100;
 
 impl<'a> Job<'a> {
+    /// Convolves the rows.
+    ///
     /// # Panics
-    /// When the machine has no AMX.
+    /// Panics if the machine has no AMX.
     pub(super) fn run(mut self) {
         let tiles = Tiles::configure();
-        // SAFETY: AMX is there, hence AVX-512 with bf16 too.
+        // SAFETY: there is AMX, hence AVX-512 with bf16 too.
         unsafe { self.patches(&tiles) }
     }
 
-    /// All patches, row by row. With one product all outputs of some pixels are summed before the next pixels', which stay in
-    /// the first cache meanwhile; with three, all pixels for a pair of tiles of outputs.
+    /// Computes all patches, row by row. With one product all outputs of some pixels are summed before the next
+    /// pixels', which stay in the L1 cache meanwhile; with three, all pixels for a pair of tiles of outputs.
     ///
     /// # Safety
     /// The machine has AVX-512 with bf16.
     #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
     unsafe fn patches(&mut self, tiles: &Tiles) {
         let (conv, width) = (self.conv, self.width);
-        // Columns that share lanes are summed over neighbouring pixels: the last ones of a patch give no result.
+        // Columns that share lanes are summed over neighbouring pixels: the last pixels of a patch produce no result.
         let most = |outputs| conv.products.pixel_tiles(outputs) * ROWS - conv.overlap();
         let groups = || conv.products.tiles_of(conv.shape.outputs.div_ceil(LANES));
         let mut sums = Sums([0.0; 5 * ROWS * LANES]);
         let sums = sums.0.as_mut_ptr();
         let mut before = None;
         for y in 0..self.pixels.output_rows() {
-            // SAFETY: rows are begun in their order; patches begin within the row.
+            // SAFETY: rows are begun in order; patches begin within the row.
             unsafe {
                 self.pixels.begin(y);
                 match conv.products {
@@ -80,7 +83,7 @@ impl<'a> Job<'a> {
             }
         }
         if let Some(before) = before {
-            // SAFETY: these are its sums, of which there is room for four tiles, and nothing else is written.
+            // SAFETY: these are its sums, with room for four tiles, and nothing else is written.
             unsafe {
                 store_others(tiles, 0, Some(sums));
                 before.run();
@@ -88,21 +91,22 @@ impl<'a> Job<'a> {
         }
     }
 
-    /// A patch from a pixel on: earlier where all its tiles read lines that are there, which gives some results twice.
+    /// Returns the patch at a pixel, or earlier if that is needed for all its tiles to read existing lines; some
+    /// results are then computed twice.
     fn place(&self, (first, outputs): (usize, usize), (x, y): (usize, usize), count: usize) -> Place {
         let from = x.min(self.pixels.last(self.conv.tiles_of(count)));
         Place { first, outputs, y, x: from, count: count + x - from }
     }
 
-    /// Sums a patch; the sums of the patch before are stored and finished.
+    /// Sums a patch; stores and finishes the sums of the previous patch.
     ///
     /// # Safety
-    /// The machine has AVX-512 with bf16; the patch begins within the row; `sums` has room for five tiles, from the first four
-    /// of which the patch before reads them.
+    /// The machine has AVX-512 with bf16; the patch begins within the row; `sums` has room for five tiles, and the
+    /// previous patch reads its sums from the first four.
     #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
     unsafe fn patch(&mut self, tiles: &Tiles, place: Place, before: &mut Option<Finish<'a>>, sums: *mut f32) {
         let conv = self.conv;
-        // SAFETY: the caller's.
+        // SAFETY: the caller's contract.
         unsafe {
             match (place.outputs, conv.tiles_of(place.count)) {
                 (1, 1) => self.products::<1, 1>(tiles, place, sums),
@@ -119,12 +123,12 @@ impl<'a> Job<'a> {
         }
     }
 
-    /// The products of a patch, in the order of the laid out kernel. The sum of a pixel's tile and an output's is left in
-    /// register `pixel * O + output`. What the patch before left there is stored.
+    /// Computes the products of a patch, in the order of the laid out kernel. The sum of a pixel's tile and an output's
+    /// stays in register `pixel * O + output`. The previous patch's sums there are stored.
     ///
     /// # Safety
-    /// The machine has AVX-512 with bf16; the patch has `P` tiles of pixels, of which the last may be partly beyond the
-    /// row, and `O` tiles of outputs; `sums` has room for five tiles.
+    /// The machine has AVX-512 with bf16; the patch has `P` tiles of pixels, the last possibly partly beyond the row,
+    /// and `O` tiles of outputs; `sums` has room for five tiles.
     #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
     unsafe fn products<const P: usize, const O: usize>(
         &mut self,
@@ -136,7 +140,7 @@ impl<'a> Job<'a> {
         let depth = self.conv.depth;
         let mut last = Some(sums);
         let mut right = self.conv.kernel[first * depth.tile_len(self.conv.products.parts())..].as_ptr();
-        // Steps until a register is stored in vain.
+        // Steps until the next dummy store of a register.
         let rest = UNSTORED / (P * O * if self.conv.products == Products::One { 1 } else { 3 });
         let mut unstored = rest;
         // SAFETY: 16 P pixels from `x` on, and as many columns further as the kernel has, are in the room of a row, and
@@ -165,12 +169,12 @@ impl<'a> Job<'a> {
         }
     }
 
-    /// One step, of one or three products for each pair of tiles. Where it is a patch's first, the registers' sums are
-    /// stored before. Gives where the next step's operands are.
+    /// Computes one step, of one or three products for each pair of tiles. In a patch's first step, stores the
+    /// registers' sums before. Returns where the next step's operands are.
     ///
     /// # Safety
-    /// As [`Self::products`]; `left` is the first pixel, lines from there to its low part, and lines to the next pixel;
-    /// `right` is where the step's operands are.
+    /// Same as [`Self::products`]; `left` is the first pixel, the number of lines from there to its low part, and the
+    /// number of lines to the next pixel; `right` points to the step's operands.
     #[inline(always)]
     unsafe fn step<const P: usize, const O: usize>(
         &self,
@@ -179,7 +183,7 @@ impl<'a> Job<'a> {
         (left, apart, stride): (*const Line, usize, usize),
         right: *const Weights,
     ) -> *const Weights {
-        // SAFETY: the caller's.
+        // SAFETY: the caller's contract.
         unsafe {
             match self.conv.products {
                 Products::One => {
@@ -197,7 +201,7 @@ impl<'a> Job<'a> {
                         tiles.load::<6>(load(2), stride * ROW_BYTES);
                     }
                     if P > 3 {
-                        // The first tile of pixels is not needed any more.
+                        // The first tile of pixels is no longer needed.
                         tiles.load::<4>(load(3), stride * ROW_BYTES);
                     }
                     if P > 2 {
@@ -224,13 +228,13 @@ impl<'a> Job<'a> {
     }
 }
 
-/// Right operands to registers 8 - `O` and on.
+/// Loads right operands into registers 8 - `O` and on.
 ///
 /// # Safety
 /// `O` operands may be read.
 #[inline(always)]
 pub(super) unsafe fn load_right<const O: usize>(tiles: &Tiles, from: *const Weights) {
-    // SAFETY: the caller's.
+    // SAFETY: the caller's contract.
     unsafe {
         if O == 2 {
             tiles.load::<6>(from.cast(), ROW_BYTES);
@@ -241,13 +245,13 @@ pub(super) unsafe fn load_right<const O: usize>(tiles: &Tiles, from: *const Weig
     }
 }
 
-/// Left operands to registers 4 and on, of three tiles at most.
+/// Loads left operands into registers 4 and on, of three tiles at most.
 ///
 /// # Safety
 /// 16 `P` pixels may be read, `stride` lines apart.
 #[inline(always)]
 pub(super) unsafe fn load_left<const P: usize>(tiles: &Tiles, from: *const Line, stride: usize) {
-    // SAFETY: the caller's.
+    // SAFETY: the caller's contract.
     unsafe {
         tiles.load::<4>(from.cast(), stride * ROW_BYTES);
         if P > 1 {
@@ -259,14 +263,14 @@ pub(super) unsafe fn load_left<const P: usize>(tiles: &Tiles, from: *const Line,
     }
 }
 
-/// The product of every left operand and every right one. Where `last` is a place, the registers' sums are stored there
+/// Computes the product of every left operand and every right one. If `last` is given, stores the registers' sums there
 /// first.
 ///
 /// # Safety
 /// Four tiles of sums may be written.
 #[inline(always)]
 pub(super) unsafe fn add_products<const P: usize, const O: usize>(tiles: &Tiles, last: Option<*mut f32>) {
-    // SAFETY: the caller's.
+    // SAFETY: the caller's contract.
     unsafe {
         if O == 2 {
             product::<0, 4, 6>(tiles, last);
@@ -288,27 +292,27 @@ pub(super) unsafe fn add_products<const P: usize, const O: usize>(tiles: &Tiles,
     }
 }
 
-/// Adds a product to a register, whose sums are stored first where there is a place for them, and are zeros then.
+/// Adds a product to a register. If `last` is given, stores the register's sums there first and clears it.
 ///
 /// # Safety
 /// Four tiles of sums may be written.
 #[inline(always)]
 unsafe fn product<const C: usize, const A: usize, const B: usize>(tiles: &Tiles, last: Option<*mut f32>) {
     if let Some(sums) = last {
-        // SAFETY: the caller's.
+        // SAFETY: the caller's contract.
         unsafe { clear::<C>(tiles, sums) };
     }
     tiles.add_product::<C, A, B>();
 }
 
-/// Stores the sums of the registers from one on, to which a patch has no products, where there is a place for them.
+/// Stores the sums of the registers from `from` on, for which a patch has no products, if `last` is given.
 ///
 /// # Safety
 /// Four tiles of sums may be written.
 #[inline(always)]
 pub(super) unsafe fn store_others(tiles: &Tiles, from: usize, last: Option<*mut f32>) {
     let Some(sums) = last else { return };
-    // SAFETY: the caller's.
+    // SAFETY: the caller's contract.
     unsafe {
         if from == 0 {
             clear::<0>(tiles, sums);
@@ -325,13 +329,13 @@ pub(super) unsafe fn store_others(tiles: &Tiles, from: usize, last: Option<*mut 
     }
 }
 
-/// Stores a register's sums in their place, and fills it with zeros.
+/// Stores a register's sums in their place, and clears it.
 ///
 /// # Safety
 /// Four tiles of sums may be written.
 #[inline(always)]
 unsafe fn clear<const T: usize>(tiles: &Tiles, sums: *mut f32) {
-    // SAFETY: the caller's; a tile of sums is 1024 bytes.
+    // SAFETY: the caller's contract; a tile of sums is 1024 bytes.
     unsafe { tiles.store::<T>(sums.add(T * ROWS * LANES).cast()) };
     tiles.zero::<T>();
 }

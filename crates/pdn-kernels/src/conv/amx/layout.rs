@@ -26,7 +26,7 @@ impl AmxConv {
         let ConvShape { inputs, outputs, side, shuffle } = shape;
         let shares_lanes = side == 3 && shuffle == 1 && outputs * side <= LANES;
         let depth = Depth::new(inputs, side, if shares_lanes { 1 } else { side });
-        // Where the numbers of each lane's output begin and, where lanes are shared, of its column of the kernel.
+        // Where the numbers of each lane's output begin and, if lanes are shared, those of its column of the kernel.
         let begins = |output: usize| output * inputs * side * side;
         let lanes: Vec<Option<usize>> = (0..shape.blocks() * LANES)
             .map(|at| match shares_lanes {
@@ -38,18 +38,19 @@ impl AmxConv {
         Self { shape, products, depth, kernel, bias: shape.lay_out(bias) }
     }
 
-    /// Whether it can read and write maps that are kept as lines: their numbers have one part.
+    /// Returns whether the convolution can read and write maps stored as lines: their numbers have one part.
     pub(crate) fn reads_lines(&self) -> bool {
         self.products == Products::One
     }
 
-    /// Tiles of pixels of so many results side by side.
+    /// Returns the number of pixel tiles for `results` adjacent results.
     #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
     pub(super) fn tiles_of(&self, results: usize) -> usize {
         (results + self.overlap()).div_ceil(LANES)
     }
 
-    /// Pixels of a patch that are no results: columns that share lanes are summed over neighbouring pixels.
+    /// Returns the number of a patch's pixels that are not results: columns that share lanes are summed over
+    /// neighbouring pixels.
     #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
     pub(super) fn overlap(&self) -> usize {
         self.shape.side - self.depth.columns

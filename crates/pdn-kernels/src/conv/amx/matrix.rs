@@ -1,4 +1,4 @@
-//! The product of two bf16 matrices by tiles, as Winograd's convolution of whole maps needs one at each place.
+//! The product of two bf16 matrices with tiles, which the Winograd convolution of whole maps needs at each place.
 
 use super::depth::STEP;
 use super::tile::{ROW_BYTES, ROWS, Tiles};
@@ -8,22 +8,22 @@ use crate::lanes::{Avx512, Lanes};
 use half::bf16;
 use std::mem::MaybeUninit;
 
-/// The most steps that a product of a transposed matrix takes.
+/// The most steps in a product of a transposed matrix.
 const STEPS: usize = 4;
 
-/// Whether a product can be taken by tiles: they read 32 numbers of a row at once, and 16 rows whether they are there or not.
+/// Returns whether tiles can compute a product: they read 32 numbers of a row at once, and always 16 rows.
 pub(crate) fn can(product: &Product<bf16>) -> bool {
     let whole = product.depth.is_multiple_of(STEP / 2) && product.room >= product.rows.next_multiple_of(ROWS);
     whole && (product.a_depth == 2 || is_transposed(product)) && super::tile::is_available()
 }
 
-/// Whether the left matrix stands as the right one does, pairs of numbers of its rows side by side.
+/// Returns whether the left matrix is laid out like the right one, with pairs of numbers of its rows adjacent.
 fn is_transposed(product: &Product<bf16>) -> bool {
     product.a_row == 2 && product.depth <= STEPS * STEP / 2
 }
 
-/// Where the left operands of some rows are: how many numbers it is from one row to the next, from one step of 32 numbers of a
-/// row to the next, and from one tile of rows to the next.
+/// The left operands of some rows: the stride in numbers from one row to the next, from one step of 32 numbers of a row
+/// to the next, and from one tile of rows to the next.
 #[derive(Clone, Copy)]
 struct Left {
     first: *const bf16,
@@ -36,20 +36,20 @@ struct Left {
 #[repr(C, align(64))]
 struct Laid([[[f32; LANES]; ROWS]; 2 * STEPS]);
 
-/// Takes a product, also of the rows behind the last that fill a tile up.
+/// Computes a product, including the rows after the last that fill up a tile.
 ///
 /// # Safety
 /// The machine has AVX-512 F; the matrices have the extents that the fields say, `a` and `c` having `room` rows.
 ///
 /// # Panics
-/// When the machine has no AMX.
+/// Panics if the machine has no AMX.
 #[target_feature(enable = "avx512f")]
 pub(crate) unsafe fn multiply(product: &Product<bf16>) {
     let tiles = Tiles::configure();
     let mut laid = MaybeUninit::<Laid>::uninit();
     for row in (0..product.rows).step_by(2 * ROWS) {
         let two = product.rows - row > ROWS;
-        // SAFETY: this function's contract: the rows are inside `a`, the patches inside `c`, and what they are the products of
+        // SAFETY: this function's contract: the rows are inside `a`, the patches inside `c`, and their right operands
         // inside `b`.
         unsafe {
             let left = match product.a_depth {
@@ -71,7 +71,7 @@ pub(crate) unsafe fn multiply(product: &Product<bf16>) {
     }
 }
 
-/// Transposes so many tiles of a left matrix's rows, pairs being kept.
+/// Transposes `tiles` tiles of a left matrix's rows, keeping pairs.
 ///
 /// # Safety
 /// The machine has AVX-512 F; the tiles are inside `a`, which is transposed.
@@ -95,10 +95,10 @@ unsafe fn lay_out(product: &Product<bf16>, row: usize, tiles: usize, laid: *mut 
     Left { first: to.cast(), row: STEP, step: ROWS * STEP, tile: steps * ROWS * STEP }
 }
 
-/// `P` tiles of rows by `O` of columns.
+/// Computes `P` tiles of rows by `O` of columns.
 ///
 /// # Safety
-/// As [`multiply`]; the patch is inside `c`, and its left operands where `left` says.
+/// Same as [`multiply`]; the patch is inside `c`, and its left operands are where `left` says.
 #[inline(always)]
 unsafe fn patch<const P: usize, const O: usize>(
     tiles: &Tiles,

@@ -1,14 +1,15 @@
-//! Convolution by the matrix unit of recent Intel processors (AMX), with bf16 operands and f32 sums.
+//! Convolution with the matrix unit of recent Intel processors (AMX), with bf16 operands and f32 sums.
 //!
-//! [`AmxConv`] is the direct sum. A row of a tile is a pixel, 32 channels of it side by side as bf16, so another tap of the
-//! kernel is another address. A patch of 64 pixels by 16 outputs, or of 32 by 32, has its sums in four of the eight tile
-//! registers; a step over 32 channels loads four tiles of pixels and one of the kernel, or two and two, for four products, half
-//! the loads that would hold the products up. As in [`Conv`](crate::Conv), the columns of a 3x3 kernel to five outputs or fewer
-//! share the lanes. [`AmxWinograd`] transforms kernels of 3x3 along columns; `matrix.rs` multiplies what training transforms.
+//! [`AmxConv`] is direct convolution. A row of a tile is a pixel, with 32 of its channels adjacent as bf16, so another
+//! tap of the kernel is another address. A patch of 64 pixels by 16 outputs, or of 32 by 32, has its sums in four of
+//! the eight tile registers; a step over 32 channels loads four tiles of pixels and one of the kernel, or two and two,
+//! for four products, half the loads that would stall the products. As in [`Conv`](crate::Conv), the columns of a 3x3
+//! kernel to five outputs or fewer share the lanes. [`AmxWinograd`] transforms 3x3 kernels along columns; `matrix.rs`
+//! multiplies what training transforms.
 //!
-//! With [`Products::Three`] each number is a high and a low bf16 part, and `a b` becomes `a_high b_high + (a_high b_low +
-//! a_low b_high)`: about 16 bits of the significand. The operands are taken in the order low by high, high by high, high by
-//! low, so that each is still loaded once a step.
+//! With [`Products::Three`] each number is a high and a low bf16 part, and `a b` becomes
+//! `a_high b_high + (a_high b_low + a_low b_high)`: about 16 bits of the significand. The operands are used in the
+//! order low by high, high by high, high by low, so that each is still loaded once per step.
 
 mod depth;
 mod detect;

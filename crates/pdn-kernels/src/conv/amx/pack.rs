@@ -1,7 +1,7 @@
-//! Packing of the left operands: rows of pixels as bf16, a pixel's channels side by side.
+//! Packing of the left operands: rows of pixels as bf16, with a pixel's channels adjacent.
 //!
-//! Maps that are kept as lines are read in place. Others are rounded here, row by row. Only as many rows are held as the kernel
-//! reads, so they stay in the second cache, however many rows a call has.
+//! Maps stored as lines are read in place. Others are rounded here, row by row. Only as many rows are held as the
+//! kernel reads, so they stay in the L2 cache, however many rows a call has.
 
 use super::depth::{Depth, STEP};
 use super::layout::AmxConv;
@@ -15,41 +15,41 @@ use std::cell::RefCell;
 #[repr(C, align(64))]
 pub(super) struct Line([u16; STEP]);
 
-/// A tile reads 16 pixels where as few as one are left: so many more may be read, whose sums are dropped.
+/// Extra pixels that may be read: a tile reads 16 pixels even if only one is left, and drops the sums of the rest.
 const BEYOND: usize = LANES - 1;
 
-/// Where a block of 32 channels is read.
+/// The source of a block of 32 channels.
 #[derive(Clone, Copy)]
 enum Block<'a> {
-    /// In the map: its rows, and where in each of them the first pixel that is read is.
+    /// The map itself: its rows, and the offset in each row of the first pixel to read.
     InMap { rows: &'a [&'a [f32]], at: usize },
-    /// In `whole`, where it is rounded to.
+    /// `whole`, to which it is rounded.
     Rounded,
-    /// In `whole`, where lines are copied to that have no room behind them for all that a tile reads.
+    /// `whole`, to which lines are copied if there is not enough room after them for all that a tile reads.
     Copied { rows: &'a [&'a [f32]], at: usize },
 }
 
 /// The rows that a call reads, from half a kernel left of the first pixel.
 pub(super) struct Pixels<'a> {
     input: &'a Input<'a>,
-    /// The first row of the input that is read, and how many are.
+    /// The first row of the input to read, and how many there are.
     first: usize,
     rows: usize,
     depth: Depth,
-    /// High, and low where there are three products.
+    /// High, and low if there are three products.
     parts: usize,
-    /// Rows that are kept: a row is at its number modulo these.
+    /// The rows that are kept: a row is stored at its number modulo this.
     kept: usize,
-    /// Pixels that are read of a row, and for which it has room.
+    /// Pixels to read per row, and pixels that a row has room for.
     count: usize,
     room: usize,
     blocks: Vec<Block<'a>>,
-    /// Whether every block is filled, and none read where it stands.
+    /// Whether every block is filled, and none is read in place.
     fills_all: bool,
     /// `[part][row][block][pixel]`, of the blocks that are filled.
     whole: &'a mut [Line],
-    /// The channels that are gathered, with nothing between pixels: `[part][row][pixel][channel]`, rows being of
-    /// `narrow_len` lines.
+    /// The channels to gather, with nothing between pixels: `[part][row][pixel][channel]`, in rows of `narrow_len`
+    /// lines.
     narrow: &'a mut [Line],
     narrow_len: usize,
     /// Of one output row: `[part][pixel][step]`.
@@ -57,19 +57,19 @@ pub(super) struct Pixels<'a> {
 }
 
 thread_local! {
-    /// Grown to what the largest call needs, and kept.
+    /// Grows to the size of the largest call, and is kept.
     static SCRATCH: RefCell<Vec<Line>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Gives the rows that `given` rows of output read, from `first` on, none of them filled, to `then`. Lengths were checked
-/// by the caller.
+/// Passes to `then` the rows that `given` rows of output read, from `first` on, none of them filled. The caller has
+/// checked the lengths.
 pub(super) fn with_pixels(conv: &AmxConv, input: &Input, first: usize, given: usize, then: impl FnOnce(Pixels)) {
     let (depth, parts, kept) = (conv.depth, conv.products.parts(), conv.shape.side);
     let count = input.shape.width + conv.shape.side - 1;
     let room = count + BEYOND;
     let blocks: Vec<Block> = (0..depth.blocks).map(|block| place(conv, input, block)).collect();
     let fills_all = !blocks.iter().any(|block| matches!(block, Block::InMap { .. }));
-    // Half a line is written for every pixel, of which the next overwrites what is too much.
+    // Half a line is written for every pixel; the next pixel overwrites the excess.
     let narrow_len = (room * depth.rest).div_ceil(STEP) + 1;
     let lens = [parts * kept * depth.blocks * room, parts * kept * narrow_len, parts * depth.gathered * room];
     SCRATCH.with_borrow_mut(|scratch| {
@@ -99,7 +99,7 @@ pub(super) fn with_pixels(conv: &AmxConv, input: &Input, first: usize, given: us
     });
 }
 
-/// Where a block of 32 channels is read from.
+/// Returns the source of a block of 32 channels.
 fn place<'a>(conv: &AmxConv, input: &Input<'a>, block: usize) -> Block<'a> {
     let (map, local) = input.place(2 * block);
     if input.format(map) == Format::Singles {
@@ -108,26 +108,28 @@ fn place<'a>(conv: &AmxConv, input: &Input<'a>, block: usize) -> Block<'a> {
     let (shape, r) = (input.shape, conv.shape.side / 2);
     let at = local / 2 * shape.block_len() + (shape.pad - r) * LANES;
     let rows = input.maps[map];
-    // Tiles are whole: what begins within the row may end behind its pad, in a row so narrow that no patch begins earlier.
+    // Tiles are whole: one that begins within the row may end after its pad, in a row so narrow that no patch begins
+    // earlier.
     match lines_of(conv, shape) >= patch_lines(conv, shape) {
         true => Block::InMap { rows, at },
         false => Block::Copied { rows, at },
     }
 }
 
-/// Lines of a map's row that may be read, from half a kernel left of the first pixel to the end of the pad.
+/// Returns how many lines of a map's row may be read, from half a kernel left of the first pixel to the end of the pad.
 fn lines_of(conv: &AmxConv, shape: RowShape) -> usize {
     shape.width + shape.pad + conv.shape.side / 2
 }
 
-/// Lines that the widest patch of a row reads.
+/// Returns how many lines the widest patch of a row reads.
 fn patch_lines(conv: &AmxConv, shape: RowShape) -> usize {
     let tiles = conv.tiles_of(shape.width).min(conv.products.pixel_tiles(1)).max(1);
     tiles * LANES + conv.depth.columns - 1
 }
 
 impl Pixels<'_> {
-    /// A row's pixels of a block, from `x` on, in the first part, and lines from there to the second.
+    /// Returns a row's pixels of a block, from `x` on, in the first part, and the number of lines from there to the
+    /// second.
     pub(super) fn whole(&self, row: usize, block: usize, x: usize) -> (*const Line, usize) {
         match self.blocks[block] {
             // Its numbers have one part.
@@ -139,12 +141,13 @@ impl Pixels<'_> {
         }
     }
 
-    /// The output row's gathered pixels from `x` on, in the first part, and lines from there to the second.
+    /// Returns the output row's gathered pixels from `x` on, in the first part, and the number of lines from there to
+    /// the second.
     pub(super) fn gathered(&self, x: usize) -> (*const Line, usize) {
         (self.gathered[x * self.depth.gathered..].as_ptr(), self.gathered.len() / self.parts)
     }
 
-    /// The last line from which so many tiles of pixels can be read in every map.
+    /// Returns the last line from which `tiles` tiles of pixels can be read in every map.
     pub(super) fn last(&self, tiles: usize) -> usize {
         let lines = match self.fills_all {
             true => self.room,
@@ -153,19 +156,20 @@ impl Pixels<'_> {
         (lines + 1).saturating_sub(tiles * LANES + self.depth.columns)
     }
 
-    /// Rows of output.
+    /// Returns the number of output rows.
     pub(super) fn output_rows(&self) -> usize {
         self.rows + 1 - self.depth.rows
     }
 
-    /// Makes ready what an output row reads: all its rows for the first, and for another the last of them.
+    /// Prepares the input of an output row: all its rows for the first, and only the last of them after that.
     ///
     /// # Safety
-    /// The machine has the features; output rows are begun in their order.
+    /// The machine has the features; output rows are begun in order.
     #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
     pub(super) unsafe fn begin(&mut self, y: usize) {
         let last = y + self.depth.rows - 1;
-        // SAFETY: the caller's: the rows are those of the input, and the narrow ones are filled when they are gathered.
+        // SAFETY: the caller's contract: the rows are those of the input, and the narrow ones are filled when they are
+        // gathered.
         unsafe {
             for row in if y == 0 { 0..last + 1 } else { last..last + 1 } {
                 self.fill(row);
@@ -179,7 +183,8 @@ impl Pixels<'_> {
         }
     }
 
-    /// Where a block's pixels of a row begin, and its lanes that are channels; of no block, any place and no lanes.
+    /// Returns where a block's pixels of a row begin, and which of its lanes are channels; for a block that does not
+    /// exist, any place and no lanes.
     fn source(&self, row: usize, block: usize) -> (*const f32, __mmask16) {
         let left = self.input.shape.pad - self.depth.rows / 2;
         let channels = self.depth.inputs.saturating_sub(block * LANES);
@@ -188,7 +193,7 @@ impl Pixels<'_> {
         (self.input.maps[map][self.first + row][start..].as_ptr(), mask(channels.min(LANES)) as __mmask16)
     }
 
-    /// Makes a row's lines, of the blocks that are not read where they stand.
+    /// Fills a row's lines, for the blocks that are not read in place.
     ///
     /// # Safety
     /// The machine has the features; the call has the row.
@@ -198,7 +203,7 @@ impl Pixels<'_> {
             match self.blocks[block] {
                 Block::InMap { .. } => {}
                 Block::Copied { rows, at } => self.copy_block(&rows[self.first + row][at..], (row, block)),
-                // SAFETY: the caller's.
+                // SAFETY: the caller's contract.
                 Block::Rounded => unsafe { self.round_block(row, block) },
             }
         }
@@ -240,7 +245,7 @@ impl Pixels<'_> {
         }
     }
 
-    /// Rounds the channels that are gathered: fewer than a block of the row.
+    /// Rounds the channels to gather: fewer than a block of the row.
     ///
     /// # Safety
     /// The machine has the features; the row is one of the input.
@@ -264,8 +269,8 @@ impl Pixels<'_> {
         }
     }
 
-    /// Brings the taps of each of an output row's pixels together. Those of one row of the kernel, a run, are side by side
-    /// in a narrow row already.
+    /// Gathers the taps of each of an output row's pixels. Those of one row of the kernel, a run, are already adjacent
+    /// in a narrow row.
     ///
     /// # Safety
     /// The machine has the features; the narrow rows that the output row reads are filled.
@@ -295,7 +300,7 @@ impl Pixels<'_> {
                         let run = unsafe { _mm512_maskz_loadu_epi16(*lanes, from.wrapping_add(x * rest)) };
                         numbers = _mm512_or_si512(numbers, run);
                     }
-                    // SAFETY: a line is 64 bytes, and so aligned.
+                    // SAFETY: a line is 64 bytes, and aligned to them.
                     unsafe { _mm512_store_si512((&raw mut pixel[step]).cast(), numbers) };
                 }
             }
@@ -303,20 +308,20 @@ impl Pixels<'_> {
     }
 }
 
-/// The first `lanes` lanes.
+/// Returns a mask of the first `lanes` lanes.
 fn mask(lanes: usize) -> __mmask32 {
     if lanes >= 32 { !0 } else { (1 << lanes) - 1 }
 }
 
-/// The nearest bf16 of 16 and 16 more numbers.
+/// Rounds 16 and another 16 numbers to the nearest bf16.
 #[target_feature(enable = "avx512f,avx512bf16")]
 #[inline]
 pub(super) fn round(a: __m512, b: __m512) -> __m512i {
-    // SAFETY: both are 64 bytes, of which every value is one of the other's.
+    // SAFETY: both types are 64 bytes, and every value of one is valid for the other.
     unsafe { std::mem::transmute(_mm512_cvtne2ps_pbh(b, a)) }
 }
 
-/// The nearest bf16 of what rounding left.
+/// Rounds what the first rounding left to the nearest bf16.
 #[target_feature(enable = "avx512f,avx512bf16")]
 #[inline]
 pub(super) fn remainder(a: __m512, b: __m512, high: __m512i) -> __m512i {
@@ -325,7 +330,7 @@ pub(super) fn remainder(a: __m512, b: __m512, high: __m512i) -> __m512i {
     round(_mm512_sub_ps(a, a_high), _mm512_sub_ps(b, b_high))
 }
 
-/// bf16 numbers as f32.
+/// Converts bf16 numbers to f32.
 #[target_feature(enable = "avx512f")]
 #[inline]
 pub(super) fn widen(numbers: __m256i) -> __m512 {

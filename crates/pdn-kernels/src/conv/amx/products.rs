@@ -1,4 +1,4 @@
-//! How many tile products a product of numbers takes.
+//! The number of tile products per product of numbers.
 
 /// Products of tiles for each product of numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -10,7 +10,7 @@ pub(crate) enum Products {
 }
 
 impl Products {
-    /// Parts of an operand.
+    /// Returns the number of parts of an operand.
     pub(super) fn parts(self) -> usize {
         match self {
             Self::One => 1,
@@ -18,8 +18,8 @@ impl Products {
         }
     }
 
-    /// The first and the count of each group of tiles of outputs that are summed together: one by one, or pairs and one
-    /// left over.
+    /// Returns the first and the count of each group of output tiles that are summed together: one by one, or pairs and
+    /// one left over.
     pub(super) fn tiles_of(self, tiles: usize) -> impl Iterator<Item = (usize, usize)> {
         let most = match self {
             Self::One => 1,
@@ -28,7 +28,7 @@ impl Products {
         (0..tiles).step_by(most).map(move |first| (first, most.min(tiles - first)))
     }
 
-    /// Tiles of pixels that are summed together, for so many tiles of outputs.
+    /// Returns the number of pixel tiles that are summed together with `outputs` output tiles.
     #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
     pub(super) fn pixel_tiles(self, outputs: usize) -> usize {
         match (self, outputs) {

@@ -5,7 +5,7 @@ use crate::{Format, Input, LANES, RowShape, Store};
 use half::bf16;
 use proptest::prelude::*;
 
-/// Whether there is AMX, or what its emulation needs.
+/// Returns whether there is AMX, or what its emulation needs.
 pub(crate) fn available() -> bool {
     let available = emulate();
     if !available {
@@ -14,7 +14,8 @@ pub(crate) fn available() -> bool {
     available
 }
 
-/// A picture of `[channels][height][width]` as rows. Lanes that are no channel hold what must not be read.
+/// Converts a picture of `[channels][height][width]` to rows. Lanes that are not channels hold values that must not be
+/// read.
 fn rows(picture: &[f32], channels: usize, height: usize, shape: RowShape) -> Vec<Vec<f32>> {
     let row = |y: usize| {
         let mut row = vec![f32::NAN; shape.len()];
@@ -56,17 +57,17 @@ struct Case {
 }
 
 impl Case {
-    /// The slope of a channel of the stored rows, some other one than its neighbours'.
+    /// Returns the slope of a channel of the stored rows, which differs from its neighbours'.
     fn slope_of(&self, channel: usize) -> Option<f32> {
         self.slope.map(|slope| slope * (channel % 5) as f32 / 4.0)
     }
 
-    /// The slopes of so many lanes.
+    /// Returns a slope per lane.
     fn slopes(&self, lanes: usize) -> Vec<f32> {
         (0..lanes).map_while(|channel| self.slope_of(channel)).collect()
     }
 
-    /// One output number by definition, in float64, and the sum of its terms' magnitudes.
+    /// Computes one output number by definition, in float64, and the sum of its terms' magnitudes.
     fn expect(&self, [x, k, b]: [&[f32]; 3], o: usize, y: usize, col: usize) -> [f64; 2] {
         let (r, side) = (self.side as isize / 2, self.side);
         let mut sums = [f64::from(b[o]), f64::from(b[o].abs())];
@@ -88,8 +89,8 @@ impl Case {
         }
     }
 
-    /// The largest difference between all rows and the definition, relative to the sum of magnitudes. Operands are
-    /// bf16 numbers where a product of them is all that is taken.
+    /// Returns the largest difference between all rows and the definition, relative to the sum of magnitudes. Operands
+    /// are bf16 numbers if there is only one product.
     fn error(&self, products: Products, seed: u64) -> f64 {
         let operands = |seed: u64, len: usize| match products {
             Products::One => random(seed, len).into_iter().map(|v| bf16::from_f32(v).to_f32()).collect(),
@@ -133,7 +134,8 @@ impl Case {
 
     fn check(&self, seed: u64) -> Result<(), TestCaseError> {
         if available() {
-            // Of each term: what rounding either low part leaves, and the product of both, are each at most 2^-16.
+            // For each term: the remainder after rounding either low part, and the product of both, are each at most
+            // 2^-16.
             let three = 3.0 * 2.0_f64.powi(-16);
             for (products, bound) in [(Products::One, 1e-5), (Products::Three, three)] {
                 let error = self.error(products, seed >> 8);
@@ -144,7 +146,7 @@ impl Case {
     }
 }
 
-/// A convolution some of whose maps are kept as lines.
+/// A convolution with some of its maps stored as lines.
 #[derive(Clone, Copy, Debug)]
 struct Lines {
     inputs: usize,
@@ -152,7 +154,7 @@ struct Lines {
     side: usize,
     shuffle: usize,
     width: usize,
-    /// Whether a map that is not kept as lines stands behind the one that may be.
+    /// Whether a map that is not stored as lines follows the one that may be.
     beside: bool,
     read: bool,
     write: bool,
@@ -160,7 +162,7 @@ struct Lines {
 }
 
 impl Lines {
-    /// Holds what is computed to the bits of what float32 maps give, rounded where it is written.
+    /// Compares the result bit by bit with that of float32 maps, rounded where it is written.
     fn check(&self, add: bool, seed: u64) {
         let &Self { inputs, outputs, side, shuffle: r, width, beside, read, write, add_lines } = self;
         let (pad, height) = (side / 2 + 1, 3);
@@ -182,7 +184,7 @@ impl Lines {
         let singles = picture(seed + 2, shape, height + side - 1);
         let rest = picture(seed + 20, behind, height + side - 1);
         let added = picture(seed + 40, out_shape, height * r);
-        // What is added is compared where both can hold it.
+        // The addend is compared where both formats can hold it.
         let added: Vec<Vec<f32>> = added.iter().map(|row| from_lines(&to_lines(row, out_shape), out_shape)).collect();
         let run = |read: bool, write: bool, add_lines: bool| {
             let map: Vec<Vec<f32>> =
@@ -214,7 +216,7 @@ impl Lines {
     }
 }
 
-/// A row of whole pairs of blocks as lines.
+/// Converts a row of whole pairs of blocks to lines.
 fn to_lines(row: &[f32], shape: RowShape) -> Vec<f32> {
     let mut lines = Vec::new();
     for pair in row.chunks(2 * shape.block_len()) {
@@ -227,7 +229,7 @@ fn to_lines(row: &[f32], shape: RowShape) -> Vec<f32> {
     lines
 }
 
-/// What lines hold.
+/// Converts lines to a row.
 fn from_lines(lines: &[f32], shape: RowShape) -> Vec<f32> {
     let mut row = Vec::new();
     for block in lines.chunks(shape.block_len()) {
@@ -321,7 +323,7 @@ fn networks_own_shapes_convolve() {
     }
 }
 
-/// A pixel is the same, to the last bit, whichever rows and columns are computed with it.
+/// A pixel is bit-identical, whichever rows and columns are computed with it.
 #[test]
 fn a_pixel_does_not_depend_on_where_it_stands() {
     if !available() {
@@ -378,7 +380,7 @@ fn what_is_not_finite_stays_so() {
     for (products, outputs) in [(Products::One, 20), (Products::Three, 20), (Products::One, 3)] {
         let conv = convolution(&vec![0.25; outputs * inputs * 9], &vec![0.5; outputs], inputs, side, 1, products);
         for value in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
-            // Among the whole blocks, and among what is gathered.
+            // Among the whole blocks, and among the gathered channels.
             for channel in [5, 35] {
                 let mut row = vec![1.0; shape.len()];
                 row[shape.at(channel / LANES, 9) + channel % LANES] = value;
@@ -419,7 +421,7 @@ fn a_call_leaves_nothing_to_the_next() {
         conv.rows(&Input { maps: &[&[&row[..]; 3]], formats: &[], shape }, &Store::default(), (&mut out, out_shape));
         (0..width).map(|x| out[out_shape.at(0, x)]).collect::<Vec<_>>()
     };
-    // Gathered numbers that fill no step, and blocks that are filled up.
+    // Gathered numbers that do not fill a step, and padded blocks.
     for (inputs, outputs) in [(3, 16), (4, 16), (36, 40), (50, 16), (33, 3)] {
         assert!(run(96, 16, 80, f32::NAN).iter().all(|v| v.is_nan()));
         let found = run(inputs, outputs, 37, 1.0);

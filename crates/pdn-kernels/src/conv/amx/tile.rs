@@ -1,36 +1,37 @@
-//! The tile registers of AMX (Intel SDM, volume 1, chapter 18), by their six instructions.
+//! The tile registers of AMX (Intel SDM, volume 1, chapter 18), through their six instructions.
 //!
-//! Eight registers of 16 rows by 64 bytes. A product adds to 16x16 numbers those of 16 rows of 32 bf16 by 32 rows of 16, of
-//! which the right one is stored by pairs of rows: `c[m][n] += Σ a[m][2k] b[k][2n] + a[m][2k + 1] b[k][2n + 1]`.
+//! There are eight registers of 16 rows by 64 bytes. A product multiplies 16 rows of 32 bf16 by 32 rows of 16 and adds
+//! the result to 16x16 numbers. The right operand is stored in pairs of rows:
+//! `c[m][n] += Σ a[m][2k] b[k][2n] + a[m][2k + 1] b[k][2n + 1]`.
 //!
-//! Stable Rust has no intrinsics for them, so they are assembled. The compiler itself never uses a tile register, as no
-//! function here has the target feature, so what one block leaves in them the next finds; still each block names all of
-//! them as changed.
+//! Stable Rust has no intrinsics for them, so this module uses inline assembly. The compiler itself never uses a tile
+//! register, as no function here has the target feature, so the next block finds what one block leaves in them; still
+//! each block names all of them as clobbered.
 
 use std::arch::asm;
 use std::marker::PhantomData;
 use std::sync::OnceLock;
 
-/// Rows of a register.
+/// Rows per register.
 pub(super) const ROWS: usize = 16;
-/// Bytes of a register's row.
+/// Bytes per register row.
 pub(super) const ROW_BYTES: usize = 64;
-/// Registers.
+/// Number of registers.
 const REGISTERS: usize = 8;
 
-/// Asks the kernel for the use of an extended state (Linux, `arch/x86/include/uapi/asm/prctl.h`).
+/// Requests an extended processor state from the kernel (Linux, `arch/x86/include/uapi/asm/prctl.h`).
 const ARCH_REQ_XCOMP_PERM: libc::c_int = 0x1023;
-/// The tiles among those states.
+/// The number of the tile state.
 const XFEATURE_XTILEDATA: libc::c_int = 18;
 
-/// Whether this process may use AMX with bf16, and AVX-512 beside it. The kernel is asked once.
+/// Returns whether this process may use AMX with bf16, along with AVX-512. The kernel is asked once.
 pub(super) fn is_available() -> bool {
     *AVAILABLE.get_or_init(|| has_vectors() && is_permitted())
 }
 
 static AVAILABLE: OnceLock<bool> = OnceLock::new();
 
-/// Emulates the instructions where the processor lacks them.
+/// Emulates the instructions if the processor lacks them.
 #[cfg(any(test, feature = "emulation"))]
 pub(super) fn emulate() {
     AVAILABLE.get_or_init(|| {
@@ -44,7 +45,7 @@ pub(super) fn emulate() {
     });
 }
 
-/// The vectors that pixels are converted and finished with: every processor with AMX has them.
+/// Returns whether there are the vector instructions that convert and finish pixels: every processor with AMX has them.
 fn has_vectors() -> bool {
     is_x86_feature_detected!("avx512f")
         && is_x86_feature_detected!("avx512bw")
@@ -53,7 +54,7 @@ fn has_vectors() -> bool {
 
 fn is_permitted() -> bool {
     processor_has_it() && {
-        // SAFETY: the call reads two numbers and changes nothing but what this process may use.
+        // SAFETY: the call reads two numbers and changes only what this process may use.
         unsafe { libc::syscall(libc::SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA) == 0 }
     }
 }
@@ -68,7 +69,7 @@ fn processor_has_it() -> bool {
     features & (AMX_BF16 | AMX_TILE) == AMX_BF16 | AMX_TILE
 }
 
-/// What `ldtilecfg` reads: palette 1, every register whole.
+/// The operand of `ldtilecfg`: palette 1, every register whole.
 #[repr(C, align(64))]
 struct Configuration {
     palette: u8,
@@ -90,7 +91,7 @@ static WHOLE: Configuration = {
     configuration
 };
 
-/// This thread's tile registers, configured while this lives. Other threads have their own.
+/// This thread's tile registers, configured while this value lives. Other threads have their own.
 pub(super) struct Tiles(PhantomData<*mut ()>);
 
 /// An instruction that changes tile registers.
@@ -106,16 +107,18 @@ macro_rules! tile {
 }
 
 impl Tiles {
+    /// Configures the registers.
+    ///
     /// # Panics
-    /// When the machine lacks AMX or the system does not permit it.
+    /// Panics if the machine lacks AMX or the system does not permit it.
     pub(super) fn configure() -> Self {
         assert!(is_available(), "this machine has no AMX with bf16");
-        // SAFETY: AMX is there and permitted; 64 bytes are read.
+        // SAFETY: AMX is available and permitted; 64 bytes are read.
         unsafe { tile!("ldtilecfg [{}]", in(reg) &raw const WHOLE) };
         Self(PhantomData)
     }
 
-    /// Fills a register with zeros.
+    /// Clears a register.
     #[inline(always)]
     pub(super) fn zero<const T: usize>(&self) {
         const { assert!(T < REGISTERS) };
@@ -130,7 +133,7 @@ impl Tiles {
     #[inline(always)]
     pub(super) unsafe fn load<const T: usize>(&self, from: *const u8, stride: usize) {
         const { assert!(T < REGISTERS) };
-        // SAFETY: this thread's registers are configured; the places are the caller's.
+        // SAFETY: this thread's registers are configured; the places are the caller's contract.
         unsafe { tile!("tileloadd tmm{}, [{} + {}*1]", const T, in(reg) from, in(reg) stride) };
     }
 
@@ -148,7 +151,7 @@ impl Tiles {
     /// 16 rows of 64 bytes may be written.
     #[inline(always)]
     pub(super) unsafe fn store<const T: usize>(&self, to: *mut u8) {
-        // SAFETY: the caller's.
+        // SAFETY: the caller's contract.
         unsafe { self.store_apart::<T>(to, ROW_BYTES) };
     }
 
@@ -159,15 +162,15 @@ impl Tiles {
     #[inline(always)]
     pub(super) unsafe fn store_apart<const T: usize>(&self, to: *mut u8, stride: usize) {
         const { assert!(T < REGISTERS) };
-        // SAFETY: this thread's registers are configured; the places are the caller's.
+        // SAFETY: this thread's registers are configured; the places are the caller's contract.
         unsafe { tile!("tilestored [{} + {}*1], tmm{}", in(reg) to, in(reg) stride, const T) };
     }
 }
 
 impl Drop for Tiles {
-    /// Gives the registers back, so that the system need not keep them when it changes threads.
+    /// Releases the registers, so that the system need not save them when it switches threads.
     fn drop(&mut self) {
-        // SAFETY: AMX is there, as this was configured.
+        // SAFETY: AMX is available, as this was configured.
         unsafe { tile!("tilerelease") };
     }
 }
@@ -183,7 +186,7 @@ mod tests {
         if !super::super::tests::available() {
             return;
         }
-        // Small whole numbers: sums are exact in any order. Rows are further apart than they are long.
+        // Small integers: sums are exact in any order. Rows are further apart than they are long.
         let a: Vec<bf16> = (0..16 * 48).map(|i| bf16::from_f32((i * 7 % 23) as f32 - 11.0)).collect();
         let b: Vec<bf16> = (0..16 * 32).map(|i| bf16::from_f32((i * 5 % 19) as f32 - 9.0)).collect();
         let (mut c, mut zeros) = (vec![0.0_f32; 256], vec![1.0_f32; 256]);

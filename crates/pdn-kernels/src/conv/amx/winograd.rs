@@ -1,13 +1,14 @@
-//! Winograd's convolution F(4, 3) of a 3x3 kernel along columns of pixels, its products by tiles.
+//! Winograd convolution F(4, 3) of a 3x3 kernel along columns of pixels, with its products by tiles.
 //!
-//! Six rows of pixels become six transformed ones, of which each is convolved by a kernel of three columns; sums over those,
-//! transformed back, are four rows of results. So 18 products give what 36 give by the direct sum, for a transform along one
-//! side alone. F(4x4, 3x3) would save half of those 18, but tiles multiply faster than maps four times as large can be written
-//! and read: what is transformed along one side takes half as much memory again as the rows do. It also costs more of the
-//! 16 bits that there are: rounding after one transform leaves about half the error that it leaves after two.
+//! Six rows of pixels become six transformed ones, each of which is convolved by a kernel of three columns; the sums
+//! over those, transformed back, are four rows of results. So 18 products do the work of 36 in direct convolution, for
+//! a transform along only one side. F(4x4, 3x3) would save half of those 18, but tiles multiply faster than maps four
+//! times as large can be written and read: a map transformed along one side takes only half as much memory again as the
+//! rows do. It also costs more of the 16 available bits: rounding after one transform leaves about half the error that
+//! it leaves after two.
 //!
 //! A strip of 32 pixels is transformed, and then multiplied for 32 outputs at a time. Their sums at the six places are
-//! transformed back and stored when the next ones' products are on their way.
+//! transformed back and stored while the next products are in flight.
 
 use super::depth::{self, STEP, Weights};
 use super::epilogue::After;
@@ -36,7 +37,7 @@ const ROOM: usize = STRIP + COLUMNS - 1;
 /// Sums of one place: two tiles of pixels by two of outputs, or fewer.
 const SUMS: usize = 4 * ROWS * LANES;
 
-/// Lines, sums, and what is left over of 32 inputs, as [`Job`] has them.
+/// Lines, sums, and the inputs left over from blocks of 32, as in [`Job`].
 type Scratch = (Vec<Line>, Option<Aligned<f32>>, Vec<u16>);
 
 /// A kernel and bias, transformed along columns and laid out for tiles.
@@ -44,19 +45,19 @@ type Scratch = (Vec<Line>, Option<Aligned<f32>>, Vec<u16>);
 pub(crate) struct AmxWinograd {
     shape: ConvShape,
     products: Products,
-    /// Blocks of 32 inputs, the last perhaps filled up.
+    /// Blocks of 32 inputs, the last possibly padded.
     blocks: usize,
-    /// Inputs behind those whose columns share one step.
+    /// Inputs after the blocks; their columns share one step.
     rest: usize,
-    /// `[tiles of outputs][place][step][part][tile]`, tiles of 16 outputs going by twos. Steps are `[block][kx]`, then that of
-    /// the rest.
+    /// `[tiles of outputs][place][step][part][tile]`, with tiles of 16 outputs in pairs. Steps are `[block][kx]`, then
+    /// that of the rest.
     kernel: Vec<Weights>,
     /// `[tile][16]`.
     bias: Vec<f32>,
 }
 
 impl AmxWinograd {
-    /// Whether it can, and pays.
+    /// Returns whether the method is possible and faster.
     pub(crate) fn pays(ConvShape { inputs, outputs, side, .. }: ConvShape) -> bool {
         side == 3 && inputs >= STEP && outputs >= LANES
     }
@@ -66,13 +67,13 @@ impl AmxWinograd {
         let inputs = shape.inputs;
         let rest = if inputs % STEP * COLUMNS <= STEP { inputs % STEP } else { 0 };
         let blocks = (inputs - rest).div_ceil(STEP);
-        // What a number of a step is multiplied by: an input and a column of the kernel.
+        // The weight of a number in a step: an input and a column of the kernel.
         let tap = |step: usize, k: usize| match step < blocks * COLUMNS {
             true => (step / COLUMNS * STEP + k, step % COLUMNS),
             false => (blocks * STEP + k % rest.max(1), k / rest.max(1)),
         };
         let steps = blocks * COLUMNS + rest.min(1);
-        // Of every lane's column the six places, found once for all.
+        // The six places for each lane's column, computed once.
         let places = |tile: usize| -> Vec<[[[f32; LANES]; PLACES]; COLUMNS]> {
             let number = |lane: usize, input: usize, ky: usize, kx: usize| {
                 let begins = |output: usize| ((output * inputs + input) * COLUMNS + ky) * COLUMNS + kx;
@@ -109,14 +110,14 @@ impl AmxWinograd {
     /// Convolves a group of rows.
     ///
     /// # Safety
-    /// `input` is six rows of the inputs, of float32 maps padded by one pixel at least; the writer has `rows` rows of the outputs,
-    /// kept as float32, and skips so many that a group's four are not exceeded.
+    /// `input` is six rows of the inputs, of float32 maps padded by at least one pixel; the writer has `rows` rows of
+    /// the outputs, stored as float32, and skips so few that a group's four are not exceeded.
     ///
     /// # Panics
-    /// When the machine has no AMX.
+    /// Panics if the machine has no AMX.
     pub(crate) unsafe fn rows(&self, input: &Input, rows: usize, writer: &Writer) {
         thread_local! {
-            /// Grown to what the largest call needs, and kept.
+            /// Grows to the size of the largest call, and is kept.
             static SCRATCH: RefCell<Scratch> = const { RefCell::new((Vec::new(), None, Vec::new())) };
         }
         let tiles = Tiles::configure();
@@ -125,17 +126,17 @@ impl AmxWinograd {
             if lines.len() < len {
                 lines.resize(len, Line::default());
             }
-            // Half a line is written for every pixel, of which the next overwrites what is too much.
+            // Half a line is written for every pixel; the next pixel overwrites the excess.
             narrow.resize(narrow.len().max(self.products.parts() * PLACES * self.narrow_len()), 0);
             let sums = sums.get_or_insert_with(|| Aligned::new(0.0, 2 * PLACES * SUMS));
             let (lines, sums, narrow) = (&mut lines[..len], sums.as_mut_ptr(), &mut narrow[..]);
             let mut job = Job { conv: self, input, rows, writer, lines, narrow, sums };
-            // SAFETY: this function's contract is the job's; AMX is there, hence AVX-512 with bf16 too.
+            // SAFETY: this function's contract is the job's; there is AMX, hence AVX-512 with bf16 too.
             unsafe { job.run(&tiles) };
         });
     }
 
-    /// Numbers of a place's pixels of the rest.
+    /// Returns how many numbers of the rest a place's pixels have.
     fn narrow_len(&self) -> usize {
         ROOM * self.rest + STEP
     }
@@ -147,7 +148,7 @@ struct Job<'a> {
     input: &'a Input<'a>,
     rows: usize,
     writer: &'a Writer<'a>,
-    /// `[part][place][block][pixel]`, the rest being the last block.
+    /// `[part][place][block][pixel]`, with the rest as the last block.
     lines: &'a mut [Line],
     /// The rest: `[part][place][pixel][input]`.
     narrow: &'a mut [u16],
@@ -155,22 +156,24 @@ struct Job<'a> {
     sums: *mut f32,
 }
 
-/// A strip's pixels by outputs, whose sums are in one of the two buffers.
+/// A strip's pixels by outputs, with sums in one of the two buffers.
 #[derive(Clone, Copy)]
 struct Chunk {
-    /// The first pixel, and how many there are.
+    /// The first pixel, and the number of pixels.
     x: usize,
     count: usize,
-    /// The first tile of outputs, and how many there are.
+    /// The first tile of outputs, and the number of tiles.
     first: usize,
     outputs: usize,
-    /// Of the buffer.
+    /// Which buffer.
     odd: usize,
 }
 
 impl Job<'_> {
+    /// Convolves the group.
+    ///
     /// # Safety
-    /// As [`AmxWinograd::rows`]; the machine has AVX-512 with bf16.
+    /// Same as [`AmxWinograd::rows`]; the machine has AVX-512 with bf16.
     #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
     unsafe fn run(&mut self, tiles: &Tiles) {
         let (width, outputs) = (self.input.shape.width, self.conv.shape.blocks());
@@ -195,17 +198,17 @@ impl Job<'_> {
             }
         }
         if let Some(chunk) = before {
-            // SAFETY: its sums are there.
+            // SAFETY: its sums are complete.
             unsafe { self.finish(chunk) };
         }
     }
 
-    /// Lines from one part to the next.
+    /// Returns the stride in lines between parts.
     fn part(&self) -> usize {
         PLACES * (self.conv.blocks + self.conv.rest.min(1)) * ROOM
     }
 
-    /// A place's lines of a block.
+    /// Returns the index of a place's lines of a block.
     fn line(&self, place: usize, block: usize) -> usize {
         (place * (self.conv.blocks + self.conv.rest.min(1)) + block) * ROOM
     }
@@ -213,7 +216,7 @@ impl Job<'_> {
     /// Transforms a strip's pixels, from one left of the first to one right of the last.
     ///
     /// # Safety
-    /// As [`Self::run`].
+    /// Same as [`Self::run`].
     #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
     unsafe fn transform(&mut self, first: usize, count: usize) {
         let part = self.part();
@@ -243,10 +246,10 @@ impl Job<'_> {
         }
     }
 
-    /// Transforms the inputs that fill no block, and brings the columns of each pixel together.
+    /// Transforms the inputs that do not fill a block, and gathers the columns of each pixel.
     ///
     /// # Safety
-    /// As [`Self::transform`].
+    /// Same as [`Self::transform`].
     #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
     unsafe fn transform_rest(&mut self, first: usize, count: usize) {
         let (rest, blocks, len) = (self.conv.rest, self.conv.blocks, self.conv.narrow_len());
@@ -282,8 +285,8 @@ impl Job<'_> {
         }
     }
 
-    /// Where the six rows of a block of 16 inputs begin, one pixel left of `first`, and its lanes that are inputs; of no block,
-    /// any place and no lanes.
+    /// Returns where the six rows of a block of 16 inputs begin, one pixel left of `first`, and which of its lanes are
+    /// inputs; for a block that does not exist, any place and no lanes.
     fn source(&self, block: usize, first: usize) -> ([*const f32; PLACES], __mmask16) {
         let inputs = self.conv.shape.inputs.saturating_sub(block * LANES).min(LANES);
         let (rows, start) = self.input.block(if inputs == 0 { 0 } else { block });
@@ -293,10 +296,10 @@ impl Job<'_> {
         (from, ((1_u32 << inputs) - 1) as __mmask16)
     }
 
-    /// Multiplies a chunk at all places, and finishes the one before.
+    /// Multiplies a chunk at all places, and finishes the previous one.
     ///
     /// # Safety
-    /// As [`Self::run`]; the strip was transformed; the chunk has `P` tiles of pixels and `O` of outputs.
+    /// Same as [`Self::run`]; the strip was transformed; the chunk has `P` tiles of pixels and `O` of outputs.
     #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
     unsafe fn multiply<const P: usize, const O: usize>(&mut self, tiles: &Tiles, chunk: Chunk, before: Option<Chunk>) {
         let (conv, part) = (self.conv, self.part());
@@ -306,7 +309,7 @@ impl Job<'_> {
         // SAFETY: this function's contract; the lines of `16 P` pixels and two more are in the room of a block.
         unsafe {
             for place in 0..PLACES {
-                // The sums of the place before are in the registers; at the first place, those of nobody.
+                // The sums of the previous place are in the registers; at the first place, they belong to nothing.
                 let mut last = Some(sums.add(place.saturating_sub(1) * SUMS));
                 for step in 0..conv.steps() {
                     let (block, kx) = (step / COLUMNS, step % COLUMNS);
@@ -332,10 +335,10 @@ impl Job<'_> {
         }
     }
 
-    /// Transforms a chunk's sums back, and stores what the rows hold of them.
+    /// Transforms a chunk's sums back, and stores those inside the rows.
     ///
     /// # Safety
-    /// As [`Self::run`]; the chunk was multiplied.
+    /// Same as [`Self::run`]; the chunk was multiplied.
     #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
     unsafe fn finish(&self, Chunk { x, count, first, outputs, odd }: Chunk) {
         let (writer, r) = (self.writer, self.writer.shuffle);
@@ -351,8 +354,8 @@ impl Job<'_> {
                 out[row] = writer.out.wrapping_add((row * r + phase / r) * shape.len() + pixel);
                 add[row] = store.add.get(row).map_or(std::ptr::null(), |add| add[pixel..].as_ptr());
             }
-            // SAFETY: this function's contract: the bias has 16 numbers for every tile and the slopes for every block; the
-            // pixels are inside the rows, and so is what is added.
+            // SAFETY: this function's contract: the bias has 16 numbers for every tile and the slopes for every block;
+            // the pixels are inside the rows, and so is what is added.
             unsafe {
                 let bias = _mm512_loadu_ps(self.conv.bias[at * LANES..].as_ptr());
                 let after = After::new(store, block);
@@ -377,7 +380,7 @@ impl Job<'_> {
     }
 }
 
-/// A block's numbers of a column of pixels, at the six places.
+/// Transforms a column of a block's pixels to the six places.
 ///
 /// # Safety
 /// The machine has AVX-512 F; the pixel of each row may be read.
@@ -394,7 +397,7 @@ unsafe fn column(rows: [*const f32; PLACES], lanes: __mmask16, x: usize) -> [Avx
     }
 }
 
-/// Four rows from six places.
+/// Transforms six places back to four rows.
 ///
 /// # Safety
 /// The machine has AVX-512 F.

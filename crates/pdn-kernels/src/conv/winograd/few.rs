@@ -1,8 +1,8 @@
 //! A 3x3 convolution to five outputs or fewer, such as every network's last: F(4, 3) along rows alone.
 //!
 //! Most lanes would be empty, so the kernel's three columns share them, in lane `kx * outputs + output`, and are added
-//! afterwards. The transform of rows then saves half the products: six places give four rows' sums over inputs and columns,
-//! where the direct sum takes twelve. No pixel depends on its neighbours in the row.
+//! afterwards. The transform of rows then saves half the products: six places give four rows' sums over inputs and
+//! columns, where direct convolution takes twelve. No pixel depends on its neighbours in the row.
 
 use super::operands::{Channels, Number, OperandKernel, Operands};
 use super::tile::{SIDE, STEP, load, store};
@@ -14,22 +14,22 @@ use crate::scratch::with_scratch;
 use crate::{Aligned, Input, Isa, LANES};
 use std::mem::MaybeUninit;
 
-/// The most pixels of a tile.
+/// The most pixels in a tile.
 const PIXELS: usize = 14;
 
 /// A kernel and bias, transformed along rows.
 #[derive(Clone, Debug)]
 pub(crate) struct FewOutputs<N = f32> {
     shape: ConvShape,
-    /// `[place][input][16]`, as many inputs as are multiplied at once side by side.
+    /// `[place][input][16]`, with the inputs that are multiplied at once adjacent.
     kernel: Aligned<N>,
     bias: [f32; LANES],
-    /// 1 in the lanes that are outputs, else 0.
+    /// 1 in the lanes that are outputs, 0 elsewhere.
     lanes: [f32; LANES],
 }
 
 impl FewOutputs {
-    /// Whether it can, and pays.
+    /// Returns whether the method is possible and faster.
     pub(crate) fn pays(ConvShape { inputs, outputs, side, shuffle }: ConvShape) -> bool {
         side == 3 && shuffle == 1 && outputs * side <= LANES && inputs >= LANES
     }
@@ -60,21 +60,21 @@ impl<N: Number> FewOutputs<N> {
     /// Convolves a group of rows.
     ///
     /// # Safety
-    /// `input` is six rows of the inputs, padded by one pixel at least; the writer has `rows` rows of the outputs, and skips
-    /// so many that a group's four are not exceeded.
+    /// `input` is six rows of the inputs, padded by at least one pixel; the writer has `rows` rows of the outputs, and
+    /// skips so few that a group's four are not exceeded.
     pub(crate) unsafe fn rows(&self, isa: Isa, input: &Input, rows: usize, writer: &Writer) {
         with_scratch(SIDE * input.shape.blocks * PIXELS * LANES, |scratch| {
-            // No number is longer than those of the scratch.
+            // No number type is longer than that of the scratch.
             let transformed = scratch.as_mut_ptr().cast();
             let job = Group { conv: self, input, rows, writer, transformed };
-            // SAFETY: this function's contract is the job's; the scratch is as long as it says.
+            // SAFETY: this function's contract is the job's; the scratch has the length that the job states.
             unsafe { N::run(isa, job) };
         });
     }
 }
 
-/// A group of rows to convolve. Reads pixels from one left of the first to one right of the last of the six rows of every
-/// block of inputs. `transformed` has room for [`PIXELS`] pixels of them at each of six places.
+/// A group of rows to convolve. Reads pixels from one left of the first to one right of the last of the six rows of
+/// every block of inputs. `transformed` has room for [`PIXELS`] pixels of them at each of six places.
 struct Group<'a, N> {
     conv: &'a FewOutputs<N>,
     input: &'a Input<'a>,
@@ -88,7 +88,7 @@ impl<N: Number> OperandKernel<N> for Group<'_, N> {
     #[inline(always)]
     unsafe fn go<V: Lanes, O: Operands<V, Number = N>>(mut self) {
         let mut x = 0;
-        // SAFETY: every tile gives pixels of the row.
+        // SAFETY: every tile computes pixels of the row.
         unsafe {
             if V::PIXELS >= PIXELS {
                 self.tiles::<V, O, PIXELS>(&mut x);
@@ -102,18 +102,18 @@ impl<N: Number> OperandKernel<N> for Group<'_, N> {
 /// Sums of a tile: `[row or place][pixel][16]`, and a pixel of zeros that is read beyond the last.
 type Sums<const N: usize> = MaybeUninit<[[[f32; LANES]; PIXELS + 1]; N]>;
 
-/// Numbers from one row or place to the next.
+/// The stride between rows or places.
 const ROW: usize = (PIXELS + 1) * LANES;
 
 impl<N: Number> Group<'_, N> {
-    /// As many tiles of `P` pixels as fit from `x`, each giving `P - 2`.
+    /// Computes as many tiles of `P` pixels as fit from `x`, each with `P - 2` results.
     ///
     /// # Safety
-    /// As [`OperandKernel::go`].
+    /// Same as [`OperandKernel::go`].
     #[inline(always)]
     unsafe fn tiles<V: Lanes, O: Operands<V, Number = N>, const P: usize>(&mut self, x: &mut usize) {
         while *x + P - 2 <= self.input.shape.width {
-            // SAFETY: the tile's results are inside the row, and so its pixels inside the padded one.
+            // SAFETY: the tile's results are inside the row, and so its pixels are inside the padded one.
             unsafe {
                 self.transform::<V, O, P>(*x);
                 let rows = self.sums::<V, O, P>();
@@ -126,7 +126,7 @@ impl<N: Number> Group<'_, N> {
     /// Transforms `P` pixels from one left of `x` on.
     ///
     /// # Safety
-    /// As [`Self::tiles`].
+    /// Same as [`Self::tiles`].
     #[inline(always)]
     unsafe fn transform<V: Lanes, O: Operands<V, Number = N>, const P: usize>(&mut self, x: usize) {
         let shape = self.input.shape;
@@ -151,10 +151,11 @@ impl<N: Number> Group<'_, N> {
         }
     }
 
-    /// The products of the transformed pixels, transformed back: the sums over inputs of each of four rows.
+    /// Multiplies the transformed pixels and transforms the products back: returns the sums over inputs of each of four
+    /// rows.
     ///
     /// # Safety
-    /// As [`Self::tiles`].
+    /// Same as [`Self::tiles`].
     #[inline(always)]
     unsafe fn sums<V: Lanes, O: Operands<V, Number = N>, const P: usize>(&self) -> Sums<STEP> {
         let ConvShape { inputs, .. } = self.conv.shape;
@@ -191,13 +192,13 @@ impl<N: Number> Group<'_, N> {
     /// Adds each output's three columns from the lanes of three neighbouring pixels, and stores the rows.
     ///
     /// # Safety
-    /// As [`Self::tiles`].
+    /// Same as [`Self::tiles`].
     #[inline(always)]
     unsafe fn store<V: Lanes, const P: usize>(&self, x: usize, rows: &Sums<STEP>) {
         let FewOutputs { shape, bias, lanes, .. } = self.conv;
         let skip = self.writer.store.skip;
-        // SAFETY: the `P` pixels of four rows and one more were written, of which at most the last lane is read; the pixels
-        // that are written are inside the row.
+        // SAFETY: the `P` pixels of four rows and one more were written, and at most the last lane of that one is read;
+        // the pixels to write are inside the row.
         unsafe {
             let (bias, lanes) = (V::load(bias.as_ptr()), V::load(lanes.as_ptr()));
             for row in 0..self.rows {

@@ -1,4 +1,4 @@
-//! The matrix product at each place of the transformed tiles: by vectors, or by AMX where it can.
+//! The matrix product at each place of the transformed tiles: by vectors, or by AMX if possible.
 
 use super::operands::{Number, Operands};
 use super::product::{Product, Sums};
@@ -7,8 +7,10 @@ use crate::LANES;
 use crate::lanes::Lanes;
 
 impl<N: Number> Product<N> {
+    /// Computes the product.
+    ///
     /// # Safety
-    /// As for [`Lanes`]; the matrices have the extents that the fields say.
+    /// Same as for [`Lanes`]; the matrices have the extents that the fields say.
     #[inline(always)]
     pub(crate) unsafe fn run<V: Lanes, O: Operands<V, Number = N>>(&self) {
         // SAFETY: this function's contract.
@@ -19,8 +21,10 @@ impl<N: Number> Product<N> {
         }
     }
 
+    /// Computes the product by vectors.
+    ///
     /// # Safety
-    /// As [`Self::run`].
+    /// Same as [`Self::run`].
     #[inline(always)]
     unsafe fn by_vectors<V: Lanes, O: Operands<V, Number = N>>(&self) {
         // SAFETY: this function's contract; each call's columns are below their count.
@@ -37,10 +41,10 @@ impl<N: Number> Product<N> {
         }
     }
 
-    /// All rows of `C` vectors of columns, as many rows at a time as registers hold.
+    /// Computes all rows of `C` vectors of columns, as many rows at a time as registers hold.
     ///
     /// # Safety
-    /// As [`Self::run`].
+    /// Same as [`Self::run`].
     #[inline(always)]
     unsafe fn rows<V: Lanes, O: Operands<V, Number = N>, const C: usize>(&self, column: usize) {
         let mut row = 0;
@@ -57,10 +61,10 @@ impl<N: Number> Product<N> {
         }
     }
 
-    /// Tiles of `M` rows while there are as many.
+    /// Computes tiles of `M` rows as long as they fit.
     ///
     /// # Safety
-    /// As [`Self::run`].
+    /// Same as [`Self::run`].
     #[inline(always)]
     unsafe fn many<V: Lanes, O: Operands<V, Number = N>, const M: usize, const C: usize>(
         &self,
@@ -74,8 +78,10 @@ impl<N: Number> Product<N> {
         }
     }
 
+    /// Computes a tile.
+    ///
     /// # Safety
-    /// As [`Self::run`].
+    /// Same as [`Self::run`].
     #[inline(always)]
     unsafe fn tile<V: Lanes, O: Operands<V, Number = N>, const M: usize, const C: usize>(
         &self,

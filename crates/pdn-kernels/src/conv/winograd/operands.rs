@@ -1,7 +1,8 @@
-//! The operands of Winograd's products: float32 numbers one by one, or rounded to bf16 and multiplied in pairs of inputs.
+//! The operands of Winograd's products: float32 numbers one by one, or rounded to bf16 and multiplied in pairs of
+//! inputs.
 //!
-//! Pairs need AVX-512's products of bf16; where there is AMX too, its tiles multiply them. The transforms and the sums stay in
-//! float32.
+//! Pairs need AVX-512's bf16 products; if there is AMX too, its tiles multiply them. The transforms and the sums stay
+//! in float32.
 
 use super::product::Product;
 use super::tile::{STRIP, TILED, strip};
@@ -11,7 +12,7 @@ use crate::lanes::{self, Kernel, Lanes, PairKernel, Pairs};
 use crate::{Isa, LANES};
 use half::bf16;
 
-/// A number that is multiplied.
+/// The type of an operand.
 pub(crate) trait Number: Copy {
     const ZERO: Self;
     /// Inputs that are multiplied at once.
@@ -19,17 +20,18 @@ pub(crate) trait Number: Copy {
 
     fn of(value: f32) -> Self;
 
-    /// Rounds numbers of each of the inputs that are multiplied at once, one input's beside the other's. Of those that are
-    /// multiplied one by one the second is not read.
+    /// Rounds numbers of each of the inputs that are multiplied at once, and stores one input's next to the other's. If
+    /// inputs are multiplied one by one, the second is not read.
     fn beside(inputs: [&[f32; LANES]; 2], to: &mut [Self]);
 
-    /// Runs a kernel with an instruction set; pairs are multiplied with the one that has such products, whichever is asked for.
+    /// Runs a kernel with an instruction set. Pairs use the one instruction set that multiplies them, whatever is
+    /// requested.
     ///
     /// # Safety
-    /// As [`lanes::run`].
+    /// Same as [`lanes::run`].
     ///
     /// # Panics
-    /// When the machine lacks the instructions.
+    /// Panics if the machine lacks the instructions.
     unsafe fn run(isa: Isa, kernel: impl OperandKernel<Self>);
 }
 
@@ -56,7 +58,7 @@ impl Number for bf16 {
     const AT_ONCE: usize = 2;
 
     fn of(value: f32) -> Self {
-        // As `from_f32`, without a branch: the compiler makes vectors of it.
+        // The same as `from_f32`, without a branch, so that the compiler vectorises it.
         let bits = value.to_bits();
         let rounded = bits.wrapping_add(0x7fff + (bits >> 16 & 1)) >> 16;
         Self::from_bits(if value.is_nan() { Self::NAN.to_bits() } else { rounded as u16 })
@@ -80,27 +82,27 @@ impl Number for bf16 {
     }
 }
 
-/// How numbers are multiplied.
+/// How to multiply operands.
 pub(crate) trait Operands<V: Lanes> {
     type Number: Number;
-    /// Of as many inputs as are multiplied at once, 16 numbers.
+    /// 16 numbers of each of the inputs that are multiplied at once.
     type Vector: Copy;
 
-    /// Tiles whose places are multiplied together, a strip.
+    /// A strip: the tiles whose places are multiplied together.
     const STRIP: usize;
-    /// Room for the tiles of a strip: also those that fill a register up, and one more where all places would otherwise begin
-    /// at the same set of the first cache.
+    /// Room for the tiles of a strip, including those that fill up a register, and one more if all places would
+    /// otherwise begin at the same set of the L1 cache.
     const ROOM: usize;
-    /// As these, of the gradient of a kernel, which sums over tiles; and how many times that tiles are multiplied a strip is
-    /// filled up to with zeros.
+    /// The strip for the gradient of a kernel, which sums over tiles, and the multiple of tiles to which a strip is
+    /// filled up with zeros.
     const GRADIENT_STRIP: usize = STRIP * Self::Number::AT_ONCE;
     const GRADIENT_ROOM: usize = Self::GRADIENT_STRIP;
     const GRADIENT_STEPS: usize = 1;
 
-    /// Takes a product by registers that hold matrices, where there are such and they can. Says whether it did.
+    /// Computes a product with matrix registers if there are any and they support it. Returns whether it did.
     ///
     /// # Safety
-    /// As [`Product::run`].
+    /// Same as [`Product::run`].
     #[inline(always)]
     unsafe fn multiply_by_tiles(_: &Product<Self::Number>) -> bool {
         false
@@ -109,32 +111,32 @@ pub(crate) trait Operands<V: Lanes> {
     /// Rounds and writes 16 numbers.
     ///
     /// # Safety
-    /// As [`Lanes::store`].
+    /// Same as [`Lanes::store`].
     unsafe fn store(vector: V, to: *mut Self::Number);
 
-    /// Rounds and writes 16 numbers of each of the rows that are multiplied at once, one row's beside the other's. Of rows that
-    /// are multiplied one by one the second is not read.
+    /// Rounds and writes 16 numbers of each of the rows that are multiplied at once, one row's next to the other's. If
+    /// rows are multiplied one by one, the second is not read.
     ///
     /// # Safety
-    /// As [`Lanes::load`] and [`Lanes::store`], of so many numbers.
+    /// Same as [`Lanes::load`] and [`Lanes::store`], for as many numbers.
     unsafe fn store_beside(rows: [*const f32; 2], to: *mut Self::Number);
 
-    /// Reads 16 numbers of each of the inputs that are multiplied at once, one input's beside the other's.
+    /// Reads 16 numbers of each of the inputs that are multiplied at once, one input's next to the other's.
     ///
     /// # Safety
-    /// As [`Lanes::load`], of so many numbers.
+    /// Same as [`Lanes::load`], for as many numbers.
     unsafe fn load(from: *const Self::Number) -> Self::Vector;
 
-    /// One number of each of those inputs, 16 times.
+    /// Copies one number of each of those inputs to all 16 lanes.
     ///
     /// # Safety
-    /// As [`Lanes::splat`]; so many numbers may be read.
+    /// Same as [`Lanes::splat`]; as many numbers may be read.
     unsafe fn splat(from: *const Self::Number) -> Self::Vector;
 
-    /// `Σ a b + sum` over those inputs.
+    /// Computes `Σ a b + sum` over those inputs.
     ///
     /// # Safety
-    /// As [`Lanes::mul_add`].
+    /// Same as [`Lanes::mul_add`].
     unsafe fn mul_add(a: Self::Vector, b: Self::Vector, sum: V) -> V;
 }
 
@@ -178,7 +180,7 @@ impl<V: Lanes> Operands<V> for Singles {
     }
 }
 
-/// bf16 numbers, two by two; with `TILES` by registers that hold matrices where those can.
+/// bf16 numbers in pairs; with `TILES` in matrix registers where those support it.
 #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "written over, and only there run"))]
 pub(crate) struct Doubles<const TILES: bool>;
 
@@ -187,7 +189,7 @@ impl<V: Pairs, const TILES: bool> Operands<V> for Doubles<TILES> {
     type Vector = V::Pairs;
     const STRIP: usize = if TILES { TILED } else { strip::<V>() };
     const ROOM: usize = if TILES { TILED + 1 } else { STRIP };
-    // By tiles the gradient's sums pass through once for each strip, so it is a long one.
+    // With tiles the gradient's sums stream past once per strip, so the strip is long.
     const GRADIENT_STRIP: usize = 2 * if TILES { TILED } else { STRIP };
     const GRADIENT_ROOM: usize = 2 * if TILES { TILED + 1 } else { STRIP };
     const GRADIENT_STEPS: usize = if TILES { 16 } else { 1 };
@@ -234,28 +236,28 @@ impl<V: Pairs, const TILES: bool> Operands<V> for Doubles<TILES> {
     }
 }
 
-/// The lanes of a block that are channels. What stands in the others may be anything: beside a channel it would be multiplied
-/// by zero, and be no number still.
+/// The lanes of a block that are channels. The others may hold anything: next to a channel their values would be
+/// multiplied by zero, and NaN would remain NaN.
 pub(crate) struct Channels {
     used: [f32; LANES],
-    /// Whether a channel has such a lane beside it.
+    /// Whether a channel has such a lane next to it.
     beside: bool,
 }
 
 impl Channels {
-    /// The first so many lanes.
+    /// Selects the first `channels` lanes.
     pub(crate) fn new<N: Number>(channels: usize) -> Self {
         let used = std::array::from_fn(|lane| if lane < channels { 1.0 } else { 0.0 });
         Self { used, beside: N::AT_ONCE > 1 && channels < LANES }
     }
 
-    /// Writes 16 numbers as they are multiplied.
+    /// Writes 16 numbers in the form of an operand.
     ///
     /// # Safety
-    /// As [`Operands::store`].
+    /// Same as [`Operands::store`].
     #[inline(always)]
     pub(crate) unsafe fn store<V: Lanes, O: Operands<V>>(&self, vector: V, to: *mut O::Number) {
-        // SAFETY: this function's contract; a number for each lane is read.
+        // SAFETY: this function's contract; a number per lane is read.
         unsafe {
             let vector = if self.beside { vector.where_positive(V::load(self.used.as_ptr())) } else { vector };
             O::store(vector, to);
@@ -263,14 +265,16 @@ impl Channels {
     }
 }
 
-/// A kernel that is written over how numbers are multiplied.
+/// A kernel that is generic over how operands are multiplied.
 pub(crate) trait OperandKernel<N: Number> {
+    /// Runs the kernel.
+    ///
     /// # Safety
-    /// As [`Kernel::run`].
+    /// Same as [`Kernel::run`].
     unsafe fn go<V: Lanes, O: Operands<V, Number = N>>(self);
 }
 
-/// A kernel, to be run over registers.
+/// A kernel to run with vector registers.
 struct With<K>(K);
 
 impl<K: OperandKernel<f32>> Kernel for With<K> {
@@ -289,7 +293,7 @@ impl<K: OperandKernel<bf16>> PairKernel for With<K> {
     }
 }
 
-/// A kernel, to be run over registers, and over tiles where they can.
+/// A kernel to run with vector registers, and with tiles where they support it.
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 struct WithTiles<K>(K);
 

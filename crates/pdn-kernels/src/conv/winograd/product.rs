@@ -1,7 +1,7 @@
-//! The description of a matrix product: where the matrices are, and their sizes.
+//! The description of a matrix product: the matrices and their sizes.
 
-/// `c[row][column] (+)= Σ a[row, k] b[k][column]`: `b` is `[depth][columns]`, `c` `[rows][columns]`, columns being a multiple
-/// of [`LANES`]; `a` has its own strides. Each `k` is as many numbers as are multiplied at once, side by side.
+/// `c[row][column] (+)= Σ a[row, k] b[k][column]`: `b` is `[depth][columns]`, `c` `[rows][columns]`, with columns a
+/// multiple of [`LANES`]; `a` has its own strides. Each `k` is as many adjacent numbers as are multiplied at once.
 pub(crate) struct Product<N> {
     pub(crate) rows: usize,
     pub(crate) depth: usize,
@@ -16,14 +16,14 @@ pub(crate) struct Product<N> {
         not(all(target_arch = "x86_64", target_os = "linux")),
         expect(dead_code, reason = "only tiles ask for it")
     )]
-    /// Rows that there is room for in `a` and in `c`; those behind the last may be anything, and are written over.
+    /// Rows that there is room for in `a` and in `c`; those after the last may hold anything, and are overwritten.
     pub(crate) room: usize,
 }
 
-/// What is done with what is in `c`.
+/// What happens to the content of `c`.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Sums {
-    /// It is written over.
+    /// The sums overwrite it.
     New,
     /// The sums are added to it.
     Onto,

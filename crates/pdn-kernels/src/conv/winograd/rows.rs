@@ -1,8 +1,8 @@
-//! Winograd's convolution of rows in blocks, which the engine runs.
+//! Winograd convolution of rows in blocks, which the engine runs.
 //!
-//! A group is four rows of results. A strip of its tiles at a time is transformed, multiplied and transformed back, so that
-//! it stays in the second cache beside the kernel of 64 outputs. Tiles begin at columns 0, 4, 8 ..., so a pixel does not
-//! depend on which thread computes its row or on how wide the row is.
+//! A group is four rows of results. One strip of its tiles at a time is transformed, multiplied and transformed back,
+//! so that it stays in the L2 cache together with the kernel of 64 outputs. Tiles begin at columns 0, 4, 8 ..., so a
+//! pixel does not depend on which thread computes its row or on how wide the row is.
 
 use super::operands::{Number, OperandKernel, Operands};
 use super::product::{Product, Sums};
@@ -14,10 +14,11 @@ use crate::lanes::Lanes;
 use crate::scratch::{cut, with_scratch};
 use crate::{Input, Isa, LANES};
 
-/// Blocks of inputs that are transformed at a time at most, so that they stay in the second cache: a module's 64 features and their mask.
+/// The most blocks of inputs that are transformed at a time, so that they stay in the L2 cache: a module's 64 features
+/// and their mask.
 const BLOCKS: usize = 5;
 
-/// Blocks of inputs that are transformed at a time, of so many: parts as even as may be.
+/// Returns the number of input blocks to transform at a time: parts as even as possible.
 fn blocks_at_once(blocks: usize) -> usize {
     blocks.div_ceil(blocks.div_ceil(BLOCKS))
 }
@@ -26,14 +27,14 @@ fn blocks_at_once(blocks: usize) -> usize {
 #[derive(Clone, Debug)]
 pub(crate) struct WinogradRows<N = f32> {
     shape: ConvShape,
-    /// A kernel for every [`OUTPUTS`] outputs, in the order of their blocks.
+    /// One kernel per [`OUTPUTS`] outputs, in the order of their blocks.
     kernels: Vec<WinogradKernel<N>>,
     /// `[block][16]`.
     bias: Vec<f32>,
 }
 
 impl WinogradRows {
-    /// Whether it pays to transform.
+    /// Returns whether the transform makes the convolution faster.
     pub(crate) fn pays(shape: ConvShape) -> bool {
         WinogradKernel::pays(shape.outputs, shape.inputs, shape.side)
     }
@@ -57,19 +58,19 @@ impl<N: Number> WinogradRows<N> {
     /// Convolves a group of rows.
     ///
     /// # Safety
-    /// `input` is six rows of the inputs, padded by [`STEP`] at least; the writer has `rows` rows of the outputs, and
-    /// skips so many that a group's four are not exceeded.
+    /// `input` is six rows of the inputs, padded by at least [`STEP`]; the writer has `rows` rows of the outputs, and
+    /// skips so few that a group's four are not exceeded.
     ///
     /// # Panics
-    /// When the machine lacks the instructions.
+    /// Panics if the machine lacks the instructions.
     pub(crate) unsafe fn rows(&self, isa: Isa, input: &Input, rows: usize, writer: &Writer) {
         let inputs = blocks_at_once(input.shape.blocks) * LANES;
         let outputs = OUTPUTS.min(self.shape.blocks() * LANES);
         with_scratch(PLACES * STRIP * (inputs + outputs), |mut scratch| {
             let (v, m) = (cut(&mut scratch, PLACES * STRIP * inputs), cut(&mut scratch, PLACES * STRIP * outputs));
-            // No number is longer than those of the scratch.
+            // No number type is longer than that of the scratch.
             let job = Group { conv: self, input, rows, writer, v: v.as_mut_ptr().cast(), m };
-            // SAFETY: this function's contract is the job's; the scratch is as long as it says.
+            // SAFETY: this function's contract is the job's; the scratch has the length that the job states.
             unsafe { N::run(isa, job) };
         });
     }
@@ -77,9 +78,9 @@ impl<N: Number> WinogradRows<N> {
 
 /// A group of rows to convolve.
 ///
-/// Reads, for every block of inputs, pixels from one left of the first to as far right as whole tiles reach from the six
-/// rows: inside them, as the pad is at least [`STEP`]. `v` and `m` have room for a strip's tiles of [`blocks_at_once`]
-/// blocks of inputs, and of [`OUTPUTS`] outputs or of those that there are.
+/// Reads, for every block of inputs, pixels from one left of the first to as far right as whole tiles reach from the
+/// six rows: inside them, as the pad is at least [`STEP`]. `v` and `m` have room for a strip's tiles of
+/// [`blocks_at_once`] blocks of inputs, and of [`OUTPUTS`] outputs or of those that there are.
 struct Group<'a, N> {
     conv: &'a WinogradRows<N>,
     input: &'a Input<'a>,
@@ -98,7 +99,7 @@ impl<N: Number> OperandKernel<N> for Group<'_, N> {
         let (blocks, some) = (self.input.shape.blocks, self.blocks());
         for first in (0..tiles).step_by(strip::<V>()) {
             let count = strip::<V>().min(tiles - first);
-            // SAFETY: the tiles are the row's, the inputs and outputs the convolution's.
+            // SAFETY: the tiles are the row's, and the inputs and outputs are the convolution's.
             unsafe {
                 if some == blocks {
                     self.transform::<V, O>(first, count, 0);
@@ -118,15 +119,15 @@ impl<N: Number> OperandKernel<N> for Group<'_, N> {
 }
 
 impl<N: Number> Group<'_, N> {
-    /// Blocks of inputs that are transformed at a time.
+    /// Returns the number of input blocks to transform at a time.
     fn blocks(&self) -> usize {
         blocks_at_once(self.input.shape.blocks)
     }
 
-    /// Transforms as many blocks of inputs, from `first_block` on, of a strip's tiles.
+    /// Transforms that many blocks of inputs, from `first_block` on, of a strip's tiles.
     ///
     /// # Safety
-    /// As [`OperandKernel::go`].
+    /// Same as [`OperandKernel::go`].
     #[inline(always)]
     unsafe fn transform<V: Lanes, O: Operands<V, Number = N>>(
         &mut self,
@@ -152,10 +153,10 @@ impl<N: Number> Group<'_, N> {
         }
     }
 
-    /// Multiplies a strip's transformed inputs, those from `input` on; sums over earlier inputs are in `m`.
+    /// Multiplies a strip's transformed inputs from `input` on; the sums over earlier inputs are in `m`.
     ///
     /// # Safety
-    /// As [`OperandKernel::go`].
+    /// Same as [`OperandKernel::go`].
     #[inline(always)]
     unsafe fn multiply<V: Lanes, O: Operands<V, Number = N>>(
         &mut self,
@@ -185,10 +186,10 @@ impl<N: Number> Group<'_, N> {
         }
     }
 
-    /// Transforms a strip's products back and stores what the rows hold of them.
+    /// Transforms a strip's products back and stores those inside the rows.
     ///
     /// # Safety
-    /// As [`OperandKernel::go`].
+    /// Same as [`OperandKernel::go`].
     #[inline(always)]
     unsafe fn store<V: Lanes>(&mut self, group: usize, first: usize, count: usize, outputs: usize) {
         let skip = self.writer.store.skip;

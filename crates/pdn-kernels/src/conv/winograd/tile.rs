@@ -1,34 +1,37 @@
-//! The sizes of tiles and strips, and loads and stores of vectors that are a stride apart.
+//! The sizes of tiles and strips, and strided loads and stores of vectors.
 
 use crate::lanes::Lanes;
 
-/// Side of a tile's results.
+/// The side of a tile's results.
 pub(crate) const STEP: usize = 4;
-/// Side of what a tile reads.
+/// The side of a tile's input.
 pub(crate) const SIDE: usize = 6;
-/// Places of a transformed tile.
+/// The places of a transformed tile.
 pub(crate) const PLACES: usize = SIDE * SIDE;
-/// Room for the tiles of a strip, of every instruction set.
+/// Room for the tiles of a strip with any instruction set.
 pub(crate) const STRIP: usize = 14;
 
-/// Tiles of a strip that are multiplied by a kernel, each a row of the product: as many as fill registers whole, as few as make
-/// up [`STRIP`]. With AVX-512, strips of 28 and 42 took a twentieth longer to train with; with AVX2, 12 are a tenth faster than 14.
+/// Returns the tiles of a strip that are multiplied by a kernel, each a row of the product: as many as fill whole
+/// registers, as few as make up [`STRIP`]. With AVX-512, strips of 28 and 42 took a twentieth longer to train with;
+/// with AVX2, 12 are a tenth faster than 14.
 pub(crate) const fn strip<V: Lanes>() -> usize {
     STRIP / V::PIXELS * V::PIXELS
 }
 
-/// Tiles of a strip that AMX's registers multiply: two of rows, so that the kernel passes half as often as with one.
+/// Tiles of a strip that AMX's registers multiply: two tiles of rows, so that the kernel streams past half as often as
+/// with one.
 pub(crate) const TILED: usize = 32;
 
-/// Outputs of one transformed kernel, so that it stays in the second cache beside a strip.
+/// Outputs of one transformed kernel, so that it stays in the L2 cache together with a strip.
 pub(crate) const OUTPUTS: usize = 64;
 
-// Loops instead of closures, here and in what calls these: what is called from a closure is compiled without the instruction set.
+// Use loops instead of closures, here and in the callers: what is called from a closure is compiled without the
+// instruction set.
 
-/// Vectors a stride apart.
+/// Loads vectors at a stride.
 ///
 /// # Safety
-/// As for [`Lanes`]; `N` vectors may be read.
+/// Same as for [`Lanes`]; `N` vectors may be read.
 #[inline(always)]
 pub(crate) unsafe fn load<V: Lanes, const N: usize>(from: *const f32, stride: usize) -> [V; N] {
     // SAFETY: this function's contract.
@@ -41,10 +44,10 @@ pub(crate) unsafe fn load<V: Lanes, const N: usize>(from: *const f32, stride: us
     }
 }
 
-/// Writes vectors a stride apart.
+/// Stores vectors at a stride.
 ///
 /// # Safety
-/// As for [`Lanes`]; `N` vectors may be written.
+/// Same as for [`Lanes`]; `N` vectors may be written.
 #[inline(always)]
 pub(crate) unsafe fn store<V: Lanes, const N: usize>(vectors: [V; N], to: *mut f32, stride: usize) {
     for (i, vector) in vectors.iter().enumerate() {

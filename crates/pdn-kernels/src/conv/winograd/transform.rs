@@ -1,8 +1,8 @@
 //! The matrices of F(4x4, 3x3), along one side at a time; each is applied to columns and then to rows.
 //!
-//! They follow from the points at which the polynomials are taken (Toom and Cook): 0, infinity, and two pairs of opposite
-//! points. Lavin and Gray's pairs are 1 and 2; 3/4 and 3/2 leave a quarter of their largest error, a fifth more than the
-//! best found, and every constant of B and A is exact in binary.
+//! They follow from the points at which the polynomials are evaluated (Toom and Cook): 0, infinity, and two pairs of
+//! opposite points. Lavin and Gray's pairs are 1 and 2; with 3/4 and 3/2 a quarter of their largest error is left, a
+//! fifth more than the best found, and every constant of B and A is exact in binary.
 
 use super::operands::{Channels, Number, Operands};
 use super::tile::{PLACES, SIDE, STEP, STRIP, load, store};
@@ -21,25 +21,26 @@ const G_NEAR: [f32; 3] = [-128.0 / 243.0, -96.0 / 243.0, -72.0 / 243.0];
 /// G's row at [`FAR`].
 const G_FAR: [f32; 3] = [32.0 / 243.0, 48.0 / 243.0, 72.0 / 243.0];
 
-/// A kernel transformed: `[place][input][output]`, the outputs rounded up to lanes; as many inputs as are multiplied at once
-/// stand side by side for each output, zeros in the place of one that is not there.
+/// A transformed kernel: `[place][input][output]`, with the outputs rounded up to lanes. The inputs that are multiplied
+/// at once are adjacent for each output, with zeros for a missing one.
 #[derive(Clone, Debug)]
 pub(crate) struct WinogradKernel<N = f32> {
-    /// Times that inputs are multiplied.
+    /// The number of multiplications over the inputs.
     pub(crate) steps: usize,
     pub(crate) lanes: usize,
     pub(crate) numbers: Aligned<N>,
 }
 
 impl WinogradKernel {
-    /// Whether it pays to transform: below a vector of channels the direct sum is as fast.
+    /// Returns whether the transform makes the convolution faster: below a vector of channels, direct convolution is as
+    /// fast.
     pub(crate) fn pays(outputs: usize, inputs: usize, side: usize) -> bool {
         side == 3 && outputs >= LANES && inputs >= LANES
     }
 }
 
 impl<N: Number> WinogradKernel<N> {
-    /// Transforms a kernel of 3x3 taps, `at(output, input, tap)` being the place of a number in `kernel`.
+    /// Transforms a kernel of 3x3 taps; `at(output, input, tap)` is the index of a number in `kernel`.
     pub(crate) fn new(
         kernel: &[f32],
         outputs: usize,
@@ -54,7 +55,7 @@ impl<N: Number> WinogradKernel<N> {
         )
     }
 
-    /// Transforms a kernel given number by number, for so many lanes, a multiple of [`LANES`].
+    /// Transforms a kernel given element by element, for `lanes` outputs, a multiple of [`LANES`].
     pub(crate) fn of_lanes(lanes: usize, inputs: usize, number: impl Fn(usize, usize, usize) -> f32) -> Self {
         let steps = inputs.div_ceil(N::AT_ONCE);
         let mut numbers = Aligned::new(N::ZERO, PLACES * steps * lanes * N::AT_ONCE);
@@ -81,12 +82,13 @@ impl<N: Number> WinogradKernel<N> {
 /// Columns that a strip of tiles reads: neighbours share two.
 const COLUMNS: usize = STEP * STRIP + SIDE - STEP;
 
-/// Bᵀ d B of so many tiles side by side, of one block: reads their pixels of six rows, and writes each one's 36 places as they
-/// are multiplied, a tile's `tile` numbers and places `place` numbers apart. Of the lanes so many are channels: what stands in
-/// the others is never multiplied.
+/// Computes Bᵀ d B for adjacent tiles of one block. Reads their pixels from six rows, and writes each tile's 36 places
+/// as operands, `tile` numbers apart for tiles and `place` numbers apart for places. Only the lanes that are channels
+/// are multiplied.
 ///
 /// # Safety
-/// As for [`Lanes`]; there are at most [`STRIP`] tiles, whose pixels may be read, one after the other, and places written.
+/// Same as for [`Lanes`]; there are at most [`STRIP`] tiles, whose pixels may be read, one after the other, and places
+/// written.
 #[inline(always)]
 pub(crate) unsafe fn transform_tiles<V: Lanes, O: Operands<V>>(
     rows: [*const f32; SIDE],
@@ -99,7 +101,7 @@ pub(crate) unsafe fn transform_tiles<V: Lanes, O: Operands<V>>(
     let channels = Channels::new::<O::Number>(channels);
     let mut half = MaybeUninit::<[[[f32; LANES]; SIDE]; COLUMNS]>::uninit();
     let half = half.as_mut_ptr().cast::<f32>();
-    // SAFETY: this function's contract; every column that is read of the half was written.
+    // SAFETY: this function's contract; every column of the half that is read was written.
     unsafe {
         for column in 0..STEP * count + SIDE - STEP {
             let mut pixels = [V::splat(0.0); SIDE];
@@ -132,17 +134,17 @@ impl HalfTile {
     /// Transforms one of six rows.
     ///
     /// # Safety
-    /// As for [`Lanes`]; the row is below six.
+    /// Same as for [`Lanes`]; the row is below six.
     #[inline(always)]
     pub(crate) unsafe fn put<V: Lanes>(&mut self, row: usize, pixels: [V; SIDE]) {
         // SAFETY: this function's contract; the half has its 36 vectors.
         unsafe { store(input(pixels), self.0.as_mut_ptr().cast::<f32>().add(row * LANES), SIDE * LANES) }
     }
 
-    /// Transforms the columns, and writes the 36 places as they are multiplied.
+    /// Transforms the columns, and writes the 36 places as operands.
     ///
     /// # Safety
-    /// As for [`Lanes`]; every row was put, and the places may be written.
+    /// Same as for [`Lanes`]; every row was put, and the places may be written.
     #[inline(always)]
     pub(crate) unsafe fn finish<V: Lanes, O: Operands<V>>(&self, to: *mut O::Number, place: usize) {
         let half = self.0.as_ptr().cast::<f32>();
@@ -161,10 +163,10 @@ impl HalfTile {
 /// A tile and block whose products are transformed back along one side.
 pub(crate) struct HalfBack(MaybeUninit<[[f32; LANES]; SIDE * STEP]>);
 
-/// Aᵀ m along columns, m's 36 places being `place` numbers apart.
+/// Computes Aᵀ m along columns; the 36 places of m are `place` numbers apart.
 ///
 /// # Safety
-/// As for [`Lanes`]; the places may be read.
+/// Same as for [`Lanes`]; the places may be read.
 #[inline(always)]
 pub(crate) unsafe fn transform_back<V: Lanes>(m: *const f32, place: usize) -> HalfBack {
     let mut half = HalfBack(MaybeUninit::uninit());
@@ -177,19 +179,19 @@ pub(crate) unsafe fn transform_back<V: Lanes>(m: *const f32, place: usize) -> Ha
 }
 
 impl HalfBack {
-    /// The four results of a row.
+    /// Returns the four results of a row.
     ///
     /// # Safety
-    /// As for [`Lanes`]; the row is below four.
+    /// Same as for [`Lanes`]; the row is below four.
     #[inline(always)]
     pub(crate) unsafe fn row<V: Lanes>(&self, row: usize) -> [V; STEP] {
         debug_assert!(row < STEP);
-        // SAFETY: the whole of it was written as it was made, and the row is one of its four.
+        // SAFETY: all of it was written at construction, and the row is one of its four.
         unsafe { output(load::<V, SIDE>(self.0.as_ptr().cast::<f32>().add(row * SIDE * LANES), LANES)) }
     }
 }
 
-/// G g Gᵀ of every lane, given its taps.
+/// Computes G g Gᵀ for every lane, given its taps.
 fn kernel_places(number: impl Fn(usize, usize) -> f32) -> [[f32; LANES]; PLACES] {
     let mut taps = [[0.0; LANES]; 9];
     for (tap, taps) in taps.iter_mut().enumerate() {
@@ -197,7 +199,7 @@ fn kernel_places(number: impl Fn(usize, usize) -> f32) -> [[f32; LANES]; PLACES]
             *to = number(lane, tap);
         }
     }
-    // Rows, then columns, of every lane at once.
+    // Rows, then columns, for every lane at once.
     let row = |row: usize| kernel_side([taps[3 * row], taps[3 * row + 1], taps[3 * row + 2]]);
     let [top, middle, bottom] = [row(0), row(1), row(2)];
     let mut places = [[0.0; LANES]; PLACES];
@@ -209,10 +211,10 @@ fn kernel_places(number: impl Fn(usize, usize) -> f32) -> [[f32; LANES]; PLACES]
     places
 }
 
-/// G along one side, of every lane.
+/// Applies G along one side, for every lane.
 pub(crate) fn kernel_side([a, b, c]: [[f32; LANES]; 3]) -> [[f32; LANES]; SIDE] {
     let mut out = [[0.0; LANES]; SIDE];
-    // A loop that the compiler makes vectors of; it does not of closures.
+    // A loop, which the compiler vectorises; it does not vectorise closures.
     for i in 0..LANES {
         let (near, near_odd) = (a[i] * G_NEAR[0] + c[i] * G_NEAR[2], b[i] * G_NEAR[1]);
         let (far, far_odd) = (a[i] * G_FAR[0] + c[i] * G_FAR[2], b[i] * G_FAR[1]);
@@ -226,10 +228,10 @@ pub(crate) fn kernel_side([a, b, c]: [[f32; LANES]; 3]) -> [[f32; LANES]; SIDE] 
     out
 }
 
-/// Bᵀ along one side.
+/// Applies Bᵀ along one side.
 ///
 /// # Safety
-/// As for [`Lanes`].
+/// Same as for [`Lanes`].
 #[inline(always)]
 pub(crate) unsafe fn input<V: Lanes>(d: [V; SIDE]) -> [V; SIDE] {
     // SAFETY: this function's contract.
@@ -250,10 +252,10 @@ pub(crate) unsafe fn input<V: Lanes>(d: [V; SIDE]) -> [V; SIDE] {
     }
 }
 
-/// Aᵀ along one side.
+/// Applies Aᵀ along one side.
 ///
 /// # Safety
-/// As for [`Lanes`].
+/// Same as for [`Lanes`].
 #[inline(always)]
 pub(crate) unsafe fn output<V: Lanes>(m: [V; SIDE]) -> [V; STEP] {
     // SAFETY: this function's contract.
@@ -269,10 +271,10 @@ pub(crate) unsafe fn output<V: Lanes>(m: [V; SIDE]) -> [V; STEP] {
     }
 }
 
-/// A along one side: the way back of [`output`].
+/// Applies A along one side: the backward pass of [`output`].
 ///
 /// # Safety
-/// As for [`Lanes`].
+/// Same as for [`Lanes`].
 #[inline(always)]
 pub(crate) unsafe fn output_back<V: Lanes>(y: [V; STEP]) -> [V; SIDE] {
     // SAFETY: this function's contract.
@@ -285,10 +287,10 @@ pub(crate) unsafe fn output_back<V: Lanes>(y: [V; STEP]) -> [V; SIDE] {
     }
 }
 
-/// Gᵀ along one side.
+/// Applies Gᵀ along one side.
 ///
 /// # Safety
-/// As for [`Lanes`].
+/// Same as for [`Lanes`].
 #[inline(always)]
 pub(crate) unsafe fn kernel_back<V: Lanes>(u: [V; SIDE]) -> [V; 3] {
     // SAFETY: this function's contract.

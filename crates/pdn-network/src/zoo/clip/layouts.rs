@@ -1,4 +1,4 @@
-//! The names that other projects give CLIP's weights.
+//! Other projects' names for CLIP's weights.
 //!
 //! | | openai/CLIP, open_clip | Hugging Face transformers |
 //! |---|---|---|
@@ -6,36 +6,37 @@
 //! | queries, keys, values | `attn.in_proj_weight`, stacked | `self_attn.q_proj.weight` and so on |
 //! | projections | `text_projection`, `visual.proj`, `[in, out]` | `text_projection.weight`, `visual_projection.weight` |
 //!
-//! open_clip's models with a text tower of their own put `text.` before that tower's names. Sizes are read from the shapes.
-//! What no tensor tells is [`ClipSettings`]: it must come from elsewhere, as the wrong GELU gives vectors that look right.
+//! open_clip's models with a separate text tower prefix that tower's names with `text.`. The shapes give the sizes.
+//! [`ClipSettings`] holds what no tensor tells: it must come from elsewhere, because with the wrong GELU the vectors
+//! still look right.
 
 use super::towers::{Clip, PictureTower, Reading, TextTower, Transformer};
 use crate::{NetworkError, Param, Tensor, Tensors, WeightFaults};
 
-/// How a project names and stores CLIP's parameters.
+/// A project's scheme for naming and storing CLIP's parameters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClipLayout {
-    /// openai/CLIP's, and open_clip's plain models.
+    /// The scheme of openai/CLIP, and of open_clip's plain models.
     OpenAi,
-    /// open_clip's models with a text tower of their own.
+    /// The scheme of open_clip's models with a separate text tower.
     CustomText,
-    /// Hugging Face transformers'.
+    /// The scheme of Hugging Face transformers.
     Transformers,
 }
 
-/// What the tensors of a tower do not tell.
+/// The settings of a tower that its tensors do not tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClipSettings {
-    /// Whether its activation is the quick GELU.
+    /// Whether the activation is the quick GELU.
     pub quick_gelu: bool,
-    /// Its heads of attention; one for each 64 channels where nothing says otherwise.
+    /// The number of attention heads; by default one per 64 channels.
     pub heads: Option<usize>,
 }
 
-/// Channels of a head of attention in every CLIP of OpenAI's.
+/// Channels per attention head in all of OpenAI's CLIP models.
 const HEAD: usize = 64;
 
-/// Tensors that are no parameters of the towers.
+/// Tensors that are not parameters of the towers.
 const IGNORED: [&str; 7] = [
     "logit_scale",
     "logit_bias",
@@ -47,7 +48,7 @@ const IGNORED: [&str; 7] = [
 ];
 
 impl ClipLayout {
-    /// Whose names these are; `None` where they are no CLIP's.
+    /// Detects the layout; returns `None` if the tensors are not a CLIP model's.
     pub fn find(tensors: &Tensors) -> Option<Self> {
         let marks = [
             (Self::Transformers, ["text_model.", "vision_model."]),
@@ -58,7 +59,7 @@ impl ClipLayout {
         marks.into_iter().find(|(_, marks)| marks.iter().all(|mark| has(mark))).map(|(layout, _)| layout)
     }
 
-    /// The file beside the weights in which the project says their activation.
+    /// Returns the file beside the weights that names the project's activation.
     pub fn config(self) -> &'static str {
         match self {
             Self::OpenAi | Self::CustomText => "open_clip_config.json",
@@ -66,11 +67,12 @@ impl ClipLayout {
         }
     }
 
-    /// Both towers, and their tensors under our names and in our shapes; the settings are the text tower's and the picture
-    /// tower's.
+    /// Reads both towers, and their tensors under our names and in our shapes; the settings are the text tower's and
+    /// the picture tower's.
     ///
     /// # Errors
-    /// [`NetworkError`] in the file's own names: [`NetworkError::Weights`] lists what is missing, misshapen or not known.
+    /// Returns a [`NetworkError`] in the file's own names: [`NetworkError::Weights`] lists what is missing, misshapen
+    /// or unknown.
     pub fn read(self, mut tensors: Tensors, settings: [ClipSettings; 2]) -> Result<(Clip, Tensors), NetworkError> {
         // The causal mask is a constant, which TorchScript keeps in any of its modules.
         let ignored = |key: &str| IGNORED.contains(&key) || key.rsplit('.').next() == Some("attn_mask");
@@ -88,7 +90,7 @@ impl ClipLayout {
         }
     }
 
-    /// The sizes, from the shapes.
+    /// Infers the sizes from the shapes.
     fn infer(self, tensors: &Tensors, settings: [ClipSettings; 2]) -> Result<Clip, NetworkError> {
         if tensors.keys().any(|key| key.starts_with("visual.layer1.") || key.starts_with("visual.trunk.")) {
             let why = "its picture tower is not a CLIP vision transformer; supported are ViT-B/32, ViT-B/16, \
@@ -132,15 +134,15 @@ impl ClipLayout {
         Ok(Clip { dim, text, picture: PictureTower::Vit { side, patch, blocks } })
     }
 
-    /// One more than the last block that a tensor names, so that one which is left out is missed by name.
+    /// Returns one more than the last block that a tensor names, so that a missing block is reported by name.
     fn layers(self, tensors: &Tensors, tower: &str) -> usize {
         let prefix = self.blocks(tower);
         let number = |key: &String| key.strip_prefix(&prefix)?.split('.').next()?.parse::<usize>().ok();
-        // More than any tower has are refused by its network.
+        // The network rejects more blocks than any tower has.
         tensors.keys().filter_map(number).max().map_or(0, |last| last.saturating_add(1))
     }
 
-    /// What the names of a tower's blocks begin with.
+    /// Returns the prefix of the names of a tower's blocks.
     fn blocks(self, tower: &str) -> String {
         match (self, tower) {
             (Self::Transformers, "transformer") => "text_model.encoder.layers.".into(),
@@ -150,7 +152,8 @@ impl ClipLayout {
         }
     }
 
-    /// The layout's name for one of our parameters; of queries, keys and values stored apart, the part that they share.
+    /// Returns the layout's name for one of our parameters; for queries, keys and values stored separately, their
+    /// common prefix.
     fn key(self, ours: &str) -> String {
         if let Some((tower, rest)) = ours.split_once(".resblocks.") {
             let rest = if self == Self::Transformers { transformers_block(rest) } else { openai_block(rest) };
@@ -163,14 +166,14 @@ impl ClipLayout {
         }
     }
 
-    /// Where a parameter of ours comes from.
+    /// Returns the tensors that a parameter comes from.
     fn sources(self, param: &Param, clip: &Clip) -> Sources {
         let key = self.key(&param.name);
         let patch = match clip.picture {
             PictureTower::Vit { patch, .. } if param.name == "visual.conv1.weight" => Some(patch),
             _ => None,
         };
-        // A projection that is no layer there is a bare tensor, by which a row of numbers is multiplied from the right.
+        // A projection that is not a layer there is a bare tensor, which is multiplied by a row vector from the left.
         let transposed = param.shape.len() == 4 && !key.ends_with("weight");
         let shape = match (&*param.shape, patch) {
             ([width, ..], Some(patch)) => vec![*width, 3, patch, patch],
@@ -217,17 +220,17 @@ impl ClipSettings {
     }
 }
 
-/// The tensors of a file that make one parameter, one after the other.
+/// The tensors of a file that form one parameter when concatenated.
 struct Sources {
     keys: Vec<String>,
     /// The shape of each.
     shape: Vec<usize>,
-    /// Whether they are stored with their two sides exchanged.
+    /// Whether they are stored transposed.
     transposed: bool,
 }
 
 impl Sources {
-    /// Takes them out of the file's, or notes what is wrong with them.
+    /// Takes the tensors out of the file's, or records what is wrong with them.
     fn take(self, tensors: &mut Tensors, faults: &mut WeightFaults, ours: &[usize]) -> Option<Tensor> {
         let before = faults.count();
         let mut data = Vec::new();
@@ -278,7 +281,7 @@ fn transformers_block(rest: &str) -> String {
     pairs.iter().fold(rest.to_owned(), |rest, (ours, theirs)| rest.replace(ours, theirs))
 }
 
-/// `pre_layrnorm` is spelled so there.
+/// The spelling `pre_layrnorm` is theirs.
 fn transformers_key(ours: &str) -> &str {
     match ours {
         "token_embedding.weight" => "text_model.embeddings.token_embedding.weight",
@@ -315,7 +318,7 @@ mod tests {
         networks.iter().flat_map(|network| network.name_weights(hashed::weights(network))).collect()
     }
 
-    /// A tower's tensors as a layout stores them, written from its documentation and not with the code above.
+    /// Returns a tower's tensors as a layout stores them, written from its documentation and not with the code above.
     fn stored(layout: ClipLayout, clip: &Clip) -> Tensors {
         let mut file = Tensors::from([("logit_scale".to_owned(), Tensor::new(vec![], vec![4.6]))]);
         for (name, tensor) in ours(clip) {
@@ -380,7 +383,7 @@ mod tests {
     #[test]
     fn published_sizes_are_told_from_shapes() {
         for clip in [Clip::vit_b_32(), Clip::vit_b_16(), Clip::vit_l_14()] {
-            // Shapes alone matter here, so numbers are left out of the large tables.
+            // Only shapes matter here, so the large tables hold no numbers.
             let mut file = stored(ClipLayout::OpenAi, &Clip { picture: small().picture, ..small() });
             file.clear();
             let zeros = |shape: &[usize]| Tensor::new(shape.to_vec(), vec![0.0; shape.iter().product()]);

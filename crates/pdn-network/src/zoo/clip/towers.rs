@@ -1,6 +1,7 @@
-//! CLIP (Radford et al., ICML 2021): a tower that reads sentences and one that looks at pictures, into one space.
+//! CLIP (Radford et al., ICML 2021): a text tower and a picture tower that embed into the same space.
 //!
-//! Follows `clip/model.py` of openai/CLIP, whose parameter names are kept but for these, which there are bare tensors:
+//! Follows `clip/model.py` of openai/CLIP and keeps its parameter names, except for these, which are bare tensors
+//! there:
 //!
 //! | here | openai/CLIP |
 //! |---|---|
@@ -8,13 +9,14 @@
 //! | `text_projection.weight`, `visual.proj.weight` | `text_projection`, `visual.proj`, transposed |
 //! | `visual.conv1.weight` `[width, 3 patch², 1, 1]` | `visual.conv1.weight` `[width, 3, patch, patch]` |
 //!
-//! A sentence is read up to its end token, from which its vector is taken. What follows is padding, and as attention is
-//! causal it changes nothing: so sequences are as long as their sentence. Sentences of any length up to `context` and
-//! pictures of `side` x `side`, whose preprocessing is the encoder's, give vectors of `dim` numbers, not normalised.
+//! A sentence is read up to its end token, which provides its vector. Everything after it is padding, which has no
+//! effect because attention is causal: so sequences are as long as their sentence. Sentences of any length up to
+//! `context` and pictures of `side` x `side`, preprocessed by the encoder, give vectors of `dim` numbers, not
+//! normalised.
 //!
-//! Beside the transformer there is a small convolutional picture tower, which learns from thousands of pictures where a
-//! transformer wants millions: residual blocks at a quarter, an eighth and so on of the picture, averaged at the end. What each
-//! stage comes to is tapped as `visual.stages.N`.
+//! As an alternative to the transformer there is a small convolutional picture tower, which learns from thousands of
+//! pictures where a transformer needs millions: residual blocks at a quarter, an eighth and so on of the picture,
+//! averaged at the end. The output of each stage is tapped as `visual.stages.N`.
 
 use crate::zoo::architecture::{check_sizes, json};
 use crate::{Act, Builder, End, Network, NetworkError, NodeId, PictureFormat, Pool};
@@ -26,9 +28,9 @@ use serde::{Deserialize, Serialize};
 pub struct Clip {
     /// Length of an embedding.
     pub dim: usize,
-    /// The tower of sentences.
+    /// The text tower.
     pub text: TextTower,
-    /// The tower of pictures.
+    /// The picture tower.
     pub picture: PictureTower,
 }
 
@@ -36,25 +38,25 @@ pub struct Clip {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TextTower {
-    /// Tokens known, the start and end of a sentence being the last two.
+    /// Number of tokens; the last two are the start and end of a sentence.
     pub vocabulary: usize,
-    /// The most tokens of a sentence, its start and end among them.
+    /// The most tokens in a sentence, including its start and end.
     pub context: usize,
     /// Its blocks.
     pub blocks: Transformer,
-    /// What of its tokens becomes the sentence's vector.
+    /// How the tokens become the sentence's vector.
     #[serde(default, skip_serializing_if = "Reading::is_end")]
     pub reading: Reading,
 }
 
-/// What of a sentence's tokens becomes its vector.
+/// How a sentence's tokens become its vector.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Reading {
-    /// The end token, as CLIP does: it must learn first to gather what the others hold.
+    /// The end token, as in CLIP: it must first learn to gather what the others hold.
     #[default]
     End,
-    /// The mean of all, which is a bag of words from the first step: better where captions are few.
+    /// The mean over all tokens, which is a bag of words from the first step: better with few captions.
     Mean,
 }
 
@@ -69,15 +71,16 @@ impl Reading {
 pub struct Transformer {
     /// Channels.
     pub width: usize,
-    /// Heads of attention.
+    /// Attention heads.
     pub heads: usize,
-    /// Blocks.
+    /// Number of blocks.
     pub layers: usize,
-    /// OpenAI's weights want the quick GELU, most others the true one: the wrong one gives vectors that look right.
+    /// Whether the activation is the quick GELU. OpenAI's weights need it, most others the true one; with the wrong one
+    /// the vectors still look right.
     pub quick_gelu: bool,
 }
 
-/// What looks at pictures.
+/// The network that embeds pictures.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PictureTower {
@@ -94,28 +97,28 @@ pub enum PictureTower {
     Convolutions {
         /// Pixels a side, a multiple of `4 * 2^(stages - 1)`.
         side: usize,
-        /// For each stage its channels and its residual blocks; each stage halves the extent of the one before.
+        /// Channels and residual blocks of each stage; each stage halves the extent of the one before.
         stages: Vec<(usize, usize)>,
     },
 }
 
 impl Clip {
-    /// OpenAI's ViT-B/32.
+    /// Returns OpenAI's ViT-B/32.
     pub fn vit_b_32() -> Self {
         Self::openai(512, 32, (512, 12), (768, 12))
     }
 
-    /// OpenAI's ViT-B/16.
+    /// Returns OpenAI's ViT-B/16.
     pub fn vit_b_16() -> Self {
         Self::openai(512, 16, (512, 12), (768, 12))
     }
 
-    /// OpenAI's ViT-L/14.
+    /// Returns OpenAI's ViT-L/14.
     pub fn vit_l_14() -> Self {
         Self::openai(768, 14, (768, 12), (1024, 24))
     }
 
-    /// A size of OpenAI's: of each tower its channels and blocks.
+    /// Returns one of OpenAI's sizes, from each tower's channels and blocks.
     fn openai(dim: usize, patch: usize, text: (usize, usize), picture: (usize, usize)) -> Self {
         let blocks = |(width, layers)| Transformer { width, heads: width / 64, layers, quick_gelu: true };
         Self {
@@ -125,14 +128,14 @@ impl Clip {
         }
     }
 
-    /// Pixels a side of the pictures that are looked at.
+    /// Returns the side of the input pictures, in pixels.
     pub fn side(&self) -> usize {
         match self.picture {
             PictureTower::Vit { side, .. } | PictureTower::Convolutions { side, .. } => side,
         }
     }
 
-    /// The same with pictures of another size, which a tower of convolutions looks at as well.
+    /// Returns the same configuration for another picture size, which a convolutional tower accepts as well.
     pub fn looking_at(&self, pixels: usize) -> Self {
         let mut other = self.clone();
         match &mut other.picture {
@@ -141,10 +144,10 @@ impl Clip {
         other
     }
 
-    /// The network that reads a sentence.
+    /// Builds the network that embeds a sentence.
     ///
     /// # Errors
-    /// Where the configuration describes no network.
+    /// Fails if the configuration describes no network.
     pub fn text_network(&self) -> Result<Network, NetworkError> {
         let TextTower { vocabulary, context, blocks, reading } = &self.text;
         check_sizes(&[
@@ -166,10 +169,10 @@ impl Clip {
         b.finish("clip-text", &json(self), PictureFormat::UNIT, x)
     }
 
-    /// The network that looks at a picture.
+    /// Builds the network that embeds a picture.
     ///
     /// # Errors
-    /// As [`Self::text_network`].
+    /// Same as [`Self::text_network`].
     pub fn picture_network(&self) -> Result<Network, NetworkError> {
         check_sizes(&[("dim", self.dim, 1..=65536), ("side", self.side(), 1..=4096)])?;
         let mut b = Builder::new();
@@ -269,7 +272,7 @@ mod tests {
 
     #[test]
     fn openai_s_sizes_have_the_published_counts_of_parameters() {
-        // Each with the logit scale, which is no part of a tower.
+        // Each includes the logit scale, which is not part of a tower.
         for (clip, published) in
             [(Clip::vit_b_32(), 151_277_313), (Clip::vit_b_16(), 149_620_737), (Clip::vit_l_14(), 427_616_513)]
         {

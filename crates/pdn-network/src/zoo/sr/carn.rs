@@ -1,13 +1,13 @@
 //! CARN (Ahn et al., ECCV 2018), the larger of the two, without grouped convolutions.
 //!
-//! Follows `carn/model/carn.py` and `carn/model/ops.py` of nmhkahn/CARN-pytorch, whose parameter names are kept. Three times
-//! a layer is followed by a 1x1 convolution over all that came before it: the layers of the network are blocks, and the
-//! layers of a block are residual blocks. The picture is enlarged at the end, by stages of convolution, ReLU and pixel
-//! shuffle. Pictures are 0..1 with DIV2K's mean taken off. Scales 8 and 16 repeat the x2 stage; no official weights have
-//! them.
+//! Follows `carn/model/carn.py` and `carn/model/ops.py` of nmhkahn/CARN-pytorch and keeps its parameter names. At two
+//! levels, each of three layers is followed by a 1x1 convolution over everything before it: the layers of the network
+//! are blocks, and the layers of a block are residual blocks. Upscaling comes last, in stages of convolution, ReLU and
+//! pixel shuffle. Pictures are 0..1 with DIV2K's mean subtracted. Scales 8 and 16 repeat the x2 stage; no official
+//! weights have them.
 //!
-//! Weights are published in one file for all scales, with `upsample.up2`, `.up3` and `.up4` for `upsample.up` here. Such a
-//! file is three networks, and which one is meant must be said.
+//! The published weights are one file for all scales, with `upsample.up2`, `.up3` and `.up4` for `upsample.up` here.
+//! Such a file is three networks, so the caller must pick one.
 
 use crate::zoo::architecture::{Architecture, check_mean, check_sizes, configuration, json};
 use crate::zoo::layout::{DIV2K_MEAN, Layout, as_stored, kernel_shape, mean_shift, same, upsampler_scale};
@@ -19,24 +19,24 @@ use serde_json::Value;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Carn {
-    /// How many times larger the output is a side.
+    /// The upscaling factor per side.
     pub scale: usize,
     /// Channels.
     pub features: usize,
-    /// What is subtracted from each channel, in 0..1.
+    /// The mean to subtract from each channel, in 0..1.
     pub mean: [f64; 3],
 }
 
 impl Carn {
-    /// 64 features, as published.
+    /// Returns the published size: 64 features.
     pub fn published(scale: usize) -> Self {
         Self { scale, features: 64, mean: DIV2K_MEAN }
     }
 
-    /// The network.
+    /// Builds the network.
     ///
     /// # Errors
-    /// Where the configuration describes no network, such as no features or a scale that is not 2, 3, 4, 8 or 16.
+    /// Fails if the configuration describes no network, such as no features or a scale that is not 2, 3, 4, 8 or 16.
     pub fn build(&self) -> Result<Network, NetworkError> {
         check_sizes(&[("features", self.features, 1..=4096)])?;
         check_mean(self.mean)?;
@@ -55,7 +55,7 @@ impl Carn {
     }
 }
 
-/// Three layers, `b1` to `b3`, each followed by a convolution over the input and all layers so far.
+/// Adds three layers, `b1` to `b3`, each followed by a convolution over the input and all layers so far.
 fn cascade(
     b: &mut Builder,
     prefix: &str,
@@ -79,7 +79,7 @@ fn residual_block(b: &mut Builder, name: &str, x: NodeId) -> NodeId {
     b.relu(y)
 }
 
-/// The convolution of a stage, in whose sequence ReLU and pixel shuffle have a place each.
+/// Returns the name of a stage's convolution; ReLU and pixel shuffle also count in the sequence.
 fn upsampler(name: &str, stage: usize) -> String {
     format!("upsample.{name}.body.{}", 3 * stage)
 }

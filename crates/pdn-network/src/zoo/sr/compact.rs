@@ -1,48 +1,49 @@
-//! PDN-compact: DCMs in a plain chain of convolutions, for moving pictures and slow machines.
+//! PDN-compact: DCMs in a plain chain of convolutions, for video and slow machines.
 //!
-//! In a residual block only one of two convolutions is followed by a ReLU, and those that end groups and bodies by none: a
-//! small network of such blocks is hardly more than one linear filter. Here, as in SRVGGNetCompact (Real-ESRGAN, Wang et
-//! al. 2021) and ECBSR (Zhang et al. 2021), every convolution of the body has an activation, and the body adds to an
-//! enlarged picture. The enlargement is learned (as in WDSR, Yu et al. 2018) and starts as nearest pixels: the last
-//! convolution reads the picture beside the body. So all work is done at the small size, before one pixel shuffle.
+//! In a residual block only one of two convolutions is followed by a ReLU, and those that end groups and bodies by
+//! none: a small network of such blocks is hardly more than one linear filter. Here, as in SRVGGNetCompact
+//! (Real-ESRGAN, Wang et al. 2021) and ECBSR (Zhang et al. 2021), every convolution of the body has an activation, and
+//! the body adds to an upscaled picture. The upscaling is learned (as in WDSR, Yu et al. 2018) and starts as
+//! nearest-neighbour: the last convolution reads the picture along with the body. So all work happens at the small
+//! size, before a single pixel shuffle.
 //!
-//! A DCM should have its inner residual: no other skip goes around it, and a chain behind a mask learns nothing.
+//! A DCM here needs its inner residual: no other skip goes around it, and a chain behind a mask learns nothing.
 
 use crate::zoo::architecture::{Architecture, check_sizes, configuration, json, module_after};
 use crate::zoo::layout::{DIV2K_MEAN, Layout, as_stored, same};
 use crate::{Act, Builder, DcmOptions, Network, NetworkError, PictureFormat};
 use serde::{Deserialize, Serialize};
 
-/// Of the leaky ReLU after each convolution: one that is fused with it, which a PReLU is not.
+/// Slope of the leaky ReLU after each convolution. A leaky ReLU is fused with the convolution, which a PReLU is not.
 const SLOPE: f64 = 0.1;
 
 /// Configuration of PDN-compact.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Compact {
-    /// How many times larger the output is a side.
+    /// The upscaling factor per side.
     pub scale: usize,
     /// Channels of the body.
     pub features: usize,
-    /// Convolutions of the body, between the first and the last.
+    /// Convolutions in the body, between the first and the last.
     pub convs: usize,
-    /// DCMs at equal intervals, the last after the last of these; at most one after each.
+    /// Number of DCMs, evenly spaced among these convolutions, the last after the last one; at most one after each.
     pub modules: usize,
-    /// What each DCM is.
+    /// The configuration of each DCM.
     pub dcm: DcmOptions,
 }
 
 impl Compact {
-    /// 12 convolutions of 16 features, and one module.
+    /// Returns a network of 12 convolutions of 16 features, and one module.
     pub fn small(scale: usize) -> Self {
         let dcm = DcmOptions { residual: true, ..DcmOptions::default() };
         Self { scale, features: 16, convs: 12, modules: 1, dcm }
     }
 
-    /// The network.
+    /// Builds the network.
     ///
     /// # Errors
-    /// Where the configuration describes no network, such as more modules than convolutions.
+    /// Fails if the configuration describes no network, such as more modules than convolutions.
     pub fn build(&self) -> Result<Network, NetworkError> {
         check_sizes(&[
             ("features", self.features, 1..=4096),

@@ -1,9 +1,9 @@
 //! EDSR (Lim et al., CVPR workshops 2017), and EDSR+ with a DCM after each residual block (the paper's section 3.4).
 //!
 //! Follows `src/model/edsr.py` of sanghyun-son/EDSR-PyTorch. Blocks are convolution, ReLU, convolution without
-//! normalisation, scaled and added; a long skip goes around them all; the picture is enlarged at the end.
-//! *Baseline* is 16 blocks of 64 features, *full* 32 blocks of 256 with residuals scaled by 0.1: always say which.
-//! Pictures are 0..255 with DIV2K's mean taken off. Scales 8 and 16 repeat the x2 stage; no official weights have them.
+//! normalisation, scaled and added; a long skip spans all of them; upscaling comes last. *Baseline* is 16 blocks of 64
+//! features, *full* 32 blocks of 256 with residuals scaled by 0.1: always say which. Pictures are 0..255 with DIV2K's
+//! mean subtracted. Scales 8 and 16 repeat the x2 stage; no official weights have them.
 //!
 //! | here (as BasicSR's `edsr_arch.py`) | EDSR-PyTorch |
 //! |---|---|
@@ -24,15 +24,15 @@ use serde_json::Value;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Edsr {
-    /// How many times larger the output is a side.
+    /// The upscaling factor per side.
     pub scale: usize,
     /// Channels of the body.
     pub features: usize,
     /// Residual blocks.
     pub blocks: usize,
-    /// Factor on each block's branch before it is added.
+    /// The factor for each block's branch before it is added.
     pub residual_scale: f64,
-    /// What is subtracted from each channel, in 0..1.
+    /// The mean to subtract from each channel, in 0..1.
     #[serde(default = "div2k_mean")]
     pub mean: [f64; 3],
     /// A DCM after each residual block: EDSR+.
@@ -45,25 +45,25 @@ fn div2k_mean() -> [f64; 3] {
 }
 
 impl Edsr {
-    /// 16 blocks of 64 features.
+    /// Returns the baseline: 16 blocks of 64 features.
     pub fn baseline(scale: usize) -> Self {
         Self { scale, features: 64, blocks: 16, residual_scale: 1.0, mean: DIV2K_MEAN, dcm: None }
     }
 
-    /// 32 blocks of 256 features.
+    /// Returns the full size: 32 blocks of 256 features.
     pub fn full(scale: usize) -> Self {
         Self { features: 256, blocks: 32, residual_scale: 0.1, ..Self::baseline(scale) }
     }
 
-    /// With a DCM after each residual block.
+    /// Adds a DCM after each residual block.
     pub fn plus(self, dcm: DcmOptions) -> Self {
         Self { dcm: Some(dcm), ..self }
     }
 
-    /// The network.
+    /// Builds the network.
     ///
     /// # Errors
-    /// Where the configuration describes no network, such as no features or a scale that is not 2, 3, 4, 8 or 16.
+    /// Fails if the configuration describes no network, such as no features or a scale that is not 2, 3, 4, 8 or 16.
     pub fn build(&self) -> Result<Network, NetworkError> {
         check_sizes(&[("features", self.features, 1..=4096), ("blocks", self.blocks, 0..=4096)])?;
         check_mean(self.mean)?;
@@ -112,7 +112,7 @@ pub(in crate::zoo) const ARCHITECTURE: Architecture = Architecture {
 };
 
 fn infer_own(tensors: &Tensors) -> Option<Value> {
-    // A x2 or x3 file of BasicSR has the same keys; it is recognised here and is the same network.
+    // An x2 or x3 file of BasicSR has the same keys; it is recognised here and is the same network.
     infer_named(tensors, 1)
 }
 

@@ -1,9 +1,9 @@
 //! IMDN (Hui et al., ACM Multimedia 2019), the worked example of adding a network.
 //!
-//! Follows `model/architecture.py` and `model/block.py` of Zheng222/IMDN, whose parameter names are kept. In each block
-//! three convolutions distil: a quarter of the channels is kept, the rest goes on; what was kept is concatenated and
-//! weighed by contrast attention, whose statistic is the standard deviation plus the mean over the whole picture. So
-//! this network cannot flow row by row. Pictures are RGB in 0..1.
+//! Follows `model/architecture.py` and `model/block.py` of Zheng222/IMDN and keeps their parameter names. In each block
+//! three convolutions distil: a quarter of the channels is kept, and the rest goes on. The kept channels are
+//! concatenated and weighted by contrast attention, whose statistic is the standard deviation plus the mean over the
+//! whole picture. So this network cannot run row by row. Pictures are RGB in 0..1.
 
 use crate::zoo::architecture::{Architecture, check_sizes, configuration, json};
 use crate::zoo::layout::{Layout, as_stored, count, kernel_shape, same};
@@ -15,7 +15,7 @@ use serde_json::Value;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Imdn {
-    /// How many times larger the output is a side.
+    /// The upscaling factor per side.
     pub scale: usize,
     /// Channels, a multiple of 4.
     pub features: usize,
@@ -24,15 +24,15 @@ pub struct Imdn {
 }
 
 impl Imdn {
-    /// Six blocks of 64 features, as published.
+    /// Returns the published size: six blocks of 64 features.
     pub fn published(scale: usize) -> Self {
         Self { scale, features: 64, blocks: 6 }
     }
 
-    /// The network.
+    /// Builds the network.
     ///
     /// # Errors
-    /// Where the configuration describes no network, such as features that are not a multiple of 4.
+    /// Fails if the configuration describes no network, such as features that are not a multiple of 4.
     pub fn build(&self) -> Result<Network, NetworkError> {
         check_sizes(&[("features", self.features, 4..=4096), ("blocks", self.blocks, 1..=4096)])?;
         let mut b = Builder::new();

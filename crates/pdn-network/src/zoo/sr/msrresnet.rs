@@ -1,10 +1,10 @@
 //! MSRResNet, the modified SRResNet of ESRGAN and BasicSR (Wang et al., ECCV workshops 2018), and MSRResNet+ with a DCM
 //! after each residual block.
 //!
-//! Follows `basicsr/archs/srresnet_arch.py`, whose parameter names are kept: sixteen blocks of convolution, ReLU,
+//! Follows `basicsr/archs/srresnet_arch.py` and keeps its parameter names: sixteen blocks of convolution, ReLU,
 //! convolution without normalisation and without a long skip; stages of convolution, pixel shuffle and leaky ReLU; the
-//! result is added to the picture enlarged by bilinear interpolation. Pictures are RGB in 0..1. The official code has x2, x3
-//! and x4; x8 and x16 repeat the x2 stage.
+//! result is added to the bilinearly upscaled picture. Pictures are RGB in 0..1. The official code has x2, x3 and x4;
+//! x8 and x16 repeat the x2 stage.
 
 use crate::zoo::architecture::{Architecture, check_sizes, configuration, json};
 use crate::zoo::layout::{Layout, as_stored, count, kernel_shape, same, upsampler_scale};
@@ -16,7 +16,7 @@ use serde_json::Value;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MsrResNet {
-    /// How many times larger the output is a side.
+    /// The upscaling factor per side.
     pub scale: usize,
     /// Channels of the body.
     pub features: usize,
@@ -28,20 +28,20 @@ pub struct MsrResNet {
 }
 
 impl MsrResNet {
-    /// Sixteen blocks of 64 features.
+    /// Returns the published size: sixteen blocks of 64 features.
     pub fn published(scale: usize) -> Self {
         Self { scale, features: 64, blocks: 16, dcm: None }
     }
 
-    /// With a DCM after each residual block.
+    /// Adds a DCM after each residual block.
     pub fn plus(self, dcm: DcmOptions) -> Self {
         Self { dcm: Some(dcm), ..self }
     }
 
-    /// The network.
+    /// Builds the network.
     ///
     /// # Errors
-    /// Where the configuration describes no network, such as no features or a scale that is not 2, 3, 4, 8 or 16.
+    /// Fails if the configuration describes no network, such as no features or a scale that is not 2, 3, 4, 8 or 16.
     pub fn build(&self) -> Result<Network, NetworkError> {
         check_sizes(&[("features", self.features, 1..=4096), ("blocks", self.blocks, 0..=4096)])?;
         let mut b = Builder::new();

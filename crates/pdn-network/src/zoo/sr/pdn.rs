@@ -1,16 +1,17 @@
 //! PDN, the paper's own network (section 3.2): groups of residual blocks with DCMs between them.
 //!
 //! The paper takes RCAN's residual in residual as its basic block and gives neither depth, width nor the number of
-//! modules; its table 1 puts PDN (31.47 dB on Set5 x4) far above RCAN+ (30.76 dB in table 3), so PDN is read as a network
-//! of its own, its size by configuration. A group is `blocks` residual blocks (convolution, ReLU, convolution), with
-//! `modules` DCMs at equal intervals, then a convolution and the group's skip; a long skip goes around all groups.
+//! modules. Its table 1 puts PDN (31.47 dB on Set5 x4) far above RCAN+ (30.76 dB in table 3), so PDN is taken to be a
+//! network of its own, sized by its configuration. A group is `blocks` residual blocks (convolution, ReLU,
+//! convolution), with `modules` evenly spaced DCMs, then a convolution and the group's skip; a long skip spans all
+//! groups.
 //!
-//! **RCAN's channel attention is off by default.** It weighs channels by their mean over the whole picture, which
-//! (1) makes every output pixel depend on every input pixel, so that pictures could not flow row by row and
-//! memory would grow with the picture; (2) is a statistic of 48x48 patches in training and of whole photographs in use;
-//! and (3) is what a DCM does better, by the prompt and per pixel. `channel_attention` turns it on, as a control.
+//! **RCAN's channel attention is off by default.** It weights channels by their mean over the whole picture, which (1)
+//! makes every output pixel depend on every input pixel, so that pictures cannot run row by row and memory grows with
+//! the picture; (2) is a statistic of 48x48 patches in training and of whole photographs in use; and (3) is what a DCM
+//! does better, by the prompt and per pixel. `channel_attention` turns it on, as a control.
 //!
-//! A DCM has no inner residual by default: inside a group, the group's skip is around it.
+//! A DCM has no inner residual by default: inside a group, the group's skip spans it.
 
 use crate::zoo::architecture::{Architecture, check_sizes, configuration, json, module_after};
 use crate::zoo::layout::{DIV2K_MEAN, Layout, as_stored, same};
@@ -21,7 +22,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Pdn {
-    /// How many times larger the output is a side.
+    /// The upscaling factor per side.
     pub scale: usize,
     /// Channels of the body.
     pub features: usize,
@@ -29,27 +30,27 @@ pub struct Pdn {
     pub groups: usize,
     /// Residual blocks in each group.
     pub blocks: usize,
-    /// DCMs in each group, at equal intervals, the last after the last block; at most one after each block.
+    /// Number of DCMs in each group, evenly spaced, the last after the last block; at most one after each block.
     pub modules: usize,
-    /// What each DCM is.
+    /// The configuration of each DCM.
     pub dcm: DcmOptions,
-    /// How the picture is enlarged at the end.
+    /// The layers that upscale at the end.
     #[serde(default, skip_serializing_if = "Tail::is_staged")]
     pub tail: Tail,
-    /// RCAN's channel attention in each block, its squeezed width the features over this number.
+    /// RCAN's channel attention in each block; its squeezed width is the features divided by this number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub channel_attention: Option<usize>,
 }
 
-/// How a body's features become the enlarged picture.
+/// The layers that turn a body's features into the upscaled picture.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Tail {
-    /// EDSR's: features are enlarged in stages, and a last convolution works at the full size. At x4 these few layers cost
-    /// as much as twenty of the body.
+    /// EDSR's: upscales features in stages, with a last convolution at full size. At x4 these few layers cost as much
+    /// as twenty of the body.
     #[default]
     Staged,
-    /// One convolution to the pixels of each block, and a pixel shuffle: all work is done at the small size.
+    /// One convolution to the pixels of each block, and a pixel shuffle: all work happens at the small size.
     Direct,
 }
 
@@ -60,16 +61,16 @@ impl Tail {
 }
 
 impl Pdn {
-    /// Four groups of six blocks of 64 features, two modules a group.
+    /// Returns four groups of six blocks of 64 features, with two modules per group.
     pub fn medium(scale: usize) -> Self {
         let dcm = DcmOptions::default();
         Self { scale, features: 64, groups: 4, blocks: 6, modules: 2, dcm, tail: Tail::Staged, channel_attention: None }
     }
 
-    /// The network.
+    /// Builds the network.
     ///
     /// # Errors
-    /// Where the configuration describes no network, such as more modules than blocks.
+    /// Fails if the configuration describes no network, such as more modules than blocks.
     pub fn build(&self) -> Result<Network, NetworkError> {
         check_sizes(&[
             ("features", self.features, 1..=4096),

@@ -1,10 +1,10 @@
 //! RCAN (Zhang et al., ECCV 2018), and RCAN+ with three DCMs in each residual group (the paper's section 3.4).
 //!
-//! Follows `src/model/rcan.py` of EDSR-PyTorch and yulunzhang/RCAN, whose layouts are one. Ten groups of twenty blocks of
-//! 64 features; a block is convolution, ReLU, convolution, channel attention, plus its input; a group ends in a convolution
-//! and its skip; a long skip goes around all groups. Pictures are 0..255 with DIV2K's mean taken off. Channel attention
-//! weighs channels by their mean over the whole picture, so this network cannot flow row by row.
-//! Official weights exist for x2, x3, x4 and x8; x16 repeats the x2 stage once more.
+//! Follows `src/model/rcan.py` of EDSR-PyTorch and yulunzhang/RCAN, which share a layout. Ten groups of twenty blocks
+//! of 64 features; a block is convolution, ReLU, convolution, channel attention, plus its input; a group ends in a
+//! convolution and its skip; a long skip spans all groups. Pictures are 0..255 with DIV2K's mean subtracted. Channel
+//! attention weights channels by their mean over the whole picture, so this network cannot run row by row. Official
+//! weights exist for x2, x3, x4 and x8; x16 repeats the x2 stage once more.
 //!
 //! | here | EDSR-PyTorch | BasicSR |
 //! |---|---|---|
@@ -27,7 +27,7 @@ use serde_json::Value;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rcan {
-    /// How many times larger the output is a side.
+    /// The upscaling factor per side.
     pub scale: usize,
     /// Channels of the body.
     pub features: usize,
@@ -37,10 +37,10 @@ pub struct Rcan {
     pub blocks: usize,
     /// Channels that attention squeezes the features to.
     pub squeezed: usize,
-    /// What is subtracted from each channel, in 0..1.
+    /// The mean to subtract from each channel, in 0..1.
     #[serde(default = "div2k_mean")]
     pub mean: [f64; 3],
-    /// DCMs in each group, at equal intervals: RCAN+.
+    /// Evenly spaced DCMs in each group: RCAN+.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plus: Option<Plus>,
 }
@@ -49,9 +49,9 @@ pub struct Rcan {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Plus {
-    /// How many, the last after the last block; at most one after each block.
+    /// Number of DCMs, the last after the last block; at most one after each block.
     pub modules: usize,
-    /// What each is.
+    /// The configuration of each DCM.
     pub dcm: DcmOptions,
 }
 
@@ -60,20 +60,20 @@ fn div2k_mean() -> [f64; 3] {
 }
 
 impl Rcan {
-    /// Ten groups of twenty blocks of 64 features.
+    /// Returns the published size: ten groups of twenty blocks of 64 features.
     pub fn published(scale: usize) -> Self {
         Self { scale, features: 64, groups: 10, blocks: 20, squeezed: 4, mean: DIV2K_MEAN, plus: None }
     }
 
-    /// With three DCMs in each residual group.
+    /// Adds three DCMs to each residual group.
     pub fn plus(self, dcm: DcmOptions) -> Self {
         Self { plus: Some(Plus { modules: 3, dcm }), ..self }
     }
 
-    /// The network.
+    /// Builds the network.
     ///
     /// # Errors
-    /// Where the configuration describes no network, such as no features or a scale that is not 2, 3, 4, 8 or 16.
+    /// Fails if the configuration describes no network, such as no features or a scale that is not 2, 3, 4, 8 or 16.
     pub fn build(&self) -> Result<Network, NetworkError> {
         let modules = self.plus.map_or(0, |plus| plus.modules);
         check_sizes(&[
@@ -154,7 +154,7 @@ fn infer_basicsr(tensors: &Tensors) -> Option<Value> {
     infer(tensors, basicsr_key, DIV2K_MEAN)
 }
 
-/// The sizes, read from the tensors under the names that `key` gives ours.
+/// Infers the sizes from the tensors, whose names `key` derives from ours.
 fn infer(tensors: &Tensors, key: fn(&str, &Value) -> String, mean: [f64; 3]) -> Option<Value> {
     let key = |ours: String| key(&ours, &Value::Null);
     let [features, 3, 3, 3] = kernel_shape(tensors, &key("conv_first.weight".into()))? else { return None };

@@ -1,9 +1,9 @@
 //! RDN (Zhang et al., CVPR 2018), and RDN+ with a DCM after each residual dense block (the paper's section 3.4).
 //!
-//! Follows `src/model/rdn.py` of EDSR-PyTorch, whose parameter names are kept. In a residual dense block every
+//! Follows `src/model/rdn.py` of EDSR-PyTorch and keeps its parameter names. In a residual dense block every
 //! convolution reads the block's input and all outputs before it; a 1x1 convolution fuses them and the input is added.
-//! The outputs of all blocks are fused in turn, and the first layer's features added. *Configuration A* is 20 blocks of 6
-//! convolutions of 32 channels, *B* 16 blocks of 8 of 64: always say which. Pictures are 0..255 without a mean.
+//! The outputs of all blocks are fused in turn, and the first layer's features added. *Configuration A* is 20 blocks of
+//! 6 convolutions of 32 channels, *B* 16 blocks of 8 of 64: always say which. Pictures are 0..255 without a mean.
 //! Scales 8 and 16 repeat the x2 stage, as the paper does; no official weights have them.
 //!
 //! | here (as EDSR-PyTorch) | RDN-pytorch of yjn870 and torchSR, whose pictures are 0..1 |
@@ -23,7 +23,7 @@ use serde_json::Value;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rdn {
-    /// How many times larger the output is a side.
+    /// The upscaling factor per side.
     pub scale: usize,
     /// G0, the channels between blocks.
     pub features: usize,
@@ -31,9 +31,9 @@ pub struct Rdn {
     pub growth: usize,
     /// D, the residual dense blocks.
     pub blocks: usize,
-    /// C, the convolutions in each.
+    /// C, the convolutions in each block.
     pub layers: usize,
-    /// What white is in the network's numbers.
+    /// The value of white in the network's input.
     #[serde(default = "official_range")]
     pub range: f64,
     /// A DCM after each residual dense block: RDN+.
@@ -46,25 +46,25 @@ fn official_range() -> f64 {
 }
 
 impl Rdn {
-    /// Configuration A: 20 blocks of 6 convolutions, growing by 32.
+    /// Returns configuration A: 20 blocks of 6 convolutions, growing by 32.
     pub fn a(scale: usize) -> Self {
         Self { scale, features: 64, growth: 32, blocks: 20, layers: 6, range: official_range(), dcm: None }
     }
 
-    /// Configuration B: 16 blocks of 8 convolutions, growing by 64.
+    /// Returns configuration B: 16 blocks of 8 convolutions, growing by 64.
     pub fn b(scale: usize) -> Self {
         Self { growth: 64, blocks: 16, layers: 8, ..Self::a(scale) }
     }
 
-    /// With a DCM after each residual dense block.
+    /// Adds a DCM after each residual dense block.
     pub fn plus(self, dcm: DcmOptions) -> Self {
         Self { dcm: Some(dcm), ..self }
     }
 
-    /// The network.
+    /// Builds the network.
     ///
     /// # Errors
-    /// Where the configuration describes no network, such as no blocks or a scale that is not 2, 3, 4, 8 or 16.
+    /// Fails if the configuration describes no network, such as no blocks or a scale that is not 2, 3, 4, 8 or 16.
     pub fn build(&self) -> Result<Network, NetworkError> {
         check_sizes(&[
             ("features", self.features, 1..=4096),
@@ -108,7 +108,7 @@ impl Rdn {
         b.add(x, input)
     }
 
-    /// Stages from G0 to G channels, then to RGB.
+    /// Adds the upsampling stages from G0 to G channels, then the convolution to RGB.
     fn upsample(&self, b: &mut Builder, mut x: NodeId) -> NodeId {
         let stages = b.upsampling_stages(self.scale);
         for (stage, r) in stages.iter().enumerate() {
@@ -136,7 +136,7 @@ pub(in crate::zoo) const ARCHITECTURE: Architecture = Architecture {
 };
 
 fn infer_official(tensors: &Tensors) -> Option<Value> {
-    // The last of them is no stage.
+    // The last of them is not a stage.
     infer(tensors, same, count(tensors, |s| format!("UPNet.{}.weight", 2 * s)).checked_sub(1)?, 255.0)
 }
 
@@ -144,7 +144,7 @@ fn infer_yjn870(tensors: &Tensors) -> Option<Value> {
     infer(tensors, yjn870_key, count(tensors, |s| format!("upscale.{}.weight", 2 * s)), 1.0)
 }
 
-/// The sizes, read from the tensors under the names that `key` gives ours.
+/// Infers the sizes from the tensors, whose names `key` derives from ours.
 fn infer(tensors: &Tensors, key: fn(&str, &Value) -> String, stages: usize, range: f64) -> Option<Value> {
     let key = |ours: String| key(&ours, &Value::Null);
     let [features, 3, 3, 3] = kernel_shape(tensors, &key("SFENet1.weight".into()))? else { return None };

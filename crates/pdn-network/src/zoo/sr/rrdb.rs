@@ -1,14 +1,14 @@
-//! RRDBNet, the generator of ESRGAN (Wang et al., ECCV workshops 2018) and Real-ESRGAN (2021), and RRDB+ with a DCM after
-//! each block.
+//! RRDBNet, the generator of ESRGAN (Wang et al., ECCV workshops 2018) and Real-ESRGAN (2021), and RRDB+ with a DCM
+//! after each block.
 //!
-//! Follows `basicsr/archs/rrdbnet_arch.py`. A residual in residual dense block is three dense blocks of five convolutions,
-//! each dense block's output times 0.2 added to its input, and so again around the three. Pixels are repeated and a
-//! convolution follows, twice for x4. Pictures are RGB in 0..1. *RRDB-23* is ESRGAN's and RealESRGAN_x4plus', *RRDB-6* that
-//! of RealESRGAN_x4plus_anime_6B.
+//! Follows `basicsr/archs/rrdbnet_arch.py`. A residual in residual dense block is three dense blocks of five
+//! convolutions. Each dense block adds its output times 0.2 to its input, and so does the whole block of three.
+//! Upscaling repeats pixels and convolves, twice for x4. Pictures are RGB in 0..1. *RRDB-23* is the network of ESRGAN
+//! and RealESRGAN_x4plus, *RRDB-6* that of RealESRGAN_x4plus_anime_6B.
 //!
-//! For x2 and x1 Real-ESRGAN puts the picture's 2x2 or 4x4 blocks in channels first, at an eighth of the cost of x4 and
-//! less; ESRGAN's own x2 files have one stage less instead (`unshuffle` 1), and x8 and x16 more. x3 is one stage of three,
-//! as in ESRGAN's code; in a file it looks like x2, and is read as that.
+//! For x2 and x1 Real-ESRGAN first moves the picture's 2x2 or 4x4 blocks into channels, at an eighth of the cost of x4
+//! and less; ESRGAN's own x2 files have one stage less instead (`unshuffle` 1), and x8 and x16 more. x3 is one stage of
+//! three, as in ESRGAN's code; in a file it looks like x2, and is read as that.
 //!
 //! | here (as BasicSR) | ESRGAN, BSRGAN, RealSR | ESRGAN's first files, n stages |
 //! |---|---|---|
@@ -25,14 +25,14 @@ use crate::{Act, Builder, DcmOptions, Interpolation, Network, NetworkError, Node
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// The factor on residuals.
+/// The factor for residuals.
 const RESIDUAL: f64 = 0.2;
 
 /// Configuration of RRDBNet.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rrdb {
-    /// How many times larger the output is a side.
+    /// The upscaling factor per side.
     pub scale: usize,
     /// Channels between blocks.
     pub features: usize,
@@ -40,7 +40,7 @@ pub struct Rrdb {
     pub growth: usize,
     /// Residual in residual dense blocks.
     pub blocks: usize,
-    /// Side of the blocks of pixels that are put in channels first: 1, 2 or 4.
+    /// Side of the pixel blocks that are first moved into channels: 1, 2 or 4.
     #[serde(default = "one")]
     pub unshuffle: usize,
     /// A DCM after each residual in residual dense block.
@@ -53,7 +53,7 @@ fn one() -> usize {
 }
 
 impl Rrdb {
-    /// Blocks of 64 features growing by 32, pixels unshuffled for x1 and x2 as in Real-ESRGAN.
+    /// Returns blocks of 64 features growing by 32, with pixels unshuffled for x1 and x2 as in Real-ESRGAN.
     pub fn published(blocks: usize, scale: usize) -> Self {
         let unshuffle = match scale {
             1 => 4,
@@ -63,15 +63,15 @@ impl Rrdb {
         Self { scale, features: 64, growth: 32, blocks, unshuffle, dcm: None }
     }
 
-    /// With a DCM after each residual in residual dense block.
+    /// Adds a DCM after each residual in residual dense block.
     pub fn plus(self, dcm: DcmOptions) -> Self {
         Self { dcm: Some(dcm), ..self }
     }
 
-    /// The network.
+    /// Builds the network.
     ///
     /// # Errors
-    /// Where the configuration describes no network, such as no features or a scale that is not 1, 2, 3, 4, 8 or 16.
+    /// Fails if the configuration describes no network, such as no features or a scale that is not 1, 2, 3, 4, 8 or 16.
     pub fn build(&self) -> Result<Network, NetworkError> {
         check_sizes(&[
             ("features", self.features, 1..=4096),
@@ -169,7 +169,7 @@ fn infer_first(tensors: &Tensors) -> Option<Value> {
     infer(tensors, first_key, count(tensors, |s| format!("model.{}.weight", 3 * (s + 1))))
 }
 
-/// The sizes, read from the tensors under the names that `key` gives ours.
+/// Infers the sizes from the tensors, whose names `key` derives from ours.
 fn infer(tensors: &Tensors, key: fn(&str, &Value) -> String, stages: usize) -> Option<Value> {
     let key = |ours: String| key(&ours, &Value::Null);
     let [features, channels, 3, 3] = kernel_shape(tensors, &key("conv_first.weight".into()))? else { return None };

@@ -4,10 +4,10 @@
 //! convolution, PReLU, convolution, plus their input, a convolution and the long skip, x2 stages of convolution, pixel
 //! shuffle and PReLU, and a 9x9 convolution. Pictures are RGB in 0..1.
 //!
-//! **Batch normalisation is folded when a file is read.** At inference it is a factor and an addend for each channel, directly
-//! after a convolution without a bias, so the convolution absorbs both exactly: `W γ / sqrt(σ² + ε)` and
-//! `β - μ γ / sqrt(σ² + ε)`. The network here has plain convolutions with biases; it trains without normalisation, as every
-//! later network does, EDSR first. PReLU has one slope for each channel here; a single slope in a file is repeated.
+//! **Batch normalisation is folded when a file is read.** At inference it is a factor and an offset per channel,
+//! directly after a convolution without a bias, so the convolution absorbs both exactly: `W γ / sqrt(σ² + ε)` and
+//! `β - μ γ / sqrt(σ² + ε)`. The network here has plain convolutions with biases; it trains without normalisation, as
+//! every later network does, EDSR first. PReLU has one slope per channel here; a single slope in a file is repeated.
 //!
 //! | here | SRGAN-PyTorch (before 2022 `conv_block{n}` for `conv{n}`) |
 //! |---|---|
@@ -30,7 +30,7 @@ const EPS: f64 = 1e-5;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SrResNet {
-    /// How many times larger the output is a side.
+    /// The upscaling factor per side.
     pub scale: usize,
     /// Channels of the body.
     pub features: usize,
@@ -42,20 +42,20 @@ pub struct SrResNet {
 }
 
 impl SrResNet {
-    /// Sixteen blocks of 64 features.
+    /// Returns the published size: sixteen blocks of 64 features.
     pub fn published(scale: usize) -> Self {
         Self { scale, features: 64, blocks: 16, dcm: None }
     }
 
-    /// With a DCM after each residual block.
+    /// Adds a DCM after each residual block.
     pub fn plus(self, dcm: DcmOptions) -> Self {
         Self { dcm: Some(dcm), ..self }
     }
 
-    /// The network.
+    /// Builds the network.
     ///
     /// # Errors
-    /// Where the configuration describes no network, such as no features or a scale that is not 2, 3, 4, 8 or 16.
+    /// Fails if the configuration describes no network, such as no features or a scale that is not 2, 3, 4, 8 or 16.
     pub fn build(&self) -> Result<Network, NetworkError> {
         check_sizes(&[("features", self.features, 1..=4096), ("blocks", self.blocks, 0..=4096)])?;
         let mut b = Builder::new();
@@ -118,7 +118,7 @@ fn infer_earlier(tensors: &Tensors) -> Option<Value> {
     infer(tensors, earlier_key)
 }
 
-/// The sizes, read from the tensors under the names that `key` gives ours.
+/// Infers the sizes from the tensors, whose names `key` derives from ours.
 fn infer(tensors: &Tensors, key: fn(&str, &Value) -> String) -> Option<Value> {
     let key = |ours: String| key(&ours, &Value::Null);
     let [features, 3, 9, 9] = kernel_shape(tensors, &key("conv_first.weight".into()))? else { return None };
@@ -153,7 +153,7 @@ fn earlier_key(ours: &str, config: &Value) -> String {
     }
 }
 
-/// Folds each normalisation into the convolution before it, and repeats slopes that are one for all channels.
+/// Folds each normalisation into the convolution before it, and repeats slopes shared by all channels.
 fn fold(tensors: &mut Tensors) {
     let norms: Vec<String> =
         tensors.keys().filter_map(|key| Some(key.strip_suffix(".running_mean")?.to_owned())).collect();
@@ -175,8 +175,8 @@ fn fold(tensors: &mut Tensors) {
     }
 }
 
-/// A PReLU's one slope for each channel that the first convolution of its sequence gives, or that a pixel shuffle after
-/// that leaves.
+/// Repeats a PReLU's single slope for each output channel of the first convolution in its sequence, or for the channels
+/// that a pixel shuffle leaves of them.
 fn repeated(tensors: &Tensors, key: &str) -> Option<Tensor> {
     let sequence = key.strip_suffix(".1.weight").or(key.strip_suffix(".2.weight"))?;
     let outputs = *tensors.get(&format!("{sequence}.0.weight"))?.shape().first()?;
@@ -185,8 +185,8 @@ fn repeated(tensors: &Tensors, key: &str) -> Option<Tensor> {
     Some(Tensor::new(vec![channels], vec![tensors[key].data()[0]; channels]))
 }
 
-/// The convolution before a normalisation, and its weight and bias with the normalisation in them; `None` where the
-/// tensors do not fit each other, which binding then reports.
+/// Returns the name of the convolution before a normalisation, and its weight and bias with the normalisation folded
+/// in. Returns `None` if the tensors do not fit each other, which binding then reports.
 fn folded(tensors: &Tensors, norm: &str) -> Option<(String, [Tensor; 2])> {
     let (sequence, place) = norm.rsplit_once('.')?;
     let conv = format!("{sequence}.{}", place.parse::<usize>().ok()?.checked_sub(1)?);

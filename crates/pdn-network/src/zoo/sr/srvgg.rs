@@ -1,9 +1,10 @@
 //! SRVGGNetCompact, Real-ESRGAN's small network (Wang et al., ICCV workshops 2021).
 //!
-//! Follows `basicsr/archs/srvgg_arch.py`, whose parameter names are kept: convolutions with a PReLU after each, all at the
-//! small size, a convolution to the pixels of each block and a pixel shuffle, added to the picture with each pixel
-//! repeated. Pictures are RGB in 0..1. *Compact* here is 32 convolutions (`realesr-general-x4v3`), *compact-16* half as many
-//! (`realesr-animevideov3`). Its last layer makes any scale; published weights are x4, others x1 and x2.
+//! Follows `basicsr/archs/srvgg_arch.py` and keeps its parameter names: convolutions with a PReLU after each, all at
+//! the small size, then a convolution to the pixels of each block and a pixel shuffle, added to the nearest-neighbour
+//! upscaled picture. Pictures are RGB in 0..1. *Compact* here is 32 convolutions (`realesr-general-x4v3`), *compact-16*
+//! half as many (`realesr-animevideov3`). The last layer supports any scale; published weights are x4, others x1 and
+//! x2.
 
 use crate::zoo::architecture::{Architecture, check_sizes, configuration, json};
 use crate::zoo::layout::{Layout, as_stored, kernel_shape, same};
@@ -15,29 +16,29 @@ use serde_json::Value;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Srvgg {
-    /// How many times larger the output is a side.
+    /// The upscaling factor per side.
     pub scale: usize,
     /// Channels of the body.
     pub features: usize,
-    /// Convolutions of the body, between the first and the last.
+    /// Convolutions in the body, between the first and the last.
     pub convs: usize,
 }
 
 impl Srvgg {
-    /// 32 convolutions of 64 features.
+    /// Returns 32 convolutions of 64 features.
     pub fn compact(scale: usize) -> Self {
         Self { scale, features: 64, convs: 32 }
     }
 
-    /// 16 convolutions of 64 features.
+    /// Returns 16 convolutions of 64 features.
     pub fn compact_16(scale: usize) -> Self {
         Self { convs: 16, ..Self::compact(scale) }
     }
 
-    /// The network.
+    /// Builds the network.
     ///
     /// # Errors
-    /// Where the configuration describes no network, such as no features or a scale that is not 1 to 16.
+    /// Fails if the configuration describes no network, such as no features or a scale that is not 1 to 16.
     pub fn build(&self) -> Result<Network, NetworkError> {
         check_sizes(&[
             ("features", self.features, 1..=4096),
