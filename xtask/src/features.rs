@@ -3,8 +3,8 @@
 use crate::tools::{cargo, done, heard, is_there, nothing_more, skipped};
 use std::process::Command;
 
-/// Formats alone and together, and neither: what the choice of a user leaves out, something else may need.
-const BUILDS: [&str; 8] = [
+/// Features alone, and none: what the choice of a user leaves out, something else may need.
+const ALONE: [&str; 7] = [
     "--package pdn-image --no-default-features",
     "--package pdn-cli --no-default-features",
     "--package pdn-cli --no-default-features --features avif",
@@ -12,23 +12,24 @@ const BUILDS: [&str; 8] = [
     "--package pdn-cli --no-default-features --features jxl",
     "--package pdn-cli --no-default-features --features serve",
     "--package pdn-cli --no-default-features --features webp-lossy",
-    "--package pdn-cli --features avif,jxl,webp-lossy",
 ];
+
+/// All of them, which cargo-hack leaves out where some are excluded.
+const TOGETHER: &str = "check --locked --package pdn-cli --features avif,jxl,webp-lossy";
 
 /// By cargo-hack where it is, which tries the features of every crate; else those that change what the command is built of. The
 /// trainer is left to `lint` and `test`, which build it, and GPUs to machines that have one.
 pub(crate) fn features(arguments: &[&str]) -> Result<(), String> {
     nothing_more(arguments)?;
     if is_there(&mut cargo("hack")) {
-        return done(&mut cargo(
-            "hack check --each-feature --exclude-features cuda,train,wgpu --workspace --exclude pdn-train --exclude xtask --locked",
-        ));
+        let crates = "--workspace --exclude pdn-train --exclude xtask";
+        done(&mut cargo(&format!("hack check --each-feature --exclude-features cuda,train,wgpu {crates} --locked")))?;
+    } else {
+        let why = "`cargo install cargo-hack --locked` brings cargo-hack; those of the command follow";
+        skipped("features of every crate", why);
+        ALONE.iter().try_for_each(|build| done(&mut cargo(&format!("check --locked {build}"))))?;
     }
-    skipped(
-        "features of every crate",
-        "`cargo install cargo-hack --locked` brings cargo-hack; those of the command follow",
-    );
-    BUILDS.iter().try_for_each(|build| done(&mut cargo(&format!("check --locked {build}"))))
+    done(&mut cargo(TOGETHER))
 }
 
 /// Checks with the compiler that `rust-version` names, if rustup has it.
