@@ -2,7 +2,8 @@
 //!
 //! A [`Plan`] is a compiled network: modules folded, convolutions fused with what follows them, kernels for the machine's
 //! instruction set. It never changes. A [`Session`] runs it, on every core, rows flowing through all layers, under a prompt of its
-//! own. [`mod@reference`] is the plain executor that everything is tested against.
+//! own. [`mod@dense`] runs encoders. [`mod@reference`] is the plain
+//! executor that everything is tested against.
 //!
 //! ```
 //! use pdn_engine::{Isa, Map, Plan, RunOptions, Session};
@@ -18,14 +19,17 @@
 #![forbid(unsafe_code)]
 
 mod compile;
+pub mod dense;
 mod error;
 pub mod fold;
 mod map;
+mod ops;
 mod pixels;
 mod plan;
 pub mod reference;
 mod run;
 mod session;
+mod walk;
 
 pub use error::RunError;
 pub use map::Map;

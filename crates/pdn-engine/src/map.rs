@@ -5,32 +5,22 @@ use pdn_network::Tensor;
 use rayon::prelude::*;
 use std::borrow::Cow;
 
-/// A number that the reference executor computes in.
+/// A number that operations are defined in.
 pub trait Real: Float + Send + Sync + std::iter::Sum + 'static {
     /// A tensor's numbers.
     fn numbers(tensor: &Tensor) -> Cow<'_, [Self]>;
-
-    /// Adds the product of two row-major matrices, where this type has a fast one: see [`pdn_kernels::add_product`].
-    const PRODUCT: Option<Product<Self>>;
 }
-
-/// `out += a b` of these sizes: rows of `a`, columns of `a`, columns of `b`.
-pub type Product<T> = fn(a: &[T], b: &[T], out: &mut [T], sizes: [usize; 3]);
 
 impl Real for f32 {
     fn numbers(tensor: &Tensor) -> Cow<'_, [Self]> {
         tensor.data().into()
     }
-
-    const PRODUCT: Option<Product<Self>> = Some(pdn_kernels::add_product);
 }
 
 impl Real for f64 {
     fn numbers(tensor: &Tensor) -> Cow<'_, [Self]> {
         tensor.data().iter().map(|v| Self::from(*v)).collect()
     }
-
-    const PRODUCT: Option<Product<Self>> = None;
 }
 
 /// How many numbers one thread takes at least where each is changed on its own.

@@ -1,6 +1,6 @@
 //! CLIP's towers against transformers and open_clip, on hashed weights: `tests/reference/clip.py`.
 
-use pdn_engine::{Map, reference};
+use pdn_engine::{Map, dense};
 use pdn_network::hashed;
 use pdn_network::zoo::Clip;
 use safetensors::SafeTensors;
@@ -44,10 +44,10 @@ fn check(size: &str) {
     let Golden { clip, tokens, .. } = &packages[0].1;
     let f64s = |found: Vec<f32>| -> Vec<f64> { found.into_iter().map(f64::from).collect() };
     let network = clip.text_network().unwrap();
-    let text = f64s(reference::encode(&network, &hashed::weights(&network), tokens).unwrap());
+    let text = f64s(dense::encode(&network, &hashed::weights(&network), tokens).unwrap());
     let (network, side) = (clip.picture_network().unwrap(), clip.side());
     let look = Map::new(3, side, side, hashed::numbers("picture", 3 * side * side, 2.0));
-    let picture = f64s(reference::run(&network, &hashed::weights(&network), &look, None).unwrap().picture.data);
+    let picture = f64s(dense::run(&network, &hashed::weights(&network), &look, None).unwrap().picture.data);
     for (package, golden) in &packages {
         assert_eq!((&golden.clip, &golden.tokens), (clip, tokens));
         let (text, picture) = (error(&text, &golden.text), error(&picture, &golden.picture));

@@ -4,7 +4,8 @@
 
 use crate::RunError;
 use crate::error::check_prompt;
-use crate::reference::{Map, mixed, operate};
+use crate::map::Map;
+use crate::ops::{mixed, operate};
 use pdn_network::{Extent, Init, Network, Node, Op, Param, ParamId, Tensor, Weights};
 
 /// The network that gives what `network` gives with this prompt, of unit length, and takes none: lowered, without modules.

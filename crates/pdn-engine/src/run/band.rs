@@ -3,10 +3,10 @@
 use crate::compile::program::Program;
 use crate::compile::schedule::Bands;
 use crate::compile::step::{Fused, MAX_INPUTS, Place, Reach, Source, Step, Work};
+use crate::dense;
 use crate::map::Map;
 use crate::pixels::{Pixels, Reflected};
 use crate::plan::Plan;
-use crate::reference;
 use crate::run::dcm::Enhance;
 use crate::run::prompted::Prompted;
 use crate::run::rows::Rows;
@@ -383,7 +383,7 @@ impl<'a> Run<'a> {
                 Place::Joined(_) => unreachable!("only convolutions read joined maps"),
             })
             .collect();
-        reference::operate(self.plan.network.node(node), &maps.iter().collect::<Vec<_>>(), &self.plan.weights)
+        dense::operate(self.plan.network.node(node), &maps.iter().collect::<Vec<_>>(), &self.plan.weights)
     }
 
     fn vector(&self, node: NodeId) -> &Map<f32> {

@@ -18,7 +18,7 @@ pub use file::EncoderFile;
 pub use framing::Framing;
 pub use tokenizer::Tokenizer;
 
-use pdn_engine::{RunError, reference};
+use pdn_engine::{RunError, dense};
 use pdn_image::Picture;
 use pdn_network::{Card, Network, NetworkError, Weights, checkpoint, fingerprint};
 use rayon::prelude::*;
@@ -123,7 +123,7 @@ impl Encoder {
     pub fn embed_text(&self, text: &str) -> Result<Embedding, EncoderError> {
         let tokens = self.tokens(text)?;
         let (network, weights) = &self.text;
-        Ok(self.embedding(unit(&reference::encode(network, weights, &tokens)?)?))
+        Ok(self.embedding(unit(&dense::encode(network, weights, &tokens)?)?))
     }
 
     /// The tokens of a sentence, with its start and end.
@@ -162,7 +162,7 @@ impl Encoder {
         let (network, weights) = &self.picture;
         let squares = self.file.look(picture);
         let said: Vec<Vec<f32>> = (squares.par_iter())
-            .map(|square| unit(&reference::run(network, weights, square, None)?.picture.data))
+            .map(|square| unit(&dense::run(network, weights, square, None)?.picture.data))
             .collect::<Result<_, EncoderError>>()?;
         let sum: Vec<f32> = (0..self.dim()).map(|i| said.iter().map(|one| one[i]).sum()).collect();
         Ok(self.embedding(unit(&sum)?))

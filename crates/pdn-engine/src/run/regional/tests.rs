@@ -1,6 +1,6 @@
 //! Regions against the reference executor, and against one prompt alone.
 
-use crate::reference::operate;
+use crate::ops::operate;
 use crate::{Isa, Map, Plan, Region, RunError, RunOptions, Session};
 use pdn_network::zoo::{Edsr, Pdn, Rrdb};
 use pdn_network::{DcmOptions, Network, Op, Weights, hashed};

@@ -1,4 +1,4 @@
-//! The reference executor's operations on sequences: those of CLIP's towers.
+//! Operations on sequences: those of CLIP's towers.
 
 use crate::map::{Map, Real, real};
 use rayon::prelude::*;

@@ -1,114 +1,14 @@
-//! The reference executor: every operation as its definition says, in `f32` or `f64`, one after the other.
+//! The definitions of all operations on maps, in any real number and one after the other.
 //!
-//! It is slow. Everything else is tested against it, and it against PyTorch. In `f32` convolutions are products of matrices,
-//! which prompt encoders are run by; in `f64` they are sums as they are defined.
+//! [`reference`](mod@crate::reference) runs them as they stand here; [`dense`](mod@crate::dense) replaces the convolutions.
 
 mod sequence;
 
-pub use crate::map::{Map, Product, Real};
+pub(crate) use sequence::rows;
 
-use crate::RunError;
-use crate::error::check_inputs;
-use crate::map::real;
-use pdn_network::{Act, Binary, End, Interpolation, Network, Node, Op, Pool, Tensor, Weights};
+use crate::map::{Map, Real, real};
+use pdn_network::{Act, Binary, End, Interpolation, Node, Op, Pool, Tensor, Weights};
 use rayon::prelude::*;
-
-/// Numbers of an unfolded map, for a product of matrices, beyond which convolutions are summed as they are defined.
-const UNFOLDED: usize = 1 << 24;
-
-/// What came out of a network.
-#[derive(Clone, Debug)]
-pub struct Outputs<T> {
-    /// The enlarged picture, in the network's value range; an encoder's vector as a map of one pixel.
-    pub picture: Map<T>,
-    /// Each tap by name.
-    pub taps: Vec<(String, Map<T>)>,
-}
-
-/// Runs a network on a picture in its value range ([`pdn_network::PictureFormat`]) and, where it takes one, a prompt
-/// of unit length.
-///
-/// # Errors
-/// [`RunError::Prompt`] when the prompt is missing or of another length; [`RunError::Picture`] when the picture has
-/// no pixels or another number of channels.
-pub fn run<T: Real>(
-    network: &Network,
-    weights: &Weights,
-    picture: &Map<T>,
-    prompt: Option<&[T]>,
-) -> Result<Outputs<T>, RunError> {
-    check_inputs(network, (picture.channels, picture.height, picture.width), prompt.map(<[T]>::len))?;
-    execute(network, weights, |op| match op {
-        Op::Picture { .. } => Some(Ok(picture.clone())),
-        Op::Prompt { .. } => Some(Ok(Map::vector(prompt.unwrap_or_default().to_vec()))),
-        _ => None,
-    })
-}
-
-/// Runs a tower of sentences on tokens, from the start of the sentence to its end.
-///
-/// # Errors
-/// [`RunError::Tokens`] when there are none, one that the vocabulary lacks, or more than the tower reads.
-pub fn encode<T: Real>(network: &Network, weights: &Weights, tokens: &[usize]) -> Result<Vec<T>, RunError> {
-    let words = |op: &Op| {
-        let Op::Words(table) = op else { return None };
-        let [vocabulary, channels] = *network.param(*table).shape else { unreachable!("checked as it was built") };
-        Some(match tokens.iter().find(|token| **token >= vocabulary) {
-            Some(token) => Err(RunError::Tokens(format!("token {token} of a vocabulary of {vocabulary}"))),
-            None if tokens.is_empty() => Err(RunError::Tokens("no token".into())),
-            None => Ok(sequence::rows(&T::numbers(&weights[*table]), channels, tokens)),
-        })
-    };
-    Ok(execute(network, weights, words)?.picture.data)
-}
-
-/// Runs every operation, those that `source` gives a map for from there.
-fn execute<T: Real>(
-    network: &Network,
-    weights: &Weights,
-    source: impl Fn(&Op) -> Option<Result<Map<T>, RunError>>,
-) -> Result<Outputs<T>, RunError> {
-    let network = network.lower();
-    let kept =
-        |index: usize| index == network.output.index() || network.taps.iter().any(|tap| tap.node.index() == index);
-    let mut last = vec![0; network.nodes.len()];
-    for (at, node) in network.nodes.iter().enumerate() {
-        node.inputs.iter().for_each(|input| last[input.index()] = at);
-    }
-    let mut maps: Vec<Map<T>> = Vec::with_capacity(network.nodes.len());
-    for (at, node) in network.nodes.iter().enumerate() {
-        let inputs: Vec<&Map<T>> = node.inputs.iter().map(|i| &maps[i.index()]).collect();
-        let map = match source(&node.op) {
-            Some(map) => map?,
-            None => {
-                check_extent(node, &inputs, &network)?;
-                operate(node, &inputs, weights)
-            }
-        };
-        debug_assert_eq!(map.channels, node.shape.channels);
-        maps.push(map);
-        for input in node.inputs.iter().map(|input| input.index()).filter(|i| last[*i] == at && !kept(*i)) {
-            maps[input] = Map::new(0, 0, 0, Vec::new());
-        }
-    }
-    let taps = network.taps.iter().map(|tap| (tap.name.clone(), maps[tap.node.index()].clone())).collect();
-    Ok(Outputs { picture: maps.swap_remove(network.output.index()), taps })
-}
-
-/// Whether a map is as large as the operation can take.
-fn check_extent<T: Real>(node: &Node, inputs: &[&Map<T>], network: &Network) -> Result<(), RunError> {
-    match (&node.op, inputs) {
-        (Op::PixelUnshuffle(r), [x]) if x.height % r != 0 || x.width % r != 0 => Err(RunError::Extent(format!(
-            "expected a picture of a multiple of {r} pixels a side here, found {}x{}",
-            x.width, x.height
-        ))),
-        (Op::Positions(table), [x]) if x.pixels() > network.param(*table).shape[0] => {
-            let limit = network.param(*table).shape[0];
-            Err(RunError::Extent(format!("expected a sequence of at most {limit}, found {}", x.pixels())))
-        }
-        _ => Ok(()),
-    }
-}
 
 /// Runs one operation other than an input or a module.
 pub(crate) fn operate<T: Real>(node: &Node, inputs: &[&Map<T>], weights: &Weights) -> Map<T> {
@@ -195,46 +95,6 @@ pub(crate) fn operate<T: Real>(node: &Node, inputs: &[&Map<T>], weights: &Weight
 
 /// Zero-padded convolution; kernel `[out, in, k, k]`, bias `[out]`.
 fn convolve<T: Real>(x: &Map<T>, kernel: &[T], bias: &[T], k: usize) -> Map<T> {
-    match T::PRODUCT {
-        Some(product) if k == 1 => multiply(product, x, &x.data, kernel, bias),
-        Some(product) if x.data.len() * k * k <= UNFOLDED => multiply(product, x, &unfolded(x, k), kernel, bias),
-        _ => sum(x, kernel, bias, k),
-    }
-}
-
-/// A convolution as the product of its kernel `[out, in k²]` and the unfolded map `[in k², pixels]`.
-fn multiply<T: Real>(product: Product<T>, x: &Map<T>, unfolded: &[T], kernel: &[T], bias: &[T]) -> Map<T> {
-    let (pixels, inner) = (x.pixels(), kernel.len() / bias.len());
-    let mut out = vec![T::zero(); bias.len() * pixels];
-    // Each thread multiplies a part of the kernel.
-    let rows = bias.len().div_ceil(rayon::current_num_threads()).next_multiple_of(8);
-    let parts = out.par_chunks_mut(rows * pixels).zip(kernel.par_chunks(rows * inner)).zip(bias.par_chunks(rows));
-    parts.for_each(|((out, kernel), bias)| {
-        out.chunks_mut(pixels).zip(bias).for_each(|(plane, bias)| plane.fill(*bias));
-        product(kernel, unfolded, out, [bias.len(), inner, pixels]);
-    });
-    Map::new(bias.len(), x.height, x.width, out)
-}
-
-/// For each channel and tap of a kernel of `k` x `k`, the pixels that it meets: `[channels k², pixels]`.
-fn unfolded<T: Real>(x: &Map<T>, k: usize) -> Vec<T> {
-    let (radius, taps) = (k / 2, k * k);
-    let mut out = vec![T::zero(); x.data.len() * taps];
-    out.par_chunks_mut(x.pixels()).enumerate().for_each(|(at, out)| {
-        let (plane, dy, dx) = (x.plane(at / taps), at % taps / k, at % k);
-        let (from, to) = (radius.saturating_sub(dx), (x.width + radius).saturating_sub(dx).min(x.width));
-        for y in radius.saturating_sub(dy)..(x.height + radius).saturating_sub(dy).min(x.height) {
-            if from < to {
-                let source = &plane[(y + dy - radius) * x.width..][from + dx - radius..to + dx - radius];
-                out[y * x.width..][from..to].copy_from_slice(source);
-            }
-        }
-    });
-    out
-}
-
-/// A convolution as it is defined.
-fn sum<T: Real>(x: &Map<T>, kernel: &[T], bias: &[T], k: usize) -> Map<T> {
     let (radius, taps) = (k / 2, k * k);
     let mut out = vec![T::zero(); bias.len() * x.pixels()];
     out.par_chunks_mut(x.pixels()).enumerate().for_each(|(o, plane)| {
