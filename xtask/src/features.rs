@@ -3,8 +3,8 @@
 use crate::tools::{cargo, done, heard, is_there, nothing_more, skipped};
 use std::process::Command;
 
-/// Formats alone, together, and not at all: a feature may depend on one that a user leaves out.
-const BUILDS: [&str; 8] = [
+/// Formats alone, and none: a feature may depend on one that a user leaves out.
+const ALONE: [&str; 7] = [
     "--package pdn-image --no-default-features",
     "--package pdn-cli --no-default-features",
     "--package pdn-cli --no-default-features --features avif",
@@ -12,23 +12,24 @@ const BUILDS: [&str; 8] = [
     "--package pdn-cli --no-default-features --features jxl",
     "--package pdn-cli --no-default-features --features serve",
     "--package pdn-cli --no-default-features --features webp-lossy",
-    "--package pdn-cli --features avif,jxl,webp-lossy",
 ];
+
+/// All formats together, which cargo-hack leaves out where some are excluded.
+const TOGETHER: &str = "check --locked --package pdn-cli --features avif,jxl,webp-lossy";
 
 /// Checks the features of every crate with cargo-hack, if it is installed; otherwise only those that change the
 /// command. `lint` and `test` build the trainer, and GPUs are left to machines that have one.
 pub(crate) fn features(arguments: &[&str]) -> Result<(), String> {
     nothing_more(arguments)?;
     if is_there(&mut cargo("hack")) {
-        return done(&mut cargo(
-            "hack check --each-feature --exclude-features cuda,train,wgpu --workspace --exclude pdn-train --exclude xtask --locked",
-        ));
+        let crates = "--workspace --exclude pdn-train --exclude xtask";
+        done(&mut cargo(&format!("hack check --each-feature --exclude-features cuda,train,wgpu {crates} --locked")))?;
+    } else {
+        let why = "`cargo install cargo-hack --locked` brings cargo-hack; those of the command follow";
+        skipped("features of every crate", why);
+        ALONE.iter().try_for_each(|build| done(&mut cargo(&format!("check --locked {build}"))))?;
     }
-    skipped(
-        "features of every crate",
-        "`cargo install cargo-hack --locked` brings cargo-hack; those of the command follow",
-    );
-    BUILDS.iter().try_for_each(|build| done(&mut cargo(&format!("check --locked {build}"))))
+    done(&mut cargo(TOGETHER))
 }
 
 /// Checks with the compiler that `rust-version` names, if rustup has it.
