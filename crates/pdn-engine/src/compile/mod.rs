@@ -479,9 +479,15 @@ fn plain(fused: &Fused) -> bool {
 
 /// Returns whether an operation computes each row from the same row of its inputs.
 fn reads_rows(op: &Op) -> bool {
-    let reads_numbers = matches!(op, Op::Fill(_) | Op::Act(_) | Op::Binary(_) | Op::Scale(_));
-    let reads_pixels = matches!(op, Op::Concat | Op::Slice { .. } | Op::Dot | Op::Norm { .. } | Op::Softmax);
-    reads_numbers || reads_pixels || matches!(op, Op::LayerNorm { .. })
+    match op {
+        Op::Fill(_) | Op::Act(_) | Op::Binary(_) | Op::Scale(_) => true,
+        Op::Concat | Op::Slice { .. } | Op::Dot | Op::Norm { .. } | Op::Softmax | Op::LayerNorm { .. } => true,
+        // They read other rows, or have steps of their own.
+        Op::Conv { .. } | Op::MixedConv { .. } | Op::Dcm(_) | Op::GlobalPool(_) | Op::Attend { .. } => false,
+        Op::PixelShuffle(_) | Op::PixelUnshuffle(_) | Op::Enlarge(..) => false,
+        Op::Picture { .. } | Op::Prompt { .. } | Op::Words(_) | Op::Constant(_) => false,
+        Op::Positions(_) | Op::Join | Op::Take(_) => false,
+    }
 }
 
 /// Records after which step each value is no longer needed.
