@@ -70,8 +70,8 @@ impl Upscaler {
     /// Compiles a model for an instruction set and a precision.
     ///
     /// # Errors
-    /// [`RunError::Isa`] if the machine lacks the instruction set, [`RunError::Precision`] if it lacks what the
-    /// precision needs.
+    /// [`RunError::Isa`](pdn_engine::RunError::Isa) if the machine lacks the instruction set,
+    /// [`RunError::Precision`](pdn_engine::RunError::Precision) if it lacks what the precision needs.
     pub fn with_precision(model: &Model, isa: Isa, precision: Precision) -> Result<Self, Error> {
         let plan = Plan::with_precision(&model.network, &model.weights, isa, precision)?;
         Ok(Self::of_card(Engine::Network(Arc::new(plan)), encoder_of(model), &model.card))
