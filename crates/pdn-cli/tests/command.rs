@@ -144,7 +144,7 @@ fn inputs_that_are_no_pictures() {
     std::fs::create_dir(desk.at("folder")).unwrap();
     for (input, word) in [
         ("none.png", "no such file"),
-        ("folder", "holds no pictures"),
+        ("folder", "contains no pictures"),
         ("empty.png", "is empty"),
         ("cut.png", "damaged or cut short"),
         ("words.png", "expected PNG, JPEG, WebP, TIFF, BMP or GIF"),
@@ -238,7 +238,7 @@ fn wrong_use() {
         (&["--scale", "0"][..], &["above 0"][..]),
         (&["--scale", "nan"], &["above 0"]),
         (&["--width", "0"], &["--width 0", "at least one pixel"]),
-        (&["--quality", "90"], &["--quality", "PNG", "without loss"]),
+        (&["--quality", "90"], &["--quality", "PNG", "lossless"]),
         (&["--color-fix", "--model", "bicubic"], &["--color-fix", "bicubic"]),
     ] {
         desk.fails(&[&["upscale", "small.png", "-o", "out.png"][..], options].concat(), 2, words);
@@ -344,19 +344,19 @@ fn a_pipe_is_no_picture() {
     let desk = Desk::new();
     assert!(std::process::Command::new("mkfifo").arg(desk.at("pipe.png")).status().unwrap().success());
     // Were it opened, this would wait for ever for whoever writes into it.
-    desk.fails(&["upscale", "pipe.png", "-m", "bicubic", "-o", "out.png"], 1, &["pipe.png", "no regular file"]);
+    desk.fails(&["upscale", "pipe.png", "-m", "bicubic", "-o", "out.png"], 1, &["pipe.png", "not a regular file"]);
 }
 
 #[test]
 fn degrading_takes_no_picture_away() {
     let desk = Desk::new();
-    desk.fails(&["degrade", "small.png", "-o", "small.png"], 2, &["small.png", "is an input"]);
+    desk.fails(&["degrade", "small.png", "-o", "small.png"], 2, &["small.png", "is also an input"]);
     std::fs::create_dir(desk.at("set")).unwrap();
     for name in ["set/a.png", "set/a.tif"] {
         let flat = Picture::from_rgb(8, 8, vec![90; 192]);
         pdn::write(&desk.at(name), &flat, &Default::default()).unwrap();
     }
-    desk.fails(&["degrade", "set", "-o", "set"], 2, &["is an input"]);
+    desk.fails(&["degrade", "set", "-o", "set"], 2, &["is also an input"]);
     desk.fails(&["degrade", "set", "-o", "out"], 2, &["a.png and", "a.tif would both be written to"]);
     desk.fails(&["degrade", "nothing", "-o", "out"], 1, &["nothing"]);
     let other = ["degrade", "small.png", "--scale", "2", "-o", "set/a.png"];
@@ -460,7 +460,7 @@ fn an_evaluation_names_what_failed() {
     let desk = Desk::new();
     let folder = desk.at("set");
     std::fs::create_dir(&folder).unwrap();
-    desk.fails(&["eval", "--data", "set"], 1, &["set", "holds no pictures"]);
+    desk.fails(&["eval", "--data", "set"], 1, &["set", "contains no pictures"]);
     desk.fails(&["eval", "--data", "nowhere"], 1, &["nowhere", "no such folder"]);
     desk.fails(&["eval", "--data", "small.png"], 1, &["small.png", "expected a folder"]);
     let rgb = (0..48 * 48 * 3).map(|i| (i * i % 253) as u8).collect();
@@ -729,7 +729,7 @@ fn a_prompt_that_cannot_be_used_is_said() {
     desk.fails(&with(&["--prompt", long]), 2, &["92 tokens", "77"]);
     desk.fails(&with(&["--prompt-image", "none.png"]), 1, &["none.png", "no such file"]);
     desk.fails(&with(&["--prompt-embedding", "pdn.safetensors"]), 1, &["pdn.safetensors", "encoder"]);
-    desk.fails(&with(&["--encoder", "pdn.safetensors"]), 1, &["pdn.safetensors", "is no encoder"]);
+    desk.fails(&with(&["--encoder", "pdn.safetensors"]), 1, &["pdn.safetensors", "is not an encoder"]);
     let bicubic = ["upscale", "small.png", "-o", "out.png", "--model", "bicubic", "--prompt", "a dog"];
     desk.fails(&bicubic, 2, &["takes no prompt"]);
     desk.fails(&["embed", "-o", "none.safetensors"], 2, &["nothing to embed"]);

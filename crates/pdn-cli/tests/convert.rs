@@ -149,8 +149,8 @@ fn onnx_takes_the_prompt_or_holds_it() {
         (&[][..], "`prompt` of 256"),
         (&["--prompt", "input"], "`prompt` of 256"),
         (&["--form", "train"], "`prompt` of 256"),
-        (&["--prompt", "a dog"], "folded in"),
-        (&["--prompt-embedding", "dog.safetensors"], "folded in"),
+        (&["--prompt", "a dog"], "built in"),
+        (&["--prompt-embedding", "dog.safetensors"], "built in"),
     ] {
         let said = desk.does(&[&["convert", "--force", "trained.safetensors", "out.onnx"], options].concat());
         assert!(said.contains(words), "{options:?}: {said}");
@@ -163,7 +163,7 @@ fn onnx_takes_the_prompt_or_holds_it() {
     assert!(sizes[0].len() < sizes[2].len() && sizes[3].len() < sizes[0].len());
     desk.does(&["convert", "deployed.safetensors", "other.onnx"]);
     let said = desk.does(&["convert", "imdn", "imdn.onnx"]);
-    assert!(said.contains("hashed from their names"), "{said}");
+    assert!(said.contains("with pseudo-random values"), "{said}");
     assert!(said.contains("takes `picture`,") && !said.contains("prompt"), "{said}");
 }
 
@@ -183,7 +183,7 @@ fn wrong_uses_of_convert() {
         (&["edsr-huge", out], 1, &["edsr-huge", "no such file or network", "edsr-baseline+"]),
         (&["broken.safetensors", out], 1, &["broken.safetensors"]),
         (&["imdn", out, "--scale", "5"], 2, &["imdn", "scale 5"]),
-        (&[input, out, "--scale", "3"], 1, &[input, "enlarges x2, expected x3"]),
+        (&[input, out, "--scale", "3"], 1, &[input, "has scale x2, expected x3"]),
         (&["deployed.safetensors", out, "--form", "train"], 1, &["deployed.safetensors", "cannot be undone"]),
         (&["deployed.safetensors", "out.onnx", "--form", "train"], 1, &["cannot be undone"]),
         (&["imdn.safetensors", "out.onnx", "--prompt", "a dog"], 2, &["imdn.safetensors", "takes no prompt"]),

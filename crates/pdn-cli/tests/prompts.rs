@@ -120,18 +120,18 @@ fn mixes_that_cannot_be_are_said() {
     bytes[at..at + 3].copy_from_slice(b"tex");
     desk.write("other.safetensors", bytes);
     for (more, code, words) in [
-        (&["--prompt-weights", "1,2"][..], 2, &["2 weights for 1 prompts"][..]),
+        (&["--prompt-weights", "1,2"][..], 2, &["got 2 for 1 prompts"][..]),
         (&["--prompt-weights", "nan"], 2, &["NaN", "finite"]),
         (&["--prompt-weights", "one"], 2, &["one"]),
-        (&["-p", "a brown dog", "--prompt-weights", "1,-1"], 1, &["small.png", "no direction"]),
-        (&["--prompt-weights", "0"], 1, &["no direction"]),
+        (&["-p", "a brown dog", "--prompt-weights", "1,-1"], 1, &["small.png", "cancel each other out"]),
+        (&["--prompt-weights", "0"], 1, &["cancel each other out"]),
         (&["--prompt-embedding", "other.safetensors"], 1, &["pdn-clip@", "tex-clip@", "cannot be mixed"]),
         (&["-p", " "], 2, &["the prompt is empty"]),
         (&["--captions", "sidecar"], 2, &["--captions", "cannot be used with"]),
     ] {
         desk.fails(&[&UPSCALE[..], &dog, more].concat(), code, words);
     }
-    desk.fails(&[&UPSCALE[..], &["--prompt-weights", "1"]].concat(), 2, &["1 weights for 0 prompts"]);
+    desk.fails(&[&UPSCALE[..], &["--prompt-weights", "1"]].concat(), 2, &["got 1 for 0 prompts"]);
 }
 
 #[test]
@@ -245,7 +245,7 @@ fn embedding_takes_no_picture_away() {
     let desk = Desk::new();
     desk.fails(&["embed", "small.png", "-o", "small.png"], 2, &["small.png", ".safetensors"]);
     desk.write("picture.safetensors", b"");
-    desk.fails(&["embed", "picture.safetensors", "-o", "picture.safetensors"], 2, &["is an input"]);
+    desk.fails(&["embed", "picture.safetensors", "-o", "picture.safetensors"], 2, &["is also an input"]);
 }
 
 /// The names in a file of embeddings, of which every one is of unit length.
@@ -325,7 +325,7 @@ fn what_cannot_be_embedded_is_named_and_the_rest_is_written() {
     let said = desk.run(&["embed", "set/empty", "set/a.png", "-o", "one.safetensors"]);
     assert!(said.code == Some(1) && said.err.contains("1 of 2 inputs failed"), "{}", said.err);
     assert_eq!(names(&desk, "one.safetensors"), ["set/a.png"]);
-    desk.fails(&["embed", "set/empty", "-o", "two.safetensors"], 1, &["set/empty", "holds no pictures"]);
+    desk.fails(&["embed", "set/empty", "-o", "two.safetensors"], 1, &["set/empty", "contains no pictures"]);
     for (more, code, words) in [
         (&["--texts", "blank.txt"][..], 1, &["blank.txt", "contains no sentences"][..]),
         (&["--texts", "latin.txt"], 1, &["latin.txt", "line 2", "UTF-8"]),
@@ -405,10 +405,10 @@ fn masks_of_several_prompts_are_compared() {
     assert!(sheet.width() > 4 * 256 && mean.width() > 512 && mean.height() > 512 * 4 / 5);
     assert_ne!(read("1-mean.png"), read("2-mean.png"));
     desk.works(&["masks", "small.png", "-o", "none"]);
-    desk.fails(&["masks", "small.png", "-o", "none"], 1, &["none", "holds something", "--force"]);
+    desk.fails(&["masks", "small.png", "-o", "none"], 1, &["none", "is not empty", "--force"]);
     desk.works(&["masks", "small.png", "-o", "none", "--force"]);
     let sheet = std::fs::read(desk.at("none/sheet.png")).unwrap();
-    desk.fails(&["masks", "none/sheet.png", "-o", "none", "--force"], 2, &["none/sheet.png", "is an input"]);
+    desk.fails(&["masks", "none/sheet.png", "-o", "none", "--force"], 2, &["none/sheet.png", "is also an input"]);
     assert_eq!(std::fs::read(desk.at("none/sheet.png")).unwrap(), sheet);
     assert_ne!(read("sheet.png"), pdn::read(&desk.at("none/sheet.png"), &Limits::default()).unwrap());
     let masks = ["masks", "small.png", "-o", "out.png"];

@@ -132,7 +132,7 @@ impl<R> Timed<R> {
             // A decoder may ignore an error in a part that it can do without, so remember it.
             if self.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
                 self.late.set(true);
-                return Err(io::Error::new(ErrorKind::TimedOut, "there is no time left"));
+                return Err(io::Error::new(ErrorKind::TimedOut, "the time limit has passed"));
             }
             self.left = PIECE;
         }

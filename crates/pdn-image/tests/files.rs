@@ -97,8 +97,8 @@ fn tiffs_of_others_are_read() {
     let float = open(&floats([0.0, 1.0, 0.5, 2.0, -1.0, f32::NAN]));
     assert_eq!(float.rgb()[..7], [0, 255, 128, 255, 0, 0, 51]);
     for (first, said) in [
-        ([2.0, -1.0, f32::NAN, 255.0, 0.0, 0.0], "from -1 to 255, expected 0 to 1"),
-        ([f32::INFINITY, 0.5, 7.0, 7.0, 7.0, 0.0], "from 0 to inf, expected 0 to 1"),
+        ([2.0, -1.0, f32::NAN, 255.0, 0.0, 0.0], "from -1 to 255; scale them to 0 to 1"),
+        ([f32::INFINITY, 0.5, 7.0, 7.0, 7.0, 0.0], "from 0 to inf; scale them to 0 to 1"),
     ] {
         let error = read_bytes(&floats(first), &Limits::default()).unwrap_err();
         assert!(matches!(error, Fault::Unsupported(_)) && error.to_string().contains(said), "{error}");
@@ -106,7 +106,7 @@ fn tiffs_of_others_are_read() {
     for numbers in [vec![f32::NAN; 6], vec![0.5, f32::NAN, 0.25, 0.5, 0.5, 0.5]] {
         let nothing = ImageBuffer::from_raw(2, 1, numbers).unwrap();
         let nothing = encoded(&DynamicImage::ImageRgb32F(nothing), ImageFormat::Tiff);
-        assert!(read_bytes(&nothing, &Limits::default()).unwrap_err().to_string().contains("no numbers"));
+        assert!(read_bytes(&nothing, &Limits::default()).unwrap_err().to_string().contains("not numbers"));
     }
     assert_eq!(float.lost, ["read as 8 bits per sample, though the file has more than 16"]);
     let mut pages = Cursor::new(Vec::new());

@@ -66,9 +66,7 @@ fn check(found: &Metadata) -> io::Result<()> {
     match (found.is_file(), found.is_dir()) {
         (true, _) => Ok(()),
         (_, true) => Err(io::Error::new(ErrorKind::IsADirectory, "it is a folder, not a file")),
-        _ => {
-            Err(io::Error::new(ErrorKind::InvalidInput, "it is no regular file, as a pipe, a device or a link is none"))
-        }
+        _ => Err(io::Error::new(ErrorKind::InvalidInput, "it is not a regular file")),
     }
 }
 
@@ -111,7 +109,7 @@ mod tests {
         for path in [pipe.as_path(), Path::new("/dev/zero")] {
             let error = read(path, 6).unwrap_err();
             assert!(
-                error.kind() == ErrorKind::InvalidInput && error.to_string().contains("no regular file"),
+                error.kind() == ErrorKind::InvalidInput && error.to_string().contains("not a regular file"),
                 "{error}"
             );
         }

@@ -347,9 +347,9 @@ mod tests {
         };
         // The card is JSON within JSON, so its quotes are escaped.
         for (from, to, word) in [
-            (r#"\"architecture\":\"edsr\""#, r#"\"architecture\":\"vdsr\""#, "`vdsr` is not known"),
+            (r#"\"architecture\":\"edsr\""#, r#"\"architecture\":\"vdsr\""#, "unknown architecture `vdsr`"),
             (r#"\"scale\":2,\"sha256\""#, r#"\"scale\":3,\"sha256\""#, "scale 3"),
-            (r#"\"features\":16"#, r#"\"features\":32"#, "of another shape"),
+            (r#"\"features\":16"#, r#"\"features\":32"#, "of the wrong shape"),
             (r#"\"blocks\":1"#, r#"\"blokcs\":1"#, "blokcs"),
             (r#"{\"architecture\""#, r#"(\"architecture\""#, "cannot be read"),
         ] {

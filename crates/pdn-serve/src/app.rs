@@ -2,9 +2,9 @@
 
 use crate::jobs::account::{Account, HeldPicture};
 use crate::jobs::job::{Job, Prepared, State};
-use crate::jobs::kept::Kept;
 use crate::jobs::models::{ModelView, Models};
 use crate::jobs::queue::{Queue, Task};
+use crate::jobs::store::Store;
 use crate::metrics::Metrics;
 use crate::problem::{Kind, Problem};
 use crate::settings::Settings;
@@ -21,7 +21,7 @@ pub(crate) struct App {
     pub(crate) views: Vec<ModelView>,
     pub(crate) encoder: Encoder,
     pub(crate) queue: Queue,
-    pub(crate) kept: Kept,
+    pub(crate) store: Store,
     pub(crate) metrics: Metrics,
     /// Bytes that are held for clients.
     pub(crate) account: Account,
@@ -38,7 +38,7 @@ impl App {
     pub(crate) fn new(settings: Settings, models: Models, views: Vec<ModelView>, encoder: Encoder) -> Self {
         Self {
             queue: Queue::new(settings.queue, settings.keep_memory),
-            kept: Kept::new(settings.keep_memory, settings.keep),
+            store: Store::new(settings.keep_memory, settings.keep),
             metrics: Metrics::new(),
             account: Account::new(settings.request_memory),
             decoders: Arc::new(Semaphore::new(DECODERS)),
@@ -62,12 +62,12 @@ impl App {
     pub(crate) fn kept_picture(&self, id: Uuid) -> Result<HeldPicture, Problem> {
         let expired =
             || Kind::NotFound.because(format_args!("no picture {id}: it never existed or has expired; send it again"));
-        self.kept.picture(id).ok_or_else(expired)
+        self.store.picture(id).ok_or_else(expired)
     }
 
     pub(crate) fn kept_job(&self, id: Uuid) -> Result<Arc<Job>, Problem> {
         let expired = || Kind::NotFound.because(format_args!("no job {id}: it never existed or has expired"));
-        self.kept.job(id).ok_or_else(expired)
+        self.store.job(id).ok_or_else(expired)
     }
 
     /// Cancels a job. One that runs is counted where it runs.
@@ -89,8 +89,8 @@ impl App {
     pub(crate) fn submit_kept(&self, prepared: Prepared) -> Result<Arc<Job>, Problem> {
         let picture = prepared.picture.clone();
         let job = self.submit(prepared)?;
-        self.kept.put_picture(job.order.picture, picture);
-        self.kept.put_job(Arc::clone(&job));
+        self.store.put_picture(job.order.picture, picture);
+        self.store.put_job(Arc::clone(&job));
         Ok(job)
     }
 }

@@ -29,14 +29,14 @@ pub use settings::Settings;
 /// What fuzzing needs of what is private; nothing of it is for use.
 #[doc(hidden)]
 pub mod fuzzing {
-    use crate::http::wanted::Wanted;
+    use crate::http::request::EnlargeRequest;
     use axum::http::{HeaderMap, header};
     use futures_util::FutureExt;
 
     /// The size that a request's body asks for, by its media type; nothing where it cannot be read.
     pub fn size_of_request(media: &str, body: Vec<u8>) -> Option<pdn::Size> {
         let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, media.parse().ok()?)]);
-        let wanted = Wanted::read(&headers, body.into()).now_or_never().expect("a body in memory is there");
-        wanted.ok()?.sizing.size().ok()
+        let request = EnlargeRequest::read(&headers, body.into()).now_or_never().expect("a body in memory is there");
+        request.ok()?.sizing.size().ok()
     }
 }

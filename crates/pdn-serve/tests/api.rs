@@ -253,7 +253,7 @@ fn bad_requests_are_told_what_is_wrong() {
         (&[("picture", &small), ("picture", &small)], 422, "option", "more than one `picture`"),
         (&[("picture", &small), ("model", b"quick"), ("model", b"slow")], 422, "option", "more than one `model`"),
         (&[("picture_id", b"00000000-0000-0000-0000-000000000000")], 404, "not-found", "send it again"),
-        (&many, 422, "prompt", "16 at most"),
+        (&many, 422, "prompt", "at most 16"),
     ] {
         for path in ["/v1/upscale", "/v1/jobs"] {
             served.form(path, parts).problem(status, kind, word);
@@ -261,7 +261,7 @@ fn bad_requests_are_told_what_is_wrong() {
     }
     let cancelling =
         served.form("/v1/upscale", &[("picture", &small), ("prompt", b"x"), ("prompt", b"x"), ("weights", b"1,-1")]);
-    cancelling.problem(422, "prompt", "no direction");
+    cancelling.problem(422, "prompt", "cancel each other out");
     let deep = "[".repeat(100_000).into_bytes();
     for (media, body, status, kind, word) in [
         ("application/json", b"{".to_vec(), 400, "malformed", "JSON"),
@@ -448,7 +448,7 @@ fn what_browsers_cannot_show_has_a_preview() {
     let served = Served::new(|_| {});
     let shown = served.job(&[("picture", &png(20, 16))]);
     assert_eq!(shown["preview"], Value::Null);
-    served.get(&path(&shown, "preview")).problem(404, "not-found", "the result itself");
+    served.get(&path(&shown, "preview")).problem(404, "not-found", "no preview");
     let wide: common::Parts =
         &[("picture", &png(20, 16)), ("model", b"bicubic"), ("width", b"20000"), ("height", b"16"), ("exact", b"true")];
     let job = served.job(wide);
@@ -483,7 +483,7 @@ fn a_full_queue_refuses_and_has_room_again() {
         let answer = served.form("/v1/upscale", &[("picture", &png(20, 16))]);
         (answer.status == 429).then_some(answer)
     });
-    full.problem(429, "queue-full", "2 jobs wait");
+    full.problem(429, "queue-full", "2 jobs are waiting");
     assert_eq!(full.header("retry-after"), "2");
     assert_eq!(served.get(&id(&jobs[1])).value()["ahead"], 1);
     assert_eq!(served.get(&id(&jobs[2])).value()["ahead"], 2);

@@ -175,7 +175,7 @@ fn a_planted_lock_is_neither_followed_nor_waited_for() {
     let lock = folder.path().join(pdn_train::run::lock::LOCK);
     std::os::unix::fs::symlink(folder.path().join("elsewhere"), &lock).unwrap();
     let error = train(&task, &schedule(1), folder.path(), &Begin::New, &mut go_on).unwrap_err().to_string();
-    assert!(error.contains("lock: ") && error.contains("no regular file"), "{error}");
+    assert!(error.contains("lock: ") && error.contains("not a regular file"), "{error}");
     assert!(!folder.path().join("elsewhere").exists());
     std::fs::remove_file(&lock).unwrap();
     assert!(Command::new("mkfifo").arg(&lock).status().unwrap().success());

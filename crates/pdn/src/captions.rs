@@ -314,7 +314,7 @@ mod tests {
             ),
             ("captions.csv", "image,split,caption\na.png,train\n", "line: 2"),
             ("captions.csv", "image,split,caption\na.png,train,one\na.png,val,two\n", "two splits"),
-            ("captions.csv", "image,caption,split\na.png,one,train\n", "image,caption,split, expected"),
+            ("captions.csv", "image,caption,split\na.png,one,train\n", "image,caption,split; expected"),
             ("captions.csv", "a.png,train,one\n", "expected image,split,caption"),
             ("captions.csv", "image,caption\na.png,one\nb.png, \n", "line 3 has an empty caption for b.png"),
             ("captions.csv", "image,caption\na.png,one\nb.png,\"two\nc.png,three\n", "line 3 opens a quote"),
@@ -346,7 +346,7 @@ mod tests {
         let said = Captions::read(&at("c.json")).unwrap().first(&at("a.png")).unwrap_err().to_string();
         assert!(said.contains("no captions for"), "{said}");
         for (name, word) in
-            [("captions.txt", "expected .csv or .json"), ("none.csv", "no such file"), ("x", "is no file")]
+            [("captions.txt", "expected .csv or .json"), ("none.csv", "no such file"), ("x", "is not a captions file")]
         {
             let said = Captions::read(&at(name)).unwrap_err().to_string();
             assert!(said.contains(word) && said.contains(name), "{said}");
@@ -367,7 +367,7 @@ mod tests {
         std::fs::write(at("empty.txt"), b" \n\n").unwrap();
         std::fs::write(at("latin.txt"), b"one\ntwo\nH\xfcndchen\n").unwrap();
         for (picture, word) in
-            [("none.jpg", "no such file"), ("empty.jpg", "is empty"), ("latin.jpg", "line 3 is not UTF-8")]
+            [("none.jpg", "no such file"), ("empty.jpg", "is empty"), ("latin.jpg", "line 3 is not valid UTF-8")]
         {
             let said = sidecar(&at(picture)).unwrap_err().to_string();
             assert!(said.contains(word) && said.contains(&picture.replace("jpg", "txt")), "{said}");

@@ -152,7 +152,7 @@ fn tensors_that_do_not_fit_are_named() {
     }
     let other = Tensors::from([("some.weight".to_owned(), Tensor::new(vec![1], vec![0.0]))]);
     let error = Encoder::open(&save(&path, &other)).unwrap_err().to_string();
-    assert!(error.contains("is no encoder") && error.contains("some.weight"), "{error}");
+    assert!(error.contains("is not an encoder") && error.contains("some.weight"), "{error}");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Options that several commands share: prompts, encoder, model, engine.
 
-use crate::args::given::{Given, PROMPTS};
+use crate::args::prompts::{PROMPTS, PromptArgs};
 use crate::display::say::tell;
 use pdn::{Activation, Degradation, Isa, Precision};
 use std::num::NonZeroUsize;
@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 #[command(next_help_heading = "Prompt")]
 pub(crate) struct PromptChoice {
     #[command(flatten)]
-    pub(crate) given: Given,
+    pub(crate) given: PromptArgs,
     /// Use each picture's first caption, from a file, or with `sidecar` the first line of photo.txt next to photo.jpg
     ///
     /// The file is a .csv of image,caption or image,split,caption, or a .json list of {"file", "captions"}. Captions are matched by

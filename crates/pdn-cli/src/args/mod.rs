@@ -1,15 +1,15 @@
 //! The command line: the commands and their own options.
 
 pub(crate) mod choices;
-pub(crate) mod given;
 pub(crate) mod look;
+pub(crate) mod prompts;
 #[cfg(feature = "serve")]
 pub(crate) mod serve;
 pub(crate) mod version;
 
 use crate::args::choices::{DegradationChoice, EncoderChoice, EngineChoice, ModelChoice, PromptChoice};
-use crate::args::given::Given;
 use crate::args::look::{Extras, Look};
+use crate::args::prompts::PromptArgs;
 use clap::{Parser, Subcommand};
 use pdn::{Rectangle, StoredPrecision};
 use std::path::PathBuf;
@@ -369,7 +369,7 @@ pub(crate) struct Masks {
     #[arg(long)]
     pub(crate) force: bool,
     #[command(flatten)]
-    pub(crate) given: Given,
+    pub(crate) given: PromptArgs,
     #[command(flatten)]
     pub(crate) encoder: EncoderChoice,
     #[command(flatten)]

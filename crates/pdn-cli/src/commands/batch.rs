@@ -6,7 +6,7 @@
 use crate::args::Upscale;
 use crate::display::progress::{Pixels, Share, interrupted, last_words};
 use crate::display::say::{shown, tell};
-use crate::shared::aside::{Placed, folder_of, remove_abandoned, taken};
+use crate::shared::atomic_file::{Placed, folder_of, remove_abandoned, taken};
 use crate::shared::engine::{failure, options, threads};
 use crate::shared::failure::Failure;
 use crate::shared::folder::{make_folder, report};
@@ -197,7 +197,7 @@ impl Batch<'_> {
                 found
             });
             drop(share);
-            let said = shared.progress.aside(|| self.tell(task, &found));
+            let said = shared.progress.suspend(|| self.tell(task, &found));
             match found {
                 Ok(outcome) => {
                     let count = if matches!(outcome, Outcome::Made(_)) { &shared.done } else { &shared.there };
@@ -288,7 +288,7 @@ impl Batch<'_> {
         if let Some(advice) = self.upscaler.advice(picture)
             && !shared.advised.swap(true, Ordering::Relaxed)
         {
-            shared.progress.aside(|| tell!("pdn: {}: {advice}", input.display()));
+            shared.progress.suspend(|| tell!("pdn: {}: {advice}", input.display()));
         }
     }
 

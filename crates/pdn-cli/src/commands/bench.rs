@@ -4,7 +4,7 @@ use crate::args::Bench;
 use crate::display::progress::interrupted;
 use crate::display::say::{out, say};
 use crate::display::table::table;
-use crate::shared::aside;
+use crate::shared::atomic_file;
 use crate::shared::engine::{enlarge, failure, options};
 use crate::shared::failure::Failure;
 use crate::shared::model::open_or_make;
@@ -20,7 +20,7 @@ pub(crate) fn run(args: &Bench) -> Result<(), Failure> {
     let (facts, result) = enlarge(&args.engine, || time(args, &model)).map_err(|error| failure(&args.model, error))?;
     if let Some(path) = &args.output {
         let bytes: Vec<u8> = result.data.iter().flat_map(|v| v.to_le_bytes()).collect();
-        aside::write(path, args.force, |path| pdn::write_atomically(path, &bytes))?;
+        atomic_file::write(path, args.force, |path| pdn::write_atomically(path, &bytes))?;
     }
     if args.json {
         out(&facts.to_string());

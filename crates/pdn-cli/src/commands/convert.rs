@@ -4,7 +4,7 @@ use crate::args::{Convert, Form};
 use crate::display::progress::interrupted;
 use crate::display::say::say;
 use crate::display::table::count;
-use crate::shared::aside;
+use crate::shared::atomic_file;
 use crate::shared::engine::{failure, same_file};
 use crate::shared::failure::Failure;
 use crate::shared::model::{HASHED, open_or_make};
@@ -37,7 +37,7 @@ pub(crate) fn run(args: &Convert) -> Result<(), Failure> {
     if interrupted() {
         return Err(Failure::interrupted());
     }
-    aside::write(&args.output, args.force, |path| write_atomically(path, &bytes))?;
+    atomic_file::write(&args.output, args.force, |path| write_atomically(path, &bytes))?;
     say!("{}: {said}, {} bytes", args.output.display(), count(bytes.len()));
     Ok(())
 }

@@ -3,7 +3,7 @@
 use crate::args::Degrade;
 use crate::display::progress::interrupted;
 use crate::display::say::{say, tell_lost};
-use crate::shared::aside;
+use crate::shared::atomic_file;
 use crate::shared::failure::Failure;
 use crate::shared::folder::{make_folder, pictures, report};
 use crate::shared::outputs::{Task, keep_inputs, keep_other};
@@ -49,7 +49,7 @@ fn degrade(args: &Degrade, Task { input, output }: &Task, picture: &Picture) -> 
             format_args!("the format has 8 bits per sample, but {} makes 16; use .png or .tif", args.small.degradation);
         return Err(Failure::at(output, why));
     }
-    aside::write(output, args.force, |path| write_any(path, &small, &WriteOptions::default()))?;
+    atomic_file::write(output, args.force, |path| write_any(path, &small, &WriteOptions::default()))?;
     let (width, height) = (small.width(), small.height());
     say!("{}: {width}x{height}, {} by {}", output.display(), args.small.degradation, args.scale);
     Ok(())

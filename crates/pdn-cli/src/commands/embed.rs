@@ -3,7 +3,7 @@
 use crate::args::Embed;
 use crate::display::progress::Progress;
 use crate::display::say::{say, tell};
-use crate::shared::aside;
+use crate::shared::atomic_file;
 use crate::shared::failure::Failure;
 use crate::shared::folder::report_of;
 use crate::shared::inputs::{Found, longest};
@@ -50,7 +50,7 @@ pub(crate) fn run(args: &Embed) -> Result<(), Failure> {
     }
     if !named.is_empty() {
         let bytes = embeddings_to_bytes(&named);
-        aside::write(&args.output, args.force, |path| pdn::write_atomically(path, &bytes))?;
+        atomic_file::write(&args.output, args.force, |path| pdn::write_atomically(path, &bytes))?;
         let cached = match cache.map_or(0, |cache| cache.hits()) {
             0 => String::new(),
             hits => format!(", {hits} of them from the cache"),
@@ -93,7 +93,7 @@ fn wanted(args: &Embed, encoder: &Encoder) -> Result<(Vec<Wanted>, Vec<Failure>)
         return Ok((wanted, Vec::new()));
     }
     let found = Found::named(&args.pictures, &args.listed, None)?;
-    found.left_out.tell();
+    found.skipped_files.tell();
     wanted.extend(found.pictures.into_iter().map(|picture| Wanted::Picture(picture.path)));
     Ok((wanted, found.failed))
 }

@@ -4,7 +4,7 @@ use crate::args::Masks;
 use crate::display::heat::{Column, sheet};
 use crate::display::progress::Progress;
 use crate::display::say::say;
-use crate::shared::aside;
+use crate::shared::atomic_file;
 use crate::shared::engine::{enlarge, failure, open, options};
 use crate::shared::failure::Failure;
 use crate::shared::folder::make_folder;
@@ -58,7 +58,7 @@ pub(crate) fn run(args: &Masks) -> Result<(), Failure> {
     keep_inputs(&sheets.iter().map(task).collect::<Vec<_>>())?;
     make_folder(&args.output)?;
     for (name, sheet) in &sheets {
-        aside::write(&args.output.join(name), true, |path| pdn::write(path, sheet, &WriteOptions::default()))?;
+        atomic_file::write(&args.output.join(name), true, |path| pdn::write(path, sheet, &WriteOptions::default()))?;
     }
     let (modules, path) = (columns.len() - 2, args.output.display());
     say!("{path}: masks of {modules} modules and their mean, for {}; overview in sheet.png", words.join(" and "));

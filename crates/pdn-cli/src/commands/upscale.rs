@@ -15,7 +15,7 @@ use std::path::Path;
 
 pub(crate) fn run(args: &Upscale) -> Result<(), Failure> {
     check_second_name(args)?;
-    let Found { pictures, failed, left_out, .. } = Found::new(&args.inputs, args.outputs.out_dir.as_deref())?;
+    let Found { pictures, failed, skipped_files, .. } = Found::new(&args.inputs, args.outputs.out_dir.as_deref())?;
     let (pictures, results) = without_results(pictures);
     check_standard_input(&pictures)?;
     if !args.parts.region.is_empty() && pictures.len() > 1 {
@@ -35,7 +35,7 @@ pub(crate) fn run(args: &Upscale) -> Result<(), Failure> {
     let formats: Vec<Format> = tasks.iter().filter_map(|task| format_of(&task.output, &args.outputs).ok()).collect();
     args.look.check(&args.model, &formats, args.writing.quality)?;
     let setter = PromptSetter::new(&args.prompt, &upscaler)?;
-    left_out.tell();
+    skipped_files.tell();
     results.iter().for_each(|note| tell!("pdn: {note}"));
     Batch { args, upscaler: &upscaler, setter: &setter, tasks, skipped }.run(failed)
 }

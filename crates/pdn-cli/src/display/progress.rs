@@ -180,7 +180,7 @@ impl Pixels {
     }
 
     /// Hides the bar while `write` writes to the terminal.
-    pub(crate) fn aside<T>(&self, write: impl FnOnce() -> T) -> T {
+    pub(crate) fn suspend<T>(&self, write: impl FnOnce() -> T) -> T {
         self.0.suspend(write)
     }
 

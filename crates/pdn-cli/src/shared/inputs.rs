@@ -4,7 +4,7 @@ use crate::args::{Inputs, Names};
 use crate::display::say::tell;
 use crate::shared::failure::Failure;
 use crate::shared::folder::{ENDINGS, is_picture_name};
-use crate::shared::left_out::LeftOut;
+use crate::shared::skipped::SkippedFiles;
 use glob::{MatchOptions, Pattern, glob_with};
 use pdn::{AnyPicture, FileError, FileFault, Limits, read_any_bytes};
 use std::ffi::OsStr;
@@ -32,7 +32,7 @@ pub(crate) struct Found {
     /// The output folder, which is skipped when a folder around it is searched.
     results: Option<PathBuf>,
     /// Files in folders and patterns that are not readable pictures, to be reported if there is no error.
-    pub(crate) left_out: LeftOut,
+    pub(crate) skipped_files: SkippedFiles,
 }
 
 /// `*` matches names within a folder, `**` folders. [`hides`] handles hidden files: the crate panics at names that are
@@ -89,7 +89,7 @@ impl Found {
                 Ok(entry) if entry.file_type().is_file() && is_picture_name(entry.path()) => {
                     self.take(entry.path(), folder);
                 }
-                Ok(entry) if entry.file_type().is_file() => self.left_out.add(entry.path()),
+                Ok(entry) if entry.file_type().is_file() => self.skipped_files.add(entry.path()),
                 Ok(_) => {}
                 Err(error) => self.failed.extend(unseen(folder, &error)),
             }
@@ -115,7 +115,7 @@ impl Found {
                 Ok(path) if path.is_file() && is_picture_name(&path) && !self.is_result(&path, &root) => {
                     self.take(&path, &root);
                 }
-                Ok(path) if path.is_file() && !is_picture_name(&path) => self.left_out.add(&path),
+                Ok(path) if path.is_file() && !is_picture_name(&path) => self.skipped_files.add(&path),
                 Ok(_) => {}
                 Err(error) if hides(error.path(), &root, pattern) => {}
                 Err(error) => self.failed.push(Failure::at(error.path(), error.error())),

@@ -1,7 +1,7 @@
 //! The requested prompt, set for each picture.
 
 use crate::args::choices::{EncoderChoice, PromptChoice};
-use crate::args::given::{Given, Source};
+use crate::args::prompts::{PromptArgs, Source};
 use crate::shared::engine::failure;
 use crate::shared::failure::Failure;
 use crate::shared::hub;
@@ -143,8 +143,8 @@ fn choose(choice: &PromptChoice) -> Result<Choice, Failure> {
 }
 
 /// Combines the given prompts into one.
-fn mixed(given: &Given) -> Result<Prompt, Failure> {
-    let Given { prompts, weights } = given;
+fn mixed(given: &PromptArgs) -> Result<Prompt, Failure> {
+    let PromptArgs { prompts, weights } = given;
     if !weights.is_empty() && weights.len() != prompts.len() {
         let (weights, prompts) = (weights.len(), prompts.len());
         return Err(Failure::usage(format_args!(

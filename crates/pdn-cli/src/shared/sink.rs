@@ -1,6 +1,6 @@
-//! The destination of an upscaled picture's rows: a temporary file, or standard output once the picture is complete.
+//! The destination of an upscaled picture's rows: a file, written atomically, or standard output once it is complete.
 
-use crate::shared::aside::{Aside, Placed};
+use crate::shared::atomic_file::{AtomicFile, Placed};
 use crate::shared::failure::Failure;
 use crate::shared::inputs::STANDARD;
 use pdn::{FileError, Format, Header, RowEncoder, RowWriter, WriteOptions, check_target};
@@ -9,7 +9,7 @@ use std::path::Path;
 
 /// A picture while it is written.
 pub(crate) enum Sink {
-    File { aside: Aside, writer: Box<RowWriter> },
+    File { atomic: AtomicFile, writer: Box<RowWriter> },
     Standard(Box<RowEncoder>),
 }
 
@@ -26,18 +26,18 @@ impl Sink {
             let encoder = RowEncoder::new(format, header, options).map_err(on_standard)?;
             return Ok(Self::Standard(Box::new(encoder)));
         }
-        let aside = Aside::new(output)?;
+        let atomic = AtomicFile::new(output)?;
         let begin = || {
-            check_target(aside.path(), header.width, header.height, has_transparency, options)?;
-            RowWriter::create(aside.path(), header, options)
+            check_target(atomic.path(), header.width, header.height, has_transparency, options)?;
+            RowWriter::create(atomic.path(), header, options)
         };
-        let writer = Box::new(begin().map_err(|error| aside.named(error))?);
-        Ok(Self::File { aside, writer })
+        let writer = Box::new(begin().map_err(|error| atomic.named(error))?);
+        Ok(Self::File { atomic, writer })
     }
 
     pub(crate) fn write_rows(&mut self, rows: &[u8]) -> Result<(), Failure> {
         match self {
-            Self::File { aside, writer } => Ok(writer.write_rows(rows).map_err(|error| aside.named(error))?),
+            Self::File { atomic, writer } => Ok(writer.write_rows(rows).map_err(|error| atomic.named(error))?),
             Self::Standard(encoder) => encoder.write_rows(rows).map_err(on_standard),
         }
     }
@@ -45,9 +45,9 @@ impl Sink {
     /// Finishes the picture and moves it to its target. With `force`, whatever is there by then is overwritten.
     pub(crate) fn finish(self, force: bool) -> Result<Placed, Failure> {
         match self {
-            Self::File { aside, writer } => {
-                writer.finish().map_err(|error| aside.named(error))?;
-                Ok(aside.place(force)?)
+            Self::File { atomic, writer } => {
+                writer.finish().map_err(|error| atomic.named(error))?;
+                Ok(atomic.place(force)?)
             }
             Self::Standard(encoder) => {
                 let bytes = encoder.finish().map_err(on_standard)?;

@@ -105,7 +105,7 @@ impl FromStr for Degradation {
             "practical" => Ok(Self::Practical { seed: 0 }),
             _ => seed().map(|seed| Self::Practical { seed }).ok_or_else(|| {
                 format!(
-                    "degradation `{name}` is not known: expected blur-bicubic, blur-bicubic-float, blur-bicubic-16, bicubic, \
+                    "unknown degradation `{name}`: expected blur-bicubic, blur-bicubic-float, blur-bicubic-16, bicubic, \
                      practical or practical:SEED"
                 )
             }),

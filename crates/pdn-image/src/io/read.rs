@@ -36,7 +36,7 @@ fn open(path: &Path) -> Result<File, Fault> {
     }
     if !what.is_file() {
         // A pipe can be read only once, and opening it may block forever.
-        return Err(Fault::on_read(io::Error::other("it is no regular file, as a pipe is none")));
+        return Err(Fault::on_read(io::Error::other("it is not a regular file")));
     }
     File::open(path).map_err(Fault::on_read)
 }

@@ -345,7 +345,7 @@ impl<'a> Machine<'a> {
         match &mut self.objects[id] {
             Object::List(list) => list.extend(items),
             Object::Inert => {}
-            _ => return Err(damaged("items are appended to what is no list")),
+            _ => return Err(damaged("items are appended to something that is not a list")),
         }
         Ok(())
     }
@@ -365,7 +365,7 @@ impl<'a> Machine<'a> {
         match &mut self.objects[id] {
             Object::Dict(entries) => entries.extend(pairs(items)),
             Object::Inert => {}
-            _ => return Err(damaged("entries are set in what is no dictionary")),
+            _ => return Err(damaged("entries are set in something that is not a dictionary")),
         }
         Ok(())
     }
@@ -404,7 +404,7 @@ impl<'a> Machine<'a> {
     fn reduce(&mut self) -> Result<(), Fault> {
         let (arguments, callable) = (self.pop()?, self.pop()?);
         let Object::Global(global) = self.objects[callable] else {
-            return Err(damaged("it calls what is no global"));
+            return Err(damaged("it calls something that is not a global"));
         };
         let first = match &self.objects[arguments] {
             Object::Tuple(items) => items.first().copied(),
@@ -428,7 +428,7 @@ impl<'a> Machine<'a> {
     /// repeated references to it cannot add up.
     fn pairs_of(&mut self, list: Id) -> Result<Vec<(Id, Id)>, Fault> {
         let Object::List(items) = &mut self.objects[list] else {
-            return Err(damaged("a dictionary is made from what is no list"));
+            return Err(damaged("a dictionary is made from something that is not a list"));
         };
         let items = std::mem::take(items);
         let pair = |id: &Id| match &self.objects[*id] {

@@ -55,7 +55,7 @@ impl FromStr for Precision {
             "f32" => Ok(Self::F32),
             "f16" => Ok(Self::F16),
             "bf16" => Ok(Self::Bf16),
-            _ => Err(format!("precision `{name}` is not known: expected f32, f16 or bf16")),
+            _ => Err(format!("unknown precision `{name}`: expected f32, f16 or bf16")),
         }
     }
 }

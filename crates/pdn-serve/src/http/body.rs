@@ -120,7 +120,7 @@ impl App {
         let needed = pixel_bytes(&bytes).saturating_mul(pixels).saturating_add(2 * bytes.len() as u64);
         let mut share = self.share_soon(usize::try_from(needed).unwrap_or(usize::MAX), Stage::Reading).await?;
         let limits = pdn::Limits { pixels, deadline: Some(std::time::Instant::now() + patience * DECODING) };
-        let decoded = aside(turn, move || pdn::read_any_bytes(&bytes, &limits)).await;
+        let decoded = run_blocking(turn, move || pdn::read_any_bytes(&bytes, &limits)).await;
         let picture = decoded.ok_or_else(|| Kind::Internal.because("the picture's decoder crashed"))??;
         let needed = picture_bytes(&picture);
         self.grow(&mut share, needed, Stage::Reading)?;
@@ -134,9 +134,9 @@ impl App {
     }
 }
 
-/// Does work on a thread where it holds nobody up. Who asked for it may have gone: the turn ends with the work. Nothing where
+/// Runs work on the thread pool for blocking work. Who asked for it may have gone: the turn ends with the work. None where
 /// the work panics.
-pub(crate) async fn aside<T: Send + 'static>(
+pub(crate) async fn run_blocking<T: Send + 'static>(
     turn: OwnedSemaphorePermit,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Option<T> {

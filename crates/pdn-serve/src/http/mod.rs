@@ -6,6 +6,6 @@ pub(crate) mod example;
 pub(crate) mod guard;
 pub(crate) mod layers;
 pub(crate) mod prepare;
+pub(crate) mod request;
 pub(crate) mod routes;
 pub(crate) mod server;
-pub(crate) mod wanted;

@@ -1,8 +1,8 @@
 //! How what a request wants becomes a job: read, checked, its picture decoded, its prompt made.
 
 use crate::app::App;
-use crate::http::body::{Upload, aside};
-use crate::http::wanted::{FileFormat, PromptSource, Source, Wanted};
+use crate::http::body::{Upload, run_blocking};
+use crate::http::request::{EnlargeRequest, FileFormat, PromptSource, Source};
 use crate::jobs::account::{HeldPicture, Share, Stage};
 use crate::jobs::bytes::ENTRY;
 use crate::jobs::job::{Order, Prepared};
@@ -19,7 +19,7 @@ const PROMPTS: usize = 16;
 
 /// What a request asks for, and the share of its bytes.
 pub(crate) struct Asked {
-    pub(crate) wanted: Wanted,
+    pub(crate) request: EnlargeRequest,
     pub(crate) share: Share,
 }
 
@@ -41,38 +41,38 @@ impl App {
         let Upload { bytes, mut share } = upload;
         // Beside the body a form has its parts; JSON has its base64, and what that stands for.
         self.grow(&mut share, bytes.len() * 3, Stage::Receiving)?;
-        let wanted = match bytes.len() {
-            ..LONG => Wanted::read(headers, bytes).await?,
+        let request = match bytes.len() {
+            ..LONG => EnlargeRequest::read(headers, bytes).await?,
             _ => {
                 let (headers, runtime) = (headers.clone(), Handle::current());
-                let read = move || runtime.block_on(Wanted::read(&headers, bytes));
-                aside(self.turn().await, read)
+                let read = move || runtime.block_on(EnlargeRequest::read(&headers, bytes));
+                run_blocking(self.turn().await, read)
                     .await
                     .ok_or_else(|| Kind::Internal.because("the request's reader crashed"))??
             }
         };
-        share.shrink_to(wanted.bytes());
-        Ok(Asked { wanted, share })
+        share.shrink_to(request.bytes());
+        Ok(Asked { request, share })
     }
 
     /// Checks all that can be checked before the work.
-    pub(crate) async fn prepare(self: &Arc<Self>, Asked { wanted, share }: Asked) -> Result<Prepared, Problem> {
-        let (model, view) = self.model(wanted.model.as_deref())?;
-        if !(1..=100).contains(&wanted.quality) {
-            return Err(Kind::Option.because(format_args!("quality {}: expected 1 to 100", wanted.quality)));
+    pub(crate) async fn prepare(self: &Arc<Self>, Asked { request, share }: Asked) -> Result<Prepared, Problem> {
+        let (model, view) = self.model(request.model.as_deref())?;
+        if !(1..=100).contains(&request.quality) {
+            return Err(Kind::Option.because(format_args!("quality {}: expected 1 to 100", request.quality)));
         }
-        self.check_prompts(view, &wanted)?;
-        self.check_texts(&wanted).await?;
-        let words = self.share_soon(ENTRY + wanted.text_bytes(), Stage::Reading).await?;
-        let (id, held) = self.picture(wanted.picture).await?;
+        self.check_prompts(view, &request)?;
+        self.check_texts(&request).await?;
+        let words = self.share_soon(ENTRY + request.text_bytes(), Stage::Reading).await?;
+        let (id, held) = self.picture(request.picture).await?;
         let picture = &held.picture;
         let size = (picture.width(), picture.height());
-        let sizing = wanted.sizing.size()?;
+        let sizing = request.sizing.size()?;
         let output = sizing.of(size, view.scale)?;
-        check_format(wanted.format, output, picture)?;
-        check_regions(&wanted.regions, size)?;
+        check_format(request.format, output, picture)?;
+        check_regions(&request.regions, size)?;
         let mut shares = vec![Arc::new(words)];
-        let prompt = self.prompt(wanted.prompts, wanted.regions, wanted.feather, &mut shares).await?;
+        let prompt = self.prompt(request.prompts, request.regions, request.feather, &mut shares).await?;
         // The files were read.
         drop(share);
         let order = Order {
@@ -87,8 +87,8 @@ impl App {
             sample_bytes: (3 + usize::from(picture.has_transparency())) * picture.header().depth.bytes(),
             prompt,
             is_network: self.models.is_network(model),
-            format: wanted.format,
-            quality: wanted.quality,
+            format: request.format,
+            quality: request.quality,
             shares,
         };
         Ok(Prepared { order, picture: held })
@@ -107,8 +107,8 @@ impl App {
         })
     }
 
-    fn check_prompts(&self, view: &ModelView, wanted: &Wanted) -> Result<(), Problem> {
-        let given = wanted.prompts.len() + wanted.regions.len();
+    fn check_prompts(&self, view: &ModelView, request: &EnlargeRequest) -> Result<(), Problem> {
+        let given = request.prompts.len() + request.regions.len();
         if given > 0 && !view.takes_prompt {
             return Err(Kind::Prompt.because(format_args!("the model {} takes no prompt; leave it out", view.name)));
         }
@@ -116,24 +116,26 @@ impl App {
             let why = format_args!("{given} prompts and regions: expected at most {PROMPTS}");
             return Err(Kind::Prompt.because(why).limited(Unit::Prompts, PROMPTS as u64, Some(given as u64)));
         }
-        if let Some((weight, _)) = wanted.prompts.iter().find(|(weight, _)| !weight.is_finite()) {
+        if let Some((weight, _)) = request.prompts.iter().find(|(weight, _)| !weight.is_finite()) {
             return Err(Kind::Prompt.because(format_args!("prompt weight {weight}: expected a finite number")));
         }
         Ok(())
     }
 
     /// Whether the encoder can read the texts.
-    async fn check_texts(self: &Arc<Self>, wanted: &Wanted) -> Result<(), Problem> {
-        let texts = wanted.prompts.iter().filter_map(|(_, source)| match source {
+    async fn check_texts(self: &Arc<Self>, request: &EnlargeRequest) -> Result<(), Problem> {
+        let texts = request.prompts.iter().filter_map(|(_, source)| match source {
             PromptSource::Text(text) => Some(text),
             PromptSource::Picture(_) => None,
         });
-        let texts: Vec<String> = texts.chain(wanted.regions.iter().map(|(_, text)| text)).cloned().collect();
+        let texts: Vec<String> = texts.chain(request.regions.iter().map(|(_, text)| text)).cloned().collect();
         let app = Arc::clone(self);
         let check = move || texts.iter().try_for_each(|text| app.encoder.tokens(text).map(drop).map_err(Problem::from));
-        match wanted.text_bytes() {
+        match request.text_bytes() {
             ..LONG_TEXTS => check(),
-            _ => aside(self.turn().await, check).await.ok_or_else(|| Kind::Internal.because("the encoder crashed"))?,
+            _ => run_blocking(self.turn().await, check)
+                .await
+                .ok_or_else(|| Kind::Internal.because("the encoder crashed"))?,
         }
     }
 

@@ -269,7 +269,7 @@ async fn drain(app: &App, stop: watch::Sender<bool>) {
     // The sender is here: the channel does not close.
     let _ = stop.subscribe().wait_for(|stop| *stop).await;
     app.stop();
-    let taken = app.kept.unfinished();
+    let taken = app.store.unfinished();
     let (waiting, running) = app.queue.counts();
     tracing::info!(waiting, running, "stopping");
     if timeout(app.settings.shutdown, app.queue.idle()).await.is_err() {
@@ -289,6 +289,6 @@ async fn tidy(app: Arc<App>) {
     let mut clock = interval(TIDY.min(app.settings.keep.max(Duration::from_millis(100))));
     loop {
         clock.tick().await;
-        app.kept.tidy();
+        app.store.tidy();
     }
 }

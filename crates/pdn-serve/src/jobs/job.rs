@@ -1,6 +1,6 @@
 //! A job: a picture to enlarge, how far that is, and what came of it.
 
-use crate::http::wanted::FileFormat;
+use crate::http::request::FileFormat;
 use crate::jobs::account::{HeldPicture, Share};
 use crate::jobs::sizing;
 use crate::jobs::stop::Stop;

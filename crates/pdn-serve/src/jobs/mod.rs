@@ -3,7 +3,6 @@
 pub(crate) mod account;
 pub(crate) mod bytes;
 pub(crate) mod job;
-pub(crate) mod kept;
 pub(crate) mod models;
 pub(crate) mod notes;
 pub(crate) mod preview;
@@ -11,4 +10,5 @@ pub(crate) mod queue;
 pub(crate) mod room;
 pub(crate) mod sizing;
 pub(crate) mod stop;
+pub(crate) mod store;
 pub(crate) mod work;

@@ -25,7 +25,7 @@ impl App {
             return Err(Kind::MuchMemory.because(why).limited(Unit::Bytes, part as u64, Some(bytes as u64)));
         }
         while !share.grow(more, stage) {
-            if !self.kept.forget_oldest() {
+            if !self.store.forget_oldest() {
                 return Err(Kind::Busy.because("other requests are using all the memory; try again"));
             }
         }
@@ -125,10 +125,10 @@ mod tests {
         for id in ids {
             let share = app.share(300 << 10, Stage::Reading).unwrap();
             let picture = Arc::new(Picture::from_rgb(1, 1, vec![0; 3]).into());
-            app.kept.put_picture(id, HeldPicture { picture, share: Arc::new(share) });
+            app.store.put_picture(id, HeldPicture { picture, share: Arc::new(share) });
         }
         let third = app.share(300 << 10, Stage::Reading).unwrap();
-        assert_eq!(ids.map(|id| app.kept.picture(id).is_some()), [false, true]);
+        assert_eq!(ids.map(|id| app.store.picture(id).is_some()), [false, true]);
         drop(third);
     }
 

@@ -24,7 +24,7 @@ impl Sizing {
         let Self { scale, width, height, exact, megapixels } = self;
         let ways = [scale.is_some(), width.is_some() || height.is_some(), megapixels.is_some()];
         if ways.iter().filter(|way| **way).count() > 1 {
-            let why = "scale, width and height, and megapixels each say the size: expected one of them";
+            let why = "scale, width and height, and megapixels exclude each other; use one of them";
             return Err(Kind::Option.because(why));
         }
         if exact && (width.is_none() || height.is_none()) {

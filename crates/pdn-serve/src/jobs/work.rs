@@ -119,7 +119,7 @@ impl Worker {
         let pixels = status.result.as_ref().map_or(0, |_| job.order.output.0 * job.order.output.1);
         self.app.metrics.ended(status.state.word(), pixels);
         self.app.queue.finished(job);
-        self.app.kept.tidy();
+        self.app.store.tidy();
         let (job, state, seconds) = (job.id, status.state.word(), begun.elapsed().as_secs_f64());
         tracing::info!(%job, state, seconds, pixels, "job");
     }

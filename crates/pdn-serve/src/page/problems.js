@@ -34,7 +34,7 @@ const WORDS = {
   stopping: () => "The server is shutting down. Try again later.",
   "too-slow": ({ limit }) => `It took longer than ${seconds(limit)}, this server's time limit. Choose a smaller picture or a faster model.`,
   // Errors that the page itself detects.
-  size: () => "Enter a size above 0.",
+  size: () => "Enter the size as a number above 0.",
   format: () => "This format cannot hold the picture: JPEG has no transparency, and WebP is limited to 16,383 pixels per side. Choose PNG or TIFF.",
 };
 

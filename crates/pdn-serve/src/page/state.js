@@ -7,7 +7,7 @@ export const state = {
   picture: null,
   /** A picture of the like, as a prompt. */
   reference: null,
-  /** Parts with words of their own: left, top, width, height in pixels of the picture, text. */
+  /** Regions with their own prompt: left, top, width, height in pixels of the picture, text. */
   parts: [],
   /** What was enlarged so far, and which of it is shown. */
   runs: [],

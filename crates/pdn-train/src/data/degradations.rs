@@ -78,8 +78,8 @@ mod tests {
             assert_eq!(serde_json::to_string(&read).unwrap(), written);
         }
         for (written, said) in [
-            (r#""blur-bicubc""#, "`blur-bicubc` is not known"),
-            (r#"["bicubic", "blur"]"#, "`blur` is not known"),
+            (r#""blur-bicubc""#, "unknown degradation `blur-bicubc`"),
+            (r#"["bicubic", "blur"]"#, "unknown degradation `blur`"),
             ("[]", "the list is empty"),
             ("4", "expected a name, or a list of names"),
         ] {

@@ -48,7 +48,7 @@ pub fn read_embeddings(path: &Path) -> Result<Vec<(String, Embedding)>, Embeddin
     let wrong = |why: &str| EmbeddingError::File { path: path.to_owned(), why: why.to_owned() };
     let encoder = read.metadata.remove("encoder").ok_or_else(|| wrong("its metadata names no `encoder`"))?;
     let names = read.metadata.remove("names").ok_or_else(|| wrong("its metadata has no `names`"))?;
-    let names: Vec<String> = serde_json::from_str(&names).map_err(|_| wrong("its `names` are no list of names"))?;
+    let names: Vec<String> = serde_json::from_str(&names).map_err(|_| wrong("its `names` are not a list of names"))?;
     let tensor = read.tensors.remove("embeddings").ok_or_else(|| wrong("holds no tensor `embeddings`"))?;
     match *tensor.shape() {
         [n, dim] if n == names.len() && dim > 0 => {

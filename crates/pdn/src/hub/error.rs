@@ -38,7 +38,7 @@ pub enum HubError {
     },
     /// The hub does not give it to just anyone.
     #[error(
-        "{repo}: the hub refuses it ({status}): there is no such model, or HF_TOKEN must be set to a token that may read it"
+        "{repo}: the Hub denied access ({status}): there is no such model, or HF_TOKEN must be set to a token with access"
     )]
     Refused {
         /// The model.

@@ -177,10 +177,7 @@ impl<'a> ParsedAvif<'a> {
                 b"av1C" | b"pixi" | b"pasp" => Some(()),
                 _ if essential => {
                     let name = String::from_utf8_lossy(kind);
-                    return Err(unsupported(&format!(
-                        "with a property that is not known here, {}",
-                        name.escape_debug()
-                    )));
+                    return Err(unsupported(&format!("with an unknown property, {}", name.escape_debug())));
                 }
                 _ => Some(()),
             };

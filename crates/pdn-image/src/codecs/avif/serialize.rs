@@ -73,7 +73,7 @@ impl AvifFile {
         // The length of `meta` does not depend on where the data begins.
         let begin = head.len() + self.meta(&items, 0).len() + 8;
         if u32::try_from(begin + data).is_err() {
-            return Err(Fault::on_write(std::io::Error::other("an AVIF beyond 4 GiB")));
+            return Err(Fault::on_write(std::io::Error::other("the AVIF would exceed 4 GiB")));
         }
         let mut file = [head, self.meta(&items, begin as u32)].concat();
         file.extend((data as u32 + 8).to_be_bytes());

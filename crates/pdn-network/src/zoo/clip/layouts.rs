@@ -93,7 +93,7 @@ impl ClipLayout {
     /// Infers the sizes from the shapes.
     fn infer(self, tensors: &Tensors, settings: [ClipSettings; 2]) -> Result<Clip, NetworkError> {
         if tensors.keys().any(|key| key.starts_with("visual.layer1.") || key.starts_with("visual.trunk.")) {
-            let why = "its picture tower is no vision transformer of CLIP's own, which is what is read: ViT-B/32, ViT-B/16, \
+            let why = "its picture tower is not a CLIP vision transformer; supported are ViT-B/32, ViT-B/16, \
                        ViT-L/14 and the like";
             return Err(NetworkError::Config(why.into()));
         }
@@ -430,7 +430,7 @@ mod tests {
         let mut resnet = stored(ClipLayout::OpenAi, &small());
         resnet.insert("visual.layer1.0.conv1.weight".into(), Tensor::new(vec![1], vec![0.0]));
         let error = ClipLayout::OpenAi.read(resnet, settings()).unwrap_err().to_string();
-        assert!(error.contains("no vision transformer"), "{error}");
+        assert!(error.contains("not a CLIP vision transformer"), "{error}");
         let mut odd = stored(ClipLayout::OpenAi, &small());
         odd.insert("visual.positional_embedding".into(), Tensor::new(vec![19, 128], vec![0.0; 19 * 128]));
         let error = ClipLayout::OpenAi.read(odd, settings()).unwrap_err().to_string();

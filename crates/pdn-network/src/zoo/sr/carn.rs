@@ -163,7 +163,7 @@ mod tests {
         for scale in [2, 3, 4] {
             assert_eq!(recognise(&file, Some(scale)).unwrap().network, small(scale));
         }
-        assert!(recognise(&file, Some(8)).unwrap_err().to_string().contains("enlarges x2, x3, x4, expected x8"));
+        assert!(recognise(&file, Some(8)).unwrap_err().to_string().contains("has scale x2, x3, x4, expected x8"));
     }
 
     #[test]

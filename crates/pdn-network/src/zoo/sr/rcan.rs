@@ -231,7 +231,7 @@ mod tests {
             recognise(&file, None).unwrap_err().to_string(),
             "looks like rcan in the layout of EDSR-PyTorch, but the weights do not fit the network: \
              1 missing: body.1.body.2.body.3.conv_du.0.bias; 1 unexpected: gamma; \
-             1 of another shape: body.1.body.0.body.2.weight is [2], expected [16, 16, 3, 3]; \
+             1 of the wrong shape: body.1.body.0.body.2.weight is [2], expected [16, 16, 3, 3]; \
              1 not finite: body.0.body.3.bias"
         );
     }

@@ -2,9 +2,9 @@
 #![allow(unused_qualifications, reason = "the macro of descriptions writes whole paths")]
 
 use crate::app::App;
-use crate::http::body::aside;
+use crate::http::body::run_blocking;
+use crate::http::request::{Ask, FileFormat, Form};
 use crate::http::routes::handler::{Answer, Parts, Shared, id, query};
-use crate::http::wanted::{Ask, FileFormat, Form};
 use crate::jobs::account::{Stage, held};
 use crate::jobs::bytes::encoded_bytes;
 use crate::jobs::job::{Job, JobView, State, Status};
@@ -89,7 +89,7 @@ pub(crate) async fn show(app: Shared, Parts(name): Parts<String>) -> Answer {
 pub(crate) async fn cancel(app: Shared, Parts(name): Parts<String>) -> Answer {
     let job = app.kept_job(id(&name)?)?;
     match job.status().state.is_final() {
-        true => drop(app.kept.forget(job.id)),
+        true => drop(app.store.forget(job.id)),
         false => app.cancel(&job),
     }
     Ok(StatusCode::NO_CONTENT.into_response())
@@ -219,7 +219,7 @@ async fn converted(app: &App, job: &Arc<Job>, bytes: Bytes, format: FileFormat) 
         let options = WriteOptions { quality, provenance: Some(provenance(&job, &encoder)) };
         encode_any(&picture, format.format(), &options)
     };
-    let encoded = aside(app.turn().await, work).await;
+    let encoded = run_blocking(app.turn().await, work).await;
     let encoded = encoded.ok_or_else(|| Kind::Internal.because("the picture's encoder crashed"))?;
     Ok(held(encoded?, room))
 }

@@ -23,7 +23,7 @@ use utoipa_axum::routes;
 #[derive(OpenApi)]
 #[openapi(
     info(title = "pdn", description = "Enlarges pictures with super-resolution networks, guided by a prompt."),
-    components(schemas(crate::http::wanted::Form)),
+    components(schemas(crate::http::request::Form)),
     tags(
         (name = "enlarge", description = "Enlarge a picture in one request"),
         (name = "jobs", description = "Enlarge in the background and fetch the result later"),

@@ -1,9 +1,9 @@
 //! Pictures that are kept for requests to come.
 
-use crate::http::body::aside;
+use crate::http::body::run_blocking;
 use crate::http::prepare::Asked;
+use crate::http::request::{Form, Source};
 use crate::http::routes::handler::{Answer, Parts, Shared, id};
-use crate::http::wanted::{Form, Source};
 use crate::jobs::account::{HeldPicture, Stage, held};
 use crate::jobs::bytes::encoded_bytes;
 use crate::jobs::job::PictureView;
@@ -19,7 +19,7 @@ use pdn::{Format, WriteOptions, encode_any};
 /// Requests can use its id for the picture to enlarge or for a prompt, until it has not been used for a while.
 #[utoipa::path(
     post, path = "/v1/pictures", tag = "pictures",
-    request_body(content((Form = "multipart/form-data"), (crate::http::wanted::Ask = "application/json"))),
+    request_body(content((Form = "multipart/form-data"), (crate::http::request::Ask = "application/json"))),
     responses(
         (status = 201, description = "The picture is kept", body = PictureView, headers(("location" = String))),
         (status = 413, description = "Too many bytes or pixels", body = Problem, content_type = "application/problem+json"),
@@ -30,15 +30,15 @@ use pdn::{Format, WriteOptions, encode_any};
 )]
 pub(crate) async fn create(app: Shared, headers: HeaderMap, body: Body) -> Answer {
     let upload = app.receive(&headers, body).await?;
-    let Asked { wanted, share } = app.parse(&headers, upload).await?;
-    let Source::File(bytes) = wanted.picture else {
+    let Asked { request, share } = app.parse(&headers, upload).await?;
+    let Source::File(bytes) = request.picture else {
         return Err(Kind::Option.because("expected the file of a picture, found the id of a kept one"));
     };
     let (id, held) = app.picture(Source::File(bytes)).await?;
     // The file was read.
     drop(share);
     let view = PictureView { id: id.to_string(), width: held.picture.width(), height: held.picture.height() };
-    app.kept.put_picture(id, held);
+    app.store.put_picture(id, held);
     Ok((StatusCode::CREATED, [(header::LOCATION, format!("/v1/pictures/{id}"))], Json(view)).into_response())
 }
 
@@ -58,7 +58,7 @@ pub(crate) async fn show(app: Shared, Parts(name): Parts<String>) -> Answer {
     // As it grows there may be two of it.
     let room = app.share_soon(encoded_bytes(share.bytes()) * 2, Stage::Working).await?;
     let work = move || encode_any(&picture, Format::Png, &WriteOptions::default());
-    let encoded = aside(app.turn().await, work).await;
+    let encoded = run_blocking(app.turn().await, work).await;
     let encoded = encoded.ok_or_else(|| Kind::Internal.because("the picture's encoder crashed"))?;
     Ok(app.file(held(encoded?, room), "image/png", "picture.png"))
 }
@@ -75,6 +75,6 @@ pub(crate) async fn show(app: Shared, Parts(name): Parts<String>) -> Answer {
 pub(crate) async fn forget(app: Shared, Parts(name): Parts<String>) -> Answer {
     let id = id(&name)?;
     app.kept_picture(id)?;
-    app.kept.forget(id);
+    app.store.forget(id);
     Ok(StatusCode::NO_CONTENT.into_response())
 }

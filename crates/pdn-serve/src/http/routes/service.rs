@@ -91,7 +91,7 @@ pub(crate) async fn health(app: Shared) -> Answer {
     ),
 )]
 pub(crate) async fn metrics(app: Shared) -> Answer {
-    let ((waiting, running), (kept, kept_bytes)) = (app.queue.counts(), app.kept.counts());
+    let ((waiting, running), (kept, kept_bytes)) = (app.queue.counts(), app.store.counts());
     let (held_bytes, most_bytes, limit_bytes) = (app.account.held(), app.account.most(), app.account.limit());
     let now = Now { waiting, running, kept, kept_bytes, held_bytes, most_bytes, limit_bytes };
     let text = app.metrics.text(&now);

@@ -2,9 +2,9 @@
 #![allow(unused_qualifications, reason = "the macro of descriptions writes whole paths")]
 
 use crate::app::App;
+use crate::http::request::{Ask, Form};
 use crate::http::routes::handler::{Answer, Shared, query};
 use crate::http::routes::jobs;
-use crate::http::wanted::{Ask, Form};
 use crate::jobs::job::{Job, JobView};
 use crate::problem::{Kind, Problem};
 use axum::body::Body;

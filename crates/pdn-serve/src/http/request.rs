@@ -20,7 +20,7 @@ use uuid::Uuid;
 
 /// What a request asks for.
 #[derive(Debug, PartialEq)]
-pub(crate) struct Wanted {
+pub(crate) struct EnlargeRequest {
     pub(crate) picture: Source,
     pub(crate) model: Option<String>,
     /// Each with its weight.
@@ -280,7 +280,7 @@ pub(crate) struct Form {
 /// Bytes of a form's part at most that is neither a file nor words, whose length the encoder bounds.
 const TEXT: usize = 64 << 10;
 
-impl Wanted {
+impl EnlargeRequest {
     /// Bytes that it holds.
     pub(crate) fn bytes(&self) -> usize {
         let file = |source: &Source| match source {
@@ -358,7 +358,7 @@ impl Wanted {
         let body = stream::iter([Ok::<_, Infallible>(body)]);
         let mut form = Multipart::new(body, boundary);
         let (mut picture, mut weights, mut once) = (None, None, HashSet::new());
-        let mut wanted = Self {
+        let mut request = Self {
             picture: Source::File(Bytes::new()),
             model: None,
             prompts: Vec::new(),
@@ -381,7 +381,7 @@ impl Wanted {
             let bytes = field.bytes().await.map_err(malformed)?;
             match name.as_str() {
                 "picture" => picture = Some(Source::File(bytes)),
-                "prompt_picture" => wanted.prompts.push((1.0, PromptSource::Picture(Source::File(bytes)))),
+                "prompt_picture" => request.prompts.push((1.0, PromptSource::Picture(Source::File(bytes)))),
                 _ if bytes.len() > TEXT && !SEVERAL.contains(&name.as_str()) => {
                     let why = format_args!("the form's `{name}` has {} bytes; expected at most {TEXT}", bytes.len());
                     return Err(Kind::Option.because(why).limited(Unit::Bytes, TEXT as u64, Some(bytes.len() as u64)));
@@ -392,16 +392,16 @@ impl Wanted {
                     match name.as_str() {
                         "picture_id" => picture = Some(Source::Kept(id(&text)?)),
                         "weights" => weights = Some(text),
-                        _ => wanted.set(&name, text)?,
+                        _ => request.set(&name, text)?,
                     }
                 }
             }
         }
-        wanted.picture = picture.ok_or_else(|| Kind::Option.because("expected a form with a file `picture`"))?;
+        request.picture = picture.ok_or_else(|| Kind::Option.because("expected a form with a file `picture`"))?;
         if let Some(text) = weights {
-            wanted.weigh(&text)?;
+            request.weigh(&text)?;
         }
-        Ok(wanted)
+        Ok(request)
     }
 
     fn set(&mut self, name: &str, text: String) -> Result<(), Problem> {
@@ -485,7 +485,7 @@ fn id(text: &str) -> Result<Uuid, Problem> {
 mod tests {
     use super::*;
 
-    async fn form(parts: &[(&str, &[u8])]) -> Result<Wanted, Problem> {
+    async fn form(parts: &[(&str, &[u8])]) -> Result<EnlargeRequest, Problem> {
         let mut body = Vec::new();
         for (name, value) in parts {
             body.extend(
@@ -497,16 +497,16 @@ mod tests {
         body.extend(b"--b--\r\n");
         let headers =
             HeaderMap::from_iter([(header::CONTENT_TYPE, "multipart/form-data; boundary=b".parse().unwrap())]);
-        Wanted::read(&headers, body.into()).await
+        EnlargeRequest::read(&headers, body.into()).await
     }
 
-    fn json(body: &str) -> Result<Wanted, Problem> {
-        Wanted::of_json(body.as_bytes())
+    fn json(body: &str) -> Result<EnlargeRequest, Problem> {
+        EnlargeRequest::of_json(body.as_bytes())
     }
 
     #[tokio::test]
     async fn a_form_and_json_say_the_same() {
-        let wanted = form(&[
+        let request = form(&[
             ("picture", b"abc"),
             ("prompt", b"a dog"),
             ("prompt_picture", b"def"),
@@ -523,11 +523,11 @@ mod tests {
         let same = r#"{"picture": {"data": "YWJj"}, "model": "m", "format": "webp", "quality": 80, "feather": 3, "width": 300, "height": 200, "exact": true,
             "prompts": [{"text": "a dog", "weight": 0.5}, {"picture": {"data": "ZGVm"}, "weight": -2}],
             "regions": [{"left": 1, "top": 2, "width": 3, "height": 4, "text": "a wall = a house"}]}"#;
-        assert_eq!(wanted.await.unwrap(), json(same).unwrap());
+        assert_eq!(request.await.unwrap(), json(same).unwrap());
         let id = Uuid::new_v4();
-        let wanted = form(&[("picture_id", id.to_string().as_bytes())]).await.unwrap();
-        assert_eq!(wanted, json(&format!(r#"{{"picture": {{"id": "{id}"}}}}"#)).unwrap());
-        assert_eq!((wanted.feather, wanted.format, wanted.quality), (8, FileFormat::Png, 95));
+        let request = form(&[("picture_id", id.to_string().as_bytes())]).await.unwrap();
+        assert_eq!(request, json(&format!(r#"{{"picture": {{"id": "{id}"}}}}"#)).unwrap());
+        assert_eq!((request.feather, request.format, request.quality), (8, FileFormat::Png, 95));
     }
 
     #[tokio::test]

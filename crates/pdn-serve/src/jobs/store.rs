@@ -1,4 +1,4 @@
-//! What is kept in memory between requests: pictures and jobs, within a budget and for a while.
+//! The store of pictures and jobs that are kept between requests, within a memory budget and a time limit.
 
 use crate::jobs::account::HeldPicture;
 use crate::jobs::job::Job;
@@ -12,7 +12,7 @@ const ENTRIES: usize = 10_000;
 
 /// Pictures and jobs by their ids.
 #[derive(Debug)]
-pub(crate) struct Kept {
+pub(crate) struct Store {
     entries: Mutex<HashMap<Uuid, Entry>>,
     /// Bytes of all together.
     budget: usize,
@@ -49,7 +49,7 @@ impl What {
     }
 }
 
-impl Kept {
+impl Store {
     pub(crate) fn new(budget: usize, time: Duration) -> Self {
         Self { entries: Mutex::default(), budget, time }
     }
@@ -159,29 +159,29 @@ mod tests {
 
     #[test]
     fn what_was_asked_for_longest_ago_goes_first() {
-        let kept = Kept::new(100, Duration::from_secs(60));
+        let store = Store::new(100, Duration::from_secs(60));
         let ids = [(); 3].map(|()| Uuid::new_v4());
-        kept.put_picture(ids[0], picture(45));
-        kept.put_picture(ids[1], picture(45));
-        assert!(kept.picture(ids[0]).is_some());
-        kept.put_picture(ids[2], picture(45));
-        assert_eq!(ids.map(|id| kept.picture(id).is_some()), [true, false, true]);
-        assert_eq!(kept.counts(), (2, 90));
-        assert!(kept.forget(ids[0]) && !kept.forget(ids[0]));
-        assert!(kept.job(ids[2]).is_none(), "a picture is no job");
-        kept.put_picture(ids[1], picture(300));
-        assert_eq!(kept.counts(), (0, 0), "what is more than all may take is not kept");
+        store.put_picture(ids[0], picture(45));
+        store.put_picture(ids[1], picture(45));
+        assert!(store.picture(ids[0]).is_some());
+        store.put_picture(ids[2], picture(45));
+        assert_eq!(ids.map(|id| store.picture(id).is_some()), [true, false, true]);
+        assert_eq!(store.counts(), (2, 90));
+        assert!(store.forget(ids[0]) && !store.forget(ids[0]));
+        assert!(store.job(ids[2]).is_none(), "a picture is no job");
+        store.put_picture(ids[1], picture(300));
+        assert_eq!(store.counts(), (0, 0), "what is more than all may take is not kept");
     }
 
     #[test]
     fn what_nobody_asks_for_expires() {
-        let kept = Kept::new(100, Duration::from_millis(30));
+        let store = Store::new(100, Duration::from_millis(30));
         let id = Uuid::new_v4();
-        kept.put_picture(id, picture(3));
-        assert!(kept.picture(id).is_some());
+        store.put_picture(id, picture(3));
+        assert!(store.picture(id).is_some());
         std::thread::sleep(Duration::from_millis(50));
-        assert!(kept.picture(id).is_none() && kept.counts().0 == 1);
-        kept.tidy();
-        assert_eq!(kept.counts(), (0, 0));
+        assert!(store.picture(id).is_none() && store.counts().0 == 1);
+        store.tidy();
+        assert_eq!(store.counts(), (0, 0));
     }
 }

@@ -1,4 +1,4 @@
-//! Every output, above all a picture, is created in a temporary folder next to its target, and then moved there.
+//! Files that are written atomically: created in a temporary folder next to the target, then renamed to it.
 //!
 //! A killed run leaves that folder behind. Its creator holds a lock on a file in it, which the system releases with the
 //! process: a folder whose lock is free belongs to nobody, and the next run removes it. A file alone would belong to
@@ -19,8 +19,8 @@ const SUFFIX: &str = ".part";
 /// The file that is locked; no picture has this name.
 const LOCK: &str = "lock";
 
-/// A temporary folder, and the target of its picture. Dropping it removes it.
-pub(crate) struct Aside {
+/// A file being written in a temporary folder, and its target. Dropping it removes the folder.
+pub(crate) struct AtomicFile {
     path: PathBuf,
     target: PathBuf,
     _folder: TempDir,
@@ -29,37 +29,37 @@ pub(crate) struct Aside {
     _lock: File,
 }
 
-/// The outcome of moving something to its target.
+/// The outcome of moving a file to its target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Placed {
-    /// It is at its target.
+    /// The file is there.
     There,
-    /// Something else was created there meanwhile, and is left as it is.
+    /// Another file appeared there in the meantime and was not changed.
     Taken,
 }
 
-/// Creates a file with `make`, under the name passed to it, and moves it to its target. With `force`, whatever is there
-/// by then is overwritten.
+/// Writes a file with `make`, which gets a temporary path, and moves it to the target, over another file only with
+/// `force`.
 pub(crate) fn write(
     target: &Path,
     force: bool,
     make: impl FnOnce(&Path) -> Result<(), FileError>,
 ) -> Result<(), Failure> {
-    let aside = Aside::new(target)?;
-    make(aside.path()).map_err(|error| aside.named(error))?;
-    match aside.place(force)? {
+    let atomic = AtomicFile::new(target)?;
+    make(atomic.path()).map_err(|error| atomic.named(error))?;
+    match atomic.place(force)? {
         Placed::There => Ok(()),
         Placed::Taken => Err(taken(target)),
     }
 }
 
-/// Returns the error for a target that was created between the check and the end of the work.
+/// Returns the error for a target that appeared during the work.
 pub(crate) fn taken(target: &Path) -> Failure {
     let why = "another process created this file in the meantime, and it was not changed; use --force to overwrite, or choose another name";
     Failure::at(target, why)
 }
 
-impl Aside {
+impl AtomicFile {
     pub(crate) fn new(target: &Path) -> Result<Self, FileError> {
         let fail = |why| FileError { path: target.to_owned(), why };
         if target.is_dir() {
@@ -75,17 +75,17 @@ impl Aside {
         Ok(Self { path, target: target.to_owned(), _folder: folder, _unfinished: unfinished, _lock: lock })
     }
 
-    /// Returns the name under which to create the picture.
+    /// Returns the temporary path to write to.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Renames the picture in an error to its target.
+    /// Returns an error that names the target instead of the temporary path.
     pub(crate) fn named(&self, error: FileError) -> FileError {
         FileError { path: self.target.clone(), ..error }
     }
 
-    /// Moves the picture to its target. With `force`, whatever is there by then is overwritten.
+    /// Moves the file to its target, over another file only with `force`.
     pub(crate) fn place(self, force: bool) -> Result<Placed, FileError> {
         let placed = match force {
             true => fs::rename(&self.path, &self.target),
@@ -132,7 +132,7 @@ fn locked(parent: &Path) -> io::Result<(TempDir, File)> {
 /// Removes what killed runs left in a folder.
 pub(crate) fn remove_abandoned(parent: &Path) {
     let entries = fs::read_dir(parent).into_iter().flatten().flatten();
-    for entry in entries.filter(|entry| is_aside(&entry.file_name().to_string_lossy())) {
+    for entry in entries.filter(|entry| is_temporary(&entry.file_name().to_string_lossy())) {
         let folder = entry.path();
         if !folder.is_symlink() && folder.is_dir() {
             remove_if_abandoned(&folder);
@@ -140,7 +140,7 @@ pub(crate) fn remove_abandoned(parent: &Path) {
     }
 }
 
-fn is_aside(name: &str) -> bool {
+fn is_temporary(name: &str) -> bool {
     name.starts_with(PREFIX) && name.ends_with(SUFFIX)
 }
 
@@ -181,15 +181,15 @@ mod tests {
     }
 
     #[test]
-    fn what_is_made_aside_comes_to_its_place_or_goes() {
+    fn a_file_is_moved_to_its_target_or_removed() {
         let folder = tempfile::tempdir().unwrap();
         let target = folder.path().join("a.png");
         let make = |text: &str, force: bool| {
-            let aside = Aside::new(&target).unwrap();
-            fs::write(aside.path(), text).unwrap();
-            aside.place(force).unwrap()
+            let atomic = AtomicFile::new(&target).unwrap();
+            fs::write(atomic.path(), text).unwrap();
+            atomic.place(force).unwrap()
         };
-        drop(Aside::new(&target).unwrap());
+        drop(AtomicFile::new(&target).unwrap());
         assert!(names(folder.path()).is_empty());
         assert_eq!((make("one", false), make("two", false)), (Placed::There, Placed::Taken));
         assert_eq!(fs::read_to_string(&target).unwrap(), "one");
@@ -204,7 +204,7 @@ mod tests {
     fn only_what_nobody_holds_is_removed() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
-        let held = Aside::new(&at("a.png")).unwrap();
+        let held = AtomicFile::new(&at("a.png")).unwrap();
         fs::write(held.path(), b"half").unwrap();
         for left in [".pdn-empty.part", ".pdn-killed.part", ".pdn-unlocked.part", "other.part", ".pdn-other"] {
             fs::create_dir(at(left)).unwrap();
@@ -262,9 +262,9 @@ mod tests {
                     let folder = folder.path();
                     scope.spawn(move || {
                         for i in 0..200 {
-                            let aside = Aside::new(&folder.join(format!("{maker}-{i}.png"))).unwrap();
-                            fs::write(aside.path(), b"whole").unwrap();
-                            aside.place(false).unwrap();
+                            let atomic = AtomicFile::new(&folder.join(format!("{maker}-{i}.png"))).unwrap();
+                            fs::write(atomic.path(), b"whole").unwrap();
+                            atomic.place(false).unwrap();
                         }
                     })
                 })

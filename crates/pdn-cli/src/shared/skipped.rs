@@ -1,4 +1,4 @@
-//! Reports the files in a folder or a pattern that are not readable pictures: one line per reason, not one per file.
+//! Reports the files in folders and patterns that are skipped: one line per reason, not one per file.
 
 use crate::display::say::tell;
 use std::collections::BTreeMap;
@@ -6,7 +6,7 @@ use std::path::Path;
 
 /// Skipped files, by reason.
 #[derive(Debug, Default)]
-pub(crate) struct LeftOut(BTreeMap<&'static str, Files>);
+pub(crate) struct SkippedFiles(BTreeMap<&'static str, Files>);
 
 /// The first file by name, and the number of files.
 #[derive(Debug)]
@@ -34,7 +34,7 @@ const KINDS: &[(&[&str], &str)] = &[
 /// The reason for every other file.
 const OTHER: &str = "no picture file extension";
 
-impl LeftOut {
+impl SkippedFiles {
     pub(crate) fn add(&mut self, path: &Path) {
         let ending = path.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
         let kind = KINDS.iter().find(|(endings, _)| endings.contains(&ending.as_str()));
@@ -44,7 +44,7 @@ impl LeftOut {
         files.count += 1;
     }
 
-    /// Prints what was skipped.
+    /// Prints what is skipped.
     pub(crate) fn tell(&self) {
         self.lines().for_each(|line| tell!("pdn: {line}"));
     }
@@ -64,11 +64,11 @@ mod tests {
 
     #[test]
     fn files_are_named_once_for_each_reason() {
-        let mut left_out = LeftOut::default();
+        let mut skipped_files = SkippedFiles::default();
         ["a/IMG_1.HEIC", "a/notes.txt", "b/IMG_2.heic", "c.mp4", "Makefile", "b/IMG_3.heic"]
             .iter()
-            .for_each(|name| left_out.add(Path::new(name)));
-        let lines: Vec<String> = left_out.lines().collect();
+            .for_each(|name| skipped_files.add(Path::new(name)));
+        let lines: Vec<String> = skipped_files.lines().collect();
         assert_eq!(lines.len(), 3, "{lines:?}");
         assert!(lines[0].starts_with("skipped IMG_1.HEIC and 2 other files: HEIC"), "{lines:?}");
         assert_eq!(lines[1], "skipped c.mp4: videos are not supported");

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 /// The options that give a prompt.
 pub(crate) const PROMPTS: [&str; 3] = ["prompt", "prompt_image", "prompt_embedding"];
 
-/// Prompts as they are typed; [`Given`] has them in their order.
+/// Prompts as they are typed; [`PromptArgs`] has them in their order.
 #[derive(Debug, clap::Args)]
 struct Typed {
     /// Description of the picture, in a sentence [default: the model's recommended prompt, or else the picture itself]
@@ -27,7 +27,7 @@ struct Typed {
 
 /// The prompts that were typed, and their weights.
 #[derive(Debug, Default)]
-pub(crate) struct Given {
+pub(crate) struct PromptArgs {
     pub(crate) prompts: Vec<Source>,
     /// None, or one for each.
     pub(crate) weights: Vec<f32>,
@@ -41,7 +41,7 @@ pub(crate) enum Source {
     Embedding(PathBuf),
 }
 
-impl FromArgMatches for Given {
+impl FromArgMatches for PromptArgs {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, Error> {
         Self::from_arg_matches_mut(&mut matches.clone())
     }
@@ -64,7 +64,7 @@ impl FromArgMatches for Given {
     }
 }
 
-impl Args for Given {
+impl Args for PromptArgs {
     fn augment_args(command: Command) -> Command {
         Typed::augment_args(command)
     }
@@ -78,9 +78,9 @@ impl Args for Given {
 mod tests {
     use super::*;
 
-    fn given(line: &str) -> Given {
-        let command = Given::augment_args(Command::new("test").no_binary_name(true));
-        Given::from_arg_matches(&command.get_matches_from(line.split_whitespace())).unwrap()
+    fn given(line: &str) -> PromptArgs {
+        let command = PromptArgs::augment_args(Command::new("test").no_binary_name(true));
+        PromptArgs::from_arg_matches(&command.get_matches_from(line.split_whitespace())).unwrap()
     }
 
     #[test]
