@@ -1,8 +1,8 @@
-//! The loop: check, test, measure.
+//! The development loop: check, test, measure.
 
 use crate::tools::{cargo, done, nothing_more};
 
-/// All but the trainer, which burn makes slow to build.
+/// Checks everything except the trainer, as burn is slow to build.
 pub(crate) fn check(arguments: &[&str]) -> Result<(), String> {
     nothing_more(arguments)?;
     done(&mut cargo("check --workspace --exclude pdn-train --all-targets --locked"))

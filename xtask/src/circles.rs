@@ -1,8 +1,9 @@
-//! Import circles: files of one crate that take names from each other, straight or by way of others.
+//! Import circles: files of one crate that import names from each other, directly or through others.
 //!
-//! A file takes from the file that defines a name, whichever module re-exports it, so a `mod.rs` that only declares and
-//! re-exports its children takes nothing from them. Tests do not count. Paths are read from the tokens (`use` trees, and
-//! `crate::`, `super::`, `self::` or a child module's name anywhere else); what a macro builds is not seen.
+//! An import counts towards the file that defines the name, whichever module re-exports it, so a `mod.rs` that only
+//! declares and re-exports its children imports nothing from them. Tests do not count. Paths are read from the tokens
+//! (`use` trees, and `crate::`, `super::`, `self::` or a child module's name anywhere else); paths built by macros are
+//! not seen.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -11,7 +12,7 @@ use std::{fs, iter};
 /// Prints the circles of every crate of the workspace.
 ///
 /// # Errors
-/// When a crate has one.
+/// If a crate has one.
 pub(crate) fn circles(arguments: &[&str]) -> Result<(), String> {
     crate::tools::nothing_more(arguments)?;
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().ok_or("the repository has no folder")?;
@@ -41,7 +42,7 @@ pub(crate) fn circles(arguments: &[&str]) -> Result<(), String> {
     }
 }
 
-/// A module of a crate: its names from the root on.
+/// A module of a crate: its path from the root, as names.
 type Module = Vec<String>;
 
 fn shown(module: &Module) -> String {
@@ -72,7 +73,7 @@ fn read(path: &Path, module: &mut Module, files: &mut BTreeMap<Module, Vec<Strin
     Ok(())
 }
 
-/// Names and signs, without comments, and without what is in strings.
+/// Splits source text into names and punctuation, without comments and the contents of strings.
 fn tokens(text: &str) -> Vec<String> {
     let chars: Vec<char> = text.chars().collect();
     let is_name = |c: char| c.is_alphanumeric() || c == '_';
@@ -117,7 +118,7 @@ fn tokens(text: &str) -> Vec<String> {
     tokens
 }
 
-/// The index behind the bracket that closes the one at `at`.
+/// Returns the index after the bracket that closes the one at `at`.
 fn closed(tokens: &[String], at: usize) -> usize {
     let mut depth = 0;
     for (i, token) in tokens.iter().enumerate().skip(at) {
@@ -133,7 +134,7 @@ fn closed(tokens: &[String], at: usize) -> usize {
     tokens.len()
 }
 
-/// What is there when nothing is tested. A test module in a file of its own leaves `test mod NAME`.
+/// Removes test code. A test module in a file of its own leaves `test mod NAME`.
 fn without_tests(tokens: Vec<String>) -> Vec<String> {
     let (mut kept, mut at) = (Vec::new(), 0);
     while at < tokens.len() {
@@ -158,19 +159,19 @@ fn without_tests(tokens: Vec<String>) -> Vec<String> {
             at += 1;
         } else {
             at = closed(&tokens, at);
-            // The semicolon behind a `use` tree.
+            // The semicolon after a `use` tree.
             at += usize::from(tokens.get(at).is_some_and(|token| token == ";"));
         }
     }
     kept
 }
 
-/// What a file says of names.
+/// The names in a file.
 #[derive(Default)]
 struct File {
-    /// Names that `use` brings in, and the paths behind them; `*` is a name of its own.
+    /// Names that `use` imports, with their paths; `*` counts as a name.
     bound: Vec<(String, Vec<String>)>,
-    /// Names of those that are re-exported and not used here.
+    /// Names that are re-exported but not used here.
     passed_on: BTreeSet<String>,
     /// Paths that are written out.
     paths: Vec<Vec<String>>,
@@ -180,7 +181,7 @@ impl File {
     fn of(tokens: &[String]) -> Self {
         let mut file = Self::default();
         let mut elsewhere = BTreeSet::new();
-        // Braces that are open, and behind how many of them a module inside the file begins.
+        // Open braces, and the brace depths at which inline modules begin.
         let (mut open, mut inside, mut at) = (0, Vec::new(), 0);
         while at < tokens.len() {
             match tokens[at].as_str() {
@@ -195,7 +196,7 @@ impl File {
                     }
                     at = end;
                 }
-                // Where something is visible, which takes nothing from there.
+                // A visibility, which imports nothing.
                 "pub" if tokens.get(at + 1).is_some_and(|token| token == "(") => at = closed(tokens, at + 1) - 1,
                 "mod" => {
                     inside.extend(tokens.get(at + 2).is_some_and(|token| token == "{").then_some(open));
@@ -234,13 +235,13 @@ fn is_name(token: &str) -> bool {
     token.starts_with(|c: char| c.is_alphabetic() || c == '_')
 }
 
-/// A path as the file would write it outside of the modules inside it.
+/// Rewrites a path as it would be outside the file's inline modules.
 fn at_the_file(path: &[String], inside: usize) -> Vec<String> {
     let up = path.iter().take_while(|name| *name == "super").count().min(inside);
     path[up..].to_vec()
 }
 
-/// The names and paths of a `use` tree.
+/// Expands the names and paths of a `use` tree.
 fn expand(tree: &[String], before: &[String], bound: &mut Vec<(String, Vec<String>)>) {
     let mut at = 0;
     while at < tree.len() {
@@ -271,7 +272,7 @@ fn expand(tree: &[String], before: &[String], bound: &mut Vec<(String, Vec<Strin
     }
 }
 
-/// Which files each file takes names from.
+/// Returns, for each file, the files that it imports from.
 fn imports(tokens: &BTreeMap<Module, Vec<String>>) -> BTreeMap<Module, BTreeSet<Module>> {
     let mut tested = BTreeSet::new();
     for (module, tokens) in tokens {
@@ -291,7 +292,7 @@ fn imports(tokens: &BTreeMap<Module, Vec<String>>) -> BTreeMap<Module, BTreeSet<
     files.iter().map(taken).collect()
 }
 
-/// The file that defines what a path in a module means; none where it is another crate's.
+/// Returns the file that defines what a path in a module refers to; `None` if another crate does.
 fn definer(files: &BTreeMap<Module, File>, module: &Module, path: &[String], depth: usize) -> Option<Module> {
     let mut at = module.clone();
     let mut begun = false;
@@ -305,7 +306,7 @@ fn definer(files: &BTreeMap<Module, File>, module: &Module, path: &[String], dep
                 if files.contains_key(&child) {
                     at = child;
                 } else {
-                    // What another module brings in is defined behind that.
+                    // A name that this module imports is defined further on.
                     let file = &files[&at];
                     let bound = file.bound.iter().filter(|(bound, path)| {
                         begun && depth < 8 && (bound == name || bound == "*" && at != *module && !path.is_empty())
@@ -323,12 +324,12 @@ fn definer(files: &BTreeMap<Module, File>, module: &Module, path: &[String], dep
     Some(at)
 }
 
-/// Whether a module brings in this name.
+/// Returns whether a module imports this name.
 fn defines(files: &BTreeMap<Module, File>, module: &Module, name: &str) -> bool {
     files[module].bound.iter().any(|(bound, _)| bound == name)
 }
 
-/// Groups of more than one file that reach each other.
+/// Returns groups of more than one file that reach each other.
 fn find(imports: &BTreeMap<Module, BTreeSet<Module>>) -> Vec<BTreeSet<Module>> {
     let reached = |from: &Module| {
         let (mut found, mut next) = (BTreeSet::new(), vec![from.clone()]);
@@ -348,7 +349,7 @@ fn find(imports: &BTreeMap<Module, BTreeSet<Module>>) -> Vec<BTreeSet<Module>> {
 mod tests {
     use super::*;
 
-    /// The circles of a crate of these files.
+    /// Finds the circles of a crate of these files.
     fn found(files: &[(&str, &str)]) -> Vec<Vec<String>> {
         let module = |name: &str| name.split('/').filter(|part| !part.is_empty()).map(str::to_owned).collect();
         let files = files.iter().map(|(name, text)| (module(name), without_tests(tokens(text)))).collect();

@@ -1,6 +1,8 @@
-//! An archive of the command for others: it is built, describes itself, and is packed with what belongs to it.
+//! Builds the release archive: the command, its generated man pages and completions, and the documents that belong to
+//! it.
 //!
-//! `tar` packs and `sha256sum` or `shasum` sums, which every system that builds has: a crate for either would have to be built first.
+//! Packing and checksums use `tar` and `sha256sum` or `shasum`, which every build system has: a crate for either would
+//! have to be built first.
 
 use crate::tools::{cargo, done, heard, root};
 use std::path::{Path, PathBuf};
@@ -9,15 +11,15 @@ use std::{env, fs};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// What comes from the repository as it is.
+/// Files copied from the repository as they are.
 const FILES: [&str; 5] = ["README.md", "GUIDE.md", "LICENSE-APACHE", "LICENSE-MIT", "CHANGELOG.md"];
 
-/// Shells, and what each calls the script that completes a command.
+/// Shells, and the name of the completion script for each.
 const SHELLS: [(&str, &str); 5] =
     [("bash", "pdn.bash"), ("elvish", "pdn.elv"), ("fish", "pdn.fish"), ("powershell", "_pdn.ps1"), ("zsh", "_pdn")];
 
-/// Builds the command and packs it as `dist/pdn-VERSION-TARGET.tar.gz` in the folder that Cargo builds in; for another target than this
-/// machine's, where one is named, whose programs this machine must run.
+/// Builds the command and packs it as `dist/pdn-VERSION-TARGET.tar.gz` in Cargo's target folder. A target can be named,
+/// if this machine can run its programs.
 pub(crate) fn run(arguments: &[&str]) -> Result<(), String> {
     let root = root();
     let built = built()?;
@@ -45,14 +47,14 @@ pub(crate) fn run(arguments: &[&str]) -> Result<(), String> {
     Ok(())
 }
 
-/// The folder that Cargo builds in, wherever it was told to: this program lies in it, in that of its profile.
+/// Returns Cargo's target folder, wherever it is: this program lies in its profile's folder there.
 pub(crate) fn built() -> Result<PathBuf, String> {
     let this = env::current_exe().map_err(|why| format!("this program cannot be found: {why}"))?;
     let built = this.parent().and_then(Path::parent);
     built.map(Path::to_owned).ok_or_else(|| format!("{}: expected it in Cargo's folder", this.display()))
 }
 
-/// Brings what is packed into a folder, which is made anew.
+/// Collects the archive's contents in a fresh folder.
 fn gather(root: &Path, command: &Path, folder: &Path) -> Result<(), String> {
     if folder.exists() {
         fs::remove_dir_all(folder).map_err(|why| said(folder, why))?;
@@ -70,7 +72,7 @@ fn gather(root: &Path, command: &Path, folder: &Path) -> Result<(), String> {
     done(Command::new(command).arg("man").arg(folder.join("man")).stdout(Stdio::null()))
 }
 
-/// The kind of machine that Rust builds for here.
+/// Returns the host target of Rust on this machine.
 fn host_target() -> Result<String, String> {
     let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let said = heard(Command::new(rustc).arg("-vV"))?;
@@ -82,10 +84,10 @@ fn host(said: &str) -> Option<&str> {
     said.lines().find_map(|line| line.strip_prefix("host: "))
 }
 
-/// The line that `sha256sum --check` reads.
+/// Returns the line for `sha256sum --check`.
 fn sum(folder: &Path, archive: &str) -> Result<Vec<u8>, String> {
     let sum = heard(Command::new("sha256sum").arg(archive).current_dir(folder));
-    // As macOS calls it.
+    // The name on macOS.
     sum.or_else(|_| heard(Command::new("shasum").args(["-a", "256", archive]).current_dir(folder)))
 }
 

@@ -1,10 +1,10 @@
-//! Builds that nobody has on their own machine by default: other features, another compiler, another processor.
+//! Builds that differ from the default: other features, another compiler, another processor.
 
 use crate::tools::{cargo, done, heard, is_there, nothing_more, skipped};
 use std::process::Command;
 
-/// Formats alone and together, and neither: what the choice of a user leaves out, something else may need.
-const BUILDS: [&str; 8] = [
+/// Formats alone, and none: a feature may depend on one that a user leaves out.
+const ALONE: [&str; 7] = [
     "--package pdn-image --no-default-features",
     "--package pdn-cli --no-default-features",
     "--package pdn-cli --no-default-features --features avif",
@@ -12,23 +12,24 @@ const BUILDS: [&str; 8] = [
     "--package pdn-cli --no-default-features --features jxl",
     "--package pdn-cli --no-default-features --features serve",
     "--package pdn-cli --no-default-features --features webp-lossy",
-    "--package pdn-cli --features avif,jxl,webp-lossy",
 ];
 
-/// By cargo-hack where it is, which tries the features of every crate; else those that change what the command is built of. The
-/// trainer is left to `lint` and `test`, which build it, and GPUs to machines that have one.
+/// All formats together, which cargo-hack leaves out where some are excluded.
+const TOGETHER: &str = "check --locked --package pdn-cli --features avif,jxl,webp-lossy";
+
+/// Checks the features of every crate with cargo-hack, if it is installed; otherwise only those that change the
+/// command. `lint` and `test` build the trainer, and GPUs are left to machines that have one.
 pub(crate) fn features(arguments: &[&str]) -> Result<(), String> {
     nothing_more(arguments)?;
     if is_there(&mut cargo("hack")) {
-        return done(&mut cargo(
-            "hack check --each-feature --exclude-features cuda,train,wgpu --workspace --exclude pdn-train --exclude xtask --locked",
-        ));
+        let crates = "--workspace --exclude pdn-train --exclude xtask";
+        done(&mut cargo(&format!("hack check --each-feature --exclude-features cuda,train,wgpu {crates} --locked")))?;
+    } else {
+        let why = "`cargo install cargo-hack --locked` brings cargo-hack; those of the command follow";
+        skipped("features of every crate", why);
+        ALONE.iter().try_for_each(|build| done(&mut cargo(&format!("check --locked {build}"))))?;
     }
-    skipped(
-        "features of every crate",
-        "`cargo install cargo-hack --locked` brings cargo-hack; those of the command follow",
-    );
-    BUILDS.iter().try_for_each(|build| done(&mut cargo(&format!("check --locked {build}"))))
+    done(&mut cargo(TOGETHER))
 }
 
 /// Checks with the compiler that `rust-version` names, if rustup has it.
@@ -42,11 +43,11 @@ pub(crate) fn msrv(arguments: &[&str]) -> Result<(), String> {
     };
     let mut command = Command::new("rustup");
     command.args(["run", &toolchain, "cargo", "check", "--workspace", "--locked"]).current_dir(crate::tools::root());
-    // What Cargo set for this program is of another compiler.
+    // Cargo's variables for this program belong to another compiler.
     done(command.env_remove("CARGO").env_remove("RUSTUP_TOOLCHAIN"))
 }
 
-/// The name of the toolchain of a version, such as 1.89, in rustup's list.
+/// Returns the name in rustup's list of the toolchain of a version, such as 1.89.
 fn named(list: &str, version: &str) -> Option<String> {
     let names = list.lines().filter_map(|line| line.split_whitespace().next());
     let of =
@@ -54,7 +55,7 @@ fn named(list: &str, version: &str) -> Option<String> {
     names.filter(|name| of(name)).map(str::to_owned).next()
 }
 
-/// Tests the kernels of NEON on another processor, by qemu.
+/// Tests the NEON kernels in emulation, with qemu.
 pub(crate) fn aarch64(arguments: &[&str]) -> Result<(), String> {
     nothing_more(arguments)?;
     const TARGET: &str = "aarch64-unknown-linux-gnu";

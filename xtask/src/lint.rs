@@ -1,10 +1,10 @@
-//! What is wrong without being run.
+//! Static checks.
 
 use crate::circles;
 use crate::tools::{cargo, done, is_there, nothing_more, skipped};
 use std::process::Command;
 
-/// What takes seconds comes first.
+/// Runs the static checks, the quick ones first.
 pub(crate) fn lint(arguments: &[&str]) -> Result<(), String> {
     nothing_more(arguments)?;
     done(&mut cargo("fmt --all --check"))?;
@@ -13,7 +13,7 @@ pub(crate) fn lint(arguments: &[&str]) -> Result<(), String> {
         true => done(Command::new("typos").current_dir(crate::tools::root()))?,
         false => skipped("spelling", "`cargo install typos-cli --locked` brings typos"),
     }
-    // Advisories want their database, which the hosted workflow fetches.
+    // Advisories need a database, which the hosted workflow downloads.
     match is_there(&mut cargo("deny")) {
         true => done(&mut cargo("deny check licenses bans sources"))?,
         false => skipped("licences", "`cargo install cargo-deny --locked` brings cargo-deny"),

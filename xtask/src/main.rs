@@ -1,4 +1,4 @@
-//! `cargo xtask`: what is done with this repository, the same on anyone's machine and in continuous integration.
+//! `cargo xtask`: tasks for this repository, the same on any machine and in continuous integration.
 
 mod build;
 mod circles;
@@ -10,7 +10,7 @@ mod tools;
 
 use std::process::ExitCode;
 
-/// A task: its name, what it does, and the function that does it, which is given what was typed after the name.
+/// A task: its name, its description, and its function, which receives the arguments after the name.
 type Task = (&'static str, &'static str, fn(&[&str]) -> Result<(), String>);
 
 const TASKS: [Task; 12] = [

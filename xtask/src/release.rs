@@ -1,16 +1,16 @@
-//! What RELEASE.md asks for and a machine can do.
+//! The steps of RELEASE.md that can be automated.
 
 use crate::tools::{cargo, done, nothing_more};
 use crate::{build, dist, features, lint};
 use std::fs;
 
-/// What the registry takes of a crate, packed.
+/// The registry's size limit for a packed crate.
 const LIMIT: u64 = 10 << 20;
 
-/// Packs every crate, without building it again, and holds each against the registry's limit.
+/// Packs every crate, without building it again, and checks its size against the registry's limit.
 pub(crate) fn package(arguments: &[&str]) -> Result<(), String> {
     let folder = dist::built()?.join("package");
-    // Packages of before would be taken for today's.
+    // Old packages would be taken for current ones.
     if folder.exists() {
         fs::remove_dir_all(&folder).map_err(|why| dist::said(&folder, why))?;
     }
@@ -30,7 +30,7 @@ pub(crate) fn package(arguments: &[&str]) -> Result<(), String> {
     if large.is_empty() { Ok(()) } else { Err(format!("over the registry's 10 MiB: {}", large.join(", "))) }
 }
 
-/// A dry run: what is slow comes last.
+/// Runs every release step without publishing; the slow ones come last.
 pub(crate) fn release(arguments: &[&str]) -> Result<(), String> {
     nothing_more(arguments)?;
     let steps = [lint::lint, package, features::features, features::msrv, lint::docs, build::test, dist::run];

@@ -1,46 +1,47 @@
-//! Other programs: running them, and whether they are there.
+//! External programs: running them, and checking for them.
 
 use std::env;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// The repository's root.
+/// Returns the repository's root.
 pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."))
 }
 
-/// Cargo in the repository's root: the one that runs this program, with arguments that a space separates.
+/// Returns a command for Cargo in the repository's root: the Cargo that runs this program, with space-separated
+/// arguments.
 pub(crate) fn cargo(arguments: &str) -> Command {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.args(arguments.split_whitespace()).current_dir(root());
     command
 }
 
-/// Shows a command and runs it to its end.
+/// Prints a command and runs it to completion.
 pub(crate) fn done(command: &mut Command) -> Result<(), String> {
     println!("$ {}", shown(command));
     let status = command.status().map_err(|why| unstarted(command, &why))?;
     if status.success() { Ok(()) } else { Err(format!("{}: {status}", shown(command))) }
 }
 
-/// What a program prints.
+/// Returns what a program prints.
 pub(crate) fn heard(command: &mut Command) -> Result<Vec<u8>, String> {
     let output = command.stderr(Stdio::inherit()).output().map_err(|why| unstarted(command, &why))?;
     if output.status.success() { Ok(output.stdout) } else { Err(format!("{}: {}", shown(command), output.status)) }
 }
 
-/// Whether a program can be run: it is asked for its version.
+/// Returns whether a program can be run, by asking for its version.
 pub(crate) fn is_there(command: &mut Command) -> bool {
     let quiet = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     quiet.arg("--version").status().is_ok_and(|status| status.success())
 }
 
-/// Says that a step was left out, which is no failure: who needs it sees to what it lacks.
+/// Reports a skipped step. This is not a failure: whoever needs the step installs what it lacks.
 pub(crate) fn skipped(step: &str, why: &str) {
     println!("{step}: skipped: {why}");
 }
 
-/// Refuses what was typed after a task that takes nothing.
+/// Rejects arguments to a task that takes none.
 pub(crate) fn nothing_more(arguments: &[&str]) -> Result<(), String> {
     if arguments.is_empty() { Ok(()) } else { Err(format!("`{}` is not expected", arguments.join(" "))) }
 }

@@ -223,8 +223,8 @@ fn pictures_go_through_pipes() {
     assert!(to_pipe.stdout == desk.files("")["expected.png"]);
     for (arguments, words) in [
         (&["-", "a.png"][..], "several pictures"),
-        (&["a.png", "b.jpg", "-o", "-"], "is one picture"),
-        (&["-", "-", "--out-dir", "out"], "named 2 times"),
+        (&["a.png", "b.jpg", "-o", "-"], "names one file for 2 pictures"),
+        (&["-", "-", "--out-dir", "out"], "given 2 times"),
         (&["-", "--json"], "--json"),
         (&["-", "-o", "x.png", "--format", "jpg"], "--format"),
     ] {
@@ -440,7 +440,7 @@ fn what_fails_is_named_and_stops_nothing() {
         "in/bomb.png: is 60000x60000",
         "in/empty.png: is empty",
         "in/half.png: is damaged",
-        "notes.txt: is not a picture",
+        "notes.txt: is not a supported picture",
         "none.png: no such file",
         "5 of 7 pictures failed",
     ];

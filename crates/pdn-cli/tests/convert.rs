@@ -115,7 +115,7 @@ fn the_name_of_a_network_is_a_model_of_hashed_weights() {
         desk.does(&[&["convert", "--force", "imdn", "imdn.safetensors"], options].concat());
         let info = desk.info("imdn.safetensors");
         assert_eq!((info["scale"].as_u64(), info["card"]["name"].as_str()), (Some(scale), Some("imdn")));
-        assert!(info["card"]["description"].as_str().unwrap().contains("hashed"));
+        assert!(info["card"]["description"].as_str().unwrap().contains("Pseudo-random"));
     }
     desk.does(&["upscale", "small.png", "--force", "-o", "large.png", "--model", "imdn.safetensors"]);
 }

@@ -1,5 +1,5 @@
-//! The executor of encoders, and of operations without a kernel of their own in a [`Plan`](crate::Plan): float32, node by node,
-//! convolutions as products of matrices.
+//! Executor for encoders, and for operations without a kernel of their own in a [`Plan`](crate::Plan): float32, node by
+//! node, with convolutions as matrix products.
 
 use crate::RunError;
 use crate::map::Map;
@@ -10,15 +10,16 @@ use pdn_network::{Network, Node, Op, Weights};
 use rayon::prelude::*;
 use std::borrow::Cow;
 
-/// Numbers of an unfolded map, for a product of matrices, beyond which convolutions are summed as they are defined.
+/// The largest unfolded map, in numbers; beyond it, convolutions are summed by definition instead of as a matrix
+/// product.
 const UNFOLDED: usize = 1 << 24;
 
-/// Runs a network on a picture in its value range ([`pdn_network::PictureFormat`]) and, where it takes one, a prompt
-/// of unit length.
+/// Runs a network on a picture in its value range ([`pdn_network::PictureFormat`]) and, if it takes one, a prompt of
+/// unit length.
 ///
 /// # Errors
-/// [`RunError::Prompt`] when the prompt is missing or of another length; [`RunError::Picture`] when the picture has
-/// no pixels or another number of channels.
+/// [`RunError::Prompt`] if the prompt is missing or has the wrong length; [`RunError::Picture`] if the picture has no
+/// pixels or the wrong number of channels.
 pub fn run(
     network: &Network,
     weights: &Weights,
@@ -28,10 +29,10 @@ pub fn run(
     walk::run(network, weights, picture, prompt, operate)
 }
 
-/// Runs a tower of sentences on tokens, from the start of the sentence to its end.
+/// Runs a text tower on tokens, including the start and end of the sentence.
 ///
 /// # Errors
-/// [`RunError::Tokens`] when there are none, one that the vocabulary lacks, or more than the tower reads.
+/// [`RunError::Tokens`] if there are no tokens, one is outside the vocabulary, or there are more than the tower reads.
 pub fn encode(network: &Network, weights: &Weights, tokens: &[usize]) -> Result<Vec<f32>, RunError> {
     walk::encode(network, weights, tokens, operate)
 }
@@ -58,7 +59,7 @@ pub(crate) fn operate(node: &Node, inputs: &[&Map<f32>], weights: &Weights) -> M
     }
 }
 
-/// A convolution as the product of its kernel `[out, in k²]` and the unfolded map `[in k², pixels]`.
+/// Computes a convolution as the product of its kernel `[out, in k²]` and the unfolded map `[in k², pixels]`.
 fn multiply(x: &Map<f32>, unfolded: &[f32], kernel: &[f32], bias: &[f32]) -> Map<f32> {
     let (pixels, inner) = (x.pixels(), kernel.len() / bias.len());
     let mut out = vec![0.0; bias.len() * pixels];
@@ -72,7 +73,7 @@ fn multiply(x: &Map<f32>, unfolded: &[f32], kernel: &[f32], bias: &[f32]) -> Map
     Map::new(bias.len(), x.height, x.width, out)
 }
 
-/// For each channel and tap of a kernel of `k` x `k`, the pixels that it meets: `[channels k², pixels]`.
+/// Returns, for each channel and tap of a kernel of `k` x `k`, the pixels that it meets: `[channels k², pixels]`.
 fn unfolded(x: &Map<f32>, k: usize) -> Vec<f32> {
     let (radius, taps) = (k / 2, k * k);
     let mut out = vec![0.0; x.data.len() * taps];

@@ -5,63 +5,63 @@ use pdn_network::{Network, NetworkError};
 /// Why a network could not be run on a picture.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RunError {
-    /// The prompt is missing or of another length.
+    /// The prompt is missing or has the wrong length.
     #[error("expected {expected}, found {found}")]
     Prompt {
         /// What the network takes.
         expected: String,
-        /// What was given.
+        /// What was passed.
         found: String,
     },
-    /// The picture cannot be run on.
+    /// The picture has no pixels or the wrong number of channels.
     #[error("expected a picture of {expected} channels with at least one pixel, found {channels}x{height}x{width}")]
     Picture {
         /// Channels that the network takes.
         expected: usize,
-        /// Channels found.
+        /// Channels of the picture.
         channels: usize,
-        /// Rows found.
+        /// Rows of the picture.
         height: usize,
-        /// Columns found.
+        /// Columns of the picture.
         width: usize,
     },
-    /// The run would need more memory than it may use.
+    /// The run would exceed the memory limit.
     #[error(
         "needs {needed} MiB for this picture, more than the limit of {limit} MiB, and {why}; raise the limit or use a smaller picture"
     )]
     Memory {
-        /// Predicted need.
+        /// Predicted need, in MiB.
         needed: usize,
-        /// What may be used.
+        /// The limit, in MiB.
         limit: usize,
-        /// Why it was not run in narrower columns.
+        /// Why the picture was not run in narrower columns.
         why: &'static str,
     },
-    /// The tokens cannot be read.
+    /// The tokens are invalid.
     #[error("expected the tokens of a sentence, found {0}")]
     Tokens(String),
-    /// The picture or sentence is not of an extent that the network takes.
+    /// The size of the picture or the length of the sentence does not suit the network.
     #[error("{0}")]
     Extent(String),
-    /// An encoder was to be compiled.
+    /// The network is an encoder, which cannot be compiled.
     #[error("`{0}` is an encoder: only networks that enlarge pictures can be compiled")]
     Encoder(&'static str),
-    /// The output holds NaN or an infinity.
+    /// The output contains NaN or an infinity.
     #[error("the layer `{layer}` produced a value that is not finite: the weights do not suit this picture")]
     NotFinite {
-        /// The first layer that gave one.
+        /// The first layer whose output was not finite.
         layer: String,
     },
-    /// Regions that are none, or not of the picture.
+    /// The regions are invalid or do not match the picture.
     #[error("regions: {0}")]
     Regions(String),
-    /// Folding a module gave a number beyond float32.
+    /// Folding a module yielded a number beyond float32.
     #[error("its modules cannot be folded: {0}")]
     Fold(NetworkError),
     /// The caller asked to stop.
     #[error("cancelled")]
     Cancelled,
-    /// The machine lacks the instruction set that was asked for.
+    /// The machine lacks the requested instruction set.
     #[error("this machine does not support {0}")]
     Isa(pdn_kernels::Isa),
     /// The machine lacks what the precision needs.
@@ -71,7 +71,7 @@ pub enum RunError {
     Precision(pdn_kernels::Precision),
 }
 
-/// Whether a picture `(channels, height, width)` and a prompt of some length are what the network takes.
+/// Checks that a picture `(channels, height, width)` and a prompt of some length suit the network.
 pub(crate) fn check_inputs(
     network: &Network,
     (channels, height, width): (usize, usize, usize),
@@ -83,7 +83,7 @@ pub(crate) fn check_inputs(
     check_prompt(network.prompt_dim(), prompt)
 }
 
-/// Whether a prompt of some length is what the network takes.
+/// Checks that a prompt has the length that the network takes.
 pub(crate) fn check_prompt(expected: Option<usize>, found: Option<usize>) -> Result<(), RunError> {
     if expected == found {
         return Ok(());

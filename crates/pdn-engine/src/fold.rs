@@ -1,4 +1,4 @@
-//! Folding a trained DCM into its deploy form (the form itself is described in `pdn_network`'s `dcm.rs`).
+//! Folds a trained DCM into its deploy form (`pdn_network`'s `dcm.rs` describes the form itself).
 //!
 //! With `Q = [P b]`, the projection and its bias as a d x (c + 1) matrix, so that the projected features are
 //! `y = Q [x; 1]`:
@@ -7,11 +7,11 @@
 //! - its norm is `|y| = |R [x; 1]|` with R of `Q`'s QR decomposition, (c + 1) x (c + 1) and upper triangular, so the last
 //!   row is one constant. The Gram matrix would give the same number with half the digits: it squares before it
 //!   subtracts;
-//! - a kernel `W` over y becomes `W∘Q` over `[m x; m]`, which zero padding leaves exact: outside the picture both are 0.
+//! - a kernel `W` over y becomes `W∘Q` over `[m x; m]`; zero padding stays exact, as both are 0 outside the picture.
 //!
 //! Everything is computed in float64 and stored in float32.
 //!
-//! A network for one prompt alone ([`fold_prompt`]) has its mixed kernels as constants.
+//! A network for a single prompt ([`fold_prompt`]) has its mixed kernels as constants.
 
 mod prompt;
 
@@ -22,11 +22,11 @@ use pdn_network::{Dcm, DcmForm, Network, Op, Tensor, Weights};
 use rayon::prelude::*;
 use std::collections::BTreeMap;
 
-/// The network with each trained DCM in the deploy form, where that pays, and its weights; the same network when there
-/// is nothing to fold.
+/// Returns the network with each trained DCM in the deploy form, where that pays, and its weights; the same network if
+/// there is nothing to fold.
 ///
 /// # Errors
-/// [`RunError::Fold`] where folding gives a number beyond float32.
+/// [`RunError::Fold`] if folding yields a number beyond float32.
 pub fn fold(network: &Network, weights: &Weights) -> Result<(Network, Weights), RunError> {
     let deployed = network.deployed();
     let mut composed: BTreeMap<String, Tensor> = BTreeMap::new();
@@ -67,13 +67,13 @@ impl Projection {
         Self { rows, d, width: c + 1 }
     }
 
-    /// `[P b]ᵀ` as a 1x1 convolution's kernel.
+    /// Returns `[P b]ᵀ` as a 1x1 convolution's kernel.
     fn numerator(&self) -> Tensor {
         let transposed = (0..self.width).flat_map(|j| (0..self.d).map(move |i| self.rows[i * self.width + j] as f32));
         Tensor::new(vec![self.width, self.d, 1, 1], transposed.collect())
     }
 
-    /// R, as a 1x1 convolution's kernel and bias.
+    /// Returns R as a 1x1 convolution's kernel and bias.
     fn norm(&self) -> (Tensor, Tensor) {
         let r = upper_triangle(&self.rows, self.d, self.width);
         let c = self.width - 1;
@@ -82,7 +82,7 @@ impl Projection {
         (Tensor::new(vec![self.width, c, 1, 1], weight), Tensor::new(vec![self.width], bias))
     }
 
-    /// A kernel or bank `[.., d, k, k]` composed with the projection: `[.., c + 1, k, k]`.
+    /// Composes a kernel or bank `[.., d, k, k]` with the projection: `[.., c + 1, k, k]`.
     fn compose(&self, dcm: &Dcm, kernel: &Tensor) -> Tensor {
         let taps = dcm.options.kernel * dcm.options.kernel;
         let mut shape = kernel.shape().to_vec();
@@ -101,8 +101,8 @@ impl Projection {
     }
 }
 
-/// R of a QR decomposition by Householder reflections: n x n, upper triangular, with `|R z| = |A z|` for every z.
-/// `a` has `m` rows of `n`; rows of zeros stand in where m is less than n.
+/// Computes R of a QR decomposition by Householder reflections: n x n, upper triangular, with `|R z| = |A z|` for every
+/// z. `a` has `m` rows of `n`; rows of zeros are added if m is less than n.
 fn upper_triangle(a: &[f64], m: usize, n: usize) -> Vec<f64> {
     let mut a = a.to_vec();
     a.resize(m.max(n) * n, 0.0);
@@ -112,7 +112,7 @@ fn upper_triangle(a: &[f64], m: usize, n: usize) -> Vec<f64> {
         if norm == 0.0 {
             continue;
         }
-        // The reflection's vector is the column minus its image, the sign chosen so that nothing cancels.
+        // The reflection's vector is the column minus its image, with the sign that avoids cancellation.
         let image = -norm.copysign(a[k * n + k]);
         let mut v: Vec<f64> = (k..m).map(|i| a[i * n + k]).collect();
         v[0] -= image;
@@ -151,7 +151,7 @@ mod tests {
         a.iter().zip(b).map(|(a, b)| a * b).sum()
     }
 
-    /// Largest difference over largest value between the outputs, and masks, of the two forms.
+    /// Returns the largest difference between the outputs, and masks, of the two forms, relative to the largest value.
     fn difference<T: Real>(network: &Network, folded: bool) -> f64 {
         let weights = hashed::weights(network);
         let number = |v: f32| T::from(v).unwrap();
@@ -188,7 +188,7 @@ mod tests {
                 println!(
                     "kernel {kernel} attention {attention} dynamic {dynamic} residual {residual}: f32 {single:.1e}, f64 {double:.1e}"
                 );
-                // Composed weights are stored in float32, which is what is left in float64.
+                // Composed weights are stored in float32, which limits the accuracy in float64.
                 assert!(single < 5e-6 && double < 2e-6, "{dcm:?}: f32 {single:.1e}, f64 {double:.1e}");
             }
         }

@@ -1,9 +1,9 @@
 //! Runs a network on the CPU.
 //!
-//! A [`Plan`] is a compiled network: modules folded, convolutions fused with what follows them, kernels for the machine's
-//! instruction set. It never changes. A [`Session`] runs it, on every core, rows flowing through all layers, under a prompt of its
-//! own. [`mod@dense`] runs encoders. [`mod@reference`] is the plain
-//! executor that everything is tested against.
+//! A [`Plan`] is an immutable compiled network: modules folded, convolutions fused with the operations that follow
+//! them, kernels chosen for the machine's instruction set. A [`Session`] runs it under its own prompt, on every core,
+//! streaming rows through all layers. [`mod@dense`] runs encoders. [`mod@reference`] is the plain executor that
+//! everything is tested against.
 //!
 //! ```
 //! use pdn_engine::{Isa, Map, Plan, RunOptions, Session};

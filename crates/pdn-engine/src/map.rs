@@ -1,13 +1,13 @@
-//! Maps of numbers, channel by channel, and the numbers that they are of.
+//! Maps of numbers in channel-major order, and the number types that they hold.
 
 use num_traits::Float;
 use pdn_network::Tensor;
 use rayon::prelude::*;
 use std::borrow::Cow;
 
-/// A number that operations are defined in.
+/// A number type in which operations are defined.
 pub trait Real: Float + Send + Sync + std::iter::Sum + 'static {
-    /// A tensor's numbers.
+    /// Returns a tensor's numbers.
     fn numbers(tensor: &Tensor) -> Cow<'_, [Self]>;
 }
 
@@ -23,27 +23,27 @@ impl Real for f64 {
     }
 }
 
-/// How many numbers one thread takes at least where each is changed on its own.
+/// The fewest numbers that a thread takes in elementwise operations.
 const SHARE: usize = 1 << 12;
 
 /// A map of `channels` x `height` x `width`, in that order, row-major.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Map<T> {
-    /// How many channels.
+    /// Number of channels.
     pub channels: usize,
     /// Rows.
     pub height: usize,
-    /// Pixels in a row.
+    /// Pixels per row.
     pub width: usize,
     /// The numbers: channel by channel, row by row.
     pub data: Vec<T>,
 }
 
 impl<T: Real> Map<T> {
-    /// A map over these numbers.
+    /// Creates a map over these numbers.
     ///
     /// # Panics
-    /// When the numbers are not `channels * height * width`.
+    /// If there are not `channels * height * width` numbers.
     pub fn new(channels: usize, height: usize, width: usize, data: Vec<T>) -> Self {
         assert_eq!(data.len(), channels * height * width, "a map of {channels}x{height}x{width}");
         Self { channels, height, width, data }
@@ -61,7 +61,7 @@ impl<T: Real> Map<T> {
         &self.data[channel * self.pixels()..][..self.pixels()]
     }
 
-    /// The number at a channel and pixel, where one channel or one pixel stands for all.
+    /// Returns the number at a channel and pixel, broadcasting a single channel or a single pixel.
     pub(crate) fn spread(&self, channel: usize, pixel: usize) -> T {
         let channel = if self.channels == 1 { 0 } else { channel };
         let pixel = if self.pixels() == 1 { 0 } else { pixel };
@@ -72,7 +72,7 @@ impl<T: Real> Map<T> {
         Self { data: self.data.par_iter().with_min_len(SHARE).map(|v| f(*v)).collect(), ..*self }
     }
 
-    /// One number for each pixel, from the pixel's index.
+    /// Creates a map of one channel from a function of the pixel's index.
     pub(crate) fn per_pixel(&self, f: impl Fn(usize) -> T) -> Self {
         Self::new(1, self.height, self.width, (0..self.pixels()).map(f).collect())
     }

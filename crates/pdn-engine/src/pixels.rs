@@ -1,13 +1,13 @@
-//! Pictures as a plan reads them: number by number, so that they need not be there in 32 bits.
+//! Pictures as a plan reads them: number by number, so that no 32-bit copy is needed.
 
 use crate::map::Map;
 
 /// A picture in a network's value range.
 pub trait Pixels: Sync {
-    /// Channels, rows, and pixels in each.
+    /// Returns the number of channels, of rows, and of pixels per row.
     fn size(&self) -> (usize, usize, usize);
 
-    /// A channel's number at row `y`, pixel `x`, inside the picture.
+    /// Returns a channel's number at row `y`, pixel `x`, inside the picture.
     fn number(&self, channel: usize, y: usize, x: usize) -> f32;
 }
 
@@ -21,7 +21,7 @@ impl Pixels for Map<f32> {
     }
 }
 
-/// A picture continued by its reflection, without the edge itself, as Real-ESRGAN continues one that does not end with a
+/// A picture padded by reflection, without repeating the edge, as Real-ESRGAN pads a picture that does not end with a
 /// whole block of pixels.
 pub(crate) struct Reflected<'a>(pub(crate) &'a dyn Pixels);
 

@@ -1,4 +1,4 @@
-//! A network compiled for this machine.
+//! Plans: networks compiled for this machine.
 
 use crate::RunError;
 use crate::compile::program::Program;
@@ -9,17 +9,17 @@ use pdn_kernels::{Isa, Precision};
 use pdn_network::{Extent, Network, Node, Op, Summary, Weights};
 use std::sync::OnceLock;
 
-/// A network compiled for this machine: its steps, and its kernels as the instruction set wants them. It never changes, so
-/// threads share one; a [`Session`](crate::Session) holds a prompt and runs it.
+/// A network compiled for this machine: its steps, and its kernels laid out for the instruction set. It is immutable,
+/// so threads can share it; a [`Session`](crate::Session) holds a prompt and runs it.
 #[derive(Debug)]
 pub struct Plan {
     pub(crate) network: Network,
     pub(crate) weights: Weights,
     summary: Summary,
     pub(crate) isa: Isa,
-    /// The steps under one prompt, or none.
+    /// The steps for a single prompt, or none.
     pub(crate) program: Program,
-    /// The steps under a prompt for each region, compiled when regions are first run.
+    /// The steps for regional prompts, compiled on first use.
     regional: OnceLock<Program>,
 }
 
@@ -27,16 +27,16 @@ impl Plan {
     /// Compiles a network for an instruction set, in float32.
     ///
     /// # Errors
-    /// As [`Plan::with_precision`].
+    /// Same as [`Plan::with_precision`].
     pub fn new(network: &Network, weights: &Weights, isa: Isa) -> Result<Self, RunError> {
         Self::with_precision(network, weights, isa, Precision::F32)
     }
 
-    /// Compiles a network for an instruction set, its convolutions to be computed with some precision.
+    /// Compiles a network for an instruction set, with convolutions computed in the given precision.
     ///
     /// # Errors
-    /// [`RunError::Isa`] where the machine lacks the instruction set, [`RunError::Precision`] where it lacks what the precision
-    /// needs, [`RunError::Encoder`] where the network gives no picture.
+    /// [`RunError::Isa`] if the machine lacks the instruction set, [`RunError::Precision`] if it lacks what the
+    /// precision needs, [`RunError::Encoder`] if the network's output is not a picture.
     pub fn with_precision(
         network: &Network,
         weights: &Weights,
@@ -58,7 +58,7 @@ impl Plan {
         Ok(Self { network, weights, summary, isa, program, regional: OnceLock::new() })
     }
 
-    /// The steps under one prompt, or under one for each region.
+    /// Returns the steps for regional prompts, or for a single one.
     pub(crate) fn program_for(&self, regional: bool) -> &Program {
         match regional {
             false => &self.program,
@@ -66,43 +66,43 @@ impl Plan {
         }
     }
 
-    /// The network as it runs: its modules folded.
+    /// Returns the network as it runs, with its modules folded.
     pub fn network(&self) -> &Network {
         &self.network
     }
 
-    /// What running costs.
+    /// Returns the cost of a run.
     pub fn summary(&self) -> &Summary {
         &self.summary
     }
 
-    /// The instruction set it was compiled for.
+    /// Returns the instruction set that the plan is compiled for.
     pub fn isa(&self) -> Isa {
         self.isa
     }
 
-    /// With which its convolutions are computed.
+    /// Returns the precision of the convolutions.
     pub fn precision(&self) -> Precision {
         self.program.precision
     }
 
-    /// How many masks [`Session::masks`](crate::Session::masks) gives.
+    /// Returns the number of masks that [`Session::masks`](crate::Session::masks) returns.
     pub fn mask_count(&self) -> usize {
         self.with_mask().count()
     }
 
-    /// The modules that have a mask.
+    /// Returns the modules that have a mask.
     pub(crate) fn with_mask(&self) -> impl Iterator<Item = &Node> {
         self.network.nodes.iter().filter(|node| matches!(&node.op, Op::Dcm(dcm) if dcm.zeta.is_some()))
     }
 
-    /// Whether the network reads the whole picture at once.
+    /// Returns whether the network needs the whole picture at once.
     pub(crate) fn reads_whole_picture(&self) -> bool {
         self.summary.whole_picture > 0
     }
 
-    /// Bytes that running on a whole picture takes, beside the weights, the picture and the output, on as many threads as
-    /// there are now.
+    /// Returns the bytes that a run on a whole picture takes with the current number of threads, beside the weights,
+    /// the picture and the output.
     pub fn memory(&self, height: usize, width: usize) -> usize {
         columns::memory(&self.program, self.reads_whole_picture(), (height, width))
     }

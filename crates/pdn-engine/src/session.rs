@@ -1,4 +1,4 @@
-//! A prompt and working memory: what runs a plan.
+//! Sessions: a prompt and working memory to run a plan.
 
 use crate::RunError;
 use crate::plan::Plan;
@@ -7,8 +7,9 @@ use crate::run::prompted::Prompted;
 use crate::run::workspace::Workspace;
 use std::sync::Arc;
 
-/// Runs a [`Plan`] that others may share, under a prompt of its own. It costs the prompt's kernels and the memory of its last run,
-/// which it keeps for the next picture of the same size; a clone shares the plan and the prompt, and begins without memory.
+/// Runs a shared [`Plan`] under its own prompt. A session takes the memory of the prompt's kernels and of its last run,
+/// which it keeps for the next picture of the same size. A clone shares the plan and the prompt, and starts without
+/// that memory.
 ///
 /// ```
 /// use pdn_engine::{Isa, Map, Plan, RunOptions, Session};
@@ -27,7 +28,7 @@ use std::sync::Arc;
 pub struct Session {
     pub(crate) plan: Arc<Plan>,
     pub(crate) prompted: Arc<Prompted>,
-    /// The memory of the last run.
+    /// Memory kept from the last run.
     pub(crate) workspace: Option<Workspace>,
 }
 
@@ -38,12 +39,12 @@ impl Clone for Session {
 }
 
 impl Session {
-    /// A session without a prompt. A network that takes one must be given it before it runs.
+    /// Creates a session without a prompt. A network that takes one needs it before it runs.
     pub fn new(plan: impl Into<Arc<Plan>>) -> Self {
         Self { plan: plan.into(), prompted: Arc::default(), workspace: None }
     }
 
-    /// The plan that it runs.
+    /// Returns the plan that the session runs.
     pub fn plan(&self) -> &Arc<Plan> {
         &self.plan
     }
@@ -51,37 +52,37 @@ impl Session {
     /// Sets the prompt: a unit vector of the network's prompt length.
     ///
     /// # Errors
-    /// [`RunError::Prompt`] where the network takes no prompt or one of another length.
+    /// [`RunError::Prompt`] if the network takes no prompt, or one of another length.
     pub fn set_prompt(&mut self, prompt: &[f32]) -> Result<(), RunError> {
         self.set(Prompted::by_prompt(&self.plan, prompt)?);
         Ok(())
     }
 
-    /// Sets a prompt for each region of a picture, in the place of one for all. Only pictures of the shares' size can be run
-    /// then.
+    /// Replaces the single prompt by one for each region of a picture. From then on, only pictures of the shares' size
+    /// can be run.
     ///
     /// # Errors
-    /// [`RunError::Prompt`] when the network takes no prompt or one of another length, [`RunError::Regions`] when there are
-    /// no regions, or the shares are of different sizes, outside 0 to 1, or not 1 together at some pixel.
+    /// [`RunError::Prompt`] if the network takes no prompt or one of another length; [`RunError::Regions`] if there are
+    /// no regions, or the shares have different sizes, are outside 0 to 1, or do not sum to 1 at some pixel.
     pub fn set_regions(&mut self, regions: Vec<Region>) -> Result<(), RunError> {
         self.set(Prompted::by_regions(&self.plan, regions)?);
         Ok(())
     }
 
     fn set(&mut self, prompted: Prompted) {
-        // Memory is laid out for one of the two programs.
+        // The memory is laid out for one of the two programs.
         if prompted.is_regional() != self.prompted.is_regional() {
             self.workspace = None;
         }
         self.prompted = Arc::new(prompted);
     }
 
-    /// Whether regions have prompts of their own.
+    /// Returns whether the session has regional prompts.
     pub fn is_regional(&self) -> bool {
         self.prompted.is_regional()
     }
 
-    /// Gives back the memory that a run keeps for the next one, which then takes a little longer.
+    /// Frees the memory that a run keeps for the next one, which then takes a little longer.
     pub fn release_memory(&mut self) {
         self.workspace = None;
     }

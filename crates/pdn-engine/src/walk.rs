@@ -1,4 +1,4 @@
-//! Running a network node by node.
+//! Runs a network node by node.
 
 use crate::RunError;
 use crate::error::check_inputs;
@@ -6,7 +6,7 @@ use crate::map::{Map, Real};
 use crate::ops::rows;
 use pdn_network::{Network, Node, Op, Weights};
 
-/// What came out of a network.
+/// The outputs of a network.
 #[derive(Clone, Debug)]
 pub struct Outputs<T> {
     /// The enlarged picture, in the network's value range; an encoder's vector as a map of one pixel.
@@ -18,7 +18,7 @@ pub struct Outputs<T> {
 /// Runs one operation other than an input or a module.
 pub(crate) type Operate<T> = fn(&Node, &[&Map<T>], &Weights) -> Map<T>;
 
-/// Runs a network on a picture and, where it takes one, a prompt.
+/// Runs a network on a picture and, if it takes one, a prompt.
 pub(crate) fn run<T: Real>(
     network: &Network,
     weights: &Weights,
@@ -35,7 +35,7 @@ pub(crate) fn run<T: Real>(
     execute(network, weights, source, operate)
 }
 
-/// Runs a tower of sentences on tokens.
+/// Runs a text tower on tokens.
 pub(crate) fn encode<T: Real>(
     network: &Network,
     weights: &Weights,
@@ -54,7 +54,7 @@ pub(crate) fn encode<T: Real>(
     Ok(execute(network, weights, words, operate)?.picture.data)
 }
 
-/// Runs every operation, those that `source` gives a map for from there.
+/// Runs every operation, except those for which `source` returns a map.
 fn execute<T: Real>(
     network: &Network,
     weights: &Weights,
@@ -88,7 +88,7 @@ fn execute<T: Real>(
     Ok(Outputs { picture: maps.swap_remove(network.output.index()), taps })
 }
 
-/// Whether a map is as large as the operation can take.
+/// Checks that a map's size suits the operation.
 fn check_extent<T: Real>(node: &Node, inputs: &[&Map<T>], network: &Network) -> Result<(), RunError> {
     match (&node.op, inputs) {
         (Op::PixelUnshuffle(r), [x]) if x.height % r != 0 || x.width % r != 0 => Err(RunError::Extent(format!(

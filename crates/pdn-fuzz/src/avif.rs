@@ -1,5 +1,5 @@
-//! AVIF by the grammar of its boxes (ISO 14496-12, 23008-12): items with places, kinds, references and properties, around AV1 by
-//! the project's own writer.
+//! AVIF from the grammar of its boxes (ISO 14496-12, 23008-12): items with locations, kinds, references and properties,
+//! around AV1 from the project's own writer.
 
 use crate::MADE;
 use crate::dice::Dice;
@@ -9,10 +9,11 @@ use crate::png::profile;
 use pdn_image::{Format, Picture, WriteOptions, encode};
 use std::sync::LazyLock;
 
-/// Reads an AVIF, as the input is or as a grammar makes one of it, and writes what is read in every other format.
+/// Reads an AVIF, either the input itself or one that the grammar makes of it, and writes the result in every other
+/// format.
 ///
 /// # Panics
-/// Where what was read cannot be written, or is not read again as it was.
+/// If what was read cannot be written, or is not read back unchanged.
 pub fn avif(data: &[u8]) {
     match data {
         [MADE, choices @ ..] => read(&made_avif(choices)),
@@ -20,7 +21,7 @@ pub fn avif(data: &[u8]) {
     }
 }
 
-/// Pictures of AV1, each with its sides: encoding takes long.
+/// Encoded AV1 pictures with their sizes, made once, as encoding is slow.
 static CODED: LazyLock<Vec<(u32, u32, Vec<u8>)>> = LazyLock::new(|| {
     let sides = [(8, 8, false), (5, 3, false), (16, 9, true), (1, 1, true)];
     sides
@@ -43,7 +44,7 @@ fn coded(width: usize, height: usize, grey: bool) -> Option<Vec<u8>> {
 fn boxed(dice: &mut Dice, kind: &[u8; 4], content: &[u8]) -> Vec<u8> {
     let size = dice.right(content.len() as u64 + 8, 40);
     match dice.once_in(40) {
-        // Of 64 bits.
+        // A 64-bit size.
         true => [&1_u32.to_be_bytes(), &kind[..], &(size.wrapping_add(8)).to_be_bytes(), content].concat(),
         false => [&(size as u32).to_be_bytes(), &kind[..], content].concat(),
     }
@@ -54,7 +55,7 @@ fn full(dice: &mut Dice, kind: &[u8; 4], version: u8, content: &[u8]) -> Vec<u8>
     boxed(dice, kind, &[&[version, 0, 0, 0], content].concat())
 }
 
-/// An item: its number, its kind, its data, its properties' numbers, and what it refers to.
+/// An item: its id, kind, data, property indices, and references.
 struct Item {
     id: u16,
     kind: [u8; 4],
@@ -88,7 +89,7 @@ fn items(dice: &mut Dice, properties: &mut Vec<Vec<u8>>) -> Vec<Item> {
     items
 }
 
-/// AV1, and the numbers of what is said of it.
+/// Makes AV1 data, and the indices of its properties.
 fn picture(dice: &mut Dice, properties: &mut Vec<Vec<u8>>, aux: bool) -> (Vec<u8>, Vec<u8>) {
     let which = dice.below(CODED.len());
     let Some((width, height, data)) = CODED.get(which) else { return (Vec::new(), Vec::new()) };
@@ -136,7 +137,8 @@ fn picture(dice: &mut Dice, properties: &mut Vec<Vec<u8>>, aux: bool) -> (Vec<u8
     (data, own)
 }
 
-/// The file that a grammar makes of these choices: the data stands before the table of contents, so that its places are known.
+/// Makes a file from these choices with the grammar. The data comes before the table of contents, so that its offsets
+/// are known.
 pub fn made_avif(choices: &[u8]) -> Vec<u8> {
     let dice = &mut Dice::new(choices);
     let mut properties = Vec::new();
@@ -175,7 +177,7 @@ fn primary(dice: &mut Dice) -> Vec<u8> {
     full(dice, b"pitm", 0, &id)
 }
 
-/// Where the items' data is: each in one part, or in several, which may be the same.
+/// Makes the table of the items' locations: each in one extent, or in several, which may be the same.
 fn places(dice: &mut Dice, items: &[Item], begin: u64, inner: bool) -> Vec<u8> {
     let version = if inner { 1 } else { dice.byte() % 3 };
     let wide = dice.once_in(6);
@@ -218,7 +220,7 @@ fn references(dice: &mut Dice, items: &[Item]) -> Vec<u8> {
     let mut content = Vec::new();
     for item in items {
         let Some(kind) = item.reference else { continue };
-        // What is multiplied by alpha is said from the picture on.
+        // Premultiplication is declared from the picture to its alpha.
         let (from, to) = if kind == *b"prem" { (1, item.id) } else { (item.id, dice.right(1, 16) as u16) };
         let count = dice.right(1, 16) as u16;
         let to = to.to_be_bytes().repeat(usize::from(count.min(300)));

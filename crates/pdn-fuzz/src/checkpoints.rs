@@ -1,4 +1,4 @@
-//! Checkpoints: bytes as they come, or files by grammar, up to the network that is recognised in them.
+//! Checkpoints: raw bytes, or files made by a grammar, up to the network that is recognised in them.
 
 use crate::dice::Dice;
 use crate::pickle::{Named, Pickle};
@@ -12,10 +12,10 @@ use std::path::Path;
 use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
 
-/// Reads a checkpoint, as the input is or as a grammar makes one of it, and recognises the network.
+/// Reads a checkpoint, either the input itself or one that the grammar makes of it, and recognises the network.
 ///
 /// # Panics
-/// Where a model that was read is written and not read again as it was.
+/// If a model that was read and written is not read back unchanged.
 pub fn checkpoints(data: &[u8]) {
     match data {
         [MADE, choices @ ..] => read(&made_checkpoint(choices)),
@@ -23,7 +23,7 @@ pub fn checkpoints(data: &[u8]) {
     }
 }
 
-/// The file that a grammar makes of these choices.
+/// Makes a file from these choices with the grammar.
 pub fn made_checkpoint(choices: &[u8]) -> Vec<u8> {
     let mut dice = Dice::new(choices);
     let kind = dice.byte() % 10;
@@ -57,7 +57,7 @@ fn read(file: &[u8]) {
     assert!(again.to_bytes(Precision::F32) == written, "another file");
 }
 
-/// A small network, and a project's names for its parameters.
+/// Makes a small network, and picks a project's naming of its parameters.
 fn network(dice: &mut Dice) -> Option<(Network, &'static Layout)> {
     let architecture = dice.of(ARCHITECTURES);
     let preset = dice.of(architecture.presets);
@@ -74,7 +74,7 @@ fn network(dice: &mut Dice) -> Option<(Network, &'static Layout)> {
     Some(((architecture.build)(&config).ok()?, &architecture.layouts[layout]))
 }
 
-/// Makes a number small, wherever it stands.
+/// Reduces a number in a configuration, at any depth.
 fn shrunk(config: &mut Value, key: &str, small: u64) {
     let Some(fields) = config.as_object_mut() else { return };
     for (name, value) in fields {
@@ -93,16 +93,16 @@ fn named(network: &Network, layout: &Layout) -> Vec<Named> {
     network.params.iter().map(named).collect()
 }
 
-/// Bytes of a storage that holds any one of these tensors, in any type.
+/// Returns a storage large enough for any one of these tensors, in any type.
 fn storage(dice: &mut Dice, named: &[Named]) -> Vec<u8> {
     let most = named.iter().map(|tensor| tensor.shape.iter().product::<usize>()).max().unwrap_or_default();
     let total: usize = named.iter().map(|tensor| tensor.shape.iter().product::<usize>()).sum();
-    // A file may expand to eight of its own bytes.
+    // A file may expand to eight times its own size.
     let bytes = dice.right((most * 8).max(total) as u64, 16).min(1 << 20);
     dice.filled(bytes as usize)
 }
 
-/// A zip archive as torch writes it.
+/// Makes a zip archive as torch writes it.
 fn archive(dice: &mut Dice, named: &[Named]) -> Vec<u8> {
     let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
     let root = dice.of(&["archive/", "", "a/b/"]);
@@ -118,7 +118,7 @@ fn archive(dice: &mut Dice, named: &[Named]) -> Vec<u8> {
         entries.swap(0, 1);
     }
     for (name, content) in entries {
-        // Names that are there already are refused, which is well.
+        // Duplicate names are refused, which is fine.
         if zip.start_file(format!("{root}{name}"), SimpleFileOptions::default()).is_ok() {
             zip.write_all(&content).expect("memory takes all bytes");
         }
@@ -126,7 +126,7 @@ fn archive(dice: &mut Dice, named: &[Named]) -> Vec<u8> {
     zip.finish().map(Cursor::into_inner).unwrap_or_default()
 }
 
-/// The pickles from before that.
+/// Makes the older pickle format.
 fn legacy(dice: &mut Dice, named: &[Named]) -> Vec<u8> {
     let mut file = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.\x80\x02M\xe9\x03.\x80\x02}q\0.".to_vec();
     file.extend(Pickle::new(dice).weights(named));
@@ -141,7 +141,7 @@ fn legacy(dice: &mut Dice, named: &[Named]) -> Vec<u8> {
     file
 }
 
-/// A model's own file, or a checkpoint's, whose header is changed.
+/// Makes a model's own file, or a checkpoint, with a changed header.
 fn safetensors(dice: &mut Dice, network: Network) -> Vec<u8> {
     let network = if dice.once_in(3) { network.deployed() } else { network };
     let weights = hashed::weights(&network);
@@ -151,7 +151,7 @@ fn safetensors(dice: &mut Dice, network: Network) -> Vec<u8> {
     header_changed(dice, file, &["pdn.card"])
 }
 
-/// A safetensors file whose header is changed, and in it what is JSON again under these keys.
+/// Changes the header of a safetensors file, including the nested JSON under these keys.
 pub(crate) fn header_changed(dice: &mut Dice, file: Vec<u8>, inside: &[&str]) -> Vec<u8> {
     let Some((length, rest)) = file.split_first_chunk() else { return file };
     let (header, data) = rest.split_at((u64::from_le_bytes(*length) as usize).min(rest.len()));
@@ -170,7 +170,7 @@ pub(crate) fn header_changed(dice: &mut Dice, file: Vec<u8>, inside: &[&str]) ->
     [&length[..], &header, data].concat()
 }
 
-/// What is JSON in a text: left out, as it is, or changed.
+/// Changes, drops or keeps a JSON value that is stored as text.
 fn card_changed(dice: &mut Dice, said: &mut Map<String, Value>, key: &str) {
     match (dice.byte() % 4, said.get_mut(key)) {
         (0, _) => drop(said.remove(key)),
@@ -183,7 +183,7 @@ fn card_changed(dice: &mut Dice, said: &mut Map<String, Value>, key: &str) {
     }
 }
 
-/// One value, somewhere in it, changed or left out.
+/// Changes or drops one value at any depth.
 pub(crate) fn changed(dice: &mut Dice, value: &mut Value) {
     match value {
         Value::Object(fields) if !fields.is_empty() && !dice.once_in(16) => {

@@ -1,10 +1,10 @@
-//! CLIP's tensors as OpenAI, open_clip and Hugging Face transformers name them, of sizes that are small.
+//! CLIP tensors in the naming of OpenAI, open_clip and Hugging Face transformers, with small sizes.
 
 use crate::dice::Dice;
 use crate::pickle::Named;
 use pdn_network::zoo::{Clip, PictureTower, Reading, TextTower, Transformer};
 
-/// What differs between our names and transformers'; of several that fit, the first come first.
+/// Where our names differ from transformers'; the first match wins.
 const TRANSFORMERS: [(&str, &str); 16] = [
     ("visual.transformer.resblocks.", "vision_model.encoder.layers."),
     ("transformer.resblocks.", "text_model.encoder.layers."),
@@ -24,7 +24,7 @@ const TRANSFORMERS: [(&str, &str); 16] = [
     ("positional_embedding", "text_model.embeddings.position_embedding.weight"),
 ];
 
-/// The tensors of both towers in one of the layouts.
+/// Makes the tensors of both towers in one of the layouts.
 pub(crate) fn named(dice: &mut Dice) -> Option<Vec<Named>> {
     let clip = clip(dice);
     let params = clip.text_network().ok()?.params.into_iter().chain(clip.picture_network().ok()?.params);
@@ -63,7 +63,7 @@ pub(crate) fn named(dice: &mut Dice) -> Option<Vec<Named>> {
 
 fn theirs(ours: &str) -> String {
     let fits = |(from, _): &&(&str, &str)| ours.contains(from);
-    // The first that fits as a whole name, then what is inside of one.
+    // The first match of a whole name, then of a part of one.
     TRANSFORMERS.iter().filter(fits).fold(ours.to_owned(), |name, (from, to)| match name.starts_with("text_model.") {
         true if !from.starts_with('.') => name,
         _ => name.replacen(from, to, 1),
@@ -73,7 +73,7 @@ fn theirs(ours: &str) -> String {
 fn clip(dice: &mut Dice) -> Clip {
     let blocks = |dice: &mut Dice| {
         let heads = dice.of(&[1, 1, 2, 3]);
-        // One head for each 64 channels is taken where nothing says otherwise; those are large.
+        // Without a setting, one head per 64 channels is assumed; such towers are large.
         let width = if dice.once_in(16) { 64 } else { heads * dice.of(&[1, 2, 4]) };
         Transformer { width, heads: if width == 64 { 1 } else { heads }, layers: dice.below(3), quick_gelu: true }
     };

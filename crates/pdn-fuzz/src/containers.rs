@@ -1,5 +1,5 @@
-//! WebP and JPEG around pictures that are whole: their chunks and segments, which say something of the picture. BMP and GIF,
-//! which are little else than that.
+//! WebP and JPEG containers around intact pictures, with chunks and segments of metadata. BMP and GIF, which are little
+//! more than containers.
 
 use crate::dice::Dice;
 use crate::exif;
@@ -7,7 +7,7 @@ use crate::png::profile;
 use crate::seeds;
 use weezl::BitOrder;
 
-/// A chunk of RIFF.
+/// Makes a RIFF chunk.
 fn chunk(kind: &[u8; 4], content: &[u8]) -> Vec<u8> {
     let pad: &[u8] = if content.len() % 2 == 1 { &[0] } else { &[] };
     [&kind[..], &(content.len() as u32).to_le_bytes(), content, pad].concat()
@@ -18,11 +18,11 @@ fn sides(width: usize, height: usize) -> Vec<u8> {
     [three(width), three(height)].concat()
 }
 
-/// A WebP, extended or not (RFC 9649).
+/// Makes a WebP, extended or not (RFC 9649).
 pub(crate) fn webp(dice: &mut Dice) -> Vec<u8> {
     let (width, height) = (1 + dice.below(24), 1 + dice.below(24));
     let whole = seeds::webp(dice, width, height);
-    // Behind RIFF's head, which says the size, and the kind of file.
+    // After the RIFF header with the size, and the file type.
     let picture = whole.get(12..).unwrap_or_default().to_vec();
     let picture = dice.damaged(picture, 8);
     let mut chunks = Vec::new();
@@ -55,12 +55,12 @@ pub(crate) fn webp(dice: &mut Dice) -> Vec<u8> {
     dice.damaged(file, 16)
 }
 
-/// A segment of a JPEG.
+/// Makes a JPEG segment.
 fn segment(marker: u8, content: &[u8]) -> Vec<u8> {
     [&[0xff, marker], &(content.len() as u16 + 2).to_be_bytes()[..], content].concat()
 }
 
-/// A JPEG with segments before its picture.
+/// Makes a JPEG with segments before its picture.
 pub(crate) fn jpeg(dice: &mut Dice) -> Vec<u8> {
     let (width, height) = (1 + dice.below(32), 1 + dice.below(32));
     let picture = seeds::jpeg(dice, width, height);
@@ -85,7 +85,7 @@ pub(crate) fn jpeg(dice: &mut Dice) -> Vec<u8> {
     dice.damaged(file, 4)
 }
 
-/// A BMP of any head, depth, compression and masks.
+/// Makes a BMP of any header, depth, compression and masks.
 pub(crate) fn bmp(dice: &mut Dice) -> Vec<u8> {
     let (width, height) = (side(dice), side(dice));
     let bits = dice.of(&[24, 8, 32, 16, 4, 1, 2, 64]);
@@ -122,7 +122,7 @@ fn side(dice: &mut Dice) -> u64 {
     dice.right(side, 12)
 }
 
-/// A GIF: pictures with and without tables of colours, what is said of them, and comments.
+/// Makes a GIF: pictures with and without colour tables, extensions, and comments.
 pub(crate) fn gif(dice: &mut Dice) -> Vec<u8> {
     let short = |dice: &mut Dice, right: u8| (dice.right(right.into(), 12) as u16).to_le_bytes();
     let (width, height) = (1 + dice.byte() % 40, 1 + dice.byte() % 40);

@@ -1,8 +1,8 @@
-//! Choices, made by the bytes that a fuzzer gives; where they end, each choice is the first.
+//! Choices driven by the fuzzer's bytes; once they run out, each choice is the first.
 
 use arbitrary::Unstructured;
 
-/// Numbers at which readers go wrong.
+/// Numbers that tend to break readers.
 const ODD: [u64; 16] = [
     0,
     1,
@@ -41,7 +41,7 @@ impl<'a> Dice<'a> {
         self.0.arbitrary().unwrap_or_default()
     }
 
-    /// Less than the bound.
+    /// Returns a number below the bound.
     pub(crate) fn below(&mut self, bound: usize) -> usize {
         self.0.int_in_range(0..=bound.saturating_sub(1)).unwrap_or_default()
     }
@@ -50,12 +50,12 @@ impl<'a> Dice<'a> {
         choices[self.below(choices.len())]
     }
 
-    /// Once in so many times, and never where there are no bytes left.
+    /// Returns true once in `times`, and never when no bytes are left.
     pub(crate) fn once_in(&mut self, times: u8) -> bool {
         self.byte() % times == times - 1
     }
 
-    /// A number that is small, or one at which readers go wrong.
+    /// Returns a small number, or one that tends to break readers.
     pub(crate) fn number(&mut self) -> u64 {
         match self.byte() % 4 {
             0 | 1 => u64::from(self.byte()),
@@ -64,18 +64,18 @@ impl<'a> Dice<'a> {
         }
     }
 
-    /// The number that is right, or once in so many times another one.
+    /// Returns the right number, or once in `times` another one.
     pub(crate) fn right(&mut self, right: u64, times: u8) -> u64 {
         if self.once_in(times) { self.number() } else { right }
     }
 
-    /// Up to so many bytes, and as many as are left.
+    /// Returns up to `most` bytes, or as many as are left.
     pub(crate) fn bytes(&mut self, most: usize) -> Vec<u8> {
         let count = self.below(most + 1).min(self.0.len());
         self.0.bytes(count).map(<[u8]>::to_vec).unwrap_or_default()
     }
 
-    /// As many bytes as are wanted, a few over and over.
+    /// Returns `count` bytes by repeating a few.
     pub(crate) fn filled(&mut self, count: usize) -> Vec<u8> {
         let some = self.bytes(32);
         match some.is_empty() {
@@ -84,7 +84,7 @@ impl<'a> Dice<'a> {
         }
     }
 
-    /// A byte changed, or the end cut off, once in so many times.
+    /// Changes a byte or cuts off the end, once in `times`.
     pub(crate) fn damaged(&mut self, mut bytes: Vec<u8>, times: u8) -> Vec<u8> {
         if self.once_in(times) && !bytes.is_empty() {
             let at = self.below(bytes.len());

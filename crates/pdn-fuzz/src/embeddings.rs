@@ -5,10 +5,10 @@ use crate::checkpoints::header_changed;
 use crate::dice::Dice;
 use pdn::{Activation, Embedding, EncoderFile, embeddings_to_bytes, read_embeddings};
 
-/// Reads a file of embeddings, which is written and read again, and an encoder's.
+/// Reads a file of embeddings, writes it and reads it again; also reads it as an encoder's file.
 ///
 /// # Panics
-/// Where embeddings are not read again as they were.
+/// If embeddings are not read back unchanged.
 pub fn embeddings(data: &[u8]) {
     match data {
         [MADE, choices @ ..] => read(&made(choices)),

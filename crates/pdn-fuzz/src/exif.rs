@@ -1,16 +1,16 @@
-//! Directories as TIFF has them, which EXIF is as well: links that lead anywhere, values that share their bytes.
+//! Directories of TIFF and EXIF: links that lead anywhere, values that share their bytes.
 
 use crate::dice::Dice;
 
-/// A file of directories, written from its head on.
+/// A file of directories, written from its header on.
 pub(crate) struct Directories {
     little: bool,
-    /// Whether places are of 64 bits: BigTIFF.
+    /// Whether offsets have 64 bits, as in BigTIFF.
     big: bool,
     pub(crate) out: Vec<u8>,
 }
 
-/// What an entry of a directory says.
+/// An entry of a directory.
 pub(crate) struct Entry {
     pub(crate) tag: u16,
     pub(crate) kind: u16,
@@ -20,7 +20,7 @@ pub(crate) struct Entry {
 
 pub(crate) enum Value {
     Bytes(Vec<u8>),
-    /// Where it is.
+    /// The offset of the value.
     At(u64),
 }
 
@@ -40,7 +40,7 @@ impl Directories {
             new.put(8, 2);
             new.put(0, 2);
         }
-        // Where the first directory is, is written last.
+        // The offset of the first directory is written last.
         new.put(0, new.place());
         new
     }
@@ -71,14 +71,14 @@ impl Directories {
         Entry { tag, kind: RATIONAL, count: 1, value: Value::Bytes(value) }
     }
 
-    /// Bytes at a place of their own.
+    /// Appends bytes and returns their offset.
     pub(crate) fn blob(&mut self, bytes: &[u8]) -> u64 {
         let at = self.out.len() as u64;
         self.out.extend(bytes);
         at
     }
 
-    /// A directory with its values before it; where it is.
+    /// Appends a directory with its values before it, and returns its offset.
     pub(crate) fn directory(&mut self, entries: Vec<Entry>, next: u64) -> u64 {
         let place = self.place();
         let mut body = self.ordered(entries.len() as u64, if self.big { 8 } else { 2 });
@@ -105,7 +105,7 @@ impl Directories {
         self.blob(&body)
     }
 
-    /// The file, whose first directory is there.
+    /// Returns the file, given the offset of its first directory.
     pub(crate) fn finished(mut self, first: u64) -> Vec<u8> {
         let (at, place) = if self.big { (8, 8) } else { (4, 4) };
         let first = self.ordered(first, place);
@@ -123,14 +123,14 @@ pub(crate) fn size_of(kind: u16) -> usize {
     }
 }
 
-/// What is said in EXIF, in GPS, and of a picture: sizes, orientation, dates, a maker's note, thumbnails, links.
+/// Tags of EXIF, of GPS, and of pictures: sizes, orientation, dates, a maker note, thumbnails, links.
 const TAGS: [u16; 26] = [
     0x0100, 0x0101, 0x010e, 0x010f, 0x0110, 0x0112, 0x011a, 0x011b, 0x0128, 0x0131, 0x0132, 0x013b, 0x0201, 0x0202,
     0x8298, 0x8769, 0x8825, 0xa005, 0x927c, 0x9003, 0xa002, 0xa003, 0x0001, 0x0002, 0x9286, 0xc4a5,
 ];
 const LINKS: [u16; 3] = [0x8769, 0x8825, 0xa005];
 
-/// A block of EXIF: mostly whole, sometimes one that leads to itself or beyond its end.
+/// Makes a block of EXIF: usually valid, sometimes with links to itself or beyond its end.
 pub(crate) fn block(dice: &mut Dice) -> Vec<u8> {
     let mut file = Directories::new(!dice.once_in(3), false);
     let mut places = vec![8];
@@ -151,7 +151,7 @@ pub(crate) fn block(dice: &mut Dice) -> Vec<u8> {
     dice.damaged([name, &bytes].concat(), 8)
 }
 
-/// An entry whose value is its own, one among the places, or nowhere.
+/// Makes an entry whose value is its own, at one of the offsets, or nowhere.
 pub(crate) fn entry(dice: &mut Dice, file: &Directories, places: &[u64]) -> Entry {
     let tag = if dice.once_in(8) { dice.short() } else { dice.of(&TAGS) };
     if LINKS.contains(&tag) {

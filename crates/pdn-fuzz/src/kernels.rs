@@ -1,5 +1,5 @@
-//! Kernels on odd shapes, each instruction set against the portable one, over buffers that the caller lays out: at a page's
-//! end, beyond which is none.
+//! Kernels on odd shapes, each instruction set against the portable one, over buffers that the caller lays out: at the
+//! end of a page, with no page after it.
 
 use crate::dice::Dice;
 use pdn_kernels::{
@@ -11,7 +11,7 @@ use std::ops::DerefMut;
 /// Runs a kernel that the input chooses, on buffers that `place` makes of numbers.
 ///
 /// # Panics
-/// Where an instruction set gives other numbers than the portable kernels.
+/// If an instruction set gives other numbers than the portable kernels.
 pub fn kernels<B: DerefMut<Target = [f32]>>(data: &[u8], place: impl Fn(&[f32]) -> B) {
     let mut dice = Dice::new(data);
     match dice.byte() % 8 {
@@ -24,7 +24,7 @@ pub fn kernels<B: DerefMut<Target = [f32]>>(data: &[u8], place: impl Fn(&[f32]) 
     }
 }
 
-/// Numbers of -1 to 1, of which sums stay small.
+/// Makes numbers of -1 to 1, whose sums stay small.
 fn numbers(dice: &mut Dice, count: usize) -> Vec<f32> {
     let bytes = dice.filled(count);
     bytes
@@ -34,7 +34,7 @@ fn numbers(dice: &mut Dice, count: usize) -> Vec<f32> {
         .collect()
 }
 
-/// A row of so many channels, zeros beside its pixels and in lanes that no channel has.
+/// Makes a row of this many channels, with zeros beside its pixels and in unused lanes.
 fn row(dice: &mut Dice, channels: usize, shape: RowShape) -> Vec<f32> {
     let mut row = numbers(dice, shape.len());
     for block in 0..shape.blocks {
@@ -48,7 +48,7 @@ fn row(dice: &mut Dice, channels: usize, shape: RowShape) -> Vec<f32> {
     row
 }
 
-/// Numbers that are as near as rounding leaves them, of sums that are at most so large.
+/// Checks that numbers agree up to rounding, for sums of at most this size.
 #[track_caller]
 fn near(found: &[f32], expected: &[f32], most: f32, what: &str) {
     for (at, (found, expected)) in found.iter().zip(expected).enumerate() {
@@ -60,14 +60,14 @@ fn near(found: &[f32], expected: &[f32], most: f32, what: &str) {
 fn convolved<B: DerefMut<Target = [f32]>>(dice: &mut Dice, place: &impl Fn(&[f32]) -> B) {
     let side = dice.of(&[3, 1, 5, 7, 9, 15]);
     let shuffle = dice.of(&[1, 1, 2, 3]);
-    // So that large kernels take no longer than small ones.
+    // Keeps large kernels as quick as small ones.
     let most = if side > 5 { 20 } else { 50 };
     let inputs = 1 + dice.below(most);
     let outputs = if shuffle == 1 { 1 + dice.below(most) } else { shuffle * shuffle * LANES };
     let width = dice.below(30);
     let (kernel, bias) = (numbers(dice, outputs * inputs * side * side), numbers(dice, outputs));
     let precisions = Precision::ALL.into_iter().filter(|precision| precision.is_available());
-    // Of the largest group, from which each takes as many as it reads.
+    // Sized for the largest group, from which each kernel takes as many rows as it reads.
     let shape = RowShape::new(inputs, width, Conv::pad_of(side) + dice.below(2));
     let rows: Vec<B> = (0..Conv::MOST_READ).map(|_| place(&row(dice, inputs, shape))).collect();
     let out_shape =
@@ -97,7 +97,7 @@ fn convolved<B: DerefMut<Target = [f32]>>(dice: &mut Dice, place: &impl Fn(&[f32
         };
         let expected = run(Isa::Portable);
         assert!(expected.iter().all(|v| v.is_finite()), "{precision}: a number is not written");
-        // What Winograd's transforms lose grows with the sums.
+        // The error of Winograd's transforms grows with the sums.
         let most = 1e-5 * (inputs * side * side) as f32 + 1e-3;
         for isa in Isa::available() {
             near(

@@ -1,7 +1,7 @@
-//! What is fuzzed: a function for each kind of input, which panics where something is wrong.
+//! Fuzz targets: a function for each kind of input, which panics if something is wrong.
 //!
-//! `fuzz/` at the repository's root drives them by libFuzzer, and keeps in `fuzz/corpus` the inputs that together reach all
-//! that was reached; this crate's tests run those through the same functions. See `fuzz/README.md`.
+//! `fuzz/` at the repository's root drives them with libFuzzer, and keeps in `fuzz/corpus` a minimal set of inputs with
+//! full coverage; this crate's tests run those through the same functions. See `fuzz/README.md`.
 #![forbid(unsafe_code)]
 
 #[cfg(feature = "avif")]

@@ -1,14 +1,14 @@
-//! Pickles by their grammar: what `torch.save` writes, and around it tuples in tuples, memos that lead back, and calls.
+//! Pickles from their grammar: what `torch.save` writes, and around it nested tuples, memo cycles, and calls.
 
 use crate::dice::Dice;
 
-/// What tensors are made of and called.
+/// A tensor's name and shape.
 pub(crate) struct Named {
     pub(crate) name: String,
     pub(crate) shape: Vec<usize>,
 }
 
-/// How deep values may lie in each other here: a reader needs no more to be led astray.
+/// The deepest nesting of values here; more is not needed to break a reader.
 const DEPTH: usize = 6;
 
 const GLOBALS: [&str; 14] = [
@@ -53,7 +53,7 @@ impl<'d, 'a> Pickle<'d, 'a> {
         Self { dice, out: vec![0x80, protocol], memo: 0 }
     }
 
-    /// A file's object: weights, mostly in an entry of their own.
+    /// Returns the object of a file: weights, usually under a key of their own.
     pub(crate) fn weights(mut self, named: &[Named]) -> Vec<u8> {
         match self.dice.byte() % 8 {
             0 => self.value(0),
@@ -77,7 +77,7 @@ impl<'d, 'a> Pickle<'d, 'a> {
         dice.damaged(out, 6)
     }
 
-    /// The list of storages that a legacy file has behind its object.
+    /// Returns the list of storages that follows the object in a legacy file.
     pub(crate) fn keys(mut self, count: usize) -> Vec<u8> {
         self.out.extend(b"](");
         for key in 0..count {
@@ -88,7 +88,7 @@ impl<'d, 'a> Pickle<'d, 'a> {
         self.out
     }
 
-    /// Any value.
+    /// Writes any value.
     fn value(&mut self, depth: usize) {
         if self.dice.is_empty() {
             return self.out.push(b'N');
@@ -144,7 +144,7 @@ impl<'d, 'a> Pickle<'d, 'a> {
         self.put();
     }
 
-    /// Values behind a mark, as one.
+    /// Writes values after a mark, combined into one.
     fn many(&mut self, depth: usize) {
         let into = self.dice.of(b"(]}");
         if into != b'(' {
@@ -158,7 +158,7 @@ impl<'d, 'a> Pickle<'d, 'a> {
         self.out.push(end);
     }
 
-    /// A dictionary as Python 2 writes it: from pairs.
+    /// Writes a dictionary as Python 2 does: from pairs.
     fn pairs(&mut self, depth: usize) {
         self.out.extend(b"ccollections\nOrderedDict\n](");
         for _ in 0..self.dice.below(4) {
@@ -169,7 +169,7 @@ impl<'d, 'a> Pickle<'d, 'a> {
         self.out.extend(b"e\x85R");
     }
 
-    /// What was remembered, or never made.
+    /// Reads the memo, possibly at an index that was never set.
     fn got(&mut self) {
         let at = self.dice.below(self.memo as usize + 2) as u8;
         self.out.extend([b'h', at]);
@@ -213,7 +213,7 @@ impl<'d, 'a> Pickle<'d, 'a> {
         self.put();
     }
 
-    /// Weights by name.
+    /// Writes weights by name.
     fn dict(&mut self, named: &[Named]) {
         let prefix = self.dice.of(&PREFIXES);
         let start: &[u8] = if self.dice.once_in(2) { b"ccollections\nOrderedDict\n)R(" } else { b"}(" };
@@ -221,7 +221,7 @@ impl<'d, 'a> Pickle<'d, 'a> {
         self.entries(named, prefix);
         self.out.push(b'u');
         if self.dice.once_in(3) {
-            // What torch sets on it: its version.
+            // torch sets an attribute on it: its version.
             self.out.extend(b"}X\x09\0\0\0_metadata}sb");
         }
     }
@@ -244,7 +244,7 @@ impl<'d, 'a> Pickle<'d, 'a> {
         }
     }
 
-    /// Modules of TorchScript in each other, which have the weights by the parts of their names.
+    /// Writes nested TorchScript modules, which hold the weights by the parts of their names.
     fn modules(&mut self, named: &[Named], depth: usize) {
         self.out.extend(b"c__torch__.net\nM\n)\x81");
         self.put();
@@ -262,7 +262,7 @@ impl<'d, 'a> Pickle<'d, 'a> {
         self.out.extend(b"ub");
     }
 
-    /// A tensor, whose storage has all that its shape asks for, mostly.
+    /// Writes a tensor whose storage usually has all that its shape needs.
     fn tensor(&mut self, shape: &[usize]) {
         self.out.extend(b"ctorch._utils\n_rebuild_tensor_v2\n((");
         self.text("storage");

@@ -1,24 +1,24 @@
-//! Pictures: bytes as they come, or files by grammar; what is read is written to every format and read again.
+//! Pictures: raw bytes, or files made by a grammar; what is read is written to every format and read again.
 
 use crate::dice::Dice;
 use crate::{containers, png, tiff};
 use pdn_image::{AnyPicture, Depth, Fault, Format, Light, Limits, WriteOptions, encode_any, read_any_bytes};
 
-/// What an input begins with that is made by a grammar; no picture does.
+/// The first byte of an input for the grammar; no picture begins with it.
 pub const MADE: u8 = 0xf5;
 
-/// A million pixels, so that what a file may ask for is far below what is an error.
+/// A million pixels, so that any request of a file stays far below an out-of-memory error.
 const LIMITS: Limits = Limits { pixels: 1 << 20, deadline: None };
 
-/// Pixels of a picture that is written again: more would only take time.
+/// The most pixels of a picture that is written again: more would only take time.
 const WRITTEN: usize = 1 << 12;
 
 const FORMATS: [Format; 5] = [Format::Png, Format::Tiff, Format::Jpeg, Format::WebP, Format::JpegXl];
 
-/// Reads a picture, as the input is or as a grammar makes one of it, and writes it in every format.
+/// Reads a picture, either the input itself or one that the grammar makes of it, and writes it in every format.
 ///
 /// # Panics
-/// Where what was read cannot be written, or is not read again as it was.
+/// If what was read cannot be written, or is not read back unchanged.
 pub fn pictures(data: &[u8]) {
     match data {
         [MADE, choices @ ..] => read(&made(choices)),
@@ -26,7 +26,7 @@ pub fn pictures(data: &[u8]) {
     }
 }
 
-/// The file that a grammar makes of these choices.
+/// Makes a file from these choices with the grammar.
 pub fn made(choices: &[u8]) -> Vec<u8> {
     let mut dice = Dice::new(choices);
     match dice.byte() % 12 {
@@ -42,7 +42,7 @@ pub fn made(choices: &[u8]) -> Vec<u8> {
 /// Reads a picture and writes it in every format.
 ///
 /// # Panics
-/// As [`pictures`].
+/// Same as [`pictures`].
 pub(crate) fn read(file: &[u8]) {
     let Ok(picture) = read_any_bytes(file, &LIMITS) else { return };
     assert!((picture.width() * picture.height()) as u64 <= LIMITS.pixels, "beyond the limit");
@@ -57,7 +57,7 @@ pub(crate) fn read(file: &[u8]) {
     }
 }
 
-/// Writes a picture and reads it again, twice: what a format cannot hold is gone after the first.
+/// Writes a picture and reads it again, twice: the first pass removes what the format cannot hold.
 fn rewritten(picture: &AnyPicture, format: Format) {
     let Some(first) = again(picture, format) else { return };
     assert_eq!((first.width(), first.height()), (picture.width(), picture.height()), "{format}");
@@ -72,7 +72,7 @@ fn rewritten(picture: &AnyPicture, format: Format) {
     assert_eq!(first.header(), second.header(), "{format}: at the second time");
 }
 
-/// The picture as a file of a format has it; nothing where the format cannot hold it.
+/// Returns the picture as read back from a format; `None` if the format cannot hold it.
 fn again(picture: &AnyPicture, format: Format) -> Option<AnyPicture> {
     let written = match encode_any(picture, format, &WriteOptions::default()) {
         Ok(written) => written,
@@ -86,7 +86,7 @@ fn again(picture: &AnyPicture, format: Format) -> Option<AnyPicture> {
     Some(read.unwrap_or_else(|fault| panic!("{format} is not read again: {fault}")))
 }
 
-/// Whether all pixels are the same, and their profile.
+/// Checks that all pixels and the profile are the same.
 fn same(before: &AnyPicture, after: &AnyPicture, format: Format) {
     match (before, after) {
         (AnyPicture::Eight(a), AnyPicture::Eight(b)) => {
@@ -98,10 +98,10 @@ fn same(before: &AnyPicture, after: &AnyPicture, format: Format) {
         _ => panic!("{format}: another depth"),
     }
     let (before, after) = (before.header(), after.header());
-    // JPEG XL's decoder gives a profile of its own for colours that it knows, said or not.
+    // JPEG XL's decoder makes a profile for known colour spaces, whether or not the file has one.
     let is_said = format == Format::JpegXl && (before.icc.is_none() || after.icc.is_some());
     assert!(is_said || before.icc == after.icc, "{format}: the profile");
-    // WebP has no grey, and JPEG XL's encoder none of 16 bits with alpha.
+    // WebP has no grey, and JPEG XL's encoder no 16-bit grey with alpha.
     let is_deep = before.grey && before.alpha && before.depth == Depth::Sixteen;
     let is_coloured = format == Format::WebP || (format == Format::JpegXl && is_deep);
     assert!(before.grey == after.grey || is_coloured, "{format}: grey");

@@ -1,4 +1,4 @@
-//! PNG by its grammar (PNG, third edition): chunks with the right sums, and in them what may be said of a picture.
+//! PNG from its grammar (PNG, third edition): chunks with correct checksums, and metadata in them.
 
 use crate::dice::Dice;
 use crate::exif;
@@ -12,7 +12,7 @@ pub(crate) fn deflated(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().expect("memory takes all bytes")
 }
 
-/// A chunk with its sum.
+/// Appends a chunk with its checksum.
 fn chunk(file: &mut Vec<u8>, kind: &[u8; 4], content: &[u8]) {
     file.extend((content.len() as u32).to_be_bytes());
     let begin = file.len();
@@ -54,7 +54,7 @@ impl Head {
         [&sides[..], &[self.depth, self.colour, 0, 0, self.interlaced]].concat()
     }
 
-    /// Rows of a picture, each with its filter; no more than 64 KiB.
+    /// Makes rows of a picture, each with its filter; at most 64 KiB.
     fn rows(&self, dice: &mut Dice, width: u32, height: u32) -> Vec<u8> {
         let samples = [1, 1, 3, 1, 2, 1, 4, 1][usize::from(self.colour % 8)];
         let row = |width: u64| (width * samples * u64::from(self.depth)).div_ceil(8) + 1;
@@ -83,7 +83,7 @@ impl Head {
     }
 }
 
-/// What is said of a picture.
+/// Appends metadata chunks.
 fn said(dice: &mut Dice, file: &mut Vec<u8>) {
     match dice.byte() % 20 {
         0 | 1 => {
@@ -151,7 +151,7 @@ fn packed(dice: &mut Dice, bytes: &[u8]) -> Vec<u8> {
     dice.damaged(deflated(bytes), 8)
 }
 
-/// A profile's head and its table, around tags that mean nothing, or numbers of a curve.
+/// Makes a profile's header and tag table, around meaningless tags or numbers of a curve.
 pub(crate) fn profile(dice: &mut Dice) -> Vec<u8> {
     let tags: Vec<&[u8; 4]> = (0..dice.below(10))
         .map(|_| {
@@ -197,7 +197,7 @@ fn tag_content(dice: &mut Dice) -> Vec<u8> {
     }
 }
 
-/// A file.
+/// Makes a file.
 pub(crate) fn file(dice: &mut Dice) -> Vec<u8> {
     let mut file = b"\x89PNG\r\n\x1a\n".to_vec();
     let head = Head::new(dice);
@@ -235,7 +235,7 @@ pub(crate) fn file(dice: &mut Dice) -> Vec<u8> {
     dice.damaged(file, 16)
 }
 
-/// Rows that are too few, or too many.
+/// Makes rows that are too few, or too many.
 fn cut(dice: &mut Dice, mut rows: Vec<u8>) -> Vec<u8> {
     if dice.once_in(12) {
         let count = dice.below(2 * rows.len() + 2);
@@ -244,7 +244,7 @@ fn cut(dice: &mut Dice, mut rows: Vec<u8>) -> Vec<u8> {
     rows
 }
 
-/// What is said of a picture of one that moves.
+/// Appends the chunks of an animation frame.
 fn frame(dice: &mut Dice, file: &mut Vec<u8>, head: &Head, number: u32) {
     if number == 0 {
         chunk(file, b"acTL", &[2_u32.to_be_bytes(), [0; 4]].concat());

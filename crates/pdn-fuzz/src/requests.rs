@@ -1,4 +1,4 @@
-//! Requests to the server: forms and JSON, as bytes come, or by their grammar.
+//! Requests to the server: forms and JSON, as raw bytes or from their grammar.
 
 use crate::MADE;
 use crate::checkpoints::changed;
@@ -9,10 +9,10 @@ use serde_json::json;
 const FORM: &str = "multipart/form-data; boundary=b";
 const JSON: &str = "application/json";
 
-/// Reads what a request asks for, and the size of what it would be given.
+/// Parses a request, and computes the size of its result.
 ///
 /// # Panics
-/// Where something is wrong.
+/// If something is wrong.
 pub fn requests(data: &[u8]) {
     let (media, body) = match data {
         [MADE, choices @ ..] => made(choices),

@@ -1,4 +1,4 @@
-//! Whole pictures by the project's own writer, which others are built around.
+//! Intact pictures from the project's own writer, which the grammars build on.
 
 use crate::dice::Dice;
 use pdn_image::{Format, Picture, WriteOptions, encode};

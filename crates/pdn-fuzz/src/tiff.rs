@@ -1,5 +1,5 @@
-//! TIFF by its grammar (revision 6.0, its supplements, BigTIFF): strips and tiles that may share their bytes, every compression
-//! and kind of sample, and what may be said of a picture.
+//! TIFF from its grammar (revision 6.0, its supplements, BigTIFF): strips and tiles that may share their bytes, every
+//! compression and sample format, and metadata.
 
 use crate::dice::Dice;
 use crate::exif::{self, ASCII, BYTE, Directories, Entry, LONG, LONG8, SHORT, UNDEFINED, Value};
@@ -15,9 +15,9 @@ struct Layout {
     meaning: u64,
     compression: u64,
     planar: bool,
-    /// Sides of a tile; else strips.
+    /// Width and height of a tile; `None` for strips.
     tile: Option<[u64; 2]>,
-    /// Rows of a strip.
+    /// Rows per strip.
     rows: u64,
 }
 
@@ -39,7 +39,7 @@ impl Layout {
         Self { width, height, samples, bits, meaning, compression, planar: dice.once_in(5), tile, rows }
     }
 
-    /// Bytes of a strip or tile, of no more than 64 KiB, and how many there are, of no more than 64.
+    /// Returns the bytes of a strip or tile, at most 64 KiB, and the number of them, at most 64.
     fn parts(&self) -> (usize, usize) {
         let [width, height] = self.tile.unwrap_or([self.width, self.rows.min(self.height)]);
         let samples = if self.planar { 1 } else { self.samples };
@@ -65,12 +65,12 @@ impl Layout {
     }
 }
 
-/// Apple's PackBits, in runs of what stands there.
+/// Encodes Apple's PackBits, in literal runs only.
 fn packed(plain: &[u8]) -> Vec<u8> {
     plain.chunks(128).flat_map(|run| [&[run.len() as u8 - 1], run].concat()).collect()
 }
 
-/// A file.
+/// Makes a file.
 pub(crate) fn file(dice: &mut Dice) -> Vec<u8> {
     let big = dice.once_in(6);
     let mut file = Directories::new(!dice.once_in(3), big);
@@ -93,10 +93,10 @@ pub(crate) fn file(dice: &mut Dice) -> Vec<u8> {
     dice.damaged(bytes, 16)
 }
 
-/// What a reader must know, and the samples.
+/// Makes the required entries, and the samples.
 fn picture(dice: &mut Dice, file: &mut Directories, layout: &Layout) -> Vec<Entry> {
     let (bytes, count) = layout.parts();
-    // They may be one, which stands for all.
+    // All parts may share a single one.
     let shared = dice.once_in(6);
     let (mut at, mut length): (Vec<u64>, Vec<u64>) = (Vec::new(), Vec::new());
     for i in 0..count {
@@ -154,7 +154,7 @@ fn picture(dice: &mut Dice, file: &mut Directories, layout: &Layout) -> Vec<Entr
     entries
 }
 
-/// What else is said.
+/// Adds metadata entries.
 fn said(dice: &mut Dice, file: &mut Directories, entries: &mut Vec<Entry>, places: &mut Vec<u64>) {
     let bytes = |tag, kind, bytes: Vec<u8>| Entry { tag, kind, count: bytes.len() as u64, value: Value::Bytes(bytes) };
     for _ in 0..dice.below(6) {
@@ -187,7 +187,7 @@ fn said(dice: &mut Dice, file: &mut Directories, entries: &mut Vec<Entry>, place
     }
 }
 
-/// An entry left out, or with another type, number or place.
+/// Drops an entry, or gives it another type, count or offset.
 fn changed(dice: &mut Dice, file: &Directories, entries: &mut Vec<Entry>, places: &[u64]) {
     let at = dice.below(entries.len());
     let tag = entries[at].tag;

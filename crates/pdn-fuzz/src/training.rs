@@ -1,4 +1,4 @@
-//! What training reads: recipes, and the states of runs.
+//! Inputs of training: recipes, and the states of runs.
 
 use crate::MADE;
 use crate::checkpoints::header_changed;
@@ -15,10 +15,10 @@ use pdn_train::tasks::super_resolution::{Loss, PromptMix, SuperResolution};
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-/// Reads a recipe; behind a zero byte there are settings beside it, a line each.
+/// Reads a recipe; overrides may follow a zero byte, one per line.
 ///
 /// # Panics
-/// Where something is wrong.
+/// If something is wrong.
 pub fn recipes(data: &[u8]) {
     let (recipe, set) = match data.iter().position(|byte| *byte == 0) {
         Some(at) => (&data[..at], &data[at + 1..]),
@@ -54,10 +54,10 @@ fn network() -> Network {
     Edsr { features: 2, blocks: 1, ..Edsr::baseline(2) }.build().expect("a network")
 }
 
-/// Reads a run's state as a run does that goes on, and as one that starts from its weights.
+/// Reads a run's state both to resume the run and to start from its weights.
 ///
 /// # Panics
-/// Where something is wrong.
+/// If something is wrong.
 pub fn states(data: &[u8]) {
     let file = match data {
         [MADE, choices @ ..] => &made(choices),

@@ -1,4 +1,4 @@
-//! What all requests share.
+//! State shared by all requests.
 
 use crate::jobs::account::{Account, HeldPicture};
 use crate::jobs::job::{Job, Prepared, State};
@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
-/// What all requests share.
+/// State shared by all requests.
 pub(crate) struct App {
     pub(crate) settings: Settings,
     pub(crate) models: Models,
@@ -23,15 +23,15 @@ pub(crate) struct App {
     pub(crate) queue: Queue,
     pub(crate) store: Store,
     pub(crate) metrics: Metrics,
-    /// Bytes that are held for clients.
+    /// Bytes held for clients.
     pub(crate) account: Account,
-    /// Pictures that may be decoded at a time.
+    /// Limits how many pictures are decoded at a time.
     pub(crate) decoders: Arc<Semaphore>,
-    /// Whether it takes nothing on any more.
+    /// Whether the server has stopped accepting work.
     stopping: AtomicBool,
 }
 
-/// Pictures that are decoded at a time.
+/// The most pictures decoded at a time.
 const DECODERS: usize = 2;
 
 impl App {
@@ -50,7 +50,7 @@ impl App {
         }
     }
 
-    /// Takes nothing on from now.
+    /// Stops accepting work.
     pub(crate) fn stop(&self) {
         self.stopping.store(true, Ordering::Relaxed);
     }
@@ -70,7 +70,7 @@ impl App {
         self.store.job(id).ok_or_else(expired)
     }
 
-    /// Cancels a job. One that runs is counted where it runs.
+    /// Cancels a job. A running job is counted by its worker.
     pub(crate) fn cancel(&self, job: &Job) {
         if self.queue.cancel(job) {
             self.metrics.ended(State::Cancelled.word(), 0);
@@ -78,14 +78,14 @@ impl App {
         }
     }
 
-    /// Takes a job on.
+    /// Accepts a job.
     pub(crate) fn submit(&self, prepared: Prepared) -> Result<Arc<Job>, Problem> {
         let job = Job::new(prepared.order);
         self.queue.offer(Task::Enlarge(Arc::clone(&job), prepared.picture))?;
         Ok(job)
     }
 
-    /// Takes a job on whose picture and result are kept.
+    /// Accepts a job and keeps its picture and result.
     pub(crate) fn submit_kept(&self, prepared: Prepared) -> Result<Arc<Job>, Problem> {
         let picture = prepared.picture.clone();
         let job = self.submit(prepared)?;

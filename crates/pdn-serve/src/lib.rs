@@ -1,7 +1,7 @@
-//! A page and an HTTP API that enlarge pictures, steered by prompts.
+//! A web page and an HTTP API that enlarge pictures, guided by prompts.
 //!
-//! [`Server::bind`] listens, [`Server::run`] answers until its [`Stopper`] says stop. What it answers is
-//! described at `/openapi.json`; the page is at `/`.
+//! [`Server::bind`] listens; [`Server::run`] serves requests until its [`Stopper`] stops it. The API is described at
+//! `/openapi.json`; the page is at `/`.
 //!
 //! ```no_run
 //! use pdn_serve::{Offered, Server, Settings};
@@ -26,14 +26,14 @@ pub use http::server::{ServeError, Server, Stopper};
 pub use jobs::models::Offered;
 pub use settings::Settings;
 
-/// What fuzzing needs of what is private; nothing of it is for use.
+/// Private parts that fuzzing needs; not for other use.
 #[doc(hidden)]
 pub mod fuzzing {
     use crate::http::request::EnlargeRequest;
     use axum::http::{HeaderMap, header};
     use futures_util::FutureExt;
 
-    /// The size that a request's body asks for, by its media type; nothing where it cannot be read.
+    /// Returns the size that a request's body asks for, by its media type; `None` if it cannot be parsed.
     pub fn size_of_request(media: &str, body: Vec<u8>) -> Option<pdn::Size> {
         let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, media.parse().ok()?)]);
         let request = EnlargeRequest::read(&headers, body.into()).now_or_never().expect("a body in memory is there");

@@ -1,11 +1,11 @@
-//! What is counted, for Prometheus.
+//! Metrics for Prometheus.
 
 use prometheus_client::encoding::{EncodeLabelSet, text::encode};
 use prometheus_client::metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram};
 use prometheus_client::registry::{Registry, Unit};
 use std::time::Duration;
 
-/// What is counted.
+/// Counters and histograms.
 #[derive(Debug)]
 pub(crate) struct Metrics {
     registry: Registry,
@@ -16,7 +16,7 @@ pub(crate) struct Metrics {
     gauges: Gauges,
 }
 
-/// What is read off when it is asked for.
+/// Gauges that are read on request.
 #[derive(Debug, Default)]
 struct Gauges {
     waiting: Gauge,
@@ -45,19 +45,19 @@ struct Outcome {
     outcome: &'static str,
 }
 
-/// How many there are, when it is asked.
+/// The current values of the gauges.
 pub(crate) struct Now {
     pub(crate) waiting: usize,
     pub(crate) running: usize,
     pub(crate) kept: usize,
     pub(crate) kept_bytes: usize,
-    /// The account of bytes that are held for requests: now, at most so far, and its limit.
+    /// Bytes held for requests: now, at the peak, and the limit.
     pub(crate) held_bytes: usize,
     pub(crate) most_bytes: usize,
     pub(crate) limit_bytes: usize,
 }
 
-/// Upper ends of the histogram's classes, in seconds.
+/// Upper bounds of the histogram's buckets, in seconds.
 const CLASSES: [f64; 10] = [0.005, 0.02, 0.1, 0.5, 1.0, 5.0, 20.0, 60.0, 300.0, 1200.0];
 
 impl Metrics {
@@ -94,7 +94,7 @@ impl Metrics {
         self.pixels.inc_by(pixels as u64);
     }
 
-    /// All of it, as OpenMetrics' text.
+    /// Returns all metrics as OpenMetrics text.
     pub(crate) fn text(&self, now: &Now) -> String {
         let set = |gauge: &Gauge, value: usize| gauge.set(value as i64);
         set(&self.gauges.waiting, now.waiting);

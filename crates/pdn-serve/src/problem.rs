@@ -1,4 +1,4 @@
-//! What is answered when something is wrong: problem details (RFC 9457), each of a type that programs can tell.
+//! Error responses: problem details (RFC 9457), each of a type that programs can recognise.
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -15,20 +15,20 @@ pub(crate) struct Problem {
     urn: String,
     /// The type in words.
     title: &'static str,
-    /// The status of the answer.
+    /// The HTTP status of the response.
     status: u16,
-    /// This case of it: what was expected, what was found, what to do.
+    /// This occurrence: what was expected, what was found, what to do.
     detail: String,
-    /// The limit that was passed, in `unit`s.
+    /// The limit that was exceeded, in `unit`s.
     #[serde(skip_serializing_if = "Option::is_none")]
     limit: Option<u64>,
     /// What was found, in `unit`s.
     #[serde(skip_serializing_if = "Option::is_none")]
     found: Option<u64>,
-    /// What `limit` and `found` count.
+    /// The unit of `limit` and `found`.
     #[serde(skip_serializing_if = "Option::is_none")]
     unit: Option<Unit>,
-    /// The part of the request that it is about, where that is not the picture to enlarge.
+    /// The part of the request that it concerns, if not the picture to enlarge.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "prompt_picture")]
     part: Option<&'static str>,
@@ -36,7 +36,7 @@ pub(crate) struct Problem {
     kind: Kind,
 }
 
-/// What a problem's numbers count.
+/// The unit of a problem's numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Unit {
@@ -79,7 +79,7 @@ pub(crate) enum Kind {
     TooSlow,
 }
 
-/// Bytes of a detail at most.
+/// The most bytes of a detail.
 const DETAIL: usize = 2000;
 
 impl Kind {
@@ -113,7 +113,7 @@ impl Kind {
         Self::TooSlow,
     ];
 
-    /// Status, name and title.
+    /// Returns the status, name and title.
     pub(crate) fn facts(self) -> (StatusCode, &'static str, &'static str) {
         match self {
             Self::Malformed => (StatusCode::BAD_REQUEST, "malformed", "The request cannot be read"),
@@ -144,7 +144,7 @@ impl Kind {
         }
     }
 
-    /// Seconds after which to try again, where that may help.
+    /// Returns the seconds after which to try again, if that may help.
     fn retry_after(self) -> Option<u16> {
         match self {
             Self::QueueFull | Self::Busy => Some(2),
@@ -153,7 +153,7 @@ impl Kind {
         }
     }
 
-    /// A problem of the type; what is said of it is cut short where it repeats much of what was sent.
+    /// Creates a problem of this type; a detail that repeats much of the request is truncated.
     pub(crate) fn because(self, detail: impl ToString) -> Problem {
         let (status, name, title) = self.facts();
         let urn = format!("urn:pdn:problem:{name}");
@@ -172,12 +172,12 @@ impl Problem {
         self.kind
     }
 
-    /// The same, said of a part of the request: its name there, and in words.
+    /// Attributes the problem to a part of the request, by its name there and in words.
     pub(crate) fn of(self, part: &'static str, words: &str) -> Self {
         Self { detail: format!("{words}: {}", self.detail), part: Some(part), ..self }
     }
 
-    /// The same, with the limit that was passed, and what was found where that is known.
+    /// Adds the limit that was exceeded, and what was found if that is known.
     pub(crate) fn limited(self, unit: Unit, limit: u64, found: Option<u64>) -> Self {
         Self { limit: Some(limit), found, unit: Some(unit), ..self }
     }

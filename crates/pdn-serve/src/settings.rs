@@ -1,48 +1,49 @@
-//! How a server is set up: where it listens, and what it lets a client take.
+//! Settings of a server: where it listens, and its limits.
 
 use pdn::{Isa, Precision};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-/// How a server is set up.
+/// Settings of a server.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Where it listens; port 0 takes a free one.
+    /// The address to listen on; port 0 chooses a free one.
     pub address: SocketAddr,
-    /// What clients must send as `Authorization: Bearer`; must be there when `address` is not this machine's own.
+    /// The token that clients must send as `Authorization: Bearer`; required unless `address` is on loopback.
     pub token: Option<String>,
     /// How many jobs run at a time.
     pub jobs: usize,
-    /// Threads that the work runs on, those of all jobs together; 0 is all cores.
+    /// Threads shared by all jobs; 0 for all cores.
     pub threads: usize,
-    /// How many jobs wait at most.
+    /// The most jobs that wait.
     pub queue: usize,
-    /// Bytes of a request's body at most.
+    /// The most bytes of a request's body.
     pub upload: usize,
-    /// Pixels of a picture at most, before it is enlarged.
+    /// The most pixels of an input picture.
     pub pixels: u64,
-    /// Bytes that a network's maps may take, for each job that runs.
+    /// The most bytes of a network's maps, per running job.
     pub memory: usize,
     /// How long a job may run.
     pub time: Duration,
-    /// How long pictures and results are kept after they were last asked for.
+    /// How long pictures and results are kept after their last use.
     pub keep: Duration,
-    /// Bytes of all pictures and results that are kept, those asked for the longest ago go first; of a result; and of the pictures
-    /// that wait.
+    /// The most bytes of all kept pictures and results, of which the least recently used go first; also the most bytes
+    /// of a single result, and of the pictures that wait.
     pub keep_memory: usize,
-    /// Bytes that may be held for all requests together, from the first byte of one that is received to the last of an answer that is
-    /// sent: uploads, pictures, prompts, results, and what is kept. The maps of `jobs` networks, `memory` each, come beside them.
+    /// The most bytes held for all requests together, from the first byte received to the last byte of a response sent:
+    /// uploads, pictures, prompts, results, and kept entries. The maps of `jobs` networks, `memory` each, come on top.
     pub request_memory: usize,
-    /// How long a stop waits for jobs that were taken on.
+    /// How long a shutdown waits for accepted jobs.
     pub shutdown: Duration,
-    /// How long a client may be silent while it sends, and deaf while it is sent to.
+    /// The client timeout: how long a client may send nothing, or read nothing.
     pub patience: Duration,
-    /// What networks are compiled for.
+    /// The instruction set and precision that networks are compiled for.
     pub target: (Isa, Precision),
 }
 
 impl Default for Settings {
-    /// This machine alone, one job at a time, 16 that wait, pictures of fifty million pixels and 64 MiB, as phones take them.
+    /// Loopback only, one job at a time, 16 waiting, pictures of up to fifty million pixels and 64 MiB, as phones take
+    /// them.
     fn default() -> Self {
         let isa = Isa::best();
         Self {
@@ -65,11 +66,11 @@ impl Default for Settings {
     }
 }
 
-/// Connections at a time; more wait to be accepted.
+/// The most connections at a time; further ones wait to be accepted.
 pub(crate) const CONNECTIONS: usize = 512;
 
-/// Of these, those of one client that is not this machine.
+/// The most connections of one client that is not this machine.
 pub(crate) const OF_ONE: usize = CONNECTIONS / 2;
 
-/// Bytes that a connection gathers at most of a request's head, and of an answer.
+/// The most bytes that a connection buffers of a request's head, and of a response.
 pub(crate) const BUFFER: usize = 64 << 10;

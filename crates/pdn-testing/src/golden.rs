@@ -1,5 +1,5 @@
-//! The files under `tests/reference/golden`: each a network's output from PyTorch in float64, on hashed weights. Made by
-//! `tests/reference/golden.py`.
+//! The files in `tests/reference/golden`: each a network's output from PyTorch in float64, on hashed weights.
+//! `tests/reference/golden.py` makes them.
 
 use crate::root;
 use pdn_network::{Init, Network, Tensor, Weights, hashed, zoo};
@@ -7,7 +7,7 @@ use safetensors::SafeTensors;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// A network and what PyTorch made of it.
+/// A network and its PyTorch output.
 #[derive(Debug)]
 pub struct Golden {
     /// The file's name.
@@ -16,16 +16,16 @@ pub struct Golden {
     pub network: Network,
     /// Factor on the last kernels of residual branches.
     branch: f32,
-    /// What it is given, in its value range.
+    /// The input, in the network's value range.
     pub picture: Vec<f32>,
     /// Channels, height and width of the picture.
     pub size: [usize; 3],
-    /// Its output, and each of its taps by name.
+    /// The output, and each of its taps by name.
     pub tensors: BTreeMap<String, Vec<f32>>,
 }
 
 impl Golden {
-    /// Hashed weights, made anew each time: all networks' together would fill gigabytes.
+    /// Computes the hashed weights, anew each time: those of all networks together would fill gigabytes.
     ///
     /// # Panics
     /// Never: they are the network's own.
@@ -38,16 +38,16 @@ impl Golden {
         self.network.bind(tensors).unwrap()
     }
 
-    /// Its prompt, where it takes one.
+    /// Returns the prompt, if the network takes one.
     pub fn prompt(&self) -> Option<Vec<f32>> {
         self.network.prompt_dim().map(|dim| hashed::prompt("prompt", dim))
     }
 }
 
-/// Every golden file, by name.
+/// Loads every golden file, sorted by name.
 ///
 /// # Panics
-/// When a file is damaged or some are missing.
+/// If a file is damaged or some are missing.
 pub fn goldens() -> Vec<Golden> {
     let folder = root().join("tests/reference/golden");
     let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -75,10 +75,10 @@ fn golden(path: &Path) -> Golden {
     }
 }
 
-/// The largest difference over the largest value.
+/// Returns the largest difference, relative to the largest value.
 ///
 /// # Panics
-/// When there are not as many numbers.
+/// If the numbers of values differ.
 pub fn error(found: impl IntoIterator<Item = f64>, expected: &[f32]) -> f64 {
     let (mut difference, mut largest, mut count) = (0.0_f64, 0.0_f64, 0);
     for (found, expected) in found.into_iter().zip(expected) {

@@ -1,13 +1,13 @@
-//! Files that are made to take what a reader has: small, and each with one number in it that asks for far more. Tests make them
-//! small enough to be read in a moment; `cargo run -p pdn-testing --example hostile FOLDER` writes them as large as they can do harm.
+//! Files that try to exhaust a reader: small, and each with one number that asks for far more. Tests use sizes that
+//! read in a moment; `cargo run -p pdn-testing --example hostile FOLDER` writes them at full, harmful size.
 
 use flate2::{Compression, Crc, write::ZlibEncoder};
 use std::io::Write;
 
-/// A file's name, and how to make it at full size.
+/// A file's name, and a function that makes it at full size.
 pub type Attack = (&'static str, fn() -> Vec<u8>);
 
-/// All files of this module as large as they can do harm.
+/// All files of this module at full size.
 pub const ATTACKS: [Attack; 16] = [
     ("jpeg-strips.tif", || tiff_of_jpegs(12_000, 16_384)),
     ("shared-strips.tif", || tiff_of_shared_strips(100_000, 200_000)),
@@ -27,14 +27,14 @@ pub const ATTACKS: [Attack; 16] = [
     ("shared.avif", || avif_of_shared_items(40_000, 1_000_000)),
 ];
 
-/// A number of a TIFF's directory: its tag, its type, its count and its value, or where that is.
+/// An entry of a TIFF directory: its tag, type, count, and value or offset.
 #[derive(Clone, Copy)]
 struct Entry(u16, u16, u64, u64);
 
 const SHORT: u16 = 3;
 const LONG: u16 = 4;
 
-/// Bytes of a directory.
+/// Returns the bytes of a directory.
 fn directory(entries: &[Entry], big: bool) -> Vec<u8> {
     let mut entries = entries.to_vec();
     entries.sort_by_key(|entry| entry.0);
@@ -49,10 +49,10 @@ fn directory(entries: &[Entry], big: bool) -> Vec<u8> {
     bytes
 }
 
-/// Where what is behind a TIFF's head begins.
+/// The offset of the data after a TIFF's header.
 const BEGIN: u64 = 16;
 
-/// A TIFF whose directory stands behind its data.
+/// Makes a TIFF with its directory after its data.
 fn tiff(data: &[u8], entries: &[Entry], big: bool) -> Vec<u8> {
     let place = BEGIN + data.len() as u64;
     let mut bytes = match big {
@@ -64,7 +64,7 @@ fn tiff(data: &[u8], entries: &[Entry], big: bool) -> Vec<u8> {
     bytes
 }
 
-/// What is said of grey of 8 bits, of a size, compressed in a way.
+/// Returns the entries of an 8-bit grey picture with this size and compression.
 fn grey(width: u64, height: u64, compression: u64) -> Vec<Entry> {
     vec![
         Entry(256, LONG, 1, width),
@@ -80,45 +80,45 @@ fn longs(numbers: impl Iterator<Item = u64>) -> Vec<u8> {
     numbers.flat_map(|number| (number as u32).to_le_bytes()).collect()
 }
 
-/// A TIFF of one column, whose parts are all the same bytes; `tags` are those of places, of lengths and of sides.
+/// Makes a TIFF of one column whose parts all share the same bytes; `tags` are those of the offsets and of the lengths.
 fn of_parts(data: &[u8], count: u64, height: u64, compression: u64, sides: &[Entry], tags: (u16, u16)) -> Vec<u8> {
     let (places, lengths) = (BEGIN + data.len() as u64, BEGIN + data.len() as u64 + 4 * count);
     let tables = [data.to_vec(), longs((0..count).map(|_| BEGIN)), longs((0..count).map(|_| data.len() as u64))];
     let mut entries = grey(1, height, compression);
     entries.extend(sides);
-    // A single number stands in its entry.
+    // A single number is stored in its entry.
     let (places, lengths) = if count == 1 { (BEGIN, data.len() as u64) } else { (places, lengths) };
     entries.extend([Entry(tags.0, LONG, count, places), Entry(tags.1, LONG, count, lengths)]);
     tiff(&tables.concat(), &entries, false)
 }
 
-/// A picture of one column, of which every pixel is a JPEG of this side, all of them the same one.
+/// Makes a picture of one column in which every pixel is a JPEG of this side, all of them the same one.
 pub fn tiff_of_jpegs(strips: u64, side: u16) -> Vec<u8> {
     let jpeg = [&jpeg_head(0xc2, side, side)[..], &scan(0, 0), &[0, 0], &[0xff, 0xd9]].concat();
     of_parts(&jpeg, strips, strips, 7, &[Entry(278, LONG, 1, 1)], (273, 279))
 }
 
-/// A picture of one column, of which every pixel is behind the same so many bytes of deflated nothing.
+/// Makes a picture of one column in which every pixel follows the same number of bytes of empty deflate blocks.
 pub fn tiff_of_shared_strips(strips: u64, bytes: usize) -> Vec<u8> {
     let nothing = [0, 0, 0, 0xff, 0xff].repeat(bytes / 5);
-    // One byte as it is, and the sum of it.
+    // One stored byte, and its checksum.
     let data = [&[0x78, 1][..], &nothing, &[1, 1, 0, 0xfe, 0xff, 7], &[0, 8, 0, 8]].concat();
     of_parts(&data, strips, strips, 8, &[Entry(278, LONG, 1, 1)], (273, 279))
 }
 
-/// A picture of one pixel, in a tile of this side.
+/// Makes a picture of one pixel, in a tile of this side.
 pub fn tiff_of_wide_tiles(side: u64) -> Vec<u8> {
     let sides = [Entry(322, LONG, 1, side), Entry(323, LONG, 1, side)];
     of_parts(&deflated(1 << 20), 1, 1, 8, &sides, (324, 325))
 }
 
-/// A picture of one column, of which every pixel is in a tile of this width, all of them the same one.
+/// Makes a picture of one column in which every pixel is in a tile of this width, all of them the same one.
 pub fn tiff_of_tall_tiles(tiles: u64, width: u64) -> Vec<u8> {
     let sides = [Entry(322, LONG, 1, width), Entry(323, LONG, 1, 1)];
     of_parts(&deflated(width as usize), tiles, tiles, 8, &sides, (324, 325))
 }
 
-/// A picture of one pixel, whose EXIF names the same bytes in every entry.
+/// Makes a picture of one pixel, whose EXIF has the same bytes in every entry.
 pub fn tiff_of_exif(entries: u16, bytes: u64, big: bool) -> Vec<u8> {
     let shared: Vec<_> = (0..entries).map(|tag| Entry(tag, 7, bytes, BEGIN)).collect();
     let data = [vec![7; bytes as usize], directory(&shared, big)].concat();
@@ -128,7 +128,7 @@ pub fn tiff_of_exif(entries: u16, bytes: u64, big: bool) -> Vec<u8> {
     tiff(&data, &main, big)
 }
 
-/// A picture of one pixel, and a tag whose value is said to be of this many numbers.
+/// Makes a picture of one pixel, and a tag whose value claims this many numbers.
 pub fn tiff_of_long_value(tag: u16, kind: u16, count: u64) -> Vec<u8> {
     let mut main = grey(1, 1, 1);
     main.extend([Entry(273, LONG, 1, BEGIN), Entry(278, LONG, 1, 1), Entry(279, LONG, 1, 1)]);
@@ -136,9 +136,9 @@ pub fn tiff_of_long_value(tag: u16, kind: u16, count: u64) -> Vec<u8> {
     tiff(&[7; 64], &main, true)
 }
 
-/// EXIF's block, every entry of which is all of it.
+/// Makes an EXIF block in which every entry spans the whole block.
 pub fn exif_of_shared_values(entries: u16, bytes: usize) -> Vec<u8> {
-    // Tags that are EXIF's own, and none that means something here.
+    // Tags of EXIF itself, none of which is interpreted here.
     let shared: Vec<_> = (0..entries).map(|i| Entry(0x9000_u16.wrapping_add(i), 7, bytes as u64, 0)).collect();
     let main = [Entry(0x8769, LONG, 1, 8 + 2 + 12 + 4)];
     let mut block = [b"II\x2a\0\x08\0\0\0".to_vec(), directory(&main, false), directory(&shared, false)].concat();
@@ -156,7 +156,7 @@ fn deflated(zeros: usize) -> Vec<u8> {
     encoder.finish().expect("memory takes all")
 }
 
-/// A PNG of one grey pixel, with chunks before its data.
+/// Makes a PNG of one grey pixel, with chunks before its data.
 fn png(chunks: &[(&[u8; 4], &[u8])]) -> Vec<u8> {
     let mut bytes = b"\x89PNG\r\n\x1a\n".to_vec();
     let (head, data): (&[u8], Vec<u8>) = (&[0, 0, 0, 1, 0, 0, 0, 1, 8, 0, 0, 0, 0], deflated(2));
@@ -171,17 +171,17 @@ fn png(chunks: &[(&[u8; 4], &[u8])]) -> Vec<u8> {
     bytes
 }
 
-/// A PNG with a block of EXIF.
+/// Makes a PNG with a block of EXIF.
 pub fn png_of_exif(block: &[u8]) -> Vec<u8> {
     png(&[(b"eXIf", block)])
 }
 
-/// A PNG whose profile inflates to this many bytes.
+/// Makes a PNG whose profile inflates to this many bytes.
 pub fn png_of_profile(bytes: usize) -> Vec<u8> {
     png(&[(b"iCCP", &[b"p\0\0", &deflated(bytes)[..]].concat())])
 }
 
-/// A PNG with texts, each of which inflates to this many bytes; a third of them are XMP.
+/// Makes a PNG with texts that each inflate to this many bytes; a third of them are XMP.
 pub fn png_of_texts(count: usize, bytes: usize) -> Vec<u8> {
     let data = deflated(bytes);
     let plain = [b"Raw profile type iptc\0\0", &data[..]].concat();
@@ -190,44 +190,44 @@ pub fn png_of_texts(count: usize, bytes: usize) -> Vec<u8> {
     png(&(0..count).map(text).collect::<Vec<_>>())
 }
 
-/// A chunk of a WebP, filled up to an even length.
+/// Makes a WebP chunk, padded to an even length.
 fn chunk(name: &[u8; 4], data: &[u8]) -> Vec<u8> {
     [name, &(data.len() as u32).to_le_bytes()[..], data, &[0][..data.len() % 2]].concat()
 }
 
-/// A lossless picture of one black pixel: every code has one symbol, which takes no bits.
+/// Makes a lossless picture of one black pixel: every code has one symbol, which takes no bits.
 fn black() -> Vec<u8> {
-    // Its name, 14 bits each of width and height less 1, alpha, version; then no transform, no cache, no more codes, and five
-    // codes of one symbol of one bit, 0.
+    // Its signature, 14 bits each of width and height minus 1, alpha, version; then no transform, no cache, no more
+    // codes, and five codes of one symbol of one bit, 0.
     chunk(b"VP8L", &[0x2f, 0, 0, 0, 0, 0x88, 0x88, 0x08])
 }
 
-/// A WebP of chunks behind its canvas of one pixel.
+/// Makes a WebP with a canvas of one pixel, followed by chunks.
 fn webp(flags: u8, chunks: &[Vec<u8>]) -> Vec<u8> {
     let canvas = chunk(b"VP8X", &[flags, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
     chunk(b"RIFF", &[b"WEBP".to_vec(), canvas, chunks.concat()].concat())
 }
 
-/// A WebP with a block of EXIF.
+/// Makes a WebP with a block of EXIF.
 pub fn webp_of_exif(block: &[u8]) -> Vec<u8> {
     webp(8, &[black(), chunk(b"EXIF", block)])
 }
 
-/// A WebP with a profile that is said to have this many bytes, and has none.
+/// Makes a WebP with a profile that claims this many bytes, and has none.
 pub fn webp_of_long_profile(bytes: u32) -> Vec<u8> {
     let profile = [b"ICCP".as_slice(), &bytes.to_le_bytes()].concat();
     webp(32, &[black(), profile])
 }
 
-/// A WebP whose canvas is a pixel, and its picture a square of this side.
+/// Makes a WebP with a canvas of one pixel, and a picture with this side.
 pub fn webp_of_large_frame(side: u16) -> Vec<u8> {
-    // A key frame that is shown, its first part of 1000 bytes, of zeros.
+    // A key frame that is shown; its first part is 1000 bytes of zeros.
     let tag = (1000_u32 << 5 | 1 << 4).to_le_bytes();
     let head = [&tag[..3], &[0x9d, 1, 0x2a], &side.to_le_bytes(), &side.to_le_bytes()].concat();
     webp(0, &[chunk(b"VP8 ", &[head, vec![0; 4000]].concat())])
 }
 
-/// A JPEG up to its first scan: grey, with codes of one bit, for no change and for the end of a block.
+/// Makes a JPEG up to its first scan: grey, with one-bit codes for no change and for the end of a block.
 fn jpeg_head(frame: u8, width: u16, height: u16) -> Vec<u8> {
     of_components(frame, width, height, 1)
 }
@@ -252,28 +252,28 @@ fn segment(marker: u8, data: &[u8]) -> Vec<u8> {
     [&[0xff, marker][..], &(data.len() as u16 + 2).to_be_bytes(), data].concat()
 }
 
-/// The head of a scan of the first component.
+/// Makes the header of a scan of the first component.
 fn scan(first: u8, last: u8) -> Vec<u8> {
     segment(0xda, &[1, 1, 0, first, last, 0])
 }
 
-/// A JPEG of three components, and so many scans of one of them, each of which is a byte.
+/// Makes a JPEG of three components and this many scans of one of them, of one byte each.
 pub fn jpeg_of_scans(scans: usize, width: u16, height: u16) -> Vec<u8> {
     let each = [scan(0, 63), vec![0]].concat();
     [of_components(0xc0, width, height, 3), each.repeat(scans), vec![0xff, 0xd9]].concat()
 }
 
-/// A progressive JPEG of so many scans, each of which is a byte.
+/// Makes a progressive JPEG of this many scans, of one byte each.
 pub fn jpeg_of_progressive_scans(scans: usize, width: u16, height: u16) -> Vec<u8> {
     let each = [scan(1, 63), vec![0]].concat();
     [of_components(0xc2, width, height, 3), each.repeat(scans), vec![0xff, 0xd9]].concat()
 }
 
-/// A JPEG with XMP in so many pieces, none of which is the last, and so many empty words behind.
+/// Makes a JPEG with XMP in this many pieces, none of them the last, followed by this many empty words.
 pub fn jpeg_of_pieces(pieces: usize, words: usize) -> Vec<u8> {
     let mut xmp = b"http://ns.adobe.com/xmp/extension/\0".to_vec();
     xmp.extend([b'0'; 32]);
-    // The length of all, and where this piece would begin.
+    // The total length, and the offset of this piece.
     xmp.extend([0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 1]);
     let mut bytes = vec![0xff, 0xd8];
     bytes.extend(segment(0xe1, &xmp).repeat(pieces));
@@ -283,12 +283,12 @@ pub fn jpeg_of_pieces(pieces: usize, words: usize) -> Vec<u8> {
     bytes
 }
 
-/// A box of ISO 14496-12.
+/// Makes a box of ISO 14496-12.
 fn boxed(kind: &[u8; 4], data: &[u8]) -> Vec<u8> {
     [&(data.len() as u32 + 8).to_be_bytes(), &kind[..], data].concat()
 }
 
-/// An AVIF of these tables; its picture is the item 1, of AV1.
+/// Makes an AVIF of these tables; its picture is item 1, in AV1.
 fn avif(places: &[u8], kinds: &[u8], references: &[u8], owned: &[u8], data: &[u8]) -> Vec<u8> {
     let full = |kind: &[u8; 4], data: &[u8]| boxed(kind, &[&[0; 4], data].concat());
     let size = full(b"ispe", &[0, 0, 0, 1, 0, 0, 0, 1]);
@@ -309,9 +309,9 @@ fn kind_of(item: u16, kind: &[u8; 4]) -> Vec<u8> {
     boxed(b"infe", &[&[2, 0, 0, 0], &item.to_be_bytes()[..], &[0, 0], kind, &[0]].concat())
 }
 
-/// An AVIF of so many items, each of 65,535 parts that take no bytes.
+/// Makes an AVIF of this many items, each of 65,535 extents that take no bytes.
 pub fn avif_of_extents(items: u32) -> Vec<u8> {
-    // Of the second version, of numbers that take no bytes.
+    // Version 2, with fields of zero bytes.
     let mut places = [&[2, 0, 0, 0, 0, 0], &items.to_be_bytes()[..]].concat();
     for item in 1..=items {
         places.extend([&item.to_be_bytes()[..], &[0, 0, 0, 0, 0xff, 0xff]].concat());
@@ -319,9 +319,9 @@ pub fn avif_of_extents(items: u32) -> Vec<u8> {
     avif(&places, &[&[0, 1], &kind_of(1, b"av01")[..]].concat(), &[], &[0; 4], &[])
 }
 
-/// An AVIF with so many blocks of EXIF, and as often its profile, which are all of the same bytes.
+/// Makes an AVIF with this many blocks of EXIF, and as many profiles, which all share the same bytes.
 pub fn avif_of_shared_items(items: u16, bytes: u32) -> Vec<u8> {
-    // Of the first version, of 4 bytes each for begins and lengths, which count from the box `idat`.
+    // Version 1, with offsets and lengths of 4 bytes each, relative to the box `idat`.
     let mut places = [&[1, 0, 0, 0, 0x44, 0], &(items + 1).to_be_bytes()[..]].concat();
     let mut kinds = [&(items + 1).to_be_bytes()[..], &kind_of(1, b"av01")].concat();
     let mut references = Vec::new();
@@ -338,7 +338,7 @@ pub fn avif_of_shared_items(items: u16, bytes: u32) -> Vec<u8> {
     avif(&places, &kinds, &references, &owned, &vec![0; bytes as usize])
 }
 
-/// An AVIF whose picture is made of so many frames, each of two bytes.
+/// Makes an AVIF whose picture consists of this many frames, of two bytes each.
 pub fn avif_of_frames(frames: u32) -> Vec<u8> {
     let data = [0x1a, 0].repeat(frames as usize);
     let mut places = vec![1, 0, 0, 0, 0x44, 0, 0, 1, 0, 1, 0, 1, 0, 0, 0, 1];

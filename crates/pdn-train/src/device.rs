@@ -1,4 +1,4 @@
-//! Where steps are taken: on the CPU by this project's kernels, or on a GPU by burn's.
+//! Training devices: the CPU with this project's kernels, or a GPU with burn's.
 
 use burn::tensor::Device;
 use std::fmt;
@@ -9,13 +9,13 @@ use std::str::FromStr;
 pub enum Kind {
     /// This machine's CPU.
     Cpu,
-    /// NVIDIA's GPUs, by CUDA: in builds with the feature `cuda`.
+    /// NVIDIA GPUs through CUDA: in builds with the feature `cuda`.
     Cuda,
-    /// Any GPU, by Vulkan, Metal or DirectX: in builds with the feature `wgpu`.
+    /// Any GPU through Vulkan, Metal or DirectX: in builds with the feature `wgpu`.
     Wgpu,
 }
 
-/// A kind of device that cannot be had.
+/// A kind of device that is not available.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("device {kind}: {why}")]
 pub struct NoDevice {
@@ -24,10 +24,10 @@ pub struct NoDevice {
 }
 
 impl Kind {
-    /// The first device of this kind.
+    /// Returns the first device of this kind.
     ///
     /// # Errors
-    /// [`NoDevice`] where there is none, or this build has no part for it.
+    /// [`NoDevice`] if there is none, or this build does not support it.
     pub fn device(self) -> Result<Device, NoDevice> {
         let found = match self {
             Self::Cpu => return Ok(Device::flex()),
@@ -87,7 +87,7 @@ mod tests {
     fn what_is_not_there_is_said() {
         assert!(Kind::Cpu.device().is_ok());
         for kind in [Kind::Cuda, Kind::Wgpu] {
-            // Where the build has it there may be a device or none, but never a panic.
+            // A build that supports it may find a device or none, but never panics.
             if let Err(error) = kind.device() {
                 let said = error.to_string();
                 assert!(said.contains(&format!("device {kind}: ")), "{said}");

@@ -1,4 +1,4 @@
-//! Training: the burn executor over the same networks, data, losses, recipes and checkpoints.
+//! Training: a burn executor for the same networks, data, losses, recipes and checkpoints.
 
 pub mod data;
 pub mod device;

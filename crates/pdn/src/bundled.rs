@@ -1,33 +1,34 @@
-//! What comes with the library: networks and a prompt encoder, trained by this project.
+//! Bundled models: the networks and the prompt encoder that this project trained.
 
 use crate::encoder::{Encoder, EncoderError, EncoderFile};
 use pdn_network::{Model, ModelError};
 use std::path::Path;
 
-/// The network that is used where no other is named, at any scale: what it gives is resized. It is for photographs as they come, a
-/// little blurred, noisy and compressed; the others undo a blur of 1.3 pixels that few pictures have, and ring where they have not.
+/// The default network, at any scale, as its result is resized. It is made for photographs as they come: a little
+/// blurred, noisy and compressed. The other networks undo a blur of 1.3 pixels, which few pictures have, and ring
+/// without it.
 pub const DEFAULT_MODEL: &str = "pdn-real-x4";
 
-/// The names of the networks.
+/// Returns the names of the bundled networks.
 pub fn bundled_models() -> impl Iterator<Item = &'static str> {
     pdn_weights::MODELS.iter().map(|(name, _)| *name)
 }
 
-/// A network by its name; `None` where none has it.
+/// Loads a bundled network by name; `None` if there is none of that name.
 ///
 /// # Errors
-/// None with the weights that come with the library, which its tests open.
+/// None with the bundled weights, which the tests load.
 pub fn bundled_model(name: &str) -> Option<Result<Model, ModelError>> {
     let (_, bytes) = pdn_weights::MODELS.iter().find(|(known, _)| *known == name)?;
     Some(Model::from_bytes(&Path::new("(bundled)").join(name), bytes))
 }
 
-/// The prompt encoder.
+/// Loads the bundled prompt encoder.
 ///
 /// # Errors
-/// None with the weights that come with the library, which its tests open.
+/// None with the bundled weights, which the tests load.
 pub fn bundled_encoder() -> Result<Encoder, EncoderError> {
-    // How messages name what is no file.
+    // Shown in messages, as there is no file.
     let path = Path::new("(bundled)/pdn-clip");
     Encoder::new(path, EncoderFile::parse(path, pdn_weights::ENCODER)?)
 }
@@ -85,7 +86,7 @@ mod tests {
         let error = encoder.embed_text(&"dog ".repeat(76)).unwrap_err();
         assert!(matches!(error, EncoderError::LongText { found: 78, limit: 77 }), "{error}");
         assert!(encoder.embed_text(&"dog ".repeat(75)).is_ok());
-        // However long it is, it is refused before it is read.
+        // Refused before it is read, whatever its length.
         let endless = "in".repeat(50_000_000);
         assert!(matches!(encoder.embed_text(&endless), Err(EncoderError::ManyBytes { found: 100_000_000, .. })));
         assert!(encoder.truncating().embed_text(&endless).is_ok());

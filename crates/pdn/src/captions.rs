@@ -1,23 +1,25 @@
-//! Captions of pictures: a folder's `captions.json` or `captions.csv`, such a file by any name, or a sidecar beside a picture.
+//! Captions of pictures: a folder's `captions.json` or `captions.csv`, such a file under any name, or a sidecar beside
+//! a picture.
 //!
-//! JSON is a list of `{"file": name, "captions": [sentence, ...]}`, the files being in the folder `images` beside it, or COCO's
-//! annotations, `{"images": [{"id", "file_name"}, ...], "annotations": [{"image_id", "caption"}, ...]}`. CSV has the
-//! columns `image,split,caption` or `image,caption`, a caption a line, the images' paths beginning at its folder. A sidecar is
-//! `photo.txt` beside `photo.jpg`, a caption a line.
+//! JSON is either a list of `{"file": name, "captions": [sentence, ...]}`, whose files are in the folder `images`
+//! beside it, or COCO's annotations,
+//! `{"images": [{"id", "file_name"}, ...], "annotations": [{"image_id", "caption"}, ...]}`. CSV has the columns
+//! `image,split,caption` or `image,caption`, one caption per line, with image paths relative to its folder. A sidecar
+//! is `photo.txt` beside `photo.jpg`, one caption per line.
 
 use pdn_network::file;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// A picture's file and what is said of it.
+/// A picture's file and its captions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Captioned {
-    /// The file.
+    /// The picture's file.
     pub path: PathBuf,
-    /// Its split, such as `train` or `val`, where the file names one.
+    /// Its split, such as `train` or `val`, if the captions name one.
     pub split: Option<String>,
-    /// Its captions, in the file's order.
+    /// Its captions, in file order.
     pub captions: Vec<String>,
 }
 
@@ -31,12 +33,12 @@ pub struct CaptionError {
     pub why: String,
 }
 
-/// The most bytes of a file of captions: COCO's have a fifth of that.
+/// The most bytes of a caption file: COCO's have a fifth of that.
 const MOST: u64 = 512 << 20;
-/// The most bytes of the captions of one picture.
+/// The most bytes of one picture's captions.
 const MOST_BESIDE: u64 = 1 << 20;
 
-/// A file of captions.
+/// A caption file.
 #[derive(Clone, Debug)]
 pub struct Captions {
     path: PathBuf,
@@ -44,10 +46,10 @@ pub struct Captions {
 }
 
 impl Captions {
-    /// Reads a file of captions, whose kind its ending tells: `.csv` or `.json`.
+    /// Reads a caption file; its extension, `.csv` or `.json`, tells the format.
     ///
     /// # Errors
-    /// [`CaptionError`] names the file, and the line that is not as expected.
+    /// [`CaptionError`] names the file and the offending line.
     pub fn read(path: &Path) -> Result<Self, CaptionError> {
         let ending = path.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
         let entries = match ending.as_str() {
@@ -58,16 +60,16 @@ impl Captions {
         Ok(Self { path: path.to_owned(), entries })
     }
 
-    /// All of its pictures, by path.
+    /// Returns all entries, sorted by path.
     pub fn entries(&self) -> &[Captioned] {
         &self.entries
     }
 
-    /// The first caption of a picture, which is found by its name; of several of one name it is the entry whose path is
-    /// the picture's.
+    /// Returns the first caption of a picture, looked up by file name. Among several entries of that name, the one with
+    /// the picture's path is used.
     ///
     /// # Errors
-    /// [`CaptionError`] where it has none, or several entries of its name say different things.
+    /// [`CaptionError`] if the picture has no caption, or several entries of its name differ.
     pub fn first(&self, picture: &Path) -> Result<&str, CaptionError> {
         let wrong = |why: String| Err(at(&self.path)(format!("{why} {}", picture.display())));
         let mut named: Vec<&Captioned> =
@@ -89,10 +91,10 @@ impl Captions {
     }
 }
 
-/// The first caption of the sidecar of a picture: the first line of `photo.txt` beside `photo.jpg` that is not blank.
+/// Returns the first caption of a picture's sidecar: the first non-blank line of `photo.txt` beside `photo.jpg`.
 ///
 /// # Errors
-/// [`CaptionError`] where there is none, it is empty, or it is not UTF-8.
+/// [`CaptionError`] if the sidecar is missing, empty, or not UTF-8.
 pub fn sidecar(picture: &Path) -> Result<String, CaptionError> {
     let path = picture.with_extension("txt");
     if !path.exists() {
@@ -105,7 +107,7 @@ pub fn sidecar(picture: &Path) -> Result<String, CaptionError> {
     }
 }
 
-/// The lines of a text file that are not blank, without the blanks around them, each with its number, from 1.
+/// Reads the non-blank lines of a text file, trimmed, each with its number, from 1.
 ///
 /// # Errors
 /// [`CaptionError`] names the file, and the line that is not UTF-8.
@@ -119,7 +121,7 @@ fn lines_of(path: &Path, most: u64) -> Result<Vec<(usize, String)>, CaptionError
     Ok(lines.filter(|(_, line)| !line.is_empty()).collect())
 }
 
-/// A file's text, without the mark that some editors begin it with.
+/// Reads a file's text, without the byte order mark that some editors write.
 fn read_text(path: &Path, most: u64) -> Result<String, CaptionError> {
     let bytes = file::read(path, most).map_err(|e| {
         at(path)(match e.kind() {
@@ -139,12 +141,12 @@ fn at(path: &Path) -> impl Fn(String) -> CaptionError + '_ {
     |why| CaptionError { path: path.to_owned(), why }
 }
 
-/// Whether both names are one file that is there.
+/// Returns whether both paths are the same existing file.
 fn same_file(a: &Path, b: &Path) -> bool {
     matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
 }
 
-/// COCO's file of captions, which holds more than these.
+/// The parts of COCO's caption file that are used.
 #[derive(Deserialize)]
 struct Coco {
     images: Vec<CocoImage>,
@@ -169,10 +171,10 @@ struct JsonEntry {
     captions: Vec<String>,
 }
 
-/// The captioned pictures of a folder, by path; `None` where it has no file of captions.
+/// Reads the captioned pictures of a folder, sorted by path; `None` if it has no caption file.
 ///
 /// # Errors
-/// [`CaptionError`] names the file, and the line that is not as expected.
+/// [`CaptionError`] names the file and the offending line.
 pub fn read_captions(folder: &Path) -> Result<Option<Vec<Captioned>>, CaptionError> {
     let (json, csv) = (folder.join("captions.json"), folder.join("captions.csv"));
     match (json.exists(), csv.exists()) {
@@ -185,7 +187,7 @@ pub fn read_captions(folder: &Path) -> Result<Option<Vec<Captioned>>, CaptionErr
 fn read_json(path: &Path) -> Result<Vec<Captioned>, CaptionError> {
     let wrong = at(path);
     let text = read_text(path, MOST)?;
-    // Of the two kinds the one that it begins as is said, with its line.
+    // The first character tells which format to expect in errors, which name the line.
     let entries = match text.trim_start().starts_with('{') {
         false => serde_json::from_str(&text)
             .map_err(|e| wrong(format!("{e}: expected [{{\"file\": name, \"captions\": [sentence, ...]}}, ...]")))?,
@@ -209,7 +211,7 @@ fn read_json(path: &Path) -> Result<Vec<Captioned>, CaptionError> {
     }
 }
 
-/// Pictures with their captions, without the blanks that some of COCO's have around them.
+/// Pairs pictures with their captions, trimmed, as some of COCO's have blanks around them.
 fn of_coco(coco: Coco) -> Result<Vec<JsonEntry>, String> {
     let mut captions: BTreeMap<u64, Vec<String>> = BTreeMap::new();
     for annotation in coco.annotations {
@@ -266,7 +268,7 @@ fn read_csv(path: &Path) -> Result<Vec<Captioned>, CaptionError> {
     }
 }
 
-/// Whether a file's last record has a field that begins with a quote and does not end: all lines after it are part of it.
+/// Returns whether a file's last record has an unclosed quote, which makes all following lines part of one field.
 fn is_open(record: &str) -> bool {
     (record.starts_with('"') || record.contains(",\"")) && record.matches('"').count() % 2 == 1
 }

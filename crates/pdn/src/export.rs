@@ -1,4 +1,4 @@
-//! A model in other forms: deployed, or as ONNX for other runtimes.
+//! Exports of a model: folded for deployment, or as ONNX for other runtimes.
 
 use crate::encoder::Embedding;
 use crate::error::Error;
@@ -7,23 +7,23 @@ use crate::upscaler::{check_encoder, encoder_of};
 use pdn_engine::fold::{fold, fold_prompt};
 use pdn_network::{Model, onnx};
 
-/// The model with its modules folded, where that pays: smaller and faster, with the same pixels up to rounding. The engine
-/// folds what it runs by itself.
+/// Returns the model with its modules folded where that pays: smaller and faster, with the same pixels up to rounding.
+/// The engine folds what it runs by itself.
 ///
 /// # Errors
-/// [`pdn_engine::RunError::Fold`] where folding gives a number beyond float32.
+/// [`pdn_engine::RunError::Fold`] if folding yields a number beyond float32.
 pub fn deployed(model: &Model) -> Result<Model, Error> {
     let (network, weights) = fold(&model.network, &model.weights)?;
     Ok(Model { network, weights, ..model.clone() })
 }
 
-/// The bytes of an ONNX file ([`pdn_network::onnx`] says what it takes and gives), its modules in the form they are in.
-/// With an embedding, the network of that prompt alone, kernels mixed and constants computed; without, a network that takes
-/// a prompt has an input for it.
+/// Returns the bytes of an ONNX file ([`pdn_network::onnx`] describes its inputs and outputs), with modules in their
+/// current form. With an embedding, the network is specialised to that prompt: kernels mixed and constants computed.
+/// Without one, a network that takes a prompt has an input for it.
 ///
 /// # Errors
-/// [`Error::EncoderMismatch`] where the embedding is another encoder's than the model's, [`pdn_engine::RunError::Prompt`]
-/// where the model takes none, [`Error::Onnx`] beyond 2 GB.
+/// [`Error::EncoderMismatch`] if the embedding comes from another encoder than the model's,
+/// [`pdn_engine::RunError::Prompt`] if the model takes no prompt, [`Error::Onnx`] beyond 2 GB.
 pub fn onnx(model: &Model, prompt: Option<&Embedding>) -> Result<Vec<u8>, Error> {
     let mut metadata = vec![model.card_entry()];
     let Some(embedding) = prompt else { return Ok(onnx::write(&model.network, &model.weights, &metadata)?) };

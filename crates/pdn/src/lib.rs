@@ -1,4 +1,4 @@
-//! Super-resolution: a small picture in, a large one out.
+//! Super-resolution: turns a small picture into a large one.
 //!
 //! ```
 //! use pdn::{Options, Picture, Upscaler};
@@ -10,7 +10,8 @@
 //! # Ok::<(), pdn::Error>(())
 //! ```
 //!
-//! [`Upscaler::open`] takes a model file instead: one of this project's, or a checkpoint of another that is recognised.
+//! [`Upscaler::open`] loads a model file instead: one of this project's, or another project's checkpoint in a
+//! recognised layout.
 #![forbid(unsafe_code)]
 
 mod bundled;
@@ -54,12 +55,12 @@ pub use session::Session;
 pub use target::{Size, Target};
 pub use upscaler::Upscaler;
 
-/// The guide's example, compiled.
+/// Compiles the guide's example.
 #[cfg(doctest)]
 #[doc = include_str!("../../../GUIDE.md")]
 struct Guide;
 
-/// The how-to of prompts, its example compiled.
+/// Compiles the example in the how-to on prompts.
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/prompts.md")]
 struct Prompts;

@@ -1,4 +1,4 @@
-//! What enlarging a picture takes in memory, beside the picture, the network's maps and what is given.
+//! Memory needed to enlarge a picture, beside the picture, the network's maps and the output.
 
 use crate::enlarge::alpha::varies;
 use crate::enlarge::is_larger;
@@ -8,16 +8,16 @@ use crate::upscaler::Upscaler;
 use pdn_engine::RunOptions;
 use pdn_image::AnyPicture;
 
-/// Bytes of the rows that are under way at a time: some MiB of them, or one row, in four forms of up to four samples.
+/// Bytes of the rows in flight at a time: some MiB of them, or one row, in four forms of up to four samples.
 const BANDS: usize = 16 << 20;
 
 impl Upscaler {
-    /// Bytes that [`Session::upscale_rows_to`](crate::Session::upscale_rows_to) takes at most beside the picture, the network's maps (`options.memory`) and what is
-    /// given: copies of a picture with transparency, rows on their way, and the whole result where a picture is so wide
-    /// that it is run in columns.
+    /// Returns the most bytes that [`Session::upscale_rows_to`](crate::Session::upscale_rows_to) takes beside the
+    /// picture, the network's maps (`options.memory`) and the output: copies of a picture with transparency, rows in
+    /// flight, and the whole result if the picture is so wide that it is run in columns.
     ///
     /// # Errors
-    /// As [`Self::header_for`].
+    /// Same as [`Self::header_for`].
     pub fn memory_beside_maps(
         &self,
         picture: &AnyPicture,
@@ -32,7 +32,7 @@ impl Upscaler {
             AnyPicture::Eight(picture) => varies(picture),
             AnyPicture::Sixteen(picture) => varies(picture),
         };
-        // In 8 bits for the prompt; with transparency once more, and with the nearest visible pixels.
+        // An 8-bit copy for the prompt; with transparency, one more copy and the nearest visible pixels.
         let copies = pixels.saturating_mul(if picture.has_transparency() { 3 + 8 * depth } else { 4 });
         let mut bytes = BANDS.saturating_add(copies);
         let Some(plan) = self.plan().filter(|_| is_larger(size, small)) else {
@@ -45,7 +45,7 @@ impl Upscaler {
             bytes = bytes.saturating_add(large_pixels.saturating_mul(2 * depth));
         }
         if size != large {
-            // A resize keeps as many rows as it reaches over.
+            // A resize keeps as many rows as its filter spans.
             let reach = 8 + 4 * large.1.div_ceil(size.1);
             bytes = bytes.saturating_add(reach.saturating_mul(size.0).saturating_mul(2 * 3 * 4));
         }
@@ -55,7 +55,7 @@ impl Upscaler {
         Ok(bytes)
     }
 
-    /// How many masks [`Session::masks`](crate::Session::masks) gives.
+    /// Returns the number of masks that [`Session::masks`](crate::Session::masks) returns.
     pub fn mask_count(&self) -> usize {
         self.plan().map_or(0, |plan| plan.mask_count())
     }

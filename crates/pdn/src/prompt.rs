@@ -1,4 +1,4 @@
-//! Prompts: what steers a network, and where its embedding comes from.
+//! Prompts: what steers a network, and how it becomes an embedding.
 
 use crate::encoder::{Embedding, Encoder, EncoderError};
 use crate::regions::{Rectangle, RegionError};
@@ -6,45 +6,45 @@ use pdn_image::{AnyPicture, Picture};
 use std::fmt;
 use std::sync::Arc;
 
-/// What steers a network. Absence is a kind of its own, never an empty sentence.
+/// What steers a network. Absence is a variant of its own, never an empty sentence.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum Prompt {
-    /// Nothing said: what the model's card has for that, a sentence, or else [`Self::Mirror`].
+    /// No prompt: the sentence that the model's card has for this case, or else [`Self::Mirror`].
     #[default]
     None,
-    /// The picture itself, in a mirror (the paper's section 4.1).
+    /// The picture itself, flipped horizontally (the paper's section 4.1).
     Mirror,
-    /// A sentence that says what the picture shows.
+    /// A sentence that describes the picture.
     Text(String),
-    /// Another picture, of the like.
+    /// Another picture with similar content.
     Picture {
-        /// The picture, of which 8 bits a sample are read.
+        /// The picture; only 8 bits per sample are used.
         picture: Arc<AnyPicture>,
-        /// Its file's name, where it has one: what it is called in words.
+        /// The name of its file, if any, for messages.
         file: Option<String>,
     },
-    /// An embedding made before.
+    /// A precomputed embedding.
     Embedding {
         /// The embedding.
         embedding: Embedding,
-        /// Its file's name, where it has one: what it is called in words.
+        /// The name of its file, if any, for messages.
         file: Option<String>,
     },
-    /// Several, each with its weight: the weighted sum of their embeddings, brought to unit length. A negative weight
-    /// steers away.
+    /// A weighted mix: the weighted sum of the prompts' embeddings, scaled to unit length. A negative weight steers
+    /// away.
     Mix(Vec<(f32, Prompt)>),
-    /// Parts of the picture with prompts of their own, none of them regions again.
+    /// Separate prompts for parts of the picture. Regions cannot nest.
     Regions(Box<Regions>),
 }
 
-/// Prompts of parts of a picture. Those named later lie over those before.
+/// Prompts for parts of a picture. Later parts cover earlier ones.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Regions {
-    /// Rectangles of the picture to enlarge, and what each shows.
+    /// Rectangles of the input picture, and the prompt of each.
     pub parts: Vec<(Rectangle, Prompt)>,
-    /// The prompt of what they leave.
+    /// The prompt for everything outside the rectangles.
     pub rest: Prompt,
-    /// Pixels over which a prompt passes into the next, half of them outside its rectangle.
+    /// Width in pixels of the transition between prompts, half of it outside the rectangle.
     pub feather: usize,
 }
 
@@ -54,35 +54,35 @@ pub enum PromptError {
     /// The encoder cannot read it.
     #[error(transparent)]
     Encoder(#[from] EncoderError),
-    /// A part of the picture.
+    /// A region is invalid.
     #[error(transparent)]
     Region(#[from] RegionError),
-    /// Regions where one embedding is wanted.
+    /// Regions were given where a single embedding is needed.
     #[error("each region has its own embedding: expected a single prompt")]
     Regions,
-    /// A mix of nothing.
+    /// The mix is empty.
     #[error("no prompts to mix: expected at least one")]
     Empty,
-    /// A weight that is no number.
+    /// A weight is not finite.
     #[error("prompt weight {0}: expected a finite number")]
     Weight(f32),
-    /// Embeddings that cannot be added.
+    /// Embeddings from different encoders cannot be mixed.
     #[error("prompts by the encoders {0} and {1} cannot be mixed; embed them again with the same encoder")]
     Encoders(String, String),
-    /// A sum that leaves nothing.
+    /// The mix cancels out.
     #[error("the weighted prompts cancel each other out; choose other weights")]
     NoDirection,
 }
 
-/// Below this part of the weights, what is left of a sum is rounding.
+/// The sum's length, relative to the weights, below which only rounding error is left.
 const ROUNDING: f64 = 1e-6;
 
 impl Prompt {
-    /// The embedding of the prompt, for the picture that is to be enlarged. An encoder knows no model's card: without one
-    /// [`Self::None`] is [`Self::Mirror`].
+    /// Embeds the prompt for the picture to enlarge. An encoder does not see the model's card, so [`Self::None`] is
+    /// embedded as [`Self::Mirror`].
     ///
     /// # Errors
-    /// [`PromptError`] where the encoder cannot read the prompt, or prompts cannot be mixed.
+    /// [`PromptError`] if the encoder cannot read the prompt, or prompts cannot be mixed.
     pub fn embed(&self, encoder: &Encoder, picture: &Picture) -> Result<Embedding, PromptError> {
         match self {
             Self::None | Self::Mirror => Ok(encoder.embed_mirrored(picture)?),
@@ -97,7 +97,7 @@ impl Prompt {
         }
     }
 
-    /// Whether its embedding depends on the picture that is to be enlarged, so that it must be set anew for each.
+    /// Returns whether the embedding depends on the picture to enlarge, and so must be set again for each picture.
     pub fn reads_picture(&self) -> bool {
         match self {
             Self::None | Self::Mirror | Self::Regions(_) => true,
@@ -106,18 +106,18 @@ impl Prompt {
         }
     }
 
-    /// Id of the encoder that its embedding is by, where `encoder` embeds what is not embedded yet.
+    /// Returns the id of the encoder behind the embedding, given that `encoder` embeds whatever is not embedded yet.
     pub fn encoder<'a>(&'a self, encoder: &'a Encoder) -> &'a str {
         match self {
             Self::Embedding { embedding, .. } => &embedding.encoder,
-            // All of a mix are by one, and all regions.
+            // All prompts of a mix share one encoder, and so do all regions.
             Self::Mix(prompts) => prompts.first().map_or(encoder.id(), |(_, prompt)| prompt.encoder(encoder)),
             Self::Regions(regions) => regions.rest.encoder(encoder),
             Self::None | Self::Mirror | Self::Text(_) | Self::Picture { .. } => encoder.id(),
         }
     }
 
-    /// The prompt with `sentence` wherever it says nothing.
+    /// Returns the prompt with every [`Self::None`] replaced by `sentence`.
     pub(crate) fn or_sentence(&self, sentence: &str) -> Self {
         match self {
             Self::None => Self::Text(sentence.to_owned()),
@@ -134,7 +134,7 @@ impl Prompt {
     }
 }
 
-/// The weighted sum of unit vectors, brought to unit length.
+/// Returns the weighted sum of unit vectors, scaled to unit length.
 fn mix(embedded: &[(f32, Embedding)]) -> Result<Embedding, PromptError> {
     let (_, first) = embedded.first().ok_or(PromptError::Empty)?;
     if let Some((weight, _)) = embedded.iter().find(|(weight, _)| !weight.is_finite()) {
@@ -152,7 +152,7 @@ fn mix(embedded: &[(f32, Embedding)]) -> Result<Embedding, PromptError> {
         }
     }
     let (norm, weights) = (length(sum.iter().copied()), embedded.iter().map(|(w, _)| f64::from(w.abs())).sum::<f64>());
-    // Not a number, where one of them has no length, is refused as well.
+    // NaN, from a vector without length, is refused as well.
     if norm.is_nan() || norm <= ROUNDING * weights {
         return Err(PromptError::NoDirection);
     }
@@ -176,7 +176,7 @@ impl From<Embedding> for Prompt {
     }
 }
 
-/// In words: what is printed and stored with a picture.
+/// The prompt in words, for messages and for the metadata of the result.
 impl fmt::Display for Prompt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

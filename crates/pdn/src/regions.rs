@@ -1,15 +1,15 @@
-//! Parts of a picture with prompts of their own: rectangles with soft edges, those named later lying over those before.
+//! Regions with prompts of their own: rectangles with soft edges; later ones cover earlier ones.
 
 use pdn_engine::Map;
 use std::fmt;
 use std::str::FromStr;
 
-/// A rectangle of the picture to enlarge, in its pixels.
+/// A rectangle of the input picture, in pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rectangle {
     /// Its leftmost column.
     pub left: usize,
-    /// Its uppermost row.
+    /// Its top row.
     pub top: usize,
     /// Its width, at least 1.
     pub width: usize,
@@ -20,7 +20,7 @@ pub struct Rectangle {
 /// Why a rectangle cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RegionError {
-    /// It is written wrongly.
+    /// Its text is malformed.
     #[error("`{0}` is not a region: expected left, top, width and height in pixels, such as 0,120,300,80")]
     Malformed(String),
     /// It is not inside the picture.
@@ -53,11 +53,12 @@ impl fmt::Display for Rectangle {
     }
 }
 
-/// The share of each rectangle's prompt in each pixel of a picture, and last that of the prompt for the rest: 0 to 1, 1 together.
-/// Across an edge a share rises over `feather` pixels, half of them outside; it does not at the picture's own edge.
+/// Returns the share of each rectangle's prompt in each pixel of a picture, and last that of the prompt for the rest.
+/// Shares are 0 to 1 and sum to 1. Across an edge a share rises over `feather` pixels, half of them outside; there is
+/// no transition at the picture's own edge.
 ///
 /// # Errors
-/// [`RegionError::Outside`] where a rectangle is not wholly inside the picture.
+/// [`RegionError::Outside`] if a rectangle is not wholly inside the picture.
 pub(crate) fn shares(
     rectangles: &[Rectangle],
     (width, height): (usize, usize),
@@ -86,7 +87,7 @@ pub(crate) fn shares(
     Ok(shares)
 }
 
-/// How much each of `whole` pixels belongs to those from `start` on.
+/// Returns how much each of `whole` pixels belongs to the `length` pixels from `start` on.
 fn slope(start: usize, length: usize, whole: usize, feather: usize) -> Vec<f32> {
     let (start, end) = (start as f32, (start + length) as f32);
     let ramp = |inside: f32| match feather {

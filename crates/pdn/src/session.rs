@@ -1,4 +1,4 @@
-//! The one thing most users want: a picture, enlarged.
+//! Sessions: enlarging pictures under a prompt.
 
 use crate::encoder::Encoder;
 use crate::enlarge::Work;
@@ -11,17 +11,17 @@ use crate::upscaler::{Upscaler, check_encoder};
 use pdn_engine::{Map, Region, RunError, RunOptions, Session as EngineSession};
 use pdn_image::{AnyPicture, Depth, Picture, Sample, bleed};
 
-/// Enlarges pictures by an [`Upscaler`] that others may share, under a prompt of its own. It keeps the memory of its last picture for
-/// the next of the same size. A clone has the same prompt, and begins without memory.
+/// Enlarges pictures with a shared [`Upscaler`] under its own prompt. It keeps its working memory for the next picture
+/// of the same size. A clone has the same prompt and starts without that memory.
 #[derive(Clone, Debug)]
 pub struct Session {
     upscaler: Upscaler,
-    /// Nothing for bicubic.
+    /// `None` for bicubic.
     engine: Option<EngineSession>,
 }
 
 impl Upscaler {
-    /// A session that enlarges pictures, without a prompt.
+    /// Creates a session without a prompt.
     pub fn session(&self) -> Session {
         Session { upscaler: self.clone(), engine: self.plan().cloned().map(EngineSession::new) }
     }
@@ -29,7 +29,7 @@ impl Upscaler {
     /// Enlarges one picture without a prompt, as [`Session::upscale`] does.
     ///
     /// # Errors
-    /// As [`Session::upscale`].
+    /// Same as [`Session::upscale`].
     pub fn upscale(
         &self,
         picture: &Picture,
@@ -41,16 +41,16 @@ impl Upscaler {
 }
 
 impl Session {
-    /// What it enlarges by.
+    /// Returns the model that the session uses.
     pub fn upscaler(&self) -> &Upscaler {
         &self.upscaler
     }
 
-    /// Sets the prompt for a picture. A model that takes none is content with [`Prompt::None`].
+    /// Sets the prompt for a picture. A model that takes no prompt accepts [`Prompt::None`].
     ///
     /// # Errors
-    /// [`Error::Prompt`] where the prompt cannot be read, [`Error::EncoderMismatch`] where it is another encoder's than
-    /// the model's, [`RunError::Prompt`] where the model takes none.
+    /// [`Error::Prompt`] if the prompt cannot be embedded, [`Error::EncoderMismatch`] if it comes from another encoder
+    /// than the model's, [`RunError::Prompt`] if the model takes no prompt.
     pub fn set_prompt(&mut self, prompt: &Prompt, encoder: &Encoder, picture: &Picture) -> Result<(), Error> {
         if *prompt == Prompt::None && !self.upscaler.takes_prompt() {
             return Ok(());
@@ -64,7 +64,7 @@ impl Session {
         }
     }
 
-    /// The numbers of a prompt's embedding, by the model's encoder.
+    /// Embeds a prompt with the model's encoder.
     fn embedding(&self, prompt: &Prompt, encoder: &Encoder, picture: &Picture) -> Result<Vec<f32>, Error> {
         let embedding = prompt.embed(encoder, picture)?;
         check_encoder(self.upscaler.encoder(), &embedding)?;
@@ -84,10 +84,10 @@ impl Session {
         }
     }
 
-    /// Sets the prompt by its embedding, which is brought to unit length.
+    /// Sets the prompt by its embedding, which is scaled to unit length.
     ///
     /// # Errors
-    /// [`RunError::Prompt`] where the model takes none, one of another length, or this one has no direction.
+    /// [`RunError::Prompt`] if the model takes no prompt, or the embedding has another length or no direction.
     pub fn set_embedding(&mut self, embedding: &[f32]) -> Result<(), Error> {
         let Some(engine) = &mut self.engine else {
             let found = format!("a prompt embedding of {} numbers", embedding.len());
@@ -96,9 +96,12 @@ impl Session {
         Ok(engine.set_prompt(&unit(embedding)?)?)
     }
 
-    /// Enlarges a picture. Colours hidden under full transparency are replaced by their visible neighbours' first. Transparency that
-    /// varies is enlarged by the network, too, which takes as long again and holds it whole, a sample a pixel of the result; what
-    /// is clear or opaque all around stays so, exactly. A picture without colour stays without. `progress` is told the part done, 0 to 1, and says whether to go on.
+    /// Enlarges a picture. Grey pictures stay grey. `progress` receives the fraction done, 0 to 1, and returns whether
+    /// to go on.
+    ///
+    /// Colours hidden under full transparency are first replaced by those of visible neighbours. Transparency that
+    /// varies goes through the network, too: this doubles the time, and holds all of it in memory, one sample per pixel
+    /// of the result. Areas that are fully clear or fully opaque stay exactly so.
     ///
     /// # Errors
     /// [`Error::TooLarge`], or [`RunError`]: memory, a missing prompt, cancelled, or a result that is not finite.
@@ -117,8 +120,8 @@ impl Session {
         Ok(Picture::from_samples(header, samples))
     }
 
-    /// Makes a picture as a target says: of any size, with 8 or 16 bits a sample, by the network and what is asked for beside
-    /// it. Otherwise as [`Self::upscale`].
+    /// Makes the picture that a target asks for: any size, 8 or 16 bits per sample, with the target's extra steps.
+    /// Otherwise works as [`Self::upscale`].
     ///
     /// ```
     /// use pdn::{AnyPicture, Depth, Options, Picture, Size, Target, Upscaler};
@@ -132,7 +135,8 @@ impl Session {
     /// ```
     ///
     /// # Errors
-    /// As [`Upscaler::header_for`] and [`Self::upscale`]; [`RunError::Regions`] for a self-ensemble with prompts for regions.
+    /// Same as [`Upscaler::header_for`] and [`Self::upscale`]; [`RunError::Regions`] for a self-ensemble with regional
+    /// prompts.
     pub fn upscale_to(
         &mut self,
         picture: &AnyPicture,
@@ -152,10 +156,10 @@ impl Session {
         })
     }
 
-    /// Enlarges a picture as [`Self::upscale`] does, and gives it a few rows at a time, from the top, interleaved as
-    /// [`Upscaler::header`] says: a [`RowWriter`](crate::RowWriter) takes them as they are. The whole is in memory, in 8 bits, only
-    /// where the options have the network run in columns narrower than the picture. The first error of `give` ends the work, at
-    /// the next step of the network, and is the one that is returned.
+    /// Enlarges a picture as [`Self::upscale`] does, and passes it to `give` a few rows at a time, top to bottom,
+    /// interleaved as [`Upscaler::header`] says. A [`RowWriter`](crate::RowWriter) takes these rows as they are. The
+    /// whole result is in memory, in 8 bits, only if the options make the network run in columns narrower than the
+    /// picture. The first error of `give` is returned; it stops the work at the network's next step.
     ///
     /// ```
     /// use pdn::{Options, Picture, RowWriter, Upscaler, WriteOptions};
@@ -175,7 +179,7 @@ impl Session {
     /// ```
     ///
     /// # Errors
-    /// As [`Self::upscale`], and what `give` returns.
+    /// Same as [`Self::upscale`], and any error of `give`.
     pub fn upscale_rows<E: From<Error>>(
         &mut self,
         picture: &Picture,
@@ -188,11 +192,11 @@ impl Session {
         work.made::<u8, u8, E>(self.engine.as_mut(), picture, progress, give)
     }
 
-    /// Makes a picture as [`Self::upscale_to`] does, and gives its rows as [`Self::upscale_rows`] does, interleaved as
-    /// [`Upscaler::header_for`] says; those of 16 bits a sample in the machine's own order of bytes.
+    /// Makes a picture as [`Self::upscale_to`] does, and passes on its rows as [`Self::upscale_rows`] does, interleaved
+    /// as [`Upscaler::header_for`] says. Samples of 16 bits are in native byte order.
     ///
     /// # Errors
-    /// As [`Self::upscale_to`], and what `give` returns.
+    /// Same as [`Self::upscale_to`], and any error of `give`.
     pub fn upscale_rows_to<E: From<Error>>(
         &mut self,
         picture: &AnyPicture,
@@ -211,11 +215,11 @@ impl Session {
         }
     }
 
-    /// The attention masks of a picture under the prompt: by the name of each module's tap, one channel of 0 to 1. None for a
-    /// network without attention, and for bicubic.
+    /// Returns the attention masks of a picture under the prompt: the name of each module's tap and a map of one
+    /// channel, 0 to 1. Empty for bicubic and for a network without attention.
     ///
     /// # Errors
-    /// As [`pdn_engine::Session::masks`].
+    /// Same as [`pdn_engine::Session::masks`].
     pub fn masks(
         &mut self,
         picture: &Picture,
@@ -227,13 +231,13 @@ impl Session {
         Ok(engine.masks(&Numbers::new(&picture, &format), options, progress)?)
     }
 
-    /// Gives back the memory that is kept for the next picture, which then takes a little longer.
+    /// Frees the memory that is kept for the next picture, which then takes a little longer.
     pub fn release_memory(&mut self) {
         self.engine.iter_mut().for_each(EngineSession::release_memory);
     }
 }
 
-/// An embedding brought to unit length.
+/// Scales an embedding to unit length.
 pub(crate) fn unit(embedding: &[f32]) -> Result<Vec<f32>, RunError> {
     let norm = embedding.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt();
     if !norm.is_finite() || norm == 0.0 {
@@ -420,7 +424,7 @@ mod tests {
             let model = Model { weights: hashed::weights(&network), network, card, source: None };
             Upscaler::new(&model).unwrap().advice(&picture.clone().into())
         };
-        // Noise to the last pixel has not been blurred.
+        // Noise down to the last pixel has not been blurred.
         let noise = |side: usize| {
             let level = |i: usize| (i as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56;
             Picture::from_rgb(side, side, (0..side * side * 3).map(|i| level(i) as u8).collect())

@@ -1,58 +1,60 @@
-//! What an enlarged picture is to be: its size, its depth, and what is done beside the network's own work.
+//! What the enlarged picture should be: its size, its depth, and extra steps beside the network.
 
 use crate::error::Error;
 use pdn_image::Depth;
 
-/// What an enlarged picture is to be; what is not said is the network's size and the picture's depth.
+/// What the enlarged picture should be. The default is the network's size and the picture's depth.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Target {
-    /// How large it becomes. Another size than the network's is reached by an exact resize of what the network gives: MATLAB's
-    /// bicubic rule with antialiasing, from 16 bits a sample, rounded once. A picture that becomes larger on no side is
+    /// The size of the result. Any size but the network's own is reached by an exact resize of the network's output:
+    /// MATLAB's bicubic with antialiasing, from 16 bits per sample, rounded once. A picture that grows on no side is
     /// resized without the network.
     pub size: Size,
-    /// Bits of a sample [default: as the picture has].
+    /// Bits per sample [default: those of the picture].
     pub depth: Option<Depth>,
-    /// Whether that resize is made in linear light: by the curves of the picture's profile, or else sRGB's.
+    /// Whether to resize in linear light, using the tone curves of the picture's profile, or else sRGB's.
     pub linear_light: bool,
-    /// Whether the low frequencies of what a network gives are replaced by the picture's own, as networks may shift colours.
+    /// Whether to replace the low frequencies of the network's output by those of the picture, as networks may shift
+    /// colours.
     pub color_fix: bool,
-    /// Whether a network's result is the mean over the picture's eight flips and rotations. It takes eight times as long, and
-    /// holds the network's result whole, 12 bytes a pixel.
+    /// Whether to average the network's output over the picture's eight flips and rotations. Takes eight times as long,
+    /// and holds the network's whole output, 12 bytes per pixel.
     pub self_ensemble: bool,
 }
 
-/// How large an enlarged picture becomes.
+/// The size of an enlarged picture.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum Size {
-    /// As large as the network makes it.
+    /// The network's own size.
     #[default]
     Model,
-    /// So many times the width and the height.
+    /// A multiple of the width and the height.
     Factor(f64),
-    /// So many pixels wide, and as high as its shape has it.
+    /// A width in pixels; the height keeps the aspect ratio.
     Width(usize),
-    /// So many pixels high, and as wide as its shape has it.
+    /// A height in pixels; the width keeps the aspect ratio.
     Height(usize),
-    /// The largest in its shape that is no wider and no higher than this.
+    /// The largest size within this width and height that keeps the aspect ratio.
     Within(usize, usize),
-    /// A width and a height, whatever its shape.
+    /// An exact width and height, whatever the aspect ratio.
     Exact(usize, usize),
-    /// So many millions of pixels, in its shape.
+    /// A number of megapixels, keeping the aspect ratio.
     Megapixels(f64),
 }
 
-/// The most pixels of an enlarged picture: 3 GB in memory, at 8 bits a sample.
+/// The most pixels of an enlarged picture: 3 GB in memory, at 8 bits per sample.
 const MOST_PIXELS: usize = 1_000_000_000;
 
-/// How many times shorter a side becomes at most: each sample of the result reads four times as many.
+/// The largest factor by which a side may shrink: each output sample reads four times as many input samples.
 const MOST_SHORTER: usize = 1000;
 
 impl Size {
-    /// Width and height of a picture that a network makes `scale` times larger.
+    /// Returns the width and height of the result for a picture of size `from` and a network that enlarges `scale`
+    /// times.
     ///
     /// # Errors
-    /// [`Error::Size`] where it is no size, or a side would become more than a thousand times shorter; [`Error::TooLarge`] beyond
-    /// a thousand million pixels.
+    /// [`Error::Size`] if the size is invalid or a side would shrink more than a thousand times; [`Error::TooLarge`]
+    /// beyond a thousand million pixels.
     pub fn of(self, from: (usize, usize), scale: usize) -> Result<(usize, usize), Error> {
         let (width, height) = from;
         let nearest = |length: usize, factor: f64| ((length as f64 * factor).round() as usize).max(1);
@@ -69,7 +71,7 @@ impl Size {
             Self::Within(most_wide, most_high) => {
                 let factor = (most_wide as f64 / width as f64).min(most_high as f64 / height as f64);
                 let (wide, high) = by(factor);
-                // A limit of nothing is said below, and not raised to a pixel.
+                // A limit of 0 is reported below, not raised to one pixel.
                 (wide.min(most_wide), high.min(most_high))
             }
             Self::Exact(width, height) => (width, height),

@@ -1,4 +1,4 @@
-//! A model, ready to enlarge pictures.
+//! A compiled model, ready to enlarge pictures.
 
 use crate::bundled::DEFAULT_MODEL;
 use crate::encoder::Embedding;
@@ -12,22 +12,22 @@ use pdn_network::{Card, Model};
 use std::path::Path;
 use std::sync::Arc;
 
-/// A model, compiled, or MATLAB's bicubic interpolation. It never changes and a clone is the same model, so threads share one;
-/// a [`Session`](crate::Session) holds a prompt and enlarges pictures.
+/// A compiled model, or MATLAB's bicubic interpolation. It is immutable and a clone refers to the same model, so
+/// threads can share it. A [`Session`](crate::Session) holds a prompt and enlarges pictures.
 #[derive(Clone, Debug)]
 pub struct Upscaler {
     engine: Engine,
     about: Arc<About>,
 }
 
-/// What a model's card says of how it is used.
+/// What a model's card says about its use.
 #[derive(Debug)]
 struct About {
-    /// Id of the encoder that the model was trained with, where its card names one.
+    /// Id of the encoder that the model was trained with, if its card names one.
     encoder: Option<String>,
-    /// The sentence that stands for no prompt.
+    /// The sentence that stands in for a missing prompt.
     without_prompt: Option<String>,
-    /// Its name, where it is for benchmarks alone.
+    /// The model's name, if it is for benchmarks only.
     for_benchmarks: Option<String>,
 }
 
@@ -38,7 +38,7 @@ enum Engine {
 }
 
 impl Upscaler {
-    /// MATLAB's bicubic `imresize` by a whole factor: what super-resolution is measured against.
+    /// Returns MATLAB's bicubic `imresize` by a whole factor, the baseline of super-resolution.
     ///
     /// # Errors
     /// [`Error::Scale`] for a factor of 0 or above 64.
@@ -49,7 +49,8 @@ impl Upscaler {
         }
     }
 
-    /// A model file, compiled for this machine's fastest instruction set, with the finest precision that is fast there.
+    /// Opens a model file and compiles it for this machine's fastest instruction set, with the finest precision that is
+    /// fast there.
     ///
     /// # Errors
     /// [`Error::Model`] names the file and what is wrong with it.
@@ -57,19 +58,20 @@ impl Upscaler {
         Self::new(&Model::open(path)?)
     }
 
-    /// A model, compiled as [`Self::open`] does.
+    /// Compiles a model as [`Self::open`] does.
     ///
     /// # Errors
-    /// As [`Self::with_precision`].
+    /// Same as [`Self::with_precision`].
     pub fn new(model: &Model) -> Result<Self, Error> {
         let isa = Isa::best();
         Self::with_precision(model, isa, Precision::fast(isa))
     }
 
-    /// A model, compiled for an instruction set and with some precision.
+    /// Compiles a model for an instruction set and a precision.
     ///
     /// # Errors
-    /// [`RunError::Isa`] where the machine lacks the instruction set, [`RunError::Precision`] what the precision needs.
+    /// [`RunError::Isa`] if the machine lacks the instruction set, [`RunError::Precision`] if it lacks what the
+    /// precision needs.
     pub fn with_precision(model: &Model, isa: Isa, precision: Precision) -> Result<Self, Error> {
         let plan = Plan::with_precision(&model.network, &model.weights, isa, precision)?;
         Ok(Self::of_card(Engine::Network(Arc::new(plan)), encoder_of(model), &model.card))
@@ -81,13 +83,13 @@ impl Upscaler {
         Self { engine, about: Arc::new(About { encoder, without_prompt, for_benchmarks }) }
     }
 
-    /// Id of the encoder that the model was trained with, where its card names one.
+    /// Returns the id of the encoder that the model was trained with, if its card names one.
     pub(crate) fn encoder(&self) -> Option<&str> {
         self.about.encoder.as_deref()
     }
 
-    /// What a person should hear before the model is used on a picture, in a sentence; nothing where both fit. A model that undoes
-    /// a blur of 1.3 pixels draws patterns into pictures that do not seem to have it, as [`blur_likelihood`] tells.
+    /// Returns a one-sentence warning if the model does not suit the picture. A model that undoes a blur of 1.3 pixels
+    /// draws patterns into pictures that do not seem to have that blur, judging by [`blur_likelihood`].
     pub fn advice(&self, picture: &AnyPicture) -> Option<String> {
         let name = self.about.for_benchmarks.as_ref()?;
         let likelihood = match picture {
@@ -102,7 +104,8 @@ impl Upscaler {
         })
     }
 
-    /// What steers the model under a prompt: where nothing is said, what its card has for that, or else the picture in a mirror.
+    /// Returns the prompt that the model actually uses: for [`Prompt::None`], the sentence of the model's card, or else
+    /// [`Prompt::Mirror`].
     pub fn used(&self, prompt: &Prompt) -> Prompt {
         match (prompt, &self.about.without_prompt) {
             (prompt, Some(sentence)) => prompt.or_sentence(sentence),
@@ -111,12 +114,12 @@ impl Upscaler {
         }
     }
 
-    /// Whether the model takes a prompt.
+    /// Returns whether the model takes a prompt.
     pub fn takes_prompt(&self) -> bool {
         self.plan().is_some_and(|plan| plan.network().prompt_dim().is_some())
     }
 
-    /// How many times larger a side becomes.
+    /// Returns the factor by which each side grows.
     pub fn scale(&self) -> usize {
         match &self.engine {
             Engine::Bicubic(scale) => *scale,
@@ -124,7 +127,7 @@ impl Upscaler {
         }
     }
 
-    /// Width and height of a picture, enlarged.
+    /// Returns the width and height of the enlarged picture.
     ///
     /// # Errors
     /// [`Error::TooLarge`] beyond a thousand million pixels.
@@ -132,7 +135,7 @@ impl Upscaler {
         Size::Model.of((picture.width(), picture.height()), self.scale())
     }
 
-    /// The compiled model; `None` for bicubic.
+    /// Returns the compiled model; `None` for bicubic.
     pub fn plan(&self) -> Option<&Arc<Plan>> {
         match &self.engine {
             Engine::Bicubic(_) => None,
@@ -140,42 +143,44 @@ impl Upscaler {
         }
     }
 
-    /// What is said of a picture, enlarged: its size, whether it has colour and transparency, its profile.
+    /// Returns the header of the enlarged picture: its size, whether it has colour and transparency, and its profile.
     ///
     /// # Errors
-    /// As [`Self::output_size`].
+    /// Same as [`Self::output_size`].
     pub fn header(&self, picture: &Picture) -> Result<Header, Error> {
         let (width, height) = self.output_size(picture)?;
         Ok(Header { width, height, ..picture.header() })
     }
 
-    /// What is said of a picture, made as a target says.
+    /// Returns the header of the picture that a target asks for.
     ///
     /// # Errors
-    /// [`Error::Size`] where the target is no size, [`Error::TooLarge`] beyond a thousand million pixels.
+    /// [`Error::Size`] if the target's size is invalid, [`Error::TooLarge`] beyond a thousand million pixels.
     pub fn header_for(&self, picture: &AnyPicture, target: &Target) -> Result<Header, Error> {
         let (width, height) = target.size.of((picture.width(), picture.height()), self.scale())?;
         let header = picture.header();
         Ok(Header { width, height, depth: target.depth.unwrap_or(header.depth), ..header })
     }
 
-    /// Whether the network is run on a picture for a target: not for bicubic, nor where it becomes larger on no side.
+    /// Returns whether the target needs the network. Bicubic has none, and a picture that grows on no side is only
+    /// resized.
     ///
     /// # Errors
-    /// As [`Self::header_for`].
+    /// Same as [`Self::header_for`].
     pub fn runs_network(&self, picture: &AnyPicture, target: &Target) -> Result<bool, Error> {
         let size = (picture.width(), picture.height());
         Ok(self.plan().is_some() && is_larger(target.size.of(size, self.scale())?, size))
     }
 }
 
-/// Id of the encoder that a model was trained with, where its card names one. To a network no module of which reads a prompt it is all the same.
+/// Returns the id of the encoder that a model was trained with, if its card names one. `None` for a network without a
+/// module that reads a prompt: any encoder will do.
 pub(crate) fn encoder_of(model: &Model) -> Option<String> {
     model.network.dcms().next()?;
     model.card.more.get("encoder").and_then(|id| id.as_str()).map(str::to_owned)
 }
 
-/// Whether an embedding is by the model's encoder.
+/// Checks that an embedding comes from the model's encoder.
 pub(crate) fn check_encoder(expected: Option<&str>, embedding: &Embedding) -> Result<(), Error> {
     match expected {
         Some(expected) if expected != embedding.encoder => {

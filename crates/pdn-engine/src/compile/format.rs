@@ -1,16 +1,17 @@
-//! How each map of a program is kept: as lines of bf16 where only convolutions by tiles read it, else as float32.
+//! Chooses the storage format of each map: lines of bf16 if only tiled convolutions read it, or else float32.
 //!
-//! Tiles multiply lines as they stand, so what reads them rounds nothing, and a number takes two bytes in the place of four.
+//! Tiles multiply lines as they are, so reading them rounds nothing, and a number takes two bytes instead of four.
 
 use crate::compile::step::{Source, Step, Value, Work};
 use pdn_kernels::{Format, LANES, Precision};
 
-/// Chooses for the values of some steps, whose convolutions have some precision; the picture is read from `output`.
+/// Chooses the format of each value, given the steps and the precision of their convolutions; the picture is read from
+/// `output`.
 pub(crate) fn choose(values: &mut [Value], steps: &[Step], precision: Precision, output: usize) {
     if !precision.keeps_lines() {
         return;
     }
-    // What a value must be to be kept as lines, and is as far as is known.
+    // Whether each value can be stored as lines, as far as is known.
     let mut can: Vec<bool> = values.iter().map(|value| value.channels.is_multiple_of(2 * LANES)).collect();
     can[output] = false;
     for step in steps {

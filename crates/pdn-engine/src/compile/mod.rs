@@ -1,9 +1,10 @@
-//! Compiling a network and its weights into steps.
+//! Compiles a network and its weights into steps.
 //!
-//! Each convolution takes in what follows it, where nothing else reads what lies between: an activation, a factor, a sum
-//! with a map that is already there, a pixel shuffle. A sum with repeated pixels that ends a network is done before its shuffle,
-//! which is done as the picture is read. Slices at a multiple of 16 channels are views. Vectors, and operations
-//! that no network here has on its hot path, run through the reference.
+//! Each convolution is fused with the operations that follow it, if nothing else reads the intermediate results: an
+//! activation, a factor, a sum with a map that is already computed, a pixel shuffle. If a network ends with a sum with
+//! repeated pixels, the sum is computed before its shuffle, and the shuffle as the picture is read. Slices at a
+//! multiple of 16 channels are views. Vectors, and operations that no network here has on its hot path, run through
+//! [`dense`](mod@crate::dense).
 
 mod format;
 pub(crate) mod program;
@@ -17,12 +18,12 @@ use pdn_kernels::{Conv, Format, LANES, Precision};
 use pdn_network::{Act, Binary, Dcm, Extent, Interpolation, Network, NodeId, Op, ParamId, Shape, Weights};
 use std::sync::Arc;
 
-/// The steps that run a network, its modules already folded, with some precision and under one prompt.
+/// Compiles a network, its modules already folded, for one prompt.
 pub(crate) fn compile(network: &Network, weights: &Weights, precision: Precision) -> Program {
     program(Compiler::new(network, weights, precision, None))
 }
 
-/// The steps that run a network under a prompt for each region, given those under one prompt, whose kernels they share.
+/// Compiles a network for regional prompts; it shares the kernels of `single`, the program for one prompt.
 pub(crate) fn compile_regional(network: &Network, weights: &Weights, single: &Program) -> Program {
     program(Compiler::new(network, weights, single.precision, Some(single)))
 }
@@ -45,22 +46,22 @@ struct Compiler<'a> {
     places: Vec<Option<Place>>,
     steps: Vec<Step>,
     values: Vec<Value>,
-    /// Concatenations that nothing has read but convolutions, and the maps they are made of.
+    /// Concatenations read only by convolutions so far, and the maps they consist of.
     joined: Vec<(NodeId, Vec<Source>)>,
     dcms: usize,
-    /// Pixels a side that a pixel of the output becomes as it is read.
+    /// The factor of the pixel shuffle that is done as the output is read.
     shuffled: usize,
     ending: Option<Ending>,
     pad: usize,
     flows: bool,
     precision: Precision,
-    /// Where prompts are those of regions, the program under one prompt.
+    /// The program for one prompt, when compiling for regional prompts.
     single: Option<&'a Program>,
 }
 
-/// The end of a network whose picture is a pixel shuffle plus an enlargement by repeated pixels, both by one factor and read
-/// by nothing else. Channels that are repeated as often are added before the shuffle instead: at the small size, and without
-/// a pass of its own for either.
+/// The end of a network whose picture is the sum of a pixel shuffle and a nearest-neighbour enlargement by the same
+/// factor, neither of which is read by anything else. The sum is computed before the shuffle instead, with channels
+/// repeated as often: at the small size, without a separate pass for either.
 #[derive(Clone, Copy)]
 struct Ending {
     shuffle: NodeId,
@@ -115,7 +116,7 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    /// Compiles one node, unless a convolution before it took it in.
+    /// Compiles one node, unless it is already fused into a convolution before it.
     fn node(&mut self, id: NodeId) {
         if self.places[id.index()].is_some() {
             return;
@@ -220,7 +221,7 @@ impl<'a> Compiler<'a> {
         self.map_step(last, Work::Conv { node: id, conv, inputs: sources, fused }, value, cost);
     }
 
-    /// The kernel of a convolution as the program under one prompt has it.
+    /// Returns the kernel that the program for one prompt has for a convolution.
     fn shared(&self, id: NodeId, shuffle: usize) -> Option<Arc<Conv>> {
         self.single?.steps.iter().find_map(|step| match &step.work {
             Work::Conv { node, conv, .. } if *node == id && conv.shuffle() == shuffle => Some(conv.clone()),
@@ -228,7 +229,8 @@ impl<'a> Compiler<'a> {
         })
     }
 
-    /// A sum of two maps, or a factor and the sum after it where nothing else reads what lies between.
+    /// Compiles a sum of two maps, or a factor fused with the sum after it if nothing else reads the intermediate
+    /// result.
     fn sum(&mut self, id: NodeId) {
         let node = self.network.node(id);
         let input = self.source(node.inputs[0]);
@@ -243,7 +245,7 @@ impl<'a> Compiler<'a> {
         self.map_step(last, Work::Sum { input, scale, add }, value, 0);
     }
 
-    /// A mask step and a convolution step.
+    /// Compiles a DCM into a mask step and a convolution step.
     fn dcm(&mut self, id: NodeId, dcm: &Dcm) {
         let index = self.dcms;
         self.dcms += 1;
@@ -252,7 +254,7 @@ impl<'a> Compiler<'a> {
         let [.., inputs, side, _] = *self.weights[dcm.kernel.0].shape() else {
             unreachable!("a kernel has at least three dimensions");
         };
-        // Unfolded, the mask kernel appends the mask too; the convolution does not read it.
+        // If unfolded, the mask kernel appends the mask, too; the convolution does not read it.
         let masked = if dcm.is_deployed() || dcm.zeta.is_none() { inputs } else { inputs + 1 };
         self.pad = self.pad.max(Conv::pad_of(side));
         let mask_cost = extent.per_picture_pixel(if dcm.zeta.is_some() { dcm.features * inputs } else { 0 });
@@ -283,8 +285,8 @@ impl<'a> Compiler<'a> {
         self.map_step(last, Work::MixedConv { dcm: index, input, side, fused }, value, cost);
     }
 
-    /// Takes in what follows a step while nothing else reads what lies between: gives the node whose result is
-    /// stored, what happens at the store, and the factor of the pixel shuffle.
+    /// Fuses the operations that follow a step while nothing else reads the intermediate results. Returns the node
+    /// whose result is stored, what happens at the store, and the factor of the pixel shuffle.
     fn follow(&mut self, id: NodeId, mut fused: Fused, before: Before) -> (NodeId, Fused, usize) {
         let (mut last, mut shuffle) = (id, 1);
         let network = self.network;
@@ -315,14 +317,14 @@ impl<'a> Compiler<'a> {
                 }
                 _ => break,
             }
-            // What lies between is never stored, and nothing else reads it: mark it with the place of the step.
+            // The intermediate result is never stored, and nothing else reads it.
             last = next;
         }
         self.mark_between(id, last);
         (last, fused, shuffle)
     }
 
-    /// Marks the nodes from `first` up to but without `last` as done.
+    /// Marks the nodes from `first` up to but not including `last` as compiled.
     fn mark_between(&mut self, first: NodeId, last: NodeId) {
         let mut at = first;
         while at != last {
@@ -335,7 +337,7 @@ impl<'a> Compiler<'a> {
         self.ending.is_some_and(|ending| ending.shuffle == id)
     }
 
-    /// Compiles the ending's other half, where what it enlarges is there, so that it can be added at the store.
+    /// Compiles the other half of the ending, if its input is computed, so that it can be added at the store.
     fn place_ending_enlargement(&mut self) {
         if let Some(Ending { enlargement, .. }) = self.ending
             && self.places[self.network.node(enlargement).inputs[0].index()].is_some()
@@ -344,7 +346,7 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    /// The node whose shape a node's map is stored in: an ending's maps are not shuffled.
+    /// Returns the node whose shape a node's map is stored in: the maps of an ending are not shuffled.
     fn stored_as(&self, id: NodeId) -> NodeId {
         match self.ending {
             Some(Ending { shuffle, enlargement, .. }) if [shuffle, enlargement, self.network.output].contains(&id) => {
@@ -354,18 +356,18 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    /// Whether a pixel of every channel that a shuffle makes is in a lane of its own, and has one slope.
+    /// Returns whether a shuffle keeps each channel of a pixel in its own lane, with one slope per channel.
     fn can_shuffle(&self, id: NodeId, r: usize, slopes: &[f32]) -> bool {
         let one_slope = |of_channel: &[f32]| of_channel.iter().all(|slope| *slope == of_channel[0]);
         self.network.node(id).shape.channels.is_multiple_of(r * r * LANES) && slopes.chunks(r * r).all(one_slope)
     }
 
-    /// One slope for each lane of a node's map.
+    /// Returns the same slope for each lane of a node's map.
     fn slope(&self, id: NodeId, slope: f32) -> Vec<f32> {
         vec![slope; self.network.node(id).shape.channels.next_multiple_of(LANES)]
     }
 
-    /// The slope of each lane.
+    /// Returns the slope of each lane.
     fn slopes(&self, param: ParamId) -> Vec<f32> {
         let mut slopes = self.weights[param].data().to_vec();
         slopes.resize(slopes.len().next_multiple_of(LANES), 0.0);
@@ -381,7 +383,7 @@ impl<'a> Compiler<'a> {
         inputs.iter().rev().skip(1).all(|id| channels(id).is_multiple_of(LANES))
     }
 
-    /// Whether all are maps of one shape.
+    /// Returns whether all inputs are maps of one shape.
     fn sums_maps(&self, inputs: &[NodeId]) -> bool {
         inputs.iter().all(|id| self.same_shape(*id, inputs[0]) && !matches!(self.place(*id), Place::Vector(_)))
     }
@@ -391,7 +393,7 @@ impl<'a> Compiler<'a> {
         factors.extent == Extent::One && factors.channels == map.channels
     }
 
-    /// A new value for a node's map.
+    /// Creates a value for a node's map.
     fn value(&mut self, id: NodeId) -> usize {
         let Shape { channels, extent } = self.network.node(self.stored_as(id)).shape;
         self.values.push(Value { channels, extent, format: Format::Singles });
@@ -402,7 +404,7 @@ impl<'a> Compiler<'a> {
         self.places[id.index()].expect("nodes come after those they read")
     }
 
-    /// The map of a node; maps that were only joined are copied into one, once.
+    /// Returns the map of a node; joined maps are copied into one, once.
     fn source(&mut self, id: NodeId) -> Source {
         match self.place(id) {
             Place::Map(source) => source,
@@ -416,7 +418,7 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    /// The maps that a node's channels are in, one after the other.
+    /// Returns the maps that hold a node's channels, in order.
     fn sources(&self, id: NodeId) -> Vec<Source> {
         match self.place(id) {
             Place::Map(source) => vec![source],
@@ -438,7 +440,8 @@ impl<'a> Compiler<'a> {
         self.steps.push(Step { name, work, out: None, frees: Vec::new(), cost: 0 });
     }
 
-    /// A convolution by its kernel's name, a module by its own, and what has no name by what it does and its place.
+    /// Names a step: a convolution after its kernel, a module by its own name, anything else by its operation and
+    /// index.
     fn name(&self, work: &Work, id: NodeId) -> String {
         let of_param = |param: &ParamId| {
             let name = &self.network.params[param.index()].name;
@@ -459,29 +462,35 @@ impl<'a> Compiler<'a> {
     }
 }
 
-/// Which step takes in what follows it.
+/// The kind of step that following operations are fused into.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Before {
     Conv,
-    /// Its kernel is laid out when there is a prompt, for no shuffle.
+    /// Its kernel is laid out once there is a prompt, without a shuffle.
     MixedConv,
-    /// Of two maps, or a factor: it has no activation.
+    /// A sum of two maps, or a factor: it cannot have an activation.
     Sum,
 }
 
-/// Whether only an activation may still follow: a factor or sum comes after it.
+/// Returns whether an activation may still follow: it comes before a factor or sum.
 fn plain(fused: &Fused) -> bool {
     fused.slopes.is_empty() && fused.scale == 1.0
 }
 
-/// Whether an operation makes each row of the same row of what it reads.
+/// Returns whether an operation computes each row from the same row of its inputs.
 fn reads_rows(op: &Op) -> bool {
-    let reads_numbers = matches!(op, Op::Fill(_) | Op::Act(_) | Op::Binary(_) | Op::Scale(_));
-    let reads_pixels = matches!(op, Op::Concat | Op::Slice { .. } | Op::Dot | Op::Norm { .. } | Op::Softmax);
-    reads_numbers || reads_pixels || matches!(op, Op::LayerNorm { .. })
+    match op {
+        Op::Fill(_) | Op::Act(_) | Op::Binary(_) | Op::Scale(_) => true,
+        Op::Concat | Op::Slice { .. } | Op::Dot | Op::Norm { .. } | Op::Softmax | Op::LayerNorm { .. } => true,
+        // They read other rows, or have steps of their own.
+        Op::Conv { .. } | Op::MixedConv { .. } | Op::Dcm(_) | Op::GlobalPool(_) | Op::Attend { .. } => false,
+        Op::PixelShuffle(_) | Op::PixelUnshuffle(_) | Op::Enlarge(..) => false,
+        Op::Picture { .. } | Op::Prompt { .. } | Op::Words(_) | Op::Constant(_) => false,
+        Op::Positions(_) | Op::Join | Op::Take(_) => false,
+    }
 }
 
-/// Notes after which step each value is no longer read.
+/// Records after which step each value is no longer needed.
 fn place_frees(steps: &mut [Step], values: usize, output: usize) {
     let mut done = vec![false; values];
     done[output] = true;

@@ -4,33 +4,33 @@ use crate::compile::schedule::{Bands, Lags, TILE};
 use crate::compile::step::{Source, Step, Value, Work};
 use pdn_kernels::{Conv, Format, Precision, RowShape};
 
-/// The steps of a network, in order, and the maps they write.
+/// The steps of a network, in order, and the maps that they write.
 #[derive(Debug)]
 pub(crate) struct Program {
     pub(crate) steps: Vec<Step>,
     pub(crate) values: Vec<Value>,
     pub(crate) output: Output,
-    /// Zero pixels on either side of every row: what the largest kernel reads.
+    /// Zero pixels on either side of every row, for the largest kernel.
     pub(crate) pad: usize,
-    /// With which its convolutions are computed.
+    /// The precision of the convolutions.
     pub(crate) precision: Precision,
-    /// Pixels a side of the blocks of the picture that become one pixel of the smallest map.
+    /// The side of the blocks of pixels that become one pixel of the smallest map.
     pub(crate) multiple: usize,
     /// How far each map lags behind the picture.
     pub(crate) lags: Lags,
-    /// Whether rows can flow through all steps band by band: none reads a whole map.
+    /// Whether rows can stream through all steps band by band: no step needs a whole map.
     pub(crate) flows: bool,
 }
 
 impl Program {
-    /// Rows, and pixels a row, of the picture that bands and columns are multiples of: so every map's groups and tiles begin
-    /// where they would without them.
+    /// Returns the granularity of bands and columns, in pixels of the picture, which keeps the groups and tiles of
+    /// every map where they would be without bands and columns.
     pub(crate) fn grid(&self) -> usize {
         self.multiple * Conv::most_rows(self.precision)
     }
 
-    /// How far beyond a column of the picture each map must be known so that what it gives is the same to the last bit: not
-    /// what its kernels read alone, but the whole tiles of [`TILE`] pixels that their numbers are computed in.
+    /// Returns the halo of a column: how far beyond it each map must be known for a bit-identical result. It covers not
+    /// only the reach of the kernels but also the whole tiles of [`TILE`] pixels that are computed together.
     pub(crate) fn halo(&self) -> usize {
         let mut margins = vec![0; self.values.len()];
         let mut widest = 0;
@@ -48,7 +48,7 @@ impl Program {
         widest
     }
 
-    /// Bands of so many rows of a picture of some height, or the whole at once where the program cannot flow.
+    /// Returns bands of `rows` rows of a picture, or a single one if the program cannot stream.
     pub(crate) fn bands(&self, height: usize, rows: usize) -> Bands {
         let all = height + self.lags.longest(&self.values);
         match self.flows && rows < all {
@@ -57,12 +57,12 @@ impl Program {
         }
     }
 
-    /// Rows of a value that are kept from band to band.
+    /// Returns how many rows of a value are kept from band to band.
     pub(crate) fn kept(&self, value: usize, bands: Bands) -> usize {
         if bands.count == 1 { 0 } else { self.lags.kept(value) }
     }
 
-    /// Row shape and height of a value for a picture.
+    /// Returns the row shape and height of a value for a picture.
     pub(crate) fn rows_of(&self, value: usize, height: usize, width: usize) -> (RowShape, usize) {
         let Value { channels, extent, format } = self.values[value];
         let width = extent.side(width);
@@ -78,13 +78,13 @@ impl Program {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Output {
     pub(crate) source: Source,
-    /// Pixels a side that each pixel's channels become as they are read: a pixel shuffle that ends a network is no step of its
-    /// own, which would write each number once more.
+    /// The factor of a pixel shuffle that is done as the output is read; as a step of its own it would write each
+    /// number once more.
     pub(crate) shuffle: usize,
 }
 
 impl Output {
-    /// Channels of the picture.
+    /// Returns the number of channels of the picture.
     pub(crate) fn channels(&self) -> usize {
         self.source.channels / (self.shuffle * self.shuffle)
     }

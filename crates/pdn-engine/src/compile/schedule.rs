@@ -1,12 +1,13 @@
-//! Which rows of every map a band computes.
+//! Computes which rows of every map belong to a band.
 //!
-//! A band is some rows of the picture, brought through all layers before the next. A layer that reads rows around each of
-//! its own lags behind its input by as many, so every row of every map is computed once, as soon as what it reads is there:
-//! of a map that lags by `l`, the first `t` bands of `r` rows give rows `0 .. t r - l` (in the map's own rows).
+//! A band is a group of rows of the picture that goes through all layers before the next. A layer that reads rows
+//! around each of its own lags behind its input by as many, so every row of every map is computed once, as soon as its
+//! input is there: of a map that lags by `l`, the first `t` bands of `r` rows yield rows `0 .. t r - l` (in the map's
+//! own rows).
 //!
-//! What is kept from band to band is what later rows of its readers still read: with a lag of `l` and a reader that lags by
-//! `m` and reads `k` rows around, `m + k - l` rows. That is the width of the network's kernels and the length of its long
-//! sums, whatever the height of the picture.
+//! Rows that later rows of a map's readers still need are kept from band to band: with a lag of `l` and a reader that
+//! lags by `m` and reads `k` rows around, `m + k - l` rows. This depends on the width of the network's kernels and the
+//! length of its long skip connections, but not on the height of the picture.
 
 use crate::compile::step::{Step, Value};
 use pdn_network::Extent;
@@ -17,7 +18,7 @@ pub(crate) const TILE: usize = 4;
 /// The rows by which the maps of a program lag behind the picture.
 #[derive(Debug)]
 pub(crate) struct Lags {
-    /// Of each map, in its own rows.
+    /// The lag of each map, in its own rows.
     lags: Vec<usize>,
     /// Rows of each map that are kept from band to band.
     kept: Vec<usize>,
@@ -38,17 +39,17 @@ impl Lags {
         Self { lags, kept }
     }
 
-    /// Rows by which a map lags.
+    /// Returns the lag of a map, in rows.
     pub(crate) fn of(&self, value: usize) -> usize {
         self.lags[value]
     }
 
-    /// Rows of a map that are kept from band to band.
+    /// Returns how many rows of a map are kept from band to band.
     pub(crate) fn kept(&self, value: usize) -> usize {
         self.kept[value]
     }
 
-    /// The most that any map lags, in rows of the picture.
+    /// Returns the longest lag of any map, in rows of the picture.
     pub(crate) fn longest(&self, values: &[Value]) -> usize {
         let in_picture = |(lag, value): (&usize, &Value)| match value.extent {
             Extent::Reduced(by) => lag * by,
@@ -61,14 +62,14 @@ impl Lags {
 /// The bands of a picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Bands {
-    /// Rows of the picture in each.
+    /// Rows of the picture per band.
     pub(crate) rows: usize,
-    /// How many there are: the last ones bring what lags to its end.
+    /// The number of bands; the last ones complete the maps that lag.
     pub(crate) count: usize,
 }
 
 impl Bands {
-    /// Rows of a map that are there after `band`: of `height`, with a lag.
+    /// Returns how many rows of a map are computed after `band`, given its lag; at most `height`.
     pub(crate) fn end(self, band: usize, extent: Extent, lag: usize, height: usize) -> usize {
         extent.side(self.rows * (band + 1)).saturating_sub(lag).min(height)
     }

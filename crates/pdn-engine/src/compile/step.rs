@@ -4,7 +4,7 @@ use pdn_kernels::{Conv, Format, Precision};
 use pdn_network::{Extent, Interpolation, NodeId, Pool};
 use std::sync::Arc;
 
-/// The most maps that a convolution reads without their being copied into one.
+/// The most maps that a convolution reads without copying them into one.
 pub(crate) const MAX_INPUTS: usize = 20;
 
 /// A map that steps write and read.
@@ -12,11 +12,11 @@ pub(crate) const MAX_INPUTS: usize = 20;
 pub(crate) struct Value {
     pub(crate) channels: usize,
     pub(crate) extent: Extent,
-    /// How its numbers are kept.
+    /// How its numbers are stored.
     pub(crate) format: Format,
 }
 
-/// Channels of a value: a run of whole blocks, or of its start.
+/// Channels of a value: a run of whole blocks, or the beginning of such a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Source {
     pub(crate) value: usize,
@@ -29,63 +29,63 @@ pub(crate) struct Source {
 pub(crate) enum Place {
     /// In a map.
     Map(Source),
-    /// In several, one after the other in channels: their places are in this list of the compiler's.
+    /// In several maps, concatenated by channel; the index is into the compiler's list.
     Joined(usize),
     /// In the vector of this node.
     Vector(NodeId),
 }
 
-/// What a convolution does as it stores.
+/// What a convolution does as it stores its result.
 #[derive(Clone, Debug)]
 pub(crate) struct Fused {
-    /// Of the activation, the slope of each lane that is stored on what is negative; none where there is no activation.
+    /// The slope of the activation for negative numbers, per lane; empty without an activation.
     pub(crate) slopes: Vec<f32>,
     pub(crate) scale: f32,
     pub(crate) add: Option<Source>,
 }
 
 impl Fused {
-    /// Stores what was computed.
+    /// Stores the result unchanged.
     pub(crate) const NOTHING: Self = Self { slopes: Vec::new(), scale: 1.0, add: None };
 }
 
 /// What a step does.
 #[derive(Debug)]
 pub(crate) enum Work {
-    /// Brings the picture in.
+    /// Loads the picture.
     Picture,
-    /// A convolution of maps that stand one after the other in channels. Programs of one network share its kernel.
+    /// A convolution of maps that are concatenated by channel. Programs of one network share its kernel.
     Conv { node: NodeId, conv: Arc<Conv>, inputs: Vec<Source>, fused: Fused },
     /// A DCM's masked channels, `[m x; m]` or unfolded `m P x`.
     Mask { dcm: usize, input: Source },
-    /// A DCM's convolution of its masked channels, with a kernel of some side.
+    /// A DCM's convolution of its masked channels, with a kernel of this side.
     MixedConv { dcm: usize, input: Source, side: usize, fused: Fused },
-    /// A whole DCM under several prompts, each for its share of every pixel, with kernels of some side.
+    /// A whole DCM under several prompts, weighted by their shares at every pixel, with kernels of this side.
     Regional { dcm: usize, input: Source, side: usize },
-    /// A map's channels, each by its number in a vector.
+    /// Multiplies a map's channels by the numbers of a vector.
     Multiply { input: Source, factors: NodeId },
-    /// Maps one after the other, each at whole blocks.
+    /// Concatenates maps, each of whole blocks.
     Concat { inputs: Vec<Source> },
-    /// A pixel shuffle that no convolution took in.
+    /// A pixel shuffle that is not fused into a convolution.
     Shuffle { input: Source, r: usize },
-    /// A leaky ReLU with a slope for each lane, that no convolution took in.
+    /// A leaky ReLU with a slope per lane that is not fused into a convolution.
     PRelu { input: Source, slopes: Vec<f32> },
-    /// Each channel so many times, one after the other: what enlarges it by repeating its pixels, before a pixel shuffle.
+    /// Repeats each channel in place: a nearest-neighbour enlargement before a pixel shuffle.
     Repeat { input: Source, times: usize },
-    /// A map times a factor, plus another where there is one.
+    /// A map times a factor, plus another map if there is one.
     Sum { input: Source, scale: f32, add: Option<Source> },
     /// An enlargement without weights.
     Enlarge { input: Source, interpolation: Interpolation, r: usize },
-    /// A statistic over the picture, into the node's vector.
+    /// A statistic over the picture, written to the node's vector.
     Pool { pool: Pool, input: Source, node: NodeId },
-    /// Any other operation on maps, through the reference; rows of the output are made of `reach` rows of the inputs.
+    /// Any other operation on maps, through [`dense`](mod@crate::dense); output rows depend on input rows by `reach`.
     Reference { node: NodeId, inputs: Vec<Place>, reach: Reach },
-    /// Any operation on vectors, through the reference.
+    /// Any operation on vectors, through [`dense`](mod@crate::dense).
     Vector { node: NodeId },
 }
 
 impl Work {
-    /// The maps that a step reads, and which of their rows.
+    /// Returns the maps that a step reads, and which of their rows.
     pub(crate) fn reads(&self) -> impl Iterator<Item = (usize, Reach)> {
         let mut reads = Vec::new();
         let mut read = |source: &Source, reach: Reach| reads.push((source.value, reach));
@@ -123,7 +123,7 @@ impl Work {
     }
 }
 
-/// Which rows of a map a step reads for rows of its own: row `y` for `y * down / up`, and `radius` more on either side.
+/// The input rows that a step reads for its output rows: `y * down / up` for row `y`, and `radius` more on either side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Reach {
     pub(crate) radius: usize,
@@ -132,15 +132,15 @@ pub(crate) struct Reach {
 }
 
 impl Reach {
-    /// Each row for the same row.
+    /// Each row from the same row.
     pub(crate) const ROW: Self = Self { radius: 0, up: 1, down: 1 };
 
-    /// Rows of the output from rows of the input.
+    /// Converts a number of input rows to output rows.
     pub(crate) fn out(self, rows: usize) -> usize {
         (rows * self.up).div_ceil(self.down)
     }
 
-    /// Rows of the input from rows of the output.
+    /// Converts a number of output rows to input rows.
     pub(crate) fn inward(self, rows: usize) -> usize {
         (rows * self.down).div_ceil(self.up)
     }
@@ -149,20 +149,20 @@ impl Reach {
 /// One step: what it does and which value it writes.
 #[derive(Debug)]
 pub(crate) struct Step {
-    /// What a user may know it by.
+    /// The name shown to users.
     pub(crate) name: String,
     pub(crate) work: Work,
-    /// Written value, or `None` for vectors.
+    /// The value it writes; `None` for vectors.
     pub(crate) out: Option<usize>,
     /// Values that nothing reads after this step.
     pub(crate) frees: Vec<usize>,
-    /// Multiply-accumulates for each pixel of the picture: what progress counts.
+    /// Multiply-accumulates per pixel of the picture, the unit of progress.
     pub(crate) cost: usize,
 }
 
 impl Step {
-    /// Rows of the output that are computed together: where a group begins changes its numbers, by rounding. Of kernels that
-    /// a prompt makes, before there is one, the most that it may be.
+    /// Returns how many output rows are computed together: where a group begins changes its numbers, by rounding. For
+    /// kernels that depend on a prompt, this is the most it can be.
     pub(crate) fn group(&self, precision: Precision) -> usize {
         match &self.work {
             Work::Conv { conv, .. } => conv.group() * conv.shuffle(),

@@ -1,4 +1,5 @@
-//! The network of one prompt: whatever the prompt alone decides is computed once, in float64, and stored in float32.
+//! Specialises a network to one prompt: whatever depends on the prompt alone is computed once, in float64, and stored
+//! in float32.
 //!
 //! Mixed convolutions become plain ones, and the inner product of features with a vector becomes a 1x1 convolution.
 
@@ -8,10 +9,11 @@ use crate::map::Map;
 use crate::ops::{mixed, operate};
 use pdn_network::{Extent, Init, Network, Node, Op, Param, ParamId, Tensor, Weights};
 
-/// The network that gives what `network` gives with this prompt, of unit length, and takes none: lowered, without modules.
+/// Returns a network that takes no prompt and computes what `network` does under this prompt of unit length. It is
+/// lowered, without modules.
 ///
 /// # Errors
-/// [`RunError::Prompt`] when the network takes no prompt or one of another length, [`RunError::Fold`] where folding gives a
+/// [`RunError::Prompt`] if the network takes no prompt or one of another length, [`RunError::Fold`] if folding yields a
 /// number beyond float32.
 pub fn fold_prompt(network: &Network, weights: &Weights, prompt: &[f32]) -> Result<(Network, Weights), RunError> {
     check_prompt(network.prompt_dim(), Some(prompt.len()))?;
@@ -36,7 +38,7 @@ pub fn fold_prompt(network: &Network, weights: &Weights, prompt: &[f32]) -> Resu
     folding.finish()
 }
 
-/// A network whose nodes are being replaced in their places.
+/// A network whose nodes are being replaced in place.
 struct Folding {
     network: Network,
     tensors: Vec<Tensor>,
@@ -53,7 +55,7 @@ impl Folding {
         Node { op: Op::Constant(id), inputs: vec![], shape: node.shape }
     }
 
-    /// The node with its kernel in the place of an input that is known.
+    /// Returns the node with a kernel in place of its known input.
     fn with_known(&mut self, name: &str, node: Node, inputs: &[Option<&Map<f64>>]) -> Node {
         let op = match (&node.op, inputs) {
             (Op::MixedConv { bank, bias }, [_, Some(mixture)]) => {
@@ -79,7 +81,7 @@ impl Folding {
         self.network.param_ids().last().expect("one was added")
     }
 
-    /// Without what was only read by what is known now.
+    /// Removes nodes that only known nodes read.
     fn finish(self) -> Result<(Network, Weights), RunError> {
         let weights = Weights::in_order(&self.network, self.tensors).map_err(RunError::Fold)?;
         Ok(self.network.pruned(&weights))

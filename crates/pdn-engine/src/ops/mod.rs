@@ -1,6 +1,6 @@
-//! The definitions of all operations on maps, in any real number and one after the other.
+//! Definitions of all operations on maps, generic over the number type, one after the other.
 //!
-//! [`reference`](mod@crate::reference) runs them as they stand here; [`dense`](mod@crate::dense) replaces the convolutions.
+//! [`reference`](mod@crate::reference) runs them as they are; [`dense`](mod@crate::dense) replaces the convolutions.
 
 mod sequence;
 
@@ -93,7 +93,7 @@ pub(crate) fn operate<T: Real>(node: &Node, inputs: &[&Map<T>], weights: &Weight
     }
 }
 
-/// Zero-padded convolution; kernel `[out, in, k, k]`, bias `[out]`.
+/// Computes a zero-padded convolution; kernel `[out, in, k, k]`, bias `[out]`.
 fn convolve<T: Real>(x: &Map<T>, kernel: &[T], bias: &[T], k: usize) -> Map<T> {
     let (radius, taps) = (k / 2, k * k);
     let mut out = vec![T::zero(); bias.len() * x.pixels()];
@@ -121,7 +121,7 @@ fn convolve<T: Real>(x: &Map<T>, kernel: &[T], bias: &[T], k: usize) -> Map<T> {
     Map::new(bias.len(), x.height, x.width, out)
 }
 
-/// `Σ π_k bank_k`.
+/// Computes `Σ π_k bank_k`.
 pub(crate) fn mixed<T: Real>(mixture: &[T], bank: &Tensor) -> Vec<T> {
     let size = bank.data().len() / mixture.len();
     let mut out = vec![T::zero(); size];

@@ -1,9 +1,9 @@
-//! Operations on sequences: those of CLIP's towers.
+//! Operations on sequences, for CLIP's towers.
 
 use crate::map::{Map, Real, real};
 use rayon::prelude::*;
 
-/// `[c, h r, w r]` to `[c r², h, w]`.
+/// Rearranges `[c, h r, w r]` to `[c r², h, w]`.
 pub(crate) fn pixel_unshuffle<T: Real>(x: &Map<T>, r: usize) -> Map<T> {
     let (height, width) = (x.height / r, x.width / r);
     let mut data = Vec::with_capacity(x.data.len());
@@ -17,7 +17,7 @@ pub(crate) fn pixel_unshuffle<T: Real>(x: &Map<T>, r: usize) -> Map<T> {
     Map::new(x.channels * r * r, height, width, data)
 }
 
-/// `weight (x - mean) / sqrt(variance + ε) + bias` at each pixel.
+/// Computes `weight (x - mean) / sqrt(variance + ε) + bias` at each pixel.
 pub(crate) fn layer_norm<T: Real>(x: &Map<T>, weight: &[T], bias: &[T], eps: f64) -> Map<T> {
     let (pixels, count) = (x.pixels(), real::<T>(x.channels as f64));
     let sums = |add: &dyn Fn(T, usize) -> T| {
@@ -39,26 +39,26 @@ pub(crate) fn layer_norm<T: Real>(x: &Map<T>, weight: &[T], bias: &[T], eps: f64
     out
 }
 
-/// Rows of a table `[rows, channels]`, each the channels of one pixel.
+/// Looks up rows of a table `[rows, channels]`, each the channels of one pixel.
 pub(crate) fn rows<T: Real>(table: &[T], channels: usize, rows: &[usize]) -> Map<T> {
     let data = (0..channels).flat_map(|c| rows.iter().map(move |row| table[row * channels + c]));
     Map::new(channels, 1, rows.len(), data.collect())
 }
 
-/// The pixels of two maps, one after the other.
+/// Concatenates the pixels of two maps.
 pub(crate) fn join<T: Real>(a: &Map<T>, b: &Map<T>) -> Map<T> {
     let data = (0..a.channels).flat_map(|c| a.plane(c).iter().chain(b.plane(c))).copied().collect();
     Map::new(a.channels, 1, a.pixels() + b.pixels(), data)
 }
 
-/// Multi-head attention over pixels.
+/// Computes multi-head attention over pixels.
 pub(crate) fn attend<T: Real>([q, k, v]: [&Map<T>; 3], heads: usize, causal: bool) -> Map<T> {
     let (pixels, size) = (q.pixels(), q.channels / heads);
     let scale = real::<T>(size as f64).sqrt().recip();
     let mut out = vec![T::zero(); q.data.len()];
     out.par_chunks_mut(size * pixels).enumerate().for_each(|(head, out)| {
         let channels = || head * size..(head + 1) * size;
-        // Pixel by pixel, so that what a pixel gives is added to all channels at once.
+        // Pixel by pixel, so that each pixel's contribution is added to all channels at once.
         let values: Vec<T> = (0..pixels).flat_map(|s| channels().map(move |c| v.plane(c)[s])).collect();
         for p in 0..pixels {
             let seen = if causal { p + 1 } else { pixels };
@@ -80,7 +80,7 @@ pub(crate) fn attend<T: Real>([q, k, v]: [&Map<T>; 3], heads: usize, causal: boo
     Map::new(q.channels, q.height, q.width, out)
 }
 
-/// `x Φ(x)`.
+/// Computes `x Φ(x)`.
 pub(crate) fn gelu<T: Real>(v: T) -> T {
     let x = v.to_f64().unwrap_or(f64::NAN);
     real(x * 0.5 * (1.0 + libm::erf(x / std::f64::consts::SQRT_2)))

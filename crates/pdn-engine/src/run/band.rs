@@ -1,4 +1,4 @@
-//! Running a plan on a band of rows: its steps in order, each spread over the threads by groups of rows.
+//! Runs a plan on a band of rows: step by step, each parallel over groups of rows.
 
 use crate::compile::program::Program;
 use crate::compile::schedule::Bands;
@@ -23,10 +23,10 @@ use std::time::{Duration, Instant};
 /// The most rows that a group reads.
 const MOST_ROWS: usize = Conv::MOST_READ;
 
-/// How long a run goes on at least before it tells how far it is, and asks whether to go on.
+/// The shortest interval between two progress reports, at which a run can be cancelled.
 const TELLING: Duration = Duration::from_millis(20);
 
-/// Columns of a picture on their way through a plan, band by band.
+/// The run of some columns of a picture through a plan, band by band.
 pub(crate) struct Run<'a> {
     pub(crate) plan: &'a Plan,
     pub(crate) program: &'a Program,
@@ -36,32 +36,32 @@ pub(crate) struct Run<'a> {
     pub(crate) columns: Range<usize>,
     bands: Bands,
     space: &'a mut Workspace,
-    /// The vectors so far, by node.
+    /// The vectors computed so far, by node.
     vectors: Vec<Option<Map<f32>>>,
-    /// Whether every number is looked at.
+    /// Whether every number is checked for being finite.
     suspicious: bool,
 }
 
-/// What is told, and taken down, as a run goes on.
+/// What a run reports and records on its way.
 pub(crate) struct Watch<'a> {
-    /// Told the cost of steps as they are done; says whether to go on.
+    /// Receives the cost of completed steps; returns whether to go on.
     pub(crate) progress: &'a mut dyn FnMut(usize) -> bool,
-    /// The mask of each module that has one, over the columns, where masks are asked for.
+    /// The mask of each module that has one, over the columns, if masks are requested.
     pub(crate) masks: Option<&'a mut Vec<Map<f32>>>,
-    /// The time of each step so far, where times are asked for.
+    /// The time of each step so far, if times are requested.
     pub(crate) times: Option<&'a mut Vec<Duration>>,
 }
 
-/// Why a band came to no end.
+/// Why a band was not completed.
 pub(crate) enum Stop {
-    /// It was asked to.
+    /// The caller cancelled.
     Cancelled,
-    /// A step gave a number that is not finite: its name.
+    /// The named step computed a number that is not finite.
     NotFinite(String),
 }
 
 impl<'a> Run<'a> {
-    /// Begins at the first band; the columns are as wide as the workspace.
+    /// Creates a run at the first band; the columns are as wide as the workspace.
     pub(crate) fn new(
         (plan, prompted): (&'a Plan, &'a Prompted),
         picture: &'a dyn Pixels,
@@ -79,20 +79,20 @@ impl<'a> Run<'a> {
         Self { plan, program, prompted, picture: Reflected(picture), columns, bands, space, vectors, suspicious: false }
     }
 
-    /// Looks at every number from now on.
+    /// Checks every number from now on.
     pub(crate) fn suspect(mut self) -> Self {
         self.suspicious = true;
         self
     }
 
-    /// Runs every step on a band and gives the map that holds the output's rows.
+    /// Runs every step on a band and returns the map that holds the output's rows.
     pub(crate) fn band(&mut self, band: usize, watch: &mut Watch) -> Result<&Rows, Stop> {
         let program = self.program;
         let Watch { progress, masks, times } = watch;
         let mut at = 0;
         while at < program.steps.len() {
-            // From within the threads' pool: to hand a step over from without takes as long as a small step does, and another
-            // thread's cache than the one that has its rows may take it.
+            // Stay inside the thread pool: entering it for each step takes as long as a small step, and may move the
+            // work to a thread whose cache lacks the rows.
             let before = at;
             at = rayon::scope(|_| self.some_steps(before, band, masks, times))?;
             if !progress(program.steps[before..at].iter().map(|step| step.cost).sum()) {
@@ -102,7 +102,7 @@ impl<'a> Run<'a> {
         Ok(&self.space.maps[program.output.source.value])
     }
 
-    /// Runs steps from one on until there is something to tell, and gives the next.
+    /// Runs steps from `first` on until progress is due, and returns the index of the next step.
     fn some_steps(
         &mut self,
         first: usize,
@@ -123,7 +123,7 @@ impl<'a> Run<'a> {
         Ok(at)
     }
 
-    /// Gives the memory of the output's rows back, when they have been read.
+    /// Frees the memory of the output's rows once they have been read.
     pub(crate) fn release_output(&mut self) {
         self.release(self.program.output.source.value);
     }
@@ -144,7 +144,7 @@ impl<'a> Run<'a> {
                     return Err(Stop::NotFinite(step.name.clone()));
                 }
             }
-            // Vectors are the whole picture's.
+            // Vectors belong to the whole picture.
             None if band == 0 => self.vector_work(&step.work),
             None => {}
         }
@@ -152,7 +152,7 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// A step's map with room for the rows of a band.
+    /// Returns a step's map with room for the rows of a band.
     fn advance(&mut self, step: &Step, value: usize, band: usize) -> Rows {
         let program = self.program;
         let slot = self.space.take(value);
@@ -163,7 +163,7 @@ impl<'a> Run<'a> {
             Work::MixedConv { dcm, .. } => self.prompted.dcms[*dcm].kernel.group(),
             _ => step.group(program.precision),
         };
-        // Groups begin at multiples of their rows when the lag is taken off: the first may begin above the picture.
+        // Groups begin at multiples of their rows once the lag is subtracted: the first may begin above the picture.
         let lead = if rows.band.end == 0 { lag % group } else { 0 };
         rows.advance(end, lead, slot);
         rows
@@ -176,7 +176,7 @@ impl<'a> Run<'a> {
         self.space.put(value, slot);
     }
 
-    /// Puts a module's mask where it belongs among those of the columns.
+    /// Copies a band of a module's mask into the masks of the columns.
     fn put_mask(&self, dcm: usize, rows: &Rows, masks: &mut [Map<f32>]) {
         let has_mask = |dcm: &usize| self.prompted.dcms[*dcm].enhance.has_mask();
         if has_mask(&dcm) {
@@ -278,7 +278,7 @@ impl<'a> Run<'a> {
         });
     }
 
-    /// The rows of a source from `before` above row `first` on; those outside the map are zeros.
+    /// Fills `around` with a source's rows, starting `before` rows above row `first`; rows outside the map are zeros.
     fn rows_around<'b>(&'b self, source: Source, first: usize, before: usize, around: &mut [&'b [f32]]) {
         for (i, row) in around.iter_mut().enumerate() {
             *row = match (first + i).checked_sub(before) {
@@ -343,8 +343,8 @@ impl<'a> Run<'a> {
         });
     }
 
-    /// The statistic of each channel. Rows are summed on their own and then in order, so that the result depends neither on
-    /// threads nor on how the rows were shared out.
+    /// Computes the statistic of each channel. Rows are summed separately and then in order, so the result does not
+    /// depend on threads or on how rows are distributed.
     fn pool(&self, pool: Pool, input: Source) -> Vec<f32> {
         let means = self.means(input, None);
         let values = match pool {
@@ -357,7 +357,7 @@ impl<'a> Run<'a> {
         values.into_iter().take(input.channels).map(|v| v as f32).collect()
     }
 
-    /// The mean of each lane, or of the squares of what it differs from some means.
+    /// Computes the mean of each lane, or of the squared deviation from the given means.
     fn means(&self, input: Source, from: Option<&[f32]>) -> Vec<f64> {
         let (shape, height) = (self.shape(input), self.rows(input).height);
         let sums: Vec<Vec<f64>> = (0..height)
@@ -370,7 +370,7 @@ impl<'a> Run<'a> {
         total
     }
 
-    /// Some rows of an operation's result.
+    /// Computes some rows of an operation's result with [`dense`](mod@crate::dense).
     fn reference(&self, node: NodeId, inputs: &[Place], reach: Reach, rows: Range<usize>) -> Map<f32> {
         let read = reach.inward(rows.start)..reach.inward(rows.end);
         let maps: Vec<Map<f32>> = inputs
@@ -394,17 +394,17 @@ impl<'a> Run<'a> {
         &self.space.maps[source.value]
     }
 
-    /// The shape of a source's rows.
+    /// Returns the shape of a source's rows.
     pub(crate) fn shape(&self, source: Source) -> RowShape {
         let Rows { shape, format, .. } = self.rows(source);
         match format {
             Format::Singles => RowShape { blocks: source.channels.div_ceil(LANES), ..*shape },
-            // They are read whole.
+            // Lines are read whole.
             Format::Lines => *shape,
         }
     }
 
-    /// A source's blocks in a row.
+    /// Returns a source's blocks in a row.
     pub(crate) fn blocks(&self, source: Source, y: usize) -> &[f32] {
         let shape = self.shape(source);
         &self.rows(source).row(y)[source.first_block * shape.block_len()..][..shape.len()]

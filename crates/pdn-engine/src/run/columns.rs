@@ -1,4 +1,4 @@
-//! Cutting a picture into bands of rows and columns that fit into memory.
+//! Splits a picture into bands of rows and columns that fit into memory.
 
 use crate::RunError;
 use crate::compile::program::Program;
@@ -8,11 +8,11 @@ use crate::run::workspace::Placement;
 use pdn_network::Extent;
 use std::ops::Range;
 
-/// How a picture is run.
+/// How to run a picture.
 #[derive(Clone, Copy, Debug)]
 pub struct RunOptions {
-    /// Bytes that maps may take while running. A picture that needs more is run in columns. What a thread copies beside the maps,
-    /// a few rows under regions and a band for operations without a kernel of their own, is not counted.
+    /// Bytes that maps may take during a run. A picture that needs more is run in columns. Not counted is what threads
+    /// copy beside the maps: a few rows for regions, and a band for operations without a kernel of their own.
     pub memory: usize,
     /// The width of columns in pixels of the input, whatever the memory.
     pub tile: Option<usize>,
@@ -25,27 +25,27 @@ impl Default for RunOptions {
     }
 }
 
-/// The narrowest columns worth running: below this nearly everything is computed for its surroundings.
+/// The narrowest columns worth running: below this, nearly all work goes into the halo.
 const NARROWEST: usize = 16;
 
-/// Pixels of a band for each thread: enough for a kernel to be read once and used often.
+/// Pixels of a band per thread: enough to reuse a kernel often once it is read.
 const THREAD_PIXELS: usize = 2048;
 
-/// Rows of a band for each thread at most.
+/// The most rows of a band per thread.
 const THREAD_ROWS: usize = 16;
 
-/// How a picture is cut: in columns, and each of them in bands of rows.
+/// How a picture is split: into columns, and each of them into bands of rows.
 pub(crate) struct Cut {
     pub(crate) bands: Bands,
     pub(crate) spans: Vec<Span>,
 }
 
 impl Cut {
-    /// The cut of a picture of some height and width that fits in memory: wide columns first, then high bands. `whole_picture`
-    /// says that the network reads the whole picture at once.
+    /// Splits a picture of some height and width so that it fits into memory, preferring wide columns, then high bands.
+    /// `whole_picture` means that the network needs the whole picture at once.
     ///
     /// # Errors
-    /// [`RunError::Memory`] where there is none.
+    /// [`RunError::Memory`] if no split fits.
     pub(crate) fn new(
         program: &Program,
         whole_picture: bool,
@@ -91,7 +91,7 @@ impl Cut {
     }
 }
 
-/// Bytes that running a program on a whole picture takes, on as many threads as there are now.
+/// Returns the bytes that a program takes on a whole picture, with the current number of threads.
 pub(crate) fn memory(program: &Program, whole_picture: bool, (height, width): (usize, usize)) -> usize {
     if height == 0 || width == 0 {
         return 0;
@@ -103,10 +103,10 @@ pub(crate) fn memory(program: &Program, whole_picture: bool, (height, width): (u
     cut.map_or(0, |cut| Placement::new(program, cut.bands, height, width).bytes())
 }
 
-/// Cuts a width into columns of at most `side` pixels, or a little more, each seeing `halo` pixels around.
+/// Splits a width into columns of at most `side` pixels, or slightly more, each with a halo of `halo` pixels.
 fn spans(program: &Program, halo: usize, width: usize, side: usize) -> Vec<Span> {
     let (block, grid) = (program.multiple, program.grid());
-    // They begin where tiles of pixels do.
+    // Columns begin where tiles of pixels do.
     let side = side.next_multiple_of(grid);
     let span = |start: usize| {
         let end = (start + side).min(width);
@@ -116,14 +116,15 @@ fn spans(program: &Program, halo: usize, width: usize, side: usize) -> Vec<Span>
     (0..width).step_by(side).map(span).collect()
 }
 
-/// Some columns of a picture: what they give, and what they must see for that.
+/// Some columns of a picture: `given` are computed, and `seen` includes the halo that they need.
 #[derive(Clone, Debug)]
 pub(crate) struct Span {
     pub(crate) given: Range<usize>,
     pub(crate) seen: Range<usize>,
 }
 
-/// Pixels a side of a map for so many of the picture; of one that has a pixel for each block, the last block's included.
+/// Returns the side of a map for a side of the picture, in pixels; a map with one pixel per block includes the last,
+/// partial block.
 pub(crate) fn part(extent: Extent, length: usize, block: usize) -> usize {
     match extent {
         Extent::Reduced(_) => extent.side(length.next_multiple_of(block)),
@@ -132,7 +133,7 @@ pub(crate) fn part(extent: Extent, length: usize, block: usize) -> usize {
 }
 
 impl Span {
-    /// Puts what it gives of a map of one channel and some extent where it belongs in the whole.
+    /// Copies the given columns of a map of one channel and some extent into the whole map.
     pub(crate) fn put(&self, map: &Map<f32>, extent: Extent, block: usize, whole: &mut Map<f32>) {
         let columns = extent.side(self.given.start)..part(extent, self.given.end, block);
         let skipped = columns.start - extent.side(self.seen.start);

@@ -1,4 +1,4 @@
-//! What a prompt makes of a DCM: the convolution that gives the mask its numbers, and the mixed kernel.
+//! Prepares a DCM for a prompt: the convolution behind the mask, and the mixed kernel.
 
 use pdn_kernels::{Conv, FoldedMask, Input, Isa, LANES, MaskScale, Precision, RowShape, Store, mask_row};
 use pdn_network::{Dcm, DcmForm, NORM_EPS, ParamId, Weights};
@@ -7,7 +7,7 @@ use pdn_network::{Dcm, DcmForm, NORM_EPS, ParamId, Weights};
 #[derive(Debug)]
 pub(crate) struct PromptedDcm {
     pub(crate) enhance: Enhance,
-    /// From the enhanced channels to the output.
+    /// Maps the enhanced channels to the output.
     pub(crate) kernel: Conv,
 }
 
@@ -18,7 +18,8 @@ pub(crate) enum Enhance {
     Masked(FoldedMask),
     /// Folded, without attention: `[x; 1]`.
     Ones,
-    /// Unfolded, with attention: `m P x`, the convolution's outputs being `P x`, filled up, then the numerator.
+    /// Unfolded, with attention: `m P x`. The convolution's outputs are `P x`, padded to whole blocks, then the
+    /// numerator.
     Projected(Conv, MaskScale),
     /// Unfolded, without attention: `P x`.
     Plain(Conv),
@@ -35,19 +36,19 @@ impl PromptedDcm {
         Self { enhance: enhance(dcm, weights, prompt), kernel }
     }
 
-    /// Channels that enhancing gives: unfolded, the mask's own is appended, which the kernel does not read.
+    /// Returns the number of enhanced channels: if unfolded, the mask is appended, which the kernel does not read.
     pub(crate) fn enhanced(&self) -> usize {
         self.kernel.inputs() + usize::from(matches!(self.enhance, Enhance::Projected(..)))
     }
 }
 
 impl Enhance {
-    /// Whether the last of its channels is a mask.
+    /// Returns whether the last enhanced channel is a mask.
     pub(crate) fn has_mask(&self) -> bool {
         matches!(self, Self::Masked(_) | Self::Projected(..))
     }
 
-    /// The `channels` enhanced channels of a row of x. `scratch` is memory that a thread may keep.
+    /// Computes the `channels` enhanced channels of a row of x. `scratch` is memory that a thread can reuse.
     pub(crate) fn row(
         &self,
         isa: Isa,
@@ -81,7 +82,7 @@ impl Enhance {
     }
 }
 
-/// Equation 4's π, or `None` where kernels are not mixed.
+/// Computes equation 4's π; `None` if kernels are not mixed.
 fn mixture(dcm: &Dcm, weights: &Weights, prompt: &[f32]) -> Option<Vec<f64>> {
     let [first, second] = dcm.mlp?;
     let length = (dcm.options.dim as f64).sqrt();
@@ -103,7 +104,7 @@ fn dot(row: &[f32], x: &[f64]) -> f64 {
     row.iter().zip(x).map(|(w, x)| f64::from(*w) * x).sum()
 }
 
-/// `Σ π_k bank_k`.
+/// Computes `Σ π_k bank_k`.
 fn mix(pi: &[f64], weights: &Weights, bank: ParamId) -> Vec<f32> {
     let bank = weights[bank].data();
     let size = bank.len() / pi.len();
@@ -140,7 +141,7 @@ fn enhance(dcm: &Dcm, weights: &Weights, prompt: &[f32]) -> Enhance {
     }
 }
 
-/// A 1x1 convolution whose outputs are filled up to whole blocks and followed by one more.
+/// Creates a 1x1 convolution whose outputs are padded to whole blocks and followed by the numerator.
 fn with_numerator(kernel: &[f32], bias: &[f32], numerator: &[f32], constant: f32) -> Conv {
     let (c, blocks) = (numerator.len(), bias.len().div_ceil(LANES) * LANES);
     let (mut kernel, mut bias) = (kernel.to_vec(), bias.to_vec());

@@ -1,4 +1,4 @@
-//! Running a plan on a picture: its program's steps, band by band and column by column.
+//! Runs a plan on a picture: its program's steps, band by band and column by column.
 
 mod band;
 pub(crate) mod columns;

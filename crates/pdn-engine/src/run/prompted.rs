@@ -1,4 +1,4 @@
-//! What a prompt, or one for each region, makes of a plan's DCMs.
+//! A plan's DCMs prepared for a prompt, or for one prompt per region.
 
 use crate::RunError;
 use crate::error::check_prompt;
@@ -8,13 +8,13 @@ use crate::run::regions::{PromptedRegion, Region, check_shares};
 use pdn_network::Dcm;
 use rayon::prelude::*;
 
-/// The DCMs of a plan under a prompt, or under one for each region; neither before one is set.
+/// A plan's DCMs under a prompt or under regional prompts; empty until one is set.
 #[derive(Debug, Default)]
 pub(crate) struct Prompted {
     pub(crate) embedding: Option<Vec<f32>>,
     /// Each DCM under the prompt.
     pub(crate) dcms: Vec<PromptedDcm>,
-    /// In the place of the prompt, several and where each holds.
+    /// Regional prompts and where each applies, in place of the single prompt.
     pub(crate) regions: Vec<PromptedRegion>,
 }
 
@@ -39,7 +39,7 @@ impl Prompted {
         Ok(Self { regions: present.into_iter().map(prompted).collect(), ..Self::default() })
     }
 
-    /// Whether the prompts are those of regions.
+    /// Returns whether the prompts are regional.
     pub(crate) fn is_regional(&self) -> bool {
         !self.regions.is_empty()
     }

@@ -14,15 +14,15 @@ use pdn_network::Extent;
 use rayon::prelude::*;
 use std::ops::Range;
 
-/// What of a map a group of rows needs for one region.
+/// The part of a map that a group of rows needs for one region.
 struct Window {
-    /// Columns that are read: whole tiles and what their kernels reach.
+    /// Columns to read: whole tiles, and the reach of their kernels.
     seen: Range<usize>,
-    /// The region's share of each pixel that is given, row by row, over the whole width.
+    /// The region's share of each output pixel, row by row, over the whole width.
     shares: Vec<f32>,
 }
 
-/// A group of rows, of which the first given is `first` and `skip` come before.
+/// A group of rows: `first` is the first output row, and `skip` rows of the group come before it.
 #[derive(Clone, Copy)]
 struct Group {
     first: usize,
@@ -31,7 +31,7 @@ struct Group {
 }
 
 impl Run<'_> {
-    /// A DCM under all regions' prompts.
+    /// Runs a DCM under the prompts of all regions.
     pub(crate) fn regional(&self, dcm: usize, input: Source, out: &mut Rows) {
         let extent = self.program.values[input.value].extent;
         let shape = out.shape;
@@ -42,7 +42,7 @@ impl Run<'_> {
             for region in &self.prompted.regions {
                 let prompted = &region.dcms[dcm];
                 if let Some(window) = self.window(region, extent, first..first + given, prompted.kernel.side() / 2) {
-                    // A kernel that computes rows one by one takes the group so.
+                    // A kernel that computes single rows gets the group row by row.
                     let step = prompted.kernel.group();
                     let mut at = 0;
                     while at < given {
@@ -64,7 +64,7 @@ impl Run<'_> {
         });
     }
 
-    /// What a region needs of some rows, or `None` where it has no share in them.
+    /// Returns what a region needs for some rows; `None` if it has no share in them.
     fn window(&self, region: &PromptedRegion, extent: Extent, rows: Range<usize>, radius: usize) -> Option<Window> {
         let (left, width) = (extent.side(self.columns.start), extent.side(self.columns.len()));
         let pixels = rows.flat_map(|y| (0..width).map(move |x| (y, x)));
@@ -119,7 +119,7 @@ impl Run<'_> {
     }
 }
 
-/// Copies the columns from `start` of a row into a narrower one.
+/// Copies columns of a row, from `start` on, into a narrower row.
 fn cut(row: &[f32], shape: RowShape, start: usize, out: &mut [f32], narrow: RowShape) {
     for block in 0..narrow.blocks {
         let len = narrow.width * LANES;

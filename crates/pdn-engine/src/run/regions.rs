@@ -1,23 +1,23 @@
-//! Several prompts in one picture: every DCM gives `Σ_r α_r DCM(x; p_r)`, α being each prompt's share of a pixel, 0 to 1, all
-//! together 1.
+//! Several prompts in one picture: every DCM computes `Σ_r α_r DCM(x; p_r)`, where α_r is each prompt's share of a
+//! pixel, 0 to 1, and all shares of a pixel sum to 1.
 //!
-//! A prompt is computed only where its share is not 0, so regions cost what they cover, and what lies wholly in one region is to the
-//! last bit what its prompt alone would give.
+//! A prompt is computed only where its share is not 0, so the cost of a region follows its area, and an area wholly in
+//! one region is bit-identical to the result of its prompt alone.
 
 use crate::RunError;
 use crate::map::Map;
 use crate::run::dcm::PromptedDcm;
 use pdn_network::Extent;
 
-/// How far the shares of a pixel may be from 1 together.
+/// The largest deviation from 1 of the sum of a pixel's shares.
 const SLACK: f32 = 1e-4;
 
-/// A prompt and where it holds.
+/// A prompt and where it applies.
 #[derive(Clone, Debug)]
 pub struct Region {
     /// A unit vector of the network's prompt length.
     pub prompt: Vec<f32>,
-    /// Its share of each pixel of the picture to enlarge: one channel, 0 to 1.
+    /// Its share of each pixel of the input picture: one channel, 0 to 1.
     pub share: Map<f32>,
 }
 
@@ -28,7 +28,7 @@ pub(crate) struct PromptedRegion {
     pub(crate) dcms: Vec<PromptedDcm>,
 }
 
-/// Whether every pixel has shares of 0 to 1, 1 together.
+/// Checks that all shares are 0 to 1 and sum to 1 at every pixel.
 pub(crate) fn check_shares(regions: &[Region]) -> Result<(), RunError> {
     let wrong = |why: String| Err(RunError::Regions(why));
     let Some(first) = regions.first() else { return wrong("there are none".into()) };
@@ -52,10 +52,10 @@ pub(crate) fn check_shares(regions: &[Region]) -> Result<(), RunError> {
 }
 
 impl PromptedRegion {
-    /// Its share of a pixel of a map of some extent, at `(y, x)` of the whole map.
+    /// Returns the region's share of a pixel of a map of some extent, at `(y, x)` of the whole map.
     pub(crate) fn share(&self, extent: Extent, y: usize, x: usize) -> f32 {
         let Map { height, width, .. } = self.share;
-        // A picture that does not end with a whole block is continued.
+        // A picture that does not end with a whole block is padded.
         let at = |y: usize, x: usize| self.share.data[y.min(height - 1) * width + x.min(width - 1)];
         match extent {
             Extent::Picture(scale) => at(y / scale, x / scale),

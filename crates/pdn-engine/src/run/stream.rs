@@ -1,14 +1,15 @@
-//! A whole picture, in bands of rows that flow through all layers; in columns where it is too wide for its memory.
+//! Runs a whole picture in bands of rows that stream through all layers, and in columns if it is too wide for its
+//! memory.
 //!
-//! Every row of every map is computed once, and no map is there as a whole, so memory grows with the picture's width and not
-//! with its height (`schedule.rs`). A network that reads the whole picture at once runs layer by layer.
+//! Every row of every map is computed once, and no map is in memory as a whole, so memory grows with the picture's
+//! width and not with its height (`schedule.rs`). A network that needs the whole picture at once runs layer by layer.
 //!
-//! Columns see exactly the pixels around them that can change what they give by a bit, cut off at the picture's edge, where
-//! every layer pads with zeros. So the pixels depend neither on columns nor on the height of bands nor on threads: they are
-//! equal to the last bit.
+//! The halo of a column is exactly the pixels around it that can change any bit of its result, clipped at the picture's
+//! edge, where every layer pads with zeros. So the result is bit-identical for any columns, any height of bands and any
+//! number of threads.
 //!
-//! A network that works on a reduced picture reads whole blocks of pixels: columns see whole blocks, and a picture that does
-//! not end with one is continued by its reflection, as Real-ESRGAN does.
+//! A network that works on a reduced picture reads whole blocks of pixels: halos consist of whole blocks, and a picture
+//! that does not end with one is padded by reflection, as in Real-ESRGAN.
 
 use crate::RunError;
 use crate::compile::program::{Output, Program};
@@ -31,11 +32,11 @@ use rayon::prelude::*;
 use std::time::Duration;
 
 impl Session {
-    /// Runs the network on a picture in its value range and gives the enlarged picture in the same range. `progress` is
-    /// told the part done, 0 to 1, and says whether to go on.
+    /// Runs the network on a picture in its value range and returns the enlarged picture in the same range. `progress`
+    /// receives the fraction done, 0 to 1, and returns whether to go on.
     ///
     /// # Errors
-    /// As [`Session::run_rows`].
+    /// Same as [`Session::run_rows`].
     pub fn run(
         &mut self,
         picture: &dyn Pixels,
@@ -55,14 +56,14 @@ impl Session {
         Ok(out)
     }
 
-    /// Runs the network on a picture in its value range and gives the enlarged picture piece by piece: rows from top to
-    /// bottom, of the whole width, so that the whole of it need never be there; or column by column, each from top to bottom.
-    /// `progress` is told the part done, 0 to 1, and says whether to go on.
+    /// Runs the network on a picture in its value range and passes the enlarged picture to `give` piece by piece, so
+    /// the whole of it need never be in memory. Pieces are rows of the whole width, top to bottom; or columns one after
+    /// the other, each top to bottom. `progress` receives the fraction done, 0 to 1, and returns whether to go on.
     ///
     /// # Errors
-    /// [`RunError::Prompt`] where the network takes a prompt and none was set; [`RunError::Picture`] where the picture
-    /// has no pixels or not three channels; [`RunError::Memory`] where it cannot be run within the limit;
-    /// [`RunError::NotFinite`] where the output holds NaN or an infinity; [`RunError::Cancelled`].
+    /// [`RunError::Prompt`] if the network takes a prompt and none was set; [`RunError::Picture`] if the picture has no
+    /// pixels or not three channels; [`RunError::Memory`] if it cannot be run within the limit; [`RunError::NotFinite`]
+    /// if the output contains NaN or an infinity; [`RunError::Cancelled`].
     pub fn run_rows(
         &mut self,
         picture: &dyn Pixels,
@@ -74,7 +75,7 @@ impl Session {
         let height = picture.size().1 * scale;
         self.each_band(picture, options, (progress, None), &mut None, &mut |span, rows, _| {
             let Some(map) = rows else { return Ok(()) };
-            // A picture that was continued is cut off again.
+            // Crop the padding of the picture.
             let rows = [map.band.start, map.band.end].map(|row| (row * output.shuffle).min(height));
             let rows = rows[0]..rows[1];
             if !rows.is_empty() {
@@ -85,11 +86,11 @@ impl Session {
         })
     }
 
-    /// Runs the network on a picture and gives each step's name, its multiply-accumulates for each pixel of the picture and
-    /// the time it took.
+    /// Runs the network on a picture and returns each step's name, its multiply-accumulates per pixel of the picture,
+    /// and its time.
     ///
     /// # Errors
-    /// As [`Session::run_rows`].
+    /// Same as [`Session::run_rows`].
     pub fn time_steps(
         &mut self,
         picture: &dyn Pixels,
@@ -102,11 +103,12 @@ impl Session {
         Ok(steps.map(|(step, time)| (step.name.as_str(), step.cost, time)).collect())
     }
 
-    /// The attention mask of every DCM that has one, under the prompt: by the name of its tap, one channel of 0 to 1, of the
-    /// extent at which the module works. Options and progress are as in [`Session::run`].
+    /// Returns the attention mask of every DCM that has one, under the prompt: the name of its tap and a map of one
+    /// channel, 0 to 1, of the extent at which the module works. Options and progress are as in [`Session::run`].
     ///
     /// # Errors
-    /// As [`Session::run_rows`], and [`RunError::Regions`] where regions have prompts of their own: a mask is one prompt's.
+    /// Same as [`Session::run_rows`], and [`RunError::Regions`] for regional prompts: a mask belongs to a single
+    /// prompt.
     pub fn masks(
         &mut self,
         picture: &dyn Pixels,
@@ -124,7 +126,7 @@ impl Session {
             _ => unreachable!("only modules have masks"),
         });
         let extents: Vec<Extent> = plan.with_mask().map(|node| node.shape.extent).collect();
-        // A map of blocks of pixels has one for the last block too, however little of it is the picture's.
+        // A map with one pixel per block includes the last block, even if the picture ends inside it.
         let blank = |extent: &Extent| {
             let (height, width) = (part(*extent, height, block), part(*extent, width, block));
             Map::new(1, height, width, vec![0.0; height * width])
@@ -143,8 +145,8 @@ impl Session {
         Ok(whole)
     }
 
-    /// Runs the network on each column of a picture, band by band; what a band gives is read before the next. `masks`, where
-    /// there is a list, are gathered anew for each column and read with its last band.
+    /// Runs the network on each column of a picture, band by band, and calls `read` after each band and after each
+    /// column. `masks`, if given, are collected anew for each column.
     fn each_band(
         &mut self,
         picture: &dyn Pixels,
@@ -161,8 +163,8 @@ impl Session {
         let Cut { bands, spans } = Cut::new(program, plan.reads_whole_picture(), (height, width), options)?;
         let cost: usize = program.steps.iter().map(|step| step.cost).sum();
         let total: usize = spans.iter().map(|span| cost * span.seen.len() * bands.count).sum();
-        // Memory of the last run serves this one: fresh pages cost a tenth of the time of a small picture. A run that fails
-        // leaves it in pieces.
+        // Reuse the memory of the last run: fresh pages cost a tenth of the time of a small picture. A run that fails
+        // leaves it incomplete, so it is dropped then.
         let mut space: Option<Workspace> = workspace.take();
         let mut done = 0;
         for span in &spans {
@@ -185,7 +187,7 @@ impl Session {
                 };
                 let rows = run.band(band, &mut watch).map_err(|_| RunError::Cancelled)?;
                 if !is_finite(rows, program.output) {
-                    // The same memory serves to look for it.
+                    // The search uses the same memory.
                     run.release_output();
                     let run = Run::new((plan, prompted), picture, span.seen.clone(), bands, space).suspect();
                     return Err(RunError::NotFinite { layer: culprit(run, bands, program) });
@@ -204,7 +206,7 @@ impl Session {
     }
 }
 
-/// The first step that gives a number that is not finite.
+/// Returns the name of the first step that computes a number that is not finite.
 fn culprit(mut run: Run, bands: Bands, program: &Program) -> String {
     for band in 0..bands.count {
         let mut watch = Watch { progress: &mut |_| true, masks: None, times: None };
@@ -213,11 +215,11 @@ fn culprit(mut run: Run, bands: Bands, program: &Program) -> String {
             _ => run.release_output(),
         }
     }
-    // A picture that gives other numbers when it is read again.
+    // Only if the picture returns other numbers when it is read again.
     program.steps.last().map_or_else(String::new, |step| step.name.clone())
 }
 
-/// Room for the mask of each module that has one, over columns of some width.
+/// Allocates the mask of each module that has one, over columns of some width.
 fn blank_masks(plan: &Plan, height: usize, width: usize) -> Vec<Map<f32>> {
     let blank = |node: &Node| {
         let (height, width) = (node.shape.extent.side(height), node.shape.extent.side(width));
@@ -226,7 +228,7 @@ fn blank_masks(plan: &Plan, height: usize, width: usize) -> Vec<Map<f32>> {
     plan.with_mask().map(blank).collect()
 }
 
-/// Whether a picture, under what was set, is one that the network takes.
+/// Checks that a picture and the prompt that was set suit the network.
 fn check(plan: &Plan, prompted: &Prompted, picture: &dyn Pixels) -> Result<(), RunError> {
     let (channels, height, width) = picture.size();
     let prompt = match prompted.regions.first() {
@@ -240,18 +242,19 @@ fn check(plan: &Plan, prompted: &Prompted, picture: &dyn Pixels) -> Result<(), R
     check_inputs(&plan.network, (channels, height, width), prompt)
 }
 
-/// The masks of columns, where they are asked for.
+/// The masks of a column, if requested.
 type Masks = Option<Vec<Map<f32>>>;
 
-/// Reads what a band gave, and that its columns are done.
+/// Receives the output of each band, then `None` when its columns are done.
 type Read<'a> = dyn FnMut(&Span, Option<&Rows>, &mut Masks) -> Result<(), RunError> + 'a;
 
-/// Whether all numbers of a band of the output are finite, with those that fill its last block up, which are.
+/// Returns whether all numbers of a band of the output are finite. The padding of the last block is included; it always
+/// is.
 fn is_finite(rows: &Rows, Output { source, .. }: Output) -> bool {
     let blocks = source.first_block..source.first_block + source.channels.div_ceil(LANES);
     let len = rows.shape.block_len();
     let finite = |y: usize| {
-        // No way out in between, so that many are looked at together.
+        // No early exit, so that the check vectorises.
         rows.row(y)[blocks.start * len..blocks.end * len].iter().fold(true, |finite, v| finite & v.is_finite())
     };
     rows.band.clone().into_par_iter().all(finite)

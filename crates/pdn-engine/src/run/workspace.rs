@@ -1,5 +1,5 @@
-//! Where each value of a plan lies in memory: slots that values share when their lives do not overlap, chosen before a
-//! run, so that a run's memory is known beforehand and no layer allocates a map while it lasts.
+//! Placement of a plan's values in memory: values whose lifetimes do not overlap share slots, which are chosen before a
+//! run. So a run's memory is known in advance and no layer allocates.
 
 use crate::compile::program::Program;
 use crate::compile::schedule::Bands;
@@ -12,14 +12,14 @@ use pdn_kernels::Aligned;
 pub(crate) struct Placement {
     /// The slot of each value.
     slots: Vec<usize>,
-    /// Numbers that each slot must hold.
+    /// The size of each slot, in numbers.
     sizes: Vec<usize>,
     /// Numbers of all rows that are kept from band to band.
     kept: usize,
 }
 
 impl Placement {
-    /// For bands of a picture of some height and width.
+    /// Assigns slots for bands of a picture of some height and width.
     pub(crate) fn new(program: &Program, bands: Bands, height: usize, width: usize) -> Self {
         let mut placement = Self { slots: vec![usize::MAX; program.values.len()], sizes: Vec::new(), kept: 0 };
         let mut free: Vec<usize> = Vec::new();
@@ -37,7 +37,7 @@ impl Placement {
         placement
     }
 
-    /// The smallest free slot that is large enough, else the largest, grown, else a new one.
+    /// Returns the smallest free slot that is large enough, or else the largest one, grown, or else a new one.
     fn claim(&mut self, free: &mut Vec<usize>, size: usize) -> usize {
         let fits = |slot: usize| self.sizes[slot] >= size;
         let best = (0..free.len()).min_by_key(|i| match fits(free[*i]) {
@@ -57,22 +57,22 @@ impl Placement {
         }
     }
 
-    /// Bytes that the slots and the kept rows take.
+    /// Returns the bytes of the slots and of the kept rows.
     pub(crate) fn bytes(&self) -> usize {
         (self.sizes.iter().sum::<usize>() + self.kept) * size_of::<f32>()
     }
 }
 
-/// Memory for pictures, or columns of one, of one size, used again for each.
+/// Memory for pictures, or columns of a picture, of one size, reused for each.
 #[derive(Debug)]
 pub(crate) struct Workspace {
     placement: Placement,
     slots: Vec<Aligned<f32>>,
     /// Every map, with the rows that it keeps from band to band.
     pub(crate) maps: Vec<Rows>,
-    /// A row of zeros, as long as any.
+    /// A row of zeros, as long as the longest row.
     pub(crate) nothing: Aligned<f32>,
-    /// What it is for.
+    /// The bands, height and width that it is laid out for.
     size: (Bands, usize, usize),
 }
 
@@ -90,12 +90,12 @@ impl Workspace {
         Self { placement, slots, maps, nothing: Aligned::new(0.0, longest), size: (bands, height, width) }
     }
 
-    /// Whether it is for this size.
+    /// Returns whether the memory is laid out for this size.
     pub(crate) fn fits(&self, bands: Bands, height: usize, width: usize) -> bool {
         self.size == (bands, height, width)
     }
 
-    /// A value's slot, to be given back with [`Self::put`] when nothing reads the band any more.
+    /// Takes a value's slot; [`Self::put`] returns it once nothing reads the band any more.
     pub(crate) fn take(&mut self, value: usize) -> Aligned<f32> {
         std::mem::take(&mut self.slots[self.placement.slots[value]])
     }

@@ -113,6 +113,12 @@ fn encode(format: Format, raster: &Raster, quality: Option<u8>) -> Result<Vec<u8
         #[cfg(feature = "webp-lossy")]
         (Format::WebP, Some(quality)) => webp::lossy::encode(raster, quality),
         (Format::WebP, _) => webp::encode(raster),
-        (_, quality) => jpeg::encode(raster, quality),
+        (Format::Jpeg, quality) => jpeg::encode(raster, quality),
+        (Format::Png | Format::Tiff, _) => unreachable!("written row by row"),
+        #[cfg(not(all(feature = "avif", feature = "jxl")))]
+        (other, _) => {
+            other.check_built()?;
+            unreachable!("{other} is checked before it is encoded")
+        }
     }
 }

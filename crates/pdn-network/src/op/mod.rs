@@ -179,7 +179,28 @@ impl Op {
             Op::Conv { weight, .. } => conv::macs(param(*weight)),
             Op::MixedConv { bank, .. } => conv::mixed_macs(param(*bank)),
             Op::Dot | Op::Norm { .. } => channels::reduction_macs(inputs[0]),
-            _ => 0,
+            // Counted by what multiplies: these move, compare or add numbers, or are small beside the rest.
+            Op::PixelShuffle(_)
+            | Op::PixelUnshuffle(_)
+            | Op::Enlarge(..)
+            | Op::GlobalPool(_)
+            | Op::Attend { .. }
+            | Op::Picture { .. }
+            | Op::Prompt { .. }
+            | Op::Words(_)
+            | Op::Constant(_)
+            | Op::Fill(_)
+            | Op::Act(_)
+            | Op::Binary(_)
+            | Op::Scale(_)
+            | Op::Concat
+            | Op::Slice { .. }
+            | Op::Softmax
+            | Op::LayerNorm { .. }
+            | Op::Positions(_)
+            | Op::Join
+            | Op::Take(_)
+            | Op::Dcm(_) => 0,
         }
     }
 
@@ -201,13 +222,57 @@ impl Op {
             Op::PixelShuffle(r) => resample::shuffle_margin(margin, *r),
             Op::PixelUnshuffle(r) => resample::unshuffle_margin(margin, *r),
             Op::Enlarge(interpolation, r) => resample::enlarge_margin(margin, *interpolation, *r),
-            _ => margin,
+            Op::GlobalPool(_)
+            | Op::Attend { .. }
+            | Op::Dot
+            | Op::Norm { .. }
+            | Op::Picture { .. }
+            | Op::Prompt { .. }
+            | Op::Words(_)
+            | Op::Constant(_)
+            | Op::Fill(_)
+            | Op::Act(_)
+            | Op::Binary(_)
+            | Op::Scale(_)
+            | Op::Concat
+            | Op::Slice { .. }
+            | Op::Softmax
+            | Op::LayerNorm { .. }
+            | Op::Positions(_)
+            | Op::Join
+            | Op::Take(_)
+            | Op::Dcm(_) => margin,
         }
     }
 
     /// Returns whether each output pixel, or the only one, depends on all pixels of the input.
     pub(crate) fn reads_whole_picture(&self) -> bool {
-        matches!(self, Op::GlobalPool(_) | Op::Attend { .. })
+        match self {
+            Op::GlobalPool(_) | Op::Attend { .. } => true,
+            Op::Conv { .. }
+            | Op::MixedConv { .. }
+            | Op::PixelShuffle(_)
+            | Op::PixelUnshuffle(_)
+            | Op::Enlarge(..)
+            | Op::Dot
+            | Op::Norm { .. }
+            | Op::Picture { .. }
+            | Op::Prompt { .. }
+            | Op::Words(_)
+            | Op::Constant(_)
+            | Op::Fill(_)
+            | Op::Act(_)
+            | Op::Binary(_)
+            | Op::Scale(_)
+            | Op::Concat
+            | Op::Slice { .. }
+            | Op::Softmax
+            | Op::LayerNorm { .. }
+            | Op::Positions(_)
+            | Op::Join
+            | Op::Take(_)
+            | Op::Dcm(_) => false,
+        }
     }
 
     /// Visits every parameter of the operation.

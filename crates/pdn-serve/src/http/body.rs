@@ -1,4 +1,4 @@
-//! Bodies of requests, received within bounds: of each, of all together, and of time.
+//! Receives request bodies within limits: on each body, on all together, and on time.
 
 use crate::app::App;
 use crate::jobs::account::{HeldPicture, Share, Stage};
@@ -13,27 +13,28 @@ use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout, timeout_at};
 
-/// A body that was received, and its share of the account.
+/// A received body and its share of the account.
 pub(crate) struct Upload {
     pub(crate) bytes: Bytes,
     pub(crate) share: Share,
 }
 
-/// The first room for a body whose length nobody announced.
+/// The initial capacity for a body of unknown length.
 const SMALL: usize = 64 << 10;
 
-/// How many times a client's patience a whole upload may take, and an answer beside its bytes.
+/// The time limit of a whole upload, and of a response in addition to the time for its bytes, as a multiple of the
+/// client timeout.
 pub(crate) const WHOLE: u32 = 8;
 
-/// How many times a client's patience decoding a picture may take.
+/// The time limit of decoding a picture, as a multiple of the client timeout.
 const DECODING: u32 = 4;
 
-/// How much more of an upload that is too large is received, and for how long.
+/// How much of an upload that is too large is still received, and for how long.
 const DROPPED: usize = 64 << 20;
 const DROPPING: Duration = Duration::from_secs(2);
 
-/// Receives what is left of a body, and keeps nothing: a client that is still writing would else find the connection closed, and
-/// never read why.
+/// Receives and discards the rest of a body. Otherwise a client that is still writing would find the connection closed
+/// and never read the error.
 async fn drop_rest(stream: &mut BodyDataStream) {
     let mut left = DROPPED;
     let dropped = async {
@@ -44,7 +45,7 @@ async fn drop_rest(stream: &mut BodyDataStream) {
             }
         }
     };
-    // What does not end in time is cut off, as before.
+    // A body that does not end in time is cut off.
     let _ = timeout(DROPPING, dropped).await;
 }
 
@@ -60,7 +61,7 @@ impl App {
         };
         let mut stream = body.into_data_stream();
         if announced.is_some_and(|length| length > limit as u64) {
-            // Who asks before sending has sent nothing.
+            // A client that sends `Expect` waits for an answer before it sends the body.
             if !headers.contains_key(header::EXPECT) {
                 drop_rest(&mut stream).await;
             }
@@ -70,7 +71,7 @@ impl App {
         let slow = |_| Kind::SlowUpload.because(format_args!("no data arrived for {} s", patience.as_secs_f32()));
         let end = Instant::now() + patience * WHOLE;
         let mut share = self.account.nothing();
-        // What is announced takes no memory before it comes.
+        // Memory that is reserved but not written to is not yet in use.
         let mut bytes = Vec::with_capacity(announced.map_or(0, |length| length as usize));
         while let Some(piece) = timeout_at(end, timeout(patience, stream.next())).await.map_err(slow)?.map_err(slow)? {
             let piece =
@@ -89,11 +90,11 @@ impl App {
         Ok(Upload { bytes: bytes.into(), share })
     }
 
-    /// Makes room for so many bytes more of a body.
+    /// Makes room for `more` bytes of a body.
     fn make_room(&self, bytes: &mut Vec<u8>, share: &mut Share, more: usize) -> Result<(), Problem> {
         let needed = bytes.len() + more;
         if needed > bytes.capacity() {
-            // While it is moved, both are there.
+            // Both copies exist while the bytes move.
             let room = needed.max(2 * bytes.capacity()).max(SMALL);
             self.grow(share, bytes.len() + room, Stage::Receiving)?;
             bytes.reserve_exact(room - bytes.len());
@@ -101,18 +102,18 @@ impl App {
         self.grow(share, needed, Stage::Receiving)
     }
 
-    /// Decodes a picture, on threads where that holds nobody up, a few at a time.
+    /// Decodes a picture on a blocking thread; only a few are decoded at a time.
     pub(crate) async fn decode(&self, bytes: Bytes) -> Result<HeldPicture, Problem> {
         let patience = self.settings.patience;
         let Ok(turn) = timeout(patience, self.turn()).await else {
             return Err(Kind::Busy.because("the server is reading other pictures; try again"));
         };
-        // What its head says is taken from the account, and then all that the decoder may take. Of a format whose head is not
-        // known here that is what a picture may have.
+        // Charge the account for the size in the file's header, at the decoder's cost per pixel. If the header is not
+        // understood here, charge for the largest picture allowed.
         let limit = self.settings.pixels;
         let said = imagesize::blob_size(&bytes).map(|size| (size.width as u64, size.height as u64)).ok();
         let pixels = said.map_or(limit, |(width, height)| width.saturating_mul(height));
-        // A BMP's height may have a sign: its decoder says more.
+        // The height of a BMP may be signed: its decoder reports this better.
         if let Some((width, height)) = said.filter(|_| pixels > limit && !bytes.starts_with(b"BM")) {
             return Err(FileFault::TooLarge { width, height, pixels, limit }.into());
         }
@@ -128,14 +129,13 @@ impl App {
         Ok(HeldPicture { picture: Arc::new(picture), share: Arc::new(share) })
     }
 
-    /// A turn at decoding or encoding, of which there are a few at a time.
+    /// Waits for a turn at decoding or encoding; only a few run at a time.
     pub(crate) async fn turn(&self) -> OwnedSemaphorePermit {
         Arc::clone(&self.decoders).acquire_owned().await.expect("turns do not end")
     }
 }
 
-/// Runs work on the thread pool for blocking work. Who asked for it may have gone: the turn ends with the work. None where
-/// the work panics.
+/// Runs work on a blocking thread. The turn ends with the work, even if the client has gone. `None` if the work panics.
 pub(crate) async fn run_blocking<T: Send + 'static>(
     turn: OwnedSemaphorePermit,
     work: impl FnOnce() -> T + Send + 'static,

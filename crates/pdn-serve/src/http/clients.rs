@@ -1,15 +1,15 @@
-//! Who is connected: no one client takes all connections.
+//! Counts connections by client, so that no client takes all of them.
 
 use crate::settings::OF_ONE;
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Connections by their client.
+/// Connection counts by client.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Clients(Arc<Mutex<HashMap<IpAddr, usize>>>);
 
-/// A connection of a client, until it is dropped.
+/// A client's connection; dropping it releases its count.
 #[derive(Debug)]
 pub(crate) struct Client {
     clients: Clients,
@@ -21,7 +21,8 @@ impl Clients {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Counts a connection; nothing where its client has its part. This machine may have all: a proxy on it is everyone.
+    /// Counts a connection; `None` if its client has reached the limit. Loopback has no limit, as a proxy there stands
+    /// for everyone.
     pub(crate) fn enter(&self, address: IpAddr) -> Option<Client> {
         let address = network(address);
         let mut counts = self.lock();
@@ -44,7 +45,7 @@ impl Drop for Client {
     }
 }
 
-/// The address, or what one client has of them: of IPv6 the first half.
+/// Returns the part of an address that identifies a client: the upper half of an IPv6 address, or else all of it.
 fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) if !address.is_loopback() => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),

@@ -1,14 +1,14 @@
-//! A drawn picture to try: a lighthouse at dusk, drawn large and made small as pictures are that networks learn from.
+//! The example picture: a lighthouse at dusk, drawn large and shrunk as training pictures are.
 
 use axum::body::Bytes;
 use pdn::{Degradation, Format, Picture, WriteOptions, encode};
 use std::sync::OnceLock;
 
-/// Width and height, small; and how many times larger it is drawn.
+/// Width and height of the small picture, and the factor by which it is drawn larger.
 const SIZE: (usize, usize) = (192, 128);
 const LARGER: usize = 4;
 
-/// Its file, drawn the first time it is asked for.
+/// Returns the picture's file, drawn on first use.
 pub(crate) fn png() -> Option<Bytes> {
     static PNG: OnceLock<Option<Bytes>> = OnceLock::new();
     PNG.get_or_init(|| {
@@ -27,7 +27,7 @@ fn mix(a: Colour, b: Colour, t: f64) -> Colour {
 
 fn draw() -> Picture {
     let (width, height) = (SIZE.0 * LARGER, SIZE.1 * LARGER);
-    // Two samples a side for each pixel, so that edges are smooth.
+    // Two samples per side of each pixel, for smooth edges.
     let colour = |i: usize| -> Colour {
         let mut sum = [0.0; 3];
         for (dx, dy) in [(0.25, 0.25), (0.75, 0.25), (0.25, 0.75), (0.75, 0.75)] {
@@ -40,7 +40,7 @@ fn draw() -> Picture {
     Picture::from_rgb(width, height, (0..width * height).flat_map(|i| colour(i).map(level)).collect())
 }
 
-/// Colour at a place: x from 0 to 1.5, y from 0 at the top to 1.
+/// Returns the colour at a place: x from 0 to 1.5, y from 0 at the top to 1.
 fn scene(x: f64, y: f64) -> Colour {
     if let Some(colour) = tower(x, y) {
         return colour;
@@ -58,7 +58,7 @@ fn tower(x: f64, y: f64) -> Option<Colour> {
     let (middle, base, top) = (1.17, 0.635, 0.24);
     let across = x - middle;
     let half = 0.040 + 0.022 * (y - top) / (base - top);
-    // Darker on the side that is turned from the sun.
+    // Darker on the side away from the sun.
     let shade = |colour: Colour| mix(colour, [0.16, 0.12, 0.24], 0.15 + 0.55 * ((across / half + 1.0) / 2.0));
     if (top..base).contains(&y) && across.abs() < half {
         let stripe = ((y - top) / (base - top) * 5.0 + 0.18 * across / half).floor() as i64 % 2 == 0;
@@ -134,7 +134,7 @@ fn sea(x: f64, y: f64) -> Colour {
     let mut colour = mix([0.78, 0.50, 0.44], [0.10, 0.14, 0.28], depth.powf(0.6));
     let wave = (y * (260.0 - 150.0 * depth) + 2.2 * (x * 9.0 + y * 31.0).sin()).sin() * (x * 23.0 - y * 40.0).cos();
     colour = mix(colour, [0.95, 0.70, 0.52], 0.16 * wave);
-    // The sun's road.
+    // The sun's reflection.
     let road = (x - 0.42).abs() / (0.035 + 0.16 * depth);
     if road < 1.0 && (y * 420.0 * (1.0 - 0.45 * depth) + (x * 29.0 + y * 60.0).sin()).sin() > 0.2 + 0.8 * road {
         colour = mix(colour, [1.0, 0.84, 0.56], 0.85 * (1.0 - 0.5 * depth));
@@ -142,7 +142,7 @@ fn sea(x: f64, y: f64) -> Colour {
     boat(x, y).unwrap_or(colour)
 }
 
-/// A sailing boat; its sails stand before the sky as well, and are drawn where the sea is: it is small and near.
+/// A sailing boat. It is small and near, and drawn with the sea, although its sails reach into the sky.
 fn boat(x: f64, y: f64) -> Option<Colour> {
     let (dx, dy) = (x - 0.17, y - 0.86);
     if (0.0..0.022).contains(&dy) && dx.abs() < 0.075 - 1.1 * dy {

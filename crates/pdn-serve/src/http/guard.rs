@@ -1,4 +1,4 @@
-//! Who may ask: this machine's own pages and programs, or those who have the token.
+//! Access control: admits pages and programs of this machine, or holders of the token.
 
 use crate::app::App;
 use crate::problem::{Kind, Problem};
@@ -11,7 +11,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use subtle::ConstantTimeEq;
 
-/// Lets a request through, or answers what is wrong with it.
+/// Lets a request through, or responds with what is wrong with it.
 pub(crate) async fn guard(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     match check(&app, &request) {
         Ok(()) => next.run(request).await,
@@ -21,14 +21,14 @@ pub(crate) async fn guard(State(app): State<Arc<App>>, request: Request, next: N
 
 fn check(app: &App, request: &Request) -> Result<(), Problem> {
     let host = host(request);
-    // Names that another's server resolves to this machine would let its page read what is here (DNS rebinding). Where there is
-    // a token that page lacks it, and a proxy may have another name.
+    // Without this check, another site's page could read this server after DNS rebinding: its host name would resolve
+    // to this machine. With a token, that page lacks the token, and a proxy may use another host name.
     let open = app.settings.token.is_none() && app.settings.address.ip().is_loopback();
     if open && !host.as_ref().is_some_and(|host| is_loopback(host.host())) {
         let found = host.as_ref().map_or("none", Authority::as_str);
         return Err(Kind::ForeignHost.because(format_args!("expected the host localhost or 127.0.0.1, found {found}")));
     }
-    // A form on another's page is sent without asking.
+    // Browsers send cross-site forms without a preflight request.
     if let Some(origin) = text(request.headers(), header::ORIGIN) {
         let authority = origin.split_once("://").map_or(origin, |(_, authority)| authority);
         if host.as_ref().is_none_or(|host| !authority.eq_ignore_ascii_case(host.as_str())) {
@@ -61,7 +61,7 @@ fn bearer(value: &str) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
-/// Whom the request was meant for.
+/// Returns the host that the request was meant for.
 fn host(request: &Request) -> Option<Authority> {
     let header = text(request.headers(), header::HOST).and_then(|host| host.parse().ok());
     request.uri().authority().cloned().or(header)

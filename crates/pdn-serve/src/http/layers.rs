@@ -1,4 +1,4 @@
-//! What is around every route: request ids, the log, counting, headers that browsers heed.
+//! Layers around every route: request ids, logging, metrics, and security headers.
 
 use crate::app::App;
 use crate::http::guard::guard;
@@ -18,7 +18,7 @@ use tower_http::set_header::SetResponseHeaderLayer;
 use tower_http::trace::TraceLayer;
 use tracing::{Span, info, info_span};
 
-/// Nothing but what this server sends, no frame around it, no form to elsewhere; `blob:` for pictures in hand.
+/// Only content from this server, no framing, no forms to other sites; `blob:` for pictures opened in the page.
 const POLICY: &str = "default-src 'self'; img-src 'self' blob:; object-src 'none'; base-uri 'none'; form-action 'none'; \
                       frame-ancestors 'none'";
 
@@ -30,7 +30,7 @@ const HEADERS: [(&str, &str); 5] = [
     ("cross-origin-opener-policy", "same-origin"),
 ];
 
-/// Puts them around the routes; the last is the outermost.
+/// Adds the layers to the routes; the last is the outermost.
 pub(crate) fn around(router: Router, app: &Arc<App>) -> Router {
     let trace = TraceLayer::new_for_http().make_span_with(span).on_request(()).on_failure(()).on_response(
         |response: &Response<_>, took: Duration, _: &Span| {
@@ -52,7 +52,7 @@ pub(crate) fn around(router: Router, app: &Arc<App>) -> Router {
         .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
 }
 
-/// Paths are logged, and neither what follows them nor headers: those may hold what is nobody's business.
+/// Logs the path only: query strings and headers may hold private data.
 fn span(request: &Request) -> Span {
     let id = request.headers().get("x-request-id").and_then(|id| id.to_str().ok()).unwrap_or_default();
     info_span!("http", method = %request.method(), path = request.uri().path(), id)
@@ -60,7 +60,7 @@ fn span(request: &Request) -> Span {
 
 async fn count(State(app): State<Arc<App>>, request: Request, next: Next) -> Response<Body> {
     let begun = Instant::now();
-    // Names that a client makes up are not counted apart.
+    // Methods invented by a client are counted together.
     let method = match request.method().as_str() {
         known @ ("GET" | "HEAD" | "POST" | "DELETE") => known.to_owned(),
         _ => "other".to_owned(),

@@ -1,4 +1,4 @@
-//! What speaks HTTP: the listener, layers around every answer, bodies, requests and routes.
+//! HTTP: the listener, layers, request bodies, and routes.
 
 pub(crate) mod body;
 pub(crate) mod clients;

@@ -1,4 +1,4 @@
-//! How what a request wants becomes a job: read, checked, its picture decoded, its prompt made.
+//! Turns a request into a job: parses and checks it, decodes its picture, and builds its prompt.
 
 use crate::app::App;
 use crate::http::body::{Upload, run_blocking};
@@ -14,21 +14,21 @@ use std::sync::Arc;
 use tokio::runtime::Handle;
 use uuid::Uuid;
 
-/// Prompts and regions of a request at most: each costs an embedding.
+/// The most prompts and regions of a request: each costs an embedding.
 const PROMPTS: usize = 16;
 
-/// What a request asks for, and the share of its bytes.
+/// A parsed request and the share of its bytes.
 pub(crate) struct Asked {
     pub(crate) request: EnlargeRequest,
     pub(crate) share: Share,
 }
 
-/// Bytes of a body from which on it is parsed where that holds nobody up, and of texts from which on they are looked at there.
+/// Sizes in bytes from which a body is parsed, and texts are checked, on a blocking thread.
 const LONG: usize = 64 << 10;
 const LONG_TEXTS: usize = 4 << 10;
 
 impl App {
-    /// The kept picture, or else the file's; the id that the one has and the other may be kept by.
+    /// Returns a picture, kept or decoded from a file, with its id or a new one to keep it by.
     pub(crate) async fn picture(&self, source: Source) -> Result<(Uuid, HeldPicture), Problem> {
         match source {
             Source::Kept(id) => Ok((id, self.kept_picture(id)?)),
@@ -36,10 +36,10 @@ impl App {
         }
     }
 
-    /// Reads a body: what it asks for, of which nothing is checked yet.
+    /// Parses a body without validating it.
     pub(crate) async fn parse(&self, headers: &HeaderMap, upload: Upload) -> Result<Asked, Problem> {
         let Upload { bytes, mut share } = upload;
-        // Beside the body a form has its parts; JSON has its base64, and what that stands for.
+        // A form's parts are copies of the body; JSON has base64 and its decoded bytes.
         self.grow(&mut share, bytes.len() * 3, Stage::Receiving)?;
         let request = match bytes.len() {
             ..LONG => EnlargeRequest::read(headers, bytes).await?,
@@ -55,7 +55,7 @@ impl App {
         Ok(Asked { request, share })
     }
 
-    /// Checks all that can be checked before the work.
+    /// Checks everything that can be checked before the work.
     pub(crate) async fn prepare(self: &Arc<Self>, Asked { request, share }: Asked) -> Result<Prepared, Problem> {
         let (model, view) = self.model(request.model.as_deref())?;
         if !(1..=100).contains(&request.quality) {
@@ -73,7 +73,7 @@ impl App {
         check_regions(&request.regions, size)?;
         let mut shares = vec![Arc::new(words)];
         let prompt = self.prompt(request.prompts, request.regions, request.feather, &mut shares).await?;
-        // The files were read.
+        // The files have been decoded.
         drop(share);
         let order = Order {
             model,
@@ -122,7 +122,7 @@ impl App {
         Ok(())
     }
 
-    /// Whether the encoder can read the texts.
+    /// Checks that the encoder can read the texts.
     async fn check_texts(self: &Arc<Self>, request: &EnlargeRequest) -> Result<(), Problem> {
         let texts = request.prompts.iter().filter_map(|(_, source)| match source {
             PromptSource::Text(text) => Some(text),
@@ -139,7 +139,8 @@ impl App {
         }
     }
 
-    /// All pictures of a request's prompts may have as many pixels as its picture.
+    /// Checks that the pictures of a request's prompts together have at most as many pixels as a single picture may
+    /// have.
     fn check_prompt_pixels(&self, found: u64) -> Result<(), Problem> {
         let limit = self.settings.pixels;
         if found <= limit {
@@ -150,7 +151,7 @@ impl App {
         Err(problem.of("prompt_picture", "the prompts' pictures together"))
     }
 
-    /// The prompts that were given, as one.
+    /// Combines the request's prompts into one.
     async fn prompt(
         &self,
         given: Vec<(f32, PromptSource)>,
@@ -175,7 +176,7 @@ impl App {
             };
             prompts.push((weight, prompt));
         }
-        // One prompt of a positive weight is that prompt.
+        // A single prompt with a positive weight needs no mix.
         let rest = match prompts.len() {
             0 => Prompt::None,
             1 if prompts[0].0 > 0.0 => prompts.remove(0).1,

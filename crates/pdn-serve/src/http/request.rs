@@ -1,4 +1,4 @@
-//! What a request asks for: JSON or a form, brought to one shape.
+//! Parses requests: JSON or a form, into one structure.
 
 use crate::jobs::sizing::Sizing;
 use crate::problem::{Kind, Problem, Unit};
@@ -23,7 +23,7 @@ use uuid::Uuid;
 pub(crate) struct EnlargeRequest {
     pub(crate) picture: Source,
     pub(crate) model: Option<String>,
-    /// Each with its weight.
+    /// Prompts, each with its weight.
     pub(crate) prompts: Vec<(f32, PromptSource)>,
     pub(crate) regions: Vec<(Rectangle, String)>,
     pub(crate) feather: usize,
@@ -45,7 +45,7 @@ pub(crate) enum PromptSource {
     Picture(Source),
 }
 
-/// A format of enlarged pictures.
+/// A file format of enlarged pictures.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum FileFormat {
@@ -56,7 +56,7 @@ pub(crate) enum FileFormat {
     Jpeg,
     /// WebP, lossless.
     Webp,
-    /// TIFF, compressed without loss.
+    /// TIFF, with lossless compression.
     Tiff,
 }
 
@@ -70,7 +70,7 @@ impl FileFormat {
         }
     }
 
-    /// JPEG's quality: what else is sent is without loss.
+    /// Returns the quality for JPEG; the other formats are lossless here.
     pub(crate) fn quality(self, quality: u8) -> Option<u8> {
         (self == Self::Jpeg).then_some(quality)
     }
@@ -84,7 +84,7 @@ impl FileFormat {
         }
     }
 
-    /// The ending of its files' names.
+    /// Returns the file extension.
     pub(crate) fn ending(self) -> &'static str {
         match self {
             Self::Png => "png",
@@ -98,7 +98,7 @@ impl FileFormat {
 const FEATHER: usize = 8;
 const QUALITY: u8 = 95;
 
-/// The parts that a form may have.
+/// The names of a form's parts.
 const KNOWN: [&str; 15] = [
     "picture",
     "picture_id",
@@ -117,7 +117,7 @@ const KNOWN: [&str; 15] = [
     "quality",
 ];
 
-/// The parts of a form that may be there several times.
+/// The parts of a form that can be repeated.
 const SEVERAL: [&str; 3] = ["prompt", "prompt_picture", "region"];
 
 /// A picture to enlarge, and how.
@@ -161,10 +161,10 @@ pub(crate) struct Ask {
     quality: u8,
 }
 
-/// Entries of a list in JSON at most: an empty one is two bytes there, and many times that in memory.
+/// The most entries of a list in JSON: an empty one takes two bytes there, and many times that in memory.
 const ENTRIES: usize = 1000;
 
-/// A list of no more entries than that.
+/// Parses a list of at most that many entries.
 fn some<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
     struct Few<T>(PhantomData<T>);
     impl<'de, T: Deserialize<'de>> Visitor<'de> for Few<T> {
@@ -196,7 +196,7 @@ fn quality() -> u8 {
     QUALITY
 }
 
-/// A picture: a kept one, or the bytes of a file.
+/// A picture: the id of a kept one, or the bytes of a file.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum PictureAsk {
@@ -216,7 +216,7 @@ pub(crate) struct PromptAsk {
     text: Option<String>,
     /// A picture with similar content.
     picture: Option<PictureAsk>,
-    /// A negative one steers away.
+    /// Weight in the mix; a negative weight steers away.
     #[serde(default = "one")]
     #[schema(default = 1.0)]
     weight: f32,
@@ -239,7 +239,7 @@ pub(crate) struct RegionAsk {
     text: String,
 }
 
-/// The parts of a form; those of files have the files' bytes.
+/// The parts of a form; a file part holds the bytes of the file.
 #[derive(ToSchema)]
 #[allow(dead_code, reason = "the description of what `of_form` reads")]
 pub(crate) struct Form {
@@ -277,11 +277,11 @@ pub(crate) struct Form {
     quality: Option<u8>,
 }
 
-/// Bytes of a form's part at most that is neither a file nor words, whose length the encoder bounds.
+/// The most bytes of a form's part that is neither a file nor a prompt; the encoder limits the length of prompts.
 const TEXT: usize = 64 << 10;
 
 impl EnlargeRequest {
-    /// Bytes that it holds.
+    /// Returns the bytes that it holds.
     pub(crate) fn bytes(&self) -> usize {
         let file = |source: &Source| match source {
             Source::Kept(_) => 0,
@@ -295,7 +295,7 @@ impl EnlargeRequest {
         files + self.text_bytes() + self.model.as_ref().map_or(0, String::len)
     }
 
-    /// Bytes of the words of its prompts and regions.
+    /// Returns the bytes of the text of its prompts and regions.
     pub(crate) fn text_bytes(&self) -> usize {
         let of_prompt = |(_, source): &(f32, PromptSource)| match source {
             PromptSource::Text(text) => text.len(),
@@ -305,7 +305,7 @@ impl EnlargeRequest {
         self.prompts.iter().map(of_prompt).sum::<usize>() + regions
     }
 
-    /// Reads a body by what its header says it is.
+    /// Parses a body according to its content type.
     pub(crate) async fn read(headers: &HeaderMap, body: Bytes) -> Result<Self, Problem> {
         let media = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
         match media.split(';').next().unwrap_or_default().trim().to_ascii_lowercase().as_str() {
@@ -321,7 +321,7 @@ impl EnlargeRequest {
     fn of_json(body: &[u8]) -> Result<Self, Problem> {
         let ask: Ask = serde_json::from_slice(body).map_err(|error| match error.classify() {
             serde_json::error::Category::Data => Kind::Option.because(plain(&error)),
-            // What is JSON fails otherwise at the one part that is one of two.
+            // Valid JSON can otherwise only fail at a picture, which must have exactly one of two fields.
             _ if serde_json::from_slice::<IgnoredAny>(body).is_ok() => Kind::Option
                 .because(format_args!("expected a picture with either `id` or `data` and nothing else: {error}")),
             _ => Kind::Malformed.because(format_args!("the body is not valid JSON: {error}")),
@@ -350,11 +350,11 @@ impl EnlargeRequest {
         })
     }
 
-    /// Names of files are not looked at: nothing is ever written under them.
+    /// Parses a form. File names are ignored: nothing is ever written under them.
     async fn of_form(media: &str, body: Bytes) -> Result<Self, Problem> {
         let malformed = |error: multer::Error| Kind::Malformed.because(format_args!("the form: {error}"));
         let boundary = multer::parse_boundary(media).map_err(malformed)?;
-        // It was received within bounds: nothing more is to be bounded.
+        // The body was received within limits, so no further ones are needed.
         let body = stream::iter([Ok::<_, Infallible>(body)]);
         let mut form = Multipart::new(body, boundary);
         let (mut picture, mut weights, mut once) = (None, None, HashSet::new());
@@ -445,13 +445,13 @@ impl EnlargeRequest {
     }
 }
 
-/// That a form has a part of a name that is no part's.
+/// Reports a form's part with an unknown name.
 fn unknown(name: &str) -> Problem {
     let known = KNOWN.join(", ");
     Kind::Option.because(format_args!("unknown form part `{name}`: expected {known}"))
 }
 
-/// What serde says, in words of those who know no Rust.
+/// Rewords serde's message for readers who do not know Rust.
 fn plain(error: &serde_json::Error) -> String {
     let words = [
         ("usize", "a whole number, 0 or more"),

@@ -1,4 +1,4 @@
-//! The server: listening, connections, and the stop.
+//! The server: listening, connections, and shutdown.
 
 use crate::app::App;
 use crate::http::clients::Clients;
@@ -27,7 +27,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{interval, sleep, timeout};
 use tokio_io_timeout::TimeoutStream;
 
-/// A server that listens, and has not begun to answer.
+/// A server that listens but does not respond yet.
 pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
@@ -40,35 +40,35 @@ pub struct Server {
 pub struct Stopper(watch::Sender<bool>);
 
 impl Stopper {
-    /// Asks the server to finish what it has, within its limit, and to take nothing on.
+    /// Asks the server to finish its work, within its time limit, and to accept no more.
     pub fn stop(&self) {
         self.0.send_replace(true);
     }
 }
 
-/// Why a server does not run.
+/// Why a server cannot run.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
-    /// Others can reach the address, and nothing keeps them out.
+    /// Other machines can reach the address, and there is no token.
     #[error("{0} can be reached from other machines; set a token (--token or PDN_TOKEN), or listen on 127.0.0.1")]
     NoToken(SocketAddr),
-    /// A token that no header can hold, or that can be guessed.
+    /// The token is not valid in a header, or is too short to be safe.
     #[error("the token has {0} characters; expected at least 16 ASCII characters without spaces")]
     Token(usize),
-    /// The memory for requests does not hold the largest that is let in.
+    /// The memory for requests is too small for the largest one allowed.
     #[error(
         "{limit} bytes of memory for requests are too few for {what}, which needs {needed}; raise --request-memory, or \
          lower --max-upload or --max-pixels"
     )]
     Memory {
-        /// Bytes for all requests.
+        /// The limit in bytes for all requests.
         limit: usize,
-        /// Bytes that are needed.
+        /// The bytes needed.
         needed: u64,
-        /// For what.
+        /// What needs them.
         what: &'static str,
     },
-    /// There is no model.
+    /// There are no models.
     #[error("no model given; expected at least one")]
     NoModel,
     /// Two models have the same name.
@@ -77,42 +77,43 @@ pub enum ServeError {
     /// A model cannot be run.
     #[error("{name}: {error}")]
     Model {
-        /// Its name.
+        /// The model's name.
         name: String,
-        /// Why.
+        /// The reason.
         error: Box<pdn::Error>,
     },
-    /// The address is taken, or not this machine's.
+    /// The address is in use or does not belong to this machine.
     #[error("cannot listen on {address}: {error}")]
     Listen {
         /// The address.
         address: SocketAddr,
-        /// Why.
+        /// The reason.
         error: io::Error,
     },
-    /// The operating system gives no threads.
+    /// The operating system provides no threads.
     #[error("cannot start: {0}")]
     Start(String),
 }
 
-/// The least characters of a token.
+/// The shortest length of a token.
 const TOKEN: usize = 16;
 
-/// How often is looked for what has expired.
+/// How often expired entries are removed.
 const TIDY: Duration = Duration::from_secs(5);
 
-/// How long the results of jobs that were finished during a stop can still be fetched.
+/// How long the results of jobs that finish during shutdown can still be fetched.
 const FETCH: Duration = Duration::from_secs(5);
 
-/// How long connections have to take their last answers.
+/// How long connections have to read their last responses.
 const FAREWELL: Duration = Duration::from_secs(3);
 
 impl Server {
-    /// Listens, with models that each have a name; the first is used where a request names none. A model is compiled when it is
-    /// first asked for, and the first one here, to see that this machine can.
+    /// Listens on the address. Each model has a name; requests that name none use the first. Models are compiled on
+    /// first use, except the first one, which is compiled here to verify that this machine can run it.
     ///
     /// # Errors
-    /// [`ServeError`]: an address that others reach without a token, a model that cannot be run, an address that is taken.
+    /// [`ServeError`]: an address that other machines reach without a token, a model that cannot be run, an address in
+    /// use.
     pub fn bind(settings: Settings, models: Vec<(String, Offered)>, encoder: Encoder) -> Result<Self, ServeError> {
         let mut settings = settings;
         let address = settings.address;
@@ -141,27 +142,27 @@ impl Server {
         settings.address = bound;
         let (names, models): (Vec<String>, Vec<Offered>) = models.into_iter().unzip();
         let models = Models::new(models, settings.target);
-        // The others are compiled when they are first asked for.
+        // The others are compiled on first use.
         let failed = |error| ServeError::Model { name: names[0].clone(), error: Box::new(error) };
         models.upscaler(0).map_err(failed)?;
         let app = Arc::new(App::new(settings, models, views, encoder));
         Ok(Self { listener, address: bound, app, stop: watch::Sender::new(false) })
     }
 
-    /// Where it listens.
+    /// Returns the address that the server listens on.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// What stops it.
+    /// Returns a handle that stops the server.
     pub fn stopper(&self) -> Stopper {
         Stopper(self.stop.clone())
     }
 
-    /// Answers requests until it is stopped.
+    /// Serves requests until the server is stopped.
     ///
     /// # Errors
-    /// [`ServeError::Start`] where threads are not to be had.
+    /// [`ServeError::Start`] if threads cannot be started.
     pub fn run(self) -> Result<(), ServeError> {
         let start = |error: &dyn std::fmt::Display| ServeError::Start(error.to_string());
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
@@ -199,7 +200,7 @@ impl Server {
                     let Some(client) = clients.enter(address.ip()) else { continue };
                     let connection = graceful.watch(connection(stream, router.clone(), patience));
                     tokio::spawn(async move {
-                        // A client that goes away, or keeps still, is nobody's error.
+                        // A client that disconnects or stays silent is not an error.
                         let _ = connection.await;
                         drop((permit, client));
                     });
@@ -214,7 +215,7 @@ impl Server {
     }
 }
 
-/// The next connection, when there is room for one.
+/// Accepts the next connection once there is room for one.
 async fn accept(
     listener: &tokio::net::TcpListener,
     room: &Arc<Semaphore>,
@@ -225,12 +226,12 @@ async fn accept(
         {
             return (stream, permit, address);
         }
-        // There are too many files open, say.
+        // Too many open files, for example.
         sleep(Duration::from_millis(100)).await;
     }
 }
 
-/// Whether the largest request that is let in can be held at all.
+/// Checks that the largest request allowed fits into memory.
 fn check_memory(settings: &Settings) -> Result<(), ServeError> {
     let limit = settings.request_memory;
     let upload = settings.upload as u64;
@@ -247,10 +248,10 @@ fn check_memory(settings: &Settings) -> Result<(), ServeError> {
     Ok(())
 }
 
-/// A client's bytes, written with patience that ends.
+/// A client's connection, with a write timeout.
 type Patient = Pin<Box<TimeoutStream<TcpStream>>>;
 
-/// A connection that is closed when its client neither sends a request nor takes its answer.
+/// Creates a connection that is closed if its client neither sends a request nor reads its response in time.
 fn connection(
     stream: TcpStream,
     router: Router,
@@ -264,9 +265,9 @@ fn connection(
     builder.serve_connection(TokioIo::new(Box::pin(stream)), TowerToHyperService::new(router))
 }
 
-/// Comes back when a stop was asked for, and what was taken on is done or has had its time.
+/// Waits until a stop is requested and accepted work is done or out of time.
 async fn drain(app: &App, stop: watch::Sender<bool>) {
-    // The sender is here: the channel does not close.
+    // The sender is alive, so the channel does not close.
     let _ = stop.subscribe().wait_for(|stop| *stop).await;
     app.stop();
     let taken = app.store.unfinished();
@@ -276,7 +277,7 @@ async fn drain(app: &App, stop: watch::Sender<bool>) {
         tracing::warn!(seconds = app.settings.shutdown.as_secs_f64(), "stopping jobs that are not done");
         return;
     }
-    // Who was waiting for a job has to hear that it is done before its result can be asked for.
+    // A client that waits for a job must learn that it is done before it can ask for the result.
     let fetched = async {
         while taken.iter().any(|job| job.is_wanted()) {
             sleep(Duration::from_millis(50)).await;

@@ -1,7 +1,7 @@
-//! One account of all bytes that are held for clients, from the first one received to the last one sent.
+//! Accounts for all bytes held for clients, from the first byte received to the last byte sent.
 //!
-//! What is held has a [`Share`], which goes back when it is dropped. What came far may take more than what has just come: so no
-//! upload takes the room that a job needs to end.
+//! Whatever is held has a [`Share`], which is returned when it is dropped. Later stages of a request may use more of
+//! the account than earlier ones, so no upload can take the room that a job needs to finish.
 
 use axum::body::Bytes;
 use pdn::AnyPicture;
@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
-/// Bytes that may be held, and those that are.
+/// The limit on bytes held for clients, and the bytes now held.
 #[derive(Clone, Debug)]
 pub(crate) struct Account(Arc<Inner>);
 
@@ -18,24 +18,24 @@ pub(crate) struct Account(Arc<Inner>);
 struct Inner {
     limit: usize,
     held: AtomicUsize,
-    /// The most that were held at a time.
+    /// The peak of bytes held.
     most: AtomicUsize,
     freed: Notify,
 }
 
-/// How far a request came.
+/// How far a request has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stage {
-    /// Its body is received and parsed.
+    /// Its body is being received and parsed.
     Receiving,
     /// Its pictures are decoded, and wait.
     Reading,
-    /// Its job runs, or its answer is made.
+    /// Its job runs, or its response is being made.
     Working,
 }
 
 impl Stage {
-    /// Bytes up to which a request that came so far may fill the account.
+    /// Returns how far requests of this stage may fill an account of `limit` bytes.
     pub(crate) fn part(self, limit: usize) -> usize {
         match self {
             Self::Receiving => limit / 2,
@@ -45,7 +45,7 @@ impl Stage {
     }
 }
 
-/// Bytes of the account, until it is dropped.
+/// Bytes of the account, returned on drop.
 #[derive(Debug)]
 pub(crate) struct Share {
     account: Account,
@@ -70,7 +70,7 @@ impl Account {
         self.0.most.load(Ordering::Relaxed)
     }
 
-    /// Takes bytes, where all that are held stay within the stage's part.
+    /// Takes bytes if the total stays within the stage's part.
     fn take(&self, bytes: usize, stage: Stage) -> bool {
         let part = stage.part(self.0.limit);
         let more = |held: usize| held.checked_add(bytes).filter(|sum| *sum <= part);
@@ -78,27 +78,27 @@ impl Account {
         before.map(|before| self.0.most.fetch_max(before + bytes, Ordering::Relaxed)).is_ok()
     }
 
-    /// Comes when bytes are given back the next time.
+    /// Waits until bytes are next returned.
     pub(crate) fn freed(&self) -> Notified<'_> {
         self.0.freed.notified()
     }
 
     fn give_back(&self, bytes: usize) {
-        // Of nothing, nobody is told: who waits gives nothing back each time there was no room.
+        // Returning nothing notifies nobody: a waiting request returns an empty share after each failed attempt.
         if bytes > 0 {
             self.0.held.fetch_sub(bytes, Ordering::Relaxed);
             self.0.freed.notify_waiters();
         }
     }
 
-    /// A share of nothing, that may grow.
+    /// Returns an empty share, which can grow.
     pub(crate) fn nothing(&self) -> Share {
         Share { account: self.clone(), bytes: 0 }
     }
 }
 
 impl Share {
-    /// One of an account of its own.
+    /// Creates a share of an account of its own.
     #[cfg(test)]
     pub(crate) fn of(bytes: usize) -> Self {
         let account = Account::new(usize::MAX);
@@ -110,14 +110,14 @@ impl Share {
         self.bytes
     }
 
-    /// Takes so many bytes more, where the stage's part of the account has them.
+    /// Takes `more` bytes if the stage's part of the account has them.
     pub(crate) fn grow(&mut self, more: usize, stage: Stage) -> bool {
         let took = self.account.take(more, stage);
         self.bytes += if took { more } else { 0 };
         took
     }
 
-    /// Gives back what is more than so many bytes.
+    /// Returns everything beyond `bytes` to the account.
     pub(crate) fn shrink_to(&mut self, bytes: usize) {
         let more = self.bytes.saturating_sub(bytes);
         self.bytes -= more;
@@ -150,7 +150,7 @@ impl AsRef<[u8]> for Held {
     }
 }
 
-/// Bytes that keep their share as long as anyone has a part of them, such as an answer that is being sent.
+/// Wraps bytes so that they keep their share while any slice of them is in use, for example in a response being sent.
 pub(crate) fn held(bytes: Vec<u8>, mut share: Share) -> Bytes {
     share.shrink_to(bytes.len());
     Bytes::from_owner(Held { bytes, _share: share })

@@ -1,12 +1,12 @@
-//! Bytes that pictures and files take in memory: what the account is asked for.
+//! Bytes of pictures and files in memory, as charged to the account.
 
 use imagesize::ImageType;
 use pdn::AnyPicture;
 
-/// Bytes that a pixel of most formats takes while it is decoded ([`pdn::Limits`]).
+/// Bytes per pixel while decoding most formats ([`pdn::Limits`]).
 pub(crate) const PIXEL: u64 = 16;
 
-/// Bytes that a pixel of a file takes while it is decoded. What is of no known kind is refused before that.
+/// Returns the bytes per pixel while decoding a file. Unknown formats are refused before that.
 pub(crate) fn pixel_bytes(file: &[u8]) -> u64 {
     match imagesize::image_type(file) {
         Ok(ImageType::Tiff) => 2 * PIXEL,
@@ -15,18 +15,18 @@ pub(crate) fn pixel_bytes(file: &[u8]) -> u64 {
     }
 }
 
-/// Bytes of a picture's file at most, of its bytes in memory: what does not become smaller becomes little larger.
+/// Returns the most bytes of a picture's file, given its bytes in memory: incompressible data grows only a little.
 pub(crate) fn encoded_bytes(picture: usize) -> usize {
     picture.saturating_add(picture / 64).saturating_add(ENTRY)
 }
 
-/// Bytes of a picture in memory, with all that is said of it.
+/// Returns the bytes of a picture in memory, including its metadata.
 pub(crate) fn picture_bytes(picture: &AnyPicture) -> usize {
     let header = picture.header();
     let said = header.icc.map_or(0, |icc| icc.len()) + header.exif.map_or(0, |exif| exif.len());
-    // Grey has three samples in memory, too.
+    // Grey pictures have three samples per pixel in memory, too.
     header.width * header.height * (3 + usize::from(header.alpha)) * header.depth.bytes() + said + ENTRY
 }
 
-/// Bytes of a picture or a job beside its pixels and files, with its place in every list.
+/// Bytes of a picture or a job beside its pixels and files, including its entries in collections.
 pub(crate) const ENTRY: usize = 4096;

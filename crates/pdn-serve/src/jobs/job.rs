@@ -1,4 +1,4 @@
-//! A job: a picture to enlarge, how far that is, and what came of it.
+//! A job: a picture to enlarge, its progress, and its result.
 
 use crate::http::request::FileFormat;
 use crate::jobs::account::{HeldPicture, Share};
@@ -15,66 +15,66 @@ use tokio::sync::{OnceCell, watch};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-/// What is asked for, checked.
+/// A validated request.
 #[derive(Debug)]
 pub(crate) struct Order {
-    /// The model, by its place in the list.
+    /// The model's index.
     pub(crate) model: usize,
     pub(crate) model_name: String,
-    /// How many times larger a side the model makes it, and whether it takes a prompt.
+    /// The model's scale, and whether it takes a prompt.
     pub(crate) scale: usize,
     pub(crate) takes_prompt: bool,
-    /// Whether it is a network, and not bicubic.
+    /// Whether it is a network, not bicubic.
     pub(crate) is_network: bool,
-    /// The picture's id, where it is kept.
+    /// The id under which the picture is kept, if it is.
     pub(crate) picture: Uuid,
-    /// Its width and height.
+    /// Width and height of the picture.
     pub(crate) size: (usize, usize),
-    /// The size that was asked for.
+    /// The requested size.
     pub(crate) sizing: pdn::Size,
-    /// Width and height that it will have, and bytes of a pixel.
+    /// Width and height of the result, and its bytes per pixel.
     pub(crate) output: (usize, usize),
     pub(crate) sample_bytes: usize,
     pub(crate) prompt: Prompt,
     pub(crate) format: FileFormat,
     pub(crate) quality: u8,
-    /// Of its words, and of the pictures in its prompt.
+    /// The shares of its texts and of its prompts' pictures.
     pub(crate) shares: Vec<Arc<Share>>,
 }
 
 impl Order {
-    /// Bytes that are held for it, beside its picture.
+    /// Returns the bytes held for the order, beside its picture.
     pub(crate) fn bytes(&self) -> usize {
         self.shares.iter().map(|share| share.bytes()).sum()
     }
 
-    /// Whether the picture becomes larger on a side: else it is resized without the network.
+    /// Returns whether the picture grows on a side; otherwise it is resized without the network.
     pub(crate) fn is_larger(&self) -> bool {
         self.output.0 > self.size.0 || self.output.1 > self.size.1
     }
 
-    /// The size that was asked for in a word, for names of files.
+    /// Returns the requested size as a word, for file names.
     pub(crate) fn size_word(&self) -> String {
         sizing::word(self.sizing, self.scale, self.output)
     }
 }
 
-/// A job that is to be, and its picture.
+/// An order that is ready to become a job, and its picture.
 pub(crate) struct Prepared {
     pub(crate) order: Order,
     pub(crate) picture: HeldPicture,
 }
 
-/// A picture to enlarge, how far that is, and what came of it.
+/// A picture to enlarge, its progress, and its result.
 #[derive(Debug)]
 pub(crate) struct Job {
     pub(crate) id: Uuid,
     pub(crate) order: Order,
     pub(crate) stop: Arc<Stop>,
-    /// The masks, once they were asked for.
+    /// The masks, once requested.
     pub(crate) masks: OnceCell<Vec<Mask>>,
     made: Instant,
-    /// Whether its result was asked for.
+    /// Whether the result has been requested.
     fetched: AtomicBool,
     status: watch::Sender<Status>,
 }
@@ -85,28 +85,28 @@ pub(crate) struct Mask {
     pub(crate) name: String,
     pub(crate) width: usize,
     pub(crate) height: usize,
-    /// What black stands for, and white.
+    /// The mask values of black and white.
     pub(crate) range: (f32, f32),
     pub(crate) mean: f32,
-    /// PNG.
+    /// The PNG file.
     pub(crate) png: Bytes,
 }
 
-/// How far a job is.
+/// The status of a job.
 #[derive(Clone, Debug)]
 pub(crate) struct Status {
     pub(crate) state: State,
-    /// The part that is done, 0 to 1.
+    /// The fraction done, 0 to 1.
     pub(crate) done: f64,
     started: Option<Instant>,
     ended: Option<Instant>,
     /// How long setting the prompt took.
     prompt: Option<Duration>,
-    /// What a person should know, from when it runs.
+    /// Notes for the user, available once the job runs.
     notes: Vec<String>,
     /// The enlarged picture's file.
     pub(crate) result: Option<Bytes>,
-    /// A smaller one, where browsers cannot show that.
+    /// A smaller picture, if browsers cannot show the result.
     pub(crate) preview: Option<Shown>,
     pub(crate) problem: Option<Problem>,
 }
@@ -119,36 +119,36 @@ pub(crate) struct Shown {
     pub(crate) file: Bytes,
 }
 
-/// What came of a job.
+/// The result of a job.
 #[derive(Debug)]
 pub(crate) struct Enlarged {
     pub(crate) file: Bytes,
     pub(crate) preview: Option<Shown>,
 }
 
-/// Where a job stands.
+/// The state of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum State {
     /// It waits for its turn.
     Queued,
-    /// It is being worked on.
+    /// It is running.
     Running,
-    /// The enlarged picture is there.
+    /// The enlarged picture is ready.
     Done,
-    /// Something was wrong: `problem` says what.
+    /// It failed: `problem` says why.
     Failed,
     /// It was cancelled.
     Cancelled,
 }
 
 impl State {
-    /// Whether nothing will change any more.
+    /// Returns whether the state can no longer change.
     pub(crate) fn is_final(self) -> bool {
         !matches!(self, Self::Queued | Self::Running)
     }
 
-    /// In a word.
+    /// Returns the state as a word.
     pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Queued => "queued",
@@ -160,7 +160,7 @@ impl State {
     }
 }
 
-/// Steps of progress that are told apart: networks tell of thousands.
+/// The number of progress steps that are reported; networks report thousands.
 const STEPS: f64 = 200.0;
 
 impl Job {
@@ -192,12 +192,12 @@ impl Job {
         self.status.borrow().clone()
     }
 
-    /// Hears of every change.
+    /// Subscribes to changes of the status.
     pub(crate) fn watch(&self) -> watch::Receiver<Status> {
         self.status.subscribe()
     }
 
-    /// The status that it ends with.
+    /// Waits for the final status.
     pub(crate) async fn end(&self) -> Status {
         match self.watch().wait_for(|status| status.state.is_final()).await {
             Ok(status) => status.clone(),
@@ -227,7 +227,7 @@ impl Job {
         });
     }
 
-    /// Ends it; what it ended with before stays.
+    /// Ends the job; the first outcome counts.
     pub(crate) fn finish(&self, outcome: Result<Enlarged, Problem>) {
         self.status.send_if_modified(|status| {
             if status.state.is_final() {
@@ -249,17 +249,17 @@ impl Job {
         });
     }
 
-    /// Takes note that its result was asked for.
+    /// Records that the result has been requested.
     pub(crate) fn fetch(&self) {
         self.fetched.store(true, Ordering::Relaxed);
     }
 
-    /// Whether there is a result that nobody asked for yet.
+    /// Returns whether there is a result that nobody has requested yet.
     pub(crate) fn is_wanted(&self) -> bool {
         self.status.borrow().result.is_some() && !self.fetched.load(Ordering::Relaxed)
     }
 
-    /// Bytes that are kept for it.
+    /// Returns the bytes kept for the job.
     pub(crate) fn bytes(&self) -> usize {
         let (result, preview) = {
             let status = self.status.borrow();
@@ -270,13 +270,13 @@ impl Job {
         result + preview + masks + self.order.bytes()
     }
 
-    /// What is told of it; `ahead` jobs come before it.
+    /// Returns the job as shown to clients; `ahead` jobs come before it.
     pub(crate) fn view(&self, status: &Status, ahead: usize) -> JobView {
         let order = &self.order;
         let total = order.output.0 * order.output.1;
         let waited = status.started.or(status.ended).unwrap_or_else(Instant::now) - self.made;
         let running = status.started.map(|started| (status.ended.unwrap_or_else(Instant::now) - started).as_secs_f64());
-        // What the first hundredth took says little of the rest.
+        // The first hundredth is a poor estimate of the rest.
         let left = running
             .filter(|_| status.state == State::Running && status.done > 0.01)
             .map(|running| running * (1.0 - status.done) / status.done);
@@ -306,7 +306,7 @@ impl Job {
     }
 }
 
-/// A job: where it stands, and where its parts are.
+/// A job: its state, its progress, and links to its parts.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Job)]
 pub(crate) struct JobView {
@@ -315,30 +315,30 @@ pub(crate) struct JobView {
     state: State,
     /// The model's name.
     model: String,
-    /// The prompt in words; null where none was given.
+    /// The prompt in words; null if there is none.
     prompt: Option<String>,
     picture: PictureView,
     output: Size,
     format: FileFormat,
     /// How many jobs come before it.
     ahead: usize,
-    /// The part of the work that is done, 0 to 1.
+    /// The fraction done, 0 to 1.
     #[schema(minimum = 0, maximum = 1)]
     progress: f64,
     pixels: Pixels,
     seconds: Seconds,
     /// Bytes of the result.
     bytes: Option<usize>,
-    /// What a person should know about it, in sentences; from when it runs.
+    /// Notes for the user, in sentences; available once the job runs.
     notes: Vec<String>,
     /// Why it failed.
     problem: Option<Problem>,
-    /// The size of the smaller picture at `links.preview`; null where browsers show the result itself.
+    /// The size of the smaller picture at `links.preview`; null if browsers can show the result itself.
     preview: Option<Size>,
     links: Links,
 }
 
-/// A picture that is kept: its id stands for it in requests, until it expires.
+/// A kept picture: requests can use its id until it expires.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Picture)]
 pub(crate) struct PictureView {
@@ -355,27 +355,27 @@ pub(crate) struct Size {
     height: usize,
 }
 
-/// Pixels of the enlarged picture that the part done amounts to.
+/// Progress as pixels of the enlarged picture.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Pixels {
     done: usize,
     total: usize,
 }
 
-/// How long what took.
+/// How long each part took.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Seconds {
-    /// Until its turn.
+    /// Waiting in the queue.
     waited: f64,
     /// Embedding the prompt and folding it into the network, a part of `running`.
     prompt: Option<f64>,
-    /// Since its turn, until it ended.
+    /// Running, from its turn to its end.
     running: Option<f64>,
-    /// What is left, estimated by the part that is done.
+    /// Estimate of the time left, from the fraction done.
     left: Option<f64>,
 }
 
-/// Where the parts of a job are.
+/// Links to the parts of a job.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Links {
     events: String,
@@ -392,7 +392,7 @@ impl Links {
 }
 
 impl JobView {
-    /// For the header `Server-Timing`, in milliseconds.
+    /// Returns the value of the header `Server-Timing`, in milliseconds.
     pub(crate) fn timing(&self) -> String {
         let Seconds { waited, prompt, running, .. } = &self.seconds;
         let parts = [("waited", Some(*waited)), ("prompt", *prompt), ("running", *running)];

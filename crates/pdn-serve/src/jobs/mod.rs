@@ -1,4 +1,4 @@
-//! What is done for a request, and what it holds meanwhile.
+//! The work on requests, and the memory that they hold.
 
 pub(crate) mod account;
 pub(crate) mod bytes;

@@ -1,11 +1,11 @@
-//! The models that a server has, and what is told of each.
+//! The server's models and their descriptions.
 
 use pdn::{Isa, Model, Precision, Upscaler};
 use serde::Serialize;
 use std::sync::{Mutex, PoisonError};
 use utoipa::ToSchema;
 
-/// A model that a server has.
+/// A model to serve.
 #[derive(Debug)]
 pub enum Offered {
     /// MATLAB's bicubic, by a whole factor.
@@ -14,7 +14,7 @@ pub enum Offered {
     Network(Box<Model>),
 }
 
-/// The models of a server, each compiled when it is first asked for, once for all workers.
+/// The models of a server, each compiled on first use and shared by all workers.
 pub(crate) struct Models {
     models: Vec<(Offered, Mutex<Option<Upscaler>>)>,
     target: (Isa, Precision),
@@ -25,15 +25,15 @@ impl Models {
         Self { models: offered.into_iter().map(|model| (model, Mutex::default())).collect(), target }
     }
 
-    /// Whether a model is a network.
+    /// Returns whether a model is a network.
     pub(crate) fn is_network(&self, model: usize) -> bool {
         matches!(self.models[model].0, Offered::Network(_))
     }
 
-    /// A model, compiled.
+    /// Returns a compiled model.
     pub(crate) fn upscaler(&self, model: usize) -> Result<Upscaler, pdn::Error> {
         let (offered, compiled) = &self.models[model];
-        // One that broke as it was compiled left nothing.
+        // A panic while compiling leaves nothing behind.
         let mut compiled = compiled.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(upscaler) = &*compiled {
             return Ok(upscaler.clone());
@@ -43,12 +43,12 @@ impl Models {
     }
 }
 
-/// What is said of bicubic, which has no card.
+/// The description of bicubic, which has no card.
 const BICUBIC: &str =
     "Smooth enlargement without a network, by MATLAB's bicubic rule: what networks are measured against.";
 
 impl Offered {
-    /// Compiles it.
+    /// Compiles the model.
     fn open(&self, (isa, precision): (Isa, Precision)) -> Result<Upscaler, pdn::Error> {
         match self {
             Self::Bicubic(scale) => Upscaler::bicubic(*scale),
@@ -56,7 +56,7 @@ impl Offered {
         }
     }
 
-    /// What is told of it, which needs no compiling; `default` where it is used when none is named.
+    /// Returns the model's description, which needs no compiling; `default` if requests that name no model use it.
     pub(crate) fn view(&self, name: &str, default: bool) -> ModelView {
         let name = name.to_owned();
         match self {
@@ -90,18 +90,18 @@ impl Offered {
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[schema(as = Model)]
 pub(crate) struct ModelView {
-    /// What requests name it by.
+    /// The name that requests use.
     pub(crate) name: String,
-    /// Whether it is used where none is named.
+    /// Whether requests that name no model use it.
     pub(crate) default: bool,
-    /// Whether it undoes what pictures of benchmarks were made small by, and is for no others.
+    /// Whether it undoes the degradation of benchmark pictures, and is not for others.
     benchmark: bool,
     architecture: String,
-    /// How many times larger a side becomes, where a request says no size.
+    /// Scale factor if a request gives no size.
     pub(crate) scale: usize,
-    /// Numbers that were trained; null for bicubic.
+    /// Number of trained parameters; null for bicubic.
     parameters: Option<usize>,
-    /// Whether it is steered by a prompt, and has masks.
+    /// Whether it takes a prompt and has masks.
     pub(crate) takes_prompt: bool,
     /// What it is for.
     description: String,

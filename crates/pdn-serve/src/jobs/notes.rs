@@ -3,11 +3,11 @@
 use crate::jobs::job::Order;
 use pdn::{AnyPicture, Upscaler};
 
-/// Of a result that is no larger.
+/// Note about a result that is not larger than the picture.
 const RESIZED: &str = "The result is not larger than the picture, so it was resized without the network.";
 
-/// What is to be said of an order: whether the model fits the picture, whether it is run at all, and what the picture's file has
-/// and the result has not.
+/// Returns the notes on an order: whether the model suits the picture, whether the network runs at all, and which parts
+/// of the picture's file the result lacks.
 pub(crate) fn notes(order: &Order, upscaler: &Upscaler, picture: &AnyPicture) -> Vec<String> {
     let only_resized = order.is_network && !order.is_larger();
     let advice = (!only_resized).then(|| upscaler.advice(picture)).flatten();
@@ -16,7 +16,7 @@ pub(crate) fn notes(order: &Order, upscaler: &Upscaler, picture: &AnyPicture) ->
     said.map(|words| sentence(&words)).collect()
 }
 
-/// Words as a sentence: of a large letter, and a full stop.
+/// Turns text into a sentence: a capital letter first, and a full stop last.
 fn sentence(words: &str) -> String {
     let mut letters = words.chars();
     let first = letters.next().filter(|_| !words.starts_with("pdn-"));

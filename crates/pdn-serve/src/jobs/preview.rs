@@ -1,37 +1,37 @@
-//! A smaller picture of a result that browsers cannot show, made while the result's rows go by.
+//! A smaller version of a result that browsers cannot show, made as the result's rows are written.
 
 use pdn::{Depth, FileFault, Format, Header, RowEncoder, WriteOptions};
 
-/// What browsers decode and show at ease: the longest side, and pixels.
+/// What browsers decode and show without trouble: the longest side, and the number of pixels.
 pub(crate) const SHOWN_SIDE: usize = 16_384;
 pub(crate) const SHOWN_PIXELS: usize = 100_000_000;
 
-/// Pixels of a preview at most.
+/// The most pixels of a preview.
 const PIXELS: usize = 16_000_000;
 
-/// JPEG's quality of a preview.
+/// The JPEG quality of a preview.
 const QUALITY: u8 = 90;
 
-/// A picture that is made by means over squares of a larger one, row by row.
+/// A picture of the means over squares of a larger one, built row by row.
 pub(crate) struct Preview {
     file: RowEncoder,
     from: Header,
-    /// Pixels of a square's side.
+    /// The side of a square, in pixels.
     side: usize,
     to: (usize, usize),
-    /// Of each sample of a row, the sum so far.
+    /// The running sum of each sample of a row.
     sums: Vec<u64>,
-    /// Rows that are in the sums.
+    /// How many rows are in the sums.
     rows: usize,
-    /// Rows that are still to come.
+    /// How many rows are still to come.
     left: usize,
 }
 
 impl Preview {
-    /// Bytes that one takes at most: its samples, and its file as that grows.
+    /// The most bytes that a preview takes: its samples, and its file as it grows.
     pub(crate) const MEMORY: usize = PIXELS * 4 * 3;
 
-    /// One for a result; none where browsers show the result itself.
+    /// Creates a preview for a result; `None` if browsers can show the result itself.
     pub(crate) fn of(header: &Header) -> Result<Option<Self>, FileFault> {
         let (width, height) = (header.width, header.height);
         if is_shown(width, height) {
@@ -90,13 +90,13 @@ impl Preview {
         Ok(())
     }
 
-    /// Ends it: width, height, and the file.
+    /// Finishes the preview: width, height, and the file.
     pub(crate) fn finish(self) -> Result<(usize, usize, Vec<u8>), FileFault> {
         Ok((self.to.0, self.to.1, self.file.finish()?))
     }
 }
 
-/// Whether browsers show a picture of a size.
+/// Returns whether browsers can show a picture of this size.
 pub(crate) fn is_shown(width: usize, height: usize) -> bool {
     width.max(height) <= SHOWN_SIDE && width.saturating_mul(height) <= SHOWN_PIXELS
 }
@@ -141,7 +141,7 @@ mod tests {
         for depth in [Depth::Eight, Depth::Sixteen] {
             let header = header(16_385, 3, true, depth);
             let mut preview = Preview::of(&header).unwrap().unwrap();
-            // Rows of 0, 100 and 50: squares of two a side.
+            // Rows of 0, 100 and 50: squares of two pixels a side.
             for level in [0, 100, 50_u8] {
                 let row: Vec<u8> = match depth {
                     Depth::Eight => vec![level; header.row_bytes()],

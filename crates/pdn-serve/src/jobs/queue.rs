@@ -1,4 +1,4 @@
-//! Jobs that wait for their turn: so many and no more.
+//! The bounded queue of jobs.
 
 use crate::jobs::account::HeldPicture;
 use crate::jobs::job::{Job, Mask};
@@ -9,17 +9,17 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{oneshot, watch};
 use uuid::Uuid;
 
-/// Something to do for a job.
+/// Work for a job.
 #[derive(Debug)]
 pub(crate) enum Task {
     /// Enlarge its picture.
     Enlarge(Arc<Job>, HeldPicture),
-    /// Look at the network's masks.
+    /// Compute the network's masks.
     Masks { job: Arc<Job>, picture: HeldPicture, stop: Arc<Stop>, answer: oneshot::Sender<Result<Vec<Mask>, Problem>> },
 }
 
 impl Task {
-    /// Whose it is, and what stops it.
+    /// Returns the job's id and what stops the task.
     fn stop(&self) -> (Uuid, Arc<Stop>) {
         match self {
             Self::Enlarge(job, _) => (job.id, Arc::clone(&job.stop)),
@@ -27,13 +27,13 @@ impl Task {
         }
     }
 
-    /// Bytes of the pictures that wait with it.
+    /// Returns the bytes of the pictures that wait with the task.
     fn bytes(&self) -> usize {
         let (Self::Enlarge(job, picture) | Self::Masks { job, picture, .. }) = self;
         picture.share.bytes() + job.order.bytes()
     }
 
-    /// Ends it before its turn.
+    /// Ends the task before its turn.
     fn refuse(self, why: Kind) {
         match self {
             Self::Enlarge(job, _) => {
@@ -48,22 +48,22 @@ impl Task {
     }
 }
 
-/// Tasks that wait, and how many are in hand.
+/// Waiting tasks, and the count of waiting and running ones.
 #[derive(Debug)]
 pub(crate) struct Queue {
     inner: Mutex<Inner>,
     wake: Condvar,
     room: usize,
-    /// Bytes that the pictures of those that wait may take; one may wait however large it is.
+    /// The limit on the bytes of waiting pictures; a single one may wait whatever its size.
     memory: usize,
-    /// Tasks that wait or run.
+    /// The number of waiting and running tasks.
     load: watch::Sender<usize>,
 }
 
 #[derive(Debug, Default)]
 struct Inner {
     waiting: VecDeque<Task>,
-    /// Whose tasks run, and what stops them.
+    /// The jobs of running tasks, and what stops each.
     running: Vec<(Uuid, Arc<Stop>)>,
     closed: bool,
 }
@@ -81,7 +81,7 @@ impl Queue {
         self.load.send_replace(inner.waiting.len() + inner.running.len());
     }
 
-    /// Takes a task on.
+    /// Adds a task to the queue.
     pub(crate) fn offer(&self, task: Task) -> Result<(), Problem> {
         let mut inner = self.lock();
         if inner.closed {
@@ -102,7 +102,7 @@ impl Queue {
         Ok(())
     }
 
-    /// The next task, when there is one; nothing when there will be none.
+    /// Waits for the next task; `None` once the queue is closed and empty.
     pub(crate) fn take(&self) -> Option<Task> {
         let mut inner = self.lock();
         loop {
@@ -117,7 +117,7 @@ impl Queue {
         }
     }
 
-    /// Says that a job's task is out of hand.
+    /// Marks a job's task as finished.
     pub(crate) fn finished(&self, job: &Job) {
         let mut inner = self.lock();
         let at = inner.running.iter().position(|(id, _)| *id == job.id);
@@ -125,14 +125,15 @@ impl Queue {
         self.tell(&inner);
     }
 
-    /// How many tasks come before a job that waits.
+    /// Returns how many tasks come before a waiting job.
     pub(crate) fn ahead_of(&self, job: Uuid) -> usize {
         let inner = self.lock();
         let is_it = |task: &Task| matches!(task, Task::Enlarge(other, _) if other.id == job);
         inner.waiting.iter().position(is_it).map_or(0, |at| at + inner.running.len())
     }
 
-    /// Cancels a job: one that waits leaves its place at once, which is said, and one that runs stops at its next step.
+    /// Cancels a job: a waiting job leaves the queue at once, and a running one stops at its next step. Returns whether
+    /// it was waiting.
     pub(crate) fn cancel(&self, job: &Job) -> bool {
         let mut inner = self.lock();
         let is_it = |task: &Task| matches!(task, Task::Enlarge(other, _) if other.id == job.id);
@@ -143,7 +144,7 @@ impl Queue {
         task.map(|task| task.refuse(Kind::Cancelled)).is_some()
     }
 
-    /// Takes nothing on any more; ends what waits, and asks what runs to stop.
+    /// Closes the queue: refuses waiting tasks and asks running ones to stop.
     pub(crate) fn close(&self) {
         let mut inner = self.lock();
         inner.closed = true;
@@ -155,15 +156,15 @@ impl Queue {
         waiting.into_iter().for_each(|task| task.refuse(Kind::Stopping));
     }
 
-    /// Tasks that wait, and those that run.
+    /// Returns the numbers of waiting and running tasks.
     pub(crate) fn counts(&self) -> (usize, usize) {
         let inner = self.lock();
         (inner.waiting.len(), inner.running.len())
     }
 
-    /// Comes back when nothing waits and nothing runs.
+    /// Waits until nothing waits or runs.
     pub(crate) async fn idle(&self) {
-        // The sender is here: the channel does not close.
+        // The sender is alive, so the channel does not close.
         let _ = self.load.subscribe().wait_for(|load| *load == 0).await;
     }
 }

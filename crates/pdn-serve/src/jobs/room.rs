@@ -1,4 +1,4 @@
-//! Room on the account for what comes: at once, or as soon as others give it back.
+//! Reserves bytes on the account: at once, or as soon as others return them.
 
 use crate::app::App;
 use crate::jobs::account::{Share, Stage};
@@ -7,14 +7,15 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 use tokio::time::timeout_at;
 
-/// How often is looked for room, on a thread that waits for it.
+/// How often a waiting worker checks for room.
 const LOOK: Duration = Duration::from_millis(20);
 
 impl App {
-    /// Makes a share so large at least. Where there is no room, what is kept goes, what was asked for the longest ago first.
+    /// Grows a share to at least `bytes`. If there is no room, kept entries are removed, the least recently used first.
     ///
     /// # Errors
-    /// What needs more than its stage's part never has room; else others take it.
+    /// [`Kind::MuchMemory`] if the bytes exceed the stage's part of the account; [`Kind::Busy`] if other requests hold
+    /// them.
     pub(crate) fn grow(&self, share: &mut Share, bytes: usize, stage: Stage) -> Result<(), Problem> {
         let more = bytes.saturating_sub(share.bytes());
         let part = stage.part(self.account.limit());
@@ -32,26 +33,26 @@ impl App {
         Ok(())
     }
 
-    /// A share of so many bytes, at once.
+    /// Returns a share of this many bytes, at once.
     ///
     /// # Errors
-    /// As [`Self::grow`].
+    /// Same as [`Self::grow`].
     pub(crate) fn share(&self, bytes: usize, stage: Stage) -> Result<Share, Problem> {
         let mut share = self.account.nothing();
         self.grow(&mut share, bytes, stage).map(|()| share)
     }
 
-    /// A share of so many bytes, as soon as there is room, within a client's patience.
+    /// Returns a share of this many bytes as soon as there is room, within the client timeout.
     ///
     /// # Errors
-    /// As [`Self::grow`].
+    /// Same as [`Self::grow`].
     pub(crate) async fn share_soon(&self, bytes: usize, stage: Stage) -> Result<Share, Problem> {
         let end = tokio::time::Instant::now() + self.settings.patience;
         loop {
             let freed = self.account.freed();
             match self.share(bytes, stage) {
                 Err(problem) if problem.kind() == Kind::Busy => {
-                    // Freed between the look and the wait, it is heard of all the same.
+                    // Bytes returned between the check and the wait still wake it.
                     timeout_at(end, freed).await.map_err(|_| problem)?;
                 }
                 outcome => return outcome,
@@ -59,10 +60,10 @@ impl App {
         }
     }
 
-    /// Makes a share so large at least as soon as there is room, on a thread that works, while `goes_on`.
+    /// Grows a share to at least `bytes` as soon as there is room, blocking a worker thread while `goes_on`.
     ///
     /// # Errors
-    /// As [`Self::grow`].
+    /// Same as [`Self::grow`].
     pub(crate) fn grow_for_work(
         &self,
         share: &mut Share,

@@ -1,25 +1,25 @@
-//! How large a request wants the enlarged picture: said in one way, or not at all.
+//! The size that a request asks for: given in one way, or not at all.
 
 use crate::problem::{Kind, Problem};
 use pdn::Size;
 
-/// The ways of saying a size, as they stand in a request.
+/// The ways to give a size, as they appear in a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Sizing {
-    /// How many times larger a side becomes.
+    /// The scale factor.
     pub(crate) scale: Option<f64>,
-    /// Pixels of the width.
+    /// The width in pixels.
     pub(crate) width: Option<usize>,
-    /// Pixels of the height.
+    /// The height in pixels.
     pub(crate) height: Option<usize>,
-    /// Whether width and height are met whatever the picture's shape.
+    /// Whether to stretch to the width and height exactly.
     pub(crate) exact: bool,
-    /// Millions of pixels.
+    /// The size in megapixels.
     pub(crate) megapixels: Option<f64>,
 }
 
 impl Sizing {
-    /// The size that is meant.
+    /// Returns the size that the request means.
     pub(crate) fn size(self) -> Result<Size, Problem> {
         let Self { scale, width, height, exact, megapixels } = self;
         let ways = [scale.is_some(), width.is_some() || height.is_some(), megapixels.is_some()];
@@ -42,7 +42,7 @@ impl Sizing {
     }
 }
 
-/// A size in a word, for names of files: `x2.5`, or `1920x1080` where width and height were what was asked for.
+/// Returns a size as a word, for file names: `x2.5`, or `1920x1080` if a width and height were requested.
 pub(crate) fn word(size: Size, scale: usize, (width, height): (usize, usize)) -> String {
     match size {
         Size::Model => format!("x{scale}"),

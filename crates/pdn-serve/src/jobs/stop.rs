@@ -1,24 +1,24 @@
-//! Whether some work is to go on, and why not.
+//! Stops work, and records why.
 
 use crate::problem::{Kind, Problem, Unit};
 use std::sync::OnceLock;
 
-/// Whether some work is to go on: the first reason to stop is the one that counts.
+/// A request to stop; the first reason counts.
 #[derive(Debug, Default)]
 pub(crate) struct Stop(OnceLock<Kind>);
 
 impl Stop {
-    /// Asks to stop.
+    /// Asks the work to stop.
     pub(crate) fn now(&self, why: Kind) {
         let _ = self.0.set(why);
     }
 
-    /// Whether to go on.
+    /// Returns whether the work should go on.
     pub(crate) fn goes_on(&self) -> bool {
         self.0.get().is_none()
     }
 
-    /// What is said of work that was stopped.
+    /// Returns the problem to report for stopped work.
     pub(crate) fn problem(&self, seconds: u64) -> Problem {
         match self.0.get() {
             Some(Kind::TooSlow) => Kind::TooSlow

@@ -1,4 +1,4 @@
-//! The store of pictures and jobs that are kept between requests, within a memory budget and a time limit.
+//! Pictures and jobs kept in memory between requests, within a budget and for a limited time.
 
 use crate::jobs::account::HeldPicture;
 use crate::jobs::job::Job;
@@ -7,16 +7,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use uuid::Uuid;
 
-/// Pictures and jobs that are kept at most.
+/// The most pictures and jobs that are kept.
 const ENTRIES: usize = 10_000;
 
-/// Pictures and jobs by their ids.
+/// Kept pictures and jobs by id.
 #[derive(Debug)]
 pub(crate) struct Store {
     entries: Mutex<HashMap<Uuid, Entry>>,
-    /// Bytes of all together.
+    /// The limit on their bytes in all.
     budget: usize,
-    /// How long after it was last asked for.
+    /// How long an entry is kept after its last use.
     time: Duration,
 }
 
@@ -40,7 +40,7 @@ impl What {
         }
     }
 
-    /// A job that is not done is somebody's: it stays.
+    /// Returns whether an entry can be removed. An unfinished job still has a user.
     fn may_go(&self) -> bool {
         match self {
             Self::Picture(_) => true,
@@ -95,7 +95,7 @@ impl Store {
         Some(entry.what.clone())
     }
 
-    /// The jobs that have not ended.
+    /// Returns the jobs that have not ended.
     pub(crate) fn unfinished(&self) -> Vec<Arc<Job>> {
         let entries = self.lock();
         let jobs = entries.values().filter_map(|entry| match &entry.what {
@@ -105,12 +105,12 @@ impl Store {
         jobs.filter(|job| !job.status().state.is_final()).cloned().collect()
     }
 
-    /// Forgets a picture or a job; says whether it was there.
+    /// Removes a picture or a job; returns whether it was there.
     pub(crate) fn forget(&self, id: Uuid) -> bool {
         self.lock().remove(&id).is_some()
     }
 
-    /// Forgets what was asked for the longest ago and may go; says whether there was anything.
+    /// Removes the least recently used entry that can go; returns whether there was one.
     pub(crate) fn forget_oldest(&self) -> bool {
         let mut entries = self.lock();
         let may_go = entries.iter().filter(|(_, entry)| entry.what.may_go());
@@ -118,7 +118,7 @@ impl Store {
         oldest.and_then(|id| entries.remove(&id)).is_some()
     }
 
-    /// Forgets what has expired, and then, beyond the budget, what was asked for the longest ago.
+    /// Removes expired entries, and then the least recently used ones beyond the budget.
     pub(crate) fn tidy(&self) {
         let mut entries = self.lock();
         entries.retain(|_, entry| entry.used.elapsed() <= self.time || !entry.what.may_go());
@@ -139,7 +139,7 @@ impl Store {
         }
     }
 
-    /// How many things are kept, and their bytes.
+    /// Returns the number of entries and their bytes.
     pub(crate) fn counts(&self) -> (usize, usize) {
         let entries = self.lock();
         (entries.len(), entries.values().map(|entry| entry.what.bytes()).sum())
@@ -151,7 +151,7 @@ mod tests {
     use super::*;
     use crate::jobs::account::Share;
 
-    /// A picture of so many bytes.
+    /// A picture of this many bytes.
     fn picture(bytes: usize) -> HeldPicture {
         let picture = Arc::new(pdn::Picture::from_rgb(1, 1, vec![0; 3]).into());
         HeldPicture { picture, share: Arc::new(Share::of(bytes)) }

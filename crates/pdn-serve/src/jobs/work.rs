@@ -1,4 +1,4 @@
-//! The work: threads that take jobs off the queue and run networks on a pool of their own.
+//! Workers: threads that take jobs off the queue and run networks on a shared thread pool.
 
 use crate::app::App;
 use crate::jobs::account::{Stage, held};
@@ -22,12 +22,12 @@ use std::time::Instant;
 pub(crate) struct Worker {
     app: Arc<App>,
     pool: Arc<ThreadPool>,
-    /// The model of the last job, and the session that ran it: its memory serves the next job of the same model. One whose work
-    /// broke is not used again.
+    /// The model of the last job and its session, whose memory serves the next job of the same model. A session that
+    /// panicked is not used again.
     session: Option<(usize, Session)>,
 }
 
-/// What watches over a piece of work.
+/// Watches over the time limit and cancellation of some work.
 struct Watch<'a> {
     stop: &'a Stop,
     begun: Instant,
@@ -35,7 +35,7 @@ struct Watch<'a> {
 }
 
 impl Watch<'_> {
-    /// Whether to go on.
+    /// Returns whether to go on.
     fn goes_on(&self) -> bool {
         if self.begun.elapsed() > self.app.settings.time {
             self.stop.now(Kind::TooSlow);
@@ -43,7 +43,7 @@ impl Watch<'_> {
         self.stop.goes_on()
     }
 
-    /// An error, or why the work was stopped.
+    /// Converts an error to a problem, or says why the work was stopped.
     fn problem(&self, error: Stopped) -> Problem {
         match error {
             Stopped::Enlarging(pdn::Error::Run(pdn::RunError::Cancelled)) => {
@@ -124,7 +124,7 @@ impl Worker {
         tracing::info!(%job, state, seconds, pixels, "job");
     }
 
-    /// Runs some work with a model; what breaks is an answer, and not the end of the worker.
+    /// Runs work with a model; a panic becomes an error and does not end the worker.
     fn guarded<T>(
         &mut self,
         model: usize,
@@ -149,7 +149,7 @@ impl Worker {
         }
     }
 
-    /// Bytes that enlarging a picture takes beside the picture, the network's maps and the file.
+    /// Returns the bytes needed to enlarge a picture, beside the picture, the network's maps and the file.
     fn beside(
         &self,
         picture: &AnyPicture,
@@ -161,7 +161,8 @@ impl Worker {
         let samples = header.row_bytes().saturating_mul(header.height);
         let gathered = match format {
             Format::Png | Format::Tiff => 0,
-            // Its encoder wants the whole picture, has it as four samples a pixel, and what it gives is not much larger.
+            // These encoders need the whole picture, hold it as four samples per pixel, and their output is not much
+            // larger.
             _ => encoded_bytes(samples).saturating_mul(2).saturating_add(pixels.saturating_mul(4)),
         };
         let preview = if is_shown(header.width, header.height) { 0 } else { Preview::MEMORY };
@@ -203,7 +204,7 @@ impl Worker {
         let mut give = |rows: &[u8]| match file.encoded() {
             size if size > limit => Err(Stopped::Large),
             size => {
-                // As it grows there are two of it.
+                // Two copies exist while the file grows.
                 let needed = beside.saturating_add(size.saturating_mul(2)).saturating_add(rows.len());
                 self.app.grow_for_work(&mut share, needed, || watch.goes_on())?;
                 preview.as_mut().map_or(Ok(()), |preview| preview.rows(rows))?;
@@ -228,7 +229,7 @@ impl Worker {
         let watch = Watch { stop, begun: Instant::now(), app: &self.app };
         let picture = picture.eight();
         let mut masks = || -> Result<Vec<Mask>, Stopped> {
-            // Of each the numbers, and one as a picture.
+            // The numbers of each mask, and one of them as a picture.
             let pixels = picture.width().saturating_mul(picture.height());
             let numbers = session.upscaler().mask_count().saturating_mul(4).saturating_add(8);
             let mut room = self.app.account.nothing();
@@ -240,7 +241,7 @@ impl Worker {
         masks().map_err(|error| watch.problem(error))
     }
 
-    /// A mask as a grey picture, black its least value and white its largest.
+    /// Converts a mask to a grey picture: black is its least value, white its largest.
     fn mask(&self, name: &str, map: &Map<f32>) -> Result<Mask, Stopped> {
         let (low, high) = map.data.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(l, h), v| (l.min(*v), h.max(*v)));
         let level = |v: &f32| if high > low { ((v - low) / (high - low) * 255.0).round() as u8 } else { 128 };
@@ -261,13 +262,13 @@ impl Worker {
     }
 }
 
-/// The size that was asked for. 16 bits stay 16, where the format has them.
+/// Returns the target of a job. 16 bits stay 16 if the format has them.
 fn target(job: &Job, picture: &AnyPicture, format: Format) -> Target {
     let depth = Some(picture.header().depth.min(format.depth()));
     Target { size: job.order.sizing, depth, ..Target::default() }
 }
 
-/// How a job's picture is made, for its metadata.
+/// Returns how a job's picture is made, for its metadata.
 pub(crate) fn provenance(job: &Job, encoder: &str) -> Provenance {
     let order = &job.order;
     let mut facts = Vec::new();

@@ -1,4 +1,4 @@
-//! Embeddings of many sentences and pictures at once, by burn: the same numbers as `pdn::Encoder`, in batches.
+//! Batched embedding of sentences and pictures with burn: the same numbers as `pdn::Encoder`.
 
 use crate::data::DataError;
 use crate::executor::weights::{flat, tensors};
@@ -14,7 +14,7 @@ use std::path::Path;
 /// An encoder whose towers run in batches.
 #[derive(Debug)]
 pub struct BatchEncoder {
-    /// The encoder's id, as embeddings and cards name it.
+    /// The encoder's id, as in embeddings and model cards.
     pub id: String,
     /// Length of its embeddings.
     pub dim: usize,
@@ -25,17 +25,17 @@ pub struct BatchEncoder {
     device: Device,
 }
 
-/// Sentences or pictures that are embedded at once.
+/// Sentences or pictures per batch.
 const BATCH: usize = 128;
 
 impl BatchEncoder {
-    /// Reads an encoder's file, CLIP's weights among them.
+    /// Opens an encoder's file; CLIP weights are accepted, too.
     ///
     /// # Errors
     /// [`DataError`] names the file and what is wrong with it.
     pub fn open(path: &Path) -> Result<Self, DataError> {
         let wrong = |why: String| DataError { path: path.to_owned(), why };
-        // It names the file itself.
+        // The error names the file itself.
         let of_file = |e: EncoderError| {
             let (said, name) = (e.to_string(), format!("{}: ", path.display()));
             wrong(said.strip_prefix(&name).unwrap_or(&said).to_owned())
@@ -56,7 +56,7 @@ impl BatchEncoder {
         Ok(Self { id, dim: file.clip.dim, tokenizer, text, picture, device, file })
     }
 
-    /// Unit vectors of sentences. Those longer than the encoder reads are cut before their end.
+    /// Embeds sentences as unit vectors. Sentences that are too long are truncated before their end token.
     pub fn texts(&self, sentences: &[String]) -> Vec<Vec<f32>> {
         let context = self.file.clip.text.context;
         let tokens = |sentence: &String| {
@@ -76,7 +76,7 @@ impl BatchEncoder {
         all
     }
 
-    /// Unit vectors of pictures.
+    /// Embeds pictures as unit vectors.
     pub fn pictures(&self, pictures: &[Picture]) -> Vec<Vec<f32>> {
         let side = self.file.clip.side();
         let mut all = Vec::with_capacity(pictures.len());
@@ -98,7 +98,7 @@ impl BatchEncoder {
     }
 }
 
-/// The direction of some vectors' sum: what is said of a picture by what is said of its squares.
+/// Returns the sum of vectors, scaled to unit length: the embedding of a picture from those of its squares.
 pub(crate) fn together(said: &[Vec<f32>]) -> Vec<f32> {
     let sum: Vec<f32> = (0..said[0].len()).map(|i| said.iter().map(|one| one[i]).sum()).collect();
     unit(&sum)

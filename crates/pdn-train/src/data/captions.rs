@@ -1,4 +1,4 @@
-//! Flickr8k: pictures with five captions each, for the prompt encoder, and what a teacher sees in them.
+//! Flickr8k for the prompt encoder: pictures with five captions each, and a teacher's view of them.
 
 use crate::data::teacher::{Teacher, WHOLE};
 use crate::data::{DataError, hex, read_picture};
@@ -13,56 +13,57 @@ use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-/// The most pixels a side at which pictures are kept, enough for any view of a part to be sharp. Half of Flickr8k's are given
-/// in half as many, and stay so.
+/// The side, in pixels, to which pictures are reduced; enough for any crop to be sharp. Half of Flickr8k's pictures
+/// come at half that size and stay so.
 const SIDE: usize = 224;
 
-/// The smallest part of a picture's area that is looked at by itself.
+/// The smallest crop, as a fraction of a picture's area.
 const SMALLEST: f64 = 0.35;
 
-/// The metadata key of a file of answers: what they answer.
+/// The metadata key of an answer file: what the answers are about.
 const KEY: &str = "pdn.seen";
 
-/// Pictures that the teacher is asked about at once.
+/// Pictures per query of the teacher.
 const TOGETHER: usize = 32;
 
 /// A picture, and its captions as tokens.
 #[derive(Clone, Debug)]
 pub struct Pair {
-    /// The whole picture, a square.
+    /// The whole picture, squeezed to a square.
     pub picture: Picture,
-    /// Each with its start and end.
+    /// Captions, each with its start and end tokens.
     pub captions: Vec<Vec<usize>>,
-    /// What the teacher sees in it, and in parts of it: over all that is learned from, every number has a mean of 0 and a
-    /// deviation of 1.
+    /// What the teacher sees in the picture and in crops of it, standardised: over the training pictures, every number
+    /// has a mean of 0 and a deviation of 1.
     pub seen: Vec<Vec<f32>>,
 }
 
-/// Where the teacher's answers come from: asked once, they are kept in a file.
+/// Where the teacher's answers come from: asked once, then cached in a file.
 #[derive(Debug)]
 pub struct Answers<'a> {
-    /// Whom to ask.
+    /// The teacher.
     pub teacher: &'a Teacher,
-    /// The file, where they are to be kept.
+    /// The cache file, if answers are to be kept.
     pub cache: Option<PathBuf>,
-    /// How many views of each picture to ask about.
+    /// The number of views per picture.
     pub views: usize,
 }
 
 /// Captioned pictures.
 #[derive(Clone, Debug)]
 pub struct Captions {
-    /// Those learned from.
+    /// Training pictures.
     pub train: Vec<Pair>,
-    /// Those held back.
+    /// Held-out pictures.
     pub held_back: Vec<Pair>,
-    /// Mean and deviation of what the teacher says.
+    /// Mean and deviation of the teacher's answers.
     pub(crate) moments: Moments,
 }
 
 impl Captions {
-    /// Reads `captions.csv` (`image,split,caption`, a caption a line) and the pictures it names, squeezed to squares, and asks
-    /// the teacher about views of each. Captions longer than `context` tokens are cut before their end.
+    /// Reads `captions.csv` (`image,split,caption`, one caption per line) and the pictures that it names, squeezes them
+    /// to squares, and asks the teacher about views of each. Captions longer than `context` tokens are truncated before
+    /// their end token.
     ///
     /// # Errors
     /// [`DataError`] names the file and what was expected.
@@ -108,9 +109,9 @@ impl Captions {
 }
 
 impl Answers<'_> {
-    /// What the teacher sees in so many views of each picture, in order.
+    /// Returns the teacher's answers on the given number of views of each picture, in order.
     fn about(&self, pictures: &[(&Picture, usize)]) -> Result<Vec<Vec<f32>>, DataError> {
-        // The same pictures, cut in the same way, have the same answers.
+        // The same pictures, cropped in the same way, have the same answers.
         let mut hash = Sha256::new();
         for (picture, views) in pictures {
             hash.update(picture.rgb());
@@ -134,7 +135,7 @@ impl Answers<'_> {
     }
 }
 
-/// Answers kept in a file; `None` where it is not there or holds others.
+/// Reads answers from the cache file; `None` if there is none or it holds other answers.
 fn kept(path: &Path, key: &str, count: usize) -> Option<Vec<Vec<f32>>> {
     let read = checkpoint::read(path).ok().filter(|read| read.metadata.get(KEY).is_some_and(|found| found == key))?;
     let seen = read.tensors.get("whole")?.data().chunks_exact(WHOLE).map(<[f32]>::to_vec);
@@ -148,20 +149,20 @@ fn keep(path: &Path, key: String, seen: &[Vec<f32>]) -> Result<(), DataError> {
     pdn_image::write_atomically(path, &bytes).map_err(|e| DataError { path: path.to_owned(), why: e.to_string() })
 }
 
-/// The picture, then random parts of it.
+/// Returns the picture, then random crops of it.
 fn parts(picture: &Picture, count: usize, seed: u64) -> Vec<Picture> {
     let mut random = StdRng::seed_from_u64(seed);
     let parts = (1..count).map(|_| part(picture, &mut random));
     std::iter::once(picture.clone()).chain(parts).collect()
 }
 
-/// A picture squeezed to a square of its shorter side, or of [`SIDE`].
+/// Squeezes a picture to a square with its shorter side, at most [`SIDE`].
 fn squeezed(picture: &Picture) -> Picture {
     let side = picture.width().min(picture.height()).min(SIDE);
     resize_to(picture, side, side)
 }
 
-/// A random part of a square picture, half of them in a mirror.
+/// Returns a random crop of a square picture, mirrored half of the time.
 pub(crate) fn part(picture: &Picture, random: &mut StdRng) -> Picture {
     let side = picture.width();
     let (area, shape) = (random.random_range(SMALLEST..1.0), random.random_range(-0.22_f64..0.22).exp());
@@ -172,12 +173,12 @@ pub(crate) fn part(picture: &Picture, random: &mut StdRng) -> Picture {
     if random.random() { part.mirrored() } else { part }
 }
 
-/// Mean and deviation of each of some numbers.
+/// Mean and deviation of each number of a row.
 #[derive(Clone, Debug)]
 pub(crate) struct Moments(Vec<(f32, f32)>);
 
 impl Moments {
-    /// Of rows of `len` numbers.
+    /// Computes the moments over rows of `len` numbers.
     pub(crate) fn over<R: AsRef<[f32]>>(rows: impl Iterator<Item = R>, len: usize) -> Self {
         let (mut sums, mut squares, mut count) = (vec![0.0_f64; len], vec![0.0_f64; len], 0.0_f64);
         for row in rows {
@@ -194,7 +195,7 @@ impl Moments {
         Self(moments.collect())
     }
 
-    /// Brings a row's numbers to a mean of 0 and a deviation of 1.
+    /// Standardises a row's numbers to a mean of 0 and a deviation of 1.
     pub(crate) fn standardise(&self, row: &mut [f32]) {
         row.iter_mut().zip(&self.0).for_each(|(v, (mean, deviation))| *v = (*v - mean) / deviation);
     }

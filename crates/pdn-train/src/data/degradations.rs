@@ -1,12 +1,12 @@
-//! What makes small pictures of large ones while a network is trained: one degradation, or several by turns of chance.
+//! Degradations during training: a single one, or several drawn at random.
 
 use pdn_image::Degradation;
 use rand::RngExt;
 use rand::rngs::StdRng;
 use serde::{Deserialize, Serialize};
 
-/// In a recipe a name, or a list of names: each patch is degraded as one of them says, drawn with equal chance. The first is what
-/// pictures held back are measured by, and what views are embedded of.
+/// In a recipe, a name or a list of names: each patch gets one of them, drawn with equal chance. The first is used for
+/// held-out pictures and for the embeddings of views.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Names", into = "Names")]
 pub struct Degradations {
@@ -15,12 +15,12 @@ pub struct Degradations {
 }
 
 impl Degradations {
-    /// What pictures held back are measured by.
+    /// Returns the degradation of held-out pictures.
     pub fn first(&self) -> Degradation {
         self.first
     }
 
-    /// One of them. Of one alone none is drawn: `random` goes on as it was.
+    /// Draws a degradation. A single one needs no draw and leaves `random` unchanged.
     pub(crate) fn draw(&self, random: &mut StdRng) -> Degradation {
         match self.others.len() {
             0 => self.first,
@@ -35,7 +35,7 @@ impl From<Degradation> for Degradations {
     }
 }
 
-/// As they are written.
+/// The names as written.
 #[derive(Deserialize, Serialize)]
 #[serde(untagged, expecting = "degradation: expected a name, or a list of names")]
 enum Names {

@@ -1,4 +1,4 @@
-//! Reading training data.
+//! Reads training data.
 
 pub mod batch_encoder;
 pub mod captions;
@@ -35,7 +35,7 @@ pub(crate) fn read_picture(path: &Path) -> Result<Picture, DataError> {
     Ok(picture.with_alpha(None))
 }
 
-/// Bytes in hexadecimal.
+/// Formats bytes in hexadecimal.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

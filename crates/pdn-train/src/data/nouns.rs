@@ -1,7 +1,7 @@
-//! Nouns and what real CLIP (ViT-B/32) makes of "a {noun}": anchors for words that no caption has.
+//! Nouns and real CLIP's (ViT-B/32) embeddings of "a {noun}": anchors for words that no caption has.
 //!
-//! Reads the lists of facebookresearch/Detic that come with names: LVIS (1,203) and Objects365 (365). One noun in ten is held
-//! back, the same in both lists, to measure where an unseen noun lands.
+//! Reads the lists of facebookresearch/Detic that come with names: LVIS (1,203) and Objects365 (365). One noun in ten
+//! is held out, the same in both lists, to measure where an unseen noun lands.
 
 use crate::data::DataError;
 use npyz::NpyFile;
@@ -16,7 +16,7 @@ pub const CLIP: usize = 512;
 /// The most bytes of a list, and of its embeddings.
 const MOST: u64 = 256 << 20;
 
-/// One in so many is held back.
+/// One noun in this many is held out.
 const HELD_BACK: usize = 10;
 
 /// A noun.
@@ -24,16 +24,16 @@ const HELD_BACK: usize = 10;
 pub struct Noun {
     /// "a {noun}", as tokens with their start and end.
     pub tokens: Vec<usize>,
-    /// CLIP's embedding less the mean over all nouns, of unit length.
+    /// CLIP's embedding minus the mean over all nouns, scaled to unit length.
     pub clip: Vec<f32>,
 }
 
 /// All nouns.
 #[derive(Clone, Debug)]
 pub struct Nouns {
-    /// Those learned from.
+    /// Training nouns.
     pub train: Vec<Noun>,
-    /// Those held back.
+    /// Held-out nouns.
     pub held_back: Vec<Noun>,
 }
 
@@ -67,7 +67,7 @@ impl Nouns {
             let clip = centred.into_iter().map(|v| v / norm).collect();
             Noun { tokens: tokenizer.encode(&format!("a {name}")), clip }
         };
-        // By the name, so that a noun of both lists is on one side.
+        // Split by name, so that a noun in both lists is on one side.
         let held_back = |name: &str| name.bytes().map(usize::from).sum::<usize>().is_multiple_of(HELD_BACK);
         let (held_back, train): (Vec<_>, Vec<_>) = all.iter().partition(|(name, _)| held_back(name));
         let nouns = |of: Vec<&(String, Vec<f32>)>| of.into_iter().map(noun).collect();
@@ -101,7 +101,7 @@ fn objects365(path: &Path) -> Result<Vec<String>, DataError> {
     reader.records().map(name).collect()
 }
 
-/// A name as a sentence has it.
+/// Returns a name as it appears in a sentence.
 fn plain(name: &str) -> String {
     name.replace('_', " ").to_lowercase()
 }

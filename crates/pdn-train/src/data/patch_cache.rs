@@ -1,5 +1,4 @@
-//! Pictures to learn from, read from their files as patches of them are wanted and kept while there is room: of more pictures than
-//! fit, those that were wanted least lately are read again.
+//! Training pictures, read on demand and cached: if they do not all fit, the least recently used ones are read again.
 
 use crate::data::degradations::Degradations;
 use crate::data::{DataError, read_picture};
@@ -12,20 +11,20 @@ use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// What of a picture is learned from.
+/// The part of a picture to learn from.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Cut {
-    /// How large it is made first, 1 as it is.
+    /// The factor by which the picture is resized first; 1 for none.
     pub size: f64,
-    /// Of that a square, by its left, its top and its side, or all.
+    /// A square of the resized picture, as left, top and side; `None` for all of it.
     pub part: Option<[usize; 3]>,
 }
 
 impl Cut {
-    /// All of the picture, as it is.
+    /// The whole picture, unchanged.
     pub const WHOLE: Self = Self { size: 1.0, part: None };
 
-    /// The picture at its size, before a part is taken.
+    /// Resizes the picture, before it is cropped.
     pub(crate) fn sized(size: f64, picture: &Picture) -> Picture {
         let side = |length: usize| ((length as f64 * size).round() as usize).max(1);
         match size {
@@ -43,19 +42,20 @@ impl Cut {
     }
 }
 
-/// A picture and what it is degraded to.
+/// A picture and its degraded version.
 #[derive(Clone, Debug)]
 pub struct Pair {
-    /// The picture, its sides multiples of the scale.
+    /// The picture; its sides are multiples of the scale.
     pub high: Picture,
-    /// The picture degraded.
+    /// The degraded picture.
     pub low: AnyPicture,
 }
 
-/// A place of a picture: its file, and what of it.
+/// A picture's file, and the part of it to use.
 pub type Place = (PathBuf, Cut);
 
-/// Pixels of a degraded patch's surroundings that are degraded with it, where that is random: what a patch's edge sees.
+/// Margin, in pixels of the degraded patch, that is degraded with it if the degradation is random, so that edges look
+/// as they would inside a picture.
 const AROUND: usize = 8;
 
 /// Weighs pairs by their bytes.
@@ -72,28 +72,28 @@ impl Weighter<String, Arc<Pair>> for Bytes {
     }
 }
 
-/// Pictures that are read as they are wanted.
+/// A cache of pictures that are read on demand.
 #[derive(Debug)]
 pub struct PatchCache {
-    /// What makes small pictures of large ones.
+    /// The degradations of the training pictures.
     pub degradations: Degradations,
-    /// How many times smaller a side.
+    /// The factor by which degraded sides are smaller.
     pub scale: usize,
     kept: Cache<String, Arc<Pair>, Bytes>,
 }
 
 impl PatchCache {
-    /// An empty one, with room for so many bytes of pixels.
+    /// Creates an empty cache with room for this many bytes of pixels.
     pub fn new(degradations: impl Into<Degradations>, scale: usize, room: u64) -> Self {
-        // So many pictures of half a megabyte: it only says how finely the room is divided.
+        // Pictures of half a megabyte each; this only sets how finely the room is divided.
         let items = (room >> 19).clamp(16, 1 << 20) as usize;
         Self { degradations: degradations.into(), scale, kept: Cache::with_weighter(items, room, Bytes) }
     }
 
-    /// What is at a place of the picture, and that degraded.
+    /// Crops the picture and degrades the crop.
     ///
     /// # Errors
-    /// Where the scale leaves nothing of it.
+    /// If nothing is left at this scale.
     pub(crate) fn degraded(
         &self,
         degradation: Degradation,
@@ -105,10 +105,10 @@ impl PatchCache {
         Ok(Pair { low: low.map_err(|e| DataError { path: file.to_owned(), why: e.to_string() })?, high })
     }
 
-    /// The picture at a place, degraded by the first of the degradations.
+    /// Returns a picture, degraded with the first of the degradations.
     ///
     /// # Errors
-    /// [`DataError`] where its file cannot be read.
+    /// [`DataError`] if its file cannot be read.
     pub fn pair(&self, place: &Place) -> Result<Arc<Pair>, DataError> {
         self.pair_by(self.degradations.first(), place)
     }
@@ -119,11 +119,11 @@ impl PatchCache {
         self.kept.get_or_insert_with(&key, read)
     }
 
-    /// A random patch of the picture at a place, of `side` pixels a side degraded, and what it was: where degrading is random,
-    /// it is degraded anew.
+    /// Returns a random patch of a picture, `side` pixels a side when degraded, with its original. A random degradation
+    /// is drawn anew each time.
     ///
     /// # Errors
-    /// As [`PatchCache::pair`]'s, and where the degraded picture is smaller than the patch.
+    /// Same as [`PatchCache::pair`], and if the degraded picture is smaller than the patch.
     pub fn patch(&self, place: &Place, side: usize, random: &mut StdRng) -> Result<Pair, DataError> {
         let degradation = self.degradations.draw(random);
         let pair = self.pair_by(degradation, place)?;
@@ -142,7 +142,7 @@ impl PatchCache {
         Ok(Pair { high, low })
     }
 
-    /// A patch degraded with its surroundings.
+    /// Degrades a patch with its margin.
     fn anew(&self, pair: &Pair, (x, y): (usize, usize), side: usize, seed: u64) -> Result<AnyPicture, DataError> {
         let from = |at: usize| at.saturating_sub(AROUND);
         let to = |at: usize, length: usize| (at + side + AROUND).min(length) - from(at);

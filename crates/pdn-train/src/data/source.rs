@@ -1,4 +1,4 @@
-//! Where pictures to learn super-resolution from come from: one table of a recipe each.
+//! Sources of super-resolution training pictures: one table of a recipe each.
 
 use crate::data::DataError;
 use pdn::Captioned;
@@ -12,28 +12,29 @@ use walkdir::WalkDir;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Source {
-    /// A folder below the data folder: pictures, in folders or not, with a `captions.json` or `captions.csv` among them or
-    /// without.
+    /// A folder inside the data folder: pictures, possibly in subfolders, with or without a `captions.json` or
+    /// `captions.csv`.
     pub folder: PathBuf,
-    /// Captions that lie elsewhere, below the data folder: `.json`, COCO's own annotations among them, or `.csv`. They belong
-    /// to the pictures of their names.
+    /// A caption file elsewhere in the data folder: `.json`, including COCO's annotations, or `.csv`. Captions are
+    /// matched to pictures by file name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub captions: Option<PathBuf>,
-    /// How often a picture is drawn from here, beside the other sources.
+    /// The relative frequency of drawing a picture from this source.
     pub weight: f64,
-    /// How many pictures, the last by name, are held back to measure on.
+    /// The number of pictures, the last by name, that are held out for evaluation.
     #[serde(default)]
     pub held_back: usize,
-    /// Pixels that a picture's longest edge has at least; smaller ones are left out.
+    /// The shortest longest edge of a picture, in pixels; smaller pictures are left out.
     #[serde(default)]
     pub longest: usize,
-    /// Pixels a side of the squares that pictures are cut into, side by side; whole pictures where it is 0.
+    /// The side, in pixels, of the adjacent squares that pictures are cut into; 0 for whole pictures.
     #[serde(default)]
     pub part: usize,
-    /// How large pictures are learned from, 1 as they are: made smaller they are sharper, and free of what compressed them.
+    /// The factors by which pictures are resized, 1 for none: shrunk pictures are sharper and free of compression
+    /// artefacts.
     #[serde(default = "as_they_are")]
     pub sizes: Vec<f64>,
-    /// Whether one caption of each picture is learned with, drawn once, rather than all of them.
+    /// Whether to use one caption per picture, drawn once, rather than all of them.
     #[serde(default)]
     pub one_caption: bool,
 }
@@ -45,11 +46,11 @@ fn as_they_are() -> Vec<f64> {
 /// A picture's file and its captions.
 pub type Entry = (PathBuf, Vec<String>);
 
-/// Endings of files that are taken for pictures.
+/// Extensions of picture files.
 const ENDINGS: [&str; 7] = ["png", "jpg", "jpeg", "webp", "tif", "tiff", "bmp"];
 
 impl Source {
-    /// A source of whole pictures, each as likely as those of others.
+    /// Creates a source of whole pictures with a weight of 1.
     pub fn of(folder: impl Into<PathBuf>) -> Self {
         Self {
             folder: folder.into(),
@@ -63,7 +64,7 @@ impl Source {
         }
     }
 
-    /// What is wrong with it, whatever the data.
+    /// Checks everything that does not depend on the data.
     pub(crate) fn check(&self, scale: usize, patch: usize) -> Result<(), String> {
         let folder = self.folder.display();
         if !self.weight.is_finite() || self.weight < 0.0 {
@@ -79,7 +80,7 @@ impl Source {
         Ok(())
     }
 
-    /// The files of pictures that are for training, with their captions, by name.
+    /// Returns the files of training pictures with their captions, sorted by name.
     ///
     /// # Errors
     /// [`DataError`] names the file or folder and what was expected.
@@ -98,16 +99,16 @@ impl Source {
     }
 }
 
-/// Those that a folder's own captions name, of its split `train` where it has any.
+/// Returns the pictures that a folder's captions name: of the split `train`, if there are splits.
 fn for_training(captioned: Vec<Captioned>, folder: &Path) -> Vec<Entry> {
-    // Flickr8k's `small` holds pictures of 112 pixels, too few for patches.
+    // Flickr8k's `small` holds pictures of 112 pixels, too small for patches.
     let wanted = |c: &Captioned| {
         c.split.as_deref().is_none_or(|split| split == "train") && !c.path.starts_with(folder.join("small"))
     };
     captioned.into_iter().filter(wanted).map(|c| (c.path, c.captions)).collect()
 }
 
-/// The pictures in a folder and in those below it.
+/// Returns the pictures in a folder and its subfolders.
 fn files(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
     let mut found = Vec::new();
     for entry in WalkDir::new(folder).follow_links(true) {
@@ -124,7 +125,7 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
     Ok(found)
 }
 
-/// Pictures with what a file of captions says of those of their names; pictures that it does not name have none.
+/// Pairs pictures with the captions that a file has for their names; pictures without an entry have no captions.
 fn captioned(files: Vec<PathBuf>, path: &Path) -> Result<Vec<Entry>, DataError> {
     let captions = pdn::Captions::read(path)?;
     let mut said: HashMap<OsString, Vec<String>> = HashMap::new();

@@ -1,9 +1,9 @@
-//! SqueezeNet 1.1 (Iandola et al. 2016) as a teacher: what it sees in a picture.
+//! SqueezeNet 1.1 (Iandola et al. 2016) as a teacher: its features of a picture.
 //!
-//! It saw ImageNet's million pictures; a tower that learns from thousands is helped by what it says of each. It is used in
-//! training only, from the OpenVINO form of the published Caffe weights: BGR in 0..255 less a mean. What it sees of a whole
-//! picture are the features of its last fire module and its thousand classes before the softmax, both averaged; how it comes
-//! to that are the maps of its fire modules.
+//! It was trained on ImageNet's million pictures, which helps a tower that learns from thousands. It is used in
+//! training only, from the OpenVINO form of the published Caffe weights: BGR in 0..255 minus a mean. Its output for a
+//! whole picture is the features of its last fire module and its thousand class scores before the softmax, both
+//! averaged; its intermediate maps are those of its fire modules.
 
 use crate::data::{DataError, hex};
 use crate::executor::convolution::{Pixels, Then, convolve};
@@ -16,33 +16,32 @@ use sha2::{Digest, Sha256};
 use std::ops::Range;
 use std::path::Path;
 
-/// The most bytes of its files; the larger has 2.5 million.
+/// The most bytes of its files; the larger one has 2.5 million.
 const MOST: u64 = 64 << 20;
 
 /// Channels of its features.
 pub const FEATURES: usize = 512;
 
-/// Numbers that it says of a whole picture: its features and its classes.
+/// Numbers per whole picture: its features and its class scores.
 pub const WHOLE: usize = FEATURES + 1000;
 
-/// Channels of the maps by which it comes to what it sees, coarse ones first: of its last fire module, and of those before
-/// its pools.
+/// Channels of its intermediate maps, coarse ones first: of its last fire module, and of those before its pools.
 pub(crate) const CHANNELS: [usize; 3] = [FEATURES, 256, 128];
 
-/// Pixels a side at which pictures are looked at: less than the published 227, at half the cost.
+/// The side of its input in pixels: less than the published 227, at half the cost.
 pub(crate) const SIDE: usize = 159;
 
-/// Pixels a side of what its first convolution makes of them: its 3x3 kernel moves by two.
+/// The side of its first convolution's output in pixels: the 3x3 kernel has a stride of two.
 const MOVES: usize = (SIDE - 3) / 2 + 1;
 
-/// Pictures that a thread runs at once: few, so that what one layer writes is still near where the next reads it.
+/// Pictures that a thread runs at once: few, so that each layer's output is still in cache for the next.
 const BATCH: usize = 8;
 
 /// SqueezeNet 1.1.
 #[derive(Debug)]
 pub struct Teacher {
     mean: [f32; 3],
-    /// The first convolution, as a layer over what its kernel covers at each of its places.
+    /// The first convolution, as a layer over its unfolded input.
     first: (Tensor<5>, Tensor<2>),
     /// For each fire module: squeeze, expand 1x1, expand 3x3.
     fires: Vec<[(Tensor<5>, Tensor<2>); 3]>,
@@ -52,12 +51,12 @@ pub struct Teacher {
 }
 
 impl Teacher {
-    /// The beginning of its weights' sha256.
+    /// Returns the first digits of the sha256 of its weights.
     pub fn id(&self) -> &str {
         &self.id
     }
 
-    /// Reads `squeezenet1.1.xml` and `squeezenet1.1.bin` in a folder.
+    /// Reads `squeezenet1.1.xml` and `squeezenet1.1.bin` from a folder.
     ///
     /// # Errors
     /// [`DataError`] names the file and what was expected.
@@ -67,7 +66,7 @@ impl Teacher {
         let text = file::read_text(&xml, MOST).map_err(|e| wrong(&xml, format!("cannot be read: {e}")))?;
         let bytes = file::read(&bin, MOST).map_err(|e| wrong(&bin, format!("cannot be read: {e}")))?;
         let constants = constants(&text, &bytes).ok_or_else(|| wrong(&xml, "is no SqueezeNet 1.1 in f16".into()))?;
-        // The mean, then a kernel and a bias for each convolution: the first, eight fire modules of three, the classifier.
+        // The mean, then a kernel and a bias per convolution: the first, eight fire modules of three, the classifier.
         if constants.len() < 1 + 2 * 26 {
             return Err(wrong(&xml, format!("holds {} constants, expected 53 or more", constants.len())));
         }
@@ -98,13 +97,13 @@ impl Teacher {
         Ok(Self { mean, first, fires, classes, device, id: hex(&Sha256::digest(&bytes)[..6]) })
     }
 
-    /// What it sees in pictures: of each [`WHOLE`] numbers.
+    /// Returns its output for pictures: [`WHOLE`] numbers each.
     pub fn see(&self, pictures: &[Picture]) -> Vec<Vec<f32>> {
         self.explain(pictures, &[]).0
     }
 
-    /// What it sees in pictures, and of each of the first of [`CHANNELS`] that `sides` has a number for the map
-    /// `[pictures, side, side, channels]`, averaged to so many pixels a side.
+    /// Returns its output for pictures, and for each of the first entries of [`CHANNELS`] for which `sides` has a
+    /// number, the map `[pictures, side, side, channels]`, averaged to that many pixels a side.
     pub(crate) fn explain(&self, pictures: &[Picture], sides: &[usize]) -> (Vec<Vec<f32>>, Vec<Vec<f32>>) {
         let mut all = (Vec::new(), vec![Vec::new(); sides.len()]);
         let some: Vec<_> = pictures.par_chunks(BATCH).map(|pictures| self.look_at(pictures, sides)).collect();
@@ -127,7 +126,7 @@ impl Teacher {
         (whole, maps.iter().zip(sides).map(|(map, side)| map.averaged(*side).numbers).collect())
     }
 
-    /// What the first convolution's kernel covers at each of its places: blue, green and red, each 3x3.
+    /// Unfolds a picture for the first convolution: blue, green and red, each 3x3, at each position of the kernel.
     fn look(&self, picture: &Picture) -> Vec<f32> {
         let square = resize_to(picture, SIDE, SIDE);
         let channel = |c: usize| square.plane(2 - c).map(|v| f32::from(v) + self.mean[c]).collect::<Vec<f32>>();
@@ -141,7 +140,7 @@ impl Teacher {
         covered
     }
 
-    /// The maps of [`CHANNELS`], and that of the first convolution.
+    /// Returns the maps of [`CHANNELS`], and that of the first convolution.
     fn run(&self, x: Pixels) -> Vec<Square> {
         let (kernel, bias) = self.first.clone();
         let mut maps = vec![Square::of(convolve(x, kernel, bias, Then::RELU))];
@@ -163,7 +162,7 @@ impl Teacher {
     }
 }
 
-/// Square maps of several pictures, channels side by side.
+/// Square maps of several pictures, channels last.
 struct Square {
     numbers: Vec<f32>,
     side: usize,
@@ -183,20 +182,20 @@ impl Square {
         Pixels::new(Tensor::from_data(TensorData::new(self.numbers.clone(), shape), device))
     }
 
-    /// The largest of 3x3 at every second pixel, the last window cut at the edge: SqueezeNet's pool.
+    /// Computes the maximum of 3x3 at every second pixel, clipping the last window at the edge: SqueezeNet's pool.
     fn pooled(&self) -> Self {
         let side = (self.side - 3).div_ceil(2) + 1;
         self.windows(side, |at| 2 * at..(2 * at + 3).min(self.side), f32::max, |_| 1.0)
     }
 
-    /// Averaged to `side` pixels a side, over windows that overlap where the sides have no whole ratio.
+    /// Averages to `side` pixels a side, over windows that overlap if the ratio of the sides is not whole.
     fn averaged(&self, side: usize) -> Self {
         let window = |at: usize| at * self.side / side..((at + 1) * self.side).div_ceil(side);
         self.windows(side, window, |sum, v| sum + v, |pixels| 1.0 / pixels as f32)
     }
 
-    /// For each pixel of so many a side the numbers of a window of columns and rows, brought together and scaled by what
-    /// their count is worth.
+    /// Combines, for each pixel of the output, the numbers of a window of columns and rows, scaled by a factor of their
+    /// count.
     fn windows(
         &self,
         side: usize,
@@ -229,7 +228,7 @@ impl Square {
 /// A constant's shape and numbers.
 type Constant = (Vec<usize>, Vec<f32>);
 
-/// The constants of an OpenVINO network, in their order; `None` where one is not f16 or lies outside the file.
+/// Returns the constants of an OpenVINO network, in order; `None` if one is not f16 or lies outside the file.
 fn constants(xml: &str, bytes: &[u8]) -> Option<Vec<Constant>> {
     let constant =
         Regex::new(r#"type="Const"[^>]*>\s*<data offset="(\d+)" size="(\d+)" shape="([\d,]*)" element_type="(\w+)""#)
@@ -249,7 +248,7 @@ fn constants(xml: &str, bytes: &[u8]) -> Option<Vec<Constant>> {
 mod tests {
     use super::*;
 
-    /// One picture of two channels, the second the first's negative.
+    /// Creates one picture of two channels, the second the negative of the first.
     fn square(side: usize) -> Square {
         let numbers = (0..side * side).flat_map(|i| [i as f32, -(i as f32)]).collect();
         Square { numbers, side, channels: 2 }

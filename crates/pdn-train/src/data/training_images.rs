@@ -1,7 +1,8 @@
-//! What is known of the pictures to learn from before any step: where each lies, and the embeddings of the prompts that go with it.
+//! An index of the training pictures, built before the first step: the place of each, and the embeddings of its
+//! prompts.
 //!
-//! Each file is read once for that, and what was found can be kept in a file, so that the next run on the same pictures and with
-//! the same encoder begins at once. A file that cannot be read is skipped and named.
+//! Each file is read once for this. The index can be cached in a file, so that the next run on the same pictures with
+//! the same encoder starts at once. A file that cannot be read is skipped and named.
 
 use crate::data::batch_encoder::BatchEncoder;
 use crate::data::patch_cache::{Cut, PatchCache, Place};
@@ -17,32 +18,32 @@ use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-/// The most bytes of a list of scenes.
+/// The most bytes of an index.
 const MOST_LISTED: u64 = 1 << 30;
 
-/// A picture to learn from, and the embeddings of what may be said of it.
+/// A training picture, and the embeddings of its possible prompts.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TrainingImage {
-    /// Its file, and what of it.
+    /// Its file, and the part of it to use.
     pub place: Place,
-    /// Embeddings of its captions, where it has any; where a network takes no prompt there are none of these.
+    /// Embeddings of its captions; empty if it has none, or if the network takes no prompt.
     pub captions: Vec<Vec<f32>>,
     /// Embedding of the degraded picture.
     pub view: Vec<f32>,
-    /// Embedding of the degraded picture in a mirror: what is used where no prompt is given.
+    /// Embedding of the degraded picture, mirrored: used if there is no prompt.
     pub mirrored: Vec<f32>,
 }
 
-/// A source's pictures.
+/// The pictures of a source.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct TrainingImages {
-    /// Those to learn from.
+    /// Training pictures.
     pub train: Vec<TrainingImage>,
-    /// Those to measure on, whole.
+    /// Held-out pictures, whole.
     pub held_back: Vec<TrainingImage>,
     /// Files that cannot be read, and why.
     pub skipped: Vec<(PathBuf, String)>,
-    /// How many pictures are smaller than is asked for.
+    /// How many pictures are too small.
     pub small: usize,
 }
 
@@ -51,26 +52,26 @@ pub struct TrainingImages {
 pub struct Reader<'a> {
     /// The data folder.
     pub root: &'a Path,
-    /// What degrades pictures.
+    /// Degrades and caches pictures.
     pub patches: &'a PatchCache,
-    /// Pixels that a degraded picture has a side at least.
+    /// The shortest side of a degraded picture, in pixels.
     pub patch: usize,
-    /// What embeds prompts, where the network takes any.
+    /// Embeds prompts, if the network takes any.
     pub encoder: Option<&'a BatchEncoder>,
-    /// A folder in which what is found is kept: a list in JSON, and the embeddings beside it.
+    /// A folder to cache the index in: a list in JSON, with the embeddings beside it.
     pub cache: Option<&'a Path>,
 }
 
 /// Files that are read at once.
 const TOGETHER: usize = 64;
 
-/// A file below the data folder, what of it, and how many captions it has.
+/// A file in the data folder, the part of it to use, and how many captions it has.
 type About = (PathBuf, Cut, usize);
 
-/// The embeddings of a view, and of that in a mirror.
+/// The embeddings of a view, and of its mirror image.
 type Views = (Vec<f32>, Vec<f32>);
 
-/// What a file of what was found says beside its embeddings.
+/// The part of a cached index beside the embeddings.
 #[derive(Serialize, Deserialize)]
 struct Index {
     train: Vec<About>,
@@ -94,7 +95,7 @@ impl Reader<'_> {
             return self.load(kept);
         }
         let mut scenes = TrainingImages::default();
-        // Of those that can be read the last.
+        // The last of the readable files.
         let whole = Source { part: 0, sizes: vec![1.0], ..source.clone() };
         while scenes.held_back.len() < source.held_back
             && let Some(last) = entries.pop()
@@ -109,7 +110,7 @@ impl Reader<'_> {
         Ok(scenes)
     }
 
-    /// Whatever decides what is found, in one word.
+    /// Returns a key of everything that the index depends on.
     fn key(&self, source: &Source, entries: &[Entry]) -> String {
         let about = |(file, captions): &Entry| {
             let size = std::fs::metadata(file).map(|about| about.len()).ok();
@@ -145,7 +146,7 @@ impl Reader<'_> {
         scenes
     }
 
-    /// What of a file is learned from, degraded: nothing of a picture that is too small.
+    /// Returns the parts of a file to learn from, degraded; empty if the picture is too small.
     fn cuts(&self, source: &Source, file: &Path) -> Result<Vec<(Cut, Picture)>, DataError> {
         let picture = read_picture(file)?;
         if picture.width().max(picture.height()) < source.longest {
@@ -179,7 +180,7 @@ impl Reader<'_> {
         };
         let mirrors: Vec<Picture> = lows.par_iter().map(Picture::mirrored).collect();
         let (views, mirrored) = (encoder.pictures(lows), encoder.pictures(&mirrors));
-        // The parts of a picture have the same captions.
+        // All parts of a picture share its captions.
         let mut sentences: Vec<String> = captions.iter().flat_map(|captions| captions.iter().cloned()).collect();
         sentences.sort();
         sentences.dedup();
@@ -223,7 +224,7 @@ impl Reader<'_> {
             ]);
             write(&path.with_extension("safetensors"), &checkpoint::write(&tensors, HashMap::new(), Precision::F32))?;
         }
-        // Last, for it is what says that all is there.
+        // Written last: its presence means that everything is there.
         write(path, &serde_json::to_vec(&index).map_err(|e| wrong(e.to_string()))?)
     }
 
@@ -268,7 +269,7 @@ impl Reader<'_> {
     }
 }
 
-/// Of a picture's captions one, which its name draws.
+/// Keeps one of a picture's captions, chosen by its file name.
 fn keep_one(file: &Path, captions: &mut Vec<String>) {
     if captions.len() > 1 {
         let hash = Sha256::digest(file.file_name().unwrap_or_default().as_encoded_bytes());
@@ -336,7 +337,7 @@ mod tests {
         let first = reader.read(&source).unwrap();
         assert_eq!(reader.read(&source).unwrap(), first);
         assert_eq!(std::fs::read_dir(&cache_folder).unwrap().count(), 1);
-        // Another picture, or other cuts, are found anew.
+        // Other pictures or other cuts make a new index.
         std::fs::remove_file(folder.path().join("broken.jpg")).unwrap();
         assert!(reader.read(&source).unwrap().skipped.is_empty());
         for file in std::fs::read_dir(&cache_folder).unwrap() {

@@ -1,21 +1,22 @@
-//! What this project does by its own kernels on the CPU, by burn's operations: for devices that have theirs.
+//! Operations that this project's kernels do on the CPU, expressed in burn's operations for devices with kernels of
+//! their own.
 
 use burn::tensor::ops::{ConvOptions, PadMode};
 use burn::tensor::{Device, FloatDType, Tensor, module};
 
-/// Whether a tensor is where this project's kernels run.
+/// Returns whether a tensor is on the device where this project's kernels run.
 pub(crate) fn ours<const D: usize>(tensor: &Tensor<D>) -> bool {
     tensor.device() == Device::flex()
 }
 
-/// A convolution of maps `[images, height, width, channels]`. What it gives is f32, whatever is multiplied.
+/// Convolves maps `[images, height, width, channels]`. The result is f32, whatever the precision of the factors.
 pub(crate) fn convolve(x: Tensor<4>, kernel: Tensor<5>, bias: Tensor<2>) -> Tensor<4> {
     let [sets, outputs, ..] = kernel.dims();
     let y = if sets == 1 { shared(x, kernel) } else { own(x, kernel) }.cast(FloatDType::F32);
     y + bias.reshape([sets, 1, 1, outputs])
 }
 
-/// `[images, height, width, channels r²]` to `[images, height r, width r, channels]`.
+/// Rearranges `[images, height, width, channels r²]` to `[images, height r, width r, channels]`.
 pub(crate) fn pixel_shuffle(x: Tensor<4>, r: usize) -> Tensor<4> {
     let [images, height, width, channels] = x.dims();
     let channels = channels / (r * r);
@@ -23,7 +24,8 @@ pub(crate) fn pixel_shuffle(x: Tensor<4>, r: usize) -> Tensor<4> {
     blocks.permute([0, 1, 4, 2, 5, 3]).reshape([images, height * r, width * r, channels])
 }
 
-/// One kernel for all images. No reshape stands between the exchanges of axes, which would copy the maps: GPUs convolve pixels.
+/// Convolves all images with one kernel. There is no reshape between the axis swaps, as it would copy the maps: GPUs
+/// convolve channels-last.
 fn shared(x: Tensor<4>, kernel: Tensor<5>) -> Tensor<4> {
     let [_, outputs, inputs, side, _] = kernel.dims();
     let options = ConvOptions::new([1, 1], [side / 2, side / 2], [1, 1], 1);
@@ -31,8 +33,8 @@ fn shared(x: Tensor<4>, kernel: Tensor<5>) -> Tensor<4> {
     module::conv2d(x.permute([0, 3, 1, 2]), kernel, None, options).permute([0, 2, 3, 1])
 }
 
-/// A kernel for each image, as a product of matrices for each: every pixel's neighbourhood stands in a row. Groups of channels
-/// would say the same, but their gradients are taken one group after the other.
+/// Convolves each image with its own kernel, as a matrix product per image over unfolded neighbourhoods. A grouped
+/// convolution would do, too, but its gradients are computed one group after the other.
 fn own(x: Tensor<4>, kernel: Tensor<5>) -> Tensor<4> {
     let [images, height, width, inputs] = x.dims();
     let [_, outputs, _, side, _] = kernel.dims();
@@ -44,7 +46,7 @@ fn own(x: Tensor<4>, kernel: Tensor<5>) -> Tensor<4> {
     rows.matmul(kernel).reshape([images, height, width, outputs])
 }
 
-/// [`layer_norm`](crate::executor::layer_norm::layer_norm).
+/// Normalises as [`layer_norm`](crate::executor::layer_norm::layer_norm) does.
 pub(crate) fn layer_norm(x: Tensor<4>, weight: Tensor<1>, bias: Tensor<1>, eps: f64) -> Tensor<4> {
     let channels = weight.dims()[0];
     let around = x.clone() - x.mean_dim(1);
@@ -60,7 +62,7 @@ mod tests {
     use burn::tensor::TensorData;
     use pdn_network::hashed;
 
-    /// As many as may be shuffled by 2 as they are stored.
+    /// Enough channels for a shuffle by 2 at the store.
     const OUTPUTS: usize = 64;
 
     fn tensor<const D: usize>(name: &str, shape: [usize; D]) -> Tensor<D> {
@@ -99,7 +101,7 @@ mod tests {
         }
     }
 
-    /// Our kernels, of numbers rounded to bf16, and burn's convolution of such numbers.
+    /// Compares our kernels on numbers rounded to bf16 with burn's convolution of such numbers.
     #[test]
     fn a_convolution_of_bf16_is_the_same_with_its_gradients() {
         let (x, kernel) = (tensor("x", [2, 5, 7, 16]), tensor("kernel", [1, OUTPUTS, 16, 3, 3]));
@@ -119,7 +121,7 @@ mod tests {
         };
         let (rounded, exact) = (at(Precision::Bf16), at(Precision::F32));
         for ((rounded, exact), plain) in rounded.iter().zip(&exact).zip(&plain) {
-            // Burn's rounds what comes out and what goes back as well; ours, where they may, what is transformed.
+            // Burn rounds the outputs and the gradients, too; our kernels may round what they transform.
             assert!(far(rounded, plain) < 2e-2, "{}", far(rounded, plain));
             assert!((1e-5..2e-2).contains(&far(rounded, exact)), "{}", far(rounded, exact));
         }

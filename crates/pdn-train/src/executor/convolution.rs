@@ -1,8 +1,10 @@
-//! This project's convolution as burn's on the CPU, with its own way back; on other devices it is burn's own (`burn_ops.rs`).
+//! This project's convolution as a burn operation on the CPU, with its own backward pass; other devices use burn's
+//! (`burn_ops.rs`).
 //!
-//! Convolutions read and write [`Pixels`]. Kernels are `[sets, out, in, side, side]` and biases `[sets, out]`: one set for all
-//! images, or one for each, as a prompt mixes them. What follows a convolution is done as it is stored, and on the way back
-//! as gradients are read: passes over memory would take as long as the work.
+//! Convolutions read and write [`Pixels`]. Kernels are `[sets, out, in, side, side]` and biases `[sets, out]`: one set
+//! for all images, or one per image, as mixed by a prompt. Operations that follow a convolution are fused into its
+//! store, and in the backward pass into the reading of gradients, as separate passes over memory would take as long as
+//! the work.
 
 use crate::executor::burn_ops;
 use crate::executor::memory;
@@ -20,14 +22,15 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Maps whose channels stand side by side, `[images, height, width, channels]`.
+/// Channels-last maps, `[images, height, width, channels]`.
 #[derive(Clone, Debug)]
 pub struct Pixels {
     map: Tensor<4>,
     registered: Registered,
 }
 
-/// Whether a gradient of a map was registered already on the way back, so that the next is added to it as it is stored.
+/// Whether a gradient of a map is already registered in the backward pass; the next one is then added to it at the
+/// store.
 #[derive(Clone, Debug, Default)]
 struct Registered(Arc<AtomicBool>);
 
@@ -42,36 +45,36 @@ impl Registered {
 }
 
 impl Pixels {
-    /// Maps that have this layout.
+    /// Wraps maps that have this layout.
     pub fn new(map: Tensor<4>) -> Self {
         Self { map, registered: Registered::default() }
     }
 
-    /// From planes, `[images, channels, height, width]`.
+    /// Converts from planes, `[images, channels, height, width]`.
     pub fn of_planes(planes: Tensor<4>) -> Self {
         let [images, channels, height, width] = planes.dims();
         let pixels = exchange(planes.reshape([images, channels, height * width]));
         Self::new(pixels.reshape([images, height, width, channels]))
     }
 
-    /// To planes, `[images, channels, height, width]`.
+    /// Converts to planes, `[images, channels, height, width]`.
     pub fn planes(self) -> Tensor<4> {
         let [images, height, width, channels] = self.map.dims();
         exchange(self.map.reshape([images, height * width, channels])).reshape([images, channels, height, width])
     }
 
-    /// `[images, height, width, channels]`.
+    /// Returns `[images, height, width, channels]`.
     pub fn dims(&self) -> [usize; 4] {
         self.map.dims()
     }
 
-    /// The maps, to be worked on in this layout.
+    /// Returns the maps in this layout.
     pub fn map(self) -> Tensor<4> {
         self.map
     }
 }
 
-/// Rows and columns of `[images, rows, columns]` exchanged.
+/// Swaps rows and columns of `[images, rows, columns]`.
 fn exchange(x: Tensor<3>) -> Tensor<3> {
     let [images, rows, columns] = x.dims();
     if rows == 1 || columns == 1 {
@@ -83,24 +86,24 @@ fn exchange(x: Tensor<3>) -> Tensor<3> {
     Tensor::from_dispatch(Dispatch::exchange(x.into_dispatch()))
 }
 
-/// What follows a convolution: `shuffle(max(y, 0) + add)`, each part if it is asked for.
+/// Operations fused into a convolution: `shuffle(max(y, 0) + add)`, each part if requested.
 #[derive(Clone, Debug)]
 pub struct Then {
-    /// Whether negative numbers become zero.
+    /// Whether to apply a ReLU.
     pub relu: bool,
-    /// The sum with a map of what comes out.
+    /// A map to add to the result.
     pub add: Option<Pixels>,
-    /// Pixels a side that each pixel's channels become, which [`PixelConv::shuffles`] must allow; 1 for none.
+    /// The factor of a pixel shuffle, which [`PixelConv::shuffles`] must allow; 1 for none.
     pub shuffle: usize,
 }
 
 impl Then {
-    /// Nothing.
+    /// No operation.
     pub const NOTHING: Self = Self { relu: false, add: None, shuffle: 1 };
     /// `max(y, 0)`.
     pub const RELU: Self = Self { relu: true, ..Self::NOTHING };
 
-    /// It, by burn's operations, of what a convolution gave.
+    /// Applies the operations to a convolution's result with burn.
     pub(crate) fn after(self, y: Tensor<4>) -> Tensor<4> {
         let y = if self.relu { activation::relu(y) } else { y };
         let y = match self.add {
@@ -111,8 +114,8 @@ impl Then {
     }
 }
 
-/// Zero-padded convolution that keeps the extent: `x` has the channels `in`, `kernel` is `[sets, out, in, side, side]` with
-/// an odd side, `bias` `[sets, out]`, sets being 1 or the images.
+/// Computes a zero-padded convolution that keeps the size: `x` has `in` channels, `kernel` is
+/// `[sets, out, in, side, side]` with an odd side, `bias` `[sets, out]`; the sets are 1 or the number of images.
 pub fn convolve(x: Pixels, kernel: Tensor<5>, bias: Tensor<2>, then: Then) -> Pixels {
     if burn_ops::ours(&x.map) {
         ours(x, kernel, bias, then, Factors::F32)
@@ -121,10 +124,10 @@ pub fn convolve(x: Pixels, kernel: Tensor<5>, bias: Tensor<2>, then: Then) -> Pi
     }
 }
 
-/// [`convolve`] by this project's kernels.
+/// Computes [`convolve`] with this project's kernels.
 fn ours(x: Pixels, kernel: Tensor<5>, bias: Tensor<2>, then: Then, factors: Factors) -> Pixels {
     let Then { relu, add, shuffle } = then;
-    // A tensor of no numbers stands for none: a backend's operation takes tensors, not options.
+    // An empty tensor stands for none: operations of a backend take tensors, not options.
     let add = add.unwrap_or_else(|| Pixels::new(Tensor::zeros([0, 0, 0, 0], &bias.device())));
     let stored = Stored { relu, shuffle, factors, x: x.registered, add: add.registered };
     let [x, add] = [x.map, add.map].map(Tensor::into_dispatch);
@@ -132,27 +135,27 @@ fn ours(x: Pixels, kernel: Tensor<5>, bias: Tensor<2>, then: Then, factors: Fact
     Pixels::new(Tensor::from_dispatch(y))
 }
 
-/// The numbers that a network's convolutions multiply. Sums are f32, as are all other operations, and the weights that the
-/// optimizer moves (Micikevicius et al. 2018).
+/// The precision of the factors in a network's convolutions. Sums are f32, as are all other operations and the weights
+/// that the optimizer updates (Micikevicius et al. 2018).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
     /// 24 bits of precision.
     #[default]
     F32,
-    /// 8 bits of precision, in the range of f32.
+    /// 8 bits of precision, with the range of f32.
     Bf16,
 }
 
 impl Precision {
-    /// [`convolve`] of maps and kernels rounded to this precision.
+    /// Computes [`convolve`] on maps and kernels rounded to this precision.
     pub fn convolve(self, x: Pixels, kernel: Tensor<5>, bias: Tensor<2>, then: Then) -> Pixels {
         match self {
             Self::F32 => convolve(x, kernel, bias, then),
             Self::Bf16 if burn_ops::ours(&x.map) && Factors::Bf16.is_available() => {
                 ours(x, kernel, bias, then, Factors::Bf16)
             }
-            // Kernels that multiply in f32 are exact of such numbers.
+            // Kernels that multiply in f32 are exact for such numbers.
             Self::Bf16 if burn_ops::ours(&x.map) => convolve(Pixels::new(rounded(x.map)), rounded(kernel), bias, then),
             Self::Bf16 => {
                 let (x, kernel) = (x.map.cast(FloatDType::BF16), kernel.cast(FloatDType::BF16));
@@ -162,12 +165,12 @@ impl Precision {
     }
 }
 
-/// A tensor's numbers, and on the way back its gradient's, rounded to bf16.
+/// Rounds a tensor's numbers, and in the backward pass its gradient's, to bf16.
 fn rounded<const D: usize>(tensor: Tensor<D>) -> Tensor<D> {
     tensor.cast(FloatDType::BF16).cast(FloatDType::F32)
 }
 
-/// How a convolution is stored, and what is known of its maps' gradients.
+/// How a convolution stores its result, and what is known of its maps' gradients.
 #[derive(Clone, Debug)]
 pub struct Stored {
     relu: bool,
@@ -177,10 +180,10 @@ pub struct Stored {
     add: Registered,
 }
 
-/// What the trainer asks of a backend beyond burn's own operations.
+/// The operation that the trainer needs from a backend beyond burn's own.
 #[backend_extension(Flex, Autodiff)]
 pub trait Convolve: Backend {
-    /// The convolution, with `add` added where it has any numbers.
+    /// Computes the convolution, and adds `add` if it is not empty.
     fn convolve(
         x: FloatTensor<Self>,
         kernel: FloatTensor<Self>,
@@ -188,34 +191,34 @@ pub trait Convolve: Backend {
         add: FloatTensor<Self>,
         stored: Stored,
     ) -> FloatTensor<Self>;
-    /// `[images, rows, columns]` as `[images, columns, rows]`.
+    /// Transposes `[images, rows, columns]` to `[images, columns, rows]`.
     fn exchange(x: FloatTensor<Self>) -> FloatTensor<Self>;
 }
 
-/// The way back of [`Convolve`], from the gradient `dy` of what a convolution stored: with its `shuffle`, and through the ReLU
-/// that wrote `y` where there was one.
+/// The backward pass of [`Convolve`], from the gradient `dy` of the stored result: through its `shuffle`, and through
+/// the ReLU that wrote `y`, if there was one.
 trait ConvolveBack: Backend {
-    /// The gradient of the input, with `add` added.
+    /// Returns the gradient of the input, with `add` added.
     fn input_gradient(
         kernel: FloatTensor<Self>,
         dy: Back<FloatTensor<Self>>,
         add: Option<FloatTensor<Self>>,
     ) -> FloatTensor<Self>;
-    /// The gradients of the kernel and the bias.
+    /// Returns the gradients of the kernel and the bias.
     fn kernel_gradients(
         x: FloatTensor<Self>,
         kernel: FloatTensor<Self>,
         dy: Back<FloatTensor<Self>>,
     ) -> [FloatTensor<Self>; 2];
-    /// Takes back the memory of what nobody else holds.
+    /// Recycles the memory of a tensor that has no other owner.
     fn leave(tensor: FloatTensor<Self>);
 }
 
-/// The gradient of what a convolution stored.
+/// The gradient of a convolution's stored result.
 #[derive(Clone, Debug)]
 struct Back<T> {
     dy: T,
-    /// What a ReLU wrote.
+    /// The output of the ReLU, if there was one.
     y: Option<T>,
     shuffle: usize,
     factors: Factors,
@@ -227,7 +230,7 @@ impl Back<FlexTensor> {
         Self { dy: self.dy.to_contiguous(), y, ..*self }
     }
 
-    /// `[images, height, width, channels]` before the shuffle.
+    /// Returns `[images, height, width, channels]` before the shuffle.
     fn dims(&self) -> [usize; 4] {
         let [images, height, width, channels] = self.dy.shape().dims();
         let r = self.shuffle;
@@ -244,7 +247,7 @@ const POSITIONS: usize = 2048;
 
 /// The shapes of one convolution over a batch.
 struct Batch {
-    /// Of a task's group of images.
+    /// The convolution of one task's group of images.
     conv: PixelConv,
     sets: usize,
     images: usize,
@@ -254,7 +257,7 @@ impl Batch {
     fn new([images, height, width, inputs]: [usize; 4], [sets, outputs, kernel_inputs, side, _]: [usize; 5]) -> Self {
         assert_eq!(kernel_inputs, inputs, "channels of a convolution");
         assert!(sets == 1 || sets == images, "{sets} kernels for {images} images");
-        // At least eight tasks where there are as many images, so that threads end together.
+        // At least eight tasks if there are as many images, so that threads finish together.
         let together = if sets == 1 { (POSITIONS / (height * width)).clamp(1, images.div_ceil(8)) } else { 1 };
         Self { conv: PixelConv { inputs, outputs, side, images: together, height, width }, sets, images }
     }
@@ -267,7 +270,7 @@ impl Batch {
         if self.sets == 1 { 0 } else { task }
     }
 
-    /// The convolution of a task, and its part of a map of so many channels.
+    /// Returns the convolution of a task, and its part of a map of this many channels.
     fn task<'a>(&self, task: usize, map: PixelMap<'a>, channels: usize) -> (PixelConv, PixelMap<'a>) {
         let first = task * self.conv.images;
         let images = self.conv.images.min(self.images - first);
@@ -277,7 +280,7 @@ impl Batch {
         (PixelConv { images, ..self.conv }, map)
     }
 
-    /// Convolves `x` with the kernel of each set; what is stored is for the whole batch.
+    /// Convolves `x` with the kernel of each set; the result covers the whole batch.
     fn forward(&self, x: PixelMap, kernels: &[PixelKernel], store: PixelStore) -> Vec<f32> {
         let size = self.pixels() * self.conv.outputs;
         let mut y = memory::take(self.images * size);
@@ -290,9 +293,9 @@ impl Batch {
         y
     }
 
-    /// The gradients of each set's kernel and bias, in lanes.
+    /// Computes the gradients of each set's kernel and bias, in lanes.
     fn gradients(&self, factors: Factors, x: PixelMap, dy: PixelMap) -> Vec<Vec<f32>> {
-        // Each task has its own sum, and they are added in their order: the same whatever the threads.
+        // Each task has its own sum, and they are added in order: the same for any number of threads.
         let parts: Vec<Vec<f32>> = (0..self.images.div_ceil(self.conv.images))
             .into_par_iter()
             .map(|task| {
@@ -318,7 +321,7 @@ impl Batch {
     }
 }
 
-/// Numbers that a pass over memory takes at a time.
+/// Numbers per chunk of a pass over memory.
 const PASS: usize = 1 << 12;
 
 fn isa() -> Isa {
@@ -326,7 +329,7 @@ fn isa() -> Isa {
     *BEST
 }
 
-/// The numbers of a contiguous tensor.
+/// Returns the numbers of a contiguous tensor.
 fn numbers(tensor: &FlexTensor) -> &[f32] {
     tensor.storage()
 }
@@ -408,7 +411,7 @@ impl<B: Convolve + ConvolveBack, C: CheckpointStrategy> Convolve for Autodiff<B,
         #[derive(Debug)]
         struct ConvolveBackward;
         impl<B: Convolve + ConvolveBack> Backward<B, 4> for ConvolveBackward {
-            /// The input and the kernel, how it was stored, and the output of a ReLU.
+            /// The input and the kernel, how the result was stored, and the output of the ReLU.
             type State = ([NodeId; 2], Stored, Option<FloatTensor<B>>);
 
             fn backward(self, ops: Ops<Self::State, 4>, gradients: &mut Gradients, kept: &mut Checkpointer) {

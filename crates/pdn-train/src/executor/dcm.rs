@@ -1,10 +1,11 @@
 //! The Dynamic Correlation Module in training, folded.
 //!
-//! With `z = [x; 1]` and `Q = [P b]` the projection with its bias, `y = Q z` is never made. Each bank kernel is composed with
-//! Q once a step, a prompt mixes the composed kernels, and the convolution reads `[m x; m]`, c + 1 channels. The mask's
-//! numerator is `(Qᵀp)·z` and its norm `|y|² = zᵀ (QᵀQ) z`: the Gram form, which is exact enough in training, where ε keeps the
-//! root from vanishing, and whose gradient is simple. Values and gradients reach P, the bank and the MLP through the
-//! composition. See `pdn_network`'s `dcm.rs` for the equations, and `pdn_engine::fold` for the form that is deployed.
+//! With `z = [x; 1]` and `Q = [P b]` the projection with its bias, `y = Q z` is never computed. Each bank kernel is
+//! composed with Q once per step, a prompt mixes the composed kernels, and the convolution reads `[m x; m]`, c + 1
+//! channels. The mask's numerator is `(Qᵀp)·z` and its norm `|y|² = zᵀ (QᵀQ) z`: the Gram form, which is accurate
+//! enough in training, where ε keeps the root from vanishing, and which has a simple gradient. Values and gradients
+//! reach P, the bank and the MLP through the composition. See `pdn_network`'s `dcm.rs` for the equations, and
+//! `pdn_engine::fold` for the form that is deployed.
 
 use crate::executor::convolution::{Pixels, Precision, Then, convolve};
 use crate::executor::weights::Parameters;
@@ -14,17 +15,17 @@ use pdn_network::{Dcm, DcmForm, NORM_EPS, Network, ParamId};
 /// What a module did with a batch.
 #[derive(Clone, Debug)]
 pub struct Trace {
-    /// The mixture of kernels, `[images, n, 1, 1]`, where kernels are mixed.
+    /// The mixture of kernels, `[images, n, 1, 1]`, if kernels are mixed.
     pub mixture: Option<Tensor<4>>,
     /// The mask, `[images, 1, height, width]`, with attention.
     pub mask: Option<Tensor<4>>,
 }
 
-/// Runs a module on `x`, c channels, and prompts `[images, d, 1, 1]` of unit length. The mask, in which all but an angle is divided
-/// away, is f32 whatever the precision.
+/// Runs a module on `x`, c channels, and prompts `[images, d, 1, 1]` of unit length. The mask is f32 whatever the
+/// precision, as it divides out everything but an angle.
 ///
 /// # Panics
-/// When the module is in the deploy form, which is not trained.
+/// If the module is in the deploy form, which cannot be trained.
 pub fn run(
     dcm: &Dcm,
     network: &Network,
@@ -49,12 +50,12 @@ pub fn run(
     let (kernel, bias) = module.kernel(projection, mixture.as_ref());
     let then = Then { add: dcm.options.residual.then_some(x), ..Then::NOTHING };
     let y = precision.convolve(Pixels::new(z), kernel, bias, then);
-    // Of one channel, planes are pixels.
+    // With a single channel, planes and pixels have the same layout.
     let mask = mask.map(|mask| mask.reshape([images, 1, height, width]));
     (y, Trace { mixture, mask })
 }
 
-/// `Σ π_k bank_k` for each image: a mixture `[images, n, 1, 1]` of a flat bank of n parts, `[images, part]`.
+/// Computes `Σ π_k bank_k` for each image: a mixture `[images, n, 1, 1]` of a flat bank of n parts, `[images, part]`.
 pub fn mix(mixture: Tensor<4>, bank: Tensor<1>) -> Tensor<2> {
     let [images, n, ..] = mixture.dims();
     let part = bank.dims()[0] / n;
@@ -72,7 +73,7 @@ impl Module<'_> {
         self.parameters[id.index()].clone()
     }
 
-    /// Equation 2, `[images, height, width, 1]`.
+    /// Computes equation 2, `[images, height, width, 1]`.
     fn mask(&self, projection: Tensor<2>, zeta: Tensor<1>, x: Pixels, prompt: Tensor<4>) -> Tensor<4> {
         let (c, d) = (self.dcm.features, self.dcm.options.dim);
         let images = prompt.dims()[0];
@@ -92,12 +93,12 @@ impl Module<'_> {
         // zᵀ G z = x·(A x + 2 a) + α
         let inner = convolve(x.clone(), quadratic, linear.reshape([1, c]), Then::NOTHING);
         let square = (x.map() * inner.map()).sum_dim(3) + constant + NORM_EPS * NORM_EPS;
-        // Rounding may leave a square a little below zero where the feature vanishes.
+        // Rounding may make a square slightly negative where the feature vanishes.
         let norm = square.clamp_min(NORM_EPS * NORM_EPS).sqrt();
         activation::sigmoid(numerator / norm * zeta.reshape([1, 1, 1, 1]))
     }
 
-    /// π: softmax over the bank's kernels of the MLP of `sqrt(d) p`.
+    /// Computes π: softmax over the bank's kernels of the MLP of `sqrt(d) p`.
     fn mixture(&self, [(w0, b0), (w2, b2)]: [(ParamId, ParamId); 2], prompt: Tensor<4>) -> Tensor<4> {
         let d = self.dcm.options.dim;
         let linear = |x: Tensor<2>, weight: ParamId, bias: ParamId| {
@@ -112,7 +113,7 @@ impl Module<'_> {
         activation::softmax(logits, 1).reshape([images, n, 1, 1])
     }
 
-    /// The kernels composed with the projection, `[sets, c, c + 1, k, k]`, and their biases.
+    /// Returns the kernels composed with the projection, `[sets, c, c + 1, k, k]`, and their biases.
     fn kernel(&self, projection: Tensor<2>, mixture: Option<&Tensor<4>>) -> (Tensor<5>, Tensor<2>) {
         let (c, d, k) = (self.dcm.features, self.dcm.options.dim, self.dcm.options.kernel);
         let (kernel, bias) = self.dcm.kernel;

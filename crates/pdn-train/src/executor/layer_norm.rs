@@ -1,7 +1,7 @@
-//! Normalisation over channels in one pass each way; burn's operations would make a dozen.
+//! Normalisation over channels in one pass each way; burn's operations would take a dozen.
 //!
-//! At each pixel `y = weight n + bias` with `n = (x - mean) / sqrt(variance + ε)`. On the way back, with `g = weight dy`,
-//! `dx = (g - mean(g) - n mean(g n)) / sqrt(variance + ε)`, the means over channels.
+//! At each pixel, `y = weight n + bias` with `n = (x - mean) / sqrt(variance + ε)`. In the backward pass, with
+//! `g = weight dy`, `dx = (g - mean(g) - n mean(g n)) / sqrt(variance + ε)`, with means over channels.
 
 use crate::executor::burn_ops;
 use burn::backend::autodiff::NodeId;
@@ -22,17 +22,18 @@ pub fn layer_norm(x: Tensor<4>, weight: Tensor<1>, bias: Tensor<1>, eps: f64) ->
     Tensor::from_dispatch(Dispatch::normalise(x.into_dispatch(), weight.into_dispatch(), bias.into_dispatch(), eps))
 }
 
-/// What the trainer asks of a backend.
+/// The operations that the trainer needs from a backend.
 #[backend_extension(Flex, Autodiff)]
 pub trait LayerNorm: Backend {
-    /// The normalised map.
+    /// Returns the normalised map.
     fn normalise(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         bias: FloatTensor<Self>,
         eps: f64,
     ) -> FloatTensor<Self>;
-    /// The gradient of `x`; where `of_weight`, what of it each image adds to the weight's gradient, `[images, channels]`.
+    /// Returns the gradient of `x`; if `of_weight`, each image's contribution to the weight's gradient,
+    /// `[images, channels]`.
     fn normalise_gradient(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
@@ -42,7 +43,7 @@ pub trait LayerNorm: Backend {
     ) -> FloatTensor<Self>;
 }
 
-/// Mean and inverse deviation of each pixel of one image.
+/// Returns the mean and inverse deviation of each pixel of one image.
 fn statistics(x: &[f32], pixels: usize, eps: f64) -> (Vec<f32>, Vec<f32>) {
     let channels = (x.len() / pixels) as f32;
     let mut mean = vec![0.0_f32; pixels];

@@ -1,7 +1,7 @@
-//! Memory of maps that are done with, for the next of their size.
+//! Recycles the memory of maps for later maps of the same size.
 //!
-//! A step makes and leaves the same maps as the one before. Memory from the allocator would be cleared first, on one core,
-//! and large pieces go back to the system and are faulted in again; what is taken here is written over as it stands.
+//! Every step allocates and frees the same maps as the one before. The allocator would clear memory first, on one core,
+//! and return large blocks to the system, to be faulted in again; recycled memory is overwritten as it is.
 
 use burn::backend::TensorMetadata;
 use burn::tensor::{Shape, TensorData};
@@ -13,7 +13,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 #[derive(Debug, Default)]
 struct Size {
     left: Vec<Vec<f32>>,
-    /// How many were taken in this step and in the one before: more are not kept.
+    /// How many were taken in this step and in the previous one: no more than that are kept.
     taken: [usize; 2],
 }
 
@@ -23,7 +23,7 @@ fn sizes() -> MutexGuard<'static, BTreeMap<usize, Size>> {
     SIZES.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Memory for so many numbers, whatever is there.
+/// Takes memory for this many numbers, with arbitrary contents.
 pub(crate) fn take(len: usize) -> Vec<f32> {
     let found = {
         let mut sizes = sizes();
@@ -34,7 +34,7 @@ pub(crate) fn take(len: usize) -> Vec<f32> {
     found.unwrap_or_else(|| vec![0.0; len])
 }
 
-/// Leaves memory to the next that takes as much.
+/// Returns memory for reuse at the same size.
 pub(crate) fn leave(numbers: Vec<f32>) {
     if let Some(size) = sizes().get_mut(&numbers.len())
         && size.left.len() < size.taken[0].max(size.taken[1])
@@ -43,7 +43,7 @@ pub(crate) fn leave(numbers: Vec<f32>) {
     }
 }
 
-/// Leaves the memory of a tensor that nobody else holds.
+/// Returns the memory of a tensor, if it has no other owner.
 pub(crate) fn leave_tensor(tensor: FlexTensor) {
     let whole = tensor.bytes().len() == size_of::<f32>() * tensor.shape().num_elements();
     if tensor.is_unique()
@@ -54,12 +54,12 @@ pub(crate) fn leave_tensor(tensor: FlexTensor) {
     }
 }
 
-/// A tensor of these numbers.
+/// Creates a tensor of these numbers.
 pub(crate) fn tensor<const D: usize>(numbers: Vec<f32>, shape: [usize; D]) -> FlexTensor {
     FlexTensor::from_data(TensorData::new(numbers, Shape::new(shape)))
 }
 
-/// Begins a step: sizes that the last one did not take go back to the allocator.
+/// Starts a step: sizes that the last step did not take go back to the allocator.
 pub(crate) fn step() {
     sizes().retain(|_, size| {
         size.taken = [0, size.taken[0]];
@@ -67,7 +67,7 @@ pub(crate) fn step() {
     });
 }
 
-/// Gives everything back to the allocator.
+/// Returns everything to the allocator.
 pub(crate) fn clear() {
     sizes().clear();
 }

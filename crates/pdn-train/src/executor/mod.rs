@@ -1,8 +1,8 @@
-//! The burn executor: the same nodes as the reference, over a batch, with gradients.
+//! The burn executor: runs the same nodes as the reference, over a batch, with gradients.
 //!
-//! Maps are `[images, channels, height, width]`, but between convolutions [`Pixels`]; a vector has one pixel, a sequence one
-//! row. A DCM is not lowered but run in a folded form ([`crate::executor::dcm`]), as making its d channels would cost many times as
-//! much.
+//! Maps are `[images, channels, height, width]`, but [`Pixels`] between convolutions; a vector has one pixel, a
+//! sequence one row. A DCM is not lowered but run in a folded form ([`crate::executor::dcm`]), as computing its d
+//! channels would cost many times as much.
 
 mod burn_ops;
 pub mod convolution;
@@ -18,32 +18,32 @@ use burn::tensor::{Bool, Device, Int, Tensor, TensorData, activation};
 use pdn_kernels::PixelConv;
 use pdn_network::{Act, Binary, End, Extent, Interpolation, Network, Node, NodeId, Op, ParamId, Pool};
 
-/// What a network reads, over a batch.
+/// The inputs of a network, over a batch.
 #[derive(Clone, Debug, Default)]
 pub struct Batch {
     /// `[images, channels, height, width]`, in the network's value range.
     pub picture: Option<Tensor<4>>,
     /// `[images, dim, 1, 1]`, of unit length.
     pub prompt: Option<Tensor<4>>,
-    /// Sentences of tokens, padded to one length.
+    /// Tokenized sentences, padded to one length.
     pub words: Option<Words>,
-    /// What convolutions multiply.
+    /// The precision of convolutions.
     pub precision: Precision,
 }
 
-/// Sentences of tokens, padded to one length.
+/// Tokenized sentences, padded to one length.
 #[derive(Clone, Debug)]
 pub struct Words {
     /// `[sentences, length]`.
     pub tokens: Tensor<2, Int>,
-    /// The place of each sentence's last token.
+    /// The index of each sentence's last token.
     pub last: Tensor<1, Int>,
 }
 
-/// What came out.
+/// The outputs of a network.
 #[derive(Clone, Debug)]
 pub struct Outputs {
-    /// The output of every image.
+    /// The output for every image.
     pub output: Tensor<4>,
     /// What each DCM did, in order.
     pub dcms: Vec<dcm::Trace>,
@@ -54,13 +54,13 @@ pub struct Outputs {
 /// Runs a network over a batch.
 ///
 /// # Panics
-/// When the batch lacks an input that the network reads, or shapes do not fit: a trainer checks its data as it loads.
+/// If the batch lacks an input that the network reads, or shapes do not fit: a trainer checks its data on loading.
 pub fn run(network: &Network, parameters: &Parameters, batch: &Batch) -> Outputs {
     watched(network, parameters, batch, &mut |_, _| {})
 }
 
-/// The first layer of a network that gives a number which is not finite, by the name of its kernel; for an operation without
-/// one, the layer before it.
+/// Returns the first layer of a network whose output is not finite, by the name of its kernel; for an operation without
+/// a kernel, the layer before it.
 pub fn first_not_finite(network: &Network, parameters: &Parameters, batch: &Batch) -> Option<String> {
     let (mut layer, mut found) = ("the input".to_owned(), None);
     watched(network, parameters, batch, &mut |node, map| {
@@ -85,7 +85,7 @@ pub fn first_not_finite(network: &Network, parameters: &Parameters, batch: &Batc
     found
 }
 
-/// Runs a network, and shows each map as it is made, with the node that made it.
+/// Runs a network and passes each map to `watch` as it is computed, with its node.
 fn watched(network: &Network, parameters: &Parameters, batch: &Batch, watch: &mut dyn FnMut(&Node, &Map)) -> Outputs {
     let run = Run { network, parameters, batch };
     let mut dcms = Vec::new();
@@ -93,7 +93,7 @@ fn watched(network: &Network, parameters: &Parameters, batch: &Batch, watch: &mu
     let mut left = users(network);
     let fused = fused(network, &left);
     for (id, node) in network.ids().zip(&network.nodes) {
-        // A map is handed over to its last user, which may then write where it stood.
+        // A map is moved to its last user, which can then overwrite it.
         let mut take = |input: &NodeId| {
             left[input.index()] -= 1;
             let map = &mut maps[input.index()];
@@ -140,7 +140,7 @@ fn watched(network: &Network, parameters: &Parameters, batch: &Batch, watch: &mu
 enum Map {
     /// `[images, channels, height, width]`.
     Planes(Tensor<4>),
-    /// As convolutions leave them.
+    /// Channels last, as convolutions write them.
     Pixels(Pixels),
 }
 
@@ -159,7 +159,8 @@ impl Map {
         }
     }
 
-    /// Maps in one layout, that of pixels if any has it: its axis of channels, and how what comes of them is kept.
+    /// Brings maps to one layout, channels-last if any has it; returns them, their channel axis, and the constructor
+    /// for results.
     fn alike(maps: Vec<Self>) -> (Vec<Tensor<4>>, usize, fn(Tensor<4>) -> Self) {
         if maps.iter().any(|map| matches!(map, Map::Pixels(_))) {
             return (maps.into_iter().map(|map| map.pixels().map()).collect(), 3, |map| Map::Pixels(Pixels::new(map)));
@@ -171,15 +172,15 @@ impl Map {
 /// How a node runs.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Fusion {
-    /// By itself.
+    /// On its own.
     None,
-    /// A convolution that its one user runs.
+    /// A convolution that its only user runs.
     Left,
-    /// With the convolution it reads.
+    /// Together with the convolution that it reads.
     With(NodeId),
 }
 
-/// Which convolutions are run by the ReLU, the sum or the shuffle that alone reads them.
+/// Finds the convolutions to fuse into the ReLU, sum or shuffle that is their only reader.
 fn fused(network: &Network, users: &[usize]) -> Vec<Fusion> {
     let mut fusions = vec![Fusion::None; network.nodes.len()];
     for (id, node) in network.ids().zip(&network.nodes) {
@@ -207,12 +208,12 @@ fn fused(network: &Network, users: &[usize]) -> Vec<Fusion> {
     fusions
 }
 
-/// The nodes of taps, but for masks.
+/// Returns the nodes of taps other than masks.
 fn tapped(network: &Network) -> impl Iterator<Item = NodeId> {
     network.taps.iter().map(|tap| tap.node).filter(|tap| !matches!(network.node(*tap).op, Op::Dcm(_)))
 }
 
-/// How often each node is read, taps included.
+/// Counts the readers of each node, including taps.
 fn users(network: &Network) -> Vec<usize> {
     let mut users = vec![0; network.nodes.len()];
     users[network.output.index()] = 1;
@@ -239,7 +240,7 @@ impl Run<'_> {
         }
     }
 
-    /// What reads and leaves pixels.
+    /// Runs an operation that reads and writes channels-last maps.
     fn convolution(&self, node: &Node, inputs: Vec<Map>, dcms: &mut Vec<dcm::Trace>) -> Map {
         let mut inputs = inputs.into_iter();
         let mut next = || inputs.next().expect("as many inputs as the operation takes");
@@ -263,7 +264,7 @@ impl Run<'_> {
         }
     }
 
-    /// What runs in any layout, `channels` being the axis of channels.
+    /// Runs an operation that works in any layout; `channels` is the channel axis.
     fn anyhow(&self, node: &Node, inputs: Vec<Tensor<4>>, channels: usize) -> Tensor<4> {
         let mut inputs = inputs.into_iter();
         let mut next = || inputs.next().expect("as many inputs as the operation takes");
@@ -363,7 +364,7 @@ impl Run<'_> {
         rows.reshape([sentences, length, channels]).swap_dims(1, 2).reshape([sentences, channels, 1, length])
     }
 
-    /// The mean over each sentence's own tokens, without its padding.
+    /// Computes the mean over each sentence's own tokens, without its padding.
     fn mean_of_words(&self, x: Tensor<4>) -> Tensor<4> {
         let Some(Words { last, .. }) = &self.batch.words else { return global_pool(Pool::Mean, x) };
         let [sentences, _, _, length] = x.dims();
@@ -411,7 +412,7 @@ fn pixel_unshuffle(x: Tensor<4>, r: usize) -> Tensor<4> {
     x.permute([0, 1, 3, 5, 2, 4]).reshape([images, channels * r * r, height, width])
 }
 
-/// Rows and columns are each multiplied by the matrix that enlarges a line.
+/// Enlarges by multiplying rows and columns by the matrix that enlarges a line.
 fn enlarge(x: Tensor<4>, interpolation: Interpolation, r: usize) -> Tensor<4> {
     let [images, channels, height, width] = x.dims();
     let matrix = |length: usize| {
@@ -459,7 +460,7 @@ fn attend([q, k, v]: [Tensor<4>; 3], heads: usize, causal: bool) -> Tensor<4> {
     split(v).matmul(weights.swap_dims(2, 3)).reshape([images, channels, height, width])
 }
 
-/// Which keys stand after which queries: `[1, 1, queries, keys]`.
+/// Returns which keys come after which queries: `[1, 1, queries, keys]`.
 fn later(pixels: usize, device: &Device) -> Tensor<4, Bool> {
     let at = Tensor::<1, Int>::arange(0..pixels as i64, device);
     at.clone()

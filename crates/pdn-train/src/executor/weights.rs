@@ -1,7 +1,7 @@
-//! Weights while they are trained: how they start, how they become tensors, what Adam does to them.
+//! Weights in training: initialisation, conversion to tensors, and Adam.
 //!
-//! They stay plain numbers between steps, so that a checkpoint is these arrays and nothing else, and a resumed run is the
-//! same to the last bit. Adam is one pass over them; burn's is a dozen, each through memory.
+//! Between steps they are plain arrays, so a checkpoint is just these arrays, and a resumed run is bit-identical. Adam
+//! makes one pass over them; burn's makes a dozen, each through memory.
 
 use burn::tensor::{Device, Tensor, TensorData, Transaction};
 use pdn_network::{Init, Network, Weights};
@@ -12,11 +12,11 @@ use rayon::prelude::*;
 /// A network's parameters as flat tensors, in the network's order.
 pub type Parameters = [Tensor<1>];
 
-/// How much larger than others the kernels before a softmax start. Between captions the mixture of a module's kernels then
-/// varies by 0.08 at a temperature of 7; at 1 it was 0.02.
+/// How much larger than others the kernels before a softmax start. With this factor, a module's kernel mixture varies
+/// by 0.08 between captions at a temperature of 7; with 1 it was 0.02.
 const LOGITS: f64 = 4.0;
 
-/// How a network's parameters start: kernels uniform with 1 / fan-in as their variance, the last of a residual branch
+/// Initialises a network's parameters: kernels uniform with 1 / fan-in as their variance, the last of a residual branch
 /// `branch` times that in size, those before a softmax four times, biases zero.
 pub fn initial(network: &Network, branch: f64, seed: u64) -> Vec<Vec<f32>> {
     let mut random = StdRng::seed_from_u64(seed);
@@ -39,7 +39,8 @@ pub fn initial(network: &Network, branch: f64, seed: u64) -> Vec<Vec<f32>> {
     parameters.collect()
 }
 
-/// A kernel `[out, in, k, k]` whose middle copies the i-th of its last `n` inputs to the outputs from `i * out / n` on.
+/// Sets a kernel `[out, in, k, k]` so that its centre copies the i-th of its last `n` inputs to the outputs from
+/// `i * out / n` on.
 fn nearest(shape: &[usize], n: usize, mut kernel: Vec<f32>) -> Vec<f32> {
     let (inputs, taps) = (shape[1], shape[2] * shape[3]);
     for (place, value) in kernel.iter_mut().enumerate() {
@@ -51,12 +52,12 @@ fn nearest(shape: &[usize], n: usize, mut kernel: Vec<f32>) -> Vec<f32> {
     kernel
 }
 
-/// A network's weights as flat arrays, in its order.
+/// Returns a network's weights as flat arrays, in its order.
 pub fn flat(network: &Network, weights: &Weights) -> Vec<Vec<f32>> {
     network.param_ids().map(|id| weights[id].data().to_vec()).collect()
 }
 
-/// Flat arrays as tensors, whose gradients are wanted where the device computes any.
+/// Converts flat arrays to tensors that track gradients, if the device has autodiff.
 pub fn tensors(parameters: &[Vec<f32>], device: &Device) -> Vec<Tensor<1>> {
     let tensor = |p: &Vec<f32>| {
         let tensor = Tensor::from_data(TensorData::new(p.clone(), [p.len()]), device);
@@ -65,11 +66,12 @@ pub fn tensors(parameters: &[Vec<f32>], device: &Device) -> Vec<Tensor<1>> {
     parameters.iter().map(tensor).collect()
 }
 
-/// The gradients of a loss, in the order of the parameters; zeros for one that the loss does not depend on.
+/// Returns the gradients of a loss, in the order of the parameters; zeros for parameters that the loss does not depend
+/// on.
 pub fn gradients(loss: &Tensor<1>, parameters: &[Tensor<1>]) -> Vec<Vec<f32>> {
     let all = loss.backward();
     let gradients: Vec<_> = parameters.iter().map(|p| p.grad(&all)).collect();
-    // Read at once: a GPU is waited for at every reading.
+    // Read all at once: every read waits for the GPU.
     let reading = gradients.iter().flatten().cloned().fold(Transaction::default(), Transaction::register);
     let mut read = reading.execute().into_iter();
     let of = |(gradient, p): (&Option<Tensor<1>>, &Tensor<1>)| match gradient {
@@ -79,20 +81,20 @@ pub fn gradients(loss: &Tensor<1>, parameters: &[Tensor<1>]) -> Vec<Vec<f32>> {
     gradients.iter().zip(parameters).map(of).collect()
 }
 
-/// Adam (Kingma and Ba 2015), with the decoupled weight decay of AdamW where it is asked for.
+/// Adam (Kingma and Ba 2015), with the decoupled weight decay of AdamW if requested.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Adam {
     /// Decay of the mean of gradients.
     pub beta1: f32,
     /// Decay of the mean of their squares.
     pub beta2: f32,
-    /// Added to the root of the second.
+    /// Added to the root of the second moment.
     pub eps: f32,
-    /// Part of each number taken off in a step, times the learning rate.
+    /// Weight decay per step, times the learning rate.
     pub decay: f32,
     /// Steps done.
     pub steps: u64,
-    /// Steps that were done before the moments began.
+    /// Steps done before the moments were initialised.
     pub begun: u64,
     /// Means of the gradients, in the order of the parameters.
     pub first: Vec<Vec<f32>>,
@@ -101,13 +103,13 @@ pub struct Adam {
 }
 
 impl Adam {
-    /// Before the first step.
+    /// Creates the state before the first step.
     pub fn new(parameters: &[Vec<f32>], decay: f32) -> Self {
         let zeros: Vec<Vec<f32>> = parameters.iter().map(|p| vec![0.0; p.len()]).collect();
         Self { beta1: 0.9, beta2: 0.999, eps: 1e-8, decay, steps: 0, begun: 0, first: zeros.clone(), second: zeros }
     }
 
-    /// One step down the gradients.
+    /// Updates the parameters with one step.
     pub fn step(&mut self, rate: f32, parameters: &mut [Vec<f32>], gradients: &[Vec<f32>]) {
         self.steps += 1;
         let correction = |beta: f32| (1.0 - f64::from(beta).powf((self.steps - self.begun) as f64)) as f32;
@@ -115,7 +117,7 @@ impl Adam {
         let Self { beta1, beta2, eps, decay, .. } = *self;
         let moments = self.first.par_iter_mut().zip(self.second.par_iter_mut());
         parameters.par_iter_mut().zip(gradients).zip(moments).for_each(|((p, g), (m, v))| {
-            // A vector of single numbers, such as a bias, is not decayed.
+            // Short vectors, such as biases, are not decayed.
             let keep = if p.len() > 4096 { 1.0 - rate * decay } else { 1.0 };
             for (((p, g), m), v) in p.iter_mut().zip(g).zip(m).zip(v) {
                 *m = beta1 * *m + (1.0 - beta1) * g;
@@ -126,7 +128,8 @@ impl Adam {
     }
 }
 
-/// Half a cosine from `rate` at step 0 to nothing at the last, after a linear rise over `warmup` steps.
+/// Returns the learning rate: half a cosine from `rate` at step 0 to zero at the last, after a linear rise over
+/// `warmup` steps.
 pub fn cosine(rate: f64, step: u64, steps: u64, warmup: u64) -> f64 {
     let part = step as f64 / steps.max(1) as f64;
     let rise = ((step + 1) as f64 / (warmup + 1) as f64).min(1.0);

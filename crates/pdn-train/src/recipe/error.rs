@@ -6,7 +6,7 @@ use std::path::PathBuf;
 /// Why a recipe cannot be followed.
 #[derive(Debug, thiserror::Error)]
 pub enum RecipeError {
-    /// The recipe itself.
+    /// The recipe is invalid.
     #[error("{path}: {why}")]
     Recipe {
         /// Its file.
@@ -14,7 +14,7 @@ pub enum RecipeError {
         /// What is wrong.
         why: String,
     },
-    /// Its data.
+    /// Its data is invalid.
     #[error(transparent)]
     Data(#[from] DataError),
 }

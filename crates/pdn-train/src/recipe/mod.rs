@@ -1,4 +1,4 @@
-//! Recipes: what is trained, on what, for how long. TOML, every field checked.
+//! Recipes: what to train, on which data, and for how long. TOML, with every field checked.
 
 mod error;
 mod table;
@@ -30,85 +30,85 @@ use std::path::{Path, PathBuf};
 /// A recipe.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Recipe {
-    /// A prompt encoder's tower of sentences.
+    /// A prompt encoder's text tower.
     Sentences(SentencesRecipe),
-    /// A prompt encoder's tower of pictures.
+    /// A prompt encoder's picture tower.
     Pictures(PicturesRecipe),
     /// A super-resolution network.
     SuperResolution(SuperResolutionRecipe),
 }
 
-/// How a super-resolution network is trained.
+/// The training of a super-resolution network.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SuperResolutionRecipe {
-    /// Its name.
+    /// Name of the model.
     pub name: String,
-    /// What it is for.
+    /// What the model is for.
     pub description: String,
     /// The licence of its weights, with the terms of the data.
     pub license: String,
-    /// The prompt encoder's file, beside the recipe; where the network takes prompts it is needed.
+    /// The prompt encoder's file, beside the recipe; required if the network takes prompts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub encoder: Option<PathBuf>,
-    /// A run's state or weights, beside the recipe, that this run starts from, of this scale or another; kernels are then mixed
-    /// at the last temperature throughout.
+    /// A run's state or weights, beside the recipe, to start from, at this scale or another; kernels are then mixed at
+    /// the last temperature throughout.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start: Option<PathBuf>,
-    /// How the names of parameters begin that are not taken from there, such as `conv_last` where it is of another scale.
+    /// Prefixes of parameter names that are not taken from `start`, such as `conv_last` at another scale.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub anew: Vec<String>,
-    /// A folder beside the recipe in which embeddings are kept, so that the next run on the same pictures begins at once.
+    /// A folder beside the recipe to cache embeddings in, so that the next run on the same pictures starts at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache: Option<PathBuf>,
-    /// The sentence that is to be its prompt where none is given; where nothing is said, the picture itself in a mirror is.
+    /// The sentence that stands in for a missing prompt; without it, the mirrored picture does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub without_prompt: Option<String>,
-    /// What makes small pictures of large ones.
+    /// The degradations that make the small pictures.
     pub degradation: Degradations,
-    /// Pixels a side of a small patch.
+    /// The side of a small patch, in pixels.
     pub patch: usize,
-    /// Patches in a step.
+    /// Patches per step.
     pub batch: usize,
-    /// The architecture's key, or a published size's name, such as `rcan+`.
+    /// The architecture's key, or the name of a published size, such as `rcan+`.
     pub architecture: String,
-    /// The architecture's configuration; of a published size only the scale, and what is otherwise.
+    /// The architecture's configuration; for a published size, only the scale and what differs.
     pub config: serde_json::Value,
-    /// How what is enlarged is compared with what it was: l1, mse or charbonnier.
+    /// The loss: l1, mse or charbonnier.
     #[serde(default)]
     pub loss: Loss,
-    /// What convolutions multiply: f32 or bf16. Weights are f32 for the optimizer either way.
+    /// The precision of convolutions: f32 or bf16. The optimizer's weights are f32 either way.
     #[serde(default)]
     pub precision: Precision,
-    /// How often each kind of prompt goes with a patch; where the network takes prompts it is needed.
+    /// How often a patch gets each kind of prompt; required if the network takes prompts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prompts: Option<PromptMix>,
-    /// Where pictures come from.
+    /// The sources of pictures.
     pub sources: Vec<Source>,
-    /// How long and how fast.
+    /// The schedule.
     pub schedule: Schedule,
 }
 
-/// How a prompt encoder's tower of sentences is trained.
+/// The training of a prompt encoder's text tower.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SentencesRecipe {
     /// Its pictures and their teacher.
     pub data: CaptionedData,
-    /// The folder of real CLIP's embeddings of nouns, below the data folder, where they are to be anchors.
+    /// The folder of real CLIP's embeddings of nouns, in the data folder, if they are used as anchors.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nouns: Option<PathBuf>,
-    /// Pictures in a step.
+    /// Pictures per step.
     pub batch: usize,
-    /// How often a word is left out, and a number that the teacher says: 0 to 1.
+    /// The dropout of words and of the teacher's numbers, 0 to 1.
     pub dropped: f64,
     /// Both towers.
     pub clip: Clip,
-    /// How long and how fast.
+    /// The schedule.
     pub schedule: Schedule,
 }
 
-/// How a prompt encoder's tower of pictures is trained, and with it the encoder finished.
+/// The training of a prompt encoder's picture tower, which completes the encoder.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PicturesRecipe {
@@ -118,40 +118,40 @@ pub struct PicturesRecipe {
     pub description: String,
     /// The licence of its weights, with the terms of the data.
     pub license: String,
-    /// The trained tower of sentences, beside the recipe.
+    /// The trained text tower, beside the recipe.
     pub sentences: PathBuf,
     /// Its pictures and their teacher.
     pub data: CaptionedData,
-    /// Pictures in a step.
+    /// Pictures per step.
     pub batch: usize,
     /// Both towers.
     pub clip: Clip,
-    /// Pixels a side at which parts of pictures are looked at as training begins; they are doubled to the tower's own in
-    /// equal times. Where nothing is said they are its own from the first step.
+    /// The side of crops, in pixels, at the start of training; it is doubled at equal intervals up to the tower's own.
+    /// Without it, crops have the tower's own size from the first step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub begun: Option<usize>,
-    /// How long and how fast.
+    /// The schedule.
     pub schedule: Schedule,
 }
 
-/// Captioned pictures, and the teacher that sees them.
+/// Captioned pictures, and their teacher.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CaptionedData {
-    /// Flickr8k's folder, below the data folder.
+    /// Flickr8k's folder, in the data folder.
     pub flickr8k: PathBuf,
-    /// The folder of SqueezeNet 1.1, below the data folder.
+    /// The folder of SqueezeNet 1.1, in the data folder.
     pub teacher: PathBuf,
-    /// Views of each picture: the whole, and parts of it.
+    /// Views per picture: the whole, and crops of it.
     pub views: usize,
-    /// A file beside the recipe in which the teacher's answers are kept, so that they are asked for once.
+    /// A file beside the recipe to cache the teacher's answers in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache: Option<PathBuf>,
 }
 
 impl Recipe {
-    /// Reads a recipe, with other values for some of its keys, each `key=value`: keys are joined by dots, values are TOML, or
-    /// text where they are none. A recipe that names another file as its `base` says only in what it differs from that.
+    /// Opens a recipe and overrides some of its keys, each as `key=value`: keys are joined by dots, values are TOML, or
+    /// else plain text. A recipe that names another file as its `base` gives only what differs from it.
     ///
     /// # Errors
     /// [`RecipeError::Recipe`] names the file, the key or the line, and what was expected.
@@ -159,7 +159,7 @@ impl Recipe {
         let mut table = table::read(path, set)?;
         let wrong = |why: String| RecipeError::Recipe { path: path.to_owned(), why };
         let said = |error: toml::de::Error| wrong(one_line(&error));
-        // By hand: serde reads a tagged enum in two steps, between which it forgets the keys that a mistake lies below.
+        // Not left to serde: it reads a tagged enum in two steps and loses the path of keys to an error in between.
         match table.remove("task").as_ref().and_then(toml::Value::as_str) {
             Some("sentences") => table.try_into().map(Self::Sentences).map_err(said),
             Some("pictures") => table.try_into().map(Self::Pictures).map_err(said),
@@ -169,7 +169,7 @@ impl Recipe {
         }
     }
 
-    /// How long and how fast.
+    /// Returns the schedule.
     pub fn schedule(&self) -> &Schedule {
         match self {
             Self::Sentences(recipe) => &recipe.schedule,
@@ -192,26 +192,26 @@ impl Recipe {
     }
 }
 
-/// A mistake, and below which keys it lies, as toml says both on lines of their own.
+/// Joins an error and its path of keys, which toml reports on separate lines.
 fn one_line(error: &toml::de::Error) -> String {
     error.to_string().trim_end().replace('\n', " ")
 }
 
-/// What a recipe is followed with.
+/// What a recipe needs to run.
 #[expect(missing_debug_implementations, reason = "of a closure there is nothing to show")]
 pub struct Preparation<'a> {
     /// The recipe's file.
     pub recipe: &'a Path,
     /// The folder of all data.
     pub data: &'a Path,
-    /// Bytes of pixels that are kept.
+    /// Bytes of pixels to cache.
     pub room: u64,
-    /// Who is told that data is read, and what of it is left out.
+    /// Receives messages about the data being read, and what of it is left out.
     pub told: &'a mut dyn FnMut(String),
 }
 
 impl Preparation<'_> {
-    /// Says that data is read from here on: what is wrong with the recipe has been looked for.
+    /// Reports that data is now being read, after the recipe itself has been checked.
     fn reads(&mut self) {
         (self.told)(format!("reading data in {}", self.data.display()));
     }
@@ -223,7 +223,7 @@ impl CaptionedData {
         if self.views == 0 {
             return Err(wrong("views 0: expected at least 1, the whole picture".into()));
         }
-        // Before any data: its sides and its context are what pictures and sentences are cut to.
+        // Before any data: pictures and sentences are cut to the network's side and context.
         clip.text_network().and(clip.picture_network()).map_err(|e| wrong(e.to_string()))?;
         let tokenizer = Tokenizer::new(clip.text.vocabulary)
             .ok_or_else(|| wrong(format!("vocabulary {}: expected 514 to 49408", clip.text.vocabulary)))?;
@@ -288,7 +288,7 @@ impl PicturesRecipe {
             license: self.license.clone(),
             ..Card::default()
         };
-        // Where files lay is nobody's business but this machine's.
+        // Paths are private to this machine.
         let file = self.sentences.file_name().map(PathBuf::from).unwrap_or_default();
         let recipe = Self { sentences: file, data: CaptionedData { cache: None, ..self.data.clone() }, ..self.clone() };
         card.more.insert("recipe".into(), serde_json::to_value(recipe).map_err(|e| wrong(e.to_string()))?);
@@ -323,7 +323,7 @@ impl SuperResolutionRecipe {
         preparation.reads();
         let patches = PatchCache::new(self.degradation.clone(), network.scale, preparation.room);
         let cache = self.cache.as_ref().map(beside);
-        // What takes no prompt needs none embedded.
+        // A network without a prompt needs no embeddings.
         let encoder = encoder.as_ref().filter(|_| takes.is_some());
         let reader =
             Reader { root: preparation.data, patches: &patches, patch: self.patch, encoder, cache: cache.as_deref() };
@@ -376,10 +376,10 @@ impl SuperResolutionRecipe {
         }))
     }
 
-    /// The network that it trains.
+    /// Builds the network that the recipe trains.
     ///
     /// # Errors
-    /// [`NetworkError`] where there is none of that name and configuration.
+    /// [`NetworkError`] if there is none of that name and configuration.
     pub fn network(&self) -> Result<Network, NetworkError> {
         let scale = self.config.get("scale").and_then(serde_json::Value::as_u64).unwrap_or(0);
         match zoo::preset_config(&self.architecture, scale as usize) {
@@ -391,7 +391,7 @@ impl SuperResolutionRecipe {
         }
     }
 
-    /// What is wrong with it, whatever the data.
+    /// Checks everything that does not depend on the data.
     fn check(&self, network: &Network) -> Result<(), String> {
         if self.patch == 0 || self.batch == 0 {
             return Err(format!("patch {}, batch {}: expected at least 1", self.patch, self.batch));
@@ -419,7 +419,7 @@ impl SuperResolutionRecipe {
         Ok(())
     }
 
-    /// Where files lay is nobody's business but this machine's: of where a run started, its folder's name is kept too.
+    /// Strips folders, which are private to this machine; for the start of a run, its folder's name is kept.
     fn without_places(&self) -> Self {
         let name = |file: &PathBuf| Some(PathBuf::from(file.file_name()?));
         let of_run = |start: &PathBuf| Some(Path::new(start.parent()?.file_name()?).join(start.file_name()?));
@@ -432,7 +432,7 @@ impl SuperResolutionRecipe {
     }
 }
 
-/// Says otherwise, or beside it, in a configuration what another one says.
+/// Overrides values of one configuration with those of another, adding new ones.
 fn differ(config: &mut serde_json::Value, other: &serde_json::Value) {
     match (config, other) {
         (serde_json::Value::Object(config), serde_json::Value::Object(other)) => {
@@ -444,7 +444,7 @@ fn differ(config: &mut serde_json::Value, other: &serde_json::Value) {
     }
 }
 
-/// Pictures that are named each as they are left out; more are counted.
+/// How many skipped pictures are named; the rest are only counted.
 const NAMED: usize = 10;
 
 fn tell(folder: &Path, scenes: &TrainingImages, told: &mut dyn FnMut(String)) {

@@ -1,10 +1,10 @@
-//! A recipe's file as a table: what it shares with others, what it says itself, and what is said for this run.
+//! A recipe's file as a table: what it shares with others, its own keys, and the overrides of this run.
 
 use crate::recipe::error::RecipeError;
 use pdn_network::file;
 use std::path::Path;
 
-/// A file that a recipe names, which lies beside it.
+/// Returns the path of a file beside the recipe.
 pub(crate) fn beside(recipe: &Path, file: &Path) -> std::path::PathBuf {
     recipe.parent().unwrap_or(Path::new(".")).join(file)
 }
@@ -12,7 +12,7 @@ pub(crate) fn beside(recipe: &Path, file: &Path) -> std::path::PathBuf {
 /// The most bytes of a recipe.
 const MOST: u64 = 1 << 20;
 
-/// The key of a file beside a recipe that holds what it shares with others.
+/// The key that names the file of shared settings, beside the recipe.
 const BASE: &str = "base";
 
 /// Reads a recipe's table.
@@ -23,7 +23,7 @@ pub(crate) fn read(path: &Path, set: &[String]) -> Result<toml::Table, RecipeErr
         let base = base.as_str().ok_or_else(|| wrong(format!("{BASE}: expected a file's name")))?;
         let mut base = fragment(&beside(path, Path::new(base)))?;
         if table.contains_key("architecture") {
-            // A configuration is of one architecture.
+            // A configuration belongs to one architecture.
             base.remove("config");
         }
         table = merged(base, table);
@@ -34,14 +34,14 @@ pub(crate) fn read(path: &Path, set: &[String]) -> Result<toml::Table, RecipeErr
     Ok(table)
 }
 
-/// A file's table, without its base.
+/// Parses a file's table, without its base.
 fn parse(path: &Path) -> Result<toml::Table, RecipeError> {
     let wrong = |why: String| RecipeError::Recipe { path: path.to_owned(), why };
     let text = file::read_text(path, MOST).map_err(|e| wrong(format!("cannot be read: {e}")))?;
     toml::from_str(&text).map_err(|e| wrong(e.to_string().trim_end().to_owned()))
 }
 
-/// What recipes share.
+/// Reads settings that recipes share.
 fn fragment(path: &Path) -> Result<toml::Table, RecipeError> {
     let table = parse(path)?;
     match table.contains_key(BASE) {
@@ -53,7 +53,7 @@ fn fragment(path: &Path) -> Result<toml::Table, RecipeError> {
     }
 }
 
-/// The first table, with what the second says otherwise or beside it.
+/// Merges two tables; the second takes precedence.
 fn merged(mut base: toml::Table, own: toml::Table) -> toml::Table {
     for (key, value) in own {
         let value = match (base.remove(&key), value) {
@@ -65,7 +65,7 @@ fn merged(mut base: toml::Table, own: toml::Table) -> toml::Table {
     base
 }
 
-/// Puts a value at a key of a table.
+/// Sets a value at a key of a table.
 fn put(table: &mut toml::Table, setting: &str) -> Result<(), String> {
     let (keys, value) = setting.split_once('=').ok_or("expected key=value")?;
     let (value, mut keys) = (value.trim(), keys.trim().split('.').peekable());

@@ -17,17 +17,17 @@ pub enum RunError {
     /// Data could not be read.
     #[error(transparent)]
     Data(#[from] DataError),
-    /// A term of the loss, or a gradient, is no number.
+    /// A term of the loss, or a gradient, is not finite.
     #[error("{term} is no number at step {step}{at}: lower the rate, or look at the data")]
     NotFinite {
-        /// The loss's first such term, or `the gradient`.
+        /// The first such term of the loss, or `the gradient`.
         term: String,
         /// The step.
         step: u64,
-        /// The first layer or parameter of which that holds.
+        /// The first layer or parameter that is not finite.
         at: String,
     },
-    /// The loss has grown to many times what it was. The folder's state is of a minute before at most.
+    /// The loss has diverged. The folder's state is at most a minute older.
     #[error(
         "the loss of step {step} is {times:.0} times what it was before: the run went astray; go on with a lower rate, from its \
          last checkpoint: --resume --set schedule.rate=..."
@@ -35,28 +35,28 @@ pub enum RunError {
     Astray {
         /// The step.
         step: u64,
-        /// How many times.
+        /// The factor by which the loss has grown.
         times: f64,
     },
-    /// The device has no numbers of the precision that is asked for.
+    /// The device does not support the requested precision.
     #[error(
         "precision bf16: this device has no such numbers; expected precision = \"f32\" in the recipe, or another --device"
     )]
     Precision,
-    /// The folder holds a run already.
+    /// The folder already holds a run.
     #[error("{0}: holds a run already: go on with --resume, or name another folder")]
     Exists(PathBuf),
     /// Another process runs in the folder.
     #[error("{0}: another run is at work there: wait for it or stop it, or name another folder")]
     Busy(PathBuf),
-    /// Nothing is left to do for weights that a run should begin with.
+    /// The weights to start from have already completed every step.
     #[error("{path}: is of step {step}, expected one before the recipe's last, {last}: --set schedule.steps=...")]
     Done {
         /// The weights' file.
         path: PathBuf,
         /// Their step.
         step: u64,
-        /// The recipe's last.
+        /// The recipe's last step.
         last: u64,
     },
 }

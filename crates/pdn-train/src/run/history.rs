@@ -1,13 +1,13 @@
-//! What became of a run so far, as its state keeps it.
+//! The history of a run, stored in its state.
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-/// What became of a run so far.
+/// The history of a run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct History {
     /// Its evaluations.
     pub records: Vec<Record>,
-    /// Steps at which it went on from weights alone, without the optimizer's moments.
+    /// Steps at which it continued from weights alone, without the optimizer's moments.
     pub restarts: Vec<u64>,
 }
 
@@ -16,22 +16,23 @@ pub struct History {
 pub struct Record {
     /// Steps done.
     pub step: u64,
-    /// Mean loss since the last.
+    /// Mean loss since the last evaluation.
     #[serde(deserialize_with = "or_nan")]
     pub loss: f64,
-    /// Seconds of training, over all sittings.
+    /// Seconds of training, over all sessions.
     pub seconds: f64,
-    /// Figures by name.
+    /// Metrics by name.
     #[serde(deserialize_with = "figures")]
     pub figures: Vec<(String, f64)>,
 }
 
-/// A number, or what JSON has where it was none: the PSNR of a picture without a fault, or of one that could not be read.
+/// Deserializes a number; null, which JSON has instead of a non-finite one, becomes NaN. Such are the PSNR of a perfect
+/// picture and that of an unreadable one.
 fn or_nan<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
     Ok(Option::deserialize(from)?.unwrap_or(f64::NAN))
 }
 
-/// Figures of which some may be none, as above.
+/// Deserializes metrics, some of which may be null, as above.
 fn figures<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<(String, f64)>, D::Error> {
     let found = Vec::<(String, Option<f64>)>::deserialize(from)?;
     Ok(found.into_iter().map(|(name, figure)| (name, figure.unwrap_or(f64::NAN))).collect())

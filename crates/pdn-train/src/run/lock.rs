@@ -1,14 +1,15 @@
-//! A run's folder is one process's at a time: two would write over each other's checkpoints and tables.
+//! Locks a run's folder: two processes would overwrite each other's checkpoints and tables.
 
 use crate::run::error::RunError;
 use pdn_network::file;
 use std::fs::{File, TryLockError};
 use std::path::Path;
 
-/// The file in a run's folder that whoever runs it keeps locked.
+/// The file in a run's folder that its process keeps locked.
 pub const LOCK: &str = "lock";
 
-/// A run's folder, held. The system lets go of it with the process, however that ends: what is left of one is no lock.
+/// A lock on a run's folder. The system releases it when the process ends, however that happens; a leftover file is no
+/// lock.
 #[derive(Debug)]
 pub(crate) struct Lock(#[expect(dead_code, reason = "dropped, it lets go")] File);
 
@@ -18,13 +19,13 @@ impl Lock {
         let lock = file::open_lock(&path, true).map_err(|error| RunError::file(&path, error))?;
         match lock.try_lock() {
             Err(TryLockError::WouldBlock) => Err(RunError::Busy(folder.to_owned())),
-            // A file system without locks has none to be had.
+            // The file system has no locks.
             Ok(()) | Err(TryLockError::Error(_)) => Ok(Self(lock)),
         }
     }
 }
 
-/// Looks whether a folder is nobody's now, before what takes long. Who runs in it looks once more.
+/// Checks that a folder is not in use, before lengthy work. The run itself checks again.
 ///
 /// # Errors
 /// [`RunError::Busy`].

@@ -1,8 +1,9 @@
-//! What a run writes down of itself: every step in `losses.csv`, every evaluation in `figures.csv`, both as TensorBoard's events,
-//! and pictures in `samples/`.
+//! Logs of a run: every step in `losses.csv`, every evaluation in `figures.csv`, both as TensorBoard events, and
+//! pictures in `samples/`.
 //!
-//! Events are records of TensorFlow's kind (`tensorflow/core/lib/io/record_writer.cc`: length, masked CRC-32C, bytes, masked
-//! CRC-32C) of the message `Event` (`tensorflow/core/util/event.proto`), of which the few fields used here are declared.
+//! Event files use TensorFlow's record format (`tensorflow/core/lib/io/record_writer.cc`: length, masked CRC-32C,
+//! bytes, masked CRC-32C) for the message `Event` (`tensorflow/core/util/event.proto`), of which the few fields used
+//! here are declared.
 
 use crate::run::error::RunError;
 use crate::run::task::Progress;
@@ -14,14 +15,14 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Losses, a step a row.
+/// Losses, one row per step.
 pub const LOSSES: &str = "losses.csv";
 /// The most bytes of a table: twenty million steps.
 const MOST: u64 = 2 << 30;
-/// Figures, an evaluation a row.
+/// Metrics, one row per evaluation.
 pub const FIGURES: &str = "figures.csv";
 
-/// The folder in a run's folder of pictures that show what it has come to.
+/// The folder of sample pictures in a run's folder.
 pub const SAMPLES: &str = "samples";
 
 /// A run's logs.
@@ -33,13 +34,13 @@ pub(crate) struct Log {
 }
 
 impl Log {
-    /// Goes on with a folder's logs; what they hold beyond `step` is dropped.
+    /// Continues a folder's logs, dropping entries beyond `step`.
     pub(crate) fn open(folder: &Path, step: u64) -> Result<Self, RunError> {
         let (losses, figures) = (Table::open(&folder.join(LOSSES), step)?, Table::open(&folder.join(FIGURES), step)?);
         Ok(Self { folder: folder.to_owned(), losses, figures, events: Events::create(folder, step)? })
     }
 
-    /// Writes down a step, and its evaluation where it had one.
+    /// Logs a step, and its evaluation if it had one.
     pub(crate) fn step(&mut self, progress: &Progress) -> Result<(), RunError> {
         let Progress { step, loss, terms, rate, seconds, records, evaluated, .. } = progress;
         let row: Vec<(&str, f64)> = [("seconds", *seconds), ("rate", *rate), ("loss", *loss)]
@@ -58,7 +59,7 @@ impl Log {
         Ok(())
     }
 
-    /// Writes pictures, the last ones of their names.
+    /// Writes sample pictures, replacing earlier ones of the same names.
     pub(crate) fn samples(&mut self, step: u64, pictures: &[(String, Picture)]) -> Result<(), RunError> {
         let folder = self.folder.join(SAMPLES);
         if !pictures.is_empty() {
@@ -75,7 +76,7 @@ impl Log {
         Ok(())
     }
 
-    /// Brings everything to its files.
+    /// Flushes everything to its files.
     pub(crate) fn flush(&mut self) -> Result<(), RunError> {
         self.losses.flush()?;
         self.figures.flush()?;
@@ -83,7 +84,7 @@ impl Log {
     }
 }
 
-/// A table of numbers by step, whose columns its first row tells.
+/// A table of numbers by step; its first row names the columns.
 struct Table {
     path: PathBuf,
     file: BufWriter<File>,
@@ -96,7 +97,7 @@ impl Table {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
             read => read.map_err(|e| RunError::file(path, e))?,
         };
-        // A kill may have cut the last line.
+        // The last line may be cut off if the process was killed.
         let whole = text.rfind('\n').map_or("", |end| &text[..=end]);
         let upto = |line: &&str| line.split(',').next().and_then(|n| n.parse::<u64>().ok()).is_none_or(|n| n <= step);
         let kept: String = whole.split_inclusive('\n').filter(upto).collect();
@@ -120,7 +121,7 @@ impl Table {
     }
 }
 
-/// A file of TensorBoard's events.
+/// A TensorBoard event file.
 struct Events {
     path: PathBuf,
     file: BufWriter<File>,
@@ -168,7 +169,7 @@ struct Image {
     encoded: Vec<u8>,
 }
 
-/// `SessionLog`: its status START makes readers drop what an earlier file holds from that step on.
+/// `SessionLog`: with the status START, readers drop entries of earlier files from that step on.
 #[derive(Message)]
 struct Session {
     #[prost(int32, tag = "1")]
@@ -182,7 +183,7 @@ fn scalar((tag, value): (String, f64)) -> Value {
 }
 
 impl Events {
-    /// Begins a file of its own: those of earlier sittings stay, and readers join them.
+    /// Creates a new file: those of earlier sessions stay, and readers join them.
     fn create(folder: &Path, step: u64) -> Result<Self, RunError> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let path = folder.join(format!("events.out.tfevents.{}.pdn.{:09}", now.as_secs(), now.subsec_nanos()));
@@ -211,13 +212,13 @@ impl Events {
     }
 }
 
-/// A record of TensorFlow's.
+/// Encodes a TensorFlow record.
 fn record(data: &[u8]) -> Vec<u8> {
     let length = (data.len() as u64).to_le_bytes();
     [&length, masked(&length).as_slice(), data, &masked(data)].concat()
 }
 
-/// A CRC-32C as records have it, so that one of bytes that hold CRCs is none.
+/// Returns the masked CRC-32C of records; the mask allows for data that itself contains CRCs.
 fn masked(bytes: &[u8]) -> [u8; 4] {
     crc32c::crc32c(bytes).rotate_right(15).wrapping_add(0xa282_ead8).to_le_bytes()
 }

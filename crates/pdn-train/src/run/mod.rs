@@ -1,8 +1,7 @@
-//! A run: steps, evaluations, checkpoints, and where it can go on.
+//! Runs: steps, evaluations, checkpoints, and resuming.
 //!
-//! Everything random in a step comes from the seed and the step's number, and weights and moments are kept as they are: a
-//! run that was stopped and resumed gives the same numbers, to the last bit, as one that was not, at one thread count and
-//! on one instruction set.
+//! All randomness in a step derives from the seed and the step's number, and weights and moments are stored exactly: a
+//! run that was stopped and resumed is bit-identical to one that was not, at the same thread count and instruction set.
 
 mod error;
 mod history;
@@ -32,12 +31,12 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::{Duration, Instant};
 
-/// A task of any kind, which can be run.
+/// A task of any kind that can be run.
 pub trait Run {
-    /// [`train`] of it.
+    /// Calls [`train`] on it.
     ///
     /// # Errors
-    /// As [`train`]'s.
+    /// Same as [`train`].
     fn train(&self, schedule: &Schedule, place: &Place, begin: &Begin, watch: Watch) -> Result<History, RunError>;
 }
 
@@ -52,38 +51,38 @@ impl<T: Task> Run for T {
 pub enum Begin {
     /// At its first step, in a folder without a run.
     New,
-    /// Where the folder's run stopped, or at its first step where there is none.
+    /// Where the folder's run stopped, or at the first step if there is none.
     Resume,
-    /// At the step of these weights, which another run left ([`crate::run::state::WEIGHTS`]), in a folder without a run.
+    /// At the step of these weights from another run ([`crate::run::state::WEIGHTS`]), in a folder without a run.
     Restart(PathBuf),
 }
 
-/// The file in a run's folder that it is for.
+/// The result file in a run's folder.
 pub const RESULT: &str = "result.safetensors";
 /// Time between two checkpoints.
 const CHECKPOINT: Duration = Duration::from_secs(60);
 
-/// Batches that are drawn ahead of the step that is taken.
+/// Batches drawn ahead of the current step.
 const AHEAD: usize = 2;
 
-/// Where a run lives, and where its steps are taken.
+/// Where a run is stored, and where its steps are computed.
 #[derive(Clone, Debug)]
 pub struct Place {
     /// Its folder.
     pub folder: PathBuf,
-    /// The device of its steps. What is measured and exported is made by the engine, on the CPU.
+    /// The device of its steps. Evaluation and export use the engine, on the CPU.
     pub device: Device,
 }
 
 impl From<&Path> for Place {
-    /// On the CPU.
+    /// Runs on the CPU.
     fn from(folder: &Path) -> Self {
         Self { folder: folder.to_owned(), device: Device::flex() }
     }
 }
 
-/// Runs a task in a folder. `watch` is told of every step and says whether to go on; a run that is told to stop writes a
-/// checkpoint first.
+/// Runs a task in a folder. `watch` is called after every step and returns whether to go on; a run that is stopped
+/// writes a checkpoint first.
 ///
 /// # Errors
 /// [`RunError`].
@@ -100,7 +99,7 @@ pub fn train<T: Task>(
     if task.precision() == Precision::Bf16 && !place.device.supports_dtype(FloatDType::BF16) {
         return Err(RunError::Precision);
     }
-    // What cannot be begun leaves no folder.
+    // A run that cannot start leaves no folder behind.
     let restarted = match begin {
         Begin::Restart(weights) if !path.exists() => Some(restart(task, weights, schedule)?),
         _ => None,
@@ -121,20 +120,20 @@ pub fn train<T: Task>(
         scope.spawn(move || {
             for step in first..schedule.steps {
                 for batch in 0..schedule.accumulate {
-                    // Nobody waits for it any more where the run has stopped.
+                    // The receiver is gone if the run has stopped.
                     if ahead.send(task.draw(&mut random(schedule, step, batch))).is_err() {
                         return;
                     }
                 }
             }
         });
-        // Dropped as the steps end, before the scope waits for who draws.
+        // Dropped when the steps end, before the scope waits for the drawing thread.
         let batches = batches;
         steps(task, schedule, &place, (state, log), &batches, watch)
     })
 }
 
-/// The state that a run restarts from, whose steps are not all done.
+/// Reads the weights that a run restarts from, which must have steps left.
 fn restart(task: &impl Task, weights: &Path, schedule: &Schedule) -> Result<State, RunError> {
     let state = State::read(task, weights, schedule)?;
     match state.adam.steps >= schedule.steps {
@@ -143,13 +142,13 @@ fn restart(task: &impl Task, weights: &Path, schedule: &Schedule) -> Result<Stat
     }
 }
 
-/// Everything random in a batch of a step.
+/// Returns the random generator of a batch of a step.
 fn random(schedule: &Schedule, step: u64, batch: u64) -> StdRng {
     let step = schedule.seed.wrapping_mul(0x9e37_79b9).wrapping_add(step + 1);
     StdRng::seed_from_u64(step.wrapping_add(batch << 40))
 }
 
-/// Batches as they were drawn, in their order.
+/// Batches in the order in which they were drawn.
 type Batches<T> = Receiver<Result<<T as Task>::Batch, DataError>>;
 
 fn steps<T: Task>(
@@ -195,7 +194,7 @@ fn steps<T: Task>(
             state.write_weights(task, folder, schedule)?;
         }
         if evaluated || !go_on || saved.elapsed() > CHECKPOINT {
-            // The state last: what the others hold beyond it is made again when the run goes on, and nothing that it counts as
+            // The state last: entries beyond it are made again when the run continues, and nothing that it counts as
             // done is missing.
             log.flush()?;
             state.write(task, folder, schedule)?;
@@ -209,11 +208,11 @@ fn steps<T: Task>(
     Ok(state.history)
 }
 
-/// Steps over which losses are averaged to tell a run that went astray, and how many times as large as before they are then.
+/// Steps over which losses are averaged to detect divergence, and the factor that counts as such.
 const TOGETHER: usize = 20;
 const TIMES: f64 = 5.0;
 
-/// Tells when the loss has run away: what is learned then is lost, and must not be kept in the place of what was.
+/// Detects a diverging loss, so that the run stops before it overwrites a good state with a bad one.
 #[derive(Debug)]
 struct Heading {
     recent: VecDeque<f64>,
@@ -240,10 +239,10 @@ impl Heading {
     }
 }
 
-/// What makes up a step's loss, and its gradient.
+/// The terms of a step's loss, and its gradient.
 type Descent = (Vec<(&'static str, f64)>, Vec<Vec<f32>>);
 
-/// The terms of a step's loss and their sum's gradient, averaged over its batches.
+/// Computes the terms of a step's loss and the gradient of their sum, averaged over its batches.
 fn descent<T: Task>(
     task: &T,
     schedule: &Schedule,
@@ -298,9 +297,9 @@ fn check_finite<T: Task>(
     Err(RunError::NotFinite { term, step, at: at.unwrap_or_default() })
 }
 
-/// Shortens the gradient, over all parameters, to at most `longest`.
+/// Clips the gradient, over all parameters, to a norm of at most `longest`.
 fn clip(gradients: &mut [Vec<f32>], longest: f64) {
-    // Each parameter's sum by itself, and these in their order: the same whatever the threads.
+    // Each parameter's sum on its own, then added in order: the same for any number of threads.
     let squares: Vec<f64> = gradients.par_iter().map(|g| g.iter().map(|v| f64::from(*v).powi(2)).sum()).collect();
     let length = squares.iter().sum::<f64>().sqrt();
     if longest > 0.0 && length > longest {

@@ -1,4 +1,4 @@
-//! What a run's folder keeps: the state from which it goes on to the last bit, and the weights from which it goes on nearly so.
+//! Files in a run's folder: the state, which resumes bit-identically, and the weights, which resume almost so.
 
 use crate::data::DataError;
 use crate::executor::weights::Adam;
@@ -11,19 +11,20 @@ use rayon::prelude::*;
 use std::collections::HashMap;
 use std::path::Path;
 
-/// The file in a run's folder from which it goes on.
+/// The state file in a run's folder.
 pub const STATE: &str = "state.safetensors";
-/// The file in a run's folder from which another machine can go on: the weights in f16, without the optimizer's moments.
+/// The weights file in a run's folder, from which another machine can continue: weights in f16, without the optimizer's
+/// moments.
 pub const WEIGHTS: &str = "weights.safetensors";
 
 /// Names of the arrays in a state.
 const PARAMETERS: &str = "parameters";
 const AVERAGE: &str = "average";
 
-/// Everything that a run needs to go on.
+/// Everything that a run needs to continue.
 pub(crate) struct State {
     pub(crate) parameters: Vec<Vec<f32>>,
-    /// The parameters averaged over steps, where the schedule asks for that.
+    /// The parameters averaged over steps, if the schedule asks for it.
     pub(crate) average: Option<Vec<Vec<f32>>>,
     pub(crate) adam: Adam,
     pub(crate) history: History,
@@ -57,7 +58,7 @@ impl State {
         Self { parameters, average, adam, history: History::default(), seconds: 0.0, losses: Losses::default() }
     }
 
-    /// What is measured and exported: the averaged parameters, or where there are none the parameters.
+    /// Returns the parameters to evaluate and export: the averaged ones, if any.
     pub(crate) fn best(&self) -> &[Vec<f32>] {
         self.average.as_ref().unwrap_or(&self.parameters)
     }
@@ -79,7 +80,7 @@ impl State {
         write(folder, STATE, &self.file(task, schedule, parts, Precision::F32))
     }
 
-    /// Writes [`WEIGHTS`]: the averaged ones, where there are any.
+    /// Writes [`WEIGHTS`]: the averaged ones, if any.
     pub(crate) fn write_weights(&self, task: &impl Task, folder: &Path, schedule: &Schedule) -> Result<(), RunError> {
         let best = self.average.as_ref().unwrap_or(&self.parameters);
         write(folder, WEIGHTS, &self.file(task, schedule, std::iter::once((PARAMETERS, best)), Precision::F16))
@@ -111,7 +112,8 @@ impl State {
         checkpoint::write(&all, metadata, precision)
     }
 
-    /// Reads [`STATE`] of a folder, or the [`WEIGHTS`] of another run: the moments then begin anew, and the history says so.
+    /// Reads a folder's [`STATE`], or another run's [`WEIGHTS`]: the moments then start anew, and the history records
+    /// it.
     pub(crate) fn read(task: &impl Task, path: &Path, schedule: &Schedule) -> Result<Self, RunError> {
         let mut read = checkpoint::read(path).map_err(|e| RunError::file(path, e.why))?;
         let mut state = Self::new(task, schedule);
@@ -122,13 +124,13 @@ impl State {
         state.seconds = text("seconds")?.parse().map_err(|e| RunError::file(path, format!("its seconds: {e}")))?;
         state.history =
             serde_json::from_str(&text("history")?).map_err(|e| RunError::file(path, format!("its history: {e}")))?;
-        // States of before these were kept have none.
+        // Older states do not have these.
         let of_losses = |key: &str| read.metadata.get(key).map_or("0", String::as_str);
         state.losses.sum =
             of_losses("loss_sum").parse().map_err(|e| RunError::file(path, format!("its loss_sum: {e}")))?;
         state.losses.count =
             of_losses("loss_count").parse().map_err(|e| RunError::file(path, format!("its loss_count: {e}")))?;
-        // Of what is subtracted and counted from here on.
+        // The fields that are used in arithmetic below.
         let Adam { steps, begun, .. } = state.adam;
         if begun > steps || state.losses.count > steps {
             let why =
@@ -142,7 +144,7 @@ impl State {
         }
         let moments = [("first", &mut state.adam.first), ("second", &mut state.adam.second)];
         let arrays = [(PARAMETERS, &mut state.parameters)].into_iter();
-        // Where the schedule asks for an average only now, it begins at the parameters.
+        // If the schedule asks for an average only now, it starts at the parameters.
         let averaged = read.tensors.keys().any(|name| name.starts_with("average/"));
         let arrays = arrays.chain(state.average.as_mut().filter(|_| averaged).map(|average| (AVERAGE, average)));
         for (part, arrays) in arrays.chain(moments.into_iter().filter(|_| whole)) {
@@ -164,26 +166,26 @@ impl State {
     }
 }
 
-/// Whether a run of this task could go on from a state; for fuzzing.
+/// Checks that a run of this task could resume from a state; for fuzzing.
 ///
 /// # Errors
-/// As going on has.
+/// Same as for resuming.
 #[doc(hidden)]
 pub fn check(task: &impl Task, path: &Path, schedule: &Schedule) -> Result<(), RunError> {
     State::read(task, path, schedule).map(drop)
 }
 
-/// Writes a file aside and renames it, so that a kill leaves the old one or the new one.
+/// Writes a file under a temporary name and renames it, so that a kill leaves either the old one or the new one.
 pub(crate) fn write(folder: &Path, name: &str, bytes: &[u8]) -> Result<(), RunError> {
     let path = folder.join(name);
     pdn_image::write_atomically(&path, bytes).map_err(|e| RunError::file(&path, e.why))
 }
 
-/// The weights of a run's state, averaged where they were, or those of a model's file in the train form, for a network to start
-/// from. Parameters whose names begin with one of `anew` are those of `initial`.
+/// Reads the weights to start a network from: those of a run's state, averaged if it has them, or those of a model file
+/// in the train form. Parameters whose names begin with one of `anew` are those of `initial`.
 ///
 /// # Errors
-/// [`DataError`] names the file and what of the network it lacks.
+/// [`DataError`] names the file and what it lacks.
 pub fn parameters(
     path: &Path,
     network: &Network,

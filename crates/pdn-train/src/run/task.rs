@@ -1,4 +1,4 @@
-//! What a run is told: what is trained, for how long, and who watches.
+//! The interface between a run and its task, schedule and watcher.
 
 use crate::data::DataError;
 use crate::executor::convolution::Precision;
@@ -8,58 +8,58 @@ use pdn_image::Picture;
 use rand::rngs::StdRng;
 use serde::{Deserialize, Serialize};
 
-/// What is trained, and on what.
+/// What to train, and on what.
 pub trait Task: Sync {
-    /// What a step learns from.
+    /// The data of a step.
     type Batch: Send;
-    /// The parameters' names and shapes, in their order.
+    /// Returns the parameters' names and shapes, in order.
     fn parameters(&self) -> Vec<(String, Vec<usize>)>;
-    /// What convolutions multiply, which the device must be able to.
+    /// Returns the precision of convolutions, which the device must support.
     fn precision(&self) -> Precision {
         Precision::F32
     }
-    /// How they start.
+    /// Initialises the parameters.
     fn initial(&self, seed: u64) -> Vec<Vec<f32>>;
-    /// Draws a batch, and reads what it is of: while the steps before it are taken.
+    /// Draws a batch and reads its data, while earlier steps run.
     ///
     /// # Errors
     /// [`DataError`] names the file that cannot be read.
     fn draw(&self, random: &mut StdRng) -> Result<Self::Batch, DataError>;
-    /// The terms of a batch's loss, by name: what is made small is their sum.
+    /// Computes the terms of a batch's loss, by name; the loss is their sum.
     fn loss(&self, parameters: &[Tensor<1>], step: &Step, batch: &Self::Batch) -> Vec<(&'static str, Tensor<1>)>;
-    /// Of a batch whose loss is no number: the first layer that gives none, where that can be told.
+    /// Returns the first layer whose output is not finite, if it can be found, after a loss that is not.
     fn blame(&self, _parameters: &[Tensor<1>], _step: &Step, _batch: &Self::Batch) -> Option<String> {
         None
     }
-    /// Figures by name, from data that is held back.
+    /// Computes metrics by name, on held-out data.
     fn evaluate(&self, parameters: &[Vec<f32>], step: &Step) -> Vec<(String, f64)>;
-    /// Pictures by name that show what it has come to.
+    /// Returns sample pictures by name.
     fn samples(&self, _parameters: &[Vec<f32>]) -> Vec<(String, Picture)> {
         Vec::new()
     }
-    /// The bytes of the file that the run is for, with what it has come to.
+    /// Returns the bytes of the run's result file, including its history.
     fn export(&self, parameters: &[Vec<f32>], history: &History) -> Vec<u8>;
 }
 
-/// Who is told of every step, and says whether to go on.
+/// Called after every step; returns whether to go on.
 pub type Watch<'a> = &'a mut dyn FnMut(&Progress) -> bool;
 
-/// Where a run stands.
+/// The progress of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Step {
     /// Steps done.
     pub done: u64,
-    /// Of so many.
+    /// Steps in all.
     pub of: u64,
 }
 
-/// How long a run is and how fast it goes.
+/// The length and learning rate of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Schedule {
     /// Steps in all.
     pub steps: u64,
-    /// Learning rate, which falls to nothing by half a cosine.
+    /// Learning rate, which falls to zero along half a cosine.
     pub rate: f64,
     /// Steps over which the rate rises first.
     #[serde(default)]
@@ -67,16 +67,17 @@ pub struct Schedule {
     /// AdamW's weight decay.
     #[serde(default)]
     pub decay: f64,
-    /// Longest gradient; longer ones are shortened to it. None where it is 0.
+    /// The largest norm of the gradient, which is clipped to it; 0 for no clipping.
     #[serde(default)]
     pub clip: f64,
-    /// Batches whose gradients are averaged for a step, 1 or more.
+    /// Batches whose gradients are averaged per step, 1 or more.
     #[serde(default = "one")]
     pub accumulate: u64,
-    /// How much of the averaged weights a step keeps, such as 0.999: they are what is measured and exported. None where it is 0.
+    /// The decay of the moving average of the weights per step, such as 0.999; the average is evaluated and exported. 0
+    /// for no average.
     #[serde(default)]
     pub average: f64,
-    /// Everything random comes from it.
+    /// The random seed.
     #[serde(default)]
     pub seed: u64,
     /// Steps between two evaluations.
@@ -88,10 +89,10 @@ fn one() -> u64 {
 }
 
 impl Schedule {
-    /// Whether there can be such a run.
+    /// Checks the schedule.
     ///
     /// # Errors
-    /// Says which key is wrong, and what is expected.
+    /// A message that names the wrong key and what is expected.
     pub fn check(&self) -> Result<(), String> {
         let Self { steps, rate, decay, clip, average, accumulate, evaluate, .. } = *self;
         let wrong = |key: &str, found: &dyn std::fmt::Display, expected: &str| {
@@ -123,22 +124,22 @@ impl Schedule {
     }
 }
 
-/// What a watcher is told after every step.
+/// The report after every step.
 #[derive(Debug)]
 pub struct Progress<'a> {
-    /// Where the run stands.
+    /// The progress of the run.
     pub step: Step,
     /// The step's loss.
     pub loss: f64,
-    /// The terms that it is the sum of.
+    /// The terms of the loss, which is their sum.
     pub terms: &'a [(&'static str, f64)],
     /// Its learning rate.
     pub rate: f64,
-    /// Seconds of training, over all sittings.
+    /// Seconds of training, over all sessions.
     pub seconds: f64,
-    /// Seconds that a step takes, lately.
+    /// Recent seconds per step.
     pub pace: f64,
-    /// All evaluations; the last is new where `evaluated`.
+    /// All evaluations; the last is new if `evaluated`.
     pub records: &'a [Record],
     /// Whether this step ended with an evaluation.
     pub evaluated: bool,

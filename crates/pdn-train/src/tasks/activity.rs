@@ -1,4 +1,4 @@
-//! Measuring prompt activity ([`Activity`]): a network is run with many prompts on the same pictures.
+//! Measures prompt activity ([`Activity`]): runs a network with many prompts on the same pictures.
 
 use crate::executor::dcm::Trace;
 use crate::executor::weights::{flat, tensors};
@@ -7,14 +7,14 @@ use burn::tensor::{Device, Tensor, TensorData};
 use pdn_engine::fold;
 use pdn_network::{Activity, Dcm, Network, Weights};
 
-/// Prompts that run at once.
+/// Prompts per batch.
 const BATCH: usize = 20;
 
-/// Measures a network's modules in the train form over prompts of unit length, on square pictures in the network's range,
-/// `[3, side, side]`.
+/// Measures a network's modules in the train form over prompts of unit length, on square pictures in the network's
+/// range, `[3, side, side]`.
 ///
 /// # Panics
-/// When a prompt or a picture is not of its length.
+/// If a prompt or a picture has the wrong length.
 pub fn measure(
     network: &Network,
     weights: &Weights,
@@ -24,7 +24,7 @@ pub fn measure(
 ) -> Vec<Activity> {
     let (Some(dim), device) = (network.prompt_dim(), Device::flex()) else { return Vec::new() };
     let parameters = tensors(&flat(network, weights), &device);
-    // Variances over the prompts, one for each place, of every module's mixture and mask.
+    // Variances over the prompts, at each position of every module's mixture and mask.
     let mut variances: Vec<[Vec<f64>; 2]> = network.dcms().map(|_| Default::default()).collect();
     for picture in pictures {
         let mut sums: Vec<[Sums; 2]> = network.dcms().map(|_| Default::default()).collect();
@@ -61,7 +61,7 @@ pub fn measure(
         .collect()
 }
 
-/// A row of numbers for each prompt: the mixture's, and the mask's.
+/// Returns a row of numbers per prompt: of the mixture, and of the mask.
 fn numbers(trace: &Trace, prompts: usize) -> [Vec<Vec<f32>>; 2] {
     [&trace.mixture, &trace.mask].map(|tensor| {
         let Some(tensor) = tensor else { return Vec::new() };
@@ -70,7 +70,7 @@ fn numbers(trace: &Trace, prompts: usize) -> [Vec<Vec<f32>>; 2] {
     })
 }
 
-/// Sums over prompts, and sums of squares, for each place.
+/// Sums and sums of squares over prompts, at each position.
 #[derive(Clone, Debug, Default)]
 struct Sums {
     count: f64,
@@ -95,7 +95,8 @@ impl Sums {
     }
 }
 
-/// The smallest distance of two kernels of a module's bank as they work: composed with the projection.
+/// Returns the smallest distance between two kernels of a module's bank, composed with the projection as they are
+/// applied.
 fn bank_distance(dcm: &Dcm, weights: &Weights) -> Option<f64> {
     let count = dcm.mlp.map(|_| dcm.options.kernels)?;
     let bank = weights[dcm.kernel.0].data();
@@ -117,7 +118,7 @@ mod tests {
 
     const SIDE: usize = 5;
 
-    /// A network of one module, its weights, a picture, and prompts.
+    /// Returns a network of one module, its weights, a picture, and prompts.
     fn case() -> (Network, Weights, Vec<f32>, [Vec<f32>; 2]) {
         let dcm = DcmOptions { dim: 24, ..DcmOptions::default() };
         let network = Edsr { features: 16, blocks: 1, ..Edsr::baseline(2) }.plus(dcm).build().unwrap();
@@ -141,7 +142,7 @@ mod tests {
         let map = Map::new(3, SIDE, SIDE, picture);
         let [a, b] =
             [&a, &b].map(|p| reference::run(&network, &weights, &map, Some(p)).unwrap().taps[0].1.data.clone());
-        // Of two numbers the deviation is half their difference.
+        // The deviation of two numbers is half their difference.
         let squares = a.iter().zip(&b).map(|(a, b)| f64::from((a - b) / 2.0).powi(2)).sum::<f64>();
         let expected = (squares / (SIDE * SIDE) as f64).sqrt();
         assert!((found[0].mask.unwrap() - expected).abs() < 1e-3 * expected, "{found:?} {expected}");

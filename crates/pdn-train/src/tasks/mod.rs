@@ -1,4 +1,4 @@
-//! What can be trained.
+//! Tasks: what can be trained.
 
 pub mod activity;
 pub mod pictures;

@@ -1,10 +1,10 @@
-//! Training the tower of pictures, against sentences that are settled ([`crate::tasks::sentences`]).
+//! Trains the picture tower against fixed sentences ([`crate::tasks::sentences`]).
 //!
-//! Every step looks at parts of pictures in tones that were not seen before. Each is to find its picture's captions among all
-//! pictures' (CLIP's cross-entropy, the whole data set being the batch), and to agree with what the teacher sees in just that
-//! part (Beyer et al. 2022: a patient and consistent teacher); and at every pixel of its stages' maps a linear layer is to
-//! say what the teacher's maps hold there (Romero et al. 2015: hints), which is how it learns to see and not only what to
-//! answer. The layers that only this needs are thrown away.
+//! Every step uses new crops of pictures with new tones. Each must find its picture's captions among those of all
+//! pictures (CLIP's cross-entropy, with the whole data set as the batch), and agree with the teacher about the same
+//! crop (Beyer et al. 2022: a patient and consistent teacher); and at every pixel of its stages' maps a linear layer
+//! must predict the teacher's maps (Romero et al. 2015: hints), which teaches it how to see and not only what to
+//! answer. The layers that only this needs are discarded.
 
 use crate::data::DataError;
 use crate::data::batch_encoder::together;
@@ -27,64 +27,64 @@ use rand::seq::index::sample;
 use rand::{RngExt, SeedableRng};
 use rayon::prelude::*;
 
-/// ImageNet's, which CLIP's heirs share; what matters is that training and use agree.
+/// ImageNet's mean, as in CLIP's successors; what matters is that training and use agree.
 const MEAN: [f64; 3] = [0.485, 0.456, 0.406];
 const DEVIATION: [f64; 3] = [0.229, 0.224, 0.225];
 
-/// Weight of finding the captions, and of the cosine to the whole that the teacher sees.
+/// Weights of finding the captions, and of the cosine to the teacher's output for the whole.
 const FINDING: f64 = 0.5;
 const AGREEMENT: f64 = 2.0;
 /// Weights of the squared errors to the teacher's maps, coarse ones first.
 const HINTS: [f64; CHANNELS.len()] = [1.5, 0.5, 0.25];
 
-/// How far a view's contrast, saturation and brightness may be changed.
+/// The largest change of a view's contrast, saturation and brightness.
 const TONE: f64 = 0.3;
 
-/// How many of the views hold a piece of another.
+/// The fraction of views that hold a piece of another.
 const PASTED: f64 = 0.5;
 
-/// Views from which the mean and deviation of the teacher's maps are taken.
+/// Views over which the mean and deviation of the teacher's maps are computed.
 const MEASURED: usize = 256;
 
-/// How a finished tower looks at a picture.
+/// How a finished tower frames a picture.
 const FRAMING: Framing = Framing::Corners;
 
-/// Pixels a side of parts in a step: those of the beginning, doubled in equal times up to the tower's own (Tan and Le 2021), which is
-/// quick first and sharp in the end. (What lies between pays for more than it has: kernels work on 4x4 pixels, of which maps
-/// of 5 to 7 a side need as many as of 8.)
+/// Returns the side of crops, in pixels, at a step: that of the beginning, doubled at equal intervals up to the tower's
+/// own (Tan and Le 2021), for speed first and detail at the end. (Sizes in between would be inefficient: kernels work
+/// on 4x4 pixels, and maps of 5 to 7 a side need as many as those of 8.)
 fn side_of_parts(begun: usize, own: usize, step: &Step) -> usize {
     let doublings = u64::from((own / begun).ilog2());
     begun << (step.done * (doublings + 1) / step.of.max(1)).min(doublings)
 }
 
-/// Training of a tower of pictures.
+/// The training of a picture tower.
 #[derive(Debug)]
 pub struct Pictures {
     clip: Clip,
-    /// Pixels a side of parts of pictures as training begins: the tower's own, halved so many times.
+    /// The side of crops, in pixels, at the start of training: the tower's own, halved some number of times.
     begun: usize,
     picture: Network,
     data: Captions,
     batch: usize,
     card: Card,
-    /// The tower of sentences.
+    /// The text tower.
     text: Tensors,
     /// The mean of each picture's captions, `[pictures, dim]`.
     captions: Tensor<2>,
     teacher: Teacher,
-    /// The layer from what the teacher sees into the space of the embeddings, `[dim, WHOLE]`.
+    /// The layer from the teacher's output to the embedding space, `[dim, WHOLE]`.
     projection: Tensor<1>,
     /// Mean and deviation of each channel of the teacher's maps.
     moments: Vec<Moments>,
-    /// The captions of pictures held back, each with its picture's place.
+    /// The captions of held-out pictures, each with its picture's index.
     held_back: (Vec<usize>, Vec<Vec<f32>>),
 }
 
 impl Pictures {
-    /// The tower of `clip`, to be trained beside the trained tower of sentences with its teacher's layer.
+    /// Creates the training of `clip`'s picture tower, given the trained text tower and its layer for the teacher.
     ///
     /// # Errors
-    /// Where the configuration describes no network, or the sentences are not its.
+    /// If the configuration does not describe a network, or the text tower does not match it.
     pub fn new(
         clip: Clip,
         begun: usize,
@@ -138,7 +138,8 @@ impl Pictures {
         Ok(task)
     }
 
-    /// Unit vectors of pictures looked at in squares of `side` pixels, and the maps of the tower's stages, coarse ones first.
+    /// Embeds pictures in squares of `side` pixels as unit vectors, and returns the maps of the tower's stages, coarse
+    /// ones first.
     fn embed(
         &self,
         parameters: &[Tensor<1>],
@@ -154,7 +155,7 @@ impl Pictures {
         (unit(out.output.flatten::<2>(1, 3)), out.taps)
     }
 
-    /// The mean of a column of each row, each by its weight.
+    /// Computes the mean of one column per row, each with its weight.
     fn found(&self, rows: &Tensor<2>, columns: impl Iterator<Item = (usize, f32)>) -> Tensor<1> {
         let (columns, weights): (Vec<i32>, Vec<f32>) = columns.map(|(at, weight)| (at as i32, weight)).unzip();
         let (device, shape) = (rows.device(), [self.batch, 1]);
@@ -163,19 +164,20 @@ impl Pictures {
         (rows.clone().gather(1, columns) * weights).mean()
     }
 
-    /// Channels of the maps that are taught and the teacher's that they are to say, coarse ones first.
+    /// Returns the channels of each map that is taught and of the teacher's map that it predicts, coarse ones first.
     fn hints(&self) -> impl Iterator<Item = [usize; 2]> {
         let taps = self.picture.taps.iter().rev().map(|tap| self.picture.node(tap.node).shape.channels);
         taps.zip(CHANNELS).map(|(ours, its)| [ours, its])
     }
 
-    /// Pixels a side of the maps that are taught, where parts have so many.
+    /// Returns the sides, in pixels, of the maps that are taught, for crops of this side.
     fn maps(&self, side: usize) -> Vec<usize> {
         let coarsest = side / (2 << self.picture.taps.len());
         (0..self.hints().count()).map(|stage| coarsest << stage).collect()
     }
 
-    /// The squared error of a map to the teacher's numbers at its pixels, by the layer at a place among the parameters.
+    /// Computes the squared error of a map's prediction to the teacher's numbers at its pixels, with the layer at an
+    /// index of the parameters.
     fn hint(&self, layer: &[Tensor<1>], map: Tensor<4>, [ours, its]: [usize; 2], said: Vec<f32>) -> Tensor<1> {
         let [images, _, height, width] = map.dims();
         let said = TensorData::new(said, [images, height, width, its]);
@@ -187,7 +189,7 @@ impl Pictures {
     }
 }
 
-/// A part of a picture, in other tones.
+/// Returns a crop of a picture, with changed tones.
 fn view(picture: &Picture, random: &mut StdRng) -> Picture {
     let part = part(picture, random);
     let [contrast, saturation, brightness] = [(); 3].map(|()| random.random_range(1.0 - TONE..1.0 + TONE));
@@ -200,7 +202,7 @@ fn view(picture: &Picture, random: &mut StdRng) -> Picture {
     part.with_rgb(toned.collect())
 }
 
-/// A view as large as the teacher looks at, with a piece of another of random area; and that area's share.
+/// Returns a view at the teacher's size with a piece of another, of random area, and the share of that area.
 fn pasted(view: &Picture, other: &Picture, random: &mut StdRng) -> (Picture, f32) {
     let side = view.width();
     let length = (side as f64 * random.random_range(0.0..1.0_f64).sqrt()) as usize;
@@ -213,21 +215,21 @@ fn pasted(view: &Picture, other: &Picture, random: &mut StdRng) -> (Picture, f32
     (view.with_rgb(rgb), (length * length) as f32 / (side * side) as f32)
 }
 
-/// A picture, squeezed to a square, as numbers, channel by channel.
+/// Squeezes a picture to a square and returns its numbers, channel by channel.
 fn look(picture: &Picture, side: usize) -> Vec<f32> {
     let picture = resize_to(picture, side, side);
     let number = |v: u8, c: usize| ((f64::from(v) / 255.0 - MEAN[c]) / DEVIATION[c]) as f32;
     (0..3).flat_map(|c| picture.plane(c).map(move |v| number(v, c))).collect()
 }
 
-/// What a step learns from.
+/// The data of a step.
 #[derive(Debug)]
 pub struct Views {
-    /// The places of pictures.
+    /// The indices of pictures.
     own: Vec<usize>,
     /// A view of each, some with a piece of another.
     views: Vec<Picture>,
-    /// The place of the picture whose piece each holds, and the piece's share of the view, 0 where there is none.
+    /// The index of the picture whose piece each view holds, and the piece's share of the view, 0 if there is none.
     others: Vec<(usize, f32)>,
 }
 

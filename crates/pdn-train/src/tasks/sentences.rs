@@ -1,8 +1,8 @@
-//! Training the tower of sentences: each caption is to find its picture as the teacher sees it, and another caption of it.
+//! Trains the text tower: each caption must find its picture, as the teacher sees it, and another caption of it.
 //!
-//! The teacher's numbers are known beforehand, so a step costs no more than its sentences; a linear layer brings them into the
-//! space of the embeddings. Nouns that no caption has are drawn to what real CLIP makes of them, by a linear layer from our
-//! space into CLIP's. Both layers are thrown away.
+//! The teacher's numbers are computed in advance, so a step costs no more than its sentences; a linear layer maps them
+//! to the embedding space. Nouns that no caption has are drawn towards real CLIP's embeddings, through a linear layer
+//! from our space to CLIP's. Both layers are discarded.
 
 use crate::data::DataError;
 use crate::data::captions::{Captions, Pair};
@@ -21,22 +21,22 @@ use rand::rngs::StdRng;
 use rand::seq::index::sample;
 use std::collections::HashMap;
 
-/// The layer from what the teacher sees into the space of the embeddings.
+/// The layer from the teacher's output to the embedding space.
 pub const TEACHER: &str = "teacher.weight";
-/// The layer from the space of the embeddings into CLIP's.
+/// The layer from the embedding space to CLIP's.
 const NOUNS: &str = "nouns.weight";
 
-/// The metadata key of the configuration in the file of a trained tower.
+/// The metadata key of the configuration in a trained tower's file.
 pub const KEY: &str = "pdn.sentences";
 
-/// Sentences that run together.
+/// Sentences per batch.
 const ALIKE: usize = 128;
 
-/// Nouns in a step, and the weight of their loss.
+/// Nouns per step, and the weight of their loss.
 const NOUN_BATCH: usize = 128;
 const NOUN_WEIGHT: f64 = 0.3;
 
-/// Training of a tower of sentences.
+/// The training of a text tower.
 #[derive(Debug)]
 pub struct Sentences {
     clip: Clip,
@@ -44,15 +44,15 @@ pub struct Sentences {
     data: Captions,
     nouns: Option<Nouns>,
     batch: usize,
-    /// How often a word is left out, and a number that the teacher says.
+    /// The dropout of words and of the teacher's numbers.
     dropped: f64,
 }
 
 impl Sentences {
-    /// The tower of `clip`, to be trained on captions and nouns.
+    /// Creates the training of `clip`'s text tower on captions and nouns.
     ///
     /// # Errors
-    /// Where the configuration describes no network.
+    /// If the configuration does not describe a network.
     pub fn new(
         clip: Clip,
         data: Captions,
@@ -65,7 +65,8 @@ impl Sentences {
         Ok(Self { clip, text, data, nouns, batch, dropped })
     }
 
-    /// Unit vectors of sentences. Those of like length run together, as each is padded to the longest beside it.
+    /// Embeds sentences as unit vectors. Sentences of similar length run together, as each is padded to the longest of
+    /// its batch.
     fn embed(&self, parameters: &[Tensor<1>], sentences: &[&[usize]], device: &Device) -> Tensor<2> {
         let mut order: Vec<usize> = (0..sentences.len()).collect();
         order.sort_by_key(|i| sentences[*i].len());
@@ -80,7 +81,7 @@ impl Sentences {
         unit(Tensor::cat(parts.collect(), 0).select(0, places))
     }
 
-    /// One of a picture's captions, some of its words left out.
+    /// Returns one of a picture's captions, with some words dropped.
     fn caption(&self, pair: &Pair, random: &mut StdRng) -> Vec<usize> {
         let caption = &pair.captions[random.random_range(0..pair.captions.len())];
         let last = caption.len() - 1;
@@ -106,7 +107,7 @@ impl Sentences {
         project(&parameters[self.text.params.len()], self.clip.dim, seen)
     }
 
-    /// The median place, from 1, of nouns held back among all nouns.
+    /// Returns the median rank, from 1, of held-out nouns among all nouns.
     fn noun_rank(&self, parameters: &[Tensor<1>], nouns: &Nouns, device: &Device) -> f64 {
         let texts: Vec<&[usize]> = nouns.held_back.iter().map(|noun| noun.tokens.as_slice()).collect();
         let texts = rows(self.in_clip(parameters, self.embed(parameters, &texts, device)));
@@ -117,19 +118,19 @@ impl Sentences {
     }
 }
 
-/// What the teacher sees, in the space of the embeddings.
+/// Maps the teacher's output to the embedding space.
 pub(crate) fn project(weight: &Tensor<1>, dim: usize, seen: Tensor<2>) -> Tensor<2> {
     unit(seen.matmul(weight.clone().reshape([dim, WHOLE]).transpose()))
 }
 
-/// What a step learns from.
+/// The data of a step.
 #[derive(Debug)]
 pub struct Said {
     /// Two captions of each picture.
     captions: Vec<[Vec<usize>; 2]>,
-    /// What the teacher sees in each.
+    /// The teacher's output for each picture.
     seen: Vec<Vec<f32>>,
-    /// Places of nouns.
+    /// Indices of nouns.
     nouns: Vec<usize>,
 }
 

@@ -1,4 +1,4 @@
-//! Training a super-resolution network: patches of degraded pictures are enlarged and compared with what they were.
+//! Trains a super-resolution network: enlarges degraded patches and compares them with the originals.
 
 use crate::data::DataError;
 use crate::data::patch_cache::PatchCache;
@@ -20,8 +20,8 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 
-/// How often each kind of prompt goes with a patch. A picture without captions shares their part between the views, and where
-/// these have none it goes with its mirror image.
+/// How often a patch gets each kind of prompt. For a picture without captions, their share is divided between the
+/// views; if these have no share either, its mirror image is used.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PromptMix {
@@ -29,41 +29,41 @@ pub struct PromptMix {
     pub caption: f64,
     /// The degraded picture itself.
     pub view: f64,
-    /// The degraded picture in a mirror.
+    /// The degraded picture, mirrored.
     pub mirrored: f64,
 }
 
-/// Residual branches start a tenth as large as they might: the network starts near the identity.
+/// Residual branches start at a tenth of their usual size, so that the network starts near the identity.
 pub(crate) const BRANCH: f64 = 0.1;
 
-/// Training of a super-resolution network.
+/// The training of a super-resolution network.
 #[derive(Debug)]
 pub struct SuperResolution {
-    /// What is trained, in the train form.
+    /// The network, in the train form.
     pub network: Network,
-    /// The pictures of all scenes.
+    /// The pictures of all sources.
     pub patches: PatchCache,
-    /// TrainingImages of each source, and how often it is drawn from.
+    /// The training images of each source, with its weight.
     pub sources: Vec<(f64, Vec<TrainingImage>)>,
-    /// TrainingImages to measure on.
+    /// The images to evaluate on.
     pub held_back: Vec<TrainingImage>,
-    /// Prompts.
+    /// How often each kind of prompt is used.
     pub prompts: PromptMix,
-    /// Pixels a side of a degraded patch.
+    /// The side of a degraded patch, in pixels.
     pub patch: usize,
-    /// Patches in a step.
+    /// Patches per step.
     pub batch: usize,
-    /// What the result is.
+    /// The card of the resulting model.
     pub card: Card,
-    /// How what is enlarged is compared with what it was.
+    /// The loss.
     pub loss: Loss,
-    /// What the network's convolutions multiply.
+    /// The precision of the network's convolutions.
     pub precision: Precision,
-    /// Weights that the run starts from, where not from random ones.
+    /// Weights to start from, if not random.
     pub start: Option<Vec<Vec<f32>>>,
 }
 
-/// How pictures are compared, number by number, of 1 for white.
+/// The loss between pictures, number by number; white is 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Loss {
@@ -94,7 +94,7 @@ impl Loss {
     }
 }
 
-/// Pictures held back that are shown as they are enlarged.
+/// Held-out pictures whose enlargements are saved as samples.
 const SAMPLES: usize = 3;
 
 /// Prompts and pictures over which prompt activity is measured.
@@ -112,7 +112,7 @@ pub struct Sample {
 /// The temperature of the last tenth of a run, which the network keeps.
 pub const LAST_TEMPERATURE: f64 = 7.0;
 
-/// The paper's section 4.1: 34, and 3 less with every tenth of the run.
+/// Returns the temperature of the paper's section 4.1: 34, and 3 less with every tenth of the run.
 fn temperature(step: &Step) -> f64 {
     34.0 - 3.0 * (10 * step.done.min(step.of.saturating_sub(1)) / step.of.max(1)) as f64
 }
@@ -149,7 +149,7 @@ impl SuperResolution {
         }
     }
 
-    /// A step's network, what it is given, and what should come of it.
+    /// Returns a step's network, its inputs, and the target.
     fn batch(&self, device: &Device, step: &Step, samples: &[Sample]) -> (Network, Batch, Tensor<4>) {
         let gather = |part: fn(&Sample) -> &[f32], shape: [usize; 4]| {
             let data: Vec<f32> = samples.iter().flat_map(part).copied().collect();
@@ -159,15 +159,15 @@ impl SuperResolution {
         let picture = gather(|s| &s.low, [self.batch, 3, low, low]);
         let target = gather(|s| &s.high, [self.batch, 3, high, high]);
         let prompt = self.network.prompt_dim().map(|dim| gather(|s| &s.prompt, [self.batch, dim, 1, 1]));
-        // What was trained before has its mixtures already.
+        // Pretrained weights already have their mixtures.
         let temperature = if self.start.is_some() { LAST_TEMPERATURE } else { temperature(step) };
         let batch = Batch { picture: Some(picture), prompt, words: None, precision: self.precision };
         (self.network.at_temperature(temperature), batch, target)
     }
 
-    /// The pictures held back, enlarged by the network with these weights, each in a mirror its own prompt.
+    /// Enlarges the held-out pictures with these weights, each with its mirror image as the prompt.
     fn enlarged(&self, parameters: &[Vec<f32>], scenes: &[TrainingImage]) -> Vec<Option<Picture>> {
-        // As it is exported: at the temperature that training ends with.
+        // As exported: at the temperature at which training ends.
         let (network, weights) = self.deployed(parameters);
         let model = Model { network, weights, card: Card::default(), source: None };
         let compiled = Upscaler::with_precision(&model, Isa::best(), EnginePrecision::F32);
@@ -184,14 +184,14 @@ impl SuperResolution {
         scenes.iter().map(enlarge).collect()
     }
 
-    /// The network with these weights, as it is shipped.
+    /// Returns the network with these weights, as it is shipped.
     fn deployed(&self, parameters: &[Vec<f32>]) -> (Network, Weights) {
         fold::fold(&self.network, &self.bound(parameters))
             .expect("a loss that stays finite keeps weights far from overflow")
     }
 
-    /// Prompt activity over [`PROMPTS`] captions of the pictures learned from, or where there are none their views, in the
-    /// middle of pictures held back.
+    /// Measures prompt activity over [`PROMPTS`] captions of the training pictures, or their views if there are none,
+    /// at the centre of held-out pictures.
     fn activity(&self, weights: &Weights) -> PromptActivity {
         let scenes = || self.sources.iter().flat_map(|(_, scenes)| scenes);
         let mut prompts: Vec<&[f32]> = scenes().flat_map(|scene| &scene.captions).map(Vec::as_slice).collect();
@@ -218,7 +218,8 @@ impl SuperResolution {
     }
 }
 
-/// A square of a picture in a network's range, turned and mirrored: three bits, of which one exchanges the axes.
+/// Returns a square of a picture in a network's range, flipped and transposed by the three bits of `turn`, one of which
+/// swaps the axes.
 fn square(picture: &AnyPicture, at: (usize, usize), side: usize, turn: u8, format: &PictureFormat) -> Vec<f32> {
     let number = |mean: f64, part: f64| (format.range * (part - mean)) as f32;
     match picture {
@@ -278,7 +279,7 @@ impl Task for SuperResolution {
     fn loss(&self, parameters: &[Tensor<1>], step: &Step, samples: &Self::Batch) -> Vec<(&'static str, Tensor<1>)> {
         let (network, batch, target) = self.batch(&parameters[0].device(), step, samples);
         let output = executor::run(&network, parameters, &batch).output;
-        // Of white, whatever the network's range.
+        // Relative to white, whatever the network's range.
         vec![(self.loss.name(), self.loss.of((output - target) / self.network.picture.range))]
     }
 
@@ -301,7 +302,7 @@ impl Task for SuperResolution {
 
     fn samples(&self, parameters: &[Vec<f32>]) -> Vec<(String, Picture)> {
         let scenes = &self.held_back[..SAMPLES.min(self.held_back.len())];
-        // Pictures of several sources may be of one name.
+        // Pictures of several sources may share a name.
         let mut times = HashMap::new();
         let named = |(scene, enlarged): (&TrainingImage, Option<Picture>)| {
             let name = scene.place.0.file_stem()?.to_string_lossy().into_owned();

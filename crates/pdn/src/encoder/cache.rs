@@ -1,7 +1,7 @@
-//! Embeddings made before, kept in a folder: a file each, named by the sha256 of what was embedded and by whom.
+//! A cache of embeddings in a folder: one file each, named by the sha256 of the content and the encoder.
 //!
-//! A file is the sha256 of its numbers and then the numbers, little-endian float32. It is written aside and renamed, so that any
-//! number of threads and programs may share a folder; one that is damaged is made anew.
+//! A file holds the sha256 of its numbers, then the numbers as little-endian float32. Files are written under a
+//! temporary name and renamed, so any number of threads and programs can share a folder. A damaged file is made again.
 
 use crate::encoder::embedding::Embedding;
 use pdn_network::file;
@@ -10,7 +10,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// A folder of embeddings.
+/// A folder of cached embeddings.
 #[derive(Debug)]
 pub struct EmbeddingCache {
     folder: PathBuf,
@@ -26,31 +26,32 @@ pub enum Content<'a> {
     Picture(&'a [u8]),
 }
 
-/// The most bytes of an entry: encoders give a thousand numbers or so.
+/// The most bytes of an entry: encoders return about a thousand numbers.
 const MOST: u64 = 1 << 20;
 
 /// Bytes of a sha256.
 const DIGEST: usize = 32;
 
 impl EmbeddingCache {
-    /// The folder that `PDN_CACHE` names, or `pdn` in the user's cache folder; `None` where the system has none.
+    /// Returns the folder named by `PDN_CACHE`, or `pdn` in the user's cache folder; `None` if the system has no such
+    /// folder.
     pub fn default_folder() -> Option<PathBuf> {
         let named = std::env::var_os("PDN_CACHE").filter(|name| !name.is_empty()).map(PathBuf::from);
         named.or_else(|| Some(dirs::cache_dir()?.join("pdn")))
     }
 
-    /// The embeddings in a cache folder, which is made where it is not there.
+    /// Opens a cache folder, and creates it if needed.
     ///
     /// # Errors
-    /// Where it cannot be made.
+    /// An I/O error if the folder cannot be created.
     pub fn open(folder: &Path) -> io::Result<Self> {
         let folder = folder.join("embeddings");
         std::fs::create_dir_all(&folder)?;
         Ok(Self { folder, hits: AtomicUsize::new(0) })
     }
 
-    /// The embedding of a content by an encoder: that of the folder, or else what `make` makes, which is then kept. Where it
-    /// cannot be kept, the disk being full, it is made each time.
+    /// Returns the cached embedding of `content` by `encoder`, or calls `make` and caches its result. If the result
+    /// cannot be stored, for example on a full disk, it is made each time.
     ///
     /// # Errors
     /// Those of `make`.
@@ -70,15 +71,15 @@ impl EmbeddingCache {
         Ok(embedding)
     }
 
-    /// How many came from the folder.
+    /// Returns how many embeddings came from the folder.
     pub fn hits(&self) -> usize {
         self.hits.load(Ordering::Relaxed)
     }
 
-    /// Not synced to the disk, as outputs are: an entry that a crash damages is found out by its sha256.
+    /// Writes an entry. Unlike outputs it is not synced to disk: its sha256 reveals an entry damaged by a crash.
     fn keep(&self, path: &Path, values: &[f32]) -> io::Result<()> {
         let numbers: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
-        // Of errors the kind alone: they name the file aside, which nobody has heard of.
+        // Keep only the kind of the error: the message names a temporary file that the user has never heard of.
         let plain = |error: io::Error| io::Error::from(error.kind());
         let mut file = tempfile::NamedTempFile::new_in(&self.folder).map_err(plain)?;
         file.write_all(&Sha256::digest(&numbers)).and_then(|()| file.write_all(&numbers)).map_err(plain)?;
@@ -86,10 +87,11 @@ impl EmbeddingCache {
     }
 }
 
-/// How pictures are looked at within a version: since 2 without the colours that transparency hides.
+/// Version of how pictures are preprocessed within a release: 2 drops the colours that transparency hides.
 const LOOK: &str = "2";
 
-/// Another version of this library may read or squeeze pictures differently: it has its own entries.
+/// Returns the key of an entry. It includes the library's version, as another version may preprocess pictures
+/// differently.
 fn key(encoder: &str, content: Content<'_>) -> String {
     let (kind, content) = match content {
         Content::Text(text) => ("text", text.as_bytes()),

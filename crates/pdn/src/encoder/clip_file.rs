@@ -1,8 +1,8 @@
-//! Real CLIP's weights, from the files of OpenAI, open_clip and Hugging Face transformers.
+//! CLIP weights from files of OpenAI, open_clip and Hugging Face transformers.
 //!
-//! Sizes come from the shapes ([`ClipLayout`]). Which GELU is meant no tensor tells: OpenAI's TorchScript archives have the
-//! quick one, Hugging Face says it in `config.json` and open_clip in `open_clip_config.json` beside the weights. Where none
-//! of them is there it is asked for.
+//! Sizes follow from the tensors' shapes ([`ClipLayout`]). No tensor tells which GELU is meant: OpenAI's TorchScript
+//! archives use quick GELU, Hugging Face states it in `config.json` and open_clip in `open_clip_config.json` beside the
+//! weights. Without any of these, the caller must say.
 
 use crate::encoder::error::EncoderError;
 use crate::encoder::file::EncoderFile;
@@ -14,14 +14,14 @@ use serde::Deserialize;
 use std::path::Path;
 use std::str::FromStr;
 
-/// CLIP's mean colour and its deviation (`clip/clip.py`).
+/// CLIP's mean colour and its standard deviation (`clip/clip.py`).
 const MEAN: [f64; 3] = [0.481_454_66, 0.457_827_5, 0.408_210_73];
 const DEVIATION: [f64; 3] = [0.268_629_54, 0.261_302_58, 0.275_777_11];
 
 /// The activation of an encoder's towers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Activation {
-    /// `x σ(1.702 x)`: OpenAI's weights and those trained on from them.
+    /// `x σ(1.702 x)`: OpenAI's weights and those fine-tuned from them.
     QuickGelu,
     /// `x Φ(x)`: most others.
     Gelu,
@@ -39,9 +39,9 @@ impl FromStr for Activation {
     }
 }
 
-/// What stands beside the weights, or in them.
+/// What the configuration beside or inside the weights says.
 struct Described {
-    /// The text tower's and the picture tower's.
+    /// Settings of the text tower and of the picture tower.
     settings: [ClipSettings; 2],
     mean: [f64; 3],
     deviation: [f64; 3],
@@ -53,7 +53,7 @@ impl Described {
     }
 }
 
-/// The encoder that a file of another project holds; `activation`, where it is given, overrules what is said elsewhere.
+/// Reads an encoder from another project's file. `activation`, if given, overrides what the files say.
 pub(crate) fn read(
     path: &Path,
     checkpoint: Checkpoint,
@@ -89,7 +89,7 @@ pub(crate) fn read(
     Ok(EncoderFile { clip, mean, deviation, framing: Framing::CentreCrop, card, tensors })
 }
 
-/// The name that open_clip has for such a size; the activation is a part of it, as it changes every embedding.
+/// Returns open_clip's name for these sizes. It includes the activation, which changes every embedding.
 fn name(clip: &Clip) -> String {
     let PictureTower::Vit { patch, blocks, .. } = &clip.picture else { return "clip".into() };
     let size = match (blocks.width, blocks.layers) {
@@ -110,7 +110,7 @@ fn both(quick_gelu: bool, heads: [Option<usize>; 2]) -> [ClipSettings; 2] {
 /// The most bytes of a configuration.
 const MOST_CONFIGURATION: u64 = 1 << 20;
 
-/// What the configuration beside the weights says, where there is one of the layout's project.
+/// Reads the configuration beside the weights, if the layout's project writes one and it is there.
 fn beside(path: &Path, layout: ClipLayout) -> Result<Option<Described>, EncoderError> {
     let config = path.with_file_name(layout.config());
     let wrong = |why: String| EncoderError::File { path: config.clone(), why };
@@ -131,7 +131,7 @@ fn beside(path: &Path, layout: ClipLayout) -> Result<Option<Described>, EncoderE
     Ok(Some(described))
 }
 
-/// `config.json` of Hugging Face transformers, as far as it matters; what it leaves out is `CLIPConfig`'s own default.
+/// The parts of Hugging Face transformers' `config.json` that matter; missing values take `CLIPConfig`'s defaults.
 #[derive(Deserialize)]
 struct TransformersConfig {
     model_type: String,
@@ -165,7 +165,7 @@ impl TransformersConfig {
     }
 }
 
-/// `open_clip_config.json`, as far as it matters; without `quick_gelu` open_clip takes the true GELU.
+/// The parts of `open_clip_config.json` that matter; without `quick_gelu`, open_clip uses exact GELU.
 #[derive(Deserialize)]
 struct OpenClipConfig {
     model_cfg: OpenClipModel,

@@ -1,5 +1,5 @@
-//! Files of embeddings: safetensors with one tensor `embeddings` `[n, dim]`, the encoder's id and the names of what was
-//! embedded in its metadata.
+//! Files of embeddings: safetensors with one tensor `embeddings` `[n, dim]`; the metadata holds the encoder's id and
+//! the names of what was embedded.
 
 use crate::encoder::embedding::Embedding;
 use pdn_network::checkpoint::{self, Precision};
@@ -7,13 +7,13 @@ use pdn_network::{Tensor, Tensors};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-/// Why a file gives no embeddings.
+/// Why a file of embeddings cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum EmbeddingError {
-    /// It cannot be read.
+    /// The file cannot be read.
     #[error(transparent)]
     Checkpoint(#[from] checkpoint::Error),
-    /// It holds something else.
+    /// The file holds something else.
     #[error("{path}: {why}")]
     File {
         /// The file.
@@ -23,10 +23,10 @@ pub enum EmbeddingError {
     },
 }
 
-/// The bytes of a file of embeddings, which must all be one encoder's.
+/// Returns the bytes of a file of embeddings, which must all come from one encoder.
 ///
 /// # Panics
-/// When there is none, or they are of different lengths.
+/// If there are no embeddings, or their lengths differ.
 pub fn embeddings_to_bytes(named: &[(String, Embedding)]) -> Vec<u8> {
     let (_, first) = named.first().expect("at least one embedding");
     let data = named.iter().flat_map(|(_, embedding)| &embedding.values).copied().collect();

@@ -8,10 +8,10 @@ use std::path::PathBuf;
 /// Why an encoder cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum EncoderError {
-    /// Its file cannot be read.
+    /// The file cannot be read.
     #[error(transparent)]
     Checkpoint(#[from] checkpoint::Error),
-    /// Its file is no encoder.
+    /// The file is not an encoder.
     #[error("{path}: {why}")]
     File {
         /// The file.
@@ -19,7 +19,7 @@ pub enum EncoderError {
         /// What is wrong.
         why: String,
     },
-    /// Which GELU its towers have is said nowhere.
+    /// Nothing says which GELU the towers use.
     #[error(
         "{path}: CLIP weights in the layout of {layout} do not say whether their activation is quick GELU; put the {} \
          that came with them next to the file, or choose the activation: quick-gelu (OpenAI's weights) or gelu (most \
@@ -29,29 +29,29 @@ pub enum EncoderError {
     Activation {
         /// The file.
         path: PathBuf,
-        /// Whose names its tensors have.
+        /// The project whose tensor names the file uses.
         layout: ClipLayout,
     },
     /// The sentence has no words.
     #[error("the prompt is empty: expected a sentence that describes the picture")]
     EmptyText,
-    /// The sentence is longer than the encoder reads.
+    /// The sentence has more tokens than the encoder reads.
     #[error("the prompt has {found} tokens, more than the {limit} that the encoder reads; use a shorter sentence")]
     LongText {
-        /// Its tokens, with its start and end.
+        /// Its tokens, including start and end.
         found: usize,
-        /// The most.
+        /// The limit.
         limit: usize,
     },
-    /// More text than is looked at: no sentence is as long.
+    /// The text has more bytes than are examined; no sentence is that long.
     #[error("the prompt has {found} bytes, more than the limit of {limit}; use a shorter sentence")]
     ManyBytes {
         /// Its bytes.
         found: usize,
-        /// The most.
+        /// The limit.
         limit: usize,
     },
-    /// A tower could not be run.
+    /// A tower failed to run.
     #[error(transparent)]
     Run(#[from] RunError),
 }

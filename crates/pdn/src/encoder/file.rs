@@ -1,4 +1,4 @@
-//! The files of this project's encoders.
+//! The file format of this project's encoders.
 
 use crate::encoder::error::EncoderError;
 use crate::encoder::framing::Framing;
@@ -19,15 +19,15 @@ pub(crate) const CARD: &str = "pdn.encoder";
 pub struct EncoderFile {
     /// Both towers.
     pub clip: Clip,
-    /// What is taken off each channel of a picture in 0..1.
+    /// The mean of each channel of a picture in 0..1, which is subtracted.
     pub mean: [f64; 3],
-    /// By what it is then divided.
+    /// The standard deviation of each channel, which divides the difference.
     pub deviation: [f64; 3],
-    /// How a picture is brought to the picture tower's square.
+    /// How a picture is fitted to the picture tower's square input.
     pub framing: Framing,
-    /// What it is.
+    /// The encoder's card.
     pub card: Card,
-    /// Both towers' tensors, by name.
+    /// The tensors of both towers, by name.
     pub tensors: Tensors,
 }
 
@@ -44,7 +44,7 @@ struct FileCard {
 }
 
 impl EncoderFile {
-    /// Reads a file of one of this project's encoders from memory; messages name `path`.
+    /// Parses a file of one of this project's encoders; messages name `path`.
     ///
     /// # Errors
     /// [`EncoderError::Checkpoint`] or [`EncoderError::File`].
@@ -67,7 +67,7 @@ impl EncoderFile {
         Ok(Self { clip, mean, deviation, framing, card, tensors: read.tensors })
     }
 
-    /// The bytes of its file.
+    /// Returns the bytes of the encoder's file.
     pub fn to_bytes(&self, precision: Precision) -> Vec<u8> {
         let tensors = precision.round(&self.tensors);
         let Self { clip, mean, deviation, framing, card, .. } = self;
@@ -77,8 +77,8 @@ impl EncoderFile {
         checkpoint::write(&tensors, HashMap::from([(CARD.to_owned(), card)]), precision)
     }
 
-    /// A picture as the picture tower looks at it: its squares, in its range. What the tower says of them, each of unit length,
-    /// is added up.
+    /// Returns the picture as the inputs of the picture tower: its squares, normalised. The embedding is the sum of the
+    /// tower's outputs for these, each scaled to unit length.
     pub fn look(&self, picture: &Picture) -> Vec<Map<f32>> {
         let side = self.clip.side();
         let number = |v: u8, c: usize| ((f64::from(v) / 255.0 - self.mean[c]) / self.deviation[c]) as f32;

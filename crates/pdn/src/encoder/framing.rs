@@ -1,20 +1,21 @@
-//! The squares of a picture that a picture tower looks at.
+//! The square crops of a picture that a picture tower reads.
 
 use pdn_image::{Picture, bleed, centre_square, resize_to};
 use serde::{Deserialize, Serialize};
 
-/// How a picture is brought to squares that a picture tower looks at.
+/// How a picture is fitted to the square input of a picture tower.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Framing {
-    /// One square: all of the picture, squeezed to it by MATLAB's bicubic.
+    /// One square: the whole picture, squeezed with MATLAB's bicubic.
     #[default]
     Squeeze,
-    /// One square: its shorter side resized by Pillow's bicubic, the middle of the longer one. CLIP's.
+    /// One square: the shorter side resized with Pillow's bicubic, the longer side cropped to its centre. This is
+    /// CLIP's preprocessing.
     CentreCrop,
-    /// Two squares: five sixths of the picture's width and height from its upper left corner, and as much from its lower
-    /// right one in a mirror, both squeezed by MATLAB's bicubic. What this project's own encoders are trained for: parts of
-    /// pictures are what they learn from.
+    /// Two squares: five sixths of the picture's width and height from the upper left corner, and as much from the
+    /// lower right corner, mirrored; both squeezed with MATLAB's bicubic. This project's encoders use it, as they are
+    /// trained on crops of pictures.
     Corners,
 }
 
@@ -23,8 +24,8 @@ impl Framing {
         *self == Self::Squeeze
     }
 
-    /// A picture's squares, of so many pixels a side. Colours under full transparency, which nobody sees, give way to those
-    /// around them.
+    /// Returns the picture's squares, `side` pixels a side. Colours under full transparency, which nobody sees, are
+    /// replaced by those of neighbours.
     pub fn squares(self, picture: &Picture, side: usize) -> Vec<Picture> {
         let picture = bleed(picture).into_owned().with_alpha(None);
         let squeezed = |picture: &Picture| resize_to(picture, side, side);

@@ -1,4 +1,4 @@
-//! Encoders: what turns a sentence or a picture into an embedding that steers a network.
+//! Encoders: turn a sentence or a picture into an embedding that steers a network.
 
 mod cache;
 mod clip_file;
@@ -24,7 +24,7 @@ use pdn_network::{Card, Network, NetworkError, Weights, checkpoint, fingerprint}
 use rayon::prelude::*;
 use std::path::Path;
 
-/// A CLIP: a tower that reads sentences and one that looks at pictures.
+/// A CLIP encoder: one tower for sentences, one for pictures.
 #[derive(Debug)]
 pub struct Encoder {
     id: String,
@@ -35,12 +35,13 @@ pub struct Encoder {
     truncates: bool,
 }
 
-/// The most bytes of a sentence: a hundred times those of one that has as many tokens as CLIP reads.
+/// The most bytes of a sentence: a hundred times those of a sentence that fills CLIP's context.
 const LONGEST: usize = 16 << 10;
 
 impl EncoderFile {
-    /// Reads an encoder's file: one of this project's, or CLIP's weights by OpenAI, open_clip or Hugging Face transformers.
-    /// Of those `activation` says which GELU they have; without it the file, or the configuration beside it, must.
+    /// Reads an encoder's file: one of this project's, or CLIP weights by OpenAI, open_clip or Hugging Face
+    /// transformers. For CLIP weights, `activation` selects the GELU; without it, the file or the configuration beside
+    /// it must say.
     ///
     /// # Errors
     /// [`EncoderError::Checkpoint`], [`EncoderError::File`] or [`EncoderError::Activation`].
@@ -58,7 +59,7 @@ impl EncoderFile {
 }
 
 impl Encoder {
-    /// Reads an encoder's file: one of this project's, or CLIP's weights ([`EncoderFile::read`]).
+    /// Opens an encoder's file: one of this project's, or CLIP weights ([`EncoderFile::read`]).
     ///
     /// # Errors
     /// [`EncoderError::Checkpoint`], [`EncoderError::File`] or [`EncoderError::Activation`], which name the file.
@@ -66,23 +67,24 @@ impl Encoder {
         Self::new(path, EncoderFile::read(path, None)?)
     }
 
-    /// As [`Self::open`], of CLIP's weights with this activation, whatever is said beside them.
+    /// Opens CLIP weights as [`Self::open`] does, with this activation whatever the files say.
     ///
     /// # Errors
-    /// As [`Self::open`].
+    /// Same as [`Self::open`].
     pub fn open_with(path: &Path, activation: Activation) -> Result<Self, EncoderError> {
         Self::new(path, EncoderFile::read(path, Some(activation))?)
     }
 
-    /// The same encoder, which reads of a sentence that is too long as much as it can, as OpenAI's `truncate` does.
+    /// Returns the encoder with truncation enabled: it reads as much of a long sentence as fits, as OpenAI's `truncate`
+    /// does.
     pub fn truncating(self) -> Self {
         Self { truncates: true, ..self }
     }
 
-    /// An encoder from its file's contents; messages name `path`.
+    /// Creates an encoder from its file's contents; messages name `path`.
     ///
     /// # Errors
-    /// [`EncoderError::File`] where the tensors are not the towers'.
+    /// [`EncoderError::File`] if the tensors do not match the towers.
     pub fn new(path: &Path, mut file: EncoderFile) -> Result<Self, EncoderError> {
         let wrong = |why: String| EncoderError::File { path: path.to_owned(), why };
         let network = |error: NetworkError| wrong(error.to_string());
@@ -101,22 +103,23 @@ impl Encoder {
         Ok(Self { id, text, picture, tokenizer, truncates: false, file })
     }
 
-    /// Its name and the beginning of its weights' fingerprint: what embeddings and models name it by.
+    /// Returns the encoder's id: its name and the first digits of its weights' fingerprint. Embeddings and models refer
+    /// to it.
     pub fn id(&self) -> &str {
         &self.id
     }
 
-    /// Length of its embeddings.
+    /// Returns the length of the embeddings.
     pub fn dim(&self) -> usize {
         self.file.clip.dim
     }
 
-    /// What its file says of it.
+    /// Returns the encoder's card.
     pub fn card(&self) -> &Card {
         &self.file.card
     }
 
-    /// The embedding of a sentence.
+    /// Embeds a sentence.
     ///
     /// # Errors
     /// [`EncoderError::EmptyText`], [`EncoderError::LongText`] or [`EncoderError::ManyBytes`].
@@ -126,7 +129,7 @@ impl Encoder {
         Ok(self.embedding(unit(&dense::encode(network, weights, &tokens)?)?))
     }
 
-    /// The tokens of a sentence, with its start and end.
+    /// Tokenizes a sentence, including its start and end tokens.
     ///
     /// # Errors
     /// [`EncoderError::EmptyText`], [`EncoderError::LongText`] or [`EncoderError::ManyBytes`].
@@ -145,7 +148,7 @@ impl Encoder {
             (found, limit) if found > limit => return Err(EncoderError::LongText { found, limit }),
             _ => {}
         }
-        // A sentence may spell the end token out, and its vector is then taken there.
+        // A sentence may spell out the end token; the embedding is then read there.
         let first = tokens.iter().position(|token| *token == end).unwrap_or_default();
         tokens.truncate(first + 1);
         match tokens.len() {
@@ -154,10 +157,10 @@ impl Encoder {
         }
     }
 
-    /// The embedding of a picture.
+    /// Embeds a picture.
     ///
     /// # Errors
-    /// [`EncoderError::Run`] where the encoder gives nothing that has a direction.
+    /// [`EncoderError::Run`] if the encoder's output has no direction.
     pub fn embed_picture(&self, picture: &Picture) -> Result<Embedding, EncoderError> {
         let (network, weights) = &self.picture;
         let squares = self.file.look(picture);
@@ -168,11 +171,10 @@ impl Encoder {
         Ok(self.embedding(unit(&sum)?))
     }
 
-    /// The embedding of a picture seen in a mirror: what steers a network that is given no prompt (the paper's section
-    /// 4.1).
+    /// Embeds a picture flipped horizontally: what steers a network without a prompt (the paper's section 4.1).
     ///
     /// # Errors
-    /// As [`Self::embed_picture`].
+    /// Same as [`Self::embed_picture`].
     pub fn embed_mirrored(&self, picture: &Picture) -> Result<Embedding, EncoderError> {
         self.embed_picture(&picture.mirrored())
     }
@@ -182,7 +184,7 @@ impl Encoder {
     }
 }
 
-/// The direction of a vector.
+/// Scales a vector to unit length.
 fn unit(raw: &[f32]) -> Result<Vec<f32>, EncoderError> {
     let norm = raw.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt();
     match norm.is_finite() && norm > 0.0 {

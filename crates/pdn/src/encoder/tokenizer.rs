@@ -1,17 +1,17 @@
-//! CLIP's tokenizer: byte pairs, merged in the order in which they were learned.
+//! CLIP's tokenizer: byte-pair encoding, with merges in the order in which they were learned.
 //!
-//! As OpenAI's (`clip/simple_tokenizer.py`) it takes HTML's entities for what they stand for, twice, as some captions need
-//! it, and lower-cases; `<|startoftext|>` and `<|endoftext|>` are tokens also in a sentence. What OpenAI leaves to ftfy is
-//! done as far as sentences need it: characters are composed (NFC), curly quotes straightened, ligatures and wide letters
-//! spelled out, control characters dropped. Text that was decoded wrongly is not repaired.
+//! Like OpenAI's (`clip/simple_tokenizer.py`), it unescapes HTML entities twice, as some captions need, and converts to
+//! lower case; `<|startoftext|>` and `<|endoftext|>` are tokens inside a sentence, too. OpenAI leaves the rest to ftfy;
+//! this does the part that sentences need: it composes characters (NFC), straightens curly quotes, spells out ligatures
+//! and full-width letters, and drops control characters. It does not repair wrongly decoded text.
 //!
-//! With CLIP's vocabulary of 49,408 words are merged by the `instant-clip-tokenizer` crate. A smaller vocabulary keeps the
-//! first of CLIP's merges. The crate does not give out the merges, only the piece that each made, so neighbours are merged
-//! wherever together they are such a piece, the earliest first. Pieces that are no whole characters are left out: rare letters
-//! are spelled in bytes.
+//! With CLIP's vocabulary of 49,408, the `instant-clip-tokenizer` crate merges words. A smaller vocabulary keeps the
+//! first of CLIP's merges. The crate does not expose the merges, only the piece that each one made, so two neighbours
+//! are merged wherever their concatenation is such a piece, the earliest first. Pieces that are not whole characters
+//! are left out: rare letters are spelled in bytes.
 //!
-//! Merging costs the square of a word's length, so words beyond 256 characters are merged in parts of that, and entities are taken
-//! for what they stand for eight times at most: the time grows with the text's length and no faster.
+//! Merging is quadratic in the length of a word, so words beyond 256 characters are merged in parts of that size, and
+//! entities are unescaped at most eight times: the time is linear in the length of the text.
 
 use instant_clip_tokenizer::{Token, Tokenizer as Clip};
 use regex::Regex;
@@ -21,20 +21,20 @@ use unicode_normalization::UnicodeNormalization;
 /// CLIP's own vocabulary.
 const CLIP_VOCABULARY: usize = 49408;
 
-/// The start and end of a sentence, spelled out.
+/// The start and end tokens, spelled out.
 const START: &str = "<|startoftext|>";
 const END: &str = "<|endoftext|>";
 
-/// What is a word, or one of the above.
+/// Matches a word or one of the tokens above.
 const WORDS: &str = r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+";
 
-/// Tokens that stand for single bytes: each once within a word and once at its end.
+/// Tokens for single bytes: one within a word and one at its end for each byte.
 const BYTES: usize = 256;
 
-/// The most characters that are merged together; no word that is one has as many.
+/// The most characters that are merged together; no single-token word has as many.
 const LONGEST_WORD: usize = 256;
 
-/// How often entities in entities are looked for.
+/// The most times that nested entities are unescaped.
 const UNESCAPED: usize = 8;
 
 /// Turns sentences into tokens.
@@ -49,11 +49,11 @@ enum Kind {
     First(Box<First>),
 }
 
-/// The first merges of CLIP's.
+/// The first merges of CLIP's vocabulary.
 struct First {
-    /// For each byte its token within a word.
+    /// The token of each byte within a word.
     bytes: [usize; BYTES],
-    /// Whole pieces; one that ends a word has a blank after it.
+    /// Whole pieces; a piece that ends a word is followed by a space.
     pieces: HashMap<String, usize>,
 }
 
@@ -64,8 +64,8 @@ impl std::fmt::Debug for Tokenizer {
 }
 
 impl Tokenizer {
-    /// A tokenizer of so many tokens, the start and end of a sentence the last two; `None` where that is more than CLIP
-    /// has or fewer than the bytes.
+    /// Creates a tokenizer with this many tokens, the last two being the start and end of a sentence; `None` if that is
+    /// more than CLIP has or fewer than the bytes need.
     pub fn new(vocabulary: usize) -> Option<Self> {
         let kind = match vocabulary {
             CLIP_VOCABULARY => Kind::Clip(Box::new(Clip::new())),
@@ -77,7 +77,7 @@ impl Tokenizer {
         Some(Self { kind, words: Regex::new(WORDS).expect("a fixed expression"), vocabulary })
     }
 
-    /// The tokens of a sentence between its start and its end.
+    /// Returns the tokens of a sentence, including its start and end tokens.
     pub fn encode(&self, text: &str) -> Vec<usize> {
         let (start, end) = (self.vocabulary - 2, self.vocabulary - 1);
         let mut tokens = vec![start];
@@ -99,7 +99,7 @@ impl Tokenizer {
     }
 }
 
-/// A word in parts of so many characters as are merged together, nearly always itself.
+/// Splits a word into parts that are merged separately; almost always one.
 fn in_parts(word: &str) -> impl Iterator<Item = &str> {
     let mut rest = word;
     std::iter::from_fn(move || {
@@ -110,9 +110,9 @@ fn in_parts(word: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// A sentence as it is cut into words.
+/// Cleans a sentence before it is split into words.
 fn clean(text: &str) -> String {
-    // Up to the first line with a tag ftfy does this as often as it changes something.
+    // Up to the first line with a tag, ftfy repeats this until nothing changes.
     let tag = text.find('<').map_or(text.len(), |at| text[..at].rfind('\n').map_or(0, |end| end + 1));
     let (plainly, tagged) = text.split_at(tag);
     let mut text = plainly.to_owned();
@@ -126,17 +126,18 @@ fn clean(text: &str) -> String {
     unescaped(&unescaped(&text)).to_lowercase()
 }
 
-/// The text with HTML's entities taken for what they stand for; as Python's `html.unescape` it drops control characters.
+/// Unescapes HTML entities; like Python's `html.unescape`, drops control characters.
 fn unescaped(text: &str) -> String {
     htmlize::unescape(text).chars().filter(|c| !is_control(*c)).collect()
 }
 
-/// What ftfy drops: control characters that are no white space, and marks that say how text is stored or laid out.
+/// Returns whether ftfy drops the character: control characters other than white space, and marks about encoding or
+/// layout.
 fn is_control(c: char) -> bool {
     matches!(c, '\0'..='\x08' | '\x0b' | '\x0e'..='\x1f' | '\x7f' | '\u{206a}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffc}')
 }
 
-/// A character as ftfy spells it.
+/// Returns a character as ftfy spells it.
 fn plain(c: char) -> impl Iterator<Item = char> {
     let spelled: &[char] = match c {
         '\u{2bc}' | '\u{2018}'..='\u{201b}' => &['\''],
@@ -177,7 +178,7 @@ impl First {
         let piece = |id: usize| Some((clip.decode([Token::from_u16(u16::try_from(id).ok()?, &clip)?]), id));
         let whole = |(piece, _): &(String, usize)| !piece.contains(char::REPLACEMENT_CHARACTER);
         let pieces = (2 * BYTES..limit).filter_map(piece).filter(whole).collect();
-        // CLIP's order of bytes: those that can be printed first, as in GPT-2.
+        // CLIP's order of bytes: printable ones first, as in GPT-2.
         let printed = |b: u8| matches!(b, b'!'..=b'~' | 0xa1..=0xac | 0xae..=0xff);
         let (first, rest): (Vec<u8>, Vec<u8>) = (0..=u8::MAX).partition(|b| printed(*b));
         let mut bytes = [0; BYTES];
@@ -186,7 +187,7 @@ impl First {
     }
 
     fn encode(&self, word: &str, tokens: &mut Vec<usize>) {
-        // A blank ends the word's last part, as it does in the pieces.
+        // A space ends the word's last part, as it does in the pieces.
         let word = format!("{word} ");
         for part in self.parts(&word) {
             match self.pieces.get(part) {
@@ -196,11 +197,11 @@ impl First {
         }
     }
 
-    /// The parts that a word falls into, merged from its characters.
+    /// Splits a word into pieces by merging its characters.
     fn parts<'a>(&self, word: &'a str) -> Vec<&'a str> {
         let characters = word.trim_end_matches(' ').char_indices().map(|(at, _)| at);
         let mut starts: Vec<usize> = characters.chain([word.len()]).collect();
-        // Of each place between two characters the piece that they make together, looked up once.
+        // For each boundary, looks up once the piece that its two neighbours make together.
         let piece = |starts: &[usize], at: usize| match (at.checked_sub(1).map(|at| starts[at]), starts.get(at + 1)) {
             (Some(begin), Some(end)) => self.pieces.get(&word[begin..*end]).copied().unwrap_or(usize::MAX),
             _ => usize::MAX,
@@ -215,7 +216,7 @@ impl First {
         starts.windows(2).map(|pair| &word[pair[0]..pair[1]]).collect()
     }
 
-    /// A part by its bytes.
+    /// Returns the tokens of a part, byte by byte.
     fn spelled<'a>(&'a self, part: &'a str) -> impl Iterator<Item = usize> + 'a {
         let bytes = part.trim_end_matches(' ').as_bytes();
         let last = if part.ends_with(' ') { bytes.len() } else { 0 };
@@ -255,7 +256,7 @@ mod tests {
         assert_ne!(tokenizer.encode("a dog"), tokenizer.encode("a cat"));
     }
 
-    /// Were the time to grow with the square of the length, this would not end.
+    /// If the time grew with the square of the length, this would not end.
     #[test]
     fn a_megabyte_is_read_as_well() {
         for vocabulary in [8192, CLIP_VOCABULARY] {

@@ -1,21 +1,21 @@
-//! Transparency, enlarged: by the network as a picture of grey, as bicubic interpolation leaves stairs along hard edges.
+//! Enlarges transparency with the network, as a grey picture: bicubic interpolation leaves stairs along hard edges.
 //!
-//! Networks ring, and a mask that rings shows where nothing is. So what the network gives is kept between the least and the most
-//! of the nine small pixels around: what is clear or opaque all around stays so, exactly.
+//! Networks ring, and ringing in a mask shows up where nothing is. So the network's output is clamped to the range of
+//! the nine small pixels around it: areas that are fully clear or opaque stay exactly so.
 
 use pdn_image::{Alpha, Picture, Sample};
 use std::ops::Range;
 
-/// An enlarged picture's transparency.
+/// The transparency of an enlarged picture.
 pub(crate) enum Transparency<'a, S, T> {
-    /// Of one value, or enlarged by bicubic interpolation.
+    /// Uniform, or enlarged by bicubic interpolation.
     Plain(Alpha<'a, S, T>),
-    /// By a network: the whole, and the pixels in a row.
+    /// Enlarged by a network: the whole plane and its width.
     Network(Vec<T>, usize),
 }
 
 impl<S: Sample, T: Sample> Transparency<'_, S, T> {
-    /// Some rows of it.
+    /// Returns some rows of the plane.
     pub(crate) fn rows(&self, rows: Range<usize>) -> Vec<T> {
         match self {
             Self::Plain(alpha) => alpha.rows(rows),
@@ -24,12 +24,12 @@ impl<S: Sample, T: Sample> Transparency<'_, S, T> {
     }
 }
 
-/// Whether a picture has transparency that is not the same everywhere.
+/// Returns whether a picture's transparency varies.
 pub(crate) fn varies<S: Sample>(picture: &Picture<S>) -> bool {
     picture.alpha().is_some() && picture.constant_alpha().is_none()
 }
 
-/// Keeps each value of a large plane between the least and the most of the nine small ones around it.
+/// Clamps each value of a large plane to the range of the nine small values around it.
 pub(crate) fn keep_between<S: Sample, T: Sample>(large: &mut [T], large_width: usize, small: &[S], width: usize) {
     let (height, large_height) = (small.len() / width, large.len() / large_width);
     let around = |at: usize, side: usize| at.saturating_sub(1)..(at + 2).min(side);

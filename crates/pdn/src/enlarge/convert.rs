@@ -1,4 +1,4 @@
-//! From a picture's samples to a network's numbers and back.
+//! Conversion between a picture's samples and a network's numbers.
 
 use pdn_engine::{Piece, Pixels};
 use pdn_image::{Picture, Sample};
@@ -6,7 +6,7 @@ use pdn_network::PictureFormat;
 use rayon::prelude::*;
 use std::ops::Range;
 
-/// A picture as a network's numbers: `range * (v / 255 - mean)`, channel by channel; of 16 bits, `v / 65535`.
+/// A picture as a network's numbers: `range * (v / 255 - mean)`, channel by channel; `v / 65535` for 16 bits.
 pub(crate) struct Numbers<'a, S> {
     picture: &'a Picture<S>,
     format: PictureFormat,
@@ -29,27 +29,27 @@ impl<S: Sample> Pixels for Numbers<'_, S> {
     }
 }
 
-/// A network's numbers as samples.
+/// Converts a network's numbers to samples.
 pub(crate) struct Levels {
     factor: f64,
     offset: [f64; 3],
 }
 
 impl Levels {
-    /// Samples of `T`.
+    /// Creates the conversion to samples of type `T`.
     pub(crate) fn new<T: Sample>(format: &PictureFormat) -> Self {
         let most = T::MAX.level();
         Self { factor: most / format.range, offset: format.mean.map(|mean| mean * most) }
     }
 
-    /// A number of a channel, rounded and clipped.
+    /// Converts a number of a channel, with rounding and clipping.
     pub(crate) fn sample<T: Sample>(&self, number: f32, channel: usize) -> T {
         T::rounded(f64::from(number) * self.factor + self.offset[channel])
     }
 }
 
-/// Writes rows of a piece of an enlarged picture into interleaved RGB, rounded and clipped; `rgb` begins with the first of
-/// them.
+/// Writes rows of a piece of an enlarged picture as interleaved RGB, rounded and clipped; `rgb` starts at the first of
+/// these rows.
 pub(crate) fn put<T: Sample>(piece: &Piece, rows: Range<usize>, format: &PictureFormat, rgb: &mut [T], width: usize) {
     let (columns, levels) = (piece.columns(), Levels::new::<T>(format));
     rgb.par_chunks_mut(width * 3).zip(rows).for_each_init(Vec::new, |numbers, (line, y)| {
@@ -64,7 +64,7 @@ pub(crate) fn put<T: Sample>(piece: &Piece, rows: Range<usize>, format: &Picture
     });
 }
 
-/// The luma of interleaved RGB, from 0 to the largest sample.
+/// Returns the luma of interleaved RGB, from 0 to the largest sample.
 pub(crate) fn luma<T: Sample>(rgb: &[T]) -> impl Iterator<Item = T> + '_ {
     rgb.chunks_exact(3).map(|p| {
         let [r, g, b] = [p[0], p[1], p[2]].map(T::level);

@@ -2,7 +2,7 @@
 
 use pdn_engine::{Piece, Pixels, RunError, RunOptions, Session};
 
-/// One of the eight: left and right, then top and bottom exchanged, then rows and columns.
+/// One of the eight transforms: flip horizontally, flip vertically, then transpose.
 #[derive(Clone, Copy)]
 struct Turn {
     mirrored: bool,
@@ -15,14 +15,14 @@ impl Turn {
         (0..8).map(|i| Self { mirrored: i & 1 > 0, upside_down: i & 2 > 0, transposed: i & 4 > 0 })
     }
 
-    /// Where in a picture of a height and width a pixel of the turned one is.
+    /// Maps a pixel of the transformed picture to its place in the original of this height and width.
     fn origin(self, (height, width): (usize, usize), (y, x): (usize, usize)) -> (usize, usize) {
         let (y, x) = if self.transposed { (x, y) } else { (y, x) };
         (if self.upside_down { height - 1 - y } else { y }, if self.mirrored { width - 1 - x } else { x })
     }
 }
 
-/// A picture, turned.
+/// A transformed view of a picture.
 struct Turned<'a> {
     picture: &'a dyn Pixels,
     turn: Turn,
@@ -41,7 +41,7 @@ impl Pixels for Turned<'_> {
     }
 }
 
-/// The network's numbers for a picture, interleaved, each the mean of eight.
+/// Runs the network on all eight transforms and returns the mean of its numbers, interleaved.
 pub(crate) fn run(
     network: &mut Session,
     picture: &dyn Pixels,
@@ -65,7 +65,7 @@ pub(crate) fn run(
     Ok(mean)
 }
 
-/// Adds an eighth of a piece where it belongs.
+/// Adds an eighth of a piece at its original place.
 fn add(piece: &Piece, turn: Turn, (height, width): (usize, usize), mean: &mut [f32]) {
     let mut row = vec![0.0; piece.columns().len()];
     for y in piece.rows() {

@@ -1,4 +1,4 @@
-//! A picture made larger: by the network, whose rows are finished as the target says, or by bicubic interpolation alone.
+//! Enlarges a picture: with the network, finishing its rows as the target asks, or with bicubic interpolation alone.
 
 pub(crate) mod alpha;
 pub(crate) mod convert;
@@ -16,18 +16,18 @@ use pdn_engine::{RunError, RunOptions, Session};
 use pdn_image::{Alpha, Header, Light, Picture, Resized, Sample, bleed};
 use std::cell::Cell;
 
-/// What is to be done.
+/// The work to do.
 #[derive(Clone, Copy)]
 pub(crate) struct Work<'a> {
-    /// What the picture becomes.
+    /// The header of the result.
     pub(crate) header: &'a Header,
     pub(crate) target: &'a Target,
     pub(crate) options: &'a RunOptions,
 }
 
 impl Work<'_> {
-    /// A picture with samples of one type, made one with samples of another: by the network, or without one by bicubic
-    /// interpolation.
+    /// Enlarges a picture from samples of one type to samples of another: with the network, or with bicubic
+    /// interpolation if there is none.
     pub(crate) fn made<S: Sample, T: Sample, E: From<Error>>(
         &self,
         network: Option<&mut Session>,
@@ -52,7 +52,7 @@ impl Work<'_> {
             let why = "a self-ensemble rotates the picture but not its regions; use one or the other";
             return Err(Error::from(RunError::Regions(why.into())).into());
         }
-        // Each takes its half of the time.
+        // Transparency and colours take half of the time each.
         let (alpha, begun) = match varies(picture) {
             true => {
                 let alpha = by_network(self, network, picture, &mut |done| progress(done / 2.0))?;
@@ -78,7 +78,7 @@ impl Work<'_> {
     }
 }
 
-/// The transparency of a picture by the network, of the size that `work` gives the picture.
+/// Enlarges a picture's transparency with the network, to the size of the result.
 fn by_network<S: Sample, T: Sample>(
     work: &Work,
     network: &mut Session,
@@ -102,18 +102,18 @@ fn by_network<S: Sample, T: Sample>(
     Ok(large)
 }
 
-/// Whether a size is larger than another on one side at least.
+/// Returns whether a size exceeds another on at least one side.
 pub(crate) fn is_larger(size: (usize, usize), than: (usize, usize)) -> bool {
     size.0 > than.0 || size.1 > than.1
 }
 
-/// The curves of a picture's profile, or else sRGB's.
+/// Returns the tone curves of a picture's profile, or else sRGB's.
 fn light<S>(picture: &Picture<S>) -> Light {
     picture.icc.as_deref().and_then(Light::of_profile).unwrap_or_else(Light::srgb)
 }
 
-/// A picture's colours by bicubic interpolation, band by band: rounded between its passes as MATLAB does, or by the rows'
-/// own stages.
+/// Enlarges a picture's colours with bicubic interpolation, band by band: rounded between passes as in MATLAB, or
+/// through the stages of `rows`.
 fn resized<S: Sample, T: Sample, E: From<Error>>(
     visible: &Picture<S>,
     header: &Header,
@@ -139,7 +139,7 @@ fn resized<S: Sample, T: Sample, E: From<Error>>(
     })
 }
 
-/// A picture's colours by a network.
+/// Enlarges a picture's colours with a network.
 fn enlarge<S: Sample, T: Sample, E: From<Error>>(
     network: &mut Session,
     visible: &Picture<S>,
@@ -162,7 +162,7 @@ fn enlarge<S: Sample, T: Sample, E: From<Error>>(
     rows.end()
 }
 
-/// A picture's colours by a network, each the mean of eight.
+/// Enlarges a picture's colours with a network, averaged over the eight transforms.
 fn averaged<S: Sample, T: Sample, E: From<Error>>(
     network: &mut Session,
     visible: &Picture<S>,

@@ -1,4 +1,4 @@
-//! An enlarged picture as its rows: from the engine's pieces to interleaved samples.
+//! Turns the engine's pieces into rows of interleaved samples.
 
 use crate::enlarge::alpha::Transparency;
 use crate::enlarge::convert::{luma, put};
@@ -9,19 +9,20 @@ use pdn_network::PictureFormat;
 use std::borrow::Cow;
 use std::ops::Range;
 
-/// What takes an enlarged picture's rows: those that come are of a size of their own, those that are given of the header's.
+/// Receives an enlarged picture's rows at the network's size and passes them on at the header's size.
 pub(crate) struct Rows<'a, S, T, E> {
     header: &'a Header,
     alpha: Option<Transparency<'a, S, T>>,
-    /// What is done to the rows in between; without any, they come as large as they are given.
+    /// Steps in between; without any, both sizes are equal.
     stages: Vec<Box<dyn Stage + 'a>>,
     give: &'a mut dyn FnMut(&[u8]) -> Result<(), E>,
-    /// Width and height of what comes.
+    /// Width and height of the incoming rows.
     size: (usize, usize),
-    /// Rows that came, and that were given.
+    /// Counts of rows received and passed on.
     came: usize,
     given: usize,
-    /// The colours of the whole, gathered where the engine's pieces are narrower: as they are given, or else in 16 bits.
+    /// Colours of the whole picture, gathered if the engine's pieces are narrower than it: as passed on, or else in 16
+    /// bits.
     whole: Vec<T>,
     deep: Vec<u16>,
 }
@@ -37,12 +38,12 @@ impl<'a, S: Sample, T: Sample, E> Rows<'a, S, T, E> {
         Self { header, alpha, stages, give, size, came: 0, given: 0, whole: Vec::new(), deep: Vec::new() }
     }
 
-    /// Whether the rows come in 16 bits and go through stages.
+    /// Returns whether rows arrive in 16 bits and go through stages.
     pub(crate) fn has_stages(&self) -> bool {
         !self.stages.is_empty()
     }
 
-    /// Takes a piece: of the whole width, and then each begins where the last ended; or, all of them, narrower.
+    /// Takes a piece. Either each piece spans the whole width and begins where the last ended, or all are narrower.
     pub(crate) fn piece(&mut self, piece: &Piece, format: &PictureFormat) -> Result<(), E> {
         match self.has_stages() {
             true => self.typed::<u16>(piece, format, |rows| &mut rows.deep, Self::deep),
@@ -50,7 +51,7 @@ impl<'a, S: Sample, T: Sample, E> Rows<'a, S, T, E> {
         }
     }
 
-    /// Takes a piece in samples of a type, which are gathered in one place, or taken by another.
+    /// Takes a piece in samples of type `V`: narrow pieces go to `gathered`, whole rows to `take`.
     fn typed<V: Sample>(
         &mut self,
         piece: &Piece,
@@ -75,7 +76,7 @@ impl<'a, S: Sample, T: Sample, E> Rows<'a, S, T, E> {
         Ok(())
     }
 
-    /// Takes the colours of the next rows in 16 bits, and gives those that the stages have ready.
+    /// Takes the colours of the next rows in 16 bits, and passes on those that the stages have ready.
     pub(crate) fn deep(&mut self, rgb: &[u16]) -> Result<(), E> {
         let numbers = rgb.iter().map(|v| f32::from(*v) / 65_535.0).collect();
         let ready = self.stages.iter_mut().fold(numbers, |rows, stage| stage.push(rows));
@@ -84,7 +85,7 @@ impl<'a, S: Sample, T: Sample, E> Rows<'a, S, T, E> {
         if rgb.is_empty() { Ok(()) } else { self.give(&rgb) }
     }
 
-    /// Gives the next rows, of which these are the colours.
+    /// Passes on the next rows, given their colours.
     pub(crate) fn give(&mut self, rgb: &[T]) -> Result<(), E> {
         let rows = self.given..self.given + rgb.len() / (3 * self.header.width);
         self.given = rows.end;
@@ -98,7 +99,7 @@ impl<'a, S: Sample, T: Sample, E> Rows<'a, S, T, E> {
         (self.give)(&T::bytes(&samples))
     }
 
-    /// Gives what was gathered.
+    /// Passes on the gathered rows.
     pub(crate) fn end(mut self) -> Result<(), E> {
         let (whole, deep) = (std::mem::take(&mut self.whole), std::mem::take(&mut self.deep));
         let ((width, height), stride) = (self.size, self.size.0 * 3);
@@ -112,7 +113,7 @@ impl<'a, S: Sample, T: Sample, E> Rows<'a, S, T, E> {
     }
 }
 
-/// Cuts rows of a width into bands of about a mebibyte of colours of 8 bits.
+/// Splits rows into bands of about one mebibyte of 8-bit colour.
 pub(crate) fn bands(width: usize, rows: Range<usize>) -> impl Iterator<Item = Range<usize>> {
     Header { width, ..Header::default() }.bands(rows)
 }

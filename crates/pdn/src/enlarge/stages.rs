@@ -1,13 +1,13 @@
-//! What is done to a network's rows before they are rounded: numbers from 0 to 1, interleaved RGB, in order from the top.
+//! Steps on a network's rows before rounding: numbers from 0 to 1, interleaved RGB, top to bottom.
 
 use pdn_image::{Light, Picture, RowFilter, Sample};
 
-/// A step that takes rows and gives those that are ready: all, once all have come.
+/// A step that takes rows and returns those that are ready; after the last push it has returned them all.
 pub(crate) trait Stage {
     fn push(&mut self, rows: Vec<f32>) -> Vec<f32>;
 }
 
-/// An exact resize, in linear light where curves are given.
+/// An exact resize, in linear light if tone curves are given.
 pub(crate) struct Resize {
     filter: RowFilter,
     light: Option<Light>,
@@ -29,24 +29,24 @@ impl Stage for Resize {
     }
 }
 
-/// The low frequencies of the rows replaced by those of the small picture: what is left of the difference between it and the
-/// rows, made as small as it, after a Gaussian, is made large again and added.
+/// Replaces the low frequencies of the rows by those of the small picture: shrinks the rows to its size, blurs the
+/// difference with a Gaussian, enlarges it and adds it.
 pub(crate) struct ColorFix<'a, S> {
     small: &'a Picture<S>,
     down: RowFilter,
     blur: RowFilter,
     up: RowFilter,
-    /// Numbers of the small picture that were compared.
+    /// How many numbers of the small picture have been compared.
     compared: usize,
-    /// Rows that wait for what is to be added to them.
+    /// Rows whose correction is not known yet.
     waiting: Vec<f32>,
 }
 
-/// Standard deviation of the Gaussian in pixels of the small picture: what is finer than that stays the network's.
+/// Standard deviation of the Gaussian, in pixels of the small picture: finer detail stays the network's.
 const SIGMA: f64 = 4.0;
 
 impl<'a, S: Sample> ColorFix<'a, S> {
-    /// For rows of a picture `scale` times as large.
+    /// Creates the step for rows of a picture enlarged `scale` times.
     pub(crate) fn new(small: &'a Picture<S>, scale: usize) -> Self {
         let size = (small.width(), small.height());
         let large = (size.0 * scale, size.1 * scale);

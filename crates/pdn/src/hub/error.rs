@@ -1,24 +1,24 @@
-//! What can be wrong with a model of the hub.
+//! Errors of the model hub.
 
 use std::io;
 use std::path::PathBuf;
 
-/// Why a model could not be had from the hub.
+/// Why a model could not be obtained from the hub.
 #[derive(Debug, thiserror::Error)]
 pub enum HubError {
-    /// It is not in the cache, and the hub is not asked or cannot be reached.
+    /// It is not in the cache, and the hub is disabled or unreachable.
     #[error("{repo}: not in the cache {}, and {why}; {instead}", .cache.display())]
     Offline {
         /// The model.
         repo: String,
-        /// The folder of the cache.
+        /// The cache folder.
         cache: PathBuf,
-        /// Why it is not fetched.
+        /// Why it was not downloaded.
         why: String,
         /// What to do without the hub.
         instead: String,
     },
-    /// The hub has no such file.
+    /// The hub does not have the file.
     #[error("{repo}: {endpoint} has no such model, or the model has none of {files}")]
     NotFound {
         /// The model.
@@ -28,7 +28,7 @@ pub enum HubError {
         /// The files that were looked for.
         files: String,
     },
-    /// Which of its files is meant is not known.
+    /// The model has several files of weights, and none was chosen.
     #[error("{repo}: contains {files}; choose one with {repo}:FILE")]
     Several {
         /// The model.
@@ -36,44 +36,44 @@ pub enum HubError {
         /// Its files of weights.
         files: String,
     },
-    /// The hub does not give it to just anyone.
+    /// The hub refuses access.
     #[error(
         "{repo}: the Hub denied access ({status}): there is no such model, or HF_TOKEN must be set to a token with access"
     )]
     Refused {
         /// The model.
         repo: String,
-        /// The hub's answer.
+        /// The HTTP status.
         status: u16,
     },
-    /// The hub's answer is none that is understood.
+    /// The hub's answer is not understood.
     #[error("{url}: {why}")]
     Answer {
-        /// What was asked for.
+        /// The URL that was requested.
         url: String,
         /// What is wrong with the answer.
         why: String,
     },
-    /// The download stopped before its end.
+    /// The download was cut off.
     #[error("{url}: the download stopped after {done} of {size} bytes ({why}); run the command again to continue")]
     Cut {
-        /// What was asked for.
+        /// The URL that was requested.
         url: String,
-        /// The bytes that are there.
+        /// Bytes downloaded so far.
         done: u64,
-        /// The bytes of all of it.
+        /// Total bytes.
         size: u64,
         /// What happened.
         why: String,
     },
-    /// What came is not what the hub says it has.
+    /// The downloaded file does not match the hub's checksum.
     #[error("{url}: checksum mismatch: expected {expected}, got {found}; nothing was kept, run the command again")]
     Checksum {
-        /// What was asked for.
+        /// The URL that was requested.
         url: String,
-        /// What it should be.
+        /// The expected checksum.
         expected: String,
-        /// What it is.
+        /// The actual checksum.
         found: String,
     },
     /// The cache cannot be written.
@@ -84,7 +84,7 @@ pub enum HubError {
         /// Why.
         error: io::Error,
     },
-    /// Whoever watched the download asked to stop.
+    /// The caller asked to stop.
     #[error("interrupted; the partial download is kept and continues next time")]
     Interrupted,
 }

@@ -1,6 +1,6 @@
-//! Networks and encoders from the Hugging Face hub, by their name.
+//! Networks and encoders from the Hugging Face hub, by name.
 //!
-//! Files are kept in the hub's own cache, in its own layout, so that what other programs have fetched is not fetched again:
+//! Files are kept in the hub's own cache and layout, so anything that other programs have downloaded is reused:
 //!
 //! ```text
 //! models--openai--clip-vit-base-patch32/
@@ -9,8 +9,8 @@
 //!   refs/main                               the commit, written last
 //! ```
 //!
-//! What is in the cache is used without asking the hub. `HF_ENDPOINT`, `HF_HOME`, `HF_HUB_CACHE`, `HF_HUB_DOWNLOAD_TIMEOUT`,
-//! `HF_HUB_OFFLINE`, `HF_TOKEN` and `HF_TOKEN_PATH` mean what they mean to the hub's own programs.
+//! A cached file is used without asking the hub. `HF_ENDPOINT`, `HF_HOME`, `HF_HUB_CACHE`, `HF_HUB_DOWNLOAD_TIMEOUT`,
+//! `HF_HUB_OFFLINE`, `HF_TOKEN` and `HF_TOKEN_PATH` mean the same as in the hub's own programs.
 
 mod error;
 mod session;
@@ -25,14 +25,15 @@ use settings::{BRANCH, FILES, MOST, Wanted};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Endings of files of a network's weights.
+/// Extensions of files of network weights.
 const WEIGHTS: [&str; 3] = [".safetensors", ".pth", ".pt"];
 
-/// What weights are called where a model has no others: preferred where it has.
+/// The usual name of weights, preferred among several files.
 const USUAL: &str = "model.safetensors";
 
 impl Hub {
-    /// Whether this is how models are named, `openai/clip-vit-base-patch32`, and not a file of weights that is not there.
+    /// Returns whether a name has the form of a model's, `openai/clip-vit-base-patch32`, rather than that of a missing
+    /// file of weights.
     pub fn is_name(name: &str) -> bool {
         let part = |part: &str| {
             let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
@@ -42,15 +43,16 @@ impl Hub {
         !is_file && name.split_once('/').is_some_and(|(owner, model)| part(owner) && part(model))
     }
 
-    /// Whether this is how a network is named: as a model, or as a file of one, `owner/name:file`.
+    /// Returns whether a name has the form of a network's: a model, or a file of one, `owner/name:file`.
     pub fn is_network_name(name: &str) -> bool {
         Self::is_name(name.split_once(':').map_or(name, |(repo, _)| repo))
     }
 
-    /// The weights of an encoder, with its configuration beside them: from the cache, or else fetched into it.
+    /// Returns the path of an encoder's weights, with the configuration beside them; downloads both if they are not
+    /// cached.
     ///
     /// # Errors
-    /// [`HubError`]; nothing half-fetched is ever taken for the file.
+    /// [`HubError`]; a partial download is never taken for the file.
     pub fn encoder(&self, repo: &str, show: ShowDownload) -> Result<PathBuf, HubError> {
         let folder = self.folder(repo)?;
         let whole =
@@ -63,7 +65,7 @@ impl Hub {
         let session = self.session(repo, Wanted::Encoder, folder)?;
         for (weights, config) in FILES {
             let Some(answer) = session.ask(weights, BRANCH)? else { continue };
-            // The configuration first: it is small, and the weights are of use only with it.
+            // Configuration first: it is small, and the weights need it.
             if let Some(answer) = session.ask(config, &answer.commit)? {
                 session.take(config, &answer, show)?;
             }
@@ -75,11 +77,11 @@ impl Hub {
         Err(self.not_found(repo, &files.join(", ")))
     }
 
-    /// The weights of a network, from the cache or else fetched into it: `owner/name:file`, or `owner/name`, whose only file
-    /// of weights is meant, or else its `model.safetensors`.
+    /// Returns the path of a network's weights and downloads them if they are not cached. The name is
+    /// `owner/name:file`, or `owner/name` for the model's only file of weights, or else its `model.safetensors`.
     ///
     /// # Errors
-    /// [`HubError`]; nothing half-fetched is ever taken for the file.
+    /// [`HubError`]; a partial download is never taken for the file.
     pub fn network(&self, name: &str, show: ShowDownload) -> Result<PathBuf, HubError> {
         let (repo, file) = name.split_once(':').map_or((name, None), |(repo, file)| (repo, Some(file)));
         let folder = self.folder(repo)?;
@@ -107,7 +109,7 @@ impl Hub {
         Ok(path)
     }
 
-    /// The files of weights in the cache, by the names that [`Self::network`] takes, in their order.
+    /// Returns the cached files of weights, sorted, under the names that [`Self::network`] takes.
     pub fn cached(&self) -> Vec<(String, PathBuf)> {
         let mut found = Vec::new();
         for entry in fs::read_dir(&self.cache).into_iter().flatten().flatten() {
@@ -122,7 +124,7 @@ impl Hub {
         found
     }
 
-    /// The folder of a model in the cache.
+    /// Returns the cache folder of a model.
     fn folder(&self, repo: &str) -> Result<PathBuf, HubError> {
         match Self::is_name(repo) {
             true => Ok(self.cache.join(format!("models--{}", repo.replace('/', "--")))),
@@ -141,13 +143,13 @@ impl Hub {
     }
 }
 
-/// The files of a model that are used without asking.
+/// Returns the folder of the cached commit, which is used without asking the hub.
 fn snapshot(folder: &Path) -> Option<PathBuf> {
     let commit = file::read_text(&folder.join("refs").join(BRANCH), MOST).ok()?;
     Some(folder.join("snapshots").join(is_hexadecimal(commit.trim()).then(|| commit.trim())?))
 }
 
-/// The files of weights in a snapshot and its folders, by their names there.
+/// Returns the names of all files of weights in a snapshot, relative to it.
 fn weights_in(snapshot: &Path) -> Vec<String> {
     let mut found = Vec::new();
     let mut left = vec![(snapshot.to_owned(), String::new())];
@@ -156,7 +158,7 @@ fn weights_in(snapshot: &Path) -> Vec<String> {
             let name = format!("{below}{}", entry.file_name().to_string_lossy());
             match entry.file_type() {
                 Ok(kind) if kind.is_dir() => left.push((entry.path(), name + "/")),
-                // A link to what is not there is no file.
+                // Skip dangling links.
                 _ if is_weights(&name) && entry.path().is_file() => found.push(name),
                 _ => {}
             }
@@ -170,13 +172,13 @@ fn is_weights(file: &str) -> bool {
     WEIGHTS.iter().any(|ending| file.ends_with(ending))
 }
 
-/// Whether a file's name stays in the model's folder.
+/// Returns whether a file name stays inside the model's folder.
 fn is_inside(file: &str) -> bool {
     let plain = |part: &str| !["", ".", ".."].contains(&part);
     !file.contains('\\') && !file.contains(':') && file.split('/').all(plain)
 }
 
-/// The weights among a model's files; none where it has none.
+/// Chooses the weights among a model's files; `None` if there are none.
 fn choose(repo: &str, files: &[String]) -> Result<Option<String>, HubError> {
     let weights: Vec<&String> = files.iter().filter(|file| is_weights(file) && is_inside(file)).collect();
     match weights.as_slice() {

@@ -1,4 +1,4 @@
-//! One model while it is fetched: questions, downloads that go on, and the cache's folders.
+//! Downloads of one model: requests, resumed downloads, and the cache's folders.
 
 use crate::hub::error::HubError;
 use crate::hub::settings::{BRANCH, Hub, ShowDownload, Wanted};
@@ -14,44 +14,44 @@ use std::time::{Duration, Instant};
 use ureq::http::{HeaderMap, HeaderName, Response};
 use ureq::{Agent, Body};
 
-/// How often a download that was cut is gone on with, as long as each time brings so many bytes.
+/// How many times in a row a cut download is resumed without gaining [`ENOUGH`] bytes.
 const TRIES: usize = 5;
 const ENOUGH: u64 = 64 << 10;
 
-/// Within so many of the hub's timeouts [`ENOUGH`] must come: what drips never ends.
+/// The number of the hub's timeouts within which [`ENOUGH`] bytes must arrive, so that a trickle ends.
 const TIMEOUTS: u32 = 2;
 
-/// The longest that is waited.
+/// The longest timeout.
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// How many redirections are followed.
+/// The most redirections to follow.
 const REDIRECTS: usize = 5;
 
-/// What the hub says of a file that is stored elsewhere, on any of its answers.
+/// Headers about a file that is stored elsewhere, on any of the hub's answers.
 const LINKED: [&str; 3] = ["x-repo-commit", "x-linked-etag", "x-linked-size"];
 
-/// The most bytes of a list of files that are read.
+/// The most bytes of a list of files.
 const MOST_LISTED: u64 = 16 << 20;
 
-/// What the hub says of a file.
+/// The hub's answer about a file.
 pub(super) struct Answer {
-    /// Where it is.
+    /// The URL of the file.
     url: String,
     pub(super) commit: String,
     etag: String,
     size: u64,
-    /// Whether that is the hub itself, which alone is told the token.
+    /// Whether that URL is on the hub itself; the token is sent nowhere else.
     at_home: bool,
 }
 
-/// One model, while it is fetched.
+/// The download of one model.
 pub(super) struct Session<'a> {
     hub: &'a Hub,
     repo: &'a str,
     wanted: Wanted,
     folder: PathBuf,
     agent: Agent,
-    /// Within which [`ENOUGH`] must come.
+    /// The time within which [`ENOUGH`] bytes must arrive.
     timeouts: Duration,
 }
 
@@ -71,7 +71,7 @@ impl<'a> Session<'a> {
         Self { hub, repo, wanted, folder, agent: config.build().into(), timeouts: TIMEOUTS * timeout }
     }
 
-    /// What the hub says of a file; `None` where it has none. Relative redirections are the hub's own, to a model's new
+    /// Asks the hub about a file; `None` if it has none. A relative redirection is the hub's own, to a model's new
     /// name; an absolute one leads to where the file is stored.
     pub(super) fn ask(&self, file: &str, revision: &str) -> Result<Option<Answer>, HubError> {
         let mut url = format!("{}/{}/resolve/{revision}/{file}", self.hub.endpoint, self.repo);
@@ -98,7 +98,7 @@ impl<'a> Session<'a> {
         Err(HubError::Answer { url, why: format!("the Hub redirected more than {REDIRECTS} times") })
     }
 
-    /// The names of a model's files.
+    /// Returns the names of a model's files.
     pub(super) fn files(&self) -> Result<Vec<String>, HubError> {
         let mut url = format!("{}/api/models/{}/revision/{BRANCH}", self.hub.endpoint, self.repo);
         for _ in 0..REDIRECTS {
@@ -116,7 +116,7 @@ impl<'a> Session<'a> {
         Err(HubError::Answer { url, why: format!("the Hub redirected more than {REDIRECTS} times") })
     }
 
-    /// Makes a commit the one that is used without asking.
+    /// Makes a commit the cached one.
     pub(super) fn settle(&self, commit: &str) -> Result<(), HubError> {
         let refs = self.folder.join("refs");
         make(&refs)?;
@@ -128,7 +128,7 @@ impl<'a> Session<'a> {
     }
 
     fn request<B>(&self, request: ureq::RequestBuilder<B>, at_home: bool) -> ureq::RequestBuilder<B> {
-        // What is counted and checked is the file as it is stored.
+        // Size and checksum are those of the file as stored.
         let request = request.header("accept-encoding", "identity");
         match &self.hub.token {
             Some(token) if at_home => request.header("authorization", format!("Bearer {token}")),
@@ -136,7 +136,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Fetches a file into the cache, unless its blob is there, and links it into the snapshot.
+    /// Downloads a file into the cache, unless its blob is there, and links it into the snapshot.
     pub(super) fn take(&self, name: &str, answer: &Answer, show: ShowDownload) -> Result<PathBuf, HubError> {
         let blobs = self.folder.join("blobs");
         let snapshot = self.folder.join("snapshots").join(&answer.commit);
@@ -145,7 +145,7 @@ impl<'a> Session<'a> {
             make(folder)?;
         }
         let blob = blobs.join(&answer.etag);
-        // Another that fetches the same is waited for, and then has it.
+        // Wait for any other process that downloads the same file; its result is then used.
         let lock = locks.join(format!("{}.lock", answer.etag));
         let held = file::open_lock(&lock, true).and_then(|file| file.lock().map(|()| file)).map_err(at(&lock))?;
         if !blob.exists() {
@@ -163,7 +163,7 @@ impl<'a> Session<'a> {
         Ok(link)
     }
 
-    /// Fetches a file whole, going on where an earlier try was cut, and checks it.
+    /// Downloads a whole file, resuming an earlier attempt, and verifies it.
     fn download(&self, file: &str, answer: &Answer, path: &Path, show: ShowDownload) -> Result<(), HubError> {
         let Answer { url, size, etag, .. } = answer;
         let length = || fs::metadata(path).map_or(0, |metadata| metadata.len());
@@ -185,9 +185,9 @@ impl<'a> Session<'a> {
             }
         }
         let (found, done) = (checksum(path, etag)?, length());
-        // Others' hubs may have etags of their own, which tell nothing of what is in the file.
+        // Other hubs may use etags that say nothing about the contents.
         if done == *size && found.as_ref().is_none_or(|found| found.eq_ignore_ascii_case(etag)) {
-            // It is on the disk before it is called the file, and nobody looks at what is in it again.
+            // Sync before the file gets its name: the contents are never checked again.
             return OpenOptions::new().write(true).open(path).and_then(|file| file.sync_all()).map_err(at(path));
         }
         fs::remove_file(path).map_err(at(path))?;
@@ -195,7 +195,7 @@ impl<'a> Session<'a> {
         Err(HubError::Checksum { url: url.clone(), expected: etag.clone(), found })
     }
 
-    /// Fetches what is missing of a file, and says why that ended early where it did.
+    /// Downloads the rest of a file; returns the reason if that ended early.
     fn go_on(
         &self,
         file: &str,
@@ -216,7 +216,7 @@ impl<'a> Session<'a> {
         let goes_on = match response.status().as_u16() {
             200 => false,
             206 => true,
-            // What is there is no beginning of the file.
+            // The partial file is not a prefix of the file.
             416 => {
                 fs::remove_file(path).map_err(at(path))?;
                 return Ok(Some("the partial download does not match the file".into()));
@@ -257,7 +257,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// The answer to a request for a body, after the redirections of whoever stores it.
+    /// Returns the response to a request for a body, after the storage's redirections.
     fn follow(
         &self,
         mut response: Result<Response<Body>, ureq::Error>,
@@ -281,14 +281,14 @@ impl<'a> Session<'a> {
     }
 }
 
-/// What answers to HEAD say: in `said` what was in any of them, in `headers` what is in the last.
+/// Combines the responses to HEAD: `said` has the headers seen on any of them, `headers` those of the last.
 fn answer(asked: &str, url: &str, said: &HeaderMap, headers: &HeaderMap, at_home: bool) -> Result<Answer, HubError> {
     let wrong = |why: &str| HubError::Answer { url: asked.into(), why: why.into() };
     let either = |linked, own| text(said, linked).or_else(|| text(headers, own));
     let etag = either("x-linked-etag", "etag").ok_or_else(|| wrong("the Hub's answer has no etag"))?;
     let etag = etag.trim_start_matches("W/").trim_matches('"').to_owned();
     let commit = text(said, "x-repo-commit").ok_or_else(|| wrong("the Hub's answer has no commit"))?.to_owned();
-    // Both become names of files.
+    // Both become file names.
     if !is_hexadecimal(&commit) || !is_hexadecimal(&etag) {
         return Err(wrong("the Hub's answer has an etag or commit that is not hexadecimal"));
     }
@@ -297,7 +297,7 @@ fn answer(asked: &str, url: &str, said: &HeaderMap, headers: &HeaderMap, at_home
     Ok(Answer { url: url.into(), commit, etag, size, at_home })
 }
 
-/// The names of files in the hub's answer about a model.
+/// Parses the file names in the hub's answer about a model.
 fn listing(url: &str, response: Response<Body>) -> Result<Vec<String>, HubError> {
     #[derive(Deserialize)]
     struct Listing {
@@ -314,7 +314,7 @@ fn listing(url: &str, response: Response<Body>) -> Result<Vec<String>, HubError>
     Ok(listing.siblings.into_iter().map(|sibling| sibling.rfilename).collect())
 }
 
-/// Whether a redirection is the hub's own.
+/// Returns whether a redirection is the hub's own.
 fn is_own(path: &str) -> bool {
     path.starts_with('/') && !path.starts_with("//")
 }
@@ -327,14 +327,14 @@ pub(super) fn is_hexadecimal(text: &str) -> bool {
     !text.is_empty() && text.len() <= 128 && text.bytes().all(|b| b.is_ascii_hexdigit())
 }
 
-/// The scheme, host and port of an address.
+/// Returns the scheme, host and port of a URL.
 fn origin(url: &str) -> &str {
     let host = url.find("://").map_or(0, |at| at + 3);
     url[host..].find('/').map_or(url, |end| &url[..host + end])
 }
 
-/// A file's checksum of the kind that its etag is: that of a large file is its sha256, that of a small one git's, the sha1 of its
-/// length and itself. `None` of an etag of another kind.
+/// Returns the checksum of a file in the form of its etag: sha256 for a large file; git's blob sha1, over length and
+/// contents, for a small one. `None` if the etag has another form.
 fn checksum(path: &Path, etag: &str) -> Result<Option<String>, HubError> {
     match (is_hexadecimal(etag), etag.len()) {
         (true, 64) => hashed(path, Sha256::new()).map(Some),
@@ -361,7 +361,7 @@ fn make(folder: &Path) -> Result<(), HubError> {
     fs::create_dir_all(folder).map_err(at(folder))
 }
 
-/// Makes a file aside, in its folder, and renames it.
+/// Creates a file under a temporary name in the same folder and renames it.
 fn replace(path: &Path, make: impl Fn(&Path) -> io::Result<()>) -> Result<(), HubError> {
     static COUNT: AtomicUsize = AtomicUsize::new(0);
     let (name, count) = (path.file_name().unwrap_or_default(), COUNT.fetch_add(1, Ordering::Relaxed));
@@ -371,14 +371,14 @@ fn replace(path: &Path, make: impl Fn(&Path) -> io::Result<()>) -> Result<(), Hu
     make(&temporary).and_then(|()| fs::rename(&temporary, path)).map_err(at(path))
 }
 
-/// A link from a snapshot to its blob, relative, so that the cache can be moved.
+/// Links a snapshot to its blob; the link is relative, so the cache can be moved.
 #[cfg(unix)]
 fn link_to(blob: &Path, up: &str, link: &Path) -> io::Result<()> {
     let name = blob.file_name().unwrap_or_default();
     std::os::unix::fs::symlink(Path::new(up).join("blobs").join(name), link)
 }
 
-/// Where links need privileges the file itself is there twice.
+/// Copies the file, as links need privileges here.
 #[cfg(not(unix))]
 fn link_to(blob: &Path, _up: &str, link: &Path) -> io::Result<()> {
     fs::copy(blob, link).map(drop)

@@ -1,11 +1,11 @@
-//! Where a hub is and what it is told, by the environment.
+//! Hub settings from the environment.
 
 use crate::hub::error::HubError;
 use pdn_network::file;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Weights that an encoder may lie in, the preferred first, each with the file that says its activation.
+/// Files of encoder weights in order of preference, each with the file that states its activation.
 pub(super) const FILES: [(&str, &str); 4] = [
     ("model.safetensors", "config.json"),
     ("open_clip_model.safetensors", "open_clip_config.json"),
@@ -13,35 +13,35 @@ pub(super) const FILES: [(&str, &str); 4] = [
     ("open_clip_pytorch_model.bin", "open_clip_config.json"),
 ];
 
-/// The most bytes of a token, or of the name of a commit.
+/// The most bytes of a token or of a commit's name.
 pub(super) const MOST: u64 = 1 << 12;
 
-/// The branch that is fetched.
+/// The branch to download.
 pub(super) const BRANCH: &str = "main";
 
-/// Shows a download: the file, the bytes that are there, the bytes of all of it. Whether to go on is answered.
+/// Reports progress of a download: the file, the bytes downloaded, the total. Returns whether to go on.
 pub type ShowDownload<'a> = &'a mut dyn FnMut(&str, u64, u64) -> bool;
 
-/// A hub of models, and the cache of what was fetched from it.
+/// A hub of models and the cache of its downloads.
 #[derive(Clone, Debug)]
 pub struct Hub {
-    /// Its address.
+    /// The hub's URL.
     pub endpoint: String,
-    /// The folder of its cache.
+    /// The cache folder.
     pub cache: PathBuf,
-    /// What it is told by who asks for models that are not for everyone.
+    /// The access token for restricted models.
     pub token: Option<String>,
-    /// Whether it is never asked.
+    /// Whether to use the cache only and never contact the hub.
     pub offline: bool,
-    /// How long it is waited for while nothing comes.
+    /// How long to wait for data before giving up.
     pub timeout: Duration,
 }
 
-/// How long a hub is waited for where nothing is said.
+/// The default timeout.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 impl Hub {
-    /// The hub and the cache that the environment names.
+    /// Creates the hub and cache that the environment names.
     pub fn from_env() -> Self {
         Self::from_variables(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
     }
@@ -83,7 +83,7 @@ impl Hub {
     }
 }
 
-/// So many seconds; `None` where that is no time to wait.
+/// Parses a number of seconds; `None` if it is not a valid timeout.
 fn seconds(said: &str) -> Option<Duration> {
     said.trim()
         .parse()
@@ -92,7 +92,7 @@ fn seconds(said: &str) -> Option<Duration> {
         .filter(|time| !time.is_zero())
 }
 
-/// For what a model is fetched.
+/// What a model is downloaded for.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Wanted {
     Encoder,

@@ -1,4 +1,4 @@
-//! Regions against the reference executor, and against one prompt alone.
+//! Tests of regions against the reference executor, and against a single prompt.
 
 use crate::ops::operate;
 use crate::{Isa, Map, Plan, Region, RunError, RunOptions, Session};
@@ -42,7 +42,7 @@ fn run(session: &mut Session, picture: &Map<f32>, tile: Option<usize>) -> Map<f3
     session.run(picture, &RunOptions { tile, ..RunOptions::default() }, &mut |_| true).unwrap()
 }
 
-/// All prompts' networks in step, their modules' results blended, in float64.
+/// Runs all prompts' networks in step, blending the results of their modules, in float64.
 fn expected(network: &Network, weights: &Weights, picture: &Map<f32>, regions: &[Region]) -> Map<f64> {
     let wide = |map: &Map<f32>| {
         Map::new(map.channels, map.height, map.width, map.data.iter().map(|v| f64::from(*v)).collect())
@@ -114,7 +114,7 @@ fn one_region_over_all_is_its_prompt_alone_and_a_prompt_takes_the_place_of_regio
         whole.iter_mut().zip([0.0, 1.0, 0.0]).for_each(|(region, v)| region.share = filled(v));
         session.set_regions(whole.clone()).unwrap();
         assert_eq!(run(&mut session, &picture, None), alone);
-        // The same through the regions' own steps.
+        // The same through the steps for regions.
         whole.iter_mut().zip([0.25, 0.5, 0.25]).for_each(|(region, v)| region.share = filled(v));
         whole.iter_mut().for_each(|region| region.prompt.clone_from(&regions[1].prompt));
         session.set_regions(whole).unwrap();

@@ -1,4 +1,4 @@
-//! What handlers share: what they read of a request, and how they answer.
+//! Helpers shared by handlers: reading requests and building responses.
 
 use crate::app::App;
 use crate::http::body::WHOLE;
@@ -16,10 +16,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use uuid::Uuid;
 
-/// What a handler answers.
+/// The result of a handler.
 pub(crate) type Answer = Result<Response, Problem>;
 
-/// The state that handlers share.
+/// The state shared by handlers.
 pub(crate) type Shared = State<Arc<App>>;
 
 impl App {
@@ -30,7 +30,7 @@ impl App {
     }
 }
 
-/// The parts of a path that have names; what cannot be read is a problem as any other.
+/// Path parameters; a parameter that cannot be parsed is a problem like any other.
 pub(crate) struct Parts<T>(pub(crate) T);
 
 impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Parts<T> {
@@ -42,24 +42,24 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Parts<T
     }
 }
 
-/// The id in a path: what is none names nothing.
+/// Parses the id in a path; an invalid id is reported as not found.
 pub(crate) fn id(text: &str) -> Result<Uuid, Problem> {
     text.parse().map_err(|_| Kind::NotFound.because(format_args!("`{text}` is not an id")))
 }
 
-/// The options after a path's question mark.
+/// Parses the query string.
 pub(crate) fn query<T>(query: Result<Query<T>, QueryRejection>) -> Result<T, Problem> {
     query.map(|Query(options)| options).map_err(|error| Kind::Option.because(error.body_text()))
 }
 
-/// Bytes of an answer that are given to its connection at a time.
+/// Bytes of a response that are passed to the connection at a time.
 const PIECE: usize = 256 << 10;
 
-/// Bytes a second that a client must take of an answer, at least.
+/// The slowest rate, in bytes per second, at which a client may read a response.
 const SLOWEST: u64 = 64 << 10;
 
 impl App {
-    /// A picture's file as an answer. It is held for no client that takes it too slowly.
+    /// Builds a response from a picture's file. A client that reads it too slowly is cut off, which frees the memory.
     pub(crate) fn file(&self, bytes: Bytes, media: &'static str, name: &str) -> Response {
         let length = bytes.len();
         let end = Instant::now() + self.settings.patience * WHOLE + Duration::from_secs(length as u64 / SLOWEST);

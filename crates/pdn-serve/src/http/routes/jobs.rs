@@ -1,4 +1,4 @@
-//! Jobs: taken on now, watched, fetched later.
+//! Jobs: created now, watched, fetched later.
 #![allow(unused_qualifications, reason = "the macro of descriptions writes whole paths")]
 
 use crate::app::App;
@@ -95,7 +95,7 @@ pub(crate) async fn cancel(app: Shared, Parts(name): Parts<String>) -> Answer {
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-/// At most so often is progress told; and so often where nothing moves.
+/// The shortest interval between progress events, and the longest without an event.
 const OFTEN: Duration = Duration::from_millis(60);
 const SELDOM: Duration = Duration::from_secs(1);
 
@@ -127,7 +127,7 @@ pub(crate) async fn events(app: Shared, Parts(name): Parts<String>) -> Answer {
     Ok(Sse::new(events).keep_alive(KeepAlive::default()).into_response())
 }
 
-/// The status after a change, or after a while without one.
+/// Waits for the next change of status, or for a while without one.
 async fn next(changes: &mut Receiver<Status>) -> Status {
     let _ = timeout(SELDOM, changes.changed()).await;
     if !changes.borrow().state.is_final() {
@@ -204,11 +204,10 @@ fn named(app: &App, job: &Job, bytes: Bytes, format: FileFormat) -> Response {
     app.file(bytes, format.media(), &format!("enlarged_{}.{}", job.order.size_word(), format.ending()))
 }
 
-/// A result in another format. JPEG has lost something already: the others are whole.
+/// Encodes a result in another format. The source may be JPEG, which is lossy; the other formats are lossless.
 async fn converted(app: &App, job: &Arc<Job>, bytes: Bytes, format: FileFormat) -> Result<Bytes, Problem> {
     let (job, encoder) = (Arc::clone(job), app.encoder.id().to_owned());
-    // Of the result its samples, as they are decoded and once more in the order they are written in, and two files of the other
-    // format, as that grows.
+    // Room for the samples as decoded, the samples again in the order of writing, and two copies of the growing file.
     let (width, height) = job.order.output;
     let samples = (width * height).saturating_mul(job.order.sample_bytes);
     let room = samples.saturating_mul(2).saturating_add(encoded_bytes(samples).saturating_mul(2));

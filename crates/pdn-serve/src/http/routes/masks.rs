@@ -1,4 +1,4 @@
-//! What a network looks at under a job's prompt: the mask of each of its modules.
+//! Where a network looks under a job's prompt: the mask of each of its modules.
 
 use crate::app::App;
 use crate::http::routes::handler::{Answer, Parts, Shared, id};
@@ -18,20 +18,20 @@ use utoipa::ToSchema;
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Mask)]
 pub(crate) struct MaskView {
-    /// The module.
+    /// The module's name.
     name: String,
     width: usize,
     height: usize,
-    /// What black stands for, 0 to 1.
+    /// The mask value of black, 0 to 1.
     low: f32,
-    /// What white stands for, 0 to 1.
+    /// The mask value of white, 0 to 1.
     high: f32,
     mean: f32,
-    /// Where the picture is.
+    /// The URL of the picture.
     link: String,
 }
 
-/// Stops work that nobody waits for any more.
+/// Cancels work when nobody waits for it any more.
 struct Waiting(Arc<Stop>);
 
 impl Drop for Waiting {
@@ -89,7 +89,7 @@ pub(crate) async fn show(app: Shared, Parts((name, module)): Parts<(String, Stri
 }
 
 impl App {
-    /// A job's masks, computed the first time; who asks meanwhile waits for the same.
+    /// Returns a job's masks, which are computed once; concurrent requests wait for the same computation.
     async fn masks<'a>(&self, job: &'a Arc<Job>) -> Result<&'a Vec<Mask>, Problem> {
         if matches!(job.order.prompt, Prompt::Regions(_)) {
             return Err(Kind::Prompt.because("masks need a single prompt; use a job without regions"));

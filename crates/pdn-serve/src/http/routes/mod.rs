@@ -1,4 +1,4 @@
-//! What can be asked for: each route with its description, from which `/openapi.json` is made.
+//! The routes, each with its description, from which `/openapi.json` is built.
 
 mod handler;
 mod jobs;
@@ -36,7 +36,7 @@ struct Api;
 
 type Routes = OpenApiRouter<Arc<App>>;
 
-/// Every route, with its description.
+/// Returns every route with its description.
 fn routes() -> Routes {
     Routes::with_openapi(Api::openapi())
         .routes(routes!(upscale::upscale))
@@ -59,7 +59,7 @@ fn routes() -> Routes {
         .routes(routes!(page::example))
 }
 
-/// Every route, and what answers where there is none.
+/// Builds the router: every route, and the response if there is none.
 pub(crate) fn router(app: Arc<App>) -> Router {
     let (router, api) = routes().split_for_parts();
     let api: Bytes = serde_json::to_vec(&api).unwrap_or_default().into();

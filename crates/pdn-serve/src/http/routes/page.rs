@@ -1,4 +1,4 @@
-//! The page: its files and a drawn picture, nothing from elsewhere.
+//! The web page: its files and the example picture, all served from here.
 
 use crate::http::example;
 use crate::http::routes::handler::{Answer, Parts, Shared};
@@ -6,12 +6,12 @@ use crate::problem::{Kind, Problem};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 
-/// A table of the page's scripts.
+/// Builds a table of the page's scripts.
 macro_rules! scripts {
     ($($name:literal),*) => { [$(($name, include_str!(concat!("../../page/", $name)))),*] };
 }
 
-/// The scripts by their names; the first loads the others.
+/// The scripts by name; the first loads the others.
 const SCRIPTS: [(&str, &str); 16] = scripts![
     "page.js",
     "download.js",

@@ -1,4 +1,4 @@
-//! Pictures that are kept for requests to come.
+//! Pictures that are kept for later requests.
 
 use crate::http::body::run_blocking;
 use crate::http::prepare::Asked;
@@ -35,7 +35,7 @@ pub(crate) async fn create(app: Shared, headers: HeaderMap, body: Body) -> Answe
         return Err(Kind::Option.because("expected the file of a picture, found the id of a kept one"));
     };
     let (id, held) = app.picture(Source::File(bytes)).await?;
-    // The file was read.
+    // The file has been decoded.
     drop(share);
     let view = PictureView { id: id.to_string(), width: held.picture.width(), height: held.picture.height() };
     app.store.put_picture(id, held);
@@ -55,7 +55,7 @@ pub(crate) async fn create(app: Shared, headers: HeaderMap, body: Body) -> Answe
 )]
 pub(crate) async fn show(app: Shared, Parts(name): Parts<String>) -> Answer {
     let HeldPicture { picture, share } = app.kept_picture(id(&name)?)?;
-    // As it grows there may be two of it.
+    // Two copies may exist while the file grows.
     let room = app.share_soon(encoded_bytes(share.bytes()) * 2, Stage::Working).await?;
     let work = move || encode_any(&picture, Format::Png, &WriteOptions::default());
     let encoded = run_blocking(app.turn().await, work).await;

@@ -1,4 +1,4 @@
-//! What the server has, and how it is.
+//! The server's models, limits, health and metrics.
 
 use crate::http::routes::handler::{Answer, Shared};
 use crate::jobs::models::ModelView;
@@ -99,7 +99,7 @@ pub(crate) async fn metrics(app: Shared) -> Answer {
     Ok(([(header::CONTENT_TYPE, media)], text).into_response())
 }
 
-/// The API's description, written once.
+/// The API's description, serialized once.
 #[derive(Clone)]
 pub(super) struct Description(pub(super) Bytes);
 

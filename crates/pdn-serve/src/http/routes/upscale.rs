@@ -1,4 +1,4 @@
-//! A picture in, a larger one out, in one request.
+//! Enlarges a picture in a single request.
 #![allow(unused_qualifications, reason = "the macro of descriptions writes whole paths")]
 
 use crate::app::App;
@@ -23,7 +23,7 @@ pub(crate) struct UpscaleOptions {
     later: bool,
 }
 
-/// Cancels a job whose client went away.
+/// Cancels a job if its client goes away.
 struct Waiting<'a>(&'a App, Arc<Job>);
 
 impl Drop for Waiting<'_> {
@@ -87,7 +87,7 @@ pub(crate) async fn upscale(
     }
 }
 
-/// Whether a client prefers a job to waiting (RFC 7240).
+/// Returns whether a client prefers a job to waiting (RFC 7240).
 fn prefers_later(headers: &HeaderMap) -> bool {
     let values = headers.get_all("prefer").iter().filter_map(|value| value.to_str().ok());
     values.flat_map(|value| value.split(',')).any(|preference| preference.trim().eq_ignore_ascii_case("respond-async"))
