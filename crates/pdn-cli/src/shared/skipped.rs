@@ -1,4 +1,4 @@
-//! Reports the files in folders and patterns that are skipped: one line per reason, not one per file.
+//! Reports the files in a folder or a pattern that are not readable pictures: one line per reason, not one per file.
 
 use crate::display::say::tell;
 use std::collections::BTreeMap;
@@ -44,7 +44,7 @@ impl SkippedFiles {
         files.count += 1;
     }
 
-    /// Prints what is skipped.
+    /// Prints what was skipped.
     pub(crate) fn tell(&self) {
         self.lines().for_each(|line| tell!("pdn: {line}"));
     }
@@ -71,7 +71,7 @@ mod tests {
         let lines: Vec<String> = skipped_files.lines().collect();
         assert_eq!(lines.len(), 3, "{lines:?}");
         assert!(lines[0].starts_with("skipped IMG_1.HEIC and 2 other files: HEIC"), "{lines:?}");
-        assert_eq!(lines[1], "skipped c.mp4: videos are not supported");
-        assert_eq!(lines[2], "skipped notes.txt and 1 other file: no picture file extension");
+        assert_eq!(lines[2], "skipped c.mp4: videos are not supported");
+        assert_eq!(lines[1], "skipped notes.txt and 1 other file: no picture file extension");
     }
 }
