@@ -1,4 +1,4 @@
-//! Every output, above all a picture, is created in a temporary folder next to its target, and then moved there.
+//! Files that are written atomically: created in a temporary folder next to the target, then renamed to it.
 //!
 //! A killed run leaves that folder behind. Its creator holds a lock on a file in it, which the system releases with the
 //! process: a folder whose lock is free belongs to nobody, and the next run removes it. A file alone would belong to
@@ -19,7 +19,7 @@ const SUFFIX: &str = ".part";
 /// The file that is locked; no picture has this name.
 const LOCK: &str = "lock";
 
-/// A temporary folder, and the target of its picture. Dropping it removes it.
+/// A file being written in a temporary folder, and its target. Dropping it removes the folder.
 pub(crate) struct AtomicFile {
     path: PathBuf,
     target: PathBuf,
@@ -29,17 +29,17 @@ pub(crate) struct AtomicFile {
     _lock: File,
 }
 
-/// The outcome of moving something to its target.
+/// The outcome of moving a file to its target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Placed {
-    /// It is at its target.
+    /// The file is there.
     There,
-    /// Something else was created there meanwhile, and is left as it is.
+    /// Another file appeared there in the meantime and was not changed.
     Taken,
 }
 
-/// Creates a file with `make`, under the name passed to it, and moves it to its target. With `force`, whatever is there
-/// by then is overwritten.
+/// Writes a file with `make`, which gets a temporary path, and moves it to the target, over another file only with
+/// `force`.
 pub(crate) fn write(
     target: &Path,
     force: bool,
@@ -53,7 +53,7 @@ pub(crate) fn write(
     }
 }
 
-/// Returns the error for a target that was created between the check and the end of the work.
+/// Returns the error for a target that appeared during the work.
 pub(crate) fn taken(target: &Path) -> Failure {
     let why = "another process created this file in the meantime, and it was not changed; use --force to overwrite, or choose another name";
     Failure::at(target, why)
@@ -75,17 +75,17 @@ impl AtomicFile {
         Ok(Self { path, target: target.to_owned(), _folder: folder, _unfinished: unfinished, _lock: lock })
     }
 
-    /// Returns the name under which to create the picture.
+    /// Returns the temporary path to write to.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Renames the picture in an error to its target.
+    /// Returns an error that names the target instead of the temporary path.
     pub(crate) fn named(&self, error: FileError) -> FileError {
         FileError { path: self.target.clone(), ..error }
     }
 
-    /// Moves the picture to its target. With `force`, whatever is there by then is overwritten.
+    /// Moves the file to its target, over another file only with `force`.
     pub(crate) fn place(self, force: bool) -> Result<Placed, FileError> {
         let placed = match force {
             true => fs::rename(&self.path, &self.target),

@@ -1,4 +1,4 @@
-//! The destination of an upscaled picture's rows: a temporary file, or standard output once the picture is complete.
+//! The destination of an upscaled picture's rows: a file, written atomically, or standard output once it is complete.
 
 use crate::shared::atomic_file::{AtomicFile, Placed};
 use crate::shared::failure::Failure;
