@@ -312,7 +312,7 @@ mod tests {
             (
                 "captions.json",
                 r#"{"images": [], "annotations": [{"image_id": 7, "caption": "a"}]}"#,
-                "image 7, which it does not name",
+                "image 7, which it does not list",
             ),
             ("captions.csv", "image,split,caption\na.png,train\n", "line: 2"),
             ("captions.csv", "image,split,caption\na.png,train,one\na.png,val,two\n", "two splits"),
