@@ -698,7 +698,7 @@ fn a_stop_finishes_what_runs_and_takes_nothing_on() {
             let answer = served.form("/v1/jobs", &[("picture", &png(20, 16))]);
             (answer.status != 202).then_some(answer)
         });
-        refused.problem(503, "stopping", "takes nothing on");
+        refused.problem(503, "stopping", "accepts no new requests");
         assert_eq!(refused.header("retry-after"), "10");
         assert_eq!(served.get("/healthz").ok(503).value()["status"], "stopping");
         let events = String::from_utf8(served.get(&path(&job, "events")).ok(200).body).unwrap();
