@@ -197,7 +197,7 @@ impl<'a> Compiler<'a> {
                         Reach::ROW
                     }
                 };
-                self.map_step(id, Work::Reference { node: id, inputs, reach }, value, 0);
+                self.map_step(id, Work::Dense { node: id, inputs, reach }, value, 0);
             }
         }
     }

@@ -79,7 +79,7 @@ pub(crate) enum Work {
     /// A statistic over the picture, written to the node's vector.
     Pool { pool: Pool, input: Source, node: NodeId },
     /// Any other operation on maps, through [`dense`](mod@crate::dense); output rows depend on input rows by `reach`.
-    Reference { node: NodeId, inputs: Vec<Place>, reach: Reach },
+    Dense { node: NodeId, inputs: Vec<Place>, reach: Reach },
     /// Any operation on vectors, through [`dense`](mod@crate::dense).
     Vector { node: NodeId },
 }
@@ -113,7 +113,7 @@ impl Work {
                 add.iter().for_each(|add| read(add, Reach::ROW));
             }
             Self::Concat { inputs } => inputs.iter().for_each(|input| read(input, Reach::ROW)),
-            Self::Reference { inputs, reach, .. } => inputs.iter().for_each(|place| {
+            Self::Dense { inputs, reach, .. } => inputs.iter().for_each(|place| {
                 if let Place::Map(source) = place {
                     read(source, *reach);
                 }

@@ -221,8 +221,8 @@ impl<'a> Run<'a> {
                 None => row.iter_mut().zip(self.blocks(*input, y)).for_each(|(out, v)| *out = v * scale),
             }),
             Work::Enlarge { input, interpolation, r } => self.enlarge(*input, *interpolation, *r, out),
-            Work::Reference { node, inputs, reach } => {
-                out.fill_from(&self.reference(*node, inputs, *reach, out.band.clone()));
+            Work::Dense { node, inputs, reach } => {
+                out.fill_from(&self.dense(*node, inputs, *reach, out.band.clone()));
             }
             Work::Pool { .. } | Work::Vector { .. } => unreachable!("vectors are not maps"),
         }
@@ -234,7 +234,7 @@ impl<'a> Run<'a> {
             Work::Vector { node } => {
                 let places: Vec<Place> =
                     self.plan.network.node(*node).inputs.iter().map(|input| Place::Vector(*input)).collect();
-                (*node, self.reference(*node, &places, Reach::ROW, 0..1))
+                (*node, self.dense(*node, &places, Reach::ROW, 0..1))
             }
             _ => unreachable!("maps are not vectors"),
         };
@@ -371,7 +371,7 @@ impl<'a> Run<'a> {
     }
 
     /// Computes some rows of an operation's result with [`dense`](mod@crate::dense).
-    fn reference(&self, node: NodeId, inputs: &[Place], reach: Reach, rows: Range<usize>) -> Map<f32> {
+    fn dense(&self, node: NodeId, inputs: &[Place], reach: Reach, rows: Range<usize>) -> Map<f32> {
         let read = reach.inward(rows.start)..reach.inward(rows.end);
         let maps: Vec<Map<f32>> = inputs
             .iter()
