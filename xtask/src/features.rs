@@ -42,7 +42,9 @@ pub(crate) fn msrv(arguments: &[&str]) -> Result<(), String> {
         return Ok(());
     };
     let mut command = Command::new("rustup");
-    command.args(["run", &toolchain, "cargo", "check", "--locked", "--package", "pdn-cli"]).current_dir(crate::tools::root());
+    command
+        .args(["run", &toolchain, "cargo", "check", "--locked", "--package", "pdn-cli"])
+        .current_dir(crate::tools::root());
     // Cargo's variables for this program belong to another compiler.
     done(command.env_remove("CARGO").env_remove("RUSTUP_TOOLCHAIN"))
 }

@@ -58,8 +58,7 @@ fn captioned(folder: &Path, encoder: &Encoder) -> Result<Vec<Captioned>, Failure
     };
     all.retain(|picture| picture.split.as_deref() != Some("train") && !picture.captions.is_empty());
     if all.len() < 2 {
-        let why =
-            format_args!("contains {} captioned pictures outside the split `train`; expected at least two", all.len());
+        let why = format!("contains {} captioned pictures outside the split `train`; expected at least two", all.len());
         return Err(Failure::at(folder, why));
     }
     for picture in &all {

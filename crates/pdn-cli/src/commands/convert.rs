@@ -21,8 +21,7 @@ pub(crate) fn run(args: &Convert) -> Result<(), Failure> {
         "safetensors" => safetensors,
         "onnx" => onnx,
         _ => {
-            let message =
-                format_args!("{}: expected a file name ending in .safetensors or .onnx", args.output.display());
+            let message = format!("{}: expected a file name ending in .safetensors or .onnx", args.output.display());
             return Err(Failure::usage(message));
         }
     };

@@ -65,7 +65,7 @@ pub(crate) fn run(args: &Embed) -> Result<(), Failure> {
 fn check_output(args: &Embed, wanted: &[Wanted]) -> Result<(), Failure> {
     let ending = args.output.extension().unwrap_or_default();
     if !ending.eq_ignore_ascii_case("safetensors") {
-        let why = format_args!("{}: expected a file name ending in .safetensors", args.output.display());
+        let why = format!("{}: expected a file name ending in .safetensors", args.output.display());
         return Err(Failure::usage(why));
     }
     let input = |wanted: &Wanted| match wanted {

@@ -19,7 +19,7 @@ pub(crate) fn run(args: &Upscale) -> Result<(), Failure> {
     let (pictures, results) = without_results(pictures);
     check_standard_input(&pictures)?;
     if !args.parts.region.is_empty() && pictures.len() > 1 {
-        let why = format_args!("--region: expected one picture, got {}", pictures.len());
+        let why = format!("--region: expected one picture, got {}", pictures.len());
         return Err(Failure::usage(why));
     }
     let upscaler = compile(&args.model, &args.engine)?;

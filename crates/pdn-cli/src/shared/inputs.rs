@@ -95,7 +95,7 @@ impl Found {
             }
         }
         if before == (self.pictures.len(), self.failed.len()) {
-            let why = format_args!("contains no pictures: expected files ending in {}", ENDINGS.join(", "));
+            let why = format!("contains no pictures: expected files ending in {}", ENDINGS.join(", "));
             self.failed.push(Failure::at(folder, why));
         }
     }
@@ -122,7 +122,7 @@ impl Found {
             }
         }
         if before == (self.pictures.len(), self.failed.len()) {
-            let why = format_args!("matches no pictures: expected files ending in {}", ENDINGS.join(", "));
+            let why = format!("matches no pictures: expected files ending in {}", ENDINGS.join(", "));
             self.failed.push(Failure::at(Path::new(pattern), why));
         }
     }

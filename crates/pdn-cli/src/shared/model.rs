@@ -19,7 +19,7 @@ pub(crate) fn open_model(name: &Path) -> Result<Model, Failure> {
     let file = hub::network(name)?;
     if file == name && name.extension().is_none() && !name.exists() {
         let known: Vec<&str> = bundled_models().collect();
-        let why = format_args!("no such file or bundled network; the bundled networks are {}", known.join(", "));
+        let why = format!("no such file or bundled network; the bundled networks are {}", known.join(", "));
         return Err(Failure::at(name, why));
     }
     Model::open(&file).map_err(Failure::failed)
@@ -41,7 +41,7 @@ pub(crate) fn open_or_make(name: &Path, scale: Option<usize>) -> Result<Model, F
     let file = hub::network(name)?;
     if !file.exists() {
         let known: Vec<&str> = bundled_models().chain(presets).collect();
-        let why = format_args!("no such file or network; expected a file or one of {}", known.join(", "));
+        let why = format!("no such file or network; expected a file or one of {}", known.join(", "));
         return Err(Failure::at(name, why));
     }
     match scale {

@@ -191,7 +191,7 @@ impl<'a> Naming<'a> {
                 None => Ok(tasks),
                 Some(task) if whole(&task.input) == whole(&task.output) => {
                     let why =
-                        format_args!("{}: would overwrite its own input; choose another output", task.output.display());
+                        format!("{}: would overwrite its own input; choose another output", task.output.display());
                     Err(Failure::usage(why))
                 }
                 Some(task) => Err(Failure::usage(format_args!(
