@@ -4,7 +4,7 @@
 use crate::dice::Dice;
 use pdn_kernels::{
     Conv, Factors, FoldedMask, Format, Input, Isa, LANES, MaskScale, PixelConv, PixelKernel, PixelMap, PixelStore,
-    Precision, RowShape, Store, add_product, mask_row, sum_channels, transpose,
+    Precision, Row, RowShape, RowsMut, Store, add_product, mask_row, sum_channels, transpose,
 };
 use std::ops::DerefMut;
 
@@ -92,7 +92,7 @@ fn convolved<B: DerefMut<Target = [f32]>>(dice: &mut Dice, place: &impl Fn(&[f32
         let store = Store { slopes: &slopes, scale, add: &added, add_format: formats.0, format: formats.1, skip };
         let run = |isa| {
             let mut out = place(&vec![f32::NAN; out_shape.len() * shuffle * stored]);
-            conv.rows(isa, input, &store, (&mut out, out_shape));
+            conv.rows(isa, input, &store, RowsMut::new(&mut out, out_shape));
             out
         };
         let expected = run(Isa::Portable);
@@ -127,7 +127,7 @@ fn masked<B: DerefMut<Target = [f32]>>(dice: &mut Dice, place: &impl Fn(&[f32]) 
     let x = place(&row(dice, channels, shape));
     let run = |isa| {
         let mut out = place(&vec![f32::NAN; out_shape.len()]);
-        mask.row(isa, (&x, shape), (&mut out, out_shape));
+        mask.row(isa, Row::new(&x, shape), RowsMut::new(&mut out, out_shape));
         out
     };
     let expected = run(Isa::Portable);
@@ -143,7 +143,7 @@ fn projected<B: DerefMut<Target = [f32]>>(dice: &mut Dice, place: &impl Fn(&[f32
     let scale = MaskScale { zeta: 2.0, square: 0.25 };
     let run = |isa| {
         let mut out = place(&vec![0.0; out_shape.len()]);
-        mask_row(isa, channels, (&x, shape), scale, (&mut out, out_shape));
+        mask_row(isa, channels, Row::new(&x, shape), scale, RowsMut::new(&mut out, out_shape));
         out
     };
     let expected = run(Isa::Portable);

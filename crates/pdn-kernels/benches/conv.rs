@@ -5,7 +5,7 @@
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use pdn_kernels::{
-    Conv, Factors, Input, Isa, PixelConv, PixelKernel, PixelMap, PixelStore, Precision, RowShape, Store,
+    Conv, Factors, Input, Isa, PixelConv, PixelKernel, PixelMap, PixelStore, Precision, RowShape, RowsMut, Store,
 };
 
 fn convolve(criterion: &mut Criterion) {
@@ -29,7 +29,7 @@ fn convolve(criterion: &mut Criterion) {
                         isa,
                         Input { maps: &[&rows], formats: &[], shape },
                         &Store::default(),
-                        (&mut out, out_shape),
+                        RowsMut::new(&mut out, out_shape),
                     )
                 });
             });
@@ -73,7 +73,7 @@ fn convolve_rounded(criterion: &mut Criterion) {
                     let group = conv.group();
                     for (at, out) in out.chunks_mut(out_shape.len() * shuffle * group).enumerate() {
                         let input = Input { maps: &[&rows[at * group..][..group + 2]], formats: &[], shape };
-                        conv.rows(Isa::best(), input, &Store::default(), (out, out_shape));
+                        conv.rows(Isa::best(), input, &Store::default(), RowsMut::new(out, out_shape));
                     }
                 });
             });

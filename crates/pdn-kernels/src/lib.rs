@@ -38,7 +38,7 @@ pub use matmul::add_product;
 pub use nhwc::{Factors, PixelConv, PixelKernel, PixelMap, PixelStore};
 pub use peak::peak_flops;
 pub use precision::Precision;
-pub use row::{Format, Input, LANES, RowShape};
+pub use row::{Format, Input, LANES, Row, RowShape, RowsMut};
 pub use sum::sum_channels;
 pub use transpose::transpose;
 

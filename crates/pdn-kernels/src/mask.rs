@@ -5,7 +5,7 @@
 //! a 16x16 transpose adds up the lanes of 16 sums at once.
 
 use crate::lanes::{self, Kernel, Lanes};
-use crate::{Isa, LANES, RowShape};
+use crate::{Isa, LANES, Row, RowShape, RowsMut};
 
 /// The constants of a mask.
 #[derive(Clone, Copy, Debug)]
@@ -72,7 +72,8 @@ impl FoldedMask {
     /// # Panics
     /// Panics if a slice does not have its shape's length, the shapes do not fit, or the machine lacks the instruction
     /// set.
-    pub fn row(&self, isa: Isa, (x, shape): (&[f32], RowShape), (out, out_shape): (&mut [f32], RowShape)) {
+    pub fn row(&self, isa: Isa, x: Row, out: RowsMut) {
+        let (Row { data: x, shape }, RowsMut { data: out, shape: out_shape }) = (x, out);
         assert_eq!(shape.blocks, self.channels.div_ceil(LANES), "blocks of features");
         assert_eq!(out_shape.blocks, (self.channels + 1).div_ceil(LANES), "blocks of output");
         shape.check(x);
@@ -227,13 +228,8 @@ unsafe fn put_masked<V: Lanes>(
 ///
 /// # Panics
 /// Panics if a slice does not have its shape's length, the shapes do not fit, or the machine lacks the instruction set.
-pub fn mask_row(
-    isa: Isa,
-    channels: usize,
-    (projected, shape): (&[f32], RowShape),
-    scale: MaskScale,
-    (out, out_shape): (&mut [f32], RowShape),
-) {
+pub fn mask_row(isa: Isa, channels: usize, projected: Row, scale: MaskScale, out: RowsMut) {
+    let (Row { data: projected, shape }, RowsMut { data: out, shape: out_shape }) = (projected, out);
     assert_eq!(shape.width, out_shape.width, "rows of one width");
     assert_eq!(shape.blocks, channels.div_ceil(LANES) + 1, "blocks of the projection");
     assert_eq!(out_shape.blocks, (channels + 1).div_ceil(LANES), "blocks of output");
@@ -338,7 +334,7 @@ mod tests {
                 for isa in Isa::available() {
                     let out_shape = RowShape::new(channels + 1, width, 2);
                     let mut out = vec![f32::NAN; out_shape.len()];
-                    mask.row(isa, (&x, shape), (&mut out, out_shape));
+                    mask.row(isa, Row::new(&x, shape), RowsMut::new(&mut out, out_shape));
                     check(isa, channels, width, &out, feature, m);
                 }
             }
@@ -364,7 +360,7 @@ mod tests {
                 for isa in Isa::available() {
                     let out_shape = RowShape::new(channels + 1, width, 2);
                     let mut out = vec![f32::NAN; out_shape.len()];
-                    mask_row(isa, channels, (&x, shape), SCALE, (&mut out, out_shape));
+                    mask_row(isa, channels, Row::new(&x, shape), SCALE, RowsMut::new(&mut out, out_shape));
                     check(isa, channels, width, &out, feature, m);
                 }
             }

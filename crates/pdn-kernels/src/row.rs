@@ -25,6 +25,38 @@ pub enum Format {
     Lines,
 }
 
+/// A row to read.
+#[derive(Clone, Copy, Debug)]
+pub struct Row<'a> {
+    /// Its numbers, as many as the shape has.
+    pub data: &'a [f32],
+    /// Its shape.
+    pub shape: RowShape,
+}
+
+impl<'a> Row<'a> {
+    /// Creates a row of a shape.
+    pub fn new(data: &'a [f32], shape: RowShape) -> Self {
+        Self { data, shape }
+    }
+}
+
+/// Rows to write, one after the other.
+#[derive(Debug)]
+pub struct RowsMut<'a> {
+    /// Their numbers, as many for each row as the shape has.
+    pub data: &'a mut [f32],
+    /// The shape of each.
+    pub shape: RowShape,
+}
+
+impl<'a> RowsMut<'a> {
+    /// Creates rows of a shape.
+    pub fn new(data: &'a mut [f32], shape: RowShape) -> Self {
+        Self { data, shape }
+    }
+}
+
 /// Rows to read together, from maps whose channels are concatenated. Every map has the same number of rows, at the same
 /// positions.
 #[derive(Clone, Copy, Debug)]

@@ -12,8 +12,8 @@ use crate::run::prompted::Prompted;
 use crate::run::rows::Rows;
 use crate::run::workspace::Workspace;
 use pdn_kernels::{
-    Conv, Format, Input, LANES, RowShape, Store, add_scaled, multiply_channels, prelu_channels, scale_and_add,
-    sum_channels,
+    Conv, Format, Input, LANES, Row, RowShape, RowsMut, Store, add_scaled, multiply_channels, prelu_channels,
+    scale_and_add, sum_channels,
 };
 use pdn_network::{Interpolation, NodeId, Op, Pool};
 use rayon::prelude::*;
@@ -274,7 +274,7 @@ impl<'a> Run<'a> {
             let skip = skip / r;
             let store = Store { slopes: &fused.slopes, scale: fused.scale, add, add_format, format, skip };
             let input = Input { maps: &maps[..inputs.len()], formats: &formats[..inputs.len()], shape };
-            conv.rows(isa, input, &store, (rows, out_shape));
+            conv.rows(isa, input, &store, RowsMut::new(rows, out_shape));
         });
     }
 
@@ -291,7 +291,8 @@ impl<'a> Run<'a> {
     fn enhance(&self, enhance: &Enhance, input: Source, out: &mut Rows) {
         let (shape, out_shape, channels) = (self.shape(input), out.shape, out.channels);
         out.par_rows().for_each_init(Vec::new, |scratch, (y, row)| {
-            enhance.row(self.plan.isa, (self.blocks(input, y), shape), scratch, (row, out_shape, channels));
+            let row = RowsMut::new(row, out_shape);
+            enhance.row(self.plan.isa, Row::new(self.blocks(input, y), shape), scratch, (row, channels));
         });
     }
 

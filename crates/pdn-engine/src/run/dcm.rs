@@ -1,6 +1,6 @@
 //! Prepares a DCM for a prompt: the convolution behind the mask, and the mixed kernel.
 
-use pdn_kernels::{Conv, FoldedMask, Input, Isa, LANES, MaskScale, Precision, RowShape, Store, mask_row};
+use pdn_kernels::{Conv, FoldedMask, Input, Isa, LANES, MaskScale, Precision, Row, RowShape, RowsMut, Store, mask_row};
 use pdn_network::{Dcm, DcmForm, NORM_EPS, ParamId, Weights};
 
 /// A DCM ready to run under one prompt.
@@ -49,34 +49,29 @@ impl Enhance {
     }
 
     /// Computes the `channels` enhanced channels of a row of x. `scratch` is memory that a thread can reuse.
-    pub(crate) fn row(
-        &self,
-        isa: Isa,
-        (x, shape): (&[f32], RowShape),
-        scratch: &mut Vec<f32>,
-        (row, out_shape, channels): (&mut [f32], RowShape, usize),
-    ) {
+    pub(crate) fn row(&self, isa: Isa, x: Row, scratch: &mut Vec<f32>, (out, channels): (RowsMut, usize)) {
+        let shape = x.shape;
         match self {
             Self::Plain(conv) => {
-                conv.rows(isa, Input { maps: &[&[x]], formats: &[], shape }, &Store::default(), (row, out_shape))
+                conv.rows(isa, Input { maps: &[&[x.data]], formats: &[], shape }, &Store::default(), out)
             }
             Self::Ones => {
-                row.fill(0.0);
-                row[..x.len()].copy_from_slice(x);
+                out.data.fill(0.0);
+                out.data[..x.data.len()].copy_from_slice(x.data);
                 let last = channels - 1;
-                (0..shape.width).for_each(|x| row[out_shape.at(last / LANES, x) + last % LANES] = 1.0);
+                (0..shape.width).for_each(|x| out.data[out.shape.at(last / LANES, x) + last % LANES] = 1.0);
             }
-            Self::Masked(mask) => mask.row(isa, (x, shape), (row, out_shape)),
+            Self::Masked(mask) => mask.row(isa, x, out),
             Self::Projected(conv, scale) => {
                 let projected_shape = RowShape::new(conv.outputs(), shape.width, 0);
                 scratch.resize(projected_shape.len(), 0.0);
                 conv.rows(
                     isa,
-                    Input { maps: &[&[x]], formats: &[], shape },
+                    Input { maps: &[&[x.data]], formats: &[], shape },
                     &Store::default(),
-                    (scratch, projected_shape),
+                    RowsMut::new(scratch, projected_shape),
                 );
-                mask_row(isa, channels - 1, (scratch, projected_shape), *scale, (row, out_shape));
+                mask_row(isa, channels - 1, Row::new(scratch, projected_shape), *scale, out);
             }
         }
     }

@@ -9,7 +9,7 @@ use crate::run::band::Run;
 use crate::run::dcm::PromptedDcm;
 use crate::run::regions::PromptedRegion;
 use crate::run::rows::Rows;
-use pdn_kernels::{Conv, Input, LANES, RowShape, Store, add_scaled};
+use pdn_kernels::{Conv, Input, LANES, Row, RowShape, RowsMut, Store, add_scaled};
 use pdn_network::Extent;
 use rayon::prelude::*;
 use std::ops::Range;
@@ -51,7 +51,7 @@ impl Run<'_> {
                         let group = Group { first: first + at, skip, given: count };
                         let rows = &mut rows[at * shape.len()..][..count * shape.len()];
                         let shares = &window.shares[at * shape.width..][..count * shape.width];
-                        self.add_region(prompted, input, group, (&window.seen, shares), (rows, shape));
+                        self.add_region(prompted, input, group, (&window.seen, shares), RowsMut::new(rows, shape));
                         at += count;
                     }
                 }
@@ -83,7 +83,7 @@ impl Run<'_> {
         input: Source,
         group: Group,
         (seen, shares): (&Range<usize>, &[f32]),
-        (out, shape): (&mut [f32], RowShape),
+        RowsMut { data: out, shape }: RowsMut,
     ) {
         let (isa, pad, width, conv) = (self.plan.isa, self.program.pad, seen.len(), &prompted.kernel);
         let narrow = RowShape::new(input.channels, width, pad);
@@ -98,7 +98,8 @@ impl Run<'_> {
             match (group.first + i).checked_sub(group.skip + conv.side() / 2) {
                 Some(y) if y < height => {
                     cut(self.blocks(input, y), self.shape(input), seen.start, &mut x, narrow);
-                    prompted.enhance.row(isa, (&x, narrow), &mut scratch, (row, enhanced, prompted.enhanced()));
+                    let row = RowsMut::new(row, enhanced);
+                    prompted.enhance.row(isa, Row::new(&x, narrow), &mut scratch, (row, prompted.enhanced()));
                 }
                 _ => {}
             }
@@ -106,7 +107,12 @@ impl Run<'_> {
         let around: Vec<&[f32]> = masked.chunks_exact(enhanced.len()).map(|row| &row[..read.len()]).collect();
         let mut results = vec![0.0; result.len() * group.given];
         let store = Store { skip: group.skip, ..Store::default() };
-        conv.rows(isa, Input { maps: &[&around], formats: &[], shape: read }, &store, (&mut results, result));
+        conv.rows(
+            isa,
+            Input { maps: &[&around], formats: &[], shape: read },
+            &store,
+            RowsMut::new(&mut results, result),
+        );
         let rows = results.chunks_exact(result.len()).zip(out.chunks_exact_mut(shape.len()));
         for ((from, row), shares) in rows.zip(shares.chunks_exact(shape.width)) {
             for (column, share) in shares.iter().enumerate().filter(|(_, share)| **share != 0.0) {

@@ -10,7 +10,7 @@ pub(crate) mod winograd;
 pub(crate) mod tests;
 
 use crate::lanes::has_pairs;
-use crate::{Format, Input, Isa, LANES, Precision, RowShape};
+use crate::{Format, Input, Isa, LANES, Precision, RowShape, RowsMut};
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 use amx::AmxWinograd;
 use amx::{AmxConv, Products};
@@ -166,7 +166,8 @@ impl Conv {
     /// lines that the convolution does not [read](Self::reads_lines) or that are not whole, the input is not padded by
     /// [`Self::pad`], there are slopes but not one per lane, `add` is combined with a shuffle, or the machine lacks the
     /// instruction set.
-    pub fn rows(&self, isa: Isa, input: Input, store: &Store, (out, out_shape): (&mut [f32], RowShape)) {
+    pub fn rows(&self, isa: Isa, input: Input, store: &Store, out: RowsMut) {
+        let RowsMut { data: out, shape: out_shape } = out;
         let ConvShape { inputs, side, shuffle: r, .. } = self.shape;
         input.check(self.group() + side - 1);
         let input_shape = input.shape;
@@ -194,7 +195,7 @@ impl Conv {
             #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
             // SAFETY: as below.
             Method::AmxWinograd(amx) => unsafe { amx.rows(&input, rows, &writer) },
-            Method::Amx(amx) => amx.rows(&input, store, (out, out_shape)),
+            Method::Amx(amx) => amx.rows(&input, store, RowsMut::new(out, out_shape)),
             // SAFETY: the rows have their shapes' lengths and pads, and the writer the output's: checked above.
             Method::Direct(direct) => unsafe { direct.row(isa, &input, &writer) },
             // SAFETY: as above.

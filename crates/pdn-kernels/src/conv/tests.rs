@@ -137,8 +137,8 @@ impl Case {
                 .collect();
             let apart: Vec<&[&[f32]]> = apart.iter().map(Vec::as_slice).collect();
             let mut other = out.clone();
-            conv.rows(isa, Input { maps: &apart, formats: &[], shape }, &store, (&mut other, out_shape));
-            conv.rows(isa, Input { maps: &[&around], formats: &[], shape }, &store, (&mut out, out_shape));
+            conv.rows(isa, Input { maps: &apart, formats: &[], shape }, &store, RowsMut::new(&mut other, out_shape));
+            conv.rows(isa, Input { maps: &[&around], formats: &[], shape }, &store, RowsMut::new(&mut out, out_shape));
             assert_eq!(out, other, "however the maps are parted");
             assert!(out.iter().all(|v| v.is_finite()), "every number of the rows is written");
             for (dy, row) in out.chunks(out_shape.len()).enumerate() {
@@ -304,7 +304,7 @@ fn lanes_that_are_no_inputs_may_be_anything() {
             Isa::best(),
             Input { maps: &[&around], formats: &[], shape },
             &Store::default(),
-            (&mut out, out_shape),
+            RowsMut::new(&mut out, out_shape),
         );
         let expected = 0.5 * (inputs * 9 + 1) as f32;
         assert!(out.iter().all(|v| (v - expected).abs() < 1e-2 * expected), "{inputs}: {out:?}");
@@ -320,11 +320,18 @@ fn what_is_no_row_is_refused_or_nothing() {
         let row = vec![1.0; shape.len()];
         let around = vec![row.as_slice(); conv.group() + 2];
         let maps: &[&[&[f32]]] = &[&around];
-        conv.rows(Isa::best(), Input { maps, formats: &[], shape }, &Store::default(), (&mut [], out_shape));
+        conv.rows(
+            Isa::best(),
+            Input { maps, formats: &[], shape },
+            &Store::default(),
+            RowsMut::new(&mut [], out_shape),
+        );
         let refused = |shape: RowShape, out_shape: RowShape, skip: usize| {
             let store = Store { skip, ..Store::default() };
             let mut out = vec![0.0; RowShape::new(outputs, 9, 0).len()];
-            let run = || conv.rows(Isa::best(), Input { maps, formats: &[], shape }, &store, (&mut out, out_shape));
+            let run = || {
+                conv.rows(Isa::best(), Input { maps, formats: &[], shape }, &store, RowsMut::new(&mut out, out_shape))
+            };
             std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)).is_err()
         };
         assert!(!refused(shape, out_shape, 0) && refused(shape, out_shape, usize::MAX));
@@ -364,7 +371,12 @@ fn stands_anywhere(inputs: usize, outputs: usize, width: usize, make: Make, isas
             let out_shape = RowShape::new(outputs, to - from, 0);
             let mut out = vec![0.0; out_shape.len() * conv.group()];
             let around = vec![cut.as_slice(); conv.group() + 2];
-            conv.rows(isa, Input { maps: &[&around], formats: &[], shape }, &Store::default(), (&mut out, out_shape));
+            conv.rows(
+                isa,
+                Input { maps: &[&around], formats: &[], shape },
+                &Store::default(),
+                RowsMut::new(&mut out, out_shape),
+            );
             (out, out_shape)
         };
         let (whole, whole_shape) = run(0, width);

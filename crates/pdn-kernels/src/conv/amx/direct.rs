@@ -4,7 +4,7 @@ use super::detect::is_available;
 use super::layout::AmxConv;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 use super::{epilogue, gemm, pack};
-use crate::{Input, RowShape, Store};
+use crate::{Input, RowsMut, Store};
 
 impl AmxConv {
     /// Convolves rows. `input` holds the rows around a group, from half a kernel above the first to half a kernel below
@@ -16,7 +16,7 @@ impl AmxConv {
     /// # Panics
     /// Panics if `out` is not whole rows, the input has fewer rows than they need, or the machine has no AMX. The
     /// caller has checked the rest.
-    pub(crate) fn rows(&self, input: &Input, store: &Store, (out, out_shape): (&mut [f32], RowShape)) {
+    pub(crate) fn rows(&self, input: &Input, store: &Store, RowsMut { data: out, shape: out_shape }: RowsMut) {
         assert!(is_available(), "this machine has no AMX with bf16");
         if out_shape.is_empty() {
             return;

@@ -1,7 +1,7 @@
 use super::*;
 use crate::conv::shape::ConvShape;
 use crate::conv::tests::random;
-use crate::{Format, Input, LANES, RowShape, Store};
+use crate::{Format, Input, LANES, RowShape, RowsMut, Store};
 use half::bf16;
 use proptest::prelude::*;
 
@@ -114,7 +114,7 @@ impl Case {
         let store = Store { slopes: &slopes, scale: 0.5, add, ..Store::default() };
         let conv = convolution(&k, &b, self.inputs, self.side, r, products);
         let mut out = vec![f32::NAN; out_shape.len() * self.height * r];
-        conv.rows(&Input { maps: &[&input], formats: &[], shape }, &store, (&mut out, out_shape));
+        conv.rows(&Input { maps: &[&input], formats: &[], shape }, &store, RowsMut::new(&mut out, out_shape));
         assert!(out.iter().all(|v| v.is_finite()), "every number of the rows is written");
         let mut worst = 0.0_f64;
         for (out_y, row) in out.chunks(out_shape.len()).enumerate() {
@@ -203,7 +203,7 @@ impl Lines {
             let (format, add_format) = (format(write), format(add_lines));
             let store = Store { slopes: &slopes, scale: 0.5, add, add_format, format, skip: 0 };
             let mut out = vec![f32::NAN; stored.len() * height * r];
-            conv.rows(&input, &store, (&mut out, stored));
+            conv.rows(&input, &store, RowsMut::new(&mut out, stored));
             out
         };
         let expected = run(false, false, false);
@@ -352,7 +352,7 @@ fn a_pixel_does_not_depend_on_where_it_stands() {
             conv.rows(
                 &Input { maps: &[&cut], formats: &[], shape: cut_shape },
                 &Store::default(),
-                (&mut out, out_shape),
+                RowsMut::new(&mut out, out_shape),
             );
             (out, out_shape)
         };
@@ -392,7 +392,7 @@ fn what_is_not_finite_stays_so() {
                 conv.rows(
                     &Input { maps: &[&[&plain, &row, &plain]], formats: &[], shape },
                     &store,
-                    (&mut out, out_shape),
+                    RowsMut::new(&mut out, out_shape),
                 );
                 for (o, x) in (0..outputs).flat_map(|o| (0..width).map(move |x| (o, x))) {
                     let found = out[out_shape.at(o / LANES, x) + o % LANES];
@@ -418,7 +418,11 @@ fn a_call_leaves_nothing_to_the_next() {
         let (shape, out_shape) = (RowShape::new(inputs, width, 1), RowShape::new(outputs, width, 0));
         let row = vec![value; shape.len()];
         let mut out = vec![0.0; out_shape.len()];
-        conv.rows(&Input { maps: &[&[&row[..]; 3]], formats: &[], shape }, &Store::default(), (&mut out, out_shape));
+        conv.rows(
+            &Input { maps: &[&[&row[..]; 3]], formats: &[], shape },
+            &Store::default(),
+            RowsMut::new(&mut out, out_shape),
+        );
         (0..width).map(|x| out[out_shape.at(0, x)]).collect::<Vec<_>>()
     };
     // Gathered numbers that do not fill a step, and padded blocks.
@@ -439,8 +443,12 @@ fn nothing_is_convolved_to_nothing() {
     let shape = RowShape::new(2, 0, 1);
     let row = vec![0.0; shape.len()];
     let mut out = vec![f32::NAN; RowShape::new(2, 0, 1).len()];
-    conv.rows(&Input { maps: &[&[&row, &row, &row]], formats: &[], shape }, &Store::default(), (&mut out, shape));
+    conv.rows(
+        &Input { maps: &[&[&row, &row, &row]], formats: &[], shape },
+        &Store::default(),
+        RowsMut::new(&mut out, shape),
+    );
     assert!(out.iter().all(|v| *v == 0.0), "pads only");
     let shape = RowShape::new(2, 0, 1);
-    conv.rows(&Input { maps: &[&[&row, &row]], formats: &[], shape }, &Store::default(), (&mut [], shape));
+    conv.rows(&Input { maps: &[&[&row, &row]], formats: &[], shape }, &Store::default(), RowsMut::new(&mut [], shape));
 }
