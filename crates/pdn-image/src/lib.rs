@@ -27,7 +27,7 @@ mod picture;
 mod sample;
 
 pub use compare::{ColourSpace, CompareError, Protocol, psnr, ssim};
-pub use degrade::{Degradation, TooSmall};
+pub use degrade::{Degradation, Faults, Resampling, TooSmall};
 pub use error::{Error, Fault};
 pub use estimate::blur_likelihood;
 pub use format::Format;

@@ -20,6 +20,7 @@ mod encoder;
 mod enlarge;
 mod error;
 mod export;
+mod faults;
 #[cfg(feature = "hub")]
 mod hub;
 mod memory;
@@ -37,12 +38,13 @@ pub use encoder::{
 };
 pub use error::Error;
 pub use export::{deployed, onnx};
+pub use faults::{FAULTS_ID, FaultsError, KnownFaults, Slot, compose, composed_dim};
 #[cfg(feature = "hub")]
 pub use hub::{Hub, HubError, ShowDownload};
 pub use pdn_engine::{Isa, Map, Plan, Precision, RunError, RunOptions as Options, Session as PlanSession, peak_flops};
 pub use pdn_image::{
-    AnyPicture, ColourSpace, CompareError, Degradation, Depth, Error as FileError, Fault as FileFault, Format, Header,
-    Light, Limits, Picture, Protocol, Provenance, Resolution, ResolutionUnit, RowEncoder, RowWriter, Sample, Scale,
+    AnyPicture, ColourSpace, CompareError, Degradation, Depth, Error as FileError, Fault as FileFault, Faults, Format, Header,
+    Light, Limits, Picture, Protocol, Provenance, Resampling, Resolution, ResolutionUnit, RowEncoder, RowWriter, Sample, Scale,
     WriteOptions, blur_likelihood, check_target, check_writable, encode, encode_any, is_result, psnr, read, read_any,
     read_any_bytes, read_bytes, resize_to, ssim, write, write_any, write_atomically,
 };

@@ -197,6 +197,8 @@ fn degradation(args: &Eval) -> String {
         pdn::Degradation::BlurBicubicFloat => "Gaussian of 1.3 pixels, then bicubic, rounded to 8 bits once",
         pdn::Degradation::BlurBicubic16 => "Gaussian of 1.3 pixels, then bicubic, 16 bits per sample",
         pdn::Degradation::Practical { .. } => "random blur, noise, JPEG and resize, seeded by the file name",
+        pdn::Degradation::Mixed { .. } => "known faults by random amounts, seeded by the file name",
+        pdn::Degradation::Known(_) => "blurs in pixels of the small picture, then bicubic, rounded to 8 bits once",
     };
     format!("{}: {how}", args.small.degradation)
 }

@@ -1,14 +1,20 @@
 //! Degradations: how to make a low-resolution input from a high-resolution picture.
 
+mod faults;
+mod mixed;
 mod practical;
 
+pub use faults::{Faults, Resampling};
+
 use crate::{AnyPicture, Picture, Scale, bleed, gaussian_blur, resize};
+use rand::SeedableRng;
+use rand::rngs::StdRng;
 use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
 
 /// A degradation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Degradation {
     /// MATLAB's bicubic `imresize`, the usual one in the literature.
     Bicubic,
@@ -26,6 +32,13 @@ pub enum Degradation {
         /// The same seed produces the same picture.
         seed: u64,
     },
+    /// A wide mix of known faults, by random amounts: see [`Degradation::faults`].
+    Mixed {
+        /// The same seed produces the same picture.
+        seed: u64,
+    },
+    /// These faults, with noise from a fixed seed.
+    Known(Faults),
 }
 
 /// The paper's blur, in pixels.
@@ -62,17 +75,43 @@ impl Degradation {
             Self::BlurBicubicFloat => in_sixteen().converted::<u8>().into(),
             Self::BlurBicubic16 => in_sixteen().into(),
             Self::Practical { seed } => practical::degrade(&cropped, scale, seed).into(),
+            Self::Mixed { seed } => mixed::degrade(&cropped, scale, seed).into(),
+            Self::Known(faults) => {
+                faults.apply(&cropped, scale, &mixed::Manner::default(), &mut StdRng::seed_from_u64(0)).into()
+            }
         })
+    }
+
+    /// Returns what befalls a picture at this scale; `None` for [`Self::Practical`], whose stages come in any order.
+    pub fn faults(self, scale: usize) -> Option<Faults> {
+        match self {
+            Self::Bicubic => Some(Faults::default()),
+            Self::BlurBicubic | Self::BlurBicubicFloat | Self::BlurBicubic16 => {
+                Some(Faults { blur: SIGMA / scale as f64, ..Faults::default() })
+            }
+            Self::Practical { .. } => None,
+            Self::Mixed { seed } => Some(mixed::draw(&mut StdRng::seed_from_u64(seed)).0),
+            Self::Known(faults) => Some(faults),
+        }
+    }
+
+    /// Returns the degradation with this seed, if it is random.
+    pub fn with_seed(self, seed: u64) -> Self {
+        match self {
+            Self::Practical { .. } => Self::Practical { seed },
+            Self::Mixed { .. } => Self::Mixed { seed },
+            same => same,
+        }
     }
 
     /// Returns the degradation for one of many pictures: if it is random, its seed depends on the file name.
     pub fn seeded(self, file: &Path) -> Self {
         match self {
             // FNV-1a (Fowler, Noll and Vo): the same on every machine.
-            Self::Practical { seed } => {
+            Self::Practical { seed } | Self::Mixed { seed } => {
                 let hash = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
                 let name = file.file_stem().unwrap_or_default().as_encoded_bytes();
-                Self::Practical { seed: name.iter().fold(0xcbf2_9ce4_8422_2325 ^ seed, hash) }
+                self.with_seed(name.iter().fold(0xcbf2_9ce4_8422_2325 ^ seed, hash))
             }
             same => same,
         }
@@ -88,6 +127,9 @@ impl fmt::Display for Degradation {
             Self::BlurBicubic16 => f.write_str("blur-bicubic-16"),
             Self::Practical { seed: 0 } => f.write_str("practical"),
             Self::Practical { seed } => write!(f, "practical:{seed}"),
+            Self::Mixed { seed: 0 } => f.write_str("mixed"),
+            Self::Mixed { seed } => write!(f, "mixed:{seed}"),
+            Self::Known(faults) => faults.fmt(f),
         }
     }
 }
@@ -96,19 +138,25 @@ impl FromStr for Degradation {
     type Err = String;
 
     fn from_str(name: &str) -> Result<Self, String> {
-        let seed = || name.strip_prefix("practical:").and_then(|seed| seed.parse().ok());
+        let seed = |prefix: &str| name.strip_prefix(prefix).and_then(|seed| seed.parse().ok());
         match name {
             "bicubic" => Ok(Self::Bicubic),
             "blur-bicubic" => Ok(Self::BlurBicubic),
             "blur-bicubic-float" => Ok(Self::BlurBicubicFloat),
             "blur-bicubic-16" => Ok(Self::BlurBicubic16),
             "practical" => Ok(Self::Practical { seed: 0 }),
-            _ => seed().map(|seed| Self::Practical { seed }).ok_or_else(|| {
-                format!(
-                    "unknown degradation `{name}`: expected blur-bicubic, blur-bicubic-float, blur-bicubic-16, bicubic, \
-                     practical or practical:SEED"
-                )
-            }),
+            "mixed" => Ok(Self::Mixed { seed: 0 }),
+            _ if name.contains('=') => name.parse().map(Self::Known),
+            _ => {
+                let practical = seed("practical:").map(|seed| Self::Practical { seed });
+                practical.or_else(|| seed("mixed:").map(|seed| Self::Mixed { seed })).ok_or_else(|| {
+                    format!(
+                        "unknown degradation `{name}`: expected blur-bicubic, blur-bicubic-float, blur-bicubic-16, \
+                         bicubic, practical, practical:SEED, mixed, mixed:SEED, or faults such as \
+                         blur=0.3,noise=10,jpeg=60"
+                    )
+                })
+            }
         }
     }
 }
@@ -119,7 +167,8 @@ mod tests {
 
     #[test]
     fn names_are_read_as_they_are_written() {
-        for name in ["bicubic", "blur-bicubic", "blur-bicubic-float", "blur-bicubic-16", "practical", "practical:7"] {
+        for name in ["bicubic", "blur-bicubic", "blur-bicubic-float", "blur-bicubic-16", "practical", "practical:7", "mixed:7", "blur=1,jpeg=30"]
+        {
             assert_eq!(name.parse::<Degradation>().unwrap().to_string(), name);
         }
         for name in ["blur", "practical:", "practical:-1"] {

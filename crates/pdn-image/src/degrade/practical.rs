@@ -3,7 +3,8 @@
 //! "Designing a practical degradation model for deep blind image super-resolution"; here blurs are isotropic, and the
 //! amounts are smaller than theirs).
 
-use crate::{Format, Picture, Sample, WriteOptions, encode, gaussian_blur, read_bytes, resize_to};
+use super::faults::compressed;
+use crate::{Picture, Sample, gaussian_blur, resize_to};
 use image::imageops::{self, FilterType};
 use rand::rngs::StdRng;
 use rand::seq::{IndexedRandom, SliceRandom};
@@ -107,13 +108,7 @@ fn noise(picture: &Picture, random: &mut StdRng) -> Picture {
 }
 
 fn jpeg(picture: &Picture, random: &mut StdRng) -> Picture {
-    let options = WriteOptions { quality: Some(random.random_range(QUALITY)), ..WriteOptions::default() };
-    let read = encode(picture, Format::Jpeg, &options).map(|bytes| read_bytes(&bytes, &crate::Limits::default()));
-    match read {
-        Ok(Ok(read)) => Picture::from_rgb(read.width(), read.height(), read.rgb().to_vec()),
-        // Beyond JPEG's largest side, so the picture cannot have been a JPEG.
-        _ => picture.clone(),
-    }
+    compressed(picture, random.random_range(QUALITY))
 }
 
 #[cfg(test)]

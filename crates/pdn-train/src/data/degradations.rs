@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// In a recipe, a name or a list of names: each patch gets one of them, drawn with equal chance. The first is used for
 /// held-out pictures and for the embeddings of views.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Names", into = "Names")]
 pub struct Degradations {
     first: Degradation,

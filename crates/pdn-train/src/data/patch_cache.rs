@@ -2,7 +2,7 @@
 
 use crate::data::degradations::Degradations;
 use crate::data::{DataError, read_picture};
-use pdn_image::{AnyPicture, Degradation, Picture, resize_to};
+use pdn_image::{AnyPicture, Degradation, Faults, Picture, resize_to};
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use rand::rngs::StdRng;
@@ -49,6 +49,8 @@ pub struct Pair {
     pub high: Picture,
     /// The degraded picture.
     pub low: AnyPicture,
+    /// What befell it, if it can be told.
+    pub faults: Option<Faults>,
 }
 
 /// A picture's file, and the part of it to use.
@@ -57,6 +59,9 @@ pub type Place = (PathBuf, Cut);
 /// Margin, in pixels of the degraded patch, that is degraded with it if the degradation is random, so that edges look
 /// as they would inside a picture.
 const AROUND: usize = 8;
+
+/// The side of JPEG's blocks, in pixels.
+const JPEG_BLOCK: usize = 8;
 
 /// Weighs pairs by their bytes.
 #[derive(Clone, Debug)]
@@ -101,8 +106,10 @@ impl PatchCache {
         picture: &Picture,
     ) -> Result<Pair, DataError> {
         let high = cut.of(picture).modcrop(self.scale);
-        let low = degradation.seeded(file).apply(&high, self.scale);
-        Ok(Pair { low: low.map_err(|e| DataError { path: file.to_owned(), why: e.to_string() })?, high })
+        let degradation = degradation.seeded(file);
+        let low = degradation.apply(&high, self.scale);
+        let low = low.map_err(|e| DataError { path: file.to_owned(), why: e.to_string() })?;
+        Ok(Pair { high, low, faults: degradation.faults(self.scale) })
     }
 
     /// Returns a picture, degraded with the first of the degradations.
@@ -135,23 +142,33 @@ impl PatchCache {
         let (x, y) = (random.random_range(0..=width - side), random.random_range(0..=height - side));
         let large = side * self.scale;
         let high = pair.high.part((x * self.scale, y * self.scale), large, large);
-        let low = match degradation {
-            Degradation::Practical { .. } => self.anew(&pair, (x, y), side, random.next_u64())?,
-            _ => pair.low.part((x, y), side, side),
+        let (low, faults) = match degradation {
+            Degradation::Practical { .. } | Degradation::Mixed { .. } => {
+                let anew = degradation.with_seed(random.next_u64());
+                (self.anew(&pair, (x, y), side, anew, random)?, anew.faults(self.scale))
+            }
+            _ => (pair.low.part((x, y), side, side), pair.faults),
         };
-        Ok(Pair { high, low })
+        Ok(Pair { high, low, faults })
     }
 
     /// Degrades a patch with its margin.
-    fn anew(&self, pair: &Pair, (x, y): (usize, usize), side: usize, seed: u64) -> Result<AnyPicture, DataError> {
-        let from = |at: usize| at.saturating_sub(AROUND);
-        let to = |at: usize, length: usize| (at + side + AROUND).min(length) - from(at);
-        let (width, height) = (to(x, pair.low.width()), to(y, pair.low.height()));
-        let place = (from(x) * self.scale, from(y) * self.scale);
-        let around = pair.high.part(place, width * self.scale, height * self.scale);
-        let low = Degradation::Practical { seed }.apply(&around, self.scale);
+    fn anew(
+        &self,
+        pair: &Pair,
+        (x, y): (usize, usize),
+        side: usize,
+        degradation: Degradation,
+        random: &mut StdRng,
+    ) -> Result<AnyPicture, DataError> {
+        // Any margin from AROUND on, so that JPEG's blocks begin anywhere in the patch.
+        let [left, top] = [x, y].map(|at| at.saturating_sub(AROUND + random.random_range(0..JPEG_BLOCK)));
+        let (right, bottom) = ((x + side + AROUND).min(pair.low.width()), (y + side + AROUND).min(pair.low.height()));
+        let (width, height) = ((right - left) * self.scale, (bottom - top) * self.scale);
+        let around = pair.high.part((left * self.scale, top * self.scale), width, height);
+        let low = degradation.apply(&around, self.scale);
         let low = low.map_err(|e| DataError { path: PathBuf::new(), why: e.to_string() })?;
-        Ok(low.part((x - from(x), y - from(y)), side, side))
+        Ok(low.part((x - left, y - top), side, side))
     }
 }
 
@@ -190,7 +207,7 @@ mod tests {
     fn a_patch_is_where_its_original_is() {
         let folder = tempfile::tempdir().unwrap();
         let place = picture(folder.path(), "a.png", 64);
-        for degradation in [Degradation::Bicubic, Degradation::BlurBicubic16, Degradation::Practical { seed: 0 }] {
+        for degradation in [Degradation::Bicubic, Degradation::BlurBicubic16, Degradation::Mixed { seed: 0 }] {
             let patches = PatchCache::new(degradation, 2, 1 << 30);
             let random = &mut StdRng::seed_from_u64(5);
             for _ in 0..20 {

@@ -21,7 +21,7 @@ use crate::run::{Run, Schedule};
 use crate::tasks::pictures::Pictures;
 use crate::tasks::sentences::{self, Sentences};
 use crate::tasks::super_resolution::{self, LAST_TEMPERATURE, Loss, PromptMix, SuperResolution};
-use pdn::Tokenizer;
+use pdn::{FAULTS_ID, Tokenizer, composed_dim};
 use pdn_network::zoo::{Clip, PictureTower};
 use pdn_network::{Card, Network, NetworkError, checkpoint, zoo};
 use serde::{Deserialize, Serialize};
@@ -307,7 +307,9 @@ impl SuperResolutionRecipe {
         let network = self.network().map_err(|e| wrong(e.to_string()))?;
         self.check(&network).map_err(wrong)?;
         let encoder = self.encoder.as_ref().map(|file| BatchEncoder::open(&beside(file))).transpose()?;
-        let (takes, gives) = (network.prompt_dim(), encoder.as_ref().map(|encoder| encoder.dim));
+        let tells_faults = self.prompts.is_some_and(|prompts| prompts.faults.is_some());
+        let dim = |encoder: &BatchEncoder| if tells_faults { composed_dim(encoder.dim) } else { encoder.dim };
+        let (takes, gives) = (network.prompt_dim(), encoder.as_ref().map(dim));
         if let (Some(takes), Some(gives)) = (takes, gives)
             && takes != gives
         {
@@ -355,7 +357,8 @@ impl SuperResolutionRecipe {
             license: self.license.clone(),
             ..Card::default()
         };
-        card.more.extend(encoder.map(|encoder| ("encoder".to_owned(), encoder.id.clone().into())));
+        let id = |encoder: &BatchEncoder| encoder.id.clone() + if tells_faults { FAULTS_ID } else { "" };
+        card.more.extend(encoder.map(|encoder| ("encoder".to_owned(), id(encoder).into())));
         card.more
             .extend(self.without_prompt.iter().map(|prompt| ("without_prompt".to_owned(), prompt.as_str().into())));
         card.more.insert("data".into(), data.into());
@@ -366,7 +369,7 @@ impl SuperResolutionRecipe {
             patches,
             sources,
             held_back,
-            prompts: self.prompts.unwrap_or(PromptMix { caption: 0.0, view: 0.0, mirrored: 0.0 }),
+            prompts: self.prompts.unwrap_or(PromptMix { caption: 0.0, view: 0.0, mirrored: 0.0, faults: None }),
             patch: self.patch,
             batch: self.batch,
             card,
@@ -407,7 +410,8 @@ impl SuperResolutionRecipe {
         if network.prompt_dim().is_some() && (self.encoder.is_none() || self.prompts.is_none()) {
             return Err("the network takes a prompt: expected `encoder` and `prompts`".into());
         }
-        if let Some(PromptMix { caption, view, mirrored }) = self.prompts {
+        if let Some(PromptMix { caption, view, mirrored, faults }) = self.prompts {
+            faults.map_or(Ok(()), |faults| faults.check())?;
             let parts = [caption, view, mirrored];
             if let Some(part) = parts.iter().find(|part| !part.is_finite() || **part < 0.0) {
                 return Err(format!("prompts: {part}: expected a number that is not negative"));

@@ -1,6 +1,7 @@
 //! Tasks: what can be trained.
 
 pub mod activity;
+pub mod fault_prompts;
 pub mod pictures;
 pub(crate) mod retrieval;
 pub mod sentences;

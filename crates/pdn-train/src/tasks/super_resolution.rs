@@ -8,10 +8,11 @@ use crate::executor::weights::initial;
 use crate::executor::{self, Batch};
 use crate::run::{History, Step, Task};
 use crate::tasks::activity;
+use crate::tasks::fault_prompts::FaultMix;
 use burn::tensor::{Device, Tensor, TensorData};
-use pdn::{Depth, Target, Upscaler};
+use pdn::{Depth, KnownFaults, Target, Upscaler, compose};
 use pdn_engine::{Isa, Precision as EnginePrecision, RunOptions, fold};
-use pdn_image::{AnyPicture, ColourSpace, Picture, Protocol, psnr};
+use pdn_image::{AnyPicture, ColourSpace, Degradation, Faults, Picture, Protocol, psnr};
 use pdn_network::checkpoint;
 use pdn_network::{Card, Model, Network, PictureFormat, PromptActivity, Tensor as Stored, Weights};
 use rand::rngs::StdRng;
@@ -31,6 +32,9 @@ pub struct PromptMix {
     pub view: f64,
     /// The degraded picture, mirrored.
     pub mirrored: f64,
+    /// How often faults are told, to a network that is steered by them, too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub faults: Option<FaultMix>,
 }
 
 /// Residual branches start at a tenth of their usual size, so that the network starts near the identity.
@@ -134,12 +138,20 @@ impl SuperResolution {
         Ok(Sample {
             low: square(&pair.low, (0, 0), self.patch, turn, &self.network.picture),
             high: square(&pair.high.into(), (0, 0), self.patch * self.network.scale, turn, &self.network.picture),
-            prompt: self.prompt(scene, random).to_vec(),
+            prompt: self.prompt(scene, pair.faults.as_ref(), random),
         })
     }
 
-    fn prompt<'a>(&self, scene: &'a TrainingImage, random: &mut StdRng) -> &'a [f32] {
-        let PromptMix { caption, view, mirrored } = self.prompts;
+    fn prompt(&self, scene: &TrainingImage, faults: Option<&Faults>, random: &mut StdRng) -> Vec<f32> {
+        let content = self.content(scene, random);
+        match self.prompts.faults {
+            Some(mix) => mix.prompt(content, faults, random),
+            None => content.to_vec(),
+        }
+    }
+
+    fn content<'a>(&self, scene: &'a TrainingImage, random: &mut StdRng) -> &'a [f32] {
+        let PromptMix { caption, view, mirrored, .. } = self.prompts;
         let caption = if scene.captions.is_empty() { 0.0 } else { caption };
         let draw = random.random_range(0.0..(caption + view + mirrored).max(f64::MIN_POSITIVE));
         match draw {
@@ -165,18 +177,22 @@ impl SuperResolution {
         (self.network.at_temperature(temperature), batch, target)
     }
 
-    /// Enlarges the held-out pictures with these weights, each with its mirror image as the prompt.
-    fn enlarged(&self, parameters: &[Vec<f32>], scenes: &[TrainingImage]) -> Vec<Option<Picture>> {
+    /// Enlarges the held-out pictures with these weights, each with its mirror image as the prompt; a network that is
+    /// steered by faults is told them, or nothing.
+    fn enlarged(&self, parameters: &[Vec<f32>], scenes: &[TrainingImage], told: bool) -> Vec<Option<Picture>> {
         // As exported: at the temperature at which training ends.
         let (network, weights) = self.deployed(parameters);
         let model = Model { network, weights, card: Card::default(), source: None };
         let compiled = Upscaler::with_precision(&model, Isa::best(), EnginePrecision::F32);
         let Ok(mut session) = compiled.map(|upscaler| upscaler.session()) else { return vec![None; scenes.len()] };
         let enlarge = |scene: &TrainingImage| {
-            if self.network.prompt_dim().is_some() {
+            let pair = self.patches.pair(&scene.place).ok()?;
+            if self.prompts.faults.is_some() {
+                let known = pair.faults.filter(|_| told).map_or_else(KnownFaults::default, |f| KnownFaults::exactly(&f));
+                session.set_embedding(&compose(None, scene.mirrored.len(), &known)).ok()?;
+            } else if self.network.prompt_dim().is_some() {
                 session.set_embedding(&scene.mirrored).ok()?;
             }
-            let pair = self.patches.pair(&scene.place).ok()?;
             let target = Target { depth: Some(Depth::Eight), ..Target::default() };
             let enlarged = session.upscale_to(&pair.low, &target, &RunOptions::default(), &mut |_| true);
             enlarged.ok().map(AnyPicture::into_eight)
@@ -194,12 +210,21 @@ impl SuperResolution {
     /// at the centre of held-out pictures.
     fn activity(&self, weights: &Weights) -> PromptActivity {
         let scenes = || self.sources.iter().flat_map(|(_, scenes)| scenes);
-        let mut prompts: Vec<&[f32]> = scenes().flat_map(|scene| &scene.captions).map(Vec::as_slice).collect();
-        if prompts.is_empty() {
-            prompts = scenes().map(|scene| scene.view.as_slice()).collect();
+        let mut contents: Vec<&[f32]> = scenes().flat_map(|scene| &scene.captions).map(Vec::as_slice).collect();
+        if contents.is_empty() {
+            contents = scenes().map(|scene| scene.view.as_slice()).collect();
         }
-        let count = PROMPTS.min(prompts.len());
-        let prompts: Vec<&[f32]> = (0..count).map(|i| prompts[i * prompts.len() / count]).collect();
+        let count = PROMPTS.min(contents.len());
+        let prompt = |i: usize| {
+            let content = contents[i * contents.len() / count];
+            let faults = Degradation::Mixed { seed: i as u64 }.faults(self.network.scale);
+            match (self.prompts.faults, faults) {
+                (Some(_), Some(faults)) => compose(Some(content), content.len(), &KnownFaults::exactly(&faults)),
+                _ => content.to_vec(),
+            }
+        };
+        let prompts: Vec<Vec<f32>> = (0..count).map(prompt).collect();
+        let prompts: Vec<&[f32]> = prompts.iter().map(Vec::as_slice).collect();
         let side = self.patch.div_ceil(2);
         let middle = |scene: &TrainingImage| {
             let low = &self.patches.pair(&scene.place).ok()?.low;
@@ -209,6 +234,14 @@ impl SuperResolution {
         let pictures: Vec<Vec<f32>> = self.held_back.iter().take(PICTURES).filter_map(middle).collect();
         let modules = activity::measure(&self.network, weights, &prompts, &pictures, side);
         PromptActivity { prompts: prompts.len(), pictures: pictures.len(), modules }
+    }
+
+    /// Says how held-out pictures are measured.
+    fn protocol(&self) -> &'static str {
+        match self.prompts.faults {
+            Some(_) => "MATLAB Y, shave as the scale, no prompt or the faults in numbers, training pictures held back",
+            None => "MATLAB Y, shave as the scale, the picture in a mirror as its prompt, training pictures held back",
+        }
     }
 
     fn bound(&self, parameters: &[Vec<f32>]) -> Weights {
@@ -290,14 +323,17 @@ impl Task for SuperResolution {
 
     fn evaluate(&self, parameters: &[Vec<f32>], _step: &Step) -> Vec<(String, f64)> {
         let protocol = Protocol { space: ColourSpace::YMatlab, shave: self.network.scale };
-        let enlarged = self.enlarged(parameters, &self.held_back);
         let score = |(scene, enlarged): (&TrainingImage, Option<Picture>)| {
             let pair = self.patches.pair(&scene.place).ok();
             let score = enlarged.zip(pair).and_then(|(enlarged, pair)| psnr(&enlarged, &pair.high, protocol).ok());
             score.unwrap_or(f64::NAN)
         };
-        let total: f64 = self.held_back.iter().zip(enlarged).map(score).sum();
-        vec![("PSNR".to_owned(), total / self.held_back.len() as f64)]
+        let mean = |told: bool| {
+            let enlarged = self.enlarged(parameters, &self.held_back, told);
+            self.held_back.iter().zip(enlarged).map(score).sum::<f64>() / self.held_back.len() as f64
+        };
+        let told = self.prompts.faults.map(|_| ("PSNR told".to_owned(), mean(true)));
+        std::iter::once(("PSNR".to_owned(), mean(false))).chain(told).collect()
     }
 
     fn samples(&self, parameters: &[Vec<f32>]) -> Vec<(String, Picture)> {
@@ -309,7 +345,7 @@ impl Task for SuperResolution {
             let times = times.entry(name.clone()).and_modify(|times| *times += 1).or_insert(1);
             Some((if *times == 1 { name } else { format!("{name}_{times}") }, enlarged?))
         };
-        scenes.iter().zip(self.enlarged(parameters, scenes)).filter_map(named).collect()
+        scenes.iter().zip(self.enlarged(parameters, scenes, true)).filter_map(named).collect()
     }
 
     fn export(&self, parameters: &[Vec<f32>], history: &History) -> Vec<u8> {
@@ -324,7 +360,7 @@ impl Task for SuperResolution {
             card.more.insert(
                 "held_back".into(),
                 serde_json::json!({
-                    "protocol": "MATLAB Y, shave as the scale, the picture in a mirror as its prompt, training pictures held back",
+                    "protocol": self.protocol(),
                     "pictures": self.held_back.len(),
                     "figures": last.figures,
                 }),

@@ -1,0 +1,9 @@
+//! The language of faults: what befell a picture, as words say it, as the picture shows it, and as networks hear it.
+
+mod compose;
+mod known;
+mod slot;
+
+pub use compose::{FAULTS_ID, compose, composed_dim};
+pub use known::{FaultsError, KnownFaults};
+pub use slot::Slot;
