@@ -1,4 +1,4 @@
-//! Prompt encoders in the built command.
+//! Runs the command with prompt encoders from files.
 
 use assert_cmd::Command;
 use pdn::{Model, Picture, hashed, read_embeddings, zoo};
@@ -6,7 +6,7 @@ use std::ffi::OsStr;
 use std::path::PathBuf;
 use tempfile::TempDir;
 
-/// What a command said, and its exit code.
+/// A command's output and exit code.
 struct Said {
     code: Option<i32>,
     out: String,
@@ -30,7 +30,7 @@ fn run<S: AsRef<OsStr>>(desk: &TempDir, arguments: &[S], variables: &[(&str, &st
     Said { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
 }
 
-/// A small CLIP as OpenAI saves its own.
+/// Returns the path of a small CLIP in the format of OpenAI.
 fn archive() -> String {
     pdn_testing::root().join("tests/reference/clip/openai.pt").canonicalize().unwrap().to_str().unwrap().to_owned()
 }
@@ -42,7 +42,7 @@ fn desk() -> TempDir {
     desk
 }
 
-/// A small network that takes prompts of the archive's length and names no encoder.
+/// Writes a small network that takes prompts of the archive's length and names no encoder.
 fn network(desk: &TempDir) -> PathBuf {
     let dcm = serde_json::json!({"dim": 48, "kernels": 2});
     let config = serde_json::json!({"scale": 2, "features": 8, "groups": 1, "blocks": 1, "modules": 1, "dcm": dcm});
