@@ -118,7 +118,10 @@ fn a_model_of_the_hub_without_a_network_says_what_to_do() {
     let home = desk.path().join("hub").to_str().unwrap().to_owned();
     let embed = ["embed", "-t", "a dog", "-o", "x.safetensors", "--encoder", "openai/clip-vit-base-patch32"];
     let said = run(&desk, &embed, &[("HF_HOME", &home), ("HF_HUB_OFFLINE", "1")]);
-    said.fails(1, &["openai/clip-vit-base-patch32", "HF_HUB_OFFLINE", "model.safetensors", "config.json", "--encoder"]);
+    said.fails(
+        1,
+        &["openai/clip-vit-base-patch32", "HF_HUB_OFFLINE", "model.safetensors", "config.json", "give the path"],
+    );
     run(&desk, &["embed", "-t", "a", "-o", "x.safetensors", "--encoder", "./none/file"], &[])
         .fails(1, &["no such file"]);
 }

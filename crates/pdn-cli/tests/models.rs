@@ -100,9 +100,9 @@ fn every_command_takes_a_model_of_the_hub() {
     }
     assert!(desk.path().join("nets.png").is_file() && desk.path().join("a.png").is_file());
     for (arguments, words) in [
-        (["info", "someone/none"], ["someone/none", "HF_HUB_OFFLINE", "--model FILE"]),
-        (["info", "someone/two"], ["someone/two", "HF_HUB_OFFLINE", "--model FILE"]),
-        (["info", "someone/nets:none.pth"], ["someone/nets", "HF_HUB_OFFLINE", "--model FILE"]),
+        (["info", "someone/none"], ["someone/none", "HF_HUB_OFFLINE", "path of the file"]),
+        (["info", "someone/two"], ["someone/two", "HF_HUB_OFFLINE", "path of the file"]),
+        (["info", "someone/nets:none.pth"], ["someone/nets", "HF_HUB_OFFLINE", "path of the file"]),
     ] {
         let (code, _, err) = run(&desk, &arguments);
         assert!(code == Some(1) && words.iter().all(|word| err.contains(word)), "{arguments:?}: {err}");

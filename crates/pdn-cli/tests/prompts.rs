@@ -87,7 +87,7 @@ fn prompts_are_mixed_in_their_order() {
     let desk = Desk::new();
     desk.draw("other.png", 11);
     desk.works(&["embed", "-t", "a red bus", "-o", "bus.safetensors"]);
-    desk.fails(&["info", "bus.safetensors"], 1, &["bus.safetensors", "embeddings", "--prompt-embedding"]);
+    desk.fails(&["info", "bus.safetensors"], 1, &["bus.safetensors", "prompt embeddings", "expected a network"]);
     let (dog, _) = desk.upscale(&["-p", "a brown dog"]);
     let (bus, _) = desk.upscale(&["-p", "a red bus"]);
     let (both, said) = desk.upscale(&["-p", "a brown dog", "-p", "a red bus"]);

@@ -313,7 +313,7 @@ fn without_a_network_it_is_said_what_to_do() {
     for offline in [true, false] {
         let error = fetch(&Hub { offline, ..hub.clone() }).unwrap_err();
         assert!(matches!(error, HubError::Offline { .. }));
-        for word in ["model.safetensors", "config.json", "--encoder", REPO] {
+        for word in ["model.safetensors", "config.json", "give the path", REPO] {
             assert!(error.to_string().contains(word), "{error}");
         }
         assert_eq!(error.to_string().contains("HF_HUB_OFFLINE"), offline, "{error}");
@@ -419,7 +419,7 @@ fn a_network_is_its_model_s_only_weights_or_those_that_are_named() {
     let offline = Hub { offline: true, ..hub };
     assert_eq!(network(&offline, "someone/clip:nets/x4.pth").unwrap(), path);
     let error = network(&offline, "someone/clip:x2.pth").unwrap_err();
-    assert!(matches!(error, HubError::Offline { .. }) && error.to_string().contains("--model FILE"), "{error}");
+    assert!(matches!(error, HubError::Offline { .. }) && error.to_string().contains("path of the file"), "{error}");
 }
 
 #[test]
