@@ -146,7 +146,7 @@ fn a_folder_keeps_its_structure() {
     let said = desk.bicubic(&["in", "--out-dir", "out"]).works();
     assert_eq!(desk.names("out"), ["a_x2.png", "b_x2.jpg", "sub/deep/c_x2.tif"]);
     assert_eq!(desk.size("out/sub/deep/c_x2.tif"), (40, 32));
-    assert!(said.out.contains("3 of 3 pictures enlarged") && said.out.lines().count() == 4, "{}", said.out);
+    assert!(said.out.contains("3 of 3 pictures upscaled") && said.out.lines().count() == 4, "{}", said.out);
     assert_eq!(said.err, "pdn: skipped notes.txt: no picture file extension\n");
     let before = desk.files("out");
     let again = desk
@@ -155,7 +155,7 @@ fn a_folder_keeps_its_structure() {
     assert_eq!(again.err.lines().count(), 1, "{}", again.err);
     std::fs::remove_file(desk.at("out/b_x2.jpg")).unwrap();
     let said = desk.bicubic(&["in", "--out-dir", "out", "--skip-existing"]).works();
-    assert!(said.out.contains("1 of 3 pictures enlarged") && said.out.contains("2 skipped"), "{}", said.out);
+    assert!(said.out.contains("1 of 3 pictures upscaled") && said.out.contains("2 skipped"), "{}", said.out);
     assert_eq!(desk.files("out"), before);
     desk.write("out/a_x2.png", b"old");
     desk.bicubic(&["in", "--out-dir", "out", "--force"]).works();
@@ -367,7 +367,7 @@ fn what_no_network_made_is_said_of_none() {
     let line = desk.run(&[&smaller[..], &["--json"]].concat()).works().lines().remove(0);
     assert!(line["model"] == "bicubic" && line["prompt"].is_null(), "{line}");
     let said = desk.run(&[&smaller[..], &["--force"]].concat()).works().out.clone();
-    assert!(said.contains("bicubic (pdn-real-x4 only enlarges)") && !said.contains("a dog"), "{said}");
+    assert!(said.contains("bicubic (pdn-real-x4 only upscales)") && !said.contains("a dog"), "{said}");
     let both =
         desk.bicubic(&["a.png", "sub/a.png", "--out-dir", "out"]).fails(2, &["would both be written to", "separately"]);
     assert!(!both.err.contains("{from}"), "another name cannot help: {}", both.err);

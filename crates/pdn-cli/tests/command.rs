@@ -495,7 +495,7 @@ fn any_size_and_depth() {
         ("a.tif", &["--width", "33", "--linear-light"], (33, 26), 16, "resized"),
         ("b.tif", &["--depth", "8", "--color-fix"], (40, 32), 8, "edsr.safetensors, colours fixed in"),
         ("b.png", &["--self-ensemble"], (40, 32), 16, "edsr.safetensors, mean of eight flips and rotations in"),
-        ("c.png", &["--height", "8"], (10, 8), 16, "bicubic (edsr.safetensors only enlarges)"),
+        ("c.png", &["--height", "8"], (10, 8), 16, "bicubic (edsr.safetensors only upscales)"),
         ("d.png", &["--width", "9", "--height", "40", "--exact", "--model", "bicubic"], (9, 40), 16, "by bicubic in"),
         ("e.jpg", &["--megapixels", "0.002"], (50, 40), 8, "resized"),
     ] {

@@ -249,7 +249,7 @@ async fn enlarges_with_progress(page: &Page) {
     );
     let parts: Vec<f64> = serde_json::from_value(page.js("window.steps").await).unwrap();
     assert!(parts.is_sorted() && parts.last() == Some(&1.0), "{parts:?}");
-    assert!(page.text("outcome").await.starts_with("Enlarged in "));
+    assert!(page.text("outcome").await.starts_with("Upscaled in "));
     assert!(page.text("live").await.contains("768 by 512 pixels"));
     assert_eq!(page.text("facts").await, "192 × 128 to 768 × 512");
     assert_eq!(page.js("after.naturalWidth").await, json!(768));
@@ -291,7 +291,7 @@ async fn a_prompt_is_switched(page: &Page) {
     page.until("runs.children.length === 2 && !enlarge.disabled").await;
     let outcome = page.text("outcome").await;
     println!("{outcome}");
-    assert!(outcome.starts_with("Enlarged in "), "{outcome}");
+    assert!(outcome.starts_with("Upscaled in "), "{outcome}");
     assert_eq!(page.served.metric("pdn_requests_total{method=\"POST\",route=\"/v1/jobs\",status=\"202\"}"), 2.0);
     let second = page.js("after.src").await;
     assert_ne!(second, first);
