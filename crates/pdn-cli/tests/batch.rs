@@ -1,4 +1,4 @@
-//! Many pictures in the built command: what is named, where results go, what fails, and what a stop leaves.
+//! Runs the command on many pictures: which inputs it finds, where results go, what fails, and what a stop leaves.
 
 use assert_cmd::Command;
 use pdn::{Limits, Model, Picture, hashed, zoo};
@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 struct Desk(TempDir);
 
-/// What a command said, and its exit code.
+/// A command's output and exit code.
 struct Said {
     code: Option<i32>,
     out: String,
@@ -32,7 +32,7 @@ impl Said {
         self
     }
 
-    /// The standard output, of which every line is JSON.
+    /// Parses the standard output, in which every line is JSON.
     fn lines(&self) -> Vec<Value> {
         self.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
@@ -43,7 +43,7 @@ impl Desk {
         Self(TempDir::new().unwrap())
     }
 
-    /// With pictures that all differ.
+    /// Creates a desk with pictures that all differ.
     fn with(pictures: &[&str]) -> Self {
         let desk = Self::new();
         for (i, name) in pictures.iter().enumerate() {
@@ -67,7 +67,7 @@ impl Desk {
         std::fs::write(self.at(name), bytes).unwrap();
     }
 
-    /// Writes a model of hashed weights.
+    /// Writes a model with hashed weights.
     fn model(&self, name: &str, architecture: &str, config: Value) {
         let network = zoo::build(architecture, &config).unwrap();
         let weights = hashed::weights(&network);
@@ -85,7 +85,7 @@ impl Desk {
         said(self.command(arguments))
     }
 
-    /// By bicubic, twice as large.
+    /// Upscales by two with bicubic.
     fn bicubic(&self, arguments: &[&str]) -> Said {
         self.run(&[arguments, &["-m", "bicubic", "-s", "2"]].concat())
     }
@@ -97,7 +97,7 @@ impl Desk {
         command
     }
 
-    /// Every file below a folder, by its name there, with what is in it.
+    /// Returns every file below a folder, with its contents, by its path inside the folder.
     fn files(&self, folder: &str) -> BTreeMap<String, Vec<u8>> {
         let mut found = BTreeMap::new();
         let mut left = vec![self.at(folder)];
@@ -125,7 +125,7 @@ impl Desk {
         (picture.width(), picture.height())
     }
 
-    /// A folder in which a picture is being made.
+    /// Returns whether a picture in the folder is being written.
     #[cfg(unix)]
     fn is_at_work(&self, folder: &str) -> bool {
         let entries = std::fs::read_dir(self.at(folder)).into_iter().flatten().flatten();
@@ -146,7 +146,7 @@ fn a_folder_keeps_its_structure() {
     let said = desk.bicubic(&["in", "--out-dir", "out"]).works();
     assert_eq!(desk.names("out"), ["a_x2.png", "b_x2.jpg", "sub/deep/c_x2.tif"]);
     assert_eq!(desk.size("out/sub/deep/c_x2.tif"), (40, 32));
-    assert!(said.out.contains("3 of 3 pictures enlarged") && said.out.lines().count() == 4, "{}", said.out);
+    assert!(said.out.contains("3 of 3 pictures upscaled") && said.out.lines().count() == 4, "{}", said.out);
     assert_eq!(said.err, "pdn: skipped notes.txt: no picture file extension\n");
     let before = desk.files("out");
     let again = desk
@@ -155,7 +155,7 @@ fn a_folder_keeps_its_structure() {
     assert_eq!(again.err.lines().count(), 1, "{}", again.err);
     std::fs::remove_file(desk.at("out/b_x2.jpg")).unwrap();
     let said = desk.bicubic(&["in", "--out-dir", "out", "--skip-existing"]).works();
-    assert!(said.out.contains("1 of 3 pictures enlarged") && said.out.contains("2 skipped"), "{}", said.out);
+    assert!(said.out.contains("1 of 3 pictures upscaled") && said.out.contains("2 skipped"), "{}", said.out);
     assert_eq!(desk.files("out"), before);
     desk.write("out/a_x2.png", b"old");
     desk.bicubic(&["in", "--out-dir", "out", "--force"]).works();
@@ -170,7 +170,7 @@ fn results_are_not_enlarged_again() {
         assert_eq!(desk.names("in"), ["a.png", "large/a_x2.png", "large/sub/b_x2.png", "sub/b.png"]);
     }
     std::fs::remove_dir_all(desk.at("in/large")).unwrap();
-    // Without a folder of their own results lie beside, and are known as such by their names and their metadata.
+    // Without an output folder, results lie beside the inputs; their names and metadata mark them as results.
     for more in [&[][..], &["--skip-existing"], &["--force"]] {
         let said = desk.bicubic(&[&["in"], more].concat()).works();
         assert_eq!(
@@ -183,7 +183,7 @@ fn results_are_not_enlarged_again() {
     }
     let again = desk.bicubic(&["in"]).fails(1, &["a_x2.png", "already exists", "--skip-existing"]);
     assert_eq!(again.err.lines().count(), 1, "{}", again.err);
-    // One that is named alone is meant, and so is one that nothing says of whom it is.
+    // A result that is named on the command line is an input, and so is one without metadata.
     desk.bicubic(&["in/a_x2.png", "-o", "twice.png"]).works();
     desk.bicubic(&["in", "--force", "--strip"]).works();
     desk.bicubic(&["in", "--force"]).fails(2, &["a_x2.png", "is also an input", "--skip-existing"]);
@@ -367,7 +367,7 @@ fn what_no_network_made_is_said_of_none() {
     let line = desk.run(&[&smaller[..], &["--json"]].concat()).works().lines().remove(0);
     assert!(line["model"] == "bicubic" && line["prompt"].is_null(), "{line}");
     let said = desk.run(&[&smaller[..], &["--force"]].concat()).works().out.clone();
-    assert!(said.contains("bicubic (pdn-real-x4 only enlarges)") && !said.contains("a dog"), "{said}");
+    assert!(said.contains("bicubic (pdn-real-x4 only upscales)") && !said.contains("a dog"), "{said}");
     let both =
         desk.bicubic(&["a.png", "sub/a.png", "--out-dir", "out"]).fails(2, &["would both be written to", "separately"]);
     assert!(!both.err.contains("{from}"), "another name cannot help: {}", both.err);
@@ -393,7 +393,7 @@ fn pictures_do_not_depend_on_how_many_are_run_at_once() {
         };
         let one = run("one", &["--jobs", "1"]);
         assert_eq!(run("many", &["--jobs", "5", "--threads", "3"]), one, "{prompt:?}");
-        // As each alone.
+        // The result is the same as for each picture alone.
         let alone = [&["in/7.png", "-m", "pdn.safetensors", "-o", "7.png", "--force"], prompt].concat();
         desk.run(&alone).works();
         assert_eq!(desk.files("")["7.png"], one["7_x2.png"], "{prompt:?}");
@@ -417,9 +417,9 @@ fn prompts_of_each_picture_are_told() {
     assert_eq!(desk.names("out"), ["a_x4.png", "b_x4.png"]);
 }
 
-/// A PNG of a head alone, which says that it is enormous.
+/// Returns a PNG that consists only of a header, which claims an enormous size.
 fn bomb() -> Vec<u8> {
-    // Width and height of 60000, 8 bits of RGB, and the CRC of these.
+    // A width and height of 60000, 8-bit RGB, and the CRC.
     let head = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\xea\x60\0\0\xea\x60\x08\x02\0\0\0";
     let crc = !head[12..].iter().fold(!0_u32, |crc, byte| {
         (0..8).fold(crc ^ u32::from(*byte), |crc, _| if crc & 1 == 1 { (crc >> 1) ^ 0xedb8_8320 } else { crc >> 1 })
@@ -494,14 +494,14 @@ fn links_that_loop_are_not_followed() {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_folder_that_cannot_be_written_in() {
-    // Root may write anywhere, but not into the kernel's own files.
+    // Root can write anywhere except into the kernel's own files.
     let desk = Desk::with(&["a.png", "b.png"]);
     desk.bicubic(&["a.png", "b.png", "--out-dir", "/proc"])
         .fails(1, &["/proc/a_x2.png", "/proc/b_x2.png", "cannot be written", "2 of 2"]);
     desk.bicubic(&["a.png", "b.png", "--out-dir", "/proc/none"]).fails(1, &["/proc/none", "cannot create folder"]);
 }
 
-/// What is mounted, until it is dropped.
+/// A mounted file system, unmounted when it is dropped.
 #[cfg(target_os = "linux")]
 struct Mounted(PathBuf);
 
@@ -518,7 +518,7 @@ fn a_disk_that_fills_up_fails_what_does_not_fit() {
     let desk = Desk::new();
     (0..6).for_each(|i| desk.draw(&format!("in/{i}.png"), 40, 40, i + 7));
     std::fs::create_dir(desk.at("out")).unwrap();
-    // Room for half of what there will be.
+    // Make room for half of the results.
     desk.bicubic(&["in", "--out-dir", "roomy", "--format", "tif"]).works();
     let all: usize = desk.files("roomy").values().map(Vec::len).sum();
     let mut mount = std::process::Command::new("mount");
@@ -538,7 +538,7 @@ fn a_disk_that_fills_up_fails_what_does_not_fit() {
     assert!(said.err.contains(&format!("{} of 6", 6 - whole.len())), "{}", said.err);
 }
 
-/// A desk with a picture that takes a while, and others behind it.
+/// Creates a desk with a slow picture and others after it.
 #[cfg(unix)]
 fn slow() -> Desk {
     let desk = Desk::with(&["in/a.png", "in/c.png", "in/d.png"]);
@@ -548,7 +548,7 @@ fn slow() -> Desk {
     desk
 }
 
-/// Begins to enlarge `in`, until the picture that takes a while is being made.
+/// Starts to upscale `in`, and waits until the slow picture is being written.
 #[cfg(unix)]
 fn begun(desk: &Desk) -> std::process::Child {
     let slow = ["in", "--out-dir", "out", "-m", "edsr.safetensors", "--isa", "portable", "--jobs", "1"];
@@ -609,7 +609,7 @@ fn a_batch_that_is_killed_again_and_again_ends_as_if_it_had_not_been() {
     let took = start.elapsed();
     let expected = desk.files("undisturbed");
     assert_eq!(expected.len(), 280);
-    // Moments are drawn from the clock.
+    // The moments of the kills are drawn from the clock.
     let mut drawn = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64;
     let (mut killed, mut left) = (0, 0);
     let arguments = ["in", "--out-dir", "out", "-m", "bicubic", "-s", "2", "--skip-existing"];

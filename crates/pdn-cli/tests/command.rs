@@ -1,14 +1,14 @@
-//! The built command, run end to end.
+//! Runs the built command end to end.
 
 use assert_cmd::Command;
 use pdn::{AnyPicture, Isa, Limits, Model, Picture, Precision, hashed, zoo};
 use std::path::PathBuf;
 use tempfile::TempDir;
 
-/// A folder to work in, with a small picture and a small model.
+/// A working folder with a small picture and a small model.
 struct Desk(TempDir);
 
-/// What a command said, and its exit code.
+/// A command's output and exit code.
 struct Said {
     code: Option<i32>,
     out: String,
@@ -35,7 +35,8 @@ impl Desk {
         Said { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
     }
 
-    /// Runs what must fail with a code: one line that holds all of `words`, and no output left behind.
+    /// Runs a command that must fail with this exit code, print one line that contains all of `words`, and leave no
+    /// output.
     #[track_caller]
     fn fails(&self, arguments: &[&str], code: i32, words: &[&str]) {
         let before = self.names();
@@ -62,7 +63,7 @@ impl Desk {
         pdn::read(&self.at(name), &Limits::default()).unwrap()
     }
 
-    /// Writes a model of hashed weights.
+    /// Writes a model with hashed weights.
     fn model(&self, name: &str, architecture: &str, config: serde_json::Value) {
         let network = zoo::build(architecture, &config).unwrap();
         let weights = hashed::weights(&network);
@@ -90,7 +91,7 @@ fn the_version_says_what_is_built_in_and_what_would_run_here() {
     let long = said(&["--version"], None);
     assert!(long.starts_with(&short) && long.contains("instruction sets here: portable"), "{long}");
     assert!(said(&["-V"], Some("portable")).ends_with("; portable, f32)\n"));
-    // Manual pages are made once, for every machine.
+    // Manual pages are built once, for every machine.
     assert!(!said(&["man"], None).contains(here.trim_end()));
 }
 
@@ -187,7 +188,7 @@ fn outputs_that_cannot_be() {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_folder_that_cannot_be_written_in() {
-    // Root may write anywhere, but not into the kernel's own files.
+    // Root can write anywhere except into the kernel's own files.
     let desk = Desk::new();
     desk.fails(&["upscale", "small.png", "-o", "/proc/out.png"], 1, &["/proc/out.png", "cannot be written"]);
 }
@@ -204,7 +205,7 @@ fn models_that_are_none() {
     let mut flipped = good.clone();
     *flipped.last_mut().unwrap() ^= 0x10;
     write("flipped.safetensors", &flipped);
-    // A pickle that would run a command: torch's magic number, version and system, then the call.
+    // A pickle that would run a command: torch's magic number, version and system information, then the call.
     let header = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03.\x80\x02}q\x00.";
     write("evil.pth", &[&header[..], b"cos\nsystem\n(S'touch owned'\ntR."].concat());
     let foreign = pdn_testing::root().join("tests/reference/pickles/plain_zip.pth");
@@ -309,7 +310,7 @@ fn a_model_whose_prompts_are_of_another_length_says_so() {
     assert!(said.out.contains("24 numbers, read by 1 module\n"), "{}", said.out);
 }
 
-/// As `pdn info pdn-x4 | head -1`, whose end nobody waits for.
+/// As in `pdn info pdn-x4 | head -1`, which stops reading early.
 #[test]
 fn who_stops_reading_is_no_fault() {
     let desk = Desk::new();
@@ -343,7 +344,7 @@ fn info_is_for_people_and_programs() {
 fn a_pipe_is_no_picture() {
     let desk = Desk::new();
     assert!(std::process::Command::new("mkfifo").arg(desk.at("pipe.png")).status().unwrap().success());
-    // Were it opened, this would wait for ever for whoever writes into it.
+    // Opening the pipe would block until something writes to it.
     desk.fails(&["upscale", "pipe.png", "-m", "bicubic", "-o", "out.png"], 1, &["pipe.png", "not a regular file"]);
 }
 
@@ -405,7 +406,7 @@ fn a_third_party_s_weights_reach_their_published_figure() {
     let said = desk.run(&[&arguments[..], &["--against", "bicubic", "--json"]].concat());
     let found: serde_json::Value = serde_json::from_str(&said.out).unwrap();
     let psnr = found["mean"]["y_matlab"]["psnr"].as_f64().unwrap();
-    // 32.211 dB by an independent implementation in numpy.
+    // 32.211 dB according to an independent numpy implementation.
     assert!((psnr - 32.211).abs() < 0.001, "{psnr}");
     let against = &found["against"];
     let ahead = psnr - against["mean"]["y_matlab"]["psnr"].as_f64().unwrap();
@@ -424,7 +425,7 @@ fn two_pictures_are_compared() {
     flat("a.png", 100);
     flat("b.png", 110);
     let said = desk.run(&["compare", "a.png", "b.png", "--shave", "2"]);
-    // Ten levels apart: 20 log10(255 / 10).
+    // The pictures are ten levels apart: 20 log10(255 / 10).
     assert!(said.out.contains("RGB") && said.out.contains("28.131") && said.out.contains("2 pixels"), "{}", said.out);
     let equal: serde_json::Value =
         serde_json::from_str(&desk.run(&["compare", "a.png", "a.png", "--json"]).out).unwrap();
@@ -447,7 +448,7 @@ fn two_pictures_are_compared() {
         let said = desk.run(arguments).err;
         assert!(said.contains("deep.png: read as 8 bits per sample"), "{said}");
     }
-    // What both enlarge without a fault, neither is ahead in.
+    // If both upscale a picture without error, neither is ahead.
     std::fs::create_dir(desk.at("flat")).unwrap();
     let large = Picture::from_rgb(48, 40, vec![100; 3 * 48 * 40]);
     pdn::write(&desk.at("flat/flat.png"), &large, &Default::default()).unwrap();
@@ -470,10 +471,10 @@ fn an_evaluation_names_what_failed() {
     desk.edsr("edsr.safetensors");
     let against = ["eval", "--data", "set", "--model", "bicubic", "--against", "edsr.safetensors", "--scale"];
     desk.fails(&[&against[..], &["4"]].concat(), 2, &["edsr.safetensors", "x2, not x4"]);
-    // One picture is good: its difference is the mean, without any width.
+    // Only one picture can be read, so the mean is its difference, and the interval has no width.
     let said = desk.run(&[&against[..], &["2"]].concat());
     assert!(said.out.contains("mean of edsr.safetensors") && said.out.contains("difference, PSNR"), "{}", said.out);
-    // The other may take prompts where the first takes none.
+    // The second model may take prompts even if the first takes none.
     let said = desk.run(&["eval", "--data", "set", "--model", "bicubic", "--against", "pdn-x4-lite"]);
     assert!(said.out.contains("mean of pdn-x4-lite"), "{}{}", said.out, said.err);
     let said = desk.run(&["eval", "--data", "set", "--model", "bicubic", "--scale", "2"]);
@@ -494,7 +495,7 @@ fn any_size_and_depth() {
         ("a.tif", &["--width", "33", "--linear-light"], (33, 26), 16, "resized"),
         ("b.tif", &["--depth", "8", "--color-fix"], (40, 32), 8, "edsr.safetensors, colours fixed in"),
         ("b.png", &["--self-ensemble"], (40, 32), 16, "edsr.safetensors, mean of eight flips and rotations in"),
-        ("c.png", &["--height", "8"], (10, 8), 16, "bicubic (edsr.safetensors only enlarges)"),
+        ("c.png", &["--height", "8"], (10, 8), 16, "bicubic (edsr.safetensors only upscales)"),
         ("d.png", &["--width", "9", "--height", "40", "--exact", "--model", "bicubic"], (9, 40), 16, "by bicubic in"),
         ("e.jpg", &["--megapixels", "0.002"], (50, 40), 8, "resized"),
     ] {
@@ -509,7 +510,8 @@ fn any_size_and_depth() {
     }
 }
 
-/// A program that reads a picture by Pillow: its mode, its size, whether it has a profile and a packet; and its samples.
+/// A program that reads a picture with Pillow and prints its mode, its size, whether it has a profile and an XMP
+/// packet, and its samples.
 const PILLOW: &str = "
 import sys
 from PIL import Image
@@ -557,7 +559,7 @@ fn pillow_reads_what_is_written() {
 fn a_full_disk_leaves_nothing_behind() {
     let desk = Desk::new();
     let before = desk.names();
-    // Files may have 4 blocks, and the signal that says so is ignored: writing fails, as on a full disk.
+    // Limit files to 4 blocks and ignore the signal, so that writing fails as on a full disk.
     let limited = r#"trap "" XFSZ; ulimit -f 4; exec "$0" "$@""#;
     for output in ["out.png", "out.tif", "out.webp", "out.jpg"] {
         let mut command = Command::new("sh");
@@ -602,7 +604,7 @@ fn interrupt(twice: bool) {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    // It has begun once its output is there, under no name yet; it would take minutes.
+    // The command has started once its temporary output exists; it would take minutes.
     while desk.names() == before {
         assert!(child.try_wait().unwrap().is_none(), "it ended");
         std::thread::sleep(std::time::Duration::from_millis(20));
@@ -610,7 +612,8 @@ fn interrupt(twice: bool) {
     assert!(desk.names()[0].ends_with(".part"));
     assert!(Process::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
     if twice {
-        // The second does not wait for the step of the network; where the first was heard at once, there is none to hear it.
+        // The second signal ends the command at once, without waiting for the network. If the first has already ended
+        // it, the second is lost.
         std::thread::sleep(std::time::Duration::from_millis(50));
         let _ = Process::new("kill").args(["-INT", &child.id().to_string()]).stderr(Stdio::null()).status();
     }
@@ -639,7 +642,7 @@ fn help_is_worth_reading() {
     }
 }
 
-/// The commands that the help lists.
+/// Returns the commands that the help lists.
 fn commands(desk: &Desk) -> Vec<String> {
     let help = desk.run(&["--help"]).out;
     let (_, listed) = help.split_once("Commands:\n").unwrap();
@@ -660,7 +663,7 @@ fn every_command_is_completed_and_has_a_page() {
             assert!(said.out.contains(word), "{shell} should know {word}");
         }
         std::fs::write(desk.at(shell), said.out).unwrap();
-        // What each says of a script that it does not accept.
+        // The shell itself checks the script.
         let check = if shell == "fish" { "--no-execute" } else { "-n" };
         match std::process::Command::new(shell).arg(check).arg(desk.at(shell)).output() {
             _ if ["elvish", "powershell"].contains(&shell) => {}
@@ -681,7 +684,7 @@ fn every_command_is_completed_and_has_a_page() {
     assert_eq!(desk.run(&["completions", "dos"]).code, Some(2));
 }
 
-/// A desk with a small network that takes prompts of the bundled encoder; its card names the encoder that is given.
+/// Creates a desk with a small network that takes prompts of the bundled encoder; its card names the given encoder.
 fn prompted(encoder: Option<&str>) -> Desk {
     let desk = Desk::new();
     let dcm = serde_json::json!({"dim": 256, "kernels": 2});
@@ -767,7 +770,7 @@ fn a_benchmark_network_is_named_as_one_where_it_does_not_fit() {
     let Some(photo) = pdn_testing::data("train/bsds500/100007.jpg") else { return };
     std::fs::copy(photo, desk.at("photo.jpg")).unwrap();
     desk.run(&["degrade", "photo.jpg", "-o", "made-so.png"]);
-    // Its blocks are told by the pixels, whatever the file.
+    // JPEG blocks are detected in the pixels, so the file format does not matter.
     pdn::write(&desk.at("photo.png"), &desk.picture("photo.jpg"), &Default::default()).unwrap();
     for (arguments, advised) in [
         (&["photo.jpg"][..], false),

@@ -1,14 +1,14 @@
-//! `pdn convert` and `pdn bench`, run end to end.
+//! Runs `pdn convert` and `pdn bench` end to end.
 
 use assert_cmd::Command;
 use pdn::{Limits, Picture};
 use std::path::PathBuf;
 use tempfile::TempDir;
 
-/// A folder to work in, with a small picture, and two models of one small network: as trained, and deployed.
+/// A working folder with a small picture and two models of the same small network: as trained, and deployed.
 struct Desk(TempDir);
 
-/// What a command said.
+/// A command's output.
 struct Said {
     code: Option<i32>,
     out: String,
@@ -50,7 +50,8 @@ impl Desk {
         said.out
     }
 
-    /// Runs what must fail with a code: one line that holds all of `words`, and no output left behind.
+    /// Runs a command that must fail with this exit code, print one line that contains all of `words`, and leave no
+    /// output.
     #[track_caller]
     fn fails(&self, arguments: &[&str], code: i32, words: &[&str]) {
         let before = self.names();
@@ -79,7 +80,7 @@ impl Desk {
     }
 }
 
-/// The largest difference of two pictures, in levels of 255.
+/// Returns the largest difference between two pictures, in 8-bit levels.
 fn apart(a: &Picture, b: &Picture) -> u8 {
     assert_eq!((a.width(), a.height()), (b.width(), b.height()));
     a.rgb().iter().zip(b.rgb()).map(|(a, b)| a.abs_diff(*b)).max().unwrap()
@@ -92,7 +93,7 @@ fn a_model_keeps_its_pixels_in_every_form_and_type() {
     for (options, form, levels) in [
         (&[][..], "train", 0),
         (&["--form", "train"], "train", 0),
-        // The engine folds what it runs, so the deployed file is what it ran.
+        // The engine folds modules before it runs them, so the deployed file gives identical results.
         (&["--form", "deploy"], "deploy", 0),
         (&["--precision", "f16"], "train", 2),
         (&["--precision", "bf16", "--form", "deploy"], "deploy", 12),

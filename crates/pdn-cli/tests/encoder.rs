@@ -1,4 +1,4 @@
-//! Prompt encoders in the built command.
+//! Runs the command with prompt encoders from files.
 
 use assert_cmd::Command;
 use pdn::{Model, Picture, hashed, read_embeddings, zoo};
@@ -6,7 +6,7 @@ use std::ffi::OsStr;
 use std::path::PathBuf;
 use tempfile::TempDir;
 
-/// What a command said, and its exit code.
+/// A command's output and exit code.
 struct Said {
     code: Option<i32>,
     out: String,
@@ -30,7 +30,7 @@ fn run<S: AsRef<OsStr>>(desk: &TempDir, arguments: &[S], variables: &[(&str, &st
     Said { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
 }
 
-/// A small CLIP as OpenAI saves its own.
+/// Returns the path of a small CLIP in the format of OpenAI.
 fn archive() -> String {
     pdn_testing::root().join("tests/reference/clip/openai.pt").canonicalize().unwrap().to_str().unwrap().to_owned()
 }
@@ -42,7 +42,7 @@ fn desk() -> TempDir {
     desk
 }
 
-/// A small network that takes prompts of the archive's length and names no encoder.
+/// Writes a small network that takes prompts of the archive's length and names no encoder.
 fn network(desk: &TempDir) -> PathBuf {
     let dcm = serde_json::json!({"dim": 48, "kernels": 2});
     let config = serde_json::json!({"scale": 2, "features": 8, "groups": 1, "blocks": 1, "modules": 1, "dcm": dcm});
@@ -118,7 +118,10 @@ fn a_model_of_the_hub_without_a_network_says_what_to_do() {
     let home = desk.path().join("hub").to_str().unwrap().to_owned();
     let embed = ["embed", "-t", "a dog", "-o", "x.safetensors", "--encoder", "openai/clip-vit-base-patch32"];
     let said = run(&desk, &embed, &[("HF_HOME", &home), ("HF_HUB_OFFLINE", "1")]);
-    said.fails(1, &["openai/clip-vit-base-patch32", "HF_HUB_OFFLINE", "model.safetensors", "config.json", "--encoder"]);
+    said.fails(
+        1,
+        &["openai/clip-vit-base-patch32", "HF_HUB_OFFLINE", "model.safetensors", "config.json", "give the path"],
+    );
     run(&desk, &["embed", "-t", "a", "-o", "x.safetensors", "--encoder", "./none/file"], &[])
         .fails(1, &["no such file"]);
 }

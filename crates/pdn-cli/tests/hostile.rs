@@ -1,5 +1,5 @@
-//! The built command where files are no files, names are orders to a terminal, a stop comes at any time, and others write to the
-//! same place.
+//! Runs the command in hostile conditions: inputs that are not files, names with terminal escapes, signals at any time,
+//! and other processes that write to the same folder.
 #![cfg(unix)]
 
 use pdn::{Model, Picture, hashed, zoo};
@@ -28,7 +28,7 @@ impl Desk {
         pdn::write(&self.at(name), &Picture::from_rgb(width, height, rgb), &Default::default()).unwrap();
     }
 
-    /// Writes a network of hashed weights that takes a while.
+    /// Writes a slow network with hashed weights.
     fn slow_model(&self, name: &str) {
         let config = serde_json::json!({"scale": 2, "features": 64, "blocks": 8, "residual_scale": 1.0});
         let network = zoo::build("edsr", &config).unwrap();
@@ -52,7 +52,7 @@ impl Desk {
         self.command(arguments).output().unwrap()
     }
 
-    /// Every name below the folder, without the cache.
+    /// Returns the names in the folder, sorted, without the cache.
     fn names(&self, folder: &str) -> Vec<String> {
         let entries = std::fs::read_dir(self.at(folder)).into_iter().flatten().flatten();
         let mut names: Vec<String> = entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
@@ -66,7 +66,7 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// The output of a process that ends within a time.
+/// Returns the output of a process, which must end within a time.
 #[track_caller]
 fn within(time: Duration, mut child: Child) -> Output {
     let start = Instant::now();
@@ -84,7 +84,7 @@ fn signal(child: &Child, name: &str) {
     assert!(Command::new("kill").args([name, &child.id().to_string()]).status().unwrap().success());
 }
 
-/// How long a stop may take: two seconds, and what a busy machine adds.
+/// The longest that a stop may take: two seconds, plus a margin for a busy machine.
 const STOP: Duration = Duration::from_millis(2500);
 
 #[test]
@@ -122,7 +122,7 @@ fn pipes_and_devices_are_no_files() {
 #[test]
 fn what_is_too_long_says_how_long_it_may_be() {
     let desk = Desk::new();
-    // Of no size on the disk.
+    // Sparse files, which take no space on the disk.
     for (name, length) in
         [("long.json", (512 << 20) + 1), ("a.txt", (1 << 20) + 1), ("long.safetensors", (8 << 30) + 1)]
     {
@@ -157,7 +157,7 @@ fn names_are_no_orders_to_a_terminal() {
     assert!(out.lines().count() == 2 && out.contains(shown), "{out}");
     assert!(err.contains("no\\u{1b}]0;owned"), "{err}");
     assert!(desk.at(&format!("out/{}", evil.replace("x.png", "x_x2.png"))).exists());
-    // JSON escapes in its own way, and says names as they are.
+    // JSON has its own escapes, and gives names unchanged.
     let output = desk.run(&["upscale", "in", "--out-dir", "again", "-m", "bicubic", "-s", "2", "--json"]);
     let inputs: Vec<String> = text(&output.stdout)
         .lines()
@@ -169,7 +169,7 @@ fn names_are_no_orders_to_a_terminal() {
         let err = plain(&output.stderr);
         assert!(output.status.code() == Some(2) && err.starts_with("error: ") && err.contains("--help"), "{err}");
     }
-    // A model's card.
+    // A model's card with terminal escapes.
     let mut model = pdn::bundled_model("pdn-x2").unwrap().unwrap();
     model.card.description = "a\u{1b}[2J\nlicense       none".into();
     std::fs::write(desk.at("m.safetensors"), model.to_bytes(pdn::StoredPrecision::F16)).unwrap();
@@ -183,7 +183,7 @@ fn a_read_that_brings_nothing_is_stopped() {
     for name in ["-TERM", "-INT"] {
         let mut command = desk.command(&["upscale", "-", "-o", "out.png", "-m", "bicubic", "-s", "2"]);
         let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
-        // The standard input stays open.
+        // Keep the standard input open.
         let mut input = child.stdin.take().unwrap();
         input.write_all(b"\x89PNG\r\n\x1a\n").unwrap();
         std::thread::sleep(Duration::from_millis(500));
@@ -195,7 +195,7 @@ fn a_read_that_brings_nothing_is_stopped() {
     }
 }
 
-/// A PNG of so many pixels, all black, which is small and takes long to decode.
+/// Writes an all-black PNG with this side, which is small on disk and slow to decode.
 fn vast(path: &Path, side: u32) {
     let file = std::io::BufWriter::new(std::fs::File::create(path).unwrap());
     let mut encoder = png::Encoder::new(file, side, side);
@@ -224,7 +224,7 @@ fn a_decoder_at_work_is_stopped() {
     assert_eq!(desk.names(""), ["a.png", "vast.png"]);
 }
 
-/// A batch that takes a while, begun.
+/// Starts a slow batch.
 fn batch(desk: &Desk, input: &str, more: &[&str]) -> Child {
     let slow = ["upscale", input, "--out-dir", "out", "-m", "edsr.safetensors", "--isa", "portable", "--jobs", "1"];
     desk.command(&[&slow[..], more].concat()).spawn().unwrap()
@@ -243,7 +243,7 @@ fn slow() -> Desk {
 #[test]
 fn batches_into_one_folder_overwrite_nothing_of_each_other_s() {
     let desk = slow();
-    // Others' pictures.
+    // Different pictures: both succeed.
     let both = ["in", "more"].map(|input| batch(&desk, input, &[]));
     for child in both {
         let output = child.wait_with_output().unwrap();
@@ -251,7 +251,7 @@ fn batches_into_one_folder_overwrite_nothing_of_each_other_s() {
     }
     let all = ["a__x2.png", "a_x2.png", "b__x2.png", "b_x2.png", "c__x2.png", "c_x2.png"];
     assert_eq!(desk.names("out"), all);
-    // The same pictures: each is one command's.
+    // The same pictures: each is written by one command only.
     std::fs::remove_dir_all(desk.at("out")).unwrap();
     let both = [0, 1].map(|_| batch(&desk, "in", &[]));
     let said = both.map(|child| child.wait_with_output().unwrap());
@@ -263,7 +263,7 @@ fn batches_into_one_folder_overwrite_nothing_of_each_other_s() {
         "{errors}"
     );
     assert_eq!(desk.names("out"), ["a_x2.png", "b_x2.png", "c_x2.png"]);
-    // Two that skip what is there share the work.
+    // With `--skip-existing`, two commands share the work.
     std::fs::remove_dir_all(desk.at("out")).unwrap();
     let both = [0, 1].map(|_| batch(&desk, "in", &["--skip-existing", "--json"]));
     let said = both.map(|child| child.wait_with_output().unwrap());

@@ -1,4 +1,4 @@
-//! Models by their names in the built command: those that come with it, and those of the hub's cache.
+//! Runs the command with models by name: bundled ones, and those in the hub's cache.
 #![cfg(feature = "hub")]
 
 use assert_cmd::Command;
@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 
-/// A desk with a small picture, and a hub's cache that is never fetched into.
+/// Creates a desk with a small picture and an empty hub cache.
 fn desk() -> TempDir {
     let desk = TempDir::new().unwrap();
     let rgb = (0..20 * 16 * 3).map(|i| (i * 7 % 251) as u8).collect();
@@ -17,7 +17,7 @@ fn desk() -> TempDir {
     desk
 }
 
-/// Puts a file into the cache, as the hub's programs do.
+/// Puts a file into the cache, in the hub's layout.
 fn cache(desk: &TempDir, owner: &str, name: &str, file: &str, bytes: &[u8]) {
     let folder = desk.path().join(format!("hub/models--{owner}--{name}"));
     let path = folder.join("snapshots").join(COMMIT).join(file);
@@ -100,9 +100,9 @@ fn every_command_takes_a_model_of_the_hub() {
     }
     assert!(desk.path().join("nets.png").is_file() && desk.path().join("a.png").is_file());
     for (arguments, words) in [
-        (["info", "someone/none"], ["someone/none", "HF_HUB_OFFLINE", "--model FILE"]),
-        (["info", "someone/two"], ["someone/two", "HF_HUB_OFFLINE", "--model FILE"]),
-        (["info", "someone/nets:none.pth"], ["someone/nets", "HF_HUB_OFFLINE", "--model FILE"]),
+        (["info", "someone/none"], ["someone/none", "HF_HUB_OFFLINE", "path of the file"]),
+        (["info", "someone/two"], ["someone/two", "HF_HUB_OFFLINE", "path of the file"]),
+        (["info", "someone/nets:none.pth"], ["someone/nets", "HF_HUB_OFFLINE", "path of the file"]),
     ] {
         let (code, _, err) = run(&desk, &arguments);
         assert!(code == Some(1) && words.iter().all(|word| err.contains(word)), "{arguments:?}: {err}");

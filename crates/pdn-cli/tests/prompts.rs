@@ -1,11 +1,11 @@
-//! Prompts of every kind by the built command: mixed, from captions, stored with the picture, embedded in bulk.
+//! Runs the command with every kind of prompt: mixed, from captions, stored with the picture, and embedded in bulk.
 
 use assert_cmd::Command;
 use pdn::{Limits, Picture, hashed, read_embeddings, zoo};
 use std::path::PathBuf;
 use tempfile::TempDir;
 
-/// A folder to work in, with a small picture and a small model that takes prompts; and a cache.
+/// A working folder with a small picture and a small model that takes prompts, and a cache.
 struct Desk(TempDir, TempDir);
 
 struct Said {
@@ -61,7 +61,7 @@ impl Desk {
         said.out
     }
 
-    /// Runs what must fail with a code, saying all of `words`, and leave no output.
+    /// Runs a command that must fail with this exit code, print all of `words`, and leave no output.
     #[track_caller]
     fn fails(&self, arguments: &[&str], code: i32, words: &[&str]) {
         let said = self.run(arguments);
@@ -72,7 +72,7 @@ impl Desk {
         assert!(!self.at("out.png").exists(), "{arguments:?} left an output");
     }
 
-    /// Enlarges by more arguments; the picture, and what was printed.
+    /// Upscales with more arguments; returns the result and what was printed.
     #[track_caller]
     fn upscale(&self, more: &[&str]) -> (Picture, String) {
         let said = self.works(&[&UPSCALE[..], more].concat());
@@ -87,7 +87,7 @@ fn prompts_are_mixed_in_their_order() {
     let desk = Desk::new();
     desk.draw("other.png", 11);
     desk.works(&["embed", "-t", "a red bus", "-o", "bus.safetensors"]);
-    desk.fails(&["info", "bus.safetensors"], 1, &["bus.safetensors", "embeddings", "--prompt-embedding"]);
+    desk.fails(&["info", "bus.safetensors"], 1, &["bus.safetensors", "prompt embeddings", "expected a network"]);
     let (dog, _) = desk.upscale(&["-p", "a brown dog"]);
     let (bus, _) = desk.upscale(&["-p", "a red bus"]);
     let (both, said) = desk.upscale(&["-p", "a brown dog", "-p", "a red bus"]);
@@ -97,7 +97,7 @@ fn prompts_are_mixed_in_their_order() {
     let (weighed, said) = desk.upscale(&["-p", "a brown dog", "--prompt-weights", "3,1", "-p", "a red bus"]);
     assert!(said.contains("3 of \"a brown dog\" and 1 of \"a red bus\""), "{said}");
     assert_ne!(weighed, both);
-    // The embedding of the sentence is the sentence, wherever it stands.
+    // An embedding of the sentence has the same effect as the sentence, in any position.
     let mixed = ["--prompt-embedding", "bus.safetensors", "-p", "a brown dog", "--prompt-weights", "0.25,0.75"];
     let (same, said) = desk.upscale(&mixed);
     assert!(said.contains("0.25 of the embedding bus.safetensors by pdn-clip@"), "{said}");
@@ -198,7 +198,7 @@ fn a_folder_is_measured_with_its_captions() {
     }
 }
 
-/// The text of an element of the XMP packet that a picture's file holds.
+/// Returns the text of an element of a picture's XMP packet.
 fn fact(desk: &Desk, file: &str, name: &str) -> Option<String> {
     let bytes = std::fs::read(desk.at(file)).unwrap();
     let text = String::from_utf8_lossy(&bytes);
@@ -248,7 +248,7 @@ fn embedding_takes_no_picture_away() {
     desk.fails(&["embed", "picture.safetensors", "-o", "picture.safetensors"], 2, &["is also an input"]);
 }
 
-/// The names in a file of embeddings, of which every one is of unit length.
+/// Returns the names in an embedding file, after checking that every embedding has unit length.
 fn names(desk: &Desk, file: &str) -> Vec<String> {
     let named = read_embeddings(&desk.at(file)).unwrap();
     for (name, embedding) in &named {

@@ -1,4 +1,4 @@
-//! `pdn serve` by the built command: what it refuses, how it stops, and the commands of its page of documentation.
+//! Runs `pdn serve`: what it refuses, how it stops, and the commands in its documentation.
 #![cfg(feature = "serve")]
 
 use assert_cmd::cargo::CommandCargoExt;
@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use tempfile::TempDir;
 
-/// The command, serving; it is ended when it is dropped.
+/// The serving command, stopped when it is dropped.
 struct Serving(Child);
 
 impl Drop for Serving {
@@ -24,7 +24,7 @@ fn pdn(arguments: &[&str]) -> Command {
     command
 }
 
-/// Starts it, and says where it is.
+/// Starts the server, and returns the line that says where it listens.
 fn serving(arguments: &[&str]) -> (Serving, String) {
     let mut child = pdn(arguments).spawn().unwrap();
     let mut line = String::new();
@@ -51,7 +51,7 @@ fn what_cannot_be_served_is_said() {
     fails(&["--port", &port], 1, &[&port, "listen"]);
 }
 
-/// The documentation's commands that ask the server, as they stand there.
+/// Returns the documentation's `curl` commands, unchanged.
 fn commands(page: &Path) -> String {
     let text = std::fs::read_to_string(page).unwrap();
     let blocks = text.split("```sh\n").skip(1).filter_map(|rest| rest.split("```").next());

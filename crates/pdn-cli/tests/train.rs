@@ -1,10 +1,10 @@
-//! `pdn train`, run end to end.
+//! Runs `pdn train` end to end.
 #![cfg(feature = "train")]
 
 use assert_cmd::Command;
 use std::path::Path;
 
-/// What a recipe for sentences and one for pictures share.
+/// What the recipes for sentences and for pictures share.
 const BOTH: &str = r#"
 batch = 2
 
@@ -24,7 +24,7 @@ rate = 1e-3
 evaluate = 2
 "#;
 
-/// A recipe for sentences, whose data are to be put where it looks; `None` where the teacher is absent.
+/// Returns a recipe for sentences, whose data the test provides; `None` if the teacher is missing.
 fn recipe() -> Option<String> {
     let teacher = pdn_testing::data("metrics/squeezenet1.1_fp16")?.canonicalize().unwrap();
     Some(format!("task = \"sentences\"\ndropped = 0.1\n{BOTH}").replace("TEACHER", teacher.to_str().unwrap()))
@@ -38,7 +38,7 @@ fn train(folder: &Path, more: &[&str]) -> (Option<i32>, String) {
     (output.status.code(), text)
 }
 
-/// Writes a recipe, and eight pictures with captions for it.
+/// Writes a recipe and eight captioned pictures for it.
 fn desk(folder: &Path, recipe: &str) {
     let data = folder.join("data/nowhere");
     std::fs::create_dir_all(&data).unwrap();
@@ -53,7 +53,7 @@ fn desk(folder: &Path, recipe: &str) {
     std::fs::write(folder.join("recipe.toml"), recipe).unwrap();
 }
 
-/// A recipe that is refused before anything is written.
+/// Checks that a recipe is refused before anything is written.
 fn fails(folder: &Path, recipe: &str, code: i32, words: &[&str]) {
     std::fs::write(folder.join("recipe.toml"), recipe).unwrap();
     let (found, said) = train(folder, &[]);
@@ -114,8 +114,8 @@ sentences = "sentences/result.safetensors""#;
     let encoder = pdn::Encoder::open(&folder.path().join("run/result.safetensors")).unwrap();
     assert!(encoder.id().starts_with("test@"));
     let card = serde_json::to_string(encoder.card()).unwrap();
-    assert!(!card.contains("sentences/result") && !card.contains("seen.safetensors"), "paths are nobody's business");
-    // Sentences are what they were: rounded to half precision, no more.
+    assert!(!card.contains("sentences/result") && !card.contains("seen.safetensors"), "the card must not reveal paths");
+    // The text tower is unchanged, except for rounding to half precision.
     let read = |path: &str| pdn_network::checkpoint::read(&folder.path().join(path)).unwrap().tensors;
     let (before, after) = (read("sentences/result.safetensors"), read("run/result.safetensors"));
     let name = "token_embedding.weight";
@@ -135,7 +135,7 @@ fn a_run_is_stopped_resumed_and_used() {
     assert!(code == Some(0) && said.contains("step 6 of 6") && !said.contains("step 1 of 6"), "{said}");
 }
 
-/// The files of a run, by name.
+/// Returns the names of a run's files, sorted.
 #[cfg(target_os = "linux")]
 fn files(run: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(run).unwrap();
@@ -144,12 +144,12 @@ fn files(run: &Path) -> Vec<String> {
     names
 }
 
-/// Of those all but the logs.
+/// Returns the names of a run's weight files, sorted.
 fn weights(run: &Path) -> Vec<String> {
     files(run).into_iter().filter(|name| name.ends_with(".safetensors")).collect()
 }
 
-/// A process that does not outlive a test that fails.
+/// A process that is killed when it is dropped, even if the test fails.
 #[cfg(unix)]
 struct Killed(std::process::Child);
 
@@ -170,7 +170,7 @@ fn a_run_that_is_killed_goes_on_from_its_checkpoint() {
     let run = folder.path().join("run");
     let step = || {
         let text = std::fs::read(run.join("state.safetensors")).ok()?;
-        let read = pdn_network::checkpoint::parse(&text).expect("a checkpoint is whole, whenever it is looked at");
+        let read = pdn_network::checkpoint::parse(&text).expect("a checkpoint is complete at any time");
         Some(read.metadata["step"].parse::<u64>().unwrap())
     };
     let mut before = 0;
@@ -187,7 +187,7 @@ fn a_run_that_is_killed_goes_on_from_its_checkpoint() {
             std::thread::sleep(Duration::from_millis(5));
         }
         std::thread::sleep(Duration::from_millis(pause));
-        // SIGKILL: nothing can be tidied up.
+        // SIGKILL: the process cannot clean up.
         child.0.kill().unwrap();
         child.0.wait().unwrap();
         before = step().unwrap();
@@ -198,7 +198,7 @@ fn a_run_that_is_killed_goes_on_from_its_checkpoint() {
     assert!(code == Some(0) && said.contains(&format!("step {} of", before + 2)), "{said}");
 }
 
-/// A limit on the size of files stands for a disk that is full: both end a write with an error.
+/// A limit on the file size stands in for a full disk: both make a write fail.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_full_disk_stops_a_run_and_spoils_nothing() {
@@ -228,7 +228,8 @@ fn a_full_disk_stops_a_run_and_spoils_nothing() {
     assert!(code == Some(0) && said.contains("step 8 of 8"), "{said}");
 }
 
-/// A recipe for a small network, beside the encoder that comes with pdn, and pictures for it: some with captions, one broken.
+/// Writes pictures, some with captions and one broken, and returns a recipe for a small network that uses the bundled
+/// encoder.
 fn restore_desk(folder: &Path) -> String {
     let pictures = folder.join("data/pictures/0001");
     std::fs::create_dir_all(&pictures).unwrap();
@@ -280,23 +281,26 @@ fn a_network_is_trained_started_from_and_used() {
     std::fs::write(at("recipe.toml"), &recipe).unwrap();
     let (code, said) = train(folder.path(), &[]);
     assert_eq!(code, Some(0), "{said}");
-    for word in ["skipped", "broken.jpg", "8 to learn from, 1 held back, 1 skipped", "step 3 of 3"] {
+    for word in ["skipped", "broken.jpg", "8 to train on, 1 held back, 1 skipped", "step 3 of 3"] {
         assert!(said.contains(word), "expected `{word}`: {said}");
     }
     let card = pdn::Model::open(&at("run/result.safetensors")).unwrap().card;
     assert_eq!(card.more["data"][0]["unreadable"], 1);
-    assert!(!serde_json::to_string(&card).unwrap().contains(env!("CARGO_MANIFEST_DIR")), "paths are nobody's business");
-    // Embeddings are kept: the same again, without the encoder's having to see anything.
+    assert!(
+        !serde_json::to_string(&card).unwrap().contains(env!("CARGO_MANIFEST_DIR")),
+        "the card must not reveal paths"
+    );
+    // Embeddings are cached, so the encoder does not run again.
     assert_eq!(std::fs::read_dir(at("kept")).unwrap().count(), 2);
     let (code, again) = train(folder.path(), &["--set", "schedule.steps=4", "--resume"]);
     assert!(code == Some(0) && again.contains("1 skipped") && again.contains("step 4 of 4"), "{again}");
     let (code, said) = train(folder.path(), &["--restart", "run/weights.safetensors"]);
-    assert!(code == Some(2) && said.contains("holds a run already") && !said.contains("reading"), "{said}");
+    assert!(code == Some(2) && said.contains("already holds a run") && !said.contains("reading"), "{said}");
     std::fs::rename(at("run"), at("first")).unwrap();
     let (code, said) = train(folder.path(), &["--restart", "first/weights.safetensors"]);
-    assert!(code == Some(2) && said.contains("is of step 4, expected one before the recipe's last, 3"), "{said}");
+    assert!(code == Some(2) && said.contains("is at step 4, but the recipe ends at step 3"), "{said}");
     assert!(!at("run").exists());
-    // Another scale starts from it, but for what is of its own size.
+    // A network of another scale starts from these weights, except for the last layer, whose shape differs.
     let other = "base = \"recipe.toml\"\nstart = \"first/weights.safetensors\"\nanew = [\"conv_last.\"]\nconfig = { scale = 3 }\n";
     std::fs::rename(at("recipe.toml"), at("base.toml")).unwrap();
     std::fs::write(at("recipe.toml"), other.replace("recipe.toml", "base.toml")).unwrap();
@@ -321,7 +325,7 @@ fn what_is_wrong_with_a_network_s_recipe_is_said_before_any_step() {
     fails(&with("held_back = 1", "held_bakc = 1"), 2, &["recipe.toml", "held_bakc"]);
     fails(&with("folder = \"pictures\"", "folder = \"none\""), 1, &["none: cannot be read"]);
     fails(&with("sizes = [1.0, 0.8]", "part = 12"), 2, &["recipe.toml", "part 12", "24"]);
-    fails(&with("sizes = [1.0, 0.8]", "sizes = [0.1]"), 1, &["pictures", "no pictures left to learn from"]);
+    fails(&with("sizes = [1.0, 0.8]", "sizes = [0.1]"), 1, &["pictures", "no pictures left to train on"]);
     fails(&with("held_back = 1", "held_back = 0"), 2, &["recipe.toml", "held_back"]);
     for (wrong, word) in
         [("\"fog\"", "`fog`"), ("[\"practical\", \"fog\"]", "`fog`"), ("[]", "empty"), ("4", "a list of names")]

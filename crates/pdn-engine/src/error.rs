@@ -44,7 +44,7 @@ pub enum RunError {
     #[error("{0}")]
     Extent(String),
     /// The network is an encoder, which cannot be compiled.
-    #[error("`{0}` is an encoder: only networks that enlarge pictures can be compiled")]
+    #[error("`{0}` is an encoder; only networks that upscale pictures can be compiled")]
     Encoder(&'static str),
     /// The output contains NaN or an infinity.
     #[error("the layer `{layer}` produced a value that is not finite: the weights do not suit this picture")]

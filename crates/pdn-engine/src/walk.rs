@@ -9,7 +9,7 @@ use pdn_network::{Network, Node, Op, Weights};
 /// The outputs of a network.
 #[derive(Clone, Debug)]
 pub struct Outputs<T> {
-    /// The enlarged picture, in the network's value range; an encoder's vector as a map of one pixel.
+    /// The upscaled picture, in the network's value range; an encoder's vector as a map of one pixel.
     pub picture: Map<T>,
     /// Each tap by name.
     pub taps: Vec<(String, Map<T>)>,

@@ -1,11 +1,12 @@
-//! The engine with bf16 operands, on AMX or its emulation: its accuracy, and that pixels do not depend on how they are run.
+//! Tests the engine with bf16 operands, on AMX or its emulation: its accuracy, and that pixels do not depend on tiles
+//! or threads.
 
 mod rounded;
 
 use pdn_engine::{Isa, Map, Plan, Precision, RunError, RunOptions, Session};
 use pdn_network::{Param, Tensor, Weights, hashed};
 
-/// Whether there is AMX, or what its emulation needs.
+/// Returns whether AMX, or what its emulation needs, is available.
 fn available() -> bool {
     let available = pdn_kernels::emulate_amx();
     if !available {
@@ -29,20 +30,20 @@ fn pixels_do_not_depend_on_columns_or_threads() {
     if !available() {
         return;
     }
-    // In bf16 maps are kept as lines, which are read where they stand only where a row is wide enough.
+    // In bf16, maps are stored as lines, which are read in place only if a row is wide enough.
     for precision in [Precision::Bf16x2, Precision::Bf16] {
         rounded::stands_anywhere(precision);
     }
 }
 
-/// Also in a map that is kept as bf16.
+/// Also covers a map that is stored as bf16.
 #[test]
 fn the_layer_that_gives_no_number_is_named() {
     if !available() {
         return;
     }
     let network = &rounded::networks()[0];
-    // Its sums are more than float32 holds.
+    // The sums overflow float32.
     let numbers = |param: &Param| match param.name.as_str() {
         "body.0.conv1.weight" => vec![1e38; param.len()],
         name => hashed::numbers(name, param.len(), 0.1),

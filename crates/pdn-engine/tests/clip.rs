@@ -1,18 +1,19 @@
-//! CLIP's towers against transformers and open_clip, on hashed weights: `tests/reference/clip.py`.
+//! Compares CLIP's towers on hashed weights with transformers and open_clip, whose results `tests/reference/clip.py`
+//! stores.
 
 use pdn_engine::{Map, dense};
 use pdn_network::hashed;
 use pdn_network::zoo::Clip;
 use safetensors::SafeTensors;
 
-/// The largest difference over the largest value.
+/// Returns the largest difference, relative to the largest value.
 fn error(found: &[f64], expected: &[f64]) -> f64 {
     assert_eq!(found.len(), expected.len());
     let largest = expected.iter().fold(0.0_f64, |top, v| top.max(v.abs()));
     found.iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max) / largest
 }
 
-/// A tower's vectors as a package gives them, with the configuration and the tokens that it took.
+/// A tower's vectors as computed by a package, with the configuration and the tokens.
 struct Golden {
     clip: Clip,
     tokens: Vec<usize>,

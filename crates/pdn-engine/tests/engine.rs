@@ -1,4 +1,4 @@
-//! The engine against the reference executor, and against itself: tiles, threads and memory.
+//! Compares the engine with the reference executor, and with itself under other tiles, threads and memory.
 
 use pdn_engine::{Isa, Map, Plan, RunError, RunOptions, Session, reference};
 use pdn_network::zoo::{Compact, Edsr, Imdn, MsrResNet, Pdn, Rdn, Rrdb, SrResNet, Srvgg};
@@ -22,7 +22,8 @@ fn run(session: &mut Session, picture: &Map<f32>, options: RunOptions) -> Map<f3
     session.run(picture, &options, &mut |_| true).unwrap()
 }
 
-/// Largest difference over largest value, between the engine and the reference executor in float64.
+/// Returns the largest difference between the engine and the reference executor in float64, relative to the largest
+/// value.
 fn error(network: &Network, isa: Isa, height: usize, width: usize) -> f64 {
     let picture = picture(height, width);
     let wide = Map::new(3, height, width, picture.data.iter().map(|v| f64::from(*v)).collect());
@@ -35,8 +36,8 @@ fn error(network: &Network, isa: Isa, height: usize, width: usize) -> f64 {
     differences.fold(0.0, f64::max) / expected.data.iter().fold(0.0, |m, v| v.abs().max(m))
 }
 
-/// A network with what no architecture here has: activations that cannot be fused, channels that do not fill blocks,
-/// a slice inside a block, a product and a sum of maps, a pool of a slice.
+/// Builds a network with what no architecture here has: activations that cannot be fused, channels that do not fill
+/// blocks, a slice inside a block, a product and a sum of maps, a pool of a slice.
 fn odd(features: usize) -> Network {
     let mut b = Builder::new();
     let x = b.picture();
@@ -57,11 +58,12 @@ fn odd(features: usize) -> Network {
     b.finish("odd", &(), PictureFormat::UNIT, soft).unwrap()
 }
 
-/// The ways in which a network may end in a shuffle plus repeated pixels: as SRVGGNetCompact, with the enlargement first,
-/// with one that is not of the picture, and with a shuffle or an enlargement that something else reads or changes.
+/// How a network can end in a shuffle plus repeated pixels: as SRVGGNetCompact does, with the enlargement first, with
+/// an enlargement of another map than the picture, and with a shuffle or an enlargement that is also read or changed
+/// elsewhere.
 const ENDINGS: [&str; 6] = ["plain", "enlarged first", "of a map", "activated", "read twice", "bilinear"];
 
-/// A network with such an ending, and a PReLU after each convolution: also before a shuffle and after one.
+/// Builds a network with such an ending, and a PReLU after each convolution, including before and after a shuffle.
 fn ending(how: &str, features: usize, r: usize) -> Network {
     let mut b = Builder::new();
     let picture = b.picture();
@@ -73,7 +75,7 @@ fn ending(how: &str, features: usize, r: usize) -> Network {
     x = b.pixel_shuffle(x, 2);
     x = b.prelu("c", x);
     x = b.pixel_unshuffle(x, 2);
-    // Factors that cancel out, before an activation.
+    // Two factors that cancel out, before an activation.
     x = b.scale(x, 0.5);
     x = b.scale(x, 2.0);
     x = b.relu(x);
@@ -210,7 +212,7 @@ fn memory_grows_with_the_width_and_not_with_the_height() {
     let edsr = Edsr { blocks: 2, ..Edsr::baseline(4) }.build().unwrap();
     let flowing = session(&edsr, Isa::best()).plan().clone();
     assert_eq!(flowing.memory(1000, 130), flowing.memory(10_000, 130));
-    // Wide enough that a band is a row for each thread, however many there are.
+    // Wide enough that a band is one row per thread, however many threads there are.
     assert!(flowing.memory(1000, 40_000) > 3 * flowing.memory(1000, 4_000));
     let whole = session(&Imdn::published(4).build().unwrap(), Isa::best()).plan().clone();
     assert!(whole.memory(1000, 130) > 5 * whole.memory(100, 130));

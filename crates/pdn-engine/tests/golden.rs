@@ -1,11 +1,11 @@
-//! Every file under `tests/reference/golden` is a network's output from PyTorch in float64, on hashed weights: the
-//! executors must give the same. Made by `tests/reference/golden.py`; a new file there is a new test here.
+//! Compares the executors with every file in `tests/reference/golden`: a network's output from PyTorch in float64, on
+//! hashed weights. `tests/reference/golden.py` makes them; a new file there is a new test here.
 
 use pdn_engine::{Isa, Map, Plan, RunOptions, Session, dense, reference};
 use pdn_testing::golden::{Golden, error, goldens};
 use std::collections::BTreeMap;
 
-/// The outputs and taps of an executor, by name.
+/// Returns an executor's outputs and taps by name.
 fn named<T: reference::Real>(out: reference::Outputs<T>) -> BTreeMap<String, Vec<f64>> {
     let maps = [("output".to_owned(), out.picture)].into_iter().chain(out.taps);
     maps.map(|(name, map)| (name, map.data.iter().map(|v| v.to_f64().unwrap()).collect())).collect()

@@ -1,11 +1,11 @@
-//! Every file under `tests/reference/layouts` is a small network in some project's layout, saved as that project does, and
-//! what the project's own code makes of a picture. Made by `tests/reference/layouts.py`; a new file there is a new test here.
+//! Compares every file in `tests/reference/layouts` with the output of its project's own code: each is a small network,
+//! saved as that project saves it. `tests/reference/layouts.py` makes them; a new file there is a new test here.
 
 use pdn_engine::{Map, reference};
 use pdn_network::{Model, hashed};
 use safetensors::SafeTensors;
 
-/// What a model makes of the hashed picture in 0..1 of `layouts.py`, in 0..1.
+/// Returns the model's output for the hashed picture of `layouts.py`; both are from 0 to 1.
 fn enlarged(model: &Model) -> Vec<f64> {
     let (pixels, format) = (6 * 8, model.network.picture);
     let rgb = hashed::numbers("picture", 3 * pixels, 0.5);
@@ -49,7 +49,7 @@ fn files_of_every_layout_give_what_their_projects_give() {
             worst = worst.max((found - f64::from(expected)).abs());
         }
         println!("{name}: {worst:.1e}");
-        // Float32 numbers in the file; SRResNet's normalisation is rounded to them once more as it is folded.
+        // The file holds float32 numbers; folding SRResNet's normalisation rounds them once more.
         assert!(worst < 2e-6, "{name} is off by {worst:.1e}");
     }
 }

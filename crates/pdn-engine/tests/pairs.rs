@@ -1,10 +1,11 @@
-//! The engine in bf16 by pairs of AVX-512: its accuracy, and that pixels do not depend on how they are run.
+//! Tests the engine in bf16 with AVX-512's products of pairs: its accuracy, and that pixels do not depend on tiles or
+//! threads.
 
 mod rounded;
 
 use pdn_engine::Precision;
 
-/// Whether bf16 is by pairs here.
+/// Returns whether bf16 uses products of pairs here.
 fn available() -> bool {
     let available = Precision::Bf16.is_available() && !Precision::Bf16x2.is_available();
     if !available {

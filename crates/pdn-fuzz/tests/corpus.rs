@@ -1,5 +1,5 @@
-//! Every input that fuzzing kept, through the function it was found by: none panics, and none takes more memory than a file as
-//! small accounts for.
+//! Runs every input in the fuzzing corpus through its target: none may panic, or take more memory than its size
+//! justifies.
 
 use peak_alloc::PeakAlloc;
 use std::path::PathBuf;
@@ -7,7 +7,7 @@ use std::path::PathBuf;
 #[global_allocator]
 static MEMORY: PeakAlloc = PeakAlloc;
 
-/// What an input may take. The tests run beside each other, so that this is of all of them.
+/// The most memory that an input may take. Tests run in parallel, so the limit covers all of them.
 const MOST: usize = 512 << 20;
 
 /// Runs a target's inputs, in the order of their names.
@@ -22,7 +22,7 @@ fn runs(target: &str, run: impl Fn(&[u8])) {
     for path in paths {
         let input = std::fs::read(&path).expect("an input");
         MEMORY.reset_peak_usage();
-        // What panics is named by what is printed last.
+        // If a target panics, the last line printed names the input.
         println!("{}", path.display());
         run(&input);
         let taken = MEMORY.peak_usage();

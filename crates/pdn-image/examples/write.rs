@@ -1,4 +1,5 @@
-//! How long pictures take to write, and how large they become: a picture enlarged by the bicubic rule, into each file named.
+//! Measures how long a picture takes to write, and how large its file becomes: upscales it with bicubic interpolation, and
+//! writes it to each file named.
 //!
 //!     cargo run --profile test -p pdn-image --example write -- IN WIDTH HEIGHT OUT...
 

@@ -1,10 +1,10 @@
-//! Files with bytes overwritten: whatever is in one, it is read or refused, and the program goes on.
+//! Overwrites bytes in files: each is either read or refused, without a panic.
 
 use pdn_image::{Limits, read_any_bytes};
 use proptest::prelude::*;
 use std::path::Path;
 
-/// Small pictures of other programs, of all formats that end no program; AVIF's decoder, behind its feature, may.
+/// Returns small pictures from other programs, except AVIF, whose decoder, behind its feature, may abort the program.
 fn files() -> Vec<Vec<u8>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/reference/formats");
     let mut paths: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -23,7 +23,7 @@ proptest! {
                 let at = at.index(bytes.len());
                 bytes[at] = *byte;
             }
-            // What it gives does not matter.
+            // Only the absence of a panic matters.
             let _ = read_any_bytes(&bytes, &Limits { pixels: 1 << 20, ..Limits::default() });
         }
     }

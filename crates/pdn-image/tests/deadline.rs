@@ -1,4 +1,4 @@
-//! Reading that gives up.
+//! Tests the deadline for reading.
 
 use pdn_image::{Fault, Format, Limits, Picture, WriteOptions, encode, read_any, read_bytes};
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! Files of every kind in, files of every kind out, and files that are not what they should be.
+//! Reads and writes files of every kind, and refuses invalid ones.
 
 use image::{DynamicImage, ExtendedColorType, ImageBuffer, ImageEncoder, ImageFormat};
 use pdn_image::{Fault, Limits, Picture, Provenance, WriteOptions, check_target, read, read_bytes, write};
@@ -89,7 +89,7 @@ fn tiffs_of_others_are_read() {
     ] {
         assert_eq!(open(&compressed(compression)), sample());
     }
-    // Of 300 samples three may be beyond black and white.
+    // Of 300 samples, three may lie outside the range from black to white.
     let floats = |first: [f32; 6]| {
         let samples = first.into_iter().chain(std::iter::repeat_n(0.2, 294)).collect();
         encoded(&DynamicImage::ImageRgb32F(ImageBuffer::from_raw(10, 10, samples).unwrap()), ImageFormat::Tiff)
@@ -118,7 +118,7 @@ fn tiffs_of_others_are_read() {
     assert_eq!(first.lost, ["the file holds more than one picture: only the first is read"]);
 }
 
-/// A TIFF of one strip, of as many samples of 8 bits a pixel as it says.
+/// Returns a TIFF of one strip, with the given number of 8-bit samples per pixel.
 fn banded(samples: u16, data: &[u8]) -> Vec<u8> {
     let long = |tag: u16, value: u32| (tag, 4_u16, value);
     let entries = [
@@ -160,7 +160,7 @@ fn a_jpeg_s_markers_may_be_filled_up() {
         encoded(&DynamicImage::ImageRgb8(ImageBuffer::from_pixel(9, 7, image::Rgb([90, 90, 90]))), ImageFormat::Jpeg);
     let mut filled = jpeg[..2].to_vec();
     let mut at = 2;
-    // Up to the scan, whose data follows it.
+    // Stop at the scan marker, which data follows.
     while jpeg[at + 1] != 0xda {
         let length = 2 + usize::from(u16::from_be_bytes([jpeg[at + 2], jpeg[at + 3]]));
         filled.extend([0xff; 3]);
@@ -183,9 +183,10 @@ fn of_what_moves_the_first_picture_is_read_and_said() {
     writer.finish().unwrap();
     let dark = DynamicImage::ImageRgb8(ImageBuffer::from_pixel(1, 1, image::Rgb([7, 8, 9])));
     let still = encoded(&dark, ImageFormat::WebP);
-    // The same in a container: 1x1, without delay or loop, its one chunk of pixels twice (WebP's container specification).
+    // The same picture as an animation: 1x1, no delay, no loop, the same pixel chunk twice (WebP's container
+    // specification).
     let chunk = |name: &[u8; 4], data: &[u8]| [name, &(data.len() as u32).to_le_bytes()[..], data].concat();
-    // The last byte of a frame's head: put in its place, not blended.
+    // The last byte of a frame's header means: replace, do not blend.
     let frame = chunk(b"ANMF", &[&[0; 15][..], &[2], &still[12..]].concat());
     let parts =
         [chunk(b"VP8X", &[2, 0, 0, 0, 0, 0, 0, 0, 0, 0]), chunk(b"ANIM", &[0; 6]), frame.clone(), frame].concat();
@@ -199,7 +200,7 @@ fn of_what_moves_the_first_picture_is_read_and_said() {
 
 #[test]
 fn pictures_are_turned_as_exif_says() {
-    // A picture of 2x1: dark, bright. Each orientation says where its first pixel is shown.
+    // A 2x1 picture, dark then bright; for each orientation, where the dark pixel ends up.
     for (orientation, size, first) in [
         (1, (2, 1), 0),
         (2, (2, 1), 1),
@@ -212,7 +213,7 @@ fn pictures_are_turned_as_exif_says() {
     ] {
         let mut bytes = Vec::new();
         let mut encoder = image::codecs::png::PngEncoder::new(&mut bytes);
-        // A little-endian TIFF with one entry: orientation, a short, one of it.
+        // A little-endian TIFF with one entry: the orientation, as one short.
         let exif =
             [b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0".as_slice(), &[orientation, 0, 0, 0], &[0; 4]].concat();
         encoder.set_exif_metadata(exif).unwrap();
@@ -224,7 +225,7 @@ fn pictures_are_turned_as_exif_says() {
     }
 }
 
-/// A profile of no tags.
+/// Returns a profile without tags.
 fn profile(space: &[u8]) -> Vec<u8> {
     [&[0, 0, 0, 132][..], &[0; 12], space, &[0; 16], b"acsp", &[0; 92]].concat()
 }
@@ -246,7 +247,7 @@ fn an_icc_profile_is_carried_where_it_fits() {
     }
 }
 
-/// The packet that the decoders find, and the text of one of its elements.
+/// Returns the XMP packet that the decoders find.
 fn packet(path: &Path) -> Option<String> {
     if path.extension().is_some_and(|ending| ending == "tif") {
         let mut decoder = tiff::decoder::Decoder::new(std::fs::File::open(path).unwrap()).unwrap();
@@ -359,7 +360,7 @@ fn what_is_no_picture_is_said_with_its_name() {
 
 #[test]
 fn a_bomb_is_refused_by_its_header() {
-    // A PNG of one row whose header claims 100,000 x 100,000, and a BMP and a TIFF likewise.
+    // A one-row PNG whose header claims 100,000 x 100,000, and a similar BMP and TIFF.
     let mut png = encoded(&DynamicImage::new_rgb8(1, 1), ImageFormat::Png);
     png[16..24].copy_from_slice(&[0, 1, 0x86, 0xa0, 0, 1, 0x86, 0xa0]);
     let crc = crc32(&png[12..29]);
@@ -372,7 +373,7 @@ fn a_bomb_is_refused_by_its_header() {
     let mut claim = encoder.new_image::<tiff::encoder::colortype::RGB8>(60_000, 60_000).unwrap();
     claim.rows_per_strip(60_000).unwrap();
     claim.finish().unwrap();
-    // So large that its own decoder would refuse it first.
+    // So large that the PNG decoder itself would refuse it first.
     let mut row = png.clone();
     row[16..24].copy_from_slice(&[0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 1]);
     let crc = crc32(&row[12..29]);
@@ -421,7 +422,7 @@ fn a_target_that_cannot_be_written_is_said_before_any_work() {
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2, "checking leaves nothing behind");
 }
 
-/// A picture that any codec keeps well: slow waves.
+/// Returns a picture of slow waves, which any codec preserves well.
 #[cfg(any(feature = "avif", feature = "webp-lossy"))]
 fn smooth(width: usize, height: usize) -> Picture {
     let level = |i: usize| {
@@ -507,7 +508,7 @@ fn avif_is_near_and_keeps_what_is_said() {
             assert!(sizes[0] < sizes[1], "{sizes:?}");
         }
     }
-    // Of 16 bits 10 are kept: more than 8.
+    // AVIF keeps 10 of 16 bits, which is more than 8.
     let ramp = Picture::new(64, 64, (0..64 * 64 * 3).map(|i| 30_000 + (i / 3 % 64) as u16 * 40).collect());
     write_any(&path, &ramp.clone().into(), &WriteOptions { quality: Some(100), ..WriteOptions::default() }).unwrap();
     let AnyPicture::Sixteen(found) = read_any(&path, &Limits::default()).unwrap() else { panic!("8 bits") };
@@ -519,7 +520,7 @@ fn avif_is_near_and_keeps_what_is_said() {
 #[cfg(feature = "avif")]
 #[test]
 fn avif_of_any_size_and_a_constant_alpha_that_stays() {
-    // The last is encoded in two tiles.
+    // The last one is encoded in two tiles.
     for (width, height, levels) in
         [(1, 1, &[0, 1, 77, 254, 255][..]), (1, 9, &[255]), (2, 1, &[3]), (17, 33, &[0, 100, 255]), (800, 660, &[128])]
     {
@@ -547,7 +548,7 @@ fn a_damaged_avif_is_said() {
     for (at, flip) in (0..whole.len()).step_by(5).zip([0x01, 0x80, 0xff].into_iter().cycle()) {
         let mut damaged = whole.clone();
         damaged[at] ^= flip;
-        // Some changes are another picture, or another profile: none may end the program.
+        // Some changes give another picture or another profile; none may crash the program.
         let _ = read_bytes(&damaged, &Limits { pixels: 100_000, ..Limits::default() });
     }
     assert!(matches!(
@@ -563,7 +564,7 @@ fn jpeg_xl_is_what_was_given() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.jxl");
     let value = |i: usize| ((i as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 48) as u16;
-    // Sizes on both sides of a group of 256.
+    // Sizes on both sides of a 256-pixel group.
     for (width, height) in [(2, 2), (37, 23), (3, 300), (600, 515)] {
         for (grey, alpha) in [(false, false), (false, true), (true, false), (true, true)] {
             let rgb = (0..width * height * 3).map(|i| value(if grey { i / 3 } else { i })).collect();
@@ -594,7 +595,7 @@ fn jpeg_xl_is_what_was_given() {
 #[cfg(feature = "jxl")]
 #[test]
 fn jpeg_xl_keeps_a_profile_whatever_is_in_it() {
-    // Heads that are predicted in their own ways, and none, little and much behind them.
+    // Every kind of predicted header, followed by no data, a little and a lot.
     for platform in [b"APPL", b"MSFT", b"SGI ", b"SUNW", b"XXXX"] {
         for behind in [0, 3, 300, 70_000] {
             let mut icc = profile(b"RGB ");
@@ -617,7 +618,7 @@ fn jpeg_xl_keeps_a_profile_whatever_is_in_it() {
 #[test]
 fn jpeg_xl_is_not_written_with_a_profile_that_its_decoder_refuses() {
     let mut icc = profile(b"RGB ");
-    // A table of one tag: a white point of no bytes.
+    // A tag table with one entry: a white point of zero bytes.
     icc.truncate(128);
     icc.extend([0, 0, 0, 1]);
     icc.extend(b"wtpt");

@@ -1,4 +1,5 @@
-//! Pictures of other programs, read as ImageMagick reads them: `tests/reference/formats.py`.
+//! Reads pictures from other programs and compares them with ImageMagick's results, which `tests/reference/formats.py`
+//! stores.
 
 use pdn_image::{
     AnyPicture, Depth, Format, Limits, Picture, Sample, WriteOptions, read_any, read_any_bytes, write_any,
@@ -19,7 +20,7 @@ fn names() -> Vec<String> {
     names
 }
 
-/// Of the formats that are written.
+/// Returns the extensions of the formats that can be written.
 fn endings() -> Vec<&'static str> {
     let mut endings = vec!["png", "tif", "jpg", "webp"];
     endings.extend(cfg!(feature = "avif").then_some("avif"));
@@ -31,7 +32,7 @@ fn open(path: &Path) -> AnyPicture {
     read_any(path, &Limits::default()).unwrap()
 }
 
-/// RGBA of 16 bits.
+/// Returns the pixels as 16-bit RGBA.
 fn rgba<S: Sample>(picture: &Picture<S>) -> Vec<u16> {
     let opaque = vec![S::MAX; picture.width() * picture.height()];
     let alpha = picture.alpha().unwrap_or(&opaque);
@@ -57,11 +58,11 @@ fn pixels_are_those_that_imagemagick_reads() {
         assert_eq!((picture.width(), picture.height()), (number("width"), number("height")), "{name}");
         let hex = expected["rgba"].as_str().unwrap().as_bytes().chunks_exact(4);
         let hex = hex.map(|digits| u16::from_str_radix(std::str::from_utf8(digits).unwrap(), 16).unwrap());
-        // JPEG's decoders round each in their way, and CMYK is multiplied; colours under no alpha are nobody's business.
+        // JPEG decoders round differently, and CMYK is multiplied. Colours under zero alpha do not matter.
         let tolerance = match name.rsplit('.').next().unwrap() {
             "jpg" | "avif" => 3 * 257,
             _ if name.starts_with("cmyk") => 257,
-            // What was multiplied and rounded by a small alpha.
+            // Samples that were multiplied by a small alpha and rounded.
             _ if name.starts_with("premultiplied") => 3,
             _ => 0,
         };
@@ -86,7 +87,7 @@ fn pixels_are_those_that_imagemagick_reads() {
     }
 }
 
-/// Whether a file has more than 8 bits, without its name saying so.
+/// Returns whether a file has more than 8 bits per sample, although its name does not say so.
 fn deep(name: &str) -> bool {
     ["float.tif", "linear.png", "camera.tif"].contains(&name)
 }
@@ -112,7 +113,7 @@ fn exif_stays_and_says_what_is_true() {
             for word in ["Maker", "Camera 1", "2020:01:02 03:04:05", "A. N. Other"] {
                 assert!(text(&again).contains(word), "{name} to {ending}: {word}");
             }
-            // JFIF's name stands in a thumbnail, if anywhere.
+            // Only a thumbnail could contain JFIF's name, and it is dropped.
             assert!(!text(&again).contains("JFIF"), "{name} to {ending}");
             let size = |tag: u16| {
                 let at = again.windows(4).position(|w| {
@@ -147,7 +148,7 @@ fn damage_is_said_and_left_out() {
     let whole = std::fs::read(folder().join("camera.jpg")).unwrap();
     let at = whole.windows(6).position(|w| w == b"Exif\0\0").unwrap() + 6;
     let mut damaged = whole.clone();
-    // The first directory would begin beyond the end.
+    // The first directory now begins beyond the end of the file.
     damaged[at + 4..at + 8].fill(0x7f);
     let picture = read_any_bytes(&damaged, &Limits::default()).unwrap();
     assert!(picture.header().exif.is_none() && picture.lost().contains(&"its EXIF is damaged, and left out"));
@@ -175,7 +176,7 @@ fn every_picture_can_be_written_in_every_format() {
             if ["png", "tif", "jxl"].contains(&ending) {
                 assert_eq!(numbers(&again), numbers(&picture), "{name} to {ending}");
             }
-            // JPEG XL says what its colours are in any case.
+            // JPEG XL always states its colours, so it may add a profile.
             if ["png", "tif"].contains(&ending) {
                 assert_eq!(again.header().icc, picture.header().icc, "{name} to {ending}");
             }

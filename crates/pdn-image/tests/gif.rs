@@ -1,12 +1,12 @@
-//! GIFs: still, transparent, moving and damaged ones.
+//! Reads GIFs: still, transparent, animated and damaged ones.
 
 use gif::{Encoder, Frame};
 use pdn_image::{Fault, Limits, Picture, read_bytes};
 
-/// Red, green and blue, which pixels are numbers of.
+/// The palette: red, green and blue.
 const PALETTE: &[u8] = &[200, 0, 0, 0, 100, 0, 0, 0, 50];
 
-/// A GIF of 3x2 pixels.
+/// Encodes a GIF of 3x2 pixels.
 fn encoded(frames: &[Frame]) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut encoder = Encoder::new(&mut bytes, 3, 2, PALETTE).unwrap();
@@ -51,7 +51,7 @@ fn of_one_that_moves_the_first_picture_is_read_on_its_canvas() {
 #[test]
 fn the_limit_holds_before_anything_is_decoded() {
     let whole = encoded(&[whole()]);
-    // Up to where the first picture begins: nothing could be decoded.
+    // Cut where the first picture begins: nothing can be decoded.
     for bytes in [&whole[..], &whole[..40]] {
         let error = read_bytes(bytes, &Limits { pixels: 5, ..Limits::default() }).unwrap_err();
         assert!(matches!(error, Fault::TooLarge { width: 3, height: 2, pixels: 6, limit: 5 }), "{error}");
@@ -68,7 +68,7 @@ fn the_limit_holds_before_anything_is_decoded() {
 #[test]
 fn one_that_is_cut_is_said() {
     let whole = encoded(&[whole()]);
-    // All but its end marker, and the empty block before it, is needed.
+    // Everything is needed except the end marker and the empty block before it.
     for length in 1..whole.len() - 2 {
         let error = read_bytes(&whole[..length], &Limits::default()).unwrap_err();
         assert!(matches!(error, Fault::Damaged(_) | Fault::NotAPicture), "{length} bytes: {error}");

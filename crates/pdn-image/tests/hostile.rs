@@ -1,4 +1,5 @@
-//! Files that ask for far more than they are: each is read or refused within what its length and the limit allow.
+//! Reads files that ask for far more than they contain: each is read or refused within what its length and the limit
+//! allow.
 
 use pdn_image::{AnyPicture, Fault, Format, Limits, WriteOptions, encode_any, read_any_bytes};
 use pdn_testing::hostile;
@@ -8,15 +9,16 @@ use std::sync::Mutex;
 #[global_allocator]
 static MEMORY: PeakAlloc = PeakAlloc;
 
-/// What is counted is of the whole program: one at a time.
+/// Memory is counted for the whole program, so tests take turns.
 static TURN: Mutex<()> = Mutex::new(());
 
 const PIXELS: u64 = 1 << 16;
 
-/// What may be taken beside the file and the pixels: metadata, that is copied and grows by doubling, and decoders' own tables.
+/// The most memory besides the file and the pixels: metadata, which is copied and grows by doubling, and decoders'
+/// tables.
 const BESIDE: usize = 64 << 20;
 
-/// Reads a file, and holds what it takes at its peak to what `Limits` says of it.
+/// Reads a file, and checks its peak memory against what `Limits` documents.
 #[track_caller]
 fn read(name: &str, file: &[u8]) -> Result<AnyPicture, Fault> {
     let _turn = TURN.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
@@ -44,7 +46,7 @@ fn left_out(name: &str, file: &[u8], what: &str) {
 
 #[test]
 fn a_tiff_s_strips_are_no_larger_than_their_place() {
-    // A JPEG of 16 pixels a side may fill up a strip.
+    // A JPEG of 16 pixels per side may fill a strip.
     assert!(read("small", &hostile::tiff_of_jpegs(40, 16)).is_ok());
     refused("JPEG", &hostile::tiff_of_jpegs(40, 17), "a JPEG in it is 17x17, its place 1x1");
     refused("JPEG", &hostile::tiff_of_jpegs(40, 16_384), "a JPEG in it is 16384x16384");
@@ -69,7 +71,7 @@ fn tiles_beyond_the_picture_are_bounded() {
 fn metadata_that_is_the_same_bytes_is_left_out() {
     for big in [false, true] {
         left_out("TIFF", &hostile::tiff_of_exif(3000, 100_000, big), "EXIF");
-        // Where there is room for each it is read.
+        // Each value is read if there is room for it.
         assert!(read("small", &hostile::tiff_of_exif(30, 1000, big)).unwrap().header().exif.is_some());
     }
     let block = hostile::exif_of_shared_values(3000, 100_000);
@@ -86,13 +88,13 @@ fn metadata_that_is_the_same_bytes_is_left_out() {
 
 #[test]
 fn values_that_are_longer_than_the_file_are_not_read() {
-    // Extra samples, bytes each; strips; sums of numbers beyond 64 bits.
+    // Extra samples, bits per sample, JPEG tables, and a colour map whose length in bytes exceeds 64 bits.
     for (tag, kind, count) in [(338, 1, 8_000_000), (258, 3, 8_000_000), (347, 7, 250_000_000), (320, 12, u64::MAX)] {
         let found = read("long", &hostile::tiff_of_long_value(tag, kind, count));
-        // A map of colours that no sample is in is nothing to the picture.
+        // The colour map is not used by this picture, so it is ignored.
         assert_eq!(found.is_ok(), tag == 320, "{tag}");
     }
-    // A profile, EXIF, XMP and IPTC are beside the picture, which is read without them.
+    // Profile, EXIF, XMP and IPTC are not essential: the picture is read without them.
     for (tag, kind) in [(34_675, 7), (0x8769, 4), (700, 1), (33_723, 7), (0x010e, 2), (282, 5), (274, 3)] {
         for count in [1 << 20, 1 << 40, u64::MAX] {
             let found = read("long", &hostile::tiff_of_long_value(tag, kind, count)).unwrap();

@@ -1,4 +1,4 @@
-//! The metrics and degradations against published and independently measured figures.
+//! Compares metrics and degradations with published and independently measured values.
 
 use pdn_image::{ColourSpace, Degradation, Limits, Picture, Protocol, Scale, psnr, read, resize, ssim};
 
@@ -12,7 +12,8 @@ fn pictures(set: &str) -> Option<Vec<(String, Picture)>> {
     Some(paths.iter().map(|path| picture(path)).collect())
 }
 
-/// Bicubic enlargement of the degraded pictures, MATLAB's Y, shave = scale: an independent numpy implementation's means.
+/// Compares bicubic upscaling of degraded pictures with the means of an independent numpy implementation: MATLAB's Y,
+/// shave = scale.
 #[test]
 fn bicubic_on_the_benchmarks() {
     let mut failures = Vec::new();
@@ -47,8 +48,9 @@ fn bicubic_on_the_benchmarks() {
     assert!(failures.is_empty(), "{}", failures.join("\n"));
 }
 
-/// BasicSR's `metrics/README.md`. Its pictures are cut to multiples of 12, and its low-resolution files come from a port
-/// of `imresize` that does not round between the passes, so a tenth of their pixels differ from ours by one.
+/// Compares with BasicSR's `metrics/README.md`. Its pictures are cropped to multiples of 12, and its low-resolution
+/// files come from a port of `imresize` that does not round between the passes, so a tenth of their pixels differ from
+/// ours by one.
 #[test]
 fn basicsr_s_figures() {
     let Some(pictures) = pictures("Set14") else { return };
@@ -85,7 +87,7 @@ fn equal_pictures_and_unequal_sizes() {
 
 #[test]
 fn a_known_difference() {
-    // Grey levels 10 apart: in MATLAB's Y they are 10 * 219 / 255 apart.
+    // Grey levels that differ by 10 differ in MATLAB's Y by 10 * 219 / 255.
     let flat = |level| Picture::from_rgb(12, 12, vec![level; 12 * 12 * 3]);
     let found = |space| psnr(&flat(100), &flat(110), Protocol { space, shave: 0 }).unwrap();
     let expected = |d: f64| 20.0 * (255.0 / d).log10();

@@ -1,4 +1,4 @@
-//! How large a picture is printed, and IPTC, from file to file.
+//! Carries print resolution and IPTC from file to file.
 
 use image::{DynamicImage, ImageFormat};
 use pdn_image::{AnyPicture, Limits, Picture, Resolution, ResolutionUnit, WriteOptions, read_any, read_bytes, write};
@@ -19,7 +19,7 @@ fn open(path: &Path) -> AnyPicture {
     read_any(path, &Limits::default()).unwrap()
 }
 
-/// Dots an inch, as readers round them.
+/// Returns the dots per inch, rounded as readers do.
 fn inch(picture: &AnyPicture) -> Option<[u32; 2]> {
     let Resolution { x, y, unit } = picture.header().resolution?;
     let dots = if unit == ResolutionUnit::Inch { 0.001 } else { 0.00254 };
@@ -70,7 +70,7 @@ fn a_png_keeps_dots_on_a_metre_as_they_are() {
     assert!(chunk(&again).is_some() && chunk(&again) == chunk(&bytes));
 }
 
-/// A TIFF of one grey pixel, with more said of it.
+/// Returns a TIFF of one grey pixel, with additional tags.
 fn tiff(
     say: impl FnOnce(&mut tiff::encoder::DirectoryEncoder<'_, &mut Cursor<Vec<u8>>, tiff::encoder::TiffKindStandard>),
 ) -> Vec<u8> {
@@ -113,7 +113,7 @@ fn iptc_is_said_to_be_left_out() {
 fn a_raw_file_is_not_taken_for_its_preview() {
     let bytes = tiff(|directory| directory.write_tag(Tag::Unknown(50_706), &[1_u8, 4, 0, 0][..]).unwrap());
     assert!(read_bytes(&bytes, &Limits::default()).unwrap_err().to_string().contains("raw file"));
-    // A preview that is all there is, as some scanners say of a whole picture.
+    // A preview that is the only picture; some scanners mark whole pictures like this.
     let bytes = tiff(|directory| directory.write_tag(Tag::NewSubfileType, 1_u32).unwrap());
     read_bytes(&bytes, &Limits::default()).unwrap();
 }

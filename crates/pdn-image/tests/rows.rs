@@ -1,11 +1,11 @@
-//! Pictures written row by row: what is read again is what was given, whatever the rows came in.
+//! Writes pictures row by row: what is read back is identical, however the rows were grouped.
 
 use pdn_image::{
     Fault, Header, Limits, Picture, Provenance, RowWriter, WriteOptions, read, read_any, write, write_any,
 };
 use std::path::Path;
 
-/// A picture without a pattern that a compressor could follow.
+/// Returns a picture that does not compress.
 fn sample(width: usize, height: usize, grey: bool, alpha: bool) -> Picture {
     let value = |i: usize| ((i as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8;
     let rgb = (0..width * height * 3).map(|i| value(if grey { i / 3 } else { i })).collect();
@@ -13,12 +13,12 @@ fn sample(width: usize, height: usize, grey: bool, alpha: bool) -> Picture {
     let mut picture = Picture::from_rgb(width, height, rgb).with_alpha(alpha);
     picture.grey = grey;
     let space: &[u8] = if grey { b"GRAY" } else { b"RGB " };
-    // A profile of no tags, with an odd number of bytes behind.
+    // A profile without tags, followed by an odd number of bytes.
     picture.icc = Some([&[0, 0, 0, 135][..], &[0; 12], space, &[0; 16], b"acsp", &[0; 92], &[5; 3]].concat());
     picture
 }
 
-/// Writes a picture, so many rows at a time.
+/// Writes a picture, `tall` rows at a time.
 fn by_rows(path: &Path, picture: &Picture, tall: usize, options: &WriteOptions) -> Result<(), pdn_image::Error> {
     let mut writer = RowWriter::create(path, &picture.header(), options)?;
     for first in (0..picture.height()).step_by(tall) {

@@ -1,4 +1,4 @@
-//! TIFFs with samples that nobody knows, in every order that a file may have them in.
+//! Reads TIFFs with extra samples of unknown meaning, in every layout that a file may have.
 
 use flate2::{Compression, write::ZlibEncoder};
 use pdn_image::{AnyPicture, Limits, Picture, Sample, read_any_bytes};
@@ -7,19 +7,19 @@ use std::io::Write;
 const WIDTH: usize = 21;
 const HEIGHT: usize = 18;
 
-/// How the samples of a picture are stored.
+/// How a picture's samples are stored.
 #[derive(Clone, Copy, Debug)]
 struct Stored {
-    /// What they mean: grey, RGB or inks.
+    /// The photometric interpretation: grey, RGB or inks.
     meaning: u16,
     colours: usize,
-    /// What those beyond the colours mean: nobody knows, alpha that is multiplied, or alpha.
+    /// The extra samples: of unknown meaning, premultiplied alpha, or alpha.
     extra: &'static [u16],
     bits: usize,
     planar: bool,
-    /// Whether they are differences, deflated.
+    /// Whether to store differences, deflated.
     differences: bool,
-    /// Whether in tiles of 16 pixels a side, or else in strips of 7 rows.
+    /// Whether to use tiles of 16 pixels per side instead of strips of 7 rows.
     tiled: bool,
     big_end: bool,
 }
@@ -29,7 +29,7 @@ impl Stored {
         self.colours + self.extra.len()
     }
 
-    /// A sample of a pixel.
+    /// Returns a sample of a pixel.
     fn level(self, x: usize, y: usize, sample: usize) -> u16 {
         let level = (x * 1009 + y * 7919 + sample * 4099 + 77) as u16;
         if self.bits == 8 { level >> 8 } else { level }
@@ -43,7 +43,7 @@ impl Stored {
         bytes
     }
 
-    /// Rows of pixels, some samples of each; beyond the picture of zeros.
+    /// Returns some samples of each pixel of a rectangle, row by row; zeros beyond the picture.
     fn part(self, (left, top): (usize, usize), (width, height): (usize, usize), samples: &[usize]) -> Vec<u8> {
         let mut bytes = Vec::new();
         for y in top..top + height {
@@ -129,7 +129,7 @@ impl Stored {
         file
     }
 
-    /// What is to be seen of a pixel: three colours, and alpha where that is known.
+    /// Returns a pixel as it should be read: three colours, and alpha if the file has it.
     fn expected(self, x: usize, y: usize) -> ([u16; 3], Option<u16>) {
         let most = if self.bits == 8 { 255 } else { 65_535 };
         let level = |sample: usize| u64::from(self.level(x, y, sample));

@@ -124,7 +124,7 @@ pub enum ModelError {
     Other {
         /// The file.
         path: PathBuf,
-        /// What the file is, and how to use it.
+        /// What the file is, and what was expected.
         what: &'static str,
     },
     /// The card is damaged or refers to something unknown.
@@ -231,12 +231,12 @@ impl Model {
 fn other(checkpoint: &Checkpoint) -> Option<&'static str> {
     let has = |key: &str| checkpoint.metadata.contains_key(key);
     match () {
-        () if has("pdn.encoder") => Some("a prompt encoder; pass it with --encoder, and a network here"),
+        () if has("pdn.encoder") => Some("a prompt encoder; expected a network"),
         () if has("encoder") && checkpoint.tensors.contains_key("embeddings") => {
-            Some("a file of embeddings; pass it with --prompt-embedding, and a network here")
+            Some("a file of prompt embeddings; expected a network")
         }
         () if has("schedule") && has("history") => {
-            Some("the state of a training run; its network is result.safetensors in the run's folder")
+            Some("the state of a training run; expected a network, such as result.safetensors in the run's folder")
         }
         () => None,
     }
@@ -296,8 +296,8 @@ mod tests {
     fn other_files_of_this_project_are_named() {
         let tensors = Tensors::from([("embeddings".to_owned(), crate::Tensor::new(vec![1, 2], vec![0.6, 0.8]))]);
         for (keys, word) in [
-            (&["pdn.encoder"][..], "--encoder"),
-            (&["encoder", "names"], "--prompt-embedding"),
+            (&["pdn.encoder"][..], "prompt encoder"),
+            (&["encoder", "names"], "prompt embeddings"),
             (&["schedule", "history"], "result.safetensors"),
         ] {
             let metadata = keys.iter().map(|key| ((*key).to_owned(), String::new())).collect();

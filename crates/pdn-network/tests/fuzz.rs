@@ -1,8 +1,9 @@
-//! Ten thousand files that are nearly checkpoints: reading one neither panics nor hangs, and takes no more memory than the
-//! file's size accounts for.
+//! Reads ten thousand files that are almost checkpoints: reading neither panics nor hangs, nor takes more memory than
+//! the file's size justifies.
 //!
-//! They are the committed checkpoints, changed in up to eight places. What a checksum would guard, the pickle of an archive,
-//! is changed and put in an archive again; what a length would guard, the header of a safetensors file, gets the right one.
+//! They are the committed checkpoints, changed in up to eight places. The pickle of an archive, which a checksum would
+//! guard, is changed and archived again; the header of a safetensors file, which a length would guard, gets the right
+//! length.
 
 use pdn_network::{Model, ModelError};
 use peak_alloc::PeakAlloc;
@@ -19,14 +20,14 @@ const FILES: usize = 10_000;
 
 type Change = fn(&[u8], &mut Random) -> Vec<u8>;
 
-/// Files, each with ways to change it.
+/// Returns the files, each with the ways to change it.
 fn seeds() -> Vec<(Vec<u8>, Change)> {
     let mut seeds: Vec<(Vec<u8>, Change)> = Vec::new();
     for folder in ["pickles", "layouts", "golden"] {
         let folder = pdn_testing::root().join("tests/reference").join(folder);
         let mut paths: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
         paths.sort();
-        // The golden files are of one kind: a few are enough.
+        // The golden files are of one kind, so a few are enough.
         paths.truncate(if folder.ends_with("golden") { 6 } else { usize::MAX });
         for path in paths {
             let bytes = std::fs::read(path).unwrap();
@@ -57,7 +58,7 @@ fn ten_thousand_changed_files_are_read_or_refused() {
             Err(_) => others += 1,
         }
         let (taken, time) = (MEMORY.peak_usage().saturating_sub(before), start.elapsed());
-        // An opcode of one byte makes an object of tens.
+        // A one-byte opcode creates an object of some tens of bytes.
         assert!(taken <= 200 * bytes.len() + (16 << 20), "file {file}: {taken} bytes for {} of file", bytes.len());
         assert!(time < Duration::from_secs(10), "file {file}: {time:?}");
         most = most.max(taken);
@@ -108,7 +109,7 @@ fn change_anything(bytes: &[u8], random: &mut Random) -> Vec<u8> {
                 bytes[at..at + length].copy_from_slice(&large[..length]);
             }
             4 => bytes[at] ^= 1 << random.below(8),
-            // Opcodes of a pickle, and what JSON is made of.
+            // Opcodes of a pickle, and characters of JSON.
             5 => bytes[at] = random.of(b"(.0)]}2KMJXRQbstuaeq\x81\x85\x86\x87\x8a\x93hr{[\":,-9"),
             _ => bytes[at] = random.below(256) as u8,
         }

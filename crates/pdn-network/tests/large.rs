@@ -1,4 +1,4 @@
-//! A file of some hundred bytes whose card asks for a million layers, every number of it within its bounds.
+//! Reads a file of a few hundred bytes whose card asks for a million layers, with every number within its bounds.
 
 use pdn_network::checkpoint::{self, Precision};
 use pdn_network::{Model, Tensor};

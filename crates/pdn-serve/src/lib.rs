@@ -1,4 +1,4 @@
-//! A web page and an HTTP API that enlarge pictures, guided by prompts.
+//! A web page and an HTTP API that upscale pictures, guided by prompts.
 //!
 //! [`Server::bind`] listens; [`Server::run`] serves requests until its [`Stopper`] stops it. The API is described at
 //! `/openapi.json`; the page is at `/`.

@@ -69,7 +69,7 @@ impl Metrics {
         registry.register("requests", "Requests by method, route and status", requests.clone());
         registry.register_with_unit("request", "Time until the answer", Unit::Seconds, seconds.clone());
         registry.register("jobs", "Jobs by how they ended", jobs.clone());
-        registry.register("pixels", "Pixels of enlarged pictures", pixels.clone());
+        registry.register("pixels", "Pixels of upscaled pictures", pixels.clone());
         registry.register("jobs_waiting", "Jobs that wait", gauges.waiting.clone());
         registry.register("jobs_running", "Jobs that run", gauges.running.clone());
         registry.register("kept", "Pictures and jobs that are kept", gauges.kept.clone());

@@ -28,7 +28,7 @@ pub(crate) struct Problem {
     /// The unit of `limit` and `found`.
     #[serde(skip_serializing_if = "Option::is_none")]
     unit: Option<Unit>,
-    /// The part of the request that it concerns, if not the picture to enlarge.
+    /// The part of the request that it concerns, if not the picture to upscale.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "prompt_picture")]
     part: Option<&'static str>,
@@ -128,9 +128,9 @@ impl Kind {
             Self::LargeUpload => (StatusCode::PAYLOAD_TOO_LARGE, "large-upload", "The upload is too large"),
             Self::ManyPixels => (StatusCode::PAYLOAD_TOO_LARGE, "many-pixels", "The picture has too many pixels"),
             Self::MuchMemory => (StatusCode::PAYLOAD_TOO_LARGE, "much-memory", "The picture needs too much memory"),
-            Self::LargeResult => (StatusCode::PAYLOAD_TOO_LARGE, "large-result", "The enlarged picture is too large"),
+            Self::LargeResult => (StatusCode::PAYLOAD_TOO_LARGE, "large-result", "The upscaled picture is too large"),
             Self::Media => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "media", "The media type is not supported"),
-            Self::Picture => (StatusCode::UNPROCESSABLE_ENTITY, "picture", "The picture cannot be enlarged"),
+            Self::Picture => (StatusCode::UNPROCESSABLE_ENTITY, "picture", "The picture cannot be upscaled"),
             Self::Prompt => (StatusCode::UNPROCESSABLE_ENTITY, "prompt", "The prompt cannot be used"),
             Self::EmptyPrompt => (StatusCode::UNPROCESSABLE_ENTITY, "empty-prompt", "The prompt has no words"),
             Self::LongPrompt => (StatusCode::UNPROCESSABLE_ENTITY, "long-prompt", "The prompt is too long"),

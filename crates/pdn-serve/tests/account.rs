@@ -1,4 +1,4 @@
-//! The account of memory: what is held for clients is counted, bounded, and given back.
+//! Tests the accounting of memory: what is held for clients is counted, bounded, and given back.
 
 mod common;
 
@@ -13,7 +13,7 @@ use std::time::Duration;
 
 const MIB: usize = 1 << 20;
 
-/// As little memory as small pictures need.
+/// Sets as little memory as small pictures need.
 fn little(settings: &mut Settings) {
     (settings.upload, settings.pixels, settings.request_memory) = (MIB, 200_000, 24 * MIB);
 }
@@ -64,7 +64,7 @@ fn whatever_comes_of_a_request_its_memory_is_given_back() {
 fn what_a_file_says_of_its_picture_counts() {
     let served = Served::new(little);
     let mut picture = Picture::from_rgb(8, 8, vec![9; 192]);
-    // An entry of many bytes: a maker's note.
+    // A large entry: a maker note.
     let note = 200_000_u32;
     let mut exif = b"II*\0\x08\0\0\0\x01\0\x7c\x92\x07\0".to_vec();
     exif.extend([&note.to_le_bytes()[..], &26_u32.to_le_bytes(), &[0; 4], &vec![1; note as usize]].concat());
@@ -77,7 +77,7 @@ fn what_a_file_says_of_its_picture_counts() {
 #[test]
 fn what_is_kept_makes_room_for_what_comes() {
     let served = Served::new(little);
-    // Each is a megabyte in memory, and more while it is decoded.
+    // Each takes a megabyte of memory, and more while it is decoded.
     for _ in 0..30 {
         served.form("/v1/pictures", &[("picture", &png(600, 300))]).ok(201);
     }
@@ -94,12 +94,12 @@ fn an_answer_counts_until_it_is_taken() {
     let noise = AnyPicture::from(Picture::from_rgb(700, 700, rgb));
     let file = pdn::encode_any(&noise, Format::Png, &WriteOptions::default()).unwrap();
     let body = form(&[("picture", &file), ("model", b"bicubic"), ("format", b"tiff")]);
-    // A client that takes it gets all of it.
+    // A client that reads the answer gets all of it.
     let answer = served.send("POST", "/v1/upscale", &[("content-type", FORM)], body.clone()).ok(200);
     let result = answer.body.len();
     assert!(answer.header("content-length") == result.to_string() && common::decoded(&answer.body).width() == 2800);
     is_given_back(&served);
-    // One that has little room of its own, and takes nothing: the system has some four megabytes on the way.
+    // A client with a small buffer that reads nothing; the system buffers about four megabytes.
     let stream = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     stream.set_recv_buffer_size(64 << 10).unwrap();
     stream.connect(&served.address.into()).unwrap();
@@ -135,7 +135,7 @@ fn what_can_never_be_held_is_said_at_once() {
         let Err(error @ ServeError::Memory { .. }) = bind(change) else { panic!("expected it to be refused") };
         assert!(error.to_string().contains("--request-memory"), "{error}");
     }
-    // A result that does not fit is the job's problem, and no other's.
+    // A result that does not fit fails its own job and no other.
     let served = Served::new(little);
     let parts: Parts = &[("picture", &png(600, 300)), ("model", b"bicubic"), ("width", b"6000"), ("format", b"webp")];
     served.form("/v1/upscale", parts).problem(413, "much-memory", "all requests together");

@@ -1,4 +1,4 @@
-//! The API, asked as programs ask it.
+//! Tests the API as a client uses it.
 
 mod common;
 
@@ -10,12 +10,12 @@ use std::io::{Read, Write};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-/// A job of many seconds.
+/// Starts a job that takes many seconds.
 fn long(served: &Served) -> Value {
     served.form("/v1/jobs", &[("picture", &png(900, 700)), ("model", b"slow")]).ok(202).value()
 }
 
-/// The library's, with its prompt set.
+/// Returns the library's session, with its prompt set.
 fn session(picture: &Picture, prompt: &Prompt) -> Session {
     let Offered::Network(model) = quick() else { unreachable!() };
     let mut session = Upscaler::new(&model).unwrap().session();
@@ -23,7 +23,7 @@ fn session(picture: &Picture, prompt: &Prompt) -> Session {
     session
 }
 
-/// What the library makes of it.
+/// Returns the library's result.
 fn expected(picture: &Picture, prompt: &Prompt) -> Picture {
     session(picture, prompt).upscale(picture, &Options::default(), &mut |_| true).unwrap()
 }
@@ -340,7 +340,7 @@ fn sizes_are_as_they_are_asked_for() {
         (&[("megapixels", b"0.0096")], (120, 80), "120x80"),
         (&[("scale", b"0.5")], (15, 10), "x0.5"),
     ] {
-        // Bicubic alone has another scale of its own.
+        // Bicubic has another scale of its own.
         for model in ["quick", "bicubic"].into_iter().take(1 + asked.len()) {
             let parts = [&[("picture", &file[..]), ("model", model.as_bytes())][..], asked].concat();
             let job = served.job(&parts);
@@ -437,7 +437,7 @@ fn a_job_has_notes() {
         smaller["notes"],
         json!(["The result is not larger than the picture, so it was resized without the network."])
     );
-    // What this program writes of how a picture was made is XMP, which is not carried over.
+    // The packet in which this program records how a picture was made is XMP, which is not carried over.
     let made = served.form("/v1/upscale", &[("picture", &png(20, 16)), ("format", b"jpeg")]).ok(200).body;
     let job = served.job(&[("picture", &made)]);
     assert!(job["notes"].as_array().unwrap().contains(&json!("Its XMP is left out.")), "{job}");
@@ -463,7 +463,7 @@ fn what_browsers_cannot_show_has_a_preview() {
 
 #[test]
 fn pictures_that_wait_are_bounded_together() {
-    // Of 1.9 MB each.
+    // Each picture takes 1.9 MB.
     let served = Served::new(|settings| settings.keep_memory = 5_000_000);
     let jobs: Vec<Value> = (0..3).map(|_| long(&served)).collect();
     let full = served.form("/v1/jobs", &[("picture", &png(900, 700)), ("model", b"slow")]);
@@ -688,7 +688,7 @@ fn a_stop_finishes_what_runs_and_takes_nothing_on() {
     let mut served = Served::new(|settings| settings.shutdown = Duration::from_secs(60));
     let parts: common::Parts = &[("picture", &png(300, 200)), ("model", b"slow")];
     let job = served.form("/v1/jobs", parts).ok(202).value();
-    // Until it runs it is itself the one that waits.
+    // Until the job runs, it counts as waiting itself.
     served.wait(|| (served.metric("pdn_jobs_running") == 1.0).then_some(()));
     std::thread::scope(|scope| {
         let waiting = scope.spawn(|| served.form("/v1/upscale", &[("picture", &png(20, 16))]));
@@ -703,7 +703,7 @@ fn a_stop_finishes_what_runs_and_takes_nothing_on() {
         assert_eq!(served.get("/healthz").ok(503).value()["status"], "stopping");
         let events = String::from_utf8(served.get(&path(&job, "events")).ok(200).body).unwrap();
         assert!(events.contains("event: done"), "{events}");
-        // Nothing runs any more: the result is what is waited for.
+        // Nothing runs any more; the server waits until the result is fetched.
         served.wait(|| (served.metric("pdn_jobs_running") == 0.0).then_some(()));
         sleep(Duration::from_millis(300));
         assert_eq!(decoded(&served.get(&path(&job, "result")).ok(200).body).width(), 600);

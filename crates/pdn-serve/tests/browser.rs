@@ -1,6 +1,6 @@
-//! The page in a real browser: Chromium, driven by chromedriver, where both are installed.
+//! Tests the page in a real browser: Chromium, driven by chromedriver, if both are installed.
 //!
-//! `PDN_SCREENSHOTS=folder` keeps pictures of the page.
+//! `PDN_SCREENSHOTS=folder` saves screenshots of the page.
 
 mod common;
 
@@ -18,7 +18,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-/// A browser at a server's page.
+/// A browser on a server's page.
 struct Page {
     client: Client,
     served: Served,
@@ -26,7 +26,7 @@ struct Page {
     _driver: Driver,
 }
 
-/// A chromedriver, ended when it is dropped; what it says is to go somewhere.
+/// A chromedriver, killed when it is dropped. Its output must be kept open.
 struct Driver {
     child: Child,
     _said: BufReader<ChildStdout>,
@@ -39,14 +39,14 @@ impl Drop for Driver {
     }
 }
 
-/// A program's file.
+/// Returns the path of a program.
 fn program(names: &[&str]) -> Option<PathBuf> {
     let folders = std::env::var_os("PATH")?;
     let files = std::env::split_paths(&folders).flat_map(|folder| names.iter().map(move |name| folder.join(name)));
     files.into_iter().find(|file| file.is_file())
 }
 
-/// Starts chromedriver, and says at which port; the browser.
+/// Starts chromedriver; returns it, its port and the browser.
 fn driver() -> Option<(Driver, u16, PathBuf)> {
     let (Some(driver), Some(browser)) = (program(&["chromedriver"]), program(&["chromium", "google-chrome"])) else {
         pdn_testing::skip(
@@ -66,7 +66,7 @@ fn driver() -> Option<(Driver, u16, PathBuf)> {
     Some((Driver { child, _said: said }, port.expect("chromedriver says its port"), browser))
 }
 
-/// The models of the page: the one that comes with pdn, and one that takes a while.
+/// Returns the page's models: the default one, a slow one and bicubic.
 fn offered() -> Vec<(String, Offered)> {
     let model = pdn::bundled_model(pdn::DEFAULT_MODEL).unwrap().unwrap();
     let slow = models().into_iter().filter(|(name, _)| name == "slow" || name == "bicubic");
@@ -118,7 +118,7 @@ impl Page {
             .unwrap_or_else(|e| panic!("{expression}: {e}"))
     }
 
-    /// Waits until an expression holds.
+    /// Waits until an expression is true.
     async fn until(&self, expression: &str) {
         let begun = Instant::now();
         while self.js(&format!("Boolean({expression})")).await != json!(true) {
@@ -142,7 +142,7 @@ impl Page {
         self.find("file").await.send_keys(path.to_str().unwrap()).await.unwrap();
     }
 
-    /// Presses at a point of an element, from its middle, and lets go after having moved.
+    /// Presses at a point of an element, relative to its middle, moves, and releases.
     async fn drag(&self, id: &str, from: (f64, f64), by: (f64, f64)) {
         let element = self.find(id).await;
         let duration = Some(Duration::from_millis(60));
@@ -161,7 +161,7 @@ impl Page {
         self.client.active_element().await.unwrap().send_keys(keys).await.unwrap();
     }
 
-    /// Goes from one control to the next until that of an id, as those do who use no mouse.
+    /// Moves the focus with the tab key to the control with this id.
     async fn tab_to(&self, id: &str) {
         for _ in 0..60 {
             if self.js("document.activeElement.id").await == json!(id) {
@@ -179,7 +179,7 @@ impl Page {
         }
     }
 
-    /// Whether the whole of an element is in the window.
+    /// Returns whether an element is entirely inside the window.
     async fn is_in_window(&self, id: &str) -> bool {
         let box_of = format!("document.getElementById('{id}').getBoundingClientRect()");
         let whole =
@@ -187,7 +187,7 @@ impl Page {
         self.js(&whole).await == json!(true)
     }
 
-    /// Checks that the problem is said, once, in words of a visitor.
+    /// Checks that the page shows the problem once, in words for visitors.
     async fn problem_is_said(&self, words: &str) {
         self.until("!problem.hidden").await;
         let said = self.text("problem").await;
@@ -199,7 +199,7 @@ impl Page {
         }
     }
 
-    /// Every control has a name, and nothing is wider than the window.
+    /// Checks that every control has a name, and that nothing is wider than the window.
     async fn check_names_and_width(&self) {
         let nameless = "[...document.querySelectorAll('button, input, select, textarea, [tabindex]')].filter((e) =>
             !(e.getAttribute('aria-label') || e.labels?.length || e.textContent.trim())).map((e) => e.id || e.outerHTML)";
@@ -249,7 +249,7 @@ async fn enlarges_with_progress(page: &Page) {
     );
     let parts: Vec<f64> = serde_json::from_value(page.js("window.steps").await).unwrap();
     assert!(parts.is_sorted() && parts.last() == Some(&1.0), "{parts:?}");
-    assert!(page.text("outcome").await.starts_with("Enlarged in "));
+    assert!(page.text("outcome").await.starts_with("Upscaled in "));
     assert!(page.text("live").await.contains("768 by 512 pixels"));
     assert_eq!(page.text("facts").await, "192 × 128 to 768 × 512");
     assert_eq!(page.js("after.naturalWidth").await, json!(768));
@@ -291,7 +291,7 @@ async fn a_prompt_is_switched(page: &Page) {
     page.until("runs.children.length === 2 && !enlarge.disabled").await;
     let outcome = page.text("outcome").await;
     println!("{outcome}");
-    assert!(outcome.starts_with("Enlarged in "), "{outcome}");
+    assert!(outcome.starts_with("Upscaled in "), "{outcome}");
     assert_eq!(page.served.metric("pdn_requests_total{method=\"POST\",route=\"/v1/jobs\",status=\"202\"}"), 2.0);
     let second = page.js("after.src").await;
     assert_ne!(second, first);
@@ -428,11 +428,11 @@ async fn the_page_by_keyboard() {
     let enter = char::from(Key::Enter).to_string();
     page.tab_to("try").await;
     page.press(&enter).await;
-    // It is enlarged by itself, and what is wanted next has the focus.
+    // The example is upscaled at once, and the focus moves to the download.
     page.until("!viewer.hidden && !enlarge.disabled && document.activeElement.id === 'download'").await;
     page.tab_to("advanced-title").await;
     page.press(&enter).await;
-    // A sentence, and Enter.
+    // Type a prompt and press Enter.
     page.tab_to("prompt").await;
     page.press("a lighthouse").await;
     page.press(&enter).await;
@@ -449,24 +449,24 @@ async fn the_page_by_keyboard() {
     assert_eq!(page.js("world.style.transform").await, transform);
     page.press("1").await;
     assert_eq!(page.text("zoom").await, "100 %");
-    // The slider is one step on.
+    // The slider is the next control.
     page.press(&char::from(Key::Tab).to_string()).await;
     assert_eq!(page.js("document.activeElement.id").await, json!("split"));
     page.press(&char::from(Key::Right).to_string()).await;
     assert_eq!(page.js("split.value").await, json!("50.5"));
     page.screenshot("keyboard").await;
-    // A mask, by its first letter.
+    // Choose a mask by its first letter.
     page.tab_to("module").await;
     page.press("c").await;
     page.until("!heat.hidden").await;
     page.js("(document.activeElement.blur(), 1)").await;
-    // A part, by numbers.
+    // Add a region by its numbers.
     page.tab_to("add-part").await;
     page.press(&enter).await;
     page.press("a red tower").await;
     page.press(&enter).await;
     page.until("runs.children.length === 3 && !enlarge.disabled").await;
-    // A theme.
+    // Change the theme.
     page.js("(document.activeElement.blur(), 1)").await;
     page.tab_to("theme").await;
     page.press(&enter).await;
@@ -484,7 +484,7 @@ async fn the_page_by_keyboard() {
     page.close().await;
 }
 
-/// Two fingers that move apart about the middle of the view.
+/// Zooms with two fingers that move apart around the middle of the view.
 async fn two_fingers_zoom(page: &Page) {
     page.js("(window.scrollTo(0, 0), 1)").await;
     let zoom = page.text("zoom").await;
@@ -505,7 +505,7 @@ async fn two_fingers_zoom(page: &Page) {
     let factor = |text: &str| text.trim_end_matches(" %").parse::<f64>().unwrap();
     let found = factor(&page.text("zoom").await) / factor(&zoom);
     assert!((2.4..3.6).contains(&found), "three times as far apart: {found} times as large");
-    // To the browser the first tap after two fingers is no click.
+    // The browser does not treat the first tap after two fingers as a click.
     page.js("(fit.click(), 1)").await;
     page.until(&format!("zoom.value === '{zoom}'")).await;
 }
@@ -552,7 +552,7 @@ async fn the_page_on_a_phone_and_with_a_token() {
     page.close().await;
 }
 
-/// A window of some inner size.
+/// Returns the settings for a window of this inner size.
 fn window(width: u32, height: u32) -> Value {
     let metrics = json!({"width": width, "height": height, "pixelRatio": 1.0, "mobile": false, "touch": false});
     json!({"mobileEmulation": {"deviceMetrics": metrics}})

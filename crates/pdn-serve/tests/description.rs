@@ -1,4 +1,4 @@
-//! `/openapi.json` against the server: what is described answers, and what is answered is as described.
+//! Compares `/openapi.json` with the server: every described operation works, and every answer matches its description.
 
 mod common;
 
@@ -7,11 +7,11 @@ use serde_json::{Value, json};
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 
-/// A server whose every answer is held against its description.
+/// A server whose every answer is checked against its description.
 struct Described {
     served: Served,
     api: Value,
-    /// Method, path and status of what was answered.
+    /// Method, path and status of every answer.
     seen: RefCell<BTreeSet<(String, String, String)>>,
 }
 
@@ -22,7 +22,7 @@ impl Described {
         Self { served, api, seen: RefCell::default() }
     }
 
-    /// The path of the description that a request's path is one of.
+    /// Returns the path template that a request's path matches.
     fn template(&self, path: &str) -> Option<&str> {
         let path = path.split('?').next()?;
         let fits = |template: &str| {
@@ -135,7 +135,7 @@ fn every_route_answers_as_it_is_described() {
     for part in ["events", "result", "masks", "masks/x"] {
         described.get(&format!("/v1/jobs/{id}/{part}")).ok(404);
     }
-    // Every operation was asked, and every success among its answers was seen.
+    // Every operation was requested, and every success status was seen.
     let seen = described.seen.borrow();
     for (path, operations) in described.api["paths"].as_object().unwrap() {
         for (method, operation) in operations.as_object().unwrap() {

@@ -1,10 +1,10 @@
-//! Times steps of training a network on pictures made here, as `pdn train` takes them: patches, forward, L1, back, Adam.
+//! Times training steps on synthetic pictures, as `pdn train` runs them: patches, forward, L1, backward, Adam.
 //!
 //!     cargo run --release -p pdn-train --example step -- edsr-baseline 4 12 cpu f32
 //!
-//! Network, scale, steps, the device in builds with more than one, and what convolutions multiply: f32 or bf16. The median of
-//! the steps after the first two is printed in milliseconds, and the peak of memory in MiB where the system tells it.
-//! `benches/training.py` sets PyTorch beside it.
+//! The arguments are the network, the scale, the number of steps, the device, and the precision of convolutions: f32 or
+//! bf16. It prints the median time of a step in milliseconds, without the first two steps, and the peak memory in MiB
+//! if the system reports it. `benches/training.py` compares it with PyTorch.
 
 use pdn_image::{Degradation, Picture};
 use pdn_network::{Card, hashed, zoo};
@@ -16,7 +16,7 @@ use pdn_train::run::{Begin, Place, Schedule, train};
 use pdn_train::tasks::super_resolution::{Loss, PromptMix, SuperResolution};
 use std::time::Instant;
 
-/// As the trainer's command: pages that are given back would be faulted in again at every step.
+/// As in the command: another allocator would return pages to the system, to be faulted in again at every step.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -24,7 +24,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let (network, scale, steps, device, precision) = match &arguments[..] {
         [network, scale, steps, device, precision] => (network, scale, steps, device.parse::<Kind>()?, precision),
-        _ => return Err("expected a network's name, a scale, a number of steps, a device and a precision".into()),
+        _ => return Err("expected a network, a scale, a number of steps, a device and a precision".into()),
     };
     let precision = match precision.as_str() {
         "f32" => Precision::F32,
@@ -33,7 +33,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let (scale, steps): (usize, u64) = (scale.parse()?, steps.parse()?);
     if steps < 3 {
-        return Err("expected at least three steps, of which two are not counted".into());
+        return Err("expected at least three steps; the first two are not counted".into());
     }
     let network = zoo::preset(network, scale)?;
     let dim = network.prompt_dim().unwrap_or(1);
@@ -80,7 +80,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     train(&task, &schedule, place, &Begin::New, &mut |progress| {
         times.push(last.elapsed().as_secs_f64() * 1e3);
         last = Instant::now();
-        // A schedule's last step ends with an evaluation, which is not to be timed.
+        // Stop before the schedule's last step, which ends with an evaluation.
         progress.step.done < steps
     })?;
     let mut times = times.split_off(2);

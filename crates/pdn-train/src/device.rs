@@ -34,8 +34,9 @@ impl Kind {
             Self::Cuda => cuda(),
             Self::Wgpu => wgpu(),
         };
-        let found = found.ok_or_else(|| format!("this build has no part for it: build with --features {self}"));
-        let found = found.and_then(|devices| devices.into_iter().next().ok_or_else(|| "none was found".to_owned()));
+        let found = found.ok_or_else(|| format!("this build does not include it; rebuild with the feature `{self}`"));
+        let found = found
+            .and_then(|devices| devices.into_iter().next().ok_or_else(|| "no GPU found; check its driver".to_owned()));
         found.map_err(|why| NoDevice { kind: self, why })
     }
 }
@@ -75,7 +76,7 @@ impl FromStr for Kind {
 
     fn from_str(name: &str) -> Result<Self, String> {
         let found = [Self::Cpu, Self::Cuda, Self::Wgpu].into_iter().find(|kind| kind.to_string() == name);
-        found.ok_or_else(|| format!("device `{name}` is not known: expected cpu, cuda or wgpu"))
+        found.ok_or_else(|| format!("unknown device `{name}`; expected cpu, cuda or wgpu"))
     }
 }
 

@@ -1,4 +1,5 @@
-//! The burn executor against the reference: values of every kind of network, and gradients through the folded module.
+//! Compares the burn executor with the reference: the output of every kind of network, and gradients through the folded
+//! module.
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use pdn_engine::{Map, reference};
@@ -7,7 +8,7 @@ use pdn_network::{DcmOptions, Network, hashed};
 use pdn_train::executor::weights::{flat, gradients, tensors};
 use pdn_train::executor::{Batch, Words, run};
 
-/// The largest difference over the largest value.
+/// Returns the largest difference, relative to the largest value.
 fn difference(found: &[f32], expected: &[f32]) -> f64 {
     assert_eq!(found.len(), expected.len());
     let largest = expected.iter().fold(0.0_f32, |top, v| top.max(v.abs()));
@@ -23,7 +24,7 @@ fn numbers<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     tensor.into_data().try_into_vec().unwrap()
 }
 
-/// Two pictures, each with its prompt where the network takes one.
+/// Checks a network on two pictures, each with its own prompt if the network takes one.
 fn check(network: &Network, height: usize, width: usize) {
     let device = Device::flex();
     let weights = hashed::weights(network);
@@ -46,7 +47,7 @@ fn check(network: &Network, height: usize, width: usize) {
     }
 }
 
-/// Every combination of a module's options.
+/// Returns every combination of a module's options.
 fn modules() -> impl Iterator<Item = DcmOptions> {
     (0..16).map(|bits: u32| {
         let bit = |i: u32| bits >> i & 1 == 1;
@@ -124,11 +125,11 @@ fn check_sentences(network: &Network, device: &Device) {
 fn gradients_are_the_reference_s() {
     let stages = vec![(8, 1), (12, 1)];
     check_gradients(&small_clip(PictureTower::Convolutions { side: 16, stages }).picture_network().unwrap());
-    // Enlarged by a convolution that is shuffled as it is stored.
+    // The last convolution is shuffled as it is stored.
     check_gradients(&Edsr { features: 16, blocks: 2, ..Edsr::baseline(2) }.build().unwrap());
 }
 
-/// Against finite differences of the reference in float64.
+/// Compares gradients with finite differences of the reference in float64.
 fn check_gradients(network: &Network) {
     let device = Device::flex().autodiff();
     let weights = hashed::weights(network);

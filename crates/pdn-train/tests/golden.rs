@@ -1,4 +1,4 @@
-//! The burn executor against every golden file: networks at their full published size, by PyTorch.
+//! Compares the burn executor with every golden file: PyTorch's outputs of networks at their full published size.
 
 use burn::tensor::{Device, Tensor, TensorData};
 use pdn_testing::golden::{error, goldens};
@@ -25,7 +25,7 @@ fn values_are_pytorch_s() {
         let found: Vec<f32> = output.into_data().try_into_vec().unwrap();
         let error = error(found.into_iter().map(f64::from), &golden.tensors["output"]);
         println!("burn {}: {error:.1e}", golden.name);
-        // Ten times the engine's: convolutions are transformed.
+        // Ten times the engine's bound, as convolutions are transformed.
         if error.is_nan() || error > 5e-5 {
             failures.push(format!("{} is off by {error:.1e}", golden.name));
         }

@@ -1,4 +1,5 @@
-//! burn's gradients, through the folded module, against PyTorch's through the direct one: `tests/reference/gradients.py`.
+//! Compares burn's gradients through the folded module with PyTorch's through the direct one, which
+//! `tests/reference/gradients.py` makes.
 
 use burn::tensor::{Device, Tensor, TensorData};
 use pdn_network::{hashed, zoo};
@@ -11,7 +12,7 @@ fn gradients_are_pytorch_s() {
     let folder = pdn_testing::root().join("tests/reference/gradients");
     let mut paths: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     paths.sort();
-    assert!(paths.len() >= 9, "the files of gradients are part of the repository");
+    assert!(paths.len() >= 9, "the repository holds the gradient files");
     for path in paths {
         let name = path.file_stem().unwrap().to_string_lossy().into_owned();
         let bytes = std::fs::read(path).unwrap();
@@ -43,7 +44,7 @@ fn gradients_are_pytorch_s() {
             let largest = expected.iter().fold(0.0_f32, |top, v| top.max(v.abs()));
             let difference = found.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
             println!("{name}: {} {:.1e}", param.name, difference / largest);
-            // The mask is saturated by ζ = 50 in places: ζ's own gradient is a small difference of large numbers.
+            // ζ = 50 saturates the mask in places, so ζ's own gradient is a small difference of large numbers.
             assert!(difference <= 2e-3 * largest, "{name}: {} is off by {:e}", param.name, difference / largest);
         }
     }

@@ -1,4 +1,4 @@
-//! Every recipe of a super-resolution network in `recipes/`: it is read, and its network learns one batch by heart.
+//! Reads every super-resolution recipe in `recipes/`, and checks that its network can memorise one batch.
 
 use burn::tensor::Device;
 use pdn_image::{Degradation, Picture};
@@ -13,7 +13,7 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use std::path::{Path, PathBuf};
 
-/// Pixels a side of the patch.
+/// The side of a patch, in pixels.
 const PATCH: usize = 8;
 const STEPS: usize = 8;
 
@@ -21,7 +21,7 @@ fn recipes() -> Vec<(PathBuf, SuperResolutionRecipe)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../recipes");
     let files = walkdir::WalkDir::new(root).sort_by_file_name().into_iter().map(|entry| entry.unwrap().into_path());
     let toml = files.filter(|file| file.extension().is_some_and(|ending| ending == "toml"));
-    // What recipes share is none.
+    // Skip the shared settings, which are not whole recipes.
     let whole = toml.filter(|file| !["coco.toml", "ffhq.toml"].iter().any(|shared| file.ends_with(shared)));
     let restore = |file: PathBuf| match Recipe::open(&file, &[]) {
         Ok(Recipe::SuperResolution(recipe)) => Some((file, recipe)),
@@ -51,7 +51,7 @@ fn each_network_learns_one_batch_by_heart() {
     for (file, recipe) in recipes() {
         let network = recipe.network().unwrap_or_else(|error| panic!("{}: {error}", file.display()));
         let (scale, dim) = (network.scale, network.prompt_dim().unwrap_or(1));
-        // Of each kind of data one scale: at others a network differs in its last layers alone, and some are large.
+        // One scale for each kind of data: at others only the last layers differ, and some networks are large.
         if ![4, 8].contains(&scale) && recipe.name.starts_with("table") {
             continue;
         }

@@ -1,4 +1,4 @@
-//! Whole runs on pictures made here: they learn, they can be stopped and resumed, and what they write can be used.
+//! Tests whole runs on synthetic pictures: they learn, they can be stopped and resumed, and their results can be used.
 
 use burn::tensor::Tensor;
 use pdn_image::{Degradation, Picture};
@@ -33,7 +33,7 @@ fn scene(name: &str, period: f64) -> TrainingImage {
     TrainingImage { place: (file, Cut::WHOLE), captions, view: embedding("view"), mirrored: embedding("mirrored") }
 }
 
-/// The folder of these tests' pictures.
+/// Returns the folder of these tests' pictures.
 fn preparation() -> &'static Path {
     static DESK: OnceLock<TempDir> = OnceLock::new();
     DESK.get_or_init(|| tempfile::tempdir().unwrap()).path()
@@ -139,7 +139,7 @@ fn a_run_whose_figures_are_no_numbers_goes_on() {
     assert!(history.records.len() == 2 && history.records.iter().all(|record| record.figures[0].1.is_nan()));
     for file in [STATE, WEIGHTS] {
         let state = pdn_network::checkpoint::parse(&bytes(folder.path(), file)).unwrap();
-        assert!(state.metadata["history"].contains("null"), "JSON has no such numbers: {:?}", state.metadata);
+        assert!(state.metadata["history"].contains("null"), "JSON has no NaN: {:?}", state.metadata);
     }
     let elsewhere = tempfile::tempdir().unwrap();
     let begin = Begin::Restart(folder.path().join(WEIGHTS));
@@ -162,8 +162,8 @@ fn a_folder_is_one_run_s_at_a_time() {
     .unwrap();
     assert!(met.len() == 6 && met.iter().all(|error| matches!(error, RunError::Busy(_))), "{met:?}");
     let said = met[0].to_string();
-    assert!(said.contains(&folder.path().display().to_string()) && said.contains("another run is at work"), "{said}");
-    assert!(folder.path().join(pdn_train::run::lock::LOCK).exists(), "what is left of a lock is none");
+    assert!(said.contains(&folder.path().display().to_string()) && said.contains("in use by another run"), "{said}");
+    assert!(folder.path().join(pdn_train::run::lock::LOCK).exists(), "a leftover file locks nothing");
     pdn_train::run::lock::check(folder.path()).unwrap();
     train(&task, &schedule(3), folder.path(), &Begin::Resume, &mut go_on).unwrap();
 }
@@ -261,7 +261,7 @@ fn a_layer_that_overflows_is_named() {
     assert!(error.contains(&task.network.params[at].name), "{error}");
 }
 
-/// A parameter times what each batch says, by its number.
+/// A task whose loss is its parameter times a batch's factor, which is a function of the batch's number.
 struct Slope(fn(u32) -> f64, AtomicU32);
 
 impl Task for Slope {
@@ -312,9 +312,9 @@ fn a_run_that_goes_astray_stops_and_keeps_what_it_had() {
     };
     let error = run(&Begin::New, |batch| if batch < 40 { 1.0 } else { 50.0 }).unwrap_err();
     assert!(matches!(error, RunError::Astray { step: 41..60, .. }), "{error}");
-    assert!(error.to_string().contains("--resume --set schedule.rate"), "{error}");
+    assert!(error.to_string().contains("schedule.rate"), "{error}");
     let state = pdn_network::checkpoint::parse(&bytes(folder.path(), STATE)).unwrap();
-    assert_eq!(state.metadata["step"], "30", "its last checkpoint");
+    assert_eq!(state.metadata["step"], "30", "the last checkpoint");
     assert_eq!(run(&Begin::Resume, |_| 1.0).unwrap().records.last().unwrap().step, 90);
 }
 
@@ -328,7 +328,7 @@ fn averaged_weights_are_measured_and_exported() {
     let state = |folder: &Path| pdn_network::checkpoint::parse(&bytes(folder, STATE)).unwrap().tensors;
     let (plain_state, averaged_state) = (state(plain.path()), state(averaged.path()));
     let name = "parameters/conv_first.weight";
-    assert_eq!(plain_state[name], averaged_state[name], "averaging changes no step");
+    assert_eq!(plain_state[name], averaged_state[name], "averaging does not change the steps");
     assert_ne!(averaged_state[name], averaged_state["average/conv_first.weight"]);
     assert_ne!(bytes(plain.path(), RESULT), bytes(averaged.path(), RESULT));
     let start = parameters(&averaged.path().join(STATE), &task.network, &[], task.initial(1)).unwrap();
@@ -347,7 +347,7 @@ fn a_run_goes_on_elsewhere_from_its_weights_alone() {
     assert_eq!(
         history.records.iter().map(|r| r.step).collect::<Vec<_>>(),
         [20, 21, 22],
-        "and what was measured before"
+        "earlier evaluations are kept"
     );
     let psnr = |history: &History| history.records.last().unwrap().figures[0].1;
     assert!(psnr(&history) > psnr(&first) - 1.0, "{history:?}");
@@ -366,7 +366,7 @@ fn logs_hold_each_step_once_however_often_a_run_stopped() {
         train(&task, &schedule, folder.path(), &Begin::Resume, &mut |p| p.step.done < stop).unwrap();
     };
     run(3);
-    // What a kill leaves: rows beyond the state, the last cut short.
+    // A killed process may leave rows beyond the state, with the last one cut off.
     let path = folder.path().join(LOSSES);
     let text = std::fs::read_to_string(&path).unwrap();
     std::fs::write(&path, format!("{text}4,1,1,1,1\n5,1,")).unwrap();
@@ -396,7 +396,7 @@ fn tensorboard_reads_what_a_run_writes() {
         return pdn_testing::skip("tensorboard", "no python3 with the package tensorboard");
     }
     let folder = tempfile::tempdir().unwrap();
-    // Two sittings, of which the second begins before the first ended.
+    // Two runs, of which the second starts before the step at which the first ended.
     let schedule = Schedule { evaluate: 2, ..schedule(6) };
     let run =
         |stop| train(&task(pdn()), &schedule, folder.path(), &Begin::Resume, &mut |p| p.step.done < stop).unwrap();

@@ -1,4 +1,4 @@
-//! Enlarges one file: the shortest program that does it well.
+//! Upscales one file: the shortest program that does it well.
 //!
 //! ```sh
 //! cargo run --release -p pdn --example file -- photo.jpg photo_x4.png "a brown dog on the beach"
@@ -20,7 +20,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut session = Upscaler::new(&model)?.session();
     let picture = pdn::read(Path::new(input), &Limits::default())?;
     session.set_prompt(&prompt, &bundled_encoder()?, &picture)?;
-    // Rows are written as they come: the enlarged picture is never whole in memory, and whole or not there on the disk.
+    // Rows are written as they come: the upscaled picture is never whole in memory, and the file on disk is complete or
+    // absent.
     let mut writer =
         RowWriter::create(Path::new(output), &session.upscaler().header(&picture)?, &WriteOptions::default())?;
     let mut progress = |done: f64| {

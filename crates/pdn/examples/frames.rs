@@ -1,5 +1,5 @@
-//! Enlarges frames one after the other, as a player or a camera gives them: the model is compiled once, the prompt set once,
-//! and the memory of one frame serves the next of the same size.
+//! Upscales frames one after the other, as a player or a camera delivers them: the model is compiled once, the prompt
+//! is set once, and each frame reuses the memory of the last one of its size.
 //!
 //! ```sh
 //! cargo run --release -p pdn --example frames
@@ -13,7 +13,7 @@ const WIDTH: usize = 160;
 const HEIGHT: usize = 90;
 const FRAMES: usize = 8;
 
-/// A disc that moves over a gradient, for want of a camera.
+/// Returns a frame of a disc that moves over a gradient, in place of a camera.
 fn frame(at: usize) -> Picture {
     let centre = (20.0 + 16.0 * at as f64, HEIGHT as f64 / 2.0);
     let pixel = |i: usize| {
@@ -27,10 +27,10 @@ fn frame(at: usize) -> Picture {
 fn main() -> Result<(), Box<dyn Error>> {
     let model = bundled_model(pdn::DEFAULT_MODEL).ok_or("no model comes with this build")??;
     let mut session = Upscaler::new(&model)?.session();
-    // A sentence is the same for all frames. Without one, each frame would be its own prompt, and they might flicker.
+    // All frames share one sentence. Without it, each frame would be its own prompt, and the result might flicker.
     session.set_prompt(&Prompt::Text("an orange ball".into()), &bundled_encoder()?, &frame(0))?;
     let header = session.upscaler().header(&frame(0))?;
-    // One buffer for all frames, as a texture would be.
+    // One buffer for all frames, like a texture.
     let mut large = Vec::with_capacity(header.row_bytes() * header.height);
     for at in 0..FRAMES {
         let picture = frame(at);

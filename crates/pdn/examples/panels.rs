@@ -1,5 +1,5 @@
-//! Draws the picture of the README: a drawn scene made four times smaller as befalls photographs, enlarged again in two ways,
-//! and as it was, side by side.
+//! Draws the README's picture: a drawn scene, degraded and made four times smaller, upscaled in two ways, and the
+//! original, side by side.
 //!
 //!     cargo run --release -p pdn --example panels -- docs/panels.png
 

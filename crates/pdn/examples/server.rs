@@ -1,5 +1,5 @@
-//! What a server does with the library: one [`Upscaler`] shared by all threads, each request with a session, a prompt, its progress
-//! and a flag that cancels it. The web is left out: `handle` is what a handler of any framework calls.
+//! Uses the library in a server: all threads share one [`Upscaler`], and each request has a session, a prompt, its
+//! progress and a flag that cancels it. There is no web code: a handler of any framework calls `handle`.
 //!
 //! ```sh
 //! cargo run --release -p pdn --example server
@@ -10,19 +10,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 
-/// What a request and whoever watches it share.
+/// What a request and its observers share.
 #[derive(Default)]
 struct Request {
-    /// What the client says of the picture.
+    /// The client's description of the picture.
     prompt: Prompt,
-    /// Set when the client has gone.
+    /// Set when the client has disconnected.
     cancelled: AtomicBool,
-    /// Thousandths that are done.
+    /// Progress in thousandths.
     done: AtomicU32,
 }
 
-/// Enlarges a picture for a request, under the request's own prompt. Any number of threads may call it at once: they share the
-/// compiled model.
+/// Upscales a picture for a request, with the request's own prompt. Any number of threads may call it at once: they
+/// share the compiled model.
 fn handle(
     (upscaler, encoder): (&Upscaler, &Encoder),
     request: &Request,
@@ -30,7 +30,7 @@ fn handle(
 ) -> Result<Option<Picture>, Error> {
     let mut session = upscaler.session();
     session.set_prompt(&request.prompt, encoder, picture)?;
-    // A quarter of a gigabyte for each: what needs more runs in columns, with the same pixels.
+    // A quarter of a gigabyte for each request: larger pictures run in columns, with the same pixels.
     let options = Options { memory: 256 << 20, tile: None };
     let found = session.upscale(picture, &options, &mut |done| {
         request.done.store((1000.0 * done) as u32, Ordering::Relaxed);
@@ -45,7 +45,7 @@ fn handle(
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let model = bundled_model(pdn::DEFAULT_MODEL).ok_or("no model comes with this build")??;
-    // Both are shared by all requests.
+    // All requests share both.
     let (upscaler, encoder) = (Upscaler::new(&model)?, Arc::new(bundled_encoder()?));
     let picture = Picture::from_rgb(96, 64, (0..96 * 64 * 3).map(|i| (i * 7 % 251) as u8).collect());
     let requests: Vec<_> = ["a pattern of stripes", "a brick wall", "a curtain"]
@@ -54,7 +54,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .map(|(number, prompt)| {
             let (upscaler, encoder, picture) = (upscaler.clone(), Arc::clone(&encoder), picture.clone());
             let request = Arc::new(Request { prompt: Prompt::Text(prompt.into()), ..Request::default() });
-            // The client of the last has gone before its turn came.
+            // The last client disconnects before its turn.
             request.cancelled.store(number == 2, Ordering::Relaxed);
             let watched = Arc::clone(&request);
             (number, watched, thread::spawn(move || handle((&upscaler, &encoder), &request, &picture)))

@@ -1,11 +1,11 @@
-//! Why a picture cannot be enlarged.
+//! Why a picture cannot be upscaled.
 
 use crate::prompt::PromptError;
 use pdn_engine::RunError;
 use pdn_network::onnx::OnnxError;
 use pdn_network::{ModelError, NetworkError};
 
-/// Why a picture cannot be enlarged.
+/// Why a picture cannot be upscaled.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The model's file is invalid.

@@ -1,4 +1,4 @@
-//! Memory needed to enlarge a picture, beside the picture, the network's maps and the output.
+//! Memory needed to upscale a picture, beside the picture, the network's maps and the output.
 
 use crate::enlarge::alpha::varies;
 use crate::enlarge::is_larger;
@@ -41,7 +41,7 @@ impl Upscaler {
         let large = Size::Model.of(small, plan.network().scale)?;
         bytes = bytes.saturating_add(large.0.max(size.0).saturating_mul(64));
         if is_varied {
-            // Transparency is enlarged as a picture of its own, and kept.
+            // Transparency is upscaled as a picture of its own, and kept.
             bytes = bytes.saturating_add(large_pixels.saturating_mul(2 * depth));
         }
         if size != large {

@@ -78,7 +78,7 @@ pub enum PromptError {
 const ROUNDING: f64 = 1e-6;
 
 impl Prompt {
-    /// Embeds the prompt for the picture to enlarge. An encoder does not see the model's card, so [`Self::None`] is
+    /// Embeds the prompt for the picture to upscale. An encoder does not see the model's card, so [`Self::None`] is
     /// embedded as [`Self::Mirror`].
     ///
     /// # Errors
@@ -97,7 +97,7 @@ impl Prompt {
         }
     }
 
-    /// Returns whether the embedding depends on the picture to enlarge, and so must be set again for each picture.
+    /// Returns whether the embedding depends on the picture to upscale, and so must be set again for each picture.
     pub fn reads_picture(&self) -> bool {
         match self {
             Self::None | Self::Mirror | Self::Regions(_) => true,

@@ -1,4 +1,4 @@
-//! Sessions: enlarging pictures under a prompt.
+//! Sessions: upscaling pictures under a prompt.
 
 use crate::encoder::Encoder;
 use crate::enlarge::Work;
@@ -11,7 +11,7 @@ use crate::upscaler::{Upscaler, check_encoder};
 use pdn_engine::{Map, Region, RunError, RunOptions, Session as EngineSession};
 use pdn_image::{AnyPicture, Depth, Picture, Sample, bleed};
 
-/// Enlarges pictures with a shared [`Upscaler`] under its own prompt. It keeps its working memory for the next picture
+/// Upscales pictures with a shared [`Upscaler`] under its own prompt. It keeps its working memory for the next picture
 /// of the same size. A clone has the same prompt and starts without that memory.
 #[derive(Clone, Debug)]
 pub struct Session {
@@ -26,7 +26,7 @@ impl Upscaler {
         Session { upscaler: self.clone(), engine: self.plan().cloned().map(EngineSession::new) }
     }
 
-    /// Enlarges one picture without a prompt, as [`Session::upscale`] does.
+    /// Upscales one picture without a prompt, as [`Session::upscale`] does.
     ///
     /// # Errors
     /// Same as [`Session::upscale`].
@@ -96,7 +96,7 @@ impl Session {
         Ok(engine.set_prompt(&unit(embedding)?)?)
     }
 
-    /// Enlarges a picture. Grey pictures stay grey. `progress` receives the fraction done, 0 to 1, and returns whether
+    /// Upscales a picture. Grey pictures stay grey. `progress` receives the fraction done, 0 to 1, and returns whether
     /// to go on.
     ///
     /// Colours hidden under full transparency are first replaced by those of visible neighbours. Transparency that
@@ -156,7 +156,7 @@ impl Session {
         })
     }
 
-    /// Enlarges a picture as [`Self::upscale`] does, and passes it to `give` a few rows at a time, top to bottom,
+    /// Upscales a picture as [`Self::upscale`] does, and passes it to `give` a few rows at a time, top to bottom,
     /// interleaved as [`Upscaler::header`] says. A [`RowWriter`](crate::RowWriter) takes these rows as they are. The
     /// whole result is in memory, in 8 bits, only if the options make the network run in columns narrower than the
     /// picture. The first error of `give` is returned; it stops the work at the network's next step.

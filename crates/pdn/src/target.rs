@@ -1,9 +1,9 @@
-//! What the enlarged picture should be: its size, its depth, and extra steps beside the network.
+//! What the upscaled picture should be: its size, its depth, and extra steps beside the network.
 
 use crate::error::Error;
 use pdn_image::Depth;
 
-/// What the enlarged picture should be. The default is the network's size and the picture's depth.
+/// What the upscaled picture should be. The default is the network's size and the picture's depth.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Target {
     /// The size of the result. Any size but the network's own is reached by an exact resize of the network's output:
@@ -22,7 +22,7 @@ pub struct Target {
     pub self_ensemble: bool,
 }
 
-/// The size of an enlarged picture.
+/// The size of an upscaled picture.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum Size {
     /// The network's own size.
@@ -42,15 +42,15 @@ pub enum Size {
     Megapixels(f64),
 }
 
-/// The most pixels of an enlarged picture: 3 GB in memory, at 8 bits per sample.
+/// The most pixels of an upscaled picture: 3 GB in memory, at 8 bits per sample.
 const MOST_PIXELS: usize = 1_000_000_000;
 
 /// The largest factor by which a side may shrink: each output sample reads four times as many input samples.
 const MOST_SHORTER: usize = 1000;
 
 impl Size {
-    /// Returns the width and height of the result for a picture of size `from` and a network that enlarges `scale`
-    /// times.
+    /// Returns the width and height of the result for a picture of size `from` and a network that upscales by
+    /// `scale`.
     ///
     /// # Errors
     /// [`Error::Size`] if the size is invalid or a side would shrink more than a thousand times; [`Error::TooLarge`]

@@ -1,4 +1,4 @@
-//! A compiled model, ready to enlarge pictures.
+//! A compiled model, ready to upscale pictures.
 
 use crate::bundled::DEFAULT_MODEL;
 use crate::encoder::Embedding;
@@ -13,7 +13,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 /// A compiled model, or MATLAB's bicubic interpolation. It is immutable and a clone refers to the same model, so
-/// threads can share it. A [`Session`](crate::Session) holds a prompt and enlarges pictures.
+/// threads can share it. A [`Session`](crate::Session) holds a prompt and upscales pictures.
 #[derive(Clone, Debug)]
 pub struct Upscaler {
     engine: Engine,
@@ -127,7 +127,7 @@ impl Upscaler {
         }
     }
 
-    /// Returns the width and height of the enlarged picture.
+    /// Returns the width and height of the upscaled picture.
     ///
     /// # Errors
     /// [`Error::TooLarge`] beyond a thousand million pixels.
@@ -143,7 +143,7 @@ impl Upscaler {
         }
     }
 
-    /// Returns the header of the enlarged picture: its size, whether it has colour and transparency, and its profile.
+    /// Returns the header of the upscaled picture: its size, whether it has colour and transparency, and its profile.
     ///
     /// # Errors
     /// Same as [`Self::output_size`].

@@ -1,4 +1,5 @@
-//! Real CLIP from files in each project's layout, end to end against the projects themselves: `tests/reference/clip_files.py`.
+//! Compares real CLIP, from files in each project's layout, with the projects' own results, which
+//! `tests/reference/clip_files.py` stores.
 
 use pdn::{Activation, Encoder, EncoderError, EncoderFile, Framing, Picture, Tensor, hashed};
 use pdn_network::Tensors;
@@ -33,14 +34,14 @@ fn golden() -> Golden {
     serde_json::from_slice(&std::fs::read(folder().join("files.json")).unwrap()).unwrap()
 }
 
-/// A picture that is hashed from its size.
+/// Returns a picture hashed from its size.
 fn picture(width: usize, height: usize) -> Picture {
     let name = format!("picture {width}x{height}");
     let level = |i: usize| ((f64::from(hashed::unit(&name, i as u64)) + 1.0) * 128.0) as u8;
     Picture::from_rgb(width, height, (0..width * height * 3).map(level).collect())
 }
 
-/// A parameter by its key, as the script makes it.
+/// Returns a parameter by its key, as the script makes it.
 fn number(key: &str, shape: &[usize]) -> Tensor {
     let len = shape.iter().product();
     let norm = ["ln_", "norm", "layrnorm"].iter().any(|mark| key.contains(mark)) && key.ends_with("weight");
@@ -57,7 +58,7 @@ impl File {
         self.shapes.iter().map(|(key, shape)| (key.clone(), number(key, shape))).collect()
     }
 
-    /// Writes the weights, and the configuration beside them.
+    /// Writes the weights, with the configuration beside them.
     fn write(&self, folder: &Path, prefix: &str) -> PathBuf {
         let tensors = self.tensors().into_iter().map(|(key, tensor)| (format!("{prefix}{key}"), tensor)).collect();
         let config = if self.config["model_cfg"].is_null() { "config.json" } else { "open_clip_config.json" };
@@ -65,7 +66,7 @@ impl File {
         save(&folder.join("model.safetensors"), &tensors)
     }
 
-    /// The largest difference from what the project gives, over sentence and pictures.
+    /// Returns the largest difference from the project's results, over the sentence and the pictures.
     fn error(&self, encoder: &Encoder, text: &str, sizes: &[(usize, usize)]) -> f64 {
         let difference = |found: &[f32], expected: &[f64]| {
             assert_eq!(found.len(), expected.len());

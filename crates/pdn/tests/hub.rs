@@ -1,4 +1,5 @@
-//! Networks and encoders from a hub: a server here that speaks as the hub does, and is cut short, wrong or absent as networks are.
+//! Downloads networks and encoders from a local server that acts as a hub, and that closes connections early, sends
+//! wrong data or is unreachable.
 
 use pdn::{Hub, HubError};
 use std::collections::HashMap;
@@ -12,25 +13,25 @@ use std::time::{Duration, Instant};
 const REPO: &str = "someone/clip";
 const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 const CONFIG: &[u8] = b"{\"model_type\": \"clip\"}";
-/// What `git hash-object` says of it.
+/// The output of `git hash-object` for it.
 const GIT: &str = "6d71d5947a0a8a2ad1517d775879c0ba7ac762dc";
 
-/// What the server does.
+/// How the server behaves.
 #[derive(Clone, Default)]
 struct Behaviour {
-    /// The weights, by name; their configuration is there as well.
+    /// The weights by name; their configuration is available too.
     weights: Vec<(&'static str, Vec<u8>)>,
-    /// The etag that the hub says of weights, where that is not their sha256.
+    /// The etag that the hub gives for weights, if it is not their sha256.
     etag: Option<String>,
-    /// After how many bytes of a body the connection is closed, for each request for one.
+    /// For each request for a body, the number of bytes after which the connection is closed.
     cuts: Vec<usize>,
-    /// Whether the model has another name by now, to which the hub redirects.
+    /// Whether the model has been renamed, so that the hub redirects.
     renamed: bool,
-    /// The token that the hub wants.
+    /// The token that the hub requires.
     token: Option<&'static str>,
-    /// The etag that the hub says of the configuration, where it is not `aaaa`.
+    /// The etag that the hub gives for the configuration, if it is not `aaaa`.
     small: Option<&'static str>,
-    /// How many bytes of a body come at a time, and how long after one another.
+    /// The number of bytes of a body to send at a time, and the pause between them.
     drips: Option<(usize, Duration)>,
 }
 
@@ -65,7 +66,7 @@ fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Writes a head and what comes after it.
+/// Writes a head, and the body after it.
 fn write(mut stream: &TcpStream, bytes: &[u8], drips: Option<(usize, Duration)>) -> std::io::Result<()> {
     let Some((count, pause)) = drips else { return stream.write_all(bytes) };
     let head = bytes.windows(4).position(|end| end == b"\r\n\r\n").map_or(0, |at| at + 4);
@@ -97,7 +98,7 @@ fn serve(
     address
 }
 
-/// An answer with its head, whose connection is closed after so many bytes of the body.
+/// Returns an answer with its head; the connection is closed after `cut` bytes of the body.
 fn answer(status: &str, headers: &[String], body: &[u8], cut: Option<usize>) -> (Vec<u8>, Option<usize>) {
     let mut bytes = format!("HTTP/1.1 {status}\r\nconnection: close\r\n").into_bytes();
     headers.iter().for_each(|header| bytes.extend(format!("{header}\r\n").bytes()));
@@ -194,7 +195,7 @@ impl Server {
         self.log.lock().unwrap().clone()
     }
 
-    /// The requests for bodies of weights.
+    /// Returns the requests for the bodies of weights.
     fn bodies(&self) -> Vec<String> {
         self.log().into_iter().filter(|line| line.starts_with("GET /store/")).collect()
     }
@@ -215,7 +216,7 @@ fn fetch(hub: &Hub) -> Result<std::path::PathBuf, HubError> {
     })
 }
 
-/// Every file under a folder that is no lock, with its length.
+/// Returns every file below a folder, except locks, with its length.
 fn files(folder: &Path) -> Vec<(String, u64)> {
     let mut found = Vec::new();
     let mut left = vec![folder.to_owned()];
@@ -312,7 +313,7 @@ fn without_a_network_it_is_said_what_to_do() {
     for offline in [true, false] {
         let error = fetch(&Hub { offline, ..hub.clone() }).unwrap_err();
         assert!(matches!(error, HubError::Offline { .. }));
-        for word in ["model.safetensors", "config.json", "--encoder", REPO] {
+        for word in ["model.safetensors", "config.json", "give the path", REPO] {
             assert!(error.to_string().contains(word), "{error}");
         }
         assert_eq!(error.to_string().contains("HF_HUB_OFFLINE"), offline, "{error}");
@@ -389,7 +390,7 @@ fn network(hub: &Hub, name: &str) -> Result<std::path::PathBuf, HubError> {
     hub.network(name, &mut |_, _, _| true)
 }
 
-/// A hub's model of several networks, one of them in a folder.
+/// A model with several networks, one of them in a subfolder.
 fn several() -> Behaviour {
     let named = |name, seed: u8| (name, vec![seed; 1000]);
     Behaviour { weights: vec![named("x2.pth", 2), named("nets/x4.pth", 4)], ..Behaviour::default() }
@@ -418,7 +419,7 @@ fn a_network_is_its_model_s_only_weights_or_those_that_are_named() {
     let offline = Hub { offline: true, ..hub };
     assert_eq!(network(&offline, "someone/clip:nets/x4.pth").unwrap(), path);
     let error = network(&offline, "someone/clip:x2.pth").unwrap_err();
-    assert!(matches!(error, HubError::Offline { .. }) && error.to_string().contains("--model FILE"), "{error}");
+    assert!(matches!(error, HubError::Offline { .. }) && error.to_string().contains("path of the file"), "{error}");
 }
 
 #[test]

@@ -1,24 +1,24 @@
-//! What programs that use the library can name, held against what it was: a change that breaks them is seen in review.
+//! Compares the public items of the library with the committed lists, so that a breaking change is seen in review.
 //!
-//! The lists are in `tests/public_api/`; after a change that is meant, `PDN_UPDATE=1 cargo test -p pdn --test public_api` writes
-//! them anew, and what went or changed goes into the changelog. A tool that judges versions by itself,
-//! `cargo-semver-checks`, wants a published version to compare with, of which there is none yet.
+//! The lists are in `tests/public_api/`. After an intended change, `PDN_UPDATE=1 cargo test -p pdn --test public_api`
+//! updates them; removals and changes belong in the changelog. `cargo-semver-checks`, which judges versions by itself,
+//! needs a published version to compare with, and there is none yet.
 
 use public_api::{Builder, MINIMUM_NIGHTLY_RUST_VERSION};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The crates whose items `pdn` gives on.
+/// The crates whose items `pdn` re-exports.
 const CRATES: [&str; 4] = ["pdn", "pdn-image", "pdn-network", "pdn-engine"];
 
-/// The crate's items as rustdoc writes them; or why there are none.
+/// Writes the crate's items with rustdoc; returns the file, or the reason for the failure.
 fn rustdoc(name: &str, target: &Path) -> Result<PathBuf, String> {
     let output = Command::new(env!("CARGO"))
         .current_dir(pdn_testing::root())
         .args(["rustdoc", "--lib", "--all-features", "-p", name, "--target-dir"])
         .arg(target)
         .args(["--", "-Z", "unstable-options", "--output-format", "json"])
-        // The format is not settled yet, and the stable compiler writes it only where it is told that this is known.
+        // The format is unstable; the stable compiler writes it only with this variable.
         .env("RUSTC_BOOTSTRAP", "1")
         .output()
         .map_err(|error| format!("cargo does not run: {error}"))?;

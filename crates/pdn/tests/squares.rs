@@ -1,4 +1,4 @@
-//! CLIP's squares against Pillow and torchvision: `tests/reference/clip_files.py`.
+//! Compares CLIP's squares with Pillow and torchvision, whose results `tests/reference/clip_files.py` stores.
 
 use pdn_image::{Picture, centre_square};
 use pdn_network::hashed;

@@ -1,4 +1,4 @@
-//! Pictures of any size and depth, with what is done beside the network's own work.
+//! Tests results of any size and depth, with every option besides the network itself.
 
 use pdn::{AnyPicture, ColourSpace, Depth, Error, Limits, Model, Options, Picture, Protocol, RunError, Sample};
 use pdn::{Card, Prompt, Regions, zoo};
@@ -28,7 +28,7 @@ fn deep(picture: AnyPicture) -> Picture<u16> {
     }
 }
 
-/// The largest difference of two pictures' colours, of the first's levels.
+/// Returns the largest difference between two pictures' colours, in levels.
 fn difference<S: Sample>(a: &Picture<S>, b: &Picture<S>) -> f64 {
     assert_eq!((a.width(), a.height()), (b.width(), b.height()));
     a.rgb().iter().zip(b.rgb()).map(|(a, b)| (a.level() - b.level()).abs()).fold(0.0, f64::max)
@@ -50,7 +50,7 @@ fn depth_changes_the_rounding_alone() {
         let eight = run(&session, picture.clone(), Target::default()).into_eight();
         let sixteen = deep(run(&session, picture.clone(), DEEP));
         let widened = picture.converted::<u16>();
-        // Bicubic may round a half to the other side, twice.
+        // Bicubic may round a half differently, twice.
         assert!(difference(&sixteen, &deep(run(&session, widened.clone(), Target::default()))) <= 2.0);
         let narrowed = run(&session, widened, Target { depth: Some(Depth::Eight), ..DEEP }).into_eight();
         assert!(difference(&eight, &narrowed) <= 1.0);
@@ -63,7 +63,7 @@ fn depth_changes_the_rounding_alone() {
 
 #[test]
 fn sixteen_bits_tell_apart_what_eight_cannot() {
-    // A ramp over two levels of 8 bits: 16 bits have 512 levels there.
+    // A ramp over two 8-bit levels, which has 512 levels in 16 bits.
     let rgb = (0..64 * 8).flat_map(|i| [20_000 + 8 * (i % 64) as u16; 3]).collect();
     let mut picture = Picture::new(64, 8, rgb);
     picture.grey = true;
@@ -81,7 +81,7 @@ fn sixteen_bits_tell_apart_what_eight_cannot() {
 
 #[test]
 fn any_size_is_an_exact_resize_of_what_the_network_gives() {
-    // One whose numbers stay within 0 and 1, where it does not matter when they are clipped.
+    // Numbers stay within 0 and 1, so it does not matter when they are clipped.
     let (picture, mut network) = (sample(24, 17), shifted([0.0; 3]));
     let picture = picture.with_rgb(picture.rgb().iter().map(|v| 90 + v / 4).collect());
     network.set_prompt(&Prompt::None, &bundled_encoder().unwrap(), &picture).unwrap();
@@ -111,7 +111,7 @@ fn any_size_is_an_exact_resize_of_what_the_network_gives() {
 
 #[test]
 fn edges_of_transparency_are_smooth() {
-    // A disc, antialiased: what it is at 4 times the size is known.
+    // An antialiased disc, whose shape at 4 times the size is known.
     let disc = |side: usize| -> Vec<u8> {
         let (radius, samples) = (0.31 * side as f64, 8);
         let inside = |x: f64, y: f64| (x - 0.52 * side as f64).hypot(y - 0.47 * side as f64) < radius;
@@ -134,7 +134,7 @@ fn edges_of_transparency_are_smooth() {
     };
     let (found, bicubic) = (off(&network), off(&Upscaler::bicubic(4).unwrap().session()));
     assert!(found < 0.5 * bicubic, "{found} levels off, bicubic {bicubic}");
-    // Of any size, and of both depths.
+    // The same holds for any size, and for both depths.
     for size in [Size::Factor(2.0), Size::Width(100), Size::Factor(5.5)] {
         let eight = run(&network, small.clone(), Target { size, ..Target::default() }).into_eight();
         let sixteen = deep(run(&network, small.clone(), Target { size, ..DEEP }));
@@ -162,7 +162,7 @@ fn columns_and_threads_change_no_bit() {
 
 #[test]
 fn light_is_averaged_and_not_numbers() {
-    // Black and white columns: half of the light is 188 in sRGB, and half of the number is 128.
+    // Black and white columns: half of the light is 188 in sRGB, half of the number is 128.
     let stripes = Picture::from_rgb(64, 64, (0..64 * 64).flat_map(|i| [255 * (i % 2) as u8; 3]).collect());
     let small = Target { size: Size::Factor(0.25), ..Target::default() };
     let network = small_network();
@@ -205,12 +205,12 @@ fn regions_cannot_be_turned() {
     run(&network, picture, target);
 }
 
-/// The bundled network with numbers added to red, green and blue at its end.
+/// Returns the bundled network with numbers added to red, green and blue at its end.
 fn shifted(shift: [f32; 3]) -> Session {
     let mut model = bundled_model("pdn-x4").unwrap().unwrap();
     let mut tensors = model.network.name_weights(model.weights);
     let bias = tensors.get_mut("conv_last.bias").unwrap();
-    // A channel's numbers lie together, where pixels are shuffled afterwards.
+    // Each channel's numbers are adjacent, because pixels are shuffled afterwards.
     let each = bias.data().len() / 3;
     let data = bias.data().iter().enumerate().map(|(i, v)| v + shift[i / each]).collect();
     *bias = Tensor::new(bias.shape().to_vec(), data);

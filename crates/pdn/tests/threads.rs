@@ -1,9 +1,9 @@
-//! What may be shared between threads and sent to others: a promise that one field can break unseen.
+//! Checks which types may be shared between threads or sent to others, a promise that a new field can break unnoticed.
 
-/// Compiles for what may be read by several threads at once, and moved to another.
+/// Compiles for types that several threads may read at once and that may be moved to another.
 const fn shared<T: Send + Sync>() {}
 
-/// Compiles for what may be moved to another thread.
+/// Compiles for types that may be moved to another thread.
 const fn sent<T: Send>() {}
 
 const _: () = {
@@ -27,7 +27,7 @@ const _: () = {
     sent::<pdn::RowWriter>();
 };
 
-/// Errors go where threads are joined, and into `Box<dyn Error + Send + Sync>`.
+/// Errors cross threads, and go into `Box<dyn Error + Send + Sync>`.
 const _: () = {
     shared::<pdn::Error>();
     shared::<pdn::FileError>();

@@ -1,4 +1,4 @@
-//! The tokenizer against OpenAI's on 10,000 sentences: `tests/reference/tokens.py`, which draws the same ones.
+//! Compares the tokenizer with OpenAI's on 10,000 sentences, which `tests/reference/tokens.py` draws in the same way.
 
 use pdn::Tokenizer;
 use serde::Deserialize;
@@ -18,7 +18,7 @@ struct Golden {
     hashes: Vec<String>,
 }
 
-/// SplitMix64, begun at a sentence's number.
+/// SplitMix64, seeded with a sentence's number.
 struct Draw(u64);
 
 impl Draw {
@@ -36,7 +36,7 @@ impl Draw {
 }
 
 impl Golden {
-    /// A sentence that is no caption.
+    /// Returns a random sentence.
     fn sentence(&self, number: u64) -> String {
         let (mut draw, kind) = (Draw(number), number / BLOCK % 6);
         let mut text = String::new();
@@ -64,7 +64,7 @@ impl Golden {
         text
     }
 
-    /// Checks blocks of a hundred sentences; names those that differ.
+    /// Checks blocks of a hundred sentences, and reports those that differ.
     fn check(&self, blocks: std::ops::Range<u64>, sentence: impl Fn(u64) -> String) {
         let tokenizer = Tokenizer::new(49408).unwrap();
         let differs = |block: &u64| {

@@ -1,4 +1,4 @@
-//! The size, bit depth and post-processing of an enlarged picture.
+//! The size, bit depth and post-processing of an upscaled picture.
 
 use crate::args::choices::ModelChoice;
 use crate::shared::failure::Failure;

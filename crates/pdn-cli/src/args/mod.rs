@@ -14,7 +14,7 @@ use clap::{Parser, Subcommand};
 use pdn::{Rectangle, StoredPrecision};
 use std::path::PathBuf;
 
-/// Enlarge pictures with super-resolution networks, guided by a prompt.
+/// Upscale pictures with super-resolution networks, guided by a prompt.
 #[derive(Debug, Parser)]
 #[command(name = "pdn", version = version::short(), long_version = version::long(), max_term_width = 100)]
 #[command(after_help = "Exit codes: 0 success, 1 failure, 2 usage error, 130 interrupted.")]
@@ -44,7 +44,7 @@ pub(crate) enum Command {
     Bench(Bench),
     #[cfg(feature = "serve")]
     Serve(Box<serve::Serve>),
-    /// Serve a web page and an HTTP API that enlarge pictures (not included in this build)
+    /// Serve a web page and an HTTP API that upscale pictures (not included in this build)
     #[cfg(not(feature = "serve"))]
     #[command(disable_help_flag = true)]
     Serve(NotBuilt),
@@ -52,7 +52,7 @@ pub(crate) enum Command {
     Man(Man),
 }
 
-/// Enlarge pictures.
+/// Upscale pictures.
 ///
 /// photo.jpg becomes photo_x4.jpg in the same folder, unless -o or --out-dir says otherwise. The input format is detected from the
 /// content, the output format from the file extension. 16-bit samples stay 16-bit where the output format supports them, and grey
@@ -88,7 +88,7 @@ pub(crate) struct Upscale {
     pub(crate) engine: EngineChoice,
 }
 
-/// The pictures to enlarge.
+/// The pictures to upscale.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Inputs {
     /// Pictures, folders, patterns such as 'holiday/*.jpg', or - to read one picture from standard input
@@ -115,7 +115,7 @@ pub(crate) struct Names {
     pub(crate) null: bool,
 }
 
-/// Where enlarged pictures go.
+/// Where upscaled pictures go.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Output")]
 pub(crate) struct Outputs {
@@ -228,7 +228,7 @@ pub(crate) struct Models {
 
 /// Measure a model on a folder of pictures.
 ///
-/// Each picture is cropped to a multiple of the scale, degraded, enlarged, rounded to 8 bits and compared with the original:
+/// Each picture is cropped to a multiple of the scale, degraded, upscaled, rounded to 8 bits and compared with the original:
 /// PSNR and SSIM in MATLAB's Y, full-range Y and RGB, SCALE pixels shaved from each side, averaged over the pictures.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: pdn eval --model IMDN_x4.pth --data Set5 --scale 4 --degradation bicubic")]
@@ -297,7 +297,7 @@ pub(crate) struct Compare {
 
 /// Measure how much prompts help a model, on captioned pictures.
 ///
-/// Each picture is enlarged with its own captions, with another picture's captions, with one sentence for all pictures, with the
+/// Each picture is upscaled with its own captions, with another picture's captions, with one sentence for all pictures, with the
 /// picture itself as the prompt and with its mirror image. Differences are printed with bootstrap intervals.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: pdn controls --data coco_val")]
@@ -359,7 +359,7 @@ pub(crate) struct Embed {
 #[command(mut_arg("prompt_weights", |arg| arg.hide(true)))]
 #[command(after_help = "Example: pdn masks photo.jpg -p 'a brown dog' -p 'a red bus' -o masks")]
 pub(crate) struct Masks {
-    /// Picture to enlarge
+    /// Picture to upscale
     #[arg(value_name = "PICTURE")]
     pub(crate) input: PathBuf,
     /// Output folder, created if needed

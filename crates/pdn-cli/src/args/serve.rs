@@ -6,7 +6,7 @@ use pdn::Isa;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 
-/// Serve a web page and an HTTP API that enlarge pictures.
+/// Serve a web page and an HTTP API that upscale pictures.
 ///
 /// The page is at the printed address; /openapi.json there describes the API. By default only this machine can connect. With
 /// --host, other machines can, if they send the token. On an interrupt, running jobs finish first; a second interrupt stops at

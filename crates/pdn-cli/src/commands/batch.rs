@@ -156,7 +156,7 @@ impl Batch<'_> {
                 if !self.args.batch.json && (of > 1 || there > 0) {
                     let seconds = start.elapsed().as_secs_f64();
                     let there = if there > 0 { format!(", {there} skipped") } else { String::new() };
-                    self.say(&format!("{done} of {of} pictures enlarged in {seconds:.1} s{there}"))?;
+                    self.say(&format!("{done} of {of} pictures upscaled in {seconds:.1} s{there}"))?;
                 }
                 report(&failed, of)
             }
@@ -297,7 +297,7 @@ impl Batch<'_> {
         let (model, scale) = (called(self.args.model.model()), self.upscaler.scale());
         match (self.args.model.is_bicubic(), runs) {
             (true, _) => "bicubic".into(),
-            (false, false) => format!("bicubic ({model} only enlarges)"),
+            (false, false) => format!("bicubic ({model} only upscales)"),
             (false, true) => {
                 let resized = if to == (from.0 * scale, from.1 * scale) { "" } else { " and resized" };
                 format!("{model}{}{resized}", self.args.look.extras.words())

@@ -74,9 +74,12 @@ fn recipe_failure(error: RecipeError) -> Failure {
     }
 }
 
+/// Returns the failure for an error of the run, with the options that help.
 fn run_failure(error: RunError) -> Failure {
     match error {
-        RunError::Exists(_) | RunError::Busy(_) | RunError::Done { .. } => Failure::usage(error),
+        RunError::Exists(_) => Failure::usage(format_args!("{error} with --resume")),
+        RunError::Astray { .. } => Failure::failed(format_args!("{error} (--resume --set schedule.rate=...)")),
+        RunError::Busy(_) | RunError::Done { .. } => Failure::usage(error),
         _ => Failure::failed(error),
     }
 }

@@ -171,7 +171,7 @@ impl<'a> Naming<'a> {
                         false => "choose another --name, such as {name}_{from}.{ext}, or ",
                     };
                     return Err(Failure::usage(format_args!(
-                        "{one} and {other} would both be written to {output}; {name}enlarge them separately"
+                        "{one} and {other} would both be written to {output}; {name}upscale them separately"
                     )));
                 }
             }

@@ -19,7 +19,7 @@ pub(crate) fn without_results(pictures: Vec<Input>) -> (Vec<Input>, Option<Strin
             2 => " and 1 other: they are results of other pictures here".to_owned(),
             n => format!(" and {} others: they are results of other pictures here", n - 1),
         };
-        format!("skipped {}{left}; to enlarge one, give it alone", first.path.display())
+        format!("skipped {}{left}; to upscale one, give it alone", first.path.display())
     });
     (others, note)
 }

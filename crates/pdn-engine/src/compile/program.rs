@@ -74,7 +74,7 @@ impl Program {
     }
 }
 
-/// Where the enlarged picture is.
+/// Where the upscaled picture is.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Output {
     pub(crate) source: Source,

@@ -1,11 +1,11 @@
-//! The output of a run: rows of the enlarged picture.
+//! The output of a run: rows of the upscaled picture.
 
 use crate::compile::program::Output;
 use crate::run::rows::Rows;
 use pdn_kernels::LANES;
 use std::ops::Range;
 
-/// Part of the enlarged picture with its position: some rows, spanning the whole width unless the picture is run in
+/// Part of the upscaled picture with its position: some rows, spanning the whole width unless the picture is run in
 /// columns.
 #[derive(Clone, Debug)]
 pub struct Piece<'a> {

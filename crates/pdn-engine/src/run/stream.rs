@@ -32,7 +32,7 @@ use rayon::prelude::*;
 use std::time::Duration;
 
 impl Session {
-    /// Runs the network on a picture in its value range and returns the enlarged picture in the same range. `progress`
+    /// Runs the network on a picture in its value range and returns the upscaled picture in the same range. `progress`
     /// receives the fraction done, 0 to 1, and returns whether to go on.
     ///
     /// # Errors
@@ -56,7 +56,7 @@ impl Session {
         Ok(out)
     }
 
-    /// Runs the network on a picture in its value range and passes the enlarged picture to `give` piece by piece, so
+    /// Runs the network on a picture in its value range and passes the upscaled picture to `give` piece by piece, so
     /// the whole of it need never be in memory. Pieces are rows of the whole width, top to bottom; or columns one after
     /// the other, each top to bottom. `progress` receives the fraction done, 0 to 1, and returns whether to go on.
     ///

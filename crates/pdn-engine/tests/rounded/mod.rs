@@ -1,4 +1,4 @@
-//! What holds for every precision: how near it is to the reference, and that pixels do not depend on how they are run.
+//! Checks for every precision: accuracy, and that pixels do not depend on tiles or threads.
 
 use pdn_engine::{Isa, Map, Plan, Precision, RunOptions, Session, reference};
 use pdn_network::zoo::{Edsr, Rrdb};
@@ -9,7 +9,7 @@ pub(crate) fn networks() -> [Network; 4] {
     [
         edsr.clone().build().unwrap(),
         edsr.plus(DcmOptions { dim: 48, ..DcmOptions::default() }).build().unwrap(),
-        // The largest kernel there is.
+        // The largest kernel that is supported.
         Edsr { features: 16, blocks: 1, ..Edsr::baseline(2) }
             .plus(DcmOptions { dim: 4, kernel: 15, ..DcmOptions::default() })
             .build()
@@ -31,7 +31,7 @@ fn picture(height: usize, width: usize) -> Map<f32> {
     Map::new(3, height, width, hashed::numbers("picture", 3 * height * width, 1.0))
 }
 
-/// Holds the largest difference from the reference, over its largest value, to a bound.
+/// Checks the largest difference from the reference, relative to its largest value, against a bound.
 pub(crate) fn is_near((precision, bound): (Precision, f64)) {
     for network in networks() {
         let picture = picture(8, 12);
@@ -48,7 +48,7 @@ pub(crate) fn is_near((precision, bound): (Precision, f64)) {
     }
 }
 
-/// Holds runs in columns and on other threads to the same bits.
+/// Checks that runs in columns and with other numbers of threads give identical results.
 pub(crate) fn stands_anywhere(precision: Precision) {
     for network in networks() {
         let (mut session, picture) = (session(&network, precision), picture(12, 60));

@@ -45,7 +45,7 @@ pub(crate) enum PromptSource {
     Picture(Source),
 }
 
-/// A file format of enlarged pictures.
+/// A file format of upscaled pictures.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum FileFormat {
@@ -120,7 +120,7 @@ const KNOWN: [&str; 15] = [
 /// The parts of a form that can be repeated.
 const SEVERAL: [&str; 3] = ["prompt", "prompt_picture", "region"];
 
-/// A picture to enlarge, and how.
+/// A picture to upscale, and how.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, expecting = "an object with a `picture`")]
 pub(crate) struct Ask {
@@ -243,7 +243,7 @@ pub(crate) struct RegionAsk {
 #[derive(ToSchema)]
 #[allow(dead_code, reason = "the description of what `of_form` reads")]
 pub(crate) struct Form {
-    /// The picture to enlarge: PNG, JPEG, WebP, TIFF, BMP or GIF.
+    /// The picture to upscale: PNG, JPEG, WebP, TIFF, BMP or GIF.
     #[schema(content_media_type = "application/octet-stream")]
     picture: Option<String>,
     /// The id of a kept picture, instead of `picture`.

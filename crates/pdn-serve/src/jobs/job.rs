@@ -1,4 +1,4 @@
-//! A job: a picture to enlarge, its progress, and its result.
+//! A job: a picture to upscale, its progress, and its result.
 
 use crate::http::request::FileFormat;
 use crate::jobs::account::{HeldPicture, Share};
@@ -65,7 +65,7 @@ pub(crate) struct Prepared {
     pub(crate) picture: HeldPicture,
 }
 
-/// A picture to enlarge, its progress, and its result.
+/// A picture to upscale, its progress, and its result.
 #[derive(Debug)]
 pub(crate) struct Job {
     pub(crate) id: Uuid,
@@ -104,7 +104,7 @@ pub(crate) struct Status {
     prompt: Option<Duration>,
     /// Notes for the user, available once the job runs.
     notes: Vec<String>,
-    /// The enlarged picture's file.
+    /// The upscaled picture's file.
     pub(crate) result: Option<Bytes>,
     /// A smaller picture, if browsers cannot show the result.
     pub(crate) preview: Option<Shown>,
@@ -134,7 +134,7 @@ pub(crate) enum State {
     Queued,
     /// It is running.
     Running,
-    /// The enlarged picture is ready.
+    /// The upscaled picture is ready.
     Done,
     /// It failed: `problem` says why.
     Failed,
@@ -355,7 +355,7 @@ pub(crate) struct Size {
     height: usize,
 }
 
-/// Progress as pixels of the enlarged picture.
+/// Progress as pixels of the upscaled picture.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Pixels {
     done: usize,

@@ -45,7 +45,7 @@ impl Models {
 
 /// The description of bicubic, which has no card.
 const BICUBIC: &str =
-    "Smooth enlargement without a network, by MATLAB's bicubic rule: what networks are measured against.";
+    "Smooth upscaling without a network, by MATLAB's bicubic rule: what networks are measured against.";
 
 impl Offered {
     /// Compiles the model.

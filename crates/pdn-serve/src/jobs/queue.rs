@@ -12,7 +12,7 @@ use uuid::Uuid;
 /// Work for a job.
 #[derive(Debug)]
 pub(crate) enum Task {
-    /// Enlarge its picture.
+    /// Upscale its picture.
     Enlarge(Arc<Job>, HeldPicture),
     /// Compute the network's masks.
     Masks { job: Arc<Job>, picture: HeldPicture, stop: Arc<Stop>, answer: oneshot::Sender<Result<Vec<Mask>, Problem>> },

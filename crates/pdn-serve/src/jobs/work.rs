@@ -61,7 +61,7 @@ impl Watch<'_> {
     }
 }
 
-/// Why there is no enlarged picture.
+/// Why there is no upscaled picture.
 enum Stopped {
     Enlarging(pdn::Error),
     Encoding(FileFault),
@@ -149,7 +149,7 @@ impl Worker {
         }
     }
 
-    /// Returns the bytes needed to enlarge a picture, beside the picture, the network's maps and the file.
+    /// Returns the bytes needed to upscale a picture, beside the picture, the network's maps and the file.
     fn beside(
         &self,
         picture: &AnyPicture,

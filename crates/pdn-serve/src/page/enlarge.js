@@ -98,7 +98,7 @@ function showProgress(job) {
 async function done(job, more) {
   const run = { job, url: await blobUrl(job.preview ? job.links.preview : job.links.result), masks: null, ...more };
   addRun(run);
-  $("outcome").textContent = `Enlarged in ${seconds(job.seconds.running)}.`;
+  $("outcome").textContent = `Upscaled in ${seconds(job.seconds.running)}.`;
   say(`${$("outcome").textContent} ${job.output.width} by ${job.output.height} pixels.`);
   await show(run);
   bringIntoView();
@@ -153,7 +153,7 @@ let holding = 0;
 onChange(() => {
   const steered = model()?.takes_prompt ?? true;
   const want = asked();
-  $("enlarge").textContent = state.shown ? "Enlarge again" : want?.scale ? `Enlarge ${want.scale} times` : "Enlarge";
+  $("enlarge").textContent = state.shown ? "Upscale again" : want?.scale ? `Upscale by ${want.scale}` : "Upscale";
   $("enlarge").disabled = !state.picture || Boolean(state.job);
   for (const id of ["prompt", "add-reference"]) $(id).disabled = !steered;
   $("prompt-hint").textContent = steered ? "Describe the picture in a sentence (optional)." : "This model takes no prompt.";

@@ -1,4 +1,4 @@
-// The picture to enlarge: read, checked against the server's limits before anything is sent, and shown.
+// The picture to upscale: read, checked against the server's limits before anything is sent, and shown.
 
 import { $, say, state } from "./state.js";
 import { cancel } from "./enlarge.js";

@@ -1,4 +1,4 @@
-// What was enlarged so far, and which of it is shown.
+// What was upscaled so far, and which of it is shown.
 
 import { $, changed, element, onChange, say, seconds, state } from "./state.js";
 import { listMasks, showMask } from "./masks.js";

@@ -9,7 +9,7 @@ export const state = {
   reference: null,
   /** Regions with their own prompt: left, top, width, height in pixels of the picture, text. */
   parts: [],
-  /** What was enlarged so far, and which of it is shown. */
+  /** What was upscaled so far, and which of it is shown. */
   runs: [],
   shown: null,
   /** The job in hand, and what ends the wait for it. */

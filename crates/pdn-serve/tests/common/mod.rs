@@ -1,4 +1,4 @@
-//! A server in this program, and a client of it.
+//! A server in this process, and a client for it.
 #![allow(dead_code, reason = "each test file uses its part")]
 
 use pdn::{Format, Model, Picture, WriteOptions, hashed, zoo};
@@ -29,20 +29,20 @@ pub(crate) struct Answer {
 /// Parts of a form: name and content.
 pub(crate) type Parts<'a> = &'a [(&'a str, &'a [u8])];
 
-/// A network of hashed weights.
+/// Returns a network with hashed weights.
 pub(crate) fn network(architecture: &str, config: &Value) -> Offered {
     let network = zoo::build(architecture, config).unwrap();
     let weights = hashed::weights(&network);
     Offered::Network(Box::new(Model { network, weights, card: pdn::Card::default(), source: None }))
 }
 
-/// A small network that takes prompts, by which a small picture takes milliseconds.
+/// Returns a small network that takes prompts and needs milliseconds for a small picture.
 pub(crate) fn quick() -> Offered {
     let dcm = json!({"dim": 256, "kernels": 2});
     network("pdn", &json!({"scale": 2, "features": 8, "groups": 1, "blocks": 1, "modules": 1, "dcm": dcm}))
 }
 
-/// The models of a test: a small one, one that takes a while, and one that needs the whole picture in memory.
+/// Returns the models for tests: a small one, a slow one, one that needs the whole picture in memory, and bicubic.
 pub(crate) fn models() -> Vec<(String, Offered)> {
     let edsr = json!({"scale": 2, "features": 64, "blocks": 16, "residual_scale": 1.0});
     let imdn = json!({"scale": 2, "features": 64, "blocks": 6});
@@ -54,7 +54,7 @@ pub(crate) fn models() -> Vec<(String, Offered)> {
     ]
 }
 
-/// A picture of so many pixels, as PNG.
+/// Returns a picture of this size, as PNG.
 pub(crate) fn png(width: usize, height: usize) -> Vec<u8> {
     pdn::encode(&picture(width, height), Format::Png, &WriteOptions::default()).unwrap()
 }
@@ -63,7 +63,7 @@ pub(crate) fn picture(width: usize, height: usize) -> Picture {
     Picture::from_rgb(width, height, (0..width * height * 3).map(|i| (i * 7 % 251) as u8).collect())
 }
 
-/// What the picture in an answer is.
+/// Decodes the picture in an answer.
 pub(crate) fn decoded(bytes: &[u8]) -> Picture {
     pdn::read_bytes(bytes, &pdn::Limits::default()).unwrap()
 }
@@ -85,7 +85,7 @@ impl Served {
         Self { address, stopper, thread: Some(thread), agent: config.build().into(), token }
     }
 
-    /// Waits until it has ended by itself.
+    /// Waits until the server has stopped by itself.
     pub(crate) fn join(&mut self) {
         self.thread.take().unwrap().join().unwrap();
     }
@@ -123,14 +123,14 @@ impl Served {
         self.send("POST", path, &[("content-type", FORM)], form(parts))
     }
 
-    /// A job that was taken on, and is done.
+    /// Submits a job, and waits until it has ended.
     #[track_caller]
     pub(crate) fn job(&self, parts: Parts) -> Value {
         let job = self.form("/v1/jobs", parts).ok(202).value();
         self.ended(job["id"].as_str().unwrap())
     }
 
-    /// A job, when it has ended.
+    /// Returns a job when it has ended.
     #[track_caller]
     pub(crate) fn ended(&self, id: &str) -> Value {
         self.wait(|| {
@@ -139,7 +139,7 @@ impl Served {
         })
     }
 
-    /// Asks again and again.
+    /// Asks repeatedly until there is an answer.
     #[track_caller]
     pub(crate) fn wait<T>(&self, ask: impl Fn() -> Option<T>) -> T {
         let begun = Instant::now();
@@ -152,14 +152,14 @@ impl Served {
         panic!("it did not come to that within a minute");
     }
 
-    /// A number of the metrics.
+    /// Returns a metric.
     pub(crate) fn metric(&self, name: &str) -> f64 {
         let text = String::from_utf8(self.get("/metrics").ok(200).body).unwrap();
         let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         line.map_or(0.0, |number| number.parse().unwrap())
     }
 
-    /// Sends bytes as they are, and reads until the connection is closed or nothing comes for two seconds.
+    /// Sends raw bytes, and reads until the connection is closed or the read times out.
     pub(crate) fn raw(&self, bytes: &[u8]) -> String {
         let mut stream = self.connect();
         stream.write_all(bytes).unwrap();
@@ -170,7 +170,7 @@ impl Served {
 
     pub(crate) fn connect(&self) -> TcpStream {
         let stream = TcpStream::connect(self.address).unwrap();
-        // Longer than the server drops what is left of a body.
+        // Longer than the server takes to discard the rest of a body.
         stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
         stream
     }
@@ -202,7 +202,7 @@ impl Answer {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
 
-    /// Checks that it is a problem of a type, whose detail has a word.
+    /// Checks that the answer is a problem of this type, whose detail contains a word.
     #[track_caller]
     pub(crate) fn problem(&self, status: u16, name: &str, word: &str) {
         let value = self.value();
@@ -219,7 +219,7 @@ pub(crate) const FORM: &str = "multipart/form-data; boundary=parts";
 pub(crate) fn form(parts: Parts) -> Vec<u8> {
     let mut body = Vec::new();
     for (name, content) in parts {
-        // A name that no server should write to.
+        // A file name that no server should write to.
         let head =
             format!("--parts\r\ncontent-disposition: form-data; name=\"{name}\"; filename=\"../../evil.png\"\r\n\r\n");
         body.extend(head.bytes());
@@ -230,7 +230,7 @@ pub(crate) fn form(parts: Parts) -> Vec<u8> {
     body
 }
 
-/// A PNG whose head says a size, and that has nothing more than a row.
+/// Returns a PNG whose header states a size, but which holds no pixels.
 pub(crate) fn bomb(width: u32, height: u32) -> Vec<u8> {
     let chunk = |name: &[u8], data: &[u8]| {
         let named = [name, data].concat();
@@ -240,7 +240,7 @@ pub(crate) fn bomb(width: u32, height: u32) -> Vec<u8> {
         [&(data.len() as u32).to_be_bytes()[..], &named, &(!crc).to_be_bytes()].concat()
     };
     let head = [&width.to_be_bytes()[..], &height.to_be_bytes(), &[8, 2, 0, 0, 0]].concat();
-    // An empty stream of zlib.
+    // An empty zlib stream.
     let nothing = [0x78, 0x9c, 0x03, 0, 0, 0, 0, 1];
     [b"\x89PNG\r\n\x1a\n".to_vec(), chunk(b"IHDR", &head), chunk(b"IDAT", &nothing), chunk(b"IEND", &[])].concat()
 }

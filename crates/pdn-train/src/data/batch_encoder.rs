@@ -43,7 +43,8 @@ impl BatchEncoder {
         let file = EncoderFile::read(path, None).map_err(of_file)?;
         let id = pdn::Encoder::new(path, file.clone()).map_err(of_file)?.id().to_owned();
         let network = |e: NetworkError| wrong(e.to_string());
-        let tokenizer = Tokenizer::new(file.clip.text.vocabulary).ok_or_else(|| wrong("its vocabulary".into()))?;
+        let tokenizer = Tokenizer::new(file.clip.text.vocabulary)
+            .ok_or_else(|| wrong("its vocabulary is not supported; expected 514 to 49408 tokens".into()))?;
         let device = Device::flex();
         let bound = |tower: Network, of_picture: bool| {
             let own = file.tensors.iter().filter(|(name, _)| name.starts_with("visual.") == of_picture);

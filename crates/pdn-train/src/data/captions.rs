@@ -74,7 +74,7 @@ impl Captions {
     ) -> Result<Self, DataError> {
         let captioned = pdn::read_captions(folder)?.ok_or_else(|| DataError {
             path: folder.join("captions.csv"),
-            why: "no such file: expected the captions of the folder's pictures".into(),
+            why: "no such file; expected the captions of the folder's pictures".into(),
         })?;
         let encode = |caption: &String| {
             let mut tokens = tokenizer.encode(caption);
@@ -87,7 +87,7 @@ impl Captions {
             .into_par_iter()
             .map(|Captioned { path, split, captions }| {
                 if captions.is_empty() {
-                    return Err(DataError { path, why: "has no caption: expected one or more".into() });
+                    return Err(DataError { path, why: "has no caption; expected at least one".into() });
                 }
                 let picture = squeezed(&read_picture(&path)?);
                 Ok((split.as_deref() == Some("train"), picture, captions.iter().map(encode).collect()))

@@ -37,7 +37,7 @@ impl From<Degradation> for Degradations {
 
 /// The names as written.
 #[derive(Deserialize, Serialize)]
-#[serde(untagged, expecting = "degradation: expected a name, or a list of names")]
+#[serde(untagged, expecting = "degradation: expected a name or a list of names")]
 enum Names {
     One(String),
     Several(Vec<String>),
@@ -52,7 +52,7 @@ impl TryFrom<Names> for Degradations {
             Names::Several(names) => names,
         };
         let mut all = names.iter().map(|name| name.parse());
-        let first = all.next().ok_or("degradation: the list is empty, expected a name")??;
+        let first = all.next().ok_or("degradation: the list is empty; expected at least one name")??;
         Ok(Self { first, others: all.collect::<Result<_, _>>()? })
     }
 }
@@ -81,7 +81,7 @@ mod tests {
             (r#""blur-bicubc""#, "unknown degradation `blur-bicubc`"),
             (r#"["bicubic", "blur"]"#, "unknown degradation `blur`"),
             ("[]", "the list is empty"),
-            ("4", "expected a name, or a list of names"),
+            ("4", "expected a name or a list of names"),
         ] {
             let error = serde_json::from_str::<Degradations>(written).unwrap_err().to_string();
             assert!(error.contains(said), "{written}: {error}");

@@ -52,7 +52,7 @@ impl Nouns {
         for (names, path) in lists {
             let rows = embeddings(&path)?;
             if rows.len() != names.len() {
-                let why = format!("holds {} embeddings, expected one for each of {} names", rows.len(), names.len());
+                let why = format!("holds {} embeddings; expected {}, one per name", rows.len(), names.len());
                 return Err(DataError { path, why });
             }
             all.extend(names.into_iter().zip(rows));
@@ -87,7 +87,7 @@ fn lvis(path: &Path) -> Result<Vec<String>, DataError> {
     categories.sort_by_key(|category| category.id);
     let name = |category: &Category| category.synonyms.first().map(|name| plain(name));
     let names: Option<Vec<String>> = categories.iter().map(name).collect();
-    names.ok_or_else(|| wrong("has a category without a name".into()))
+    names.ok_or_else(|| wrong("has a category without a name; expected at least one synonym in each".into()))
 }
 
 fn objects365(path: &Path) -> Result<Vec<String>, DataError> {
@@ -96,7 +96,7 @@ fn objects365(path: &Path) -> Result<Vec<String>, DataError> {
     let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(text.as_slice());
     let name = |record: Result<csv::StringRecord, csv::Error>| {
         let record = record.map_err(|e| wrong(e.to_string()))?;
-        record.get(2).map(plain).ok_or_else(|| wrong("expected a number and two names a line".into()))
+        record.get(2).map(plain).ok_or_else(|| wrong("expected a number and two names per line".into()))
     };
     reader.records().map(name).collect()
 }
@@ -111,7 +111,7 @@ fn embeddings(path: &Path) -> Result<Vec<Vec<f32>>, DataError> {
     let bytes = file::read(path, MOST).map_err(|e| wrong(format!("cannot be read: {e}")))?;
     let file = NpyFile::new(&bytes[..]).map_err(|e| wrong(e.to_string()))?;
     if file.shape().get(1) != Some(&(CLIP as u64)) {
-        return Err(wrong(format!("holds an array of {:?}, expected rows of {CLIP}", file.shape())));
+        return Err(wrong(format!("holds an array of shape {:?}; expected rows of {CLIP}", file.shape())));
     }
     let numbers: Vec<half::f16> = file.into_vec().map_err(|e| wrong(e.to_string()))?;
     Ok(numbers.chunks(CLIP).map(|row| row.iter().map(|v| v.to_f32()).collect()).collect())

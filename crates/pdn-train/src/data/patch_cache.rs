@@ -136,7 +136,7 @@ impl PatchCache {
         let pair = self.pair_by(degradation, place)?;
         let (width, height) = (pair.low.width(), pair.low.height());
         if width.min(height) < side {
-            let why = format!("degraded, it is {width}x{height}: expected at least {side} pixels a side");
+            let why = format!("is {width}x{height} when degraded; expected at least {side} pixels per side");
             return Err(DataError { path: place.0.clone(), why });
         }
         let (x, y) = (random.random_range(0..=width - side), random.random_range(0..=height - side));
@@ -198,7 +198,7 @@ mod tests {
         let patches = PatchCache::new(Degradation::BlurBicubic, 2, 1 << 30);
         patches.pair(&places[0]).unwrap();
         std::fs::remove_file(&places[0].0).unwrap();
-        assert!(patches.pair(&places[0]).is_ok(), "it is kept");
+        assert!(patches.pair(&places[0]).is_ok(), "it is cached");
         let error = PatchCache::new(Degradation::BlurBicubic, 2, 1 << 30).pair(&places[0]).unwrap_err().to_string();
         assert!(error.contains("0.png"), "{error}");
     }

@@ -68,14 +68,16 @@ impl Source {
     pub(crate) fn check(&self, scale: usize, patch: usize) -> Result<(), String> {
         let folder = self.folder.display();
         if !self.weight.is_finite() || self.weight < 0.0 {
-            return Err(format!("{folder}: weight {}: expected a number that is not negative", self.weight));
+            return Err(format!("{folder}: weight {}: expected a number of at least 0", self.weight));
         }
         if self.sizes.is_empty() || self.sizes.iter().any(|size| !(*size > 0.0 && *size <= 1.0)) {
-            return Err(format!("{folder}: sizes {:?}: expected numbers above 0, at most 1", self.sizes));
+            return Err(format!("{folder}: sizes {:?}: expected numbers above 0 and at most 1", self.sizes));
         }
         if self.part > 0 && self.part < scale * patch {
             let (part, needs) = (self.part, scale * patch);
-            return Err(format!("{folder}: part {part}: a patch of {patch} pixels, {scale} times larger, is {needs}"));
+            return Err(format!(
+                "{folder}: part {part}: expected at least {needs}, a patch of {patch} at scale {scale}"
+            ));
         }
         Ok(())
     }
@@ -93,7 +95,7 @@ impl Source {
         };
         found.sort();
         match found.is_empty() {
-            true => Err(DataError { path: folder, why: format!("holds no pictures: expected {}", ENDINGS.join(", ")) }),
+            true => Err(DataError { path: folder, why: format!("holds no pictures; expected {}", ENDINGS.join(", ")) }),
             false => Ok(found),
         }
     }
@@ -132,7 +134,8 @@ fn captioned(files: Vec<PathBuf>, path: &Path) -> Result<Vec<Entry>, DataError> 
     for entry in captions.entries() {
         let name = entry.path.file_name().unwrap_or_default().to_owned();
         if said.insert(name, entry.captions.clone()).is_some() {
-            let why = format!("names two pictures {}", entry.path.file_name().unwrap_or_default().display());
+            let why =
+                format!("names two pictures {}; expected one", entry.path.file_name().unwrap_or_default().display());
             return Err(DataError { path: path.to_owned(), why });
         }
     }
@@ -146,7 +149,8 @@ fn captioned(files: Vec<PathBuf>, path: &Path) -> Result<Vec<Entry>, DataError> 
     match matched {
         0 if !entries.is_empty() => {
             let example = entries[0].0.file_name().unwrap_or_default().display();
-            let why = format!("names none of the source's {} pictures, such as {example}", entries.len());
+            let why =
+                format!("names none of the source's {} pictures; expected names such as {example}", entries.len());
             Err(DataError { path: path.to_owned(), why })
         }
         _ => Ok(entries),

@@ -65,28 +65,30 @@ impl Teacher {
         let wrong = |path: &Path, why: String| DataError { path: path.to_owned(), why };
         let text = file::read_text(&xml, MOST).map_err(|e| wrong(&xml, format!("cannot be read: {e}")))?;
         let bytes = file::read(&bin, MOST).map_err(|e| wrong(&bin, format!("cannot be read: {e}")))?;
-        let constants = constants(&text, &bytes).ok_or_else(|| wrong(&xml, "is no SqueezeNet 1.1 in f16".into()))?;
+        let constants = constants(&text, &bytes).ok_or_else(|| wrong(&xml, "is not SqueezeNet 1.1 in f16".into()))?;
         // The mean, then a kernel and a bias per convolution: the first, eight fire modules of three, the classifier.
         if constants.len() < 1 + 2 * 26 {
-            return Err(wrong(&xml, format!("holds {} constants, expected 53 or more", constants.len())));
+            return Err(wrong(&xml, format!("holds {} constants; expected at least 53", constants.len())));
         }
         let device = Device::flex();
         let mut rest = constants.into_iter();
         let mut next = || rest.next().expect("counted above");
         let (_, mean) = next();
-        let mean = <[f32; 3]>::try_from(mean).map_err(|_| wrong(&xml, "its mean is no colour".into()))?;
+        let mean = <[f32; 3]>::try_from(mean)
+            .map_err(|_| wrong(&xml, "its mean is not a colour; expected 3 numbers".into()))?;
         let flat = |data: Vec<f32>| {
             let len = data.len();
             Tensor::<1>::from_data(TensorData::new(data, [len]), &device)
         };
         let (kernel, bias) = (next(), next());
         let [o, 3, 3, 3] = kernel.0[..] else {
-            return Err(wrong(&xml, "its first kernel is not 3x3 of 3 channels".into()));
+            return Err(wrong(&xml, "its first kernel has the wrong shape; expected 3x3 over 3 channels".into()));
         };
         let first = (flat(kernel.1).reshape([1, o, 27, 1, 1]), flat(bias.1).reshape([1, o]));
         let mut layer = || -> Result<_, DataError> {
             let ((shape, kernel), (_, bias)) = (next(), next());
-            let [o, i, k, _] = <[usize; 4]>::try_from(shape).map_err(|_| wrong(&xml, "a kernel".into()))?;
+            let [o, i, k, _] = <[usize; 4]>::try_from(shape)
+                .map_err(|_| wrong(&xml, "one of its kernels has the wrong shape; expected 4 axes".into()))?;
             Ok((flat(kernel).reshape([1, o, i, k, k]), flat(bias).reshape([1, o])))
         };
         let mut fires = Vec::new();

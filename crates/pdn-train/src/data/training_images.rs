@@ -95,7 +95,7 @@ impl Reader<'_> {
             return self.load(kept);
         }
         let mut scenes = TrainingImages::default();
-        // The last of the readable files.
+        // Hold back the last readable files.
         let whole = Source { part: 0, sizes: vec![1.0], ..source.clone() };
         while scenes.held_back.len() < source.held_back
             && let Some(last) = entries.pop()
@@ -229,7 +229,8 @@ impl Reader<'_> {
     }
 
     fn load(&self, path: &Path) -> Result<TrainingImages, DataError> {
-        let wrong = |why: String| DataError { path: path.to_owned(), why: format!("{why}: remove it") };
+        let wrong =
+            |why: String| DataError { path: path.to_owned(), why: format!("{why}; delete it to build it again") };
         let text = file::read(path, MOST_LISTED).map_err(|e| wrong(e.to_string()))?;
         let index: Index = serde_json::from_slice(&text).map_err(|e| wrong(e.to_string()))?;
         let embeddings = match self.encoder {
@@ -246,7 +247,7 @@ impl Reader<'_> {
                 Some(tensor) if tensor.shape() == [count, dim] => {
                     Ok(tensor.data().chunks_exact(dim).map(<[f32]>::to_vec).collect())
                 }
-                _ => Err(wrong(format!("lacks {name} of {count} by {dim}"))),
+                _ => Err(wrong(format!("its embeddings have no {name} of shape {count}x{dim}"))),
             }
         };
         let all = || index.train.iter().chain(&index.held_back);
@@ -344,7 +345,7 @@ mod tests {
             std::fs::write(file.unwrap().path(), "damaged").unwrap();
         }
         let error = reader.read(&source).unwrap_err().to_string();
-        assert!(error.contains("remove it"), "{error}");
+        assert!(error.contains("delete it"), "{error}");
     }
 
     #[test]

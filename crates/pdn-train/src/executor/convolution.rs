@@ -295,7 +295,7 @@ impl Batch {
 
     /// Computes the gradients of each set's kernel and bias, in lanes.
     fn gradients(&self, factors: Factors, x: PixelMap, dy: PixelMap) -> Vec<Vec<f32>> {
-        // Each task has its own sum, and they are added in order: the same for any number of threads.
+        // Each task has its own sum, and the sums are added in order: the result is the same for any number of threads.
         let parts: Vec<Vec<f32>> = (0..self.images.div_ceil(self.conv.images))
             .into_par_iter()
             .map(|task| {
@@ -425,7 +425,7 @@ impl<B: Convolve + ConvolveBack, C: CheckpointStrategy> Convolve for Autodiff<B,
                 }
                 let back = Back { dy, y, shuffle: stored.shuffle, factors: stored.factors };
                 let before = to_x.as_ref().filter(|_| stored.x.get()).map(|node| gradients.consume::<B>(node));
-                // Together, so that one fills the threads where the other does not.
+                // Run both together, so that one fills the threads that the other leaves idle.
                 let (dx, found) = rayon::join(
                     || to_x.is_some().then(|| B::input_gradient(kernel.clone(), back.clone(), before.clone())),
                     || {

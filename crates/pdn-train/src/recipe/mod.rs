@@ -164,7 +164,7 @@ impl Recipe {
             Some("sentences") => table.try_into().map(Self::Sentences).map_err(said),
             Some("pictures") => table.try_into().map(Self::Pictures).map_err(said),
             Some("restore") => table.try_into().map(Self::SuperResolution).map_err(said),
-            Some(task) => Err(wrong(format!("task `{task}` is not known: expected sentences, pictures or restore"))),
+            Some(task) => Err(wrong(format!("unknown task `{task}`; expected sentences, pictures or restore"))),
             None => Err(wrong("task: expected \"sentences\", \"pictures\" or \"restore\"".into())),
         }
     }
@@ -198,7 +198,7 @@ fn one_line(error: &toml::de::Error) -> String {
 }
 
 /// What a recipe needs to run.
-#[expect(missing_debug_implementations, reason = "of a closure there is nothing to show")]
+#[expect(missing_debug_implementations, reason = "a closure has no Debug")]
 pub struct Preparation<'a> {
     /// The recipe's file.
     pub recipe: &'a Path,
@@ -206,7 +206,7 @@ pub struct Preparation<'a> {
     pub data: &'a Path,
     /// Bytes of pixels to cache.
     pub room: u64,
-    /// Receives messages about the data being read, and what of it is left out.
+    /// Receives messages about the data being read, and about skipped files.
     pub told: &'a mut dyn FnMut(String),
 }
 
@@ -221,7 +221,7 @@ impl CaptionedData {
     fn read(&self, clip: &Clip, path: &Path, data: &Path) -> Result<(Captions, Tokenizer, Teacher), RecipeError> {
         let wrong = |why: String| RecipeError::Recipe { path: path.to_owned(), why };
         if self.views == 0 {
-            return Err(wrong("views 0: expected at least 1, the whole picture".into()));
+            return Err(wrong("views 0: expected at least 1, for the whole picture".into()));
         }
         // Before any data: pictures and sentences are cut to the network's side and context.
         clip.text_network().and(clip.picture_network()).map_err(|e| wrong(e.to_string()))?;
@@ -233,7 +233,7 @@ impl CaptionedData {
         let answers = Answers { teacher: &teacher, cache, views: self.views };
         let captions = Captions::flickr8k(&folder, (&tokenizer, clip.text.context), &answers)?;
         if captions.train.len() < 2 || captions.held_back.is_empty() {
-            let why = "expected at least two pictures of the split `train`, and one that is held back".into();
+            let why = "expected at least two pictures in the split `train`, and one in another split".into();
             return Err(DataError { path: folder.join("captions.csv"), why }.into());
         }
         Ok((captions, tokenizer, teacher))
@@ -245,10 +245,10 @@ impl SentencesRecipe {
         let (path, data) = (preparation.recipe, preparation.data);
         let wrong = |why: String| RecipeError::Recipe { path: path.to_owned(), why };
         if self.batch < 2 {
-            return Err(wrong(format!("batch {}: expected at least 2, to tell pairs apart", self.batch)));
+            return Err(wrong(format!("batch {}: expected at least 2, to compare pairs", self.batch)));
         }
         if !(0.0..1.0).contains(&self.dropped) {
-            return Err(wrong(format!("dropped {}: expected 0 or more, less than 1", self.dropped)));
+            return Err(wrong(format!("dropped {}: expected at least 0 and less than 1", self.dropped)));
         }
         preparation.reads();
         let (captions, tokenizer, _) = self.data.read(&self.clip, path, data)?;
@@ -266,13 +266,13 @@ impl PicturesRecipe {
             return Err(wrong("batch 0: expected at least 1".into()));
         }
         if !matches!(self.clip.picture, PictureTower::Convolutions { .. }) {
-            return Err(wrong("clip.picture: expected convolutions, of which a map is taught".into()));
+            return Err(wrong("clip.picture: expected `convolutions`, the only trainable tower".into()));
         }
         let begun = self.begun.unwrap_or(self.clip.side());
         self.clip.looking_at(begun).picture_network().map_err(|e| wrong(format!("begun: {e}")))?;
         if !(0..8).any(|doublings| begun << doublings == self.clip.side()) {
             let why = format!(
-                "begun {begun}: expected the tower's own {}, or that halved, or halved again",
+                "begun {begun}: expected {}, the tower's side, or that divided by a power of 2",
                 self.clip.side()
             );
             return Err(wrong(why));
@@ -313,7 +313,7 @@ impl SuperResolutionRecipe {
         if let (Some(takes), Some(gives)) = (takes, gives)
             && takes != gives
         {
-            return Err(wrong(format!("the network takes a prompt of {takes}, the encoder gives {gives}")));
+            return Err(wrong(format!("the network takes prompts of length {takes}, but the encoder gives {gives}")));
         }
         let start = match &self.start {
             Some(start) => {
@@ -335,7 +335,7 @@ impl SuperResolutionRecipe {
             let folder = preparation.data.join(&source.folder);
             tell(&folder, &scenes, preparation.told);
             if scenes.train.is_empty() {
-                let why = format!("has no pictures left to learn from, {} being held back", scenes.held_back.len());
+                let why = format!("has no pictures left to train on ({} held back)", scenes.held_back.len());
                 return Err(DataError { path: folder, why }.into());
             }
             data.push(serde_json::json!({
@@ -349,7 +349,7 @@ impl SuperResolutionRecipe {
             held_back.extend(scenes.held_back);
         }
         if held_back.is_empty() {
-            return Err(wrong("held_back: expected pictures of some source, to measure on".into()));
+            return Err(wrong("held_back: expected at least one source to hold back pictures for evaluation".into()));
         }
         let mut card = Card {
             name: self.name.clone(),
@@ -397,7 +397,7 @@ impl SuperResolutionRecipe {
     /// Checks everything that does not depend on the data.
     fn check(&self, network: &Network) -> Result<(), String> {
         if self.patch == 0 || self.batch == 0 {
-            return Err(format!("patch {}, batch {}: expected at least 1", self.patch, self.batch));
+            return Err(format!("patch {}, batch {}: expected at least 1 each", self.patch, self.batch));
         }
         if !self.sources.iter().any(|source| source.weight > 0.0) {
             return Err("sources: expected at least one with a weight above 0".into());
@@ -405,20 +405,20 @@ impl SuperResolutionRecipe {
         self.sources.iter().try_for_each(|source| source.check(network.scale, self.patch))?;
         if let Some(dcm) = network.dcms().find(|dcm| dcm.options.temperature != LAST_TEMPERATURE) {
             let found = dcm.options.temperature;
-            return Err(format!("temperature {found}: training ends at {LAST_TEMPERATURE}, leave it out"));
+            return Err(format!("temperature {found}: training always ends at {LAST_TEMPERATURE}; remove the key"));
         }
         if network.prompt_dim().is_some() && (self.encoder.is_none() || self.prompts.is_none()) {
-            return Err("the network takes a prompt: expected `encoder` and `prompts`".into());
+            return Err("the network takes prompts; set `encoder` and `prompts`".into());
         }
         if let Some(PromptMix { caption, view, mirrored, faults }) = self.prompts {
             faults.map_or(Ok(()), |faults| faults.check())?;
             let parts = [caption, view, mirrored];
             if let Some(part) = parts.iter().find(|part| !part.is_finite() || **part < 0.0) {
-                return Err(format!("prompts: {part}: expected a number that is not negative"));
+                return Err(format!("prompts: {part}: expected a number of at least 0"));
             }
         }
         if self.start.is_none() && !self.anew.is_empty() {
-            return Err("anew: expected `start`, whose weights are taken for the others".into());
+            return Err("anew: needs `start`, which gives the other weights".into());
         }
         Ok(())
     }
@@ -457,12 +457,12 @@ fn tell(folder: &Path, scenes: &TrainingImages, told: &mut dyn FnMut(String)) {
     }
     let TrainingImages { train, held_back, skipped, small } = scenes;
     let folder = folder.display();
-    let mut line = format!("{folder}: {} to learn from, {} held back", train.len(), held_back.len());
+    let mut line = format!("{folder}: {} to train on, {} held back", train.len(), held_back.len());
     if !skipped.is_empty() {
-        line += &format!(", {} skipped as they cannot be read", skipped.len());
+        line += &format!(", {} skipped (cannot be read)", skipped.len());
     }
     if *small > 0 {
-        line += &format!(", {small} left out as too small");
+        line += &format!(", {small} skipped (too small)");
     }
     told(line);
 }

@@ -20,7 +20,7 @@ pub(crate) fn read(path: &Path, set: &[String]) -> Result<toml::Table, RecipeErr
     let wrong = |why: String| RecipeError::Recipe { path: path.to_owned(), why };
     let mut table = parse(path)?;
     if let Some(base) = table.remove(BASE) {
-        let base = base.as_str().ok_or_else(|| wrong(format!("{BASE}: expected a file's name")))?;
+        let base = base.as_str().ok_or_else(|| wrong(format!("{BASE}: expected a file name")))?;
         let mut base = fragment(&beside(path, Path::new(base)))?;
         if table.contains_key("architecture") {
             // A configuration belongs to one architecture.
@@ -29,7 +29,7 @@ pub(crate) fn read(path: &Path, set: &[String]) -> Result<toml::Table, RecipeErr
         table = merged(base, table);
     }
     for setting in set {
-        put(&mut table, setting).map_err(|why| wrong(format!("--set {setting}: {why}")))?;
+        put(&mut table, setting).map_err(|why| wrong(format!("override `{setting}`: {why}")))?;
     }
     Ok(table)
 }
@@ -46,7 +46,7 @@ fn fragment(path: &Path) -> Result<toml::Table, RecipeError> {
     let table = parse(path)?;
     match table.contains_key(BASE) {
         true => {
-            let why = format!("has a {BASE} of its own: expected what recipes share");
+            let why = format!("has a `{BASE}` of its own; expected a file without one");
             Err(RecipeError::Recipe { path: path.to_owned(), why })
         }
         false => Ok(table),
@@ -79,7 +79,7 @@ fn put(table: &mut toml::Table, setting: &str) -> Result<(), String> {
             break;
         }
         let inner = table.entry(key.to_owned()).or_insert_with(|| toml::Value::Table(toml::Table::new()));
-        table = inner.as_table_mut().ok_or_else(|| format!("`{key}` is no table"))?;
+        table = inner.as_table_mut().ok_or_else(|| format!("`{key}` is not a table"))?;
     }
     Ok(())
 }

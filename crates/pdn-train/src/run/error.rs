@@ -18,7 +18,7 @@ pub enum RunError {
     #[error(transparent)]
     Data(#[from] DataError),
     /// A term of the loss, or a gradient, is not finite.
-    #[error("{term} is no number at step {step}{at}: lower the rate, or look at the data")]
+    #[error("{term} is not finite at step {step}{at}; lower the learning rate, or check the data")]
     NotFinite {
         /// The first such term of the loss, or `the gradient`.
         term: String,
@@ -29,8 +29,8 @@ pub enum RunError {
     },
     /// The loss has diverged. The folder's state is at most a minute older.
     #[error(
-        "the loss of step {step} is {times:.0} times what it was before: the run went astray; go on with a lower rate, from its \
-         last checkpoint: --resume --set schedule.rate=..."
+        "the run has diverged: at step {step} the loss is {times:.0} times its lowest; resume from the last checkpoint with a \
+         lower schedule.rate"
     )]
     Astray {
         /// The step.
@@ -39,18 +39,16 @@ pub enum RunError {
         times: f64,
     },
     /// The device does not support the requested precision.
-    #[error(
-        "precision bf16: this device has no such numbers; expected precision = \"f32\" in the recipe, or another --device"
-    )]
+    #[error("precision bf16: this device does not support it; set precision = \"f32\", or use another device")]
     Precision,
     /// The folder already holds a run.
-    #[error("{0}: holds a run already: go on with --resume, or name another folder")]
+    #[error("{0}: already holds a run; choose another folder, or resume the run")]
     Exists(PathBuf),
     /// Another process runs in the folder.
-    #[error("{0}: another run is at work there: wait for it or stop it, or name another folder")]
+    #[error("{0}: is in use by another run; wait for it or stop it, or choose another folder")]
     Busy(PathBuf),
     /// The weights to start from have already completed every step.
-    #[error("{path}: is of step {step}, expected one before the recipe's last, {last}: --set schedule.steps=...")]
+    #[error("{path}: is at step {step}, but the recipe ends at step {last}; raise schedule.steps")]
     Done {
         /// The weights' file.
         path: PathBuf,

@@ -26,8 +26,8 @@ pub struct Record {
     pub figures: Vec<(String, f64)>,
 }
 
-/// Deserializes a number; null, which JSON has instead of a non-finite one, becomes NaN. Such are the PSNR of a perfect
-/// picture and that of an unreadable one.
+/// Deserializes a number; null, which stands for a non-finite one in JSON, becomes NaN. Examples are the PSNR of a
+/// perfect picture and that of an unreadable one.
 fn or_nan<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
     Ok(Option::deserialize(from)?.unwrap_or(f64::NAN))
 }

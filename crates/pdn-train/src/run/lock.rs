@@ -8,10 +8,10 @@ use std::path::Path;
 /// The file in a run's folder that its process keeps locked.
 pub const LOCK: &str = "lock";
 
-/// A lock on a run's folder. The system releases it when the process ends, however that happens; a leftover file is no
-/// lock.
+/// A lock on a run's folder. The system releases it when the process ends, however that happens; a leftover file locks
+/// nothing.
 #[derive(Debug)]
-pub(crate) struct Lock(#[expect(dead_code, reason = "dropped, it lets go")] File);
+pub(crate) struct Lock(#[expect(dead_code, reason = "dropping it unlocks")] File);
 
 impl Lock {
     pub(crate) fn of(folder: &Path) -> Result<Self, RunError> {
@@ -19,7 +19,7 @@ impl Lock {
         let lock = file::open_lock(&path, true).map_err(|error| RunError::file(&path, error))?;
         match lock.try_lock() {
             Err(TryLockError::WouldBlock) => Err(RunError::Busy(folder.to_owned())),
-            // The file system has no locks.
+            // The file system does not support locks.
             Ok(()) | Err(TryLockError::Error(_)) => Ok(Self(lock)),
         }
     }

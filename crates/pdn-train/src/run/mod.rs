@@ -194,8 +194,8 @@ fn steps<T: Task>(
             state.write_weights(task, folder, schedule)?;
         }
         if evaluated || !go_on || saved.elapsed() > CHECKPOINT {
-            // The state last: entries beyond it are made again when the run continues, and nothing that it counts as
-            // done is missing.
+            // The state last: when the run continues, it makes log entries beyond the state again, and none before it
+            // is missing.
             log.flush()?;
             state.write(task, folder, schedule)?;
             saved = Instant::now();
@@ -254,9 +254,10 @@ fn descent<T: Task>(
     let mut all: Option<Descent> = None;
     for _ in 0..count {
         memory::step();
-        let batch = batches.recv().expect("one is drawn for each of the steps")?;
+        let batch = batches.recv().expect("a batch is drawn for every step")?;
         let terms = task.loss(parameters, step, &batch);
-        let whole = terms.iter().map(|(_, term)| term.clone()).reduce(|a, b| a + b).expect("a loss has a term");
+        let whole =
+            terms.iter().map(|(_, term)| term.clone()).reduce(|a, b| a + b).expect("a loss has at least one term");
         let gradients = gradients(&whole, parameters);
         let terms: Vec<_> =
             terms.into_iter().map(|(name, term)| (name, f64::from(term.into_scalar::<f32>()))).collect();
@@ -270,7 +271,7 @@ fn descent<T: Task>(
             }
         }
     }
-    let (mut terms, mut gradients) = all.expect("there is a batch");
+    let (mut terms, mut gradients) = all.expect("at least one batch");
     if count > 1 {
         terms.iter_mut().for_each(|(_, term)| *term /= count as f64);
         gradients.iter_mut().flatten().for_each(|g| *g /= count as f32);
@@ -289,7 +290,7 @@ fn check_finite<T: Task>(
     let bad = gradients.par_iter().position_first(|g| g.iter().any(|v| !v.is_finite()));
     let term = match (term, bad) {
         (None, None) => return Ok(()),
-        (Some((name, _)), _) => format!("the loss's term {name}"),
+        (Some((name, _)), _) => format!("the loss term {name}"),
         (None, Some(_)) => "the gradient".into(),
     };
     let of_gradient = |i: usize| format!(", first in the gradient of {}", task.parameters()[i].0);
@@ -299,7 +300,7 @@ fn check_finite<T: Task>(
 
 /// Clips the gradient, over all parameters, to a norm of at most `longest`.
 fn clip(gradients: &mut [Vec<f32>], longest: f64) {
-    // Each parameter's sum on its own, then added in order: the same for any number of threads.
+    // Sum each parameter on its own, then add the sums in order: the result is the same for any number of threads.
     let squares: Vec<f64> = gradients.par_iter().map(|g| g.iter().map(|v| f64::from(*v).powi(2)).sum()).collect();
     let length = squares.iter().sum::<f64>().sqrt();
     if longest > 0.0 && length > longest {

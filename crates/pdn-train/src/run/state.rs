@@ -117,24 +117,29 @@ impl State {
     pub(crate) fn read(task: &impl Task, path: &Path, schedule: &Schedule) -> Result<Self, RunError> {
         let mut read = checkpoint::read(path).map_err(|e| RunError::file(path, e.why))?;
         let mut state = Self::new(task, schedule);
-        let text =
-            |key: &str| read.metadata.get(key).cloned().ok_or_else(|| RunError::file(path, format!("lacks `{key}`")));
-        let number = |key: &str| text(key)?.parse().map_err(|e| RunError::file(path, format!("its {key}: {e}")));
+        let text = |key: &str| {
+            read.metadata
+                .get(key)
+                .cloned()
+                .ok_or_else(|| RunError::file(path, format!("has no `{key}`; expected a run's state or weights")))
+        };
+        let number = |key: &str| text(key)?.parse().map_err(|e| RunError::file(path, format!("invalid {key}: {e}")));
         (state.adam.steps, state.adam.begun) = (number("step")?, number("begun")?);
-        state.seconds = text("seconds")?.parse().map_err(|e| RunError::file(path, format!("its seconds: {e}")))?;
-        state.history =
-            serde_json::from_str(&text("history")?).map_err(|e| RunError::file(path, format!("its history: {e}")))?;
+        state.seconds = text("seconds")?.parse().map_err(|e| RunError::file(path, format!("invalid seconds: {e}")))?;
+        state.history = serde_json::from_str(&text("history")?)
+            .map_err(|e| RunError::file(path, format!("invalid history: {e}")))?;
         // Older states do not have these.
         let of_losses = |key: &str| read.metadata.get(key).map_or("0", String::as_str);
         state.losses.sum =
-            of_losses("loss_sum").parse().map_err(|e| RunError::file(path, format!("its loss_sum: {e}")))?;
+            of_losses("loss_sum").parse().map_err(|e| RunError::file(path, format!("invalid loss_sum: {e}")))?;
         state.losses.count =
-            of_losses("loss_count").parse().map_err(|e| RunError::file(path, format!("its loss_count: {e}")))?;
+            of_losses("loss_count").parse().map_err(|e| RunError::file(path, format!("invalid loss_count: {e}")))?;
         // The fields that are used in arithmetic below.
         let Adam { steps, begun, .. } = state.adam;
         if begun > steps || state.losses.count > steps {
-            let why =
-                format!("is of step {steps}, but its moments began at {begun}, or it has more losses: it is damaged");
+            let why = format!(
+                "is damaged: it is at step {steps}, but has moments from step {begun}, or more losses than steps"
+            );
             return Err(RunError::file(path, why));
         }
         let whole = read.tensors.keys().any(|name| name.starts_with("first/"));
@@ -153,7 +158,7 @@ impl State {
                 match read.tensors.remove(&key) {
                     Some(tensor) if tensor.shape() == shape => *array = tensor.into_data(),
                     _ => {
-                        let why = format!("has no {key} of shape {shape:?}: another recipe's run?");
+                        let why = format!("has no {key} of shape {shape:?}; it may belong to another recipe");
                         return Err(RunError::file(path, why));
                     }
                 }
@@ -198,7 +203,7 @@ pub fn parameters(
     let prefix =
         prefix.into_iter().find(|part| read.tensors.keys().any(|name| name.starts_with(part))).unwrap_or_default();
     if let Some(none) = anew.iter().find(|part| !network.params.iter().any(|p| p.name.starts_with(part.as_str()))) {
-        return Err(wrong(format!("anew names `{none}`, with which no parameter of the network begins")));
+        return Err(wrong(format!("`anew` lists `{none}`, but no parameter's name begins with it")));
     }
     let parameter = |(param, initial): (&Param, Vec<f32>)| {
         if anew.iter().any(|part| param.name.starts_with(part.as_str())) {
@@ -208,8 +213,8 @@ pub fn parameters(
             Some(tensor) if tensor.shape() == param.shape => Ok(tensor.into_data()),
             found => {
                 let found = found.map_or("none".to_owned(), |tensor| format!("{:?}", tensor.shape()));
-                let hint = "name it in `anew` if it is to begin anew";
-                Err(wrong(format!("expected {} of {:?} to start from, found {found}: {hint}", param.name, param.shape)))
+                let hint = "list it in `anew` to start it afresh";
+                Err(wrong(format!("expected {} of shape {:?}, found {found}; {hint}", param.name, param.shape)))
             }
         }
     };

@@ -95,7 +95,8 @@ impl Pictures {
         card: Card,
     ) -> Result<Self, NetworkError> {
         let (picture, network) = (clip.picture_network()?, clip.text_network()?);
-        let missing = || NetworkError::Config(format!("the sentences lack {TEACHER} of [{}, {WHOLE}]", clip.dim));
+        let missing =
+            || NetworkError::Config(format!("the text tower has no {TEACHER} of shape [{}, {WHOLE}]", clip.dim));
         let projection = text.remove(TEACHER).filter(|t| t.shape() == [clip.dim, WHOLE]).ok_or_else(missing)?;
         let device = Device::flex();
         let parameters = tensors(&flat(&network, &network.bind(text.clone())?), &device);
@@ -317,7 +318,7 @@ impl Task for Pictures {
         if let Some(last) = history.records.last() {
             card.more.insert("steps".into(), last.step.into());
             card.more.insert("retrieval".into(), serde_json::json!({
-                "protocol": format!("text to picture, {} pictures held back, every caption", self.data.held_back.len()),
+                "protocol": format!("text to picture, every caption of {} held-back pictures", self.data.held_back.len()),
                 "figures": last.figures,
             }));
         }

@@ -1,4 +1,4 @@
-//! Trains a super-resolution network: enlarges degraded patches and compares them with the originals.
+//! Trains a super-resolution network: upscales degraded patches and compares them with the originals.
 
 use crate::data::DataError;
 use crate::data::patch_cache::PatchCache;
@@ -98,7 +98,7 @@ impl Loss {
     }
 }
 
-/// Held-out pictures whose enlargements are saved as samples.
+/// Held-out pictures that are upscaled and saved as samples.
 const SAMPLES: usize = 3;
 
 /// Prompts and pictures over which prompt activity is measured.
@@ -171,13 +171,13 @@ impl SuperResolution {
         let picture = gather(|s| &s.low, [self.batch, 3, low, low]);
         let target = gather(|s| &s.high, [self.batch, 3, high, high]);
         let prompt = self.network.prompt_dim().map(|dim| gather(|s| &s.prompt, [self.batch, dim, 1, 1]));
-        // Pretrained weights already have their mixtures.
+        // Pretrained weights have settled on their mixtures.
         let temperature = if self.start.is_some() { LAST_TEMPERATURE } else { temperature(step) };
         let batch = Batch { picture: Some(picture), prompt, words: None, precision: self.precision };
         (self.network.at_temperature(temperature), batch, target)
     }
 
-    /// Enlarges the held-out pictures with these weights, each with its mirror image as the prompt; a network that is
+    /// Upscales the held-out pictures with these weights, each with its mirror image as the prompt; a network that is
     /// steered by faults is told them, or nothing.
     fn enlarged(&self, parameters: &[Vec<f32>], scenes: &[TrainingImage], told: bool) -> Vec<Option<Picture>> {
         // As exported: at the temperature at which training ends.
@@ -239,8 +239,8 @@ impl SuperResolution {
     /// Says how held-out pictures are measured.
     fn protocol(&self) -> &'static str {
         match self.prompts.faults {
-            Some(_) => "MATLAB Y, shave as the scale, no prompt or the faults in numbers, training pictures held back",
-            None => "MATLAB Y, shave as the scale, the picture in a mirror as its prompt, training pictures held back",
+            Some(_) => "MATLAB Y, shave equal to the scale, no prompt or the faults in numbers, on held-back training pictures",
+            None => "MATLAB Y, shave equal to the scale, the mirrored picture as the prompt, on held-back training pictures",
         }
     }
 
@@ -391,11 +391,11 @@ mod tests {
         assert_eq!(
             square(&picture.converted::<u16>().into(), (0, 0), 3, 6, &format)[..9],
             red(6),
-            "of 16 bits the same"
+            "16 bits give the same"
         );
         let seen: std::collections::BTreeSet<Vec<i32>> =
             (0..8).map(|turn| red(turn).iter().map(|v| v.round() as i32).collect()).collect();
-        assert_eq!(seen.len(), 8, "eight ways to turn and mirror a square");
+        assert_eq!(seen.len(), 8, "a square has eight orientations");
         assert_eq!(red(0)[..3], [0.0, 27.0, 54.0]);
         assert_eq!(red(1)[..3], [54.0, 27.0, 0.0]);
     }

@@ -1,4 +1,4 @@
-//! Enlarges transparency with the network, as a grey picture: bicubic interpolation leaves stairs along hard edges.
+//! Upscales transparency with the network, as a grey picture: bicubic interpolation leaves stairs along hard edges.
 //!
 //! Networks ring, and ringing in a mask shows up where nothing is. So the network's output is clamped to the range of
 //! the nine small pixels around it: areas that are fully clear or opaque stay exactly so.
@@ -6,11 +6,11 @@
 use pdn_image::{Alpha, Picture, Sample};
 use std::ops::Range;
 
-/// The transparency of an enlarged picture.
+/// The transparency of an upscaled picture.
 pub(crate) enum Transparency<'a, S, T> {
-    /// Uniform, or enlarged by bicubic interpolation.
+    /// Uniform, or upscaled by bicubic interpolation.
     Plain(Alpha<'a, S, T>),
-    /// Enlarged by a network: the whole plane and its width.
+    /// Upscaled by a network: the whole plane and its width.
     Network(Vec<T>, usize),
 }
 

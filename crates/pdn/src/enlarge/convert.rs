@@ -48,7 +48,7 @@ impl Levels {
     }
 }
 
-/// Writes rows of a piece of an enlarged picture as interleaved RGB, rounded and clipped; `rgb` starts at the first of
+/// Writes rows of a piece of an upscaled picture as interleaved RGB, rounded and clipped; `rgb` starts at the first of
 /// these rows.
 pub(crate) fn put<T: Sample>(piece: &Piece, rows: Range<usize>, format: &PictureFormat, rgb: &mut [T], width: usize) {
     let (columns, levels) = (piece.columns(), Levels::new::<T>(format));

@@ -1,4 +1,4 @@
-//! Enlarges a picture: with the network, finishing its rows as the target asks, or with bicubic interpolation alone.
+//! Upscales a picture: with the network, finishing its rows as the target asks, or with bicubic interpolation alone.
 
 pub(crate) mod alpha;
 pub(crate) mod convert;
@@ -26,7 +26,7 @@ pub(crate) struct Work<'a> {
 }
 
 impl Work<'_> {
-    /// Enlarges a picture from samples of one type to samples of another: with the network, or with bicubic
+    /// Upscales a picture from samples of one type to samples of another: with the network, or with bicubic
     /// interpolation if there is none.
     pub(crate) fn made<S: Sample, T: Sample, E: From<Error>>(
         &self,
@@ -78,7 +78,7 @@ impl Work<'_> {
     }
 }
 
-/// Enlarges a picture's transparency with the network, to the size of the result.
+/// Upscales a picture's transparency with the network, to the size of the result.
 fn by_network<S: Sample, T: Sample>(
     work: &Work,
     network: &mut Session,
@@ -112,7 +112,7 @@ fn light<S>(picture: &Picture<S>) -> Light {
     picture.icc.as_deref().and_then(Light::of_profile).unwrap_or_else(Light::srgb)
 }
 
-/// Enlarges a picture's colours with bicubic interpolation, band by band: rounded between passes as in MATLAB, or
+/// Upscales a picture's colours with bicubic interpolation, band by band: rounded between passes as in MATLAB, or
 /// through the stages of `rows`.
 fn resized<S: Sample, T: Sample, E: From<Error>>(
     visible: &Picture<S>,
@@ -139,7 +139,7 @@ fn resized<S: Sample, T: Sample, E: From<Error>>(
     })
 }
 
-/// Enlarges a picture's colours with a network.
+/// Upscales a picture's colours with a network.
 fn enlarge<S: Sample, T: Sample, E: From<Error>>(
     network: &mut Session,
     visible: &Picture<S>,
@@ -162,7 +162,7 @@ fn enlarge<S: Sample, T: Sample, E: From<Error>>(
     rows.end()
 }
 
-/// Enlarges a picture's colours with a network, averaged over the eight transforms.
+/// Upscales a picture's colours with a network, averaged over the eight transforms.
 fn averaged<S: Sample, T: Sample, E: From<Error>>(
     network: &mut Session,
     visible: &Picture<S>,

@@ -9,7 +9,7 @@ use pdn_network::PictureFormat;
 use std::borrow::Cow;
 use std::ops::Range;
 
-/// Receives an enlarged picture's rows at the network's size and passes them on at the header's size.
+/// Receives an upscaled picture's rows at the network's size and passes them on at the header's size.
 pub(crate) struct Rows<'a, S, T, E> {
     header: &'a Header,
     alpha: Option<Transparency<'a, S, T>>,

@@ -30,7 +30,7 @@ impl Stage for Resize {
 }
 
 /// Replaces the low frequencies of the rows by those of the small picture: shrinks the rows to its size, blurs the
-/// difference with a Gaussian, enlarges it and adds it.
+/// difference with a Gaussian, upscales it and adds it.
 pub(crate) struct ColorFix<'a, S> {
     small: &'a Picture<S>,
     down: RowFilter,
@@ -46,7 +46,7 @@ pub(crate) struct ColorFix<'a, S> {
 const SIGMA: f64 = 4.0;
 
 impl<'a, S: Sample> ColorFix<'a, S> {
-    /// Creates the step for rows of a picture enlarged `scale` times.
+    /// Creates the step for rows of a picture upscaled by `scale`.
     pub(crate) fn new(small: &'a Picture<S>, scale: usize) -> Self {
         let size = (small.width(), small.height());
         let large = (size.0 * scale, size.1 * scale);

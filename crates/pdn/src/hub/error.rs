@@ -38,7 +38,7 @@ pub enum HubError {
     },
     /// The hub refuses access.
     #[error(
-        "{repo}: the Hub denied access ({status}): there is no such model, or HF_TOKEN must be set to a token with access"
+        "{repo}: the Hub denied access ({status}); check the name, or set HF_TOKEN to a token with access to the model"
     )]
     Refused {
         /// The model.
@@ -55,7 +55,7 @@ pub enum HubError {
         why: String,
     },
     /// The download was cut off.
-    #[error("{url}: the download stopped after {done} of {size} bytes ({why}); run the command again to continue")]
+    #[error("{url}: the download stopped after {done} of {size} bytes ({why}); try again to continue")]
     Cut {
         /// The URL that was requested.
         url: String,
@@ -67,7 +67,7 @@ pub enum HubError {
         why: String,
     },
     /// The downloaded file does not match the hub's checksum.
-    #[error("{url}: checksum mismatch: expected {expected}, got {found}; nothing was kept, run the command again")]
+    #[error("{url}: checksum mismatch: expected {expected}, got {found}; the download was discarded, try again")]
     Checksum {
         /// The URL that was requested.
         url: String,

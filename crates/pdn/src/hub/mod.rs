@@ -137,7 +137,7 @@ impl Hub {
 
     fn session<'a>(&'a self, repo: &'a str, wanted: Wanted, folder: PathBuf) -> Result<Session<'a>, HubError> {
         match self.offline {
-            true => Err(self.unreachable(repo, wanted, "HF_HUB_OFFLINE is set".into())),
+            true => Err(self.unreachable(repo, wanted, "offline mode is on (HF_HUB_OFFLINE)".into())),
             false => Ok(Session::new(self, repo, wanted, folder)),
         }
     }

@@ -191,7 +191,7 @@ impl<'a> Session<'a> {
             return OpenOptions::new().write(true).open(path).and_then(|file| file.sync_all()).map_err(at(path));
         }
         fs::remove_file(path).map_err(at(path))?;
-        let found = found.unwrap_or_else(|| format!("of {done} bytes"));
+        let found = found.unwrap_or_else(|| format!("a file of {done} bytes"));
         Err(HubError::Checksum { url: url.clone(), expected: etag.clone(), found })
     }
 
@@ -245,7 +245,7 @@ impl<'a> Session<'a> {
                 since = (Instant::now(), done);
             }
             if since.0.elapsed() > self.timeouts {
-                return Ok(Some(format!("fewer than {ENOUGH} bytes came in {:?}", self.timeouts)));
+                return Ok(Some(format!("fewer than {ENOUGH} bytes arrived in {:?}", self.timeouts)));
             }
             let count = match body.read(&mut buffer) {
                 Ok(0) => return Ok(None),

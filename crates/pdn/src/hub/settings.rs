@@ -72,11 +72,14 @@ impl Hub {
         let (at, (weights, config)) = (format!("{}/{repo}", self.endpoint), FILES[0]);
         let instead = match wanted {
             Wanted::Encoder => format!(
-                "download {weights} and {config} of {at} on a machine that is online, put them in one folder, and use --encoder \
-                 FOLDER/{weights}"
+                "download {weights} and {config} from {at} on a machine that is online, put both in one folder, and give the \
+                 path of {weights} instead of the name"
             ),
             Wanted::Network => {
-                format!("download its weights from {at} on a machine that is online, and use --model FILE")
+                format!(
+                    "download its weights from {at} on a machine that is online, and give the path of the file instead \
+                     of the name"
+                )
             }
         };
         HubError::Offline { repo: repo.to_owned(), cache: self.cache.clone(), why, instead }

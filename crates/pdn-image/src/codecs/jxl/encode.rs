@@ -1,8 +1,8 @@
 //! Lossless JPEG XL encoding (ISO 18181): the frame by zune-jpegxl, everything before it by this module.
 //!
-//! zune-jpegxl declares every alpha channel as 8 bits and all colours as sRGB, but the data that it codes is right for
-//! 16 bits and any profile. So this module replaces its head by one that states what is true. A container around it
-//! holds EXIF and XMP.
+//! zune-jpegxl declares every alpha channel as 8 bits and all colours as sRGB, but its coded data is valid for 16 bits
+//! and any profile. So this module replaces the header with one that states the true format. A container holds EXIF and
+//! XMP.
 
 use crate::codecs::raster::Raster;
 use crate::{Depth, Fault, Header};
@@ -23,7 +23,7 @@ pub(crate) fn check_profile(icc: &[u8]) -> Result<(), Fault> {
 /// Encodes a picture.
 pub(crate) fn encode(raster: &Raster) -> Result<Vec<u8>, Fault> {
     let header = &raster.header;
-    // zune-jpegxl codes 16-bit grey with alpha wrongly; as colour it is right.
+    // zune-jpegxl codes 16-bit grey with alpha wrongly, but as colour correctly.
     let coloured = header.is_deep_grey_alpha();
     let shown = Header { grey: header.grey && !coloured, ..header.clone() };
     let samples = if coloured { coloured_samples(&raster.samples) } else { Cow::Borrowed(&raster.samples[..]) };
@@ -55,12 +55,12 @@ fn codestream(header: &Header, samples: &[u8]) -> Result<Vec<u8>, Fault> {
     let theirs = Head { header, alpha_bits: 8, icc: None }.bytes();
     let frame = coded
         .strip_prefix(&theirs[..])
-        .ok_or_else(|| Fault::on_encode("the encoder of JPEG XL begins otherwise than known"))?;
+        .ok_or_else(|| Fault::on_encode("the JPEG XL encoder wrote an unexpected header"))?;
     let head = Head { header, alpha_bits: header.depth.bits(), icc: header.icc.as_deref() }.bytes();
     Ok([&head[..], frame].concat())
 }
 
-/// What precedes a frame: size, depth, channels and colours.
+/// The header before a frame: size, depth, channels and colours.
 struct Head<'a> {
     header: &'a Header,
     alpha_bits: usize,
@@ -71,21 +71,21 @@ impl Head<'_> {
     fn bytes(&self) -> Vec<u8> {
         let mut bits = Bits::default();
         bits.put(16, 0x0aff);
-        bits.put(1, 0); // no multiple of eight in few bits
+        bits.put(1, 0); // sides not coded as small multiples of eight
         bits.size(self.header.height);
-        bits.put(3, 0); // no ratio of sides
+        bits.put(3, 0); // no fixed aspect ratio
         bits.size(self.header.width);
-        bits.put(2, 0); // not all as usual; nothing of animations and orientation
+        bits.put(2, 0); // not all default; no extra fields, such as orientation and animation
         bits.depth(self.header.depth.bits());
-        bits.put(1, u64::from(self.header.depth == Depth::Eight)); // whether 16 bits hold what decoders compute
-        bits.put(2, u64::from(self.header.alpha)); // one more channel, or none
+        bits.put(1, u64::from(self.header.depth == Depth::Eight)); // whether 16-bit buffers suffice for decoding
+        bits.put(2, u64::from(self.header.alpha)); // number of extra channels
         if self.header.alpha {
             self.alpha(&mut bits);
         }
-        bits.put(1, 0); // not XYB
+        bits.put(1, 0); // samples are not XYB
         self.colours(&mut bits);
         bits.put(2, 0); // no extensions
-        bits.put(1, 1); // the usual weights of enlarging
+        bits.put(1, 1); // default upsampling weights
         if let Some(icc) = self.icc {
             bits.icc(icc);
         }
@@ -94,32 +94,32 @@ impl Head<'_> {
 
     fn alpha(&self, bits: &mut Bits) {
         if self.alpha_bits == 8 {
-            return bits.put(1, 1); // all as usual: alpha of 8 bits
+            return bits.put(1, 1); // all default: 8-bit alpha
         }
         bits.put(1, 0);
-        bits.put(2, 0); // alpha
+        bits.put(2, 0); // type: alpha
         bits.depth(self.alpha_bits);
-        bits.put(2, 0); // as large as the picture
-        bits.put(2, 0); // without a name
-        bits.put(1, 0); // colours are not multiplied by it
+        bits.put(2, 0); // full resolution
+        bits.put(2, 0); // no name
+        bits.put(1, 0); // not premultiplied
     }
 
     fn colours(&self, bits: &mut Bits) {
         let space = u64::from(self.header.grey);
         match (self.icc.is_some(), self.header.grey) {
             (true, _) => {
-                bits.put(2, 0b10); // not sRGB; a profile
+                bits.put(2, 0b10); // not all default; a profile
                 bits.put(2, space);
             }
-            (false, false) => bits.put(1, 1), // sRGB
+            (false, false) => bits.put(1, 1), // all default: sRGB
             (false, true) => {
-                bits.put(2, 0); // not sRGB; no profile
+                bits.put(2, 0); // not all default; no profile
                 bits.put(2, space);
-                bits.put(2, 1); // D65
-                bits.put(1, 0); // no gamma
+                bits.put(2, 1); // white point: D65
+                bits.put(1, 0); // transfer function instead of a gamma:
                 bits.put(2, 0b10);
-                bits.put(4, 11); // sRGB's curve, 13
-                bits.put(2, 1); // relative
+                bits.put(4, 11); // sRGB, number 2 + 11
+                bits.put(2, 1); // rendering intent: relative
             }
         }
     }
@@ -147,7 +147,7 @@ impl Bits {
         }
     }
 
-    /// Writes a side, which is already checked to be below 2 to the 30.
+    /// Writes a side, which the caller has checked to be below 2 to the 30.
     fn size(&mut self, side: usize) {
         let lengths = [9, 13, 18, 30];
         let which = lengths.iter().position(|length| (side - 1) >> length == 0).unwrap_or(3);
@@ -184,15 +184,15 @@ impl Bits {
     fn icc(&mut self, icc: &[u8]) {
         let stream = icc_stream(icc);
         self.number(stream.len() as u64);
-        self.put(1, 0); // no repetitions
-        self.put(1, 1); // contexts simply told:
-        self.put(2, 0); // all are one
+        self.put(1, 0); // no LZ77
+        self.put(1, 1); // simple context map:
+        self.put(2, 0); // one code for all contexts
         self.put(1, 1); // prefix codes
-        self.put(4, 8); // numbers below 2 to the 8 as they are,
-        self.put(8, 0); // without a part apart
+        self.put(4, 8); // numbers below 2 to the 8 are symbols,
+        self.put(8, 0); // larger ones have no bits in their symbol
         self.put(1, 1);
         self.put(4, 7);
-        self.put(7, 127); // 1 + 128 + 127 of them
+        self.put(7, 127); // 1 + 128 + 127 symbols
         self.flat_code();
         stream.iter().for_each(|byte| self.put(8, byte.reverse_bits().into()));
     }

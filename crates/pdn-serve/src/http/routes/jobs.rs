@@ -144,12 +144,12 @@ pub(crate) struct ResultOptions {
     format: Option<FileFormat>,
 }
 
-/// Fetch the enlarged picture
+/// Fetch the upscaled picture
 #[utoipa::path(
     get, path = "/v1/jobs/{id}/result", tag = "jobs",
     params(("id" = String, Path, description = "The job's id"), ResultOptions),
     responses(
-        (status = 200, description = "The enlarged picture", content((String = "image/png"), (String = "image/jpeg"), (String = "image/webp"), (String = "image/tiff"))),
+        (status = 200, description = "The upscaled picture", content((String = "image/png"), (String = "image/jpeg"), (String = "image/webp"), (String = "image/tiff"))),
         (status = 404, description = "The job never existed or has expired", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "The job is not done, or was cancelled", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "The format cannot hold the picture", body = Problem, content_type = "application/problem+json"),

@@ -22,12 +22,12 @@ use utoipa_axum::routes;
 /// The API's description, without its routes.
 #[derive(OpenApi)]
 #[openapi(
-    info(title = "pdn", description = "Enlarges pictures with super-resolution networks, guided by a prompt."),
+    info(title = "pdn", description = "Upscales pictures with super-resolution networks, guided by a prompt."),
     components(schemas(crate::http::request::Form)),
     tags(
-        (name = "enlarge", description = "Enlarge a picture in one request"),
-        (name = "jobs", description = "Enlarge in the background and fetch the result later"),
-        (name = "pictures", description = "Keep pictures on the server to enlarge them with several prompts"),
+        (name = "enlarge", description = "Upscale a picture in one request"),
+        (name = "jobs", description = "Upscale in the background and fetch the result later"),
+        (name = "pictures", description = "Keep pictures on the server to upscale them with several prompts"),
         (name = "service", description = "Models, limits, health and metrics"),
         (name = "page", description = "The web page and its files")
     )

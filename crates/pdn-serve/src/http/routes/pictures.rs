@@ -16,7 +16,7 @@ use pdn::{Format, WriteOptions, encode_any};
 
 /// Keep a picture
 ///
-/// Requests can use its id for the picture to enlarge or for a prompt, until it has not been used for a while.
+/// Requests can use its id for the picture to upscale or for a prompt, until it has not been used for a while.
 #[utoipa::path(
     post, path = "/v1/pictures", tag = "pictures",
     request_body(content((Form = "multipart/form-data"), (crate::http::request::Ask = "application/json"))),

@@ -1,4 +1,4 @@
-//! Enlarges a picture in a single request.
+//! Upscales a picture in a single request.
 #![allow(unused_qualifications, reason = "the macro of descriptions writes whole paths")]
 
 use crate::app::App;
@@ -32,15 +32,15 @@ impl Drop for Waiting<'_> {
     }
 }
 
-/// Enlarge a picture
+/// Upscale a picture
 ///
-/// Returns the enlarged picture and keeps nothing. Closing the connection cancels the work.
+/// Returns the upscaled picture and keeps nothing. Closing the connection cancels the work.
 #[utoipa::path(
     post, path = "/v1/upscale", tag = "enlarge",
     params(UpscaleOptions, ("Prefer" = Option<String>, Header, description = "`respond-async`: return a job at once")),
     request_body(content((Form = "multipart/form-data"), (Ask = "application/json"))),
     responses(
-        (status = 200, description = "The enlarged picture", content((String = "image/png"), (String = "image/jpeg"), (String = "image/webp"), (String = "image/tiff")), headers(("server-timing" = String, description = "Milliseconds of the prompt and of all"))),
+        (status = 200, description = "The upscaled picture", content((String = "image/png"), (String = "image/jpeg"), (String = "image/webp"), (String = "image/tiff")), headers(("server-timing" = String, description = "Milliseconds of the prompt and of all"))),
         (status = 202, description = "A job, if the request preferred one", body = JobView, headers(("location" = String))),
         (status = 400, description = "The request cannot be read", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "The kept picture has expired", body = Problem, content_type = "application/problem+json"),
