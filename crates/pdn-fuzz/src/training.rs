@@ -41,7 +41,7 @@ static TASK: LazyLock<SuperResolution> = LazyLock::new(|| SuperResolution {
     patches: PatchCache::new(Degradation::BlurBicubic, 2, 1 << 20),
     sources: Vec::new(),
     held_back: Vec::new(),
-    prompts: PromptMix { caption: 0.4, view: 0.2, mirrored: 0.4 },
+    prompts: PromptMix { caption: 0.4, view: 0.2, mirrored: 0.4, faults: None },
     patch: 12,
     batch: 4,
     card: Card::default(),
