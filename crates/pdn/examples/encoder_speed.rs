@@ -18,7 +18,7 @@ fn with_hashed_weights(clip: Clip) -> Encoder {
     let networks = [clip.text_network(), clip.picture_network()].map(|network| network.expect("a published size"));
     let tensors = networks.iter().flat_map(|network| network.name_weights(hashed::weights(network))).collect();
     let (mean, deviation, card) = ([0.5; 3], [0.25; 3], Card::default());
-    let file = EncoderFile { clip, mean, deviation, framing: Framing::CentreCrop, card, tensors };
+    let file = EncoderFile { clip, mean, deviation, framing: Framing::CentreCrop, faults: None, card, tensors };
     Encoder::new(Path::new("(hashed)"), file).expect("an encoder")
 }
 

@@ -27,6 +27,7 @@ mod memory;
 mod prompt;
 mod regions;
 mod session;
+mod steering;
 mod target;
 mod upscaler;
 
@@ -34,7 +35,7 @@ pub use bundled::{DEFAULT_MODEL, bundled_encoder, bundled_model, bundled_models}
 pub use captions::{CaptionError, Captioned, Captions, read_captions, read_lines, sidecar};
 pub use encoder::{
     Activation, Content, Embedding, EmbeddingCache, EmbeddingError, Encoder, EncoderError, EncoderFile, Framing,
-    Tokenizer, embeddings_to_bytes, read_embeddings,
+    Tokenizer, embeddings_to_bytes, fault_numbers, fault_squares, read_embeddings,
 };
 pub use error::Error;
 pub use export::{deployed, onnx};
@@ -43,10 +44,10 @@ pub use faults::{FAULTS_ID, FaultsError, KnownFaults, Slot, compose, composed_di
 pub use hub::{Hub, HubError, ShowDownload};
 pub use pdn_engine::{Isa, Map, Plan, Precision, RunError, RunOptions as Options, Session as PlanSession, peak_flops};
 pub use pdn_image::{
-    AnyPicture, ColourSpace, CompareError, Degradation, Depth, Error as FileError, Fault as FileFault, Faults, Format, Header,
-    Light, Limits, Picture, Protocol, Provenance, Resampling, Resolution, ResolutionUnit, RowEncoder, RowWriter, Sample, Scale,
-    WriteOptions, blur_likelihood, check_target, check_writable, encode, encode_any, is_result, psnr, read, read_any,
-    read_any_bytes, read_bytes, resize_to, ssim, write, write_any, write_atomically,
+    AnyPicture, ColourSpace, CompareError, Degradation, Depth, Error as FileError, Fault as FileFault, Faults, Format,
+    Header, Light, Limits, Picture, Protocol, Provenance, Resampling, Resolution, ResolutionUnit, RowEncoder,
+    RowWriter, Sample, Scale, WriteOptions, blur_likelihood, check_target, check_writable, encode, encode_any,
+    is_result, psnr, read, read_any, read_any_bytes, read_bytes, resize_to, ssim, write, write_any, write_atomically,
 };
 pub use pdn_network::checkpoint::Precision as StoredPrecision;
 pub use pdn_network::file;

@@ -1,6 +1,7 @@
 //! Prompts: what steers a network, and how it becomes an embedding.
 
 use crate::encoder::{Embedding, Encoder, EncoderError};
+use crate::faults::KnownFaults;
 use crate::regions::{Rectangle, RegionError};
 use pdn_image::{AnyPicture, Picture};
 use std::fmt;
@@ -29,6 +30,16 @@ pub enum Prompt {
         embedding: Embedding,
         /// The name of its file, if any, for messages.
         file: Option<String>,
+    },
+    /// A prompt, and faults that are told beside it, which win over those in its words. Only for networks that are
+    /// steered by faults.
+    Told {
+        /// The prompt.
+        prompt: Box<Prompt>,
+        /// The faults.
+        faults: KnownFaults,
+        /// Whether the network is not to see in the picture what nobody tells.
+        unseen: bool,
     },
     /// A weighted mix: the weighted sum of the prompts' embeddings, scaled to unit length. A negative weight steers
     /// away.
@@ -60,6 +71,9 @@ pub enum PromptError {
     /// Regions were given where a single embedding is needed.
     #[error("each region has its own embedding: expected a single prompt")]
     Regions,
+    /// Faults were told to a network that is not steered by them.
+    #[error("the model is not steered by faults; use one that is, such as pdn-photo-x4, or leave the faults out")]
+    Faults,
     /// The mix is empty.
     #[error("no prompts to mix: expected at least one")]
     Empty,
@@ -90,6 +104,7 @@ impl Prompt {
             Self::Picture { picture: other, .. } => Ok(encoder.embed_picture(&other.eight())?),
             Self::Embedding { embedding, .. } => Ok(embedding.clone()),
             Self::Regions(_) => Err(PromptError::Regions),
+            Self::Told { .. } => Err(PromptError::Faults),
             Self::Mix(prompts) => {
                 let embedded = prompts.iter().map(|(weight, prompt)| Ok((*weight, prompt.embed(encoder, picture)?)));
                 mix(&embedded.collect::<Result<Vec<_>, PromptError>>()?)
@@ -97,11 +112,13 @@ impl Prompt {
         }
     }
 
-    /// Returns whether the embedding depends on the picture to upscale, and so must be set again for each picture.
+    /// Returns whether the embedding depends on the picture to upscale, and so must be set again for each picture. For a
+    /// network that is steered by faults see [`Upscaler::reads_picture`](crate::Upscaler::reads_picture).
     pub fn reads_picture(&self) -> bool {
         match self {
             Self::None | Self::Mirror | Self::Regions(_) => true,
             Self::Text(_) | Self::Picture { .. } | Self::Embedding { .. } => false,
+            Self::Told { prompt, unseen, .. } => !unseen || prompt.reads_picture(),
             Self::Mix(prompts) => prompts.iter().any(|(_, prompt)| prompt.reads_picture()),
         }
     }
@@ -113,6 +130,7 @@ impl Prompt {
             // All prompts of a mix share one encoder, and so do all regions.
             Self::Mix(prompts) => prompts.first().map_or(encoder.id(), |(_, prompt)| prompt.encoder(encoder)),
             Self::Regions(regions) => regions.rest.encoder(encoder),
+            Self::Told { prompt, .. } => prompt.encoder(encoder),
             Self::None | Self::Mirror | Self::Text(_) | Self::Picture { .. } => encoder.id(),
         }
     }
@@ -121,6 +139,9 @@ impl Prompt {
     pub(crate) fn or_sentence(&self, sentence: &str) -> Self {
         match self {
             Self::None => Self::Text(sentence.to_owned()),
+            Self::Told { prompt, faults, unseen } => {
+                Self::Told { prompt: Box::new(prompt.or_sentence(sentence)), faults: faults.clone(), unseen: *unseen }
+            }
             Self::Mix(prompts) => {
                 Self::Mix(prompts.iter().map(|(weight, prompt)| (*weight, prompt.or_sentence(sentence))).collect())
             }
@@ -135,7 +156,7 @@ impl Prompt {
 }
 
 /// Returns the weighted sum of unit vectors, scaled to unit length.
-fn mix(embedded: &[(f32, Embedding)]) -> Result<Embedding, PromptError> {
+pub(crate) fn mix(embedded: &[(f32, Embedding)]) -> Result<Embedding, PromptError> {
     let (_, first) = embedded.first().ok_or(PromptError::Empty)?;
     if let Some((weight, _)) = embedded.iter().find(|(weight, _)| !weight.is_finite()) {
         return Err(PromptError::Weight(*weight));
@@ -194,6 +215,8 @@ impl fmt::Display for Prompt {
                 write!(f, "the embedding {file} by {}", embedding.encoder)
             }
             Self::Embedding { embedding, file: None } => write!(f, "an embedding by {}", embedding.encoder),
+            Self::Told { prompt, faults, .. } if **prompt == Self::None => write!(f, "faults: {faults}"),
+            Self::Told { prompt, faults, .. } => write!(f, "{prompt}, faults: {faults}"),
             Self::Mix(prompts) => write_mix(prompts, f),
             Self::Regions(regions) => {
                 regions.parts.iter().try_for_each(|(rectangle, prompt)| write!(f, "in {rectangle} {prompt}, "))?;

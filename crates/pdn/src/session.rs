@@ -6,6 +6,7 @@ use crate::enlarge::convert::Numbers;
 use crate::error::Error;
 use crate::prompt::{Prompt, PromptError, Regions};
 use crate::regions::{Rectangle, shares};
+use crate::steering::Steering;
 use crate::target::Target;
 use crate::upscaler::{Upscaler, check_encoder};
 use pdn_engine::{Map, Region, RunError, RunOptions, Session as EngineSession};
@@ -58,15 +59,18 @@ impl Session {
         match self.upscaler.used(prompt) {
             Prompt::Regions(regions) => self.set_regions(&regions, encoder, picture),
             prompt => {
-                let embedding = self.embedding(&prompt, encoder, picture)?;
+                let embedding = self.embedding(&prompt, &Steering::new(encoder, picture))?;
                 self.set_embedding(&embedding)
             }
         }
     }
 
     /// Embeds a prompt with the model's encoder.
-    fn embedding(&self, prompt: &Prompt, encoder: &Encoder, picture: &Picture) -> Result<Vec<f32>, Error> {
-        let embedding = prompt.embed(encoder, picture)?;
+    fn embedding(&self, prompt: &Prompt, steering: &Steering) -> Result<Vec<f32>, Error> {
+        let embedding = match self.upscaler.hears_faults() {
+            true => steering.embed(prompt)?,
+            false => prompt.embed(steering.encoder, steering.picture)?,
+        };
         check_encoder(self.upscaler.encoder(), &embedding)?;
         Ok(embedding.values)
     }
@@ -76,7 +80,8 @@ impl Session {
         let shares =
             shares(&rectangles, (picture.width(), picture.height()), regions.feather).map_err(PromptError::Region)?;
         let prompts = regions.parts.iter().map(|(_, prompt)| prompt).chain([&regions.rest]);
-        let region = |(prompt, share)| Ok(Region { prompt: unit(&self.embedding(prompt, encoder, picture)?)?, share });
+        let steering = Steering::new(encoder, picture);
+        let region = |(prompt, share)| Ok(Region { prompt: unit(&self.embedding(prompt, &steering)?)?, share });
         let regions = prompts.zip(shares).map(region).collect::<Result<Vec<_>, Error>>()?;
         match &mut self.engine {
             Some(engine) => Ok(engine.set_regions(regions)?),

@@ -1,10 +1,12 @@
 //! A compiled model, ready to upscale pictures.
 
 use crate::bundled::DEFAULT_MODEL;
-use crate::encoder::Embedding;
+use crate::encoder::{Embedding, Encoder};
 use crate::enlarge::is_larger;
 use crate::error::Error;
+use crate::faults::{FAULTS_ID, KnownFaults};
 use crate::prompt::Prompt;
+use crate::steering::Steering;
 use crate::target::{Size, Target};
 use pdn_engine::{Isa, Plan, Precision};
 use pdn_image::{AnyPicture, Header, Picture, blur_likelihood};
@@ -109,8 +111,32 @@ impl Upscaler {
     pub fn used(&self, prompt: &Prompt) -> Prompt {
         match (prompt, &self.about.without_prompt) {
             (prompt, Some(sentence)) => prompt.or_sentence(sentence),
-            (Prompt::None, None) => Prompt::Mirror,
+            (Prompt::None, None) if !self.hears_faults() => Prompt::Mirror,
             (prompt, None) => prompt.clone(),
+        }
+    }
+
+    /// Returns whether the model is steered by faults, too: told ones, or those that the picture shows.
+    pub fn hears_faults(&self) -> bool {
+        self.encoder().is_some_and(|id| id.ends_with(FAULTS_ID))
+    }
+
+    /// Returns whether a prompt's embedding depends on the picture to upscale, and so must be set again for each picture.
+    pub fn reads_picture(&self, prompt: &Prompt) -> bool {
+        let blind = matches!(prompt, Prompt::Told { unseen: true, .. });
+        self.used(prompt).reads_picture() || (self.hears_faults() && !blind)
+    }
+
+    /// Returns the faults that the model is steered by for a picture: those that the prompt tells, and where it tells
+    /// none, those that the picture shows. `None` for a model that is not steered by faults, and for regions, each of
+    /// which has its own.
+    ///
+    /// # Errors
+    /// [`Error::Prompt`] if the prompt cannot be embedded.
+    pub fn faults(&self, prompt: &Prompt, encoder: &Encoder, picture: &Picture) -> Result<Option<KnownFaults>, Error> {
+        match (self.hears_faults(), self.used(prompt)) {
+            (false, _) | (true, Prompt::Regions(_)) => Ok(None),
+            (true, prompt) => Ok(Some(Steering::new(encoder, picture).faults(&prompt)?)),
         }
     }
 

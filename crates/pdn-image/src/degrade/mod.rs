@@ -167,8 +167,16 @@ mod tests {
 
     #[test]
     fn names_are_read_as_they_are_written() {
-        for name in ["bicubic", "blur-bicubic", "blur-bicubic-float", "blur-bicubic-16", "practical", "practical:7", "mixed:7", "blur=1,jpeg=30"]
-        {
+        for name in [
+            "bicubic",
+            "blur-bicubic",
+            "blur-bicubic-float",
+            "blur-bicubic-16",
+            "practical",
+            "practical:7",
+            "mixed:7",
+            "blur=1,jpeg=30",
+        ] {
             assert_eq!(name.parse::<Degradation>().unwrap().to_string(), name);
         }
         for name in ["blur", "practical:", "practical:-1"] {

@@ -47,7 +47,9 @@ impl BatchEncoder {
             .ok_or_else(|| wrong("its vocabulary is not supported; expected 514 to 49408 tokens".into()))?;
         let device = Device::flex();
         let bound = |tower: Network, of_picture: bool| {
-            let own = file.tensors.iter().filter(|(name, _)| name.starts_with("visual.") == of_picture);
+            let of_content = |name: &str| !name.starts_with("faults.");
+            let own =
+                (file.tensors.iter()).filter(|(name, _)| of_content(name) && name.starts_with("visual.") == of_picture);
             let weights = tower.bind(own.map(|(name, tensor)| (name.clone(), tensor.clone())).collect())?;
             let parameters = tensors(&flat(&tower, &weights), &device);
             Ok((tower, parameters))

@@ -1,9 +1,11 @@
 //! Recipes: what to train, on which data, and for how long. TOML, with every field checked.
 
 mod error;
+mod faults;
 mod table;
 
 pub use error::RecipeError;
+pub use faults::FaultsRecipe;
 
 use crate::data::DataError;
 use crate::data::batch_encoder::BatchEncoder;
@@ -34,6 +36,8 @@ pub enum Recipe {
     Sentences(SentencesRecipe),
     /// A prompt encoder's picture tower.
     Pictures(PicturesRecipe),
+    /// A prompt encoder's towers that hear and see faults.
+    Faults(FaultsRecipe),
     /// A super-resolution network.
     SuperResolution(SuperResolutionRecipe),
 }
@@ -163,9 +167,10 @@ impl Recipe {
         match table.remove("task").as_ref().and_then(toml::Value::as_str) {
             Some("sentences") => table.try_into().map(Self::Sentences).map_err(said),
             Some("pictures") => table.try_into().map(Self::Pictures).map_err(said),
+            Some("faults") => table.try_into().map(Self::Faults).map_err(said),
             Some("restore") => table.try_into().map(Self::SuperResolution).map_err(said),
-            Some(task) => Err(wrong(format!("unknown task `{task}`; expected sentences, pictures or restore"))),
-            None => Err(wrong("task: expected \"sentences\", \"pictures\" or \"restore\"".into())),
+            Some(task) => Err(wrong(format!("unknown task `{task}`; expected sentences, pictures, faults or restore"))),
+            None => Err(wrong("task: expected \"sentences\", \"pictures\", \"faults\" or \"restore\"".into())),
         }
     }
 
@@ -174,6 +179,7 @@ impl Recipe {
         match self {
             Self::Sentences(recipe) => &recipe.schedule,
             Self::Pictures(recipe) => &recipe.schedule,
+            Self::Faults(recipe) => &recipe.schedule,
             Self::SuperResolution(recipe) => &recipe.schedule,
         }
     }
@@ -187,6 +193,7 @@ impl Recipe {
         match self {
             Self::Sentences(recipe) => recipe.prepare(preparation),
             Self::Pictures(recipe) => recipe.prepare(preparation),
+            Self::Faults(recipe) => recipe.prepare(preparation),
             Self::SuperResolution(recipe) => recipe.prepare(preparation),
         }
     }

@@ -2,6 +2,7 @@
 
 pub mod activity;
 pub mod fault_prompts;
+pub mod faults;
 pub mod pictures;
 pub(crate) mod retrieval;
 pub mod sentences;

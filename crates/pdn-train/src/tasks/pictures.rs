@@ -326,7 +326,8 @@ impl Task for Pictures {
         let mut tensors = self.text.clone();
         tensors.extend(tower.map(|(p, data)| (p.name.clone(), Stored::new(p.shape.clone(), data.clone()))));
         let clip = self.clip.clone();
-        let file = EncoderFile { clip, framing: FRAMING, mean: MEAN, deviation: DEVIATION, card, tensors };
+        let file =
+            EncoderFile { clip, framing: FRAMING, mean: MEAN, deviation: DEVIATION, faults: None, card, tensors };
         file.to_bytes(Precision::F16)
     }
 }

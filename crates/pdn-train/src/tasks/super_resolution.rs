@@ -188,7 +188,8 @@ impl SuperResolution {
         let enlarge = |scene: &TrainingImage| {
             let pair = self.patches.pair(&scene.place).ok()?;
             if self.prompts.faults.is_some() {
-                let known = pair.faults.filter(|_| told).map_or_else(KnownFaults::default, |f| KnownFaults::exactly(&f));
+                let known =
+                    pair.faults.filter(|_| told).map_or_else(KnownFaults::default, |f| KnownFaults::exactly(&f));
                 session.set_embedding(&compose(None, scene.mirrored.len(), &known)).ok()?;
             } else if self.network.prompt_dim().is_some() {
                 session.set_embedding(&scene.mirrored).ok()?;
@@ -239,8 +240,12 @@ impl SuperResolution {
     /// Says how held-out pictures are measured.
     fn protocol(&self) -> &'static str {
         match self.prompts.faults {
-            Some(_) => "MATLAB Y, shave equal to the scale, no prompt or the faults in numbers, on held-back training pictures",
-            None => "MATLAB Y, shave equal to the scale, the mirrored picture as the prompt, on held-back training pictures",
+            Some(_) => {
+                "MATLAB Y, shave equal to the scale, no prompt or the faults in numbers, on held-back training pictures"
+            }
+            None => {
+                "MATLAB Y, shave equal to the scale, the mirrored picture as the prompt, on held-back training pictures"
+            }
         }
     }
 

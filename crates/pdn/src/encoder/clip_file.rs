@@ -86,7 +86,7 @@ pub(crate) fn read(
         ..Card::default()
     };
     let Described { mean, deviation, .. } = described;
-    Ok(EncoderFile { clip, mean, deviation, framing: Framing::CentreCrop, card, tensors })
+    Ok(EncoderFile { clip, mean, deviation, framing: Framing::CentreCrop, faults: None, card, tensors })
 }
 
 /// Returns open_clip's name for these sizes. It includes the activation, which changes every embedding.

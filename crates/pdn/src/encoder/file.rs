@@ -1,6 +1,7 @@
 //! The file format of this project's encoders.
 
 use crate::encoder::error::EncoderError;
+use crate::encoder::faults::PREFIX;
 use crate::encoder::framing::Framing;
 use pdn_engine::Map;
 use pdn_image::Picture;
@@ -25,9 +26,11 @@ pub struct EncoderFile {
     pub deviation: [f64; 3],
     /// How a picture is fitted to the picture tower's square input.
     pub framing: Framing,
+    /// The towers that hear and see faults, if it has them; both give logits of [`crate::KnownFaults`].
+    pub faults: Option<Clip>,
     /// The encoder's card.
     pub card: Card,
-    /// The tensors of both towers, by name.
+    /// The tensors of all towers, by name; those of faults begin with `faults.`.
     pub tensors: Tensors,
 }
 
@@ -38,6 +41,8 @@ struct FileCard {
     deviation: [f64; 3],
     #[serde(default, skip_serializing_if = "Framing::is_squeeze")]
     framing: Framing,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    faults: Option<Clip>,
     sha256: String,
     #[serde(flatten)]
     card: Card,
@@ -63,18 +68,26 @@ impl EncoderFile {
         if fingerprint(&read.tensors) != card.sha256 {
             return Err(wrong("the sha256 of the weights differs from that in its card: the file is damaged".into()));
         }
-        let FileCard { clip, mean, deviation, framing, card, .. } = card;
-        Ok(Self { clip, mean, deviation, framing, card, tensors: read.tensors })
+        let FileCard { clip, mean, deviation, framing, faults, card, .. } = card;
+        Ok(Self { clip, mean, deviation, framing, faults, card, tensors: read.tensors })
     }
 
     /// Returns the bytes of the encoder's file.
     pub fn to_bytes(&self, precision: Precision) -> Vec<u8> {
         let tensors = precision.round(&self.tensors);
-        let Self { clip, mean, deviation, framing, card, .. } = self;
+        let Self { clip, mean, deviation, framing, faults, card, .. } = self;
         let (clip, mean, deviation, framing) = (clip.clone(), *mean, *deviation, *framing);
-        let card = FileCard { clip, mean, deviation, framing, card: card.clone(), sha256: fingerprint(&tensors) };
+        let (faults, card, sha256) = (faults.clone(), card.clone(), fingerprint(&tensors));
+        let card = FileCard { clip, mean, deviation, framing, faults, card, sha256 };
         let card = serde_json::to_string(&card).expect("a card is JSON");
         checkpoint::write(&tensors, HashMap::from([(CARD.to_owned(), card)]), precision)
+    }
+
+    /// Takes the tensors of the towers of faults, without their prefix.
+    pub(crate) fn take_faults(&mut self) -> Tensors {
+        let names: Vec<String> = self.tensors.keys().filter(|name| name.starts_with(PREFIX)).cloned().collect();
+        let take = |name: String| Some((name.strip_prefix(PREFIX)?.to_owned(), self.tensors.remove(&name)?));
+        names.into_iter().filter_map(take).collect()
     }
 
     /// Returns the picture as the inputs of the picture tower: its squares, normalised. The embedding is the sum of the

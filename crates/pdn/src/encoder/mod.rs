@@ -5,6 +5,7 @@ mod clip_file;
 mod embedding;
 mod embedding_file;
 mod error;
+mod faults;
 mod file;
 mod framing;
 mod tokenizer;
@@ -14,23 +15,27 @@ pub use clip_file::Activation;
 pub use embedding::Embedding;
 pub use embedding_file::{EmbeddingError, embeddings_to_bytes, read_embeddings};
 pub use error::EncoderError;
+pub use faults::{numbers as fault_numbers, squares as fault_squares};
 pub use file::EncoderFile;
 pub use framing::Framing;
 pub use tokenizer::Tokenizer;
 
+use crate::faults::KnownFaults;
+use faults::FaultTowers;
 use pdn_engine::{RunError, dense};
 use pdn_image::Picture;
 use pdn_network::{Card, Network, NetworkError, Weights, checkpoint, fingerprint};
 use rayon::prelude::*;
 use std::path::Path;
 
-/// A CLIP encoder: one tower for sentences, one for pictures.
+/// A CLIP encoder: one tower for sentences, one for pictures. It may have two more, which hear and see faults.
 #[derive(Debug)]
 pub struct Encoder {
     id: String,
     file: EncoderFile,
     text: (Network, Weights),
     picture: (Network, Weights),
+    faults: Option<FaultTowers>,
     tokenizer: Tokenizer,
     truncates: bool,
 }
@@ -93,6 +98,10 @@ impl Encoder {
         })?;
         let (text, picture) =
             (file.clip.text_network().map_err(network)?, file.clip.picture_network().map_err(network)?);
+        let faults = match file.faults.clone() {
+            Some(clip) => Some(FaultTowers::new(&clip, file.take_faults()).map_err(network)?),
+            None => None,
+        };
         let id = format!("{}@{}", file.card.name, &fingerprint(&file.tensors)[..12]);
         let tensors = std::mem::take(&mut file.tensors);
         let (of_picture, of_text) =
@@ -100,7 +109,7 @@ impl Encoder {
         let text_weights = text.bind(of_text).map_err(network)?;
         let picture_weights = picture.bind(of_picture).map_err(network)?;
         let (text, picture) = ((text, text_weights), (picture, picture_weights));
-        Ok(Self { id, text, picture, tokenizer, truncates: false, file })
+        Ok(Self { id, text, picture, faults, tokenizer, truncates: false, file })
     }
 
     /// Returns the encoder's id: its name and the first digits of its weights' fingerprint. Embeddings and models refer
@@ -109,7 +118,30 @@ impl Encoder {
         &self.id
     }
 
-    /// Returns the length of the embeddings.
+    /// Returns whether the encoder hears and sees faults.
+    pub fn tells_faults(&self) -> bool {
+        self.faults.is_some()
+    }
+
+    /// Returns what a sentence tells of a picture's faults; nothing if the encoder does not hear them.
+    ///
+    /// # Errors
+    /// Same as [`Self::embed_text`].
+    pub fn faults_of_text(&self, text: &str) -> Result<KnownFaults, EncoderError> {
+        let tokens = self.tokens(text)?;
+        self.faults.as_ref().map_or_else(|| Ok(KnownFaults::default()), |towers| towers.heard(&tokens))
+    }
+
+    /// Returns what a picture shows of its faults; nothing if the encoder does not see them. It looks at eight squares
+    /// at most, so large pictures take no longer.
+    ///
+    /// # Errors
+    /// [`EncoderError::Run`] if a tower's output is not finite.
+    pub fn faults_of_picture(&self, picture: &Picture) -> Result<KnownFaults, EncoderError> {
+        self.faults.as_ref().map_or_else(|| Ok(KnownFaults::default()), |towers| towers.seen(picture))
+    }
+
+    /// Returns the length of the embeddings of content.
     pub fn dim(&self) -> usize {
         self.file.clip.dim
     }

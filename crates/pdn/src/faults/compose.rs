@@ -37,6 +37,18 @@ pub fn compose(content: Option<&[f32]>, dim: usize, known: &KnownFaults) -> Vec<
     all
 }
 
+/// Returns the content of a composed embedding, of unit length or none, and what it says of the faults; `None` if a part
+/// has no length.
+pub(crate) fn decompose(values: &[f32], dim: usize) -> Option<(Option<Vec<f32>>, KnownFaults)> {
+    let (content, slots) = values.split_at_checked(dim + 1)?;
+    let known = KnownFaults::from_values(slots)?;
+    let length = content[..dim].iter().map(|v| v * v).sum::<f32>().sqrt();
+    if length <= content[dim].abs() {
+        return Some((None, known));
+    }
+    Some((Some(content[..dim].iter().map(|v| v / length).collect()), known))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

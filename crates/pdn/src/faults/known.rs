@@ -17,7 +17,9 @@ pub struct KnownFaults {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FaultsError {
     /// No slot has this name.
-    #[error("unknown fault `{0}`: expected blur, resize, sharpening, noise, grain or jpeg, as in blur=slight,noise=none")]
+    #[error(
+        "unknown fault `{0}`: expected blur, resize, sharpening, noise, grain or jpeg, as in blur=slight,noise=none"
+    )]
     Slot(String),
     /// The slot has no such level.
     #[error("{slot}={found}: expected {expected}")]
@@ -84,6 +86,35 @@ impl KnownFaults {
     /// Returns the square roots of the probabilities: each slot a vector of length 1, however sure it is.
     pub fn values(&self) -> Vec<f32> {
         self.slots.iter().flatten().map(|p| p.sqrt()).collect()
+    }
+
+    /// Reads [`Self::values`] of any length; `None` if a slot has none, or if there are more or fewer.
+    pub(crate) fn from_values(values: &[f32]) -> Option<Self> {
+        if values.len() != Self::LEN {
+            return None;
+        }
+        let mut rest = values;
+        let slot = |slot: &Slot| {
+            let (own, others) = rest.split_at(slot.points().len() + 1);
+            rest = others;
+            let squares: f32 = own.iter().map(|v| v * v).sum();
+            (squares.is_finite() && squares > 0.0).then(|| own.iter().map(|v| v * v / squares).collect())
+        };
+        Some(Self { slots: Slot::ALL.iter().map(slot).collect::<Option<_>>()? })
+    }
+
+    /// Returns, for each slot, the weighted mean of what is told with a positive weight.
+    pub(crate) fn mean(parts: &[(f32, &Self)]) -> Self {
+        let mut mean = Self::default();
+        for slot in Slot::ALL {
+            let telling = || parts.iter().filter(|(weight, known)| *weight > 0.0 && known.is_told(slot));
+            let total: f32 = telling().map(|(weight, _)| weight).sum();
+            if total > 0.0 {
+                let share = |i: usize| telling().map(|(weight, known)| weight / total * known.of(slot)[i]).sum();
+                *mean.of_mut(slot) = (0..=slot.points().len()).map(share).collect();
+            }
+        }
+        mean
     }
 
     /// Returns whether a slot is more likely told than not.

@@ -4,6 +4,7 @@ mod compose;
 mod known;
 mod slot;
 
+pub(crate) use compose::decompose;
 pub use compose::{FAULTS_ID, compose, composed_dim};
 pub use known::{FaultsError, KnownFaults};
 pub use slot::Slot;

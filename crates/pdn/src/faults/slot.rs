@@ -38,14 +38,12 @@ const fn points<const N: usize>(pairs: [(f64, usize); N]) -> [Point; N] {
     points
 }
 
-static BLUR: [Point; 8] =
-    points([(0.0, 0), (0.12, 1), (0.25, 1), (0.36, 1), (0.5, 2), (0.65, 2), (0.85, 3), (1.2, 3)]);
+static BLUR: [Point; 8] = points([(0.0, 0), (0.12, 1), (0.25, 1), (0.36, 1), (0.5, 2), (0.65, 2), (0.85, 3), (1.2, 3)]);
 static KINDS: [Point; 3] = points([(0.0, 0), (1.0, 1), (2.0, 2)]);
 static SHARPENING: [Point; 3] = points([(0.0, 0), (0.5, 1), (1.2, 2)]);
 static NOISE: [Point; 6] = points([(0.0, 0), (2.0, 1), (5.0, 1), (10.0, 2), (16.0, 3), (24.0, 3)]);
 /// In 100 minus the quality; none is below all.
-static JPEG: [Point; 7] =
-    points([(-10.0, 0), (5.0, 1), (15.0, 1), (28.0, 1), (40.0, 2), (52.0, 2), (65.0, 3)]);
+static JPEG: [Point; 7] = points([(-10.0, 0), (5.0, 1), (15.0, 1), (28.0, 1), (40.0, 2), (52.0, 2), (65.0, 3)]);
 
 const AMOUNTS: [&str; 4] = ["none", "slight", "strong", "heavy"];
 
@@ -84,6 +82,11 @@ impl Slot {
             Self::Jpeg => Some(("JPEG's quality", [1.0, 100.0])),
             Self::Resize | Self::Grain => None,
         }
+    }
+
+    /// Returns how many numbers the slot has in [`KnownFaults`](crate::KnownFaults): its points, and not being told.
+    pub fn options(self) -> usize {
+        self.points().len() + 1
     }
 
     pub(crate) fn points(self) -> &'static [Point] {
@@ -125,7 +128,6 @@ impl Slot {
             Self::Blur | Self::Sharpening | Self::Noise => Some(at),
         }
     }
-
 
     /// Returns where the faults lie among the slot's points; `None` for the grain of what has no noise.
     pub(crate) fn of(self, faults: &Faults) -> Option<f64> {

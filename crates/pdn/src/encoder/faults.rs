@@ -1,0 +1,167 @@
+//! Towers that hear faults in a sentence and see them in a picture.
+//!
+//! The picture tower looks at squares of the picture at its own resolution, as a thumbnail has neither noise nor blur:
+//! those with the most detail, where blur shows, and some flat ones, where noise and JPEG's blocks do.
+
+use crate::encoder::error::EncoderError;
+use crate::faults::KnownFaults;
+use pdn_engine::{Map, dense};
+use pdn_image::{Picture, bleed};
+use pdn_network::zoo::Clip;
+use pdn_network::{Network, NetworkError, Tensor, Tensors, Weights};
+use rayon::prelude::*;
+
+/// What the names of these towers' tensors begin with in an encoder's file.
+pub(crate) const PREFIX: &str = "faults.";
+
+/// Squares that are looked at: the most detailed ones, and flatter ones at these ranks among all.
+const DETAILED: usize = 5;
+const FLATTER: [f64; 3] = [0.4, 0.7, 0.95];
+/// The most squares a side among which these are chosen.
+const ACROSS: usize = 12;
+
+/// The towers. Both give logits of [`KnownFaults`].
+#[derive(Debug)]
+pub(crate) struct FaultTowers {
+    side: usize,
+    context: usize,
+    text: (Network, Weights),
+    picture: (Network, Weights),
+}
+
+impl FaultTowers {
+    /// Binds the towers' tensors, whose names have no prefix here.
+    pub(crate) fn new(clip: &Clip, tensors: Tensors) -> Result<Self, NetworkError> {
+        if clip.dim != KnownFaults::LEN {
+            let why = format!("faults.dim {}: expected {}", clip.dim, KnownFaults::LEN);
+            return Err(NetworkError::Config(why));
+        }
+        let (text, picture) = (clip.text_network()?, clip.picture_network()?);
+        let (of_picture, of_text): (Vec<(String, Tensor)>, _) =
+            tensors.into_iter().partition(|(name, _)| name.starts_with("visual."));
+        let text_weights = text.bind(of_text.into_iter().collect())?;
+        let picture_weights = picture.bind(of_picture.into_iter().collect())?;
+        let (text, picture) = ((text, text_weights), (picture, picture_weights));
+        Ok(Self { side: clip.side(), context: clip.text.context, text, picture })
+    }
+
+    /// Returns what a sentence, as tokens, tells. Of a longer one the beginning is heard.
+    pub(crate) fn heard(&self, tokens: &[usize]) -> Result<KnownFaults, EncoderError> {
+        let mut tokens = tokens.to_vec();
+        if tokens.len() > self.context {
+            tokens.drain(self.context - 1..tokens.len() - 1);
+        }
+        let (network, weights) = &self.text;
+        Ok(KnownFaults::from_logits(&dense::encode(network, weights, &tokens)?))
+    }
+
+    /// Returns what a picture shows.
+    pub(crate) fn seen(&self, picture: &Picture) -> Result<KnownFaults, EncoderError> {
+        let (network, weights) = &self.picture;
+        let said: Vec<Vec<f32>> = squares(picture, self.side)
+            .par_iter()
+            .map(|square| Ok(dense::run(network, weights, &numbers(square), None)?.picture.data))
+            .collect::<Result<_, EncoderError>>()?;
+        let mean = |i: usize| said.iter().map(|one| one[i]).sum::<f32>() / said.len() as f32;
+        Ok(KnownFaults::from_logits(&(0..KnownFaults::LEN).map(mean).collect::<Vec<_>>()))
+    }
+}
+
+/// Returns a square as the picture tower's input.
+pub fn numbers(square: &Picture) -> Map<f32> {
+    let number = |v: u8| (f32::from(v) / 255.0 - 0.5) * 4.0;
+    let data = (0..3).flat_map(|c| square.plane(c).map(number)).collect();
+    Map::new(3, square.height(), square.width(), data)
+}
+
+/// Returns the squares of a picture that its tower looks at, `side` pixels a side and never resized. A picture that is
+/// smaller is continued by its mirror images.
+pub fn squares(picture: &Picture, side: usize) -> Vec<Picture> {
+    let picture = bleed(picture).into_owned().with_alpha(None);
+    let picture = match picture.width().min(picture.height()) < side {
+        true => continued(&picture, side),
+        false => picture,
+    };
+    let mut places: Vec<(f64, (usize, usize))> = Vec::new();
+    for y in starts(picture.height(), side) {
+        for x in starts(picture.width(), side) {
+            places.push((detail(&picture, (x, y), side), (x, y)));
+        }
+    }
+    places.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let mut chosen: Vec<usize> = (0..DETAILED.min(places.len())).collect();
+    chosen.extend(FLATTER.map(|rank| (rank * places.len() as f64) as usize));
+    chosen.sort_unstable();
+    chosen.dedup();
+    chosen.into_iter().map(|i| picture.part(places[i].1, side, side)).collect()
+}
+
+/// Returns where squares begin along a length: evenly, so that all of it is covered, if not by more than [`ACROSS`].
+fn starts(length: usize, side: usize) -> impl Iterator<Item = usize> {
+    let count = length.div_ceil(side).min(ACROSS);
+    (0..count).map(move |i| if count == 1 { (length - side) / 2 } else { i * (length - side) / (count - 1) })
+}
+
+/// Returns the mean difference between neighbours in a square, in green.
+fn detail(picture: &Picture, (left, top): (usize, usize), side: usize) -> f64 {
+    let level = |x: usize, y: usize| i32::from(picture.rgb()[((top + y) * picture.width() + left + x) * 3 + 1]);
+    let mut sum = 0;
+    for y in 0..side - 1 {
+        for x in 0..side - 1 {
+            let here = level(x, y);
+            sum += (here - level(x + 1, y)).abs() + (here - level(x, y + 1)).abs();
+        }
+    }
+    f64::from(sum)
+}
+
+/// Returns the picture and its mirror images side by side, at least `side` pixels a side.
+fn continued(picture: &Picture, side: usize) -> Picture {
+    let (width, height) = (picture.width(), picture.height());
+    let [wide, high] = [width.max(side), height.max(side)];
+    let folded = |at: usize, length: usize| match at % (2 * length) {
+        at if at < length => at,
+        at => 2 * length - 1 - at,
+    };
+    let pixel = |i: usize| (folded(i / wide, height) * width + folded(i % wide, width)) * 3;
+    let rgb = (0..wide * high).flat_map(|i| picture.rgb()[pixel(i)..][..3].iter().copied()).collect();
+    Picture::from_rgb(wide, high, rgb)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ramp(width: usize, height: usize) -> Picture {
+        Picture::from_rgb(width, height, (0..width * height * 3).map(|i| (i / 3 % width) as u8).collect())
+    }
+
+    #[test]
+    fn every_size_has_squares_and_no_size_has_many() {
+        for (width, height) in [(1, 1), (63, 200), (64, 64), (65, 64), (640, 480), (9000, 70)] {
+            let squares = squares(&ramp(width, height), 64);
+            assert!((1..=8).contains(&squares.len()), "{width}x{height}: {}", squares.len());
+            assert!(squares.iter().all(|square| (square.width(), square.height()) == (64, 64)));
+        }
+    }
+
+    #[test]
+    fn the_most_detailed_square_is_among_them() {
+        let mut rgb = vec![100; 640 * 480 * 3];
+        for y in 200..230 {
+            for x in 300..330 {
+                rgb[(y * 640 + x) * 3 + 1] = if (x + y) % 2 == 0 { 0 } else { 255 };
+            }
+        }
+        let squares = squares(&Picture::from_rgb(640, 480, rgb), 64);
+        assert!(squares.iter().any(|square| square.rgb().contains(&255)));
+    }
+
+    #[test]
+    fn a_small_picture_is_mirrored() {
+        let found = continued(&ramp(3, 2), 7);
+        let row: Vec<u8> = found.rgb()[..21].chunks(3).map(|pixel| pixel[0]).collect();
+        assert_eq!(row, [0, 1, 2, 2, 1, 0, 0]);
+        assert_eq!((found.width(), found.height()), (7, 7));
+    }
+}
