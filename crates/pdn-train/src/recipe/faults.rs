@@ -50,8 +50,9 @@ impl FaultsRecipe {
         })?;
         preparation.reads();
         let folder = preparation.data.join(&self.captions);
-        let captioned = read_captions(&folder)?.unwrap_or_default();
-        let captions: Vec<String> = captioned.into_iter().flat_map(|picture| picture.captions).collect();
+        let captioned = read_captions(&folder).map_err(|e| DataError { path: folder.clone(), why: e.to_string() })?;
+        let captions: Vec<String> =
+            captioned.unwrap_or_default().into_iter().flat_map(|picture| picture.captions).collect();
         if captions.is_empty() {
             return Err(DataError { path: folder, why: "has no captions".into() }.into());
         }
