@@ -27,9 +27,9 @@ pub struct FaultsRecipe {
     pub scales: Vec<usize>,
     /// The sources of pictures.
     pub sources: Vec<Source>,
-    /// Sentences per step.
+    /// Sentences per step; 0 leaves the tower that hears as the encoder has it.
     pub sentences: usize,
-    /// Squares of pictures per step.
+    /// Squares of pictures per step; 0 leaves the tower that sees as the encoder has it.
     pub squares: usize,
     /// The schedule.
     pub schedule: Schedule,
@@ -89,8 +89,8 @@ impl FaultsRecipe {
         if self.towers.dim != KnownFaults::LEN {
             return Err(format!("towers.dim {}: expected {}", self.towers.dim, KnownFaults::LEN));
         }
-        if self.sentences == 0 || self.squares == 0 {
-            return Err(format!("sentences {}, squares {}: expected at least 1", self.sentences, self.squares));
+        if self.sentences + self.squares == 0 {
+            return Err("sentences 0, squares 0: expected at least 1 of either".into());
         }
         if self.scales.is_empty() || self.scales.iter().any(|scale| !(1..=16).contains(scale)) {
             return Err(format!("scales {:?}: expected one or more from 1 to 16", self.scales));

@@ -17,11 +17,13 @@ use pdn::{EncoderFile, KnownFaults, Language, Sentence, Slot, Tokenizer, Wording
 use pdn_image::{Degradation, Picture};
 use pdn_network::checkpoint::Precision;
 use pdn_network::zoo::Clip;
-use pdn_network::{Network, NetworkError, Tensor as Stored};
+use pdn_network::{Network, NetworkError, Param, Tensor as Stored};
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt, SeedableRng};
 use rayon::prelude::*;
 
+/// How often a token of a training sentence is dropped, in half of them: what is left must do.
+const DROPPED: f64 = 0.08;
 /// How often a sentence names a kind of picture, and how often it has a caption.
 const KIND: f64 = 0.12;
 const CAPTION: f64 = 0.6;
@@ -66,7 +68,8 @@ pub struct Examples {
 }
 
 impl FaultTowers {
-    /// Creates the training of `clip`'s towers, on so many sentences and squares a step.
+    /// Creates the training of `clip`'s towers, on so many sentences and squares a step. A tower without any is not
+    /// trained, but taken from the encoder; one that the encoder has is trained further.
     ///
     /// # Errors
     /// If the configuration does not describe networks.
@@ -80,6 +83,13 @@ impl FaultTowers {
         about: serde_json::Value,
     ) -> Result<Self, NetworkError> {
         let (text, picture) = (clip.text_network()?, clip.picture_network()?);
+        for (network, size) in [&text, &picture].into_iter().zip(sizes) {
+            let missing = network.params.iter().find(|p| size == 0 && stored(&encoder, &p.name, &p.shape).is_none());
+            if let Some(Param { name, shape, .. }) = missing {
+                let why = format!("the encoder has no faults.{name} of {shape:?} for the tower that is not trained");
+                return Err(NetworkError::Config(why));
+            }
+        }
         Ok(Self { clip, text, picture, encoder, tokenizer, captions, views, sizes, about })
     }
 
@@ -94,7 +104,20 @@ impl FaultTowers {
             true => language.kind(content, wordings, pick),
             false => language.sentence(&tell, exact, content, wordings, pick),
         };
-        (self.tokens(&text), told)
+        let mut tokens = self.tokens(&text);
+        if wordings == Wordings::Training && random.random_bool(0.5) {
+            let (mut at, last) = (0, tokens.len() - 1);
+            tokens.retain(|_| {
+                at += 1;
+                at == 1 || at > last || !random.random_bool(DROPPED)
+            });
+        }
+        (tokens, told)
+    }
+
+    /// Returns the networks that are trained.
+    fn trained(&self) -> impl Iterator<Item = &Network> {
+        [&self.text, &self.picture].into_iter().zip(self.sizes).filter(|(_, size)| *size > 0).map(|(network, _)| network)
     }
 
     fn tokens(&self, text: &str) -> Vec<usize> {
@@ -131,14 +154,15 @@ impl FaultTowers {
         let count = squares.len() / (3 * side * side);
         let picture = Tensor::from_data(TensorData::new(squares, [count, 3, side, side]), device);
         let batch = Batch { picture: Some(picture), ..Batch::default() };
-        executor::run(&self.picture, &parameters[self.text.params.len()..], &batch).output.flatten::<2>(1, 3)
+        let start = parameters.len() - self.picture.params.len();
+        executor::run(&self.picture, &parameters[start..], &batch).output.flatten::<2>(1, 3)
     }
 
     /// Returns, in per cent, how many told slots of held-back wordings are heard at their level, and how many that are
     /// not told are not heard.
-    fn hearing(&self, parameters: &[Tensor<1>], device: &Device) -> [f64; 2] {
+    fn hearing(&self, parameters: &[Tensor<1>], wordings: Wordings, device: &Device) -> [f64; 2] {
         let random = &mut StdRng::seed_from_u64(1);
-        let sentences: Vec<_> = (0..SENTENCES).map(|_| self.sentence(Wordings::HeldBack, random)).collect();
+        let sentences: Vec<_> = (0..SENTENCES).map(|_| self.sentence(wordings, random)).collect();
         let tokens: Vec<&[usize]> = sentences.iter().map(|(tokens, _)| tokens.as_slice()).collect();
         let found = known(self.heard(parameters, &tokens, device));
         let mut counts = [[0.0; 2]; 2];
@@ -178,6 +202,11 @@ impl FaultTowers {
         }
         [exact, near].map(|count| 100.0 * count / all)
     }
+}
+
+/// Returns a tensor of an encoder's towers of faults.
+fn stored<'a>(encoder: &'a EncoderFile, name: &str, shape: &[usize]) -> Option<&'a Stored> {
+    encoder.tensors.get(&format!("faults.{name}")).filter(|tensor| tensor.shape() == shape)
 }
 
 /// Draws what a sentence tells: some slots, each level as likely.
@@ -238,14 +267,14 @@ impl Task for FaultTowers {
     type Batch = Examples;
 
     fn parameters(&self) -> Vec<(String, Vec<usize>)> {
-        let all = self.text.params.iter().chain(&self.picture.params);
+        let all = self.trained().flat_map(|network| &network.params);
         all.map(|p| (format!("faults.{}", p.name), p.shape.clone())).collect()
     }
 
     fn initial(&self, seed: u64) -> Vec<Vec<f32>> {
-        let mut all = initial(&self.text, 1.0, seed);
-        all.extend(initial(&self.picture, 0.2, seed));
-        all
+        let new = |network: &Network| initial(network, if network.architecture == "clip-text" { 1.0 } else { 0.2 }, seed);
+        let all = self.trained().flat_map(|network| network.params.iter().zip(new(network)));
+        all.map(|(p, new)| stored(&self.encoder, &p.name, &p.shape).map_or(new, |tensor| tensor.data().to_vec())).collect()
     }
 
     fn draw(&self, random: &mut StdRng) -> Result<Examples, DataError> {
@@ -258,20 +287,34 @@ impl Task for FaultTowers {
 
     fn loss(&self, parameters: &[Tensor<1>], _step: &Step, batch: &Examples) -> Vec<(&'static str, Tensor<1>)> {
         let device = parameters[0].device();
-        let tokens: Vec<&[usize]> = batch.sentences.iter().map(|(tokens, _)| tokens.as_slice()).collect();
-        let heard = self.heard(parameters, &tokens, &device);
-        let heard = cross_entropy(heard, batch.sentences.iter().map(|(_, told)| told));
-        let squares: Vec<f32> = batch.squares.iter().flat_map(|(numbers, _)| numbers.iter().copied()).collect();
-        let seen = cross_entropy(self.seen(parameters, squares, &device), batch.squares.iter().map(|(_, told)| told));
-        vec![("heard", heard), ("seen", seen)]
+        let mut terms = Vec::new();
+        if !batch.sentences.is_empty() {
+            let tokens: Vec<&[usize]> = batch.sentences.iter().map(|(tokens, _)| tokens.as_slice()).collect();
+            let heard = self.heard(parameters, &tokens, &device);
+            terms.push(("heard", cross_entropy(heard, batch.sentences.iter().map(|(_, told)| told))));
+        }
+        if !batch.squares.is_empty() {
+            let squares: Vec<f32> = batch.squares.iter().flat_map(|(numbers, _)| numbers.iter().copied()).collect();
+            let seen = self.seen(parameters, squares, &device);
+            terms.push(("seen", cross_entropy(seen, batch.squares.iter().map(|(_, told)| told))));
+        }
+        terms
     }
 
     fn evaluate(&self, parameters: &[Vec<f32>], _step: &Step) -> Vec<(String, f64)> {
         let device = Device::flex();
         let parameters = tensors(parameters, &device);
-        let (heard, seen) = (self.hearing(&parameters, &device), self.sight(&parameters, &device));
-        let names = ["told heard %", "untold unheard %", "seen %", "seen within one %"];
-        names.map(String::from).into_iter().zip(heard.into_iter().chain(seen)).collect()
+        let mut figures = Vec::new();
+        if self.sizes[0] > 0 {
+            let [held_back, untold] = self.hearing(&parameters, Wordings::HeldBack, &device);
+            let [training, _] = self.hearing(&parameters, Wordings::Training, &device);
+            figures.extend([("heard, training wordings %", training), ("heard %", held_back), ("untold unheard %", untold)]);
+        }
+        if self.sizes[1] > 0 {
+            let [exact, near] = self.sight(&parameters, &device);
+            figures.extend([("seen %", exact), ("seen within one %", near)]);
+        }
+        figures.into_iter().map(|(name, figure)| (name.to_owned(), figure)).collect()
     }
 
     fn export(&self, parameters: &[Vec<f32>], history: &History) -> Vec<u8> {
