@@ -328,7 +328,7 @@ impl Task for FaultTowers {
             about["protocol"] = "levels of slots, on held-back wordings and on degraded held-back pictures".into();
             about["figures"] = serde_json::json!(last.figures);
         }
-        file.card.more.insert("faults".into(), about);
+        file.card.more.insert("faults_training".into(), about);
         file.to_bytes(Precision::F16)
     }
 }
