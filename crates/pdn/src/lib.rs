@@ -39,7 +39,7 @@ pub use encoder::{
 };
 pub use error::Error;
 pub use export::{deployed, onnx};
-pub use faults::{FAULTS_ID, FaultsError, KnownFaults, Slot, compose, composed_dim};
+pub use faults::{FAULTS_ID, FaultsError, KnownFaults, Language, Sentence, Slot, Wordings, compose, composed_dim};
 #[cfg(feature = "hub")]
 pub use hub::{Hub, HubError, ShowDownload};
 pub use pdn_engine::{Isa, Map, Plan, Precision, RunError, RunOptions as Options, Session as PlanSession, peak_flops};

@@ -2,9 +2,12 @@
 
 mod compose;
 mod known;
+mod language;
+mod sentence;
 mod slot;
 
 pub(crate) use compose::decompose;
 pub use compose::{FAULTS_ID, compose, composed_dim};
 pub use known::{FaultsError, KnownFaults};
+pub use language::{Language, Sentence, Wordings};
 pub use slot::Slot;
