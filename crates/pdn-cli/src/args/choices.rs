@@ -76,8 +76,9 @@ fn scale(text: &str) -> Result<f64, String> {
 #[derive(Debug, clap::Args)]
 pub(crate) struct DegradationChoice {
     /// Degradation: blur-bicubic (Gaussian of 1.3 pixels, then bicubic, as in the paper, rounded in between as MATLAB does),
-    /// blur-bicubic-float (rounded once), blur-bicubic-16 (16 bits per sample), bicubic, or practical[:SEED] (blur, noise and
-    /// JPEG, drawn at random for each file name)
+    /// blur-bicubic-float (rounded once), blur-bicubic-16 (16 bits per sample), bicubic, practical[:SEED] (blur, noise and
+    /// JPEG, drawn at random for each file name), mixed[:SEED] (the same in a fixed order, so that it can be told), or known faults
+    /// such as blur=0.3,noise=10,jpeg=60 (the blur in pixels of the small picture)
     #[arg(long, value_name = "NAME", default_value_t = Degradation::BlurBicubic)]
     pub(crate) degradation: Degradation,
 }

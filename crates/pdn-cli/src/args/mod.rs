@@ -1,6 +1,8 @@
 //! The command line: the commands and their own options.
 
 pub(crate) mod choices;
+pub(crate) mod controls;
+pub(crate) mod faults;
 pub(crate) mod look;
 pub(crate) mod prompts;
 #[cfg(feature = "serve")]
@@ -8,10 +10,12 @@ pub(crate) mod serve;
 pub(crate) mod version;
 
 use crate::args::choices::{DegradationChoice, EncoderChoice, EngineChoice, ModelChoice, PromptChoice};
+use crate::args::controls::Controls;
+use crate::args::faults::{Parts, Told};
 use crate::args::look::{Extras, Look};
 use crate::args::prompts::PromptArgs;
 use clap::{Parser, Subcommand};
-use pdn::{Rectangle, StoredPrecision};
+use pdn::StoredPrecision;
 use std::path::PathBuf;
 
 /// Upscale pictures with super-resolution networks, guided by a prompt.
@@ -171,24 +175,9 @@ pub(crate) struct Batch {
     pub(crate) jobs: Option<u16>,
     /// Print one line of JSON per picture
     ///
-    /// Each has the input, the output, the sizes, the seconds taken and the prompt used, or the error.
+    /// Each has the input, the output, the sizes, the seconds taken, the prompt used and the faults steered by, or the error.
     #[arg(long)]
     pub(crate) json: bool,
-}
-
-/// Prompts for parts of a picture.
-#[derive(Debug, clap::Args)]
-#[command(next_help_heading = "Prompt")]
-pub(crate) struct Parts {
-    /// Prompt for a rectangle of the picture, such as 0,0,80,60="a brick wall"; repeatable
-    ///
-    /// Left, top, width and height are in pixels of the input. Where regions overlap, the later one wins; the other prompts apply
-    /// to the rest of the picture.
-    #[arg(long, value_name = "X,Y,W,H=TEXT", value_parser = region)]
-    pub(crate) region: Vec<(Rectangle, String)>,
-    /// Width in pixels of the blend between regions
-    #[arg(long, value_name = "PIXELS", default_value_t = 8, requires = "region")]
-    pub(crate) feather: usize,
 }
 
 /// How pictures are written.
@@ -205,12 +194,18 @@ pub(crate) struct Writing {
     pub(crate) strip: bool,
 }
 
-/// Describe a model: its network, its size and what it costs to run.
+/// Describe a model: its network, its size and what it costs to run. Or describe a picture: its format, and the faults that the
+/// prompt encoder sees in it.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  pdn info IMDN_x4.pth
+  pdn info photo.jpg")]
 pub(crate) struct Info {
-    /// Model: a .safetensors, .pth or .pt file, a bundled network, or owner/name[:file] on the Hugging Face Hub
+    /// Model: a .safetensors, .pth or .pt file, a bundled network, or owner/name[:file] on the Hugging Face Hub; or a picture
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) encoder: EncoderChoice,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
@@ -290,30 +285,6 @@ pub(crate) struct Compare {
     /// Pixels to ignore along each edge; papers usually ignore as many as the scale
     #[arg(long, value_name = "PIXELS", default_value_t = 0)]
     pub(crate) shave: usize,
-    /// Print JSON
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-/// Measure how much prompts help a model, on captioned pictures.
-///
-/// Each picture is upscaled with its own captions, with another picture's captions, with one sentence for all pictures, with the
-/// picture itself as the prompt and with its mirror image. Differences are printed with bootstrap intervals.
-#[derive(Debug, clap::Args)]
-#[command(after_help = "Example: pdn controls --data coco_val")]
-pub(crate) struct Controls {
-    #[command(flatten)]
-    pub(crate) model: ModelChoice,
-    /// Folder with a captions.csv (image,split,caption; the split `train` is ignored) or a captions.json (a list of
-    /// {"file", "captions"}, with the files in a subfolder `images`)
-    #[arg(short, long, value_name = "DIR")]
-    pub(crate) data: PathBuf,
-    #[command(flatten)]
-    pub(crate) small: DegradationChoice,
-    #[command(flatten)]
-    pub(crate) encoder: EncoderChoice,
-    #[command(flatten)]
-    pub(crate) engine: EngineChoice,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
@@ -449,6 +420,10 @@ pub(crate) struct Convert {
     /// For .onnx: sentence to build in, or `input` to give the network an input `prompt` [default: input]
     #[arg(short, long, value_name = "TEXT", group = "prompts")]
     pub(crate) prompt: Option<String>,
+    /// For .onnx: what befell the pictures, such as blur=slight,noise=none, to build in beside the prompt, for a network that is
+    /// steered by faults; what is not told stays unknown
+    #[arg(long, value_name = "SETTINGS")]
+    pub(crate) faults: Option<Told>,
     /// For .onnx: embedding to build in, made by `pdn embed`
     #[arg(long, value_name = "FILE", group = "prompts")]
     pub(crate) prompt_embedding: Option<PathBuf>,
@@ -522,10 +497,4 @@ fn size(text: &str) -> Result<(usize, usize), String> {
         [Ok(width @ 1..=65536), Ok(height @ 1..=65536)] => Ok((width, height)),
         _ => Err("expected a number of pixels, 1 to 65536, or WIDTHxHEIGHT".into()),
     }
-}
-
-/// Parses a rectangle of a picture and its sentence.
-fn region(text: &str) -> Result<(Rectangle, String), String> {
-    let (rectangle, sentence) = text.split_once('=').ok_or("expected X,Y,W,H=TEXT")?;
-    Ok((rectangle.parse().map_err(|error: pdn::RegionError| error.to_string())?, sentence.to_owned()))
 }

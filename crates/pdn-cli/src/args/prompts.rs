@@ -1,5 +1,6 @@
-//! Prompts in the order of the command line, which the options' own lists do not preserve.
+//! Prompts in the order of the command line, which the options' own lists do not preserve, and the faults told beside them.
 
+use crate::args::faults::Told;
 use clap::{ArgMatches, Args, Command, Error, FromArgMatches};
 use std::path::PathBuf;
 
@@ -23,6 +24,14 @@ struct Typed {
     /// Weights of the prompts, in the order given, such as 0.7,0.3; a negative weight steers away [default: equal]
     #[arg(long, value_name = "W,W", value_delimiter = ',', allow_hyphen_values = true)]
     prompt_weights: Vec<f32>,
+    /// What befell the picture, such as blur=slight,noise=none,jpeg=60, for a model that is steered by faults
+    ///
+    /// The slots are blur, resize, sharpening, noise, grain and jpeg, with a level (none, slight, strong, heavy; for resize
+    /// antialiased, sharp, nearest; for grain fine, coarse), an amount (blur in pixels, noise in levels of 255, JPEG's quality), or
+    /// `unknown`. They win over those in the prompt's words. Slots left out are seen in the picture itself; with the word `unseen`
+    /// in the list, as in blur=slight,unseen, they stay unknown.
+    #[arg(long, value_name = "SETTINGS")]
+    faults: Option<Told>,
 }
 
 /// The prompts that were typed, and their weights.
@@ -31,6 +40,8 @@ pub(crate) struct PromptArgs {
     pub(crate) prompts: Vec<Source>,
     /// None, or one for each.
     pub(crate) weights: Vec<f32>,
+    /// What is told beside them.
+    pub(crate) faults: Option<Told>,
 }
 
 /// What was typed for a prompt.
@@ -55,7 +66,8 @@ impl FromArgMatches for PromptArgs {
         placed.extend(pictures.into_iter().zip(typed.prompt_image.into_iter().map(Source::Picture)));
         placed.extend(embeddings.into_iter().zip(typed.prompt_embedding.into_iter().map(Source::Embedding)));
         placed.sort_by_key(|(place, _)| *place);
-        Ok(Self { prompts: placed.into_iter().map(|(_, source)| source).collect(), weights: typed.prompt_weights })
+        let prompts = placed.into_iter().map(|(_, source)| source).collect();
+        Ok(Self { prompts, weights: typed.prompt_weights, faults: typed.faults })
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), Error> {
@@ -96,6 +108,6 @@ mod tests {
     #[test]
     fn nothing_is_nothing() {
         let given = given("");
-        assert!(given.prompts.is_empty() && given.weights.is_empty());
+        assert!(given.prompts.is_empty() && given.weights.is_empty() && given.faults.is_none());
     }
 }

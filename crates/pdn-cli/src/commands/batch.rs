@@ -12,7 +12,7 @@ use crate::shared::failure::Failure;
 use crate::shared::folder::{make_folder, report};
 use crate::shared::inputs::{STANDARD, read};
 use crate::shared::outputs::{Task, format_of};
-use crate::shared::prompt::{PromptSetter, words};
+use crate::shared::prompt::{PromptSetter, content, words};
 use crate::shared::sink::Sink;
 use pdn::{AnyPicture, Error, Header, Limits, Options, Prompt, Provenance, Session, Upscaler, WriteOptions};
 use rayon::ThreadPool;
@@ -50,6 +50,8 @@ struct Enlarged {
     seconds: f64,
     /// The prompt in words.
     prompt: Option<String>,
+    /// The faults that the model was steered by.
+    faults: Option<String>,
     /// What the file has and the result does not.
     notes: Vec<String>,
 }
@@ -231,9 +233,9 @@ impl Batch<'_> {
         }
         let picture = read(input, &Limits { pixels: args.inputs.max_pixels, ..Limits::default() })?;
         share.has((picture.width() * picture.height()) as u64);
-        let prompt = match args.parts.region.as_slice() {
-            [] => setter.of(input)?,
-            parts => setter.within(setter.of(input)?, parts, args.parts.feather)?,
+        let prompt = match args.parts.is_empty() {
+            true => setter.of(input)?,
+            false => setter.within(setter.of(input)?, &args.parts)?,
         };
         let format = format_of(output, &args.outputs)?;
         // Printed with the result: before an error they would be beside the point.
@@ -242,8 +244,13 @@ impl Batch<'_> {
         let header = upscaler.header_for(&picture, &target).map_err(|error| failure(input, error))?;
         let header = Header { exif: header.exif.filter(|_| !args.writing.strip), ..header };
         let runs = upscaler.runs_network(&picture, &target).map_err(|error| failure(input, error))?;
-        let provenance =
-            (!args.writing.strip).then(|| self.provenance(runs, prompt.as_ref(), setter.encoder(prompt.as_ref())));
+        // Without the network, no prompt is used.
+        let prompt = prompt.filter(|_| runs);
+        let faults = match upscaler.hears_faults() {
+            true => setter.faults(upscaler, prompt.as_ref(), input, &picture.eight())?,
+            false => None,
+        };
+        let provenance = (!args.writing.strip).then(|| self.provenance(runs, prompt.as_ref(), faults.as_deref()));
         let written = WriteOptions { quality: args.writing.quality, provenance };
         if args.outputs.out_dir.is_some() {
             make_folder(&folder_of(output))?;
@@ -253,7 +260,7 @@ impl Batch<'_> {
         let start = Instant::now();
         if runs && (set.is_none() || *set != prompt) {
             setter.set(session, prompt.as_ref(), input, &picture.eight())?;
-            *set = prompt.clone().filter(|prompt| !prompt.reads_picture());
+            *set = prompt.clone().filter(|prompt| !upscaler.reads_picture(prompt));
         }
         if runs {
             self.advise(&picture, shared, input);
@@ -272,12 +279,11 @@ impl Batch<'_> {
         }
         share.show(1.0);
         let how = self.how(runs, from, to);
-        // Without the network, no prompt is used.
-        let prompt = prompt.filter(|prompt| runs && *prompt != Prompt::None).map(|prompt| prompt.to_string());
+        let prompt = prompt.as_ref().map(content).filter(|prompt| **prompt != Prompt::None).map(Prompt::to_string);
         let seconds = start.elapsed().as_secs_f64();
         let scale = upscaler.scale();
         let scale = (runs || to == (from.0 * scale, from.1 * scale)).then_some(scale);
-        Ok(Outcome::Made(Enlarged { from, to, runs, how, scale, seconds, prompt, notes }))
+        Ok(Outcome::Made(Enlarged { from, to, runs, how, scale, seconds, prompt, faults, notes }))
     }
 
     /// Warns once if the model does not seem to suit such pictures.
@@ -307,14 +313,15 @@ impl Batch<'_> {
 
     /// Returns how a picture was made, for its metadata. Only the file name of the model's path is stored: folders are
     /// private.
-    fn provenance(&self, runs: bool, prompt: Option<&Prompt>, encoder: Option<&str>) -> Provenance {
+    fn provenance(&self, runs: bool, prompt: Option<&Prompt>, faults: Option<&str>) -> Provenance {
         let name = called(self.args.model.model());
         let mut facts = vec![("Model", if runs { name } else { "bicubic".into() })];
         if runs {
             let extras = self.args.look.extras;
             facts.push(("Scale", self.upscaler.scale().to_string()));
             facts.extend(prompt.map(|prompt| ("Prompt", words(self.upscaler, prompt))));
-            facts.extend(encoder.map(|id| ("Encoder", id.to_owned())));
+            facts.extend(faults.map(|faults| ("Faults", faults.to_owned())));
+            facts.extend(self.setter.encoder(prompt).map(|id| ("Encoder", id.to_owned())));
             facts.extend(extras.self_ensemble.then(|| ("SelfEnsemble", "8".into())));
             facts.extend(extras.color_fix.then(|| ("ColorFix", "low frequencies".into())));
         }
@@ -330,7 +337,7 @@ impl Batch<'_> {
         match found {
             Ok(Outcome::WasThere) => self.say_json(|| skipped(task)),
             Ok(Outcome::Made(made)) if !self.args.batch.json => self.say(&format!(
-                "{}: {}x{} to {}x{} by {} in {:.2} s{}",
+                "{}: {}x{} to {}x{} by {} in {:.2} s{}{}",
                 if output == Path::new(STANDARD) { "standard output".into() } else { output.to_string_lossy() },
                 made.from.0,
                 made.from.1,
@@ -338,7 +345,8 @@ impl Batch<'_> {
                 made.to.1,
                 made.how,
                 made.seconds,
-                made.prompt.as_ref().map_or(String::new(), |prompt| format!("; prompt {prompt}"))
+                made.prompt.as_ref().map_or(String::new(), |prompt| format!("; prompt {prompt}")),
+                made.faults.as_ref().map_or(String::new(), |faults| format!("; faults {faults}"))
             )),
             Ok(Outcome::Made(made)) => self.say_json(|| {
                 json!({
@@ -352,6 +360,7 @@ impl Batch<'_> {
                     "scale": made.scale,
                     "seconds": made.seconds,
                     "prompt": made.prompt,
+                    "faults": made.faults,
                 })
             }),
             Err(failure) => {

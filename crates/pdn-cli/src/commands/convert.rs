@@ -10,7 +10,7 @@ use crate::shared::failure::Failure;
 use crate::shared::model::{HASHED, open_or_make};
 use crate::shared::outputs::keep_other;
 use crate::shared::prompt::{embedding, encoder, hinted};
-use pdn::{Embedding, Model, write_atomically};
+use pdn::{Embedding, FAULTS_ID, KnownFaults, Model, PromptError, compose, composed_dim, write_atomically};
 
 /// The word that requests an input instead of a sentence.
 const INPUT: &str = "input";
@@ -43,7 +43,7 @@ pub(crate) fn run(args: &Convert) -> Result<(), Failure> {
 
 /// Returns the bytes of a model file, and a description.
 fn safetensors(args: &Convert, model: Model) -> Result<(Vec<u8>, String), Failure> {
-    if args.prompt.is_some() || args.prompt_embedding.is_some() {
+    if args.prompt.is_some() || args.prompt_embedding.is_some() || args.faults.is_some() {
         return Err(Failure::usage("a prompt can only be built into .onnx; remove it"));
     }
     let model = formed(args, model, Form::Train)?;
@@ -92,19 +92,54 @@ fn prompt(args: &Convert, model: &Model) -> Result<Option<Embedding>, Failure> {
     if args.encoder.encoder.is_some() && args.prompt.is_none() {
         return Err(Failure::usage("--encoder: needs a --prompt to build in; add one, or remove --encoder"));
     }
-    let given = args.prompt.is_some() || args.prompt_embedding.is_some();
+    let given = args.prompt.is_some() || args.prompt_embedding.is_some() || args.faults.is_some();
     if given && model.network.prompt_dim().is_none() {
         return Err(Failure::usage(format_args!("{}: the network takes no prompt; remove it", args.input.display())));
     }
-    match (&args.prompt, &args.prompt_embedding) {
+    let composed_by = model.card.more.get("encoder").and_then(|id| id.as_str()).filter(|id| id.ends_with(FAULTS_ID));
+    match (&args.prompt, composed_by) {
+        (_, None) if args.faults.is_some() => Err(Failure::usage(format_args!("--faults: {}", PromptError::Faults))),
+        (Some(text), _) if text == INPUT && args.faults.is_some() => {
+            Err(Failure::usage("--faults: can be built in only with a prompt or alone; remove --prompt input"))
+        }
         (Some(text), _) if text == INPUT => Ok(None),
-        (Some(text), _) => {
+        _ if !given => Ok(None),
+        (_, Some(id)) => composed(args, id, model.network.prompt_dim().unwrap_or_default()).map(Some),
+        (Some(text), None) => {
             let embedded = encoder(&args.encoder)?.embed_text(text);
             embedded.map(Some).map_err(|error| Failure::usage(hinted(&error)))
         }
-        (None, Some(path)) => embedding(path).map(Some),
-        (None, None) => Ok(None),
+        (None, None) => args.prompt_embedding.as_deref().map(embedding).transpose(),
     }
+}
+
+/// Returns the prompt for a network that is steered by content and faults, whose card names this encoder. There is no
+/// picture, so what is not told stays unknown. `dim` is the whole embedding's length.
+fn composed(args: &Convert, id: &str, dim: usize) -> Result<Embedding, Failure> {
+    let told = args.faults.as_ref().map(|told| told.faults.clone()).unwrap_or_default();
+    if let Some(text) = &args.prompt {
+        let encoder = encoder(&args.encoder)?;
+        let wrong = |error| Failure::usage(hinted(&error));
+        let content = encoder.embed_text(text).map_err(wrong)?;
+        return Ok(beside(content, &told.or(&encoder.faults_of_text(text).map_err(wrong)?)));
+    }
+    match args.prompt_embedding.as_deref().map(embedding).transpose()? {
+        Some(whole) if whole.encoder.ends_with(FAULTS_ID) && args.faults.is_none() => Ok(whole),
+        Some(whole) if whole.encoder.ends_with(FAULTS_ID) => {
+            Err(Failure::usage("--faults: the embedding tells faults already; remove the one or the other"))
+        }
+        Some(content) => Ok(beside(content, &told)),
+        None => {
+            let content = dim.saturating_sub(composed_dim(0));
+            Ok(Embedding { encoder: id.to_owned(), values: compose(None, content, &told) })
+        }
+    }
+}
+
+/// Composes content and faults.
+fn beside(content: Embedding, known: &KnownFaults) -> Embedding {
+    let Embedding { encoder, values } = content;
+    Embedding { encoder: encoder + FAULTS_ID, values: compose(Some(&values), values.len(), known) }
 }
 
 fn about(model: &Model) -> String {

@@ -9,7 +9,7 @@ use crate::shared::bootstrap::DRAWS;
 use crate::shared::engine::{enlarge, failure, open, options};
 use crate::shared::failure::Failure;
 use crate::shared::folder::{report, set};
-use crate::shared::prompt::PromptSetter;
+use crate::shared::prompt::{PromptSetter, content};
 use crate::shared::scores::{Difference, Scores, heads, protocol};
 use pdn::{Limits, Session};
 use serde_json::{Value, json};
@@ -48,10 +48,7 @@ pub(crate) fn run(args: &Eval) -> Result<(), Failure> {
 fn rival(args: &Eval, model: &Path, scale: usize) -> Result<(Session, PromptSetter), Failure> {
     let choice = ModelChoice { named: Some(model.to_owned()), scale: Some(scale as f64) };
     let upscaler = open(&choice, &args.engine)?;
-    let setter = match upscaler.takes_prompt() {
-        true => PromptSetter::new(&args.prompt, &upscaler)?,
-        false => PromptSetter::none(),
-    };
+    let setter = PromptSetter::of_rival(&args.prompt, &upscaler)?;
     Ok((upscaler.session(), setter))
 }
 
@@ -69,10 +66,12 @@ impl<'a> Compared<'a> {
     }
 }
 
-/// A picture, its prompt in words, and its scores.
+/// A picture, its prompt and faults in words, and its scores.
 struct Scored {
     name: String,
     prompt: Option<String>,
+    /// The faults that the model was steered by.
+    faults: Option<String>,
     scores: Scores,
     /// Another model's scores.
     against: Option<Scores>,
@@ -84,6 +83,9 @@ impl Scored {
         let mut entry = json!({"picture": self.name, "scores": self.scores.as_json()});
         if prompted {
             entry["prompt"] = json!(self.prompt);
+        }
+        if let Some(faults) = &self.faults {
+            entry["faults"] = json!(faults);
         }
         if let Some(against) = &self.against {
             entry["against"] = against.as_json();
@@ -119,8 +121,10 @@ fn score(
     };
     let scores = score(session, prompt, 0.0)?;
     let used = prompt.of(path)?;
+    let faults = prompt.faults(session.upscaler(), used.as_ref(), path, &small.eight())?;
     let against = against.map(|(session, prompt)| score(session, prompt, share)).transpose()?;
-    Ok(Scored { name: name(path), prompt: used.map(|prompt| prompt.to_string()), scores, against })
+    let used = used.as_ref().map(|prompt| content(prompt).to_string());
+    Ok(Scored { name: name(path), prompt: used, faults, scores, against })
 }
 
 fn name(path: &Path) -> String {
@@ -142,6 +146,7 @@ impl Found<'_> {
         let Self { args, scale, scored, .. } = self;
         say!("model        {} x{scale}{}", args.model.model().display(), args.extras.words());
         say!("prompt       {}", self.prompt.words());
+        self.prompt.faults_words().into_iter().for_each(|faults| say!("faults       {faults}"));
         say!("pictures     {} of {}, cropped to multiples of {scale}", scored.len(), args.data.display());
         say!("degradation  {}", degradation(args));
         say!(
@@ -178,6 +183,9 @@ impl Found<'_> {
             "pictures": self.scored.iter().map(|one| one.as_json(prompt.differs())).collect::<Vec<_>>(),
             "mean": self.mean.as_json(),
         });
+        if let Some(faults) = prompt.faults_words() {
+            facts["faults"] = json!(faults);
+        }
         if let Some(Compared { model, mean, difference }) = &self.compared {
             facts["against"] = json!({
                 "model": model.display().to_string(),

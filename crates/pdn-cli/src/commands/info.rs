@@ -1,6 +1,7 @@
-//! `pdn info`: describes a model file.
+//! `pdn info`: describes a model file; a picture is described by `info_picture`.
 
 use crate::args::Info;
+use crate::commands::info_picture;
 use crate::display::say::{out, say};
 use crate::display::table::count;
 use crate::shared::failure::Failure;
@@ -9,6 +10,9 @@ use pdn::{Activity, Model, zoo};
 use serde_json::{Value, json};
 
 pub(crate) fn run(args: &Info) -> Result<(), Failure> {
+    if info_picture::is_picture(&args.file) {
+        return info_picture::run(args);
+    }
     let model = open_model(&args.file)?;
     let facts = facts(&model);
     if args.json {

@@ -9,8 +9,9 @@ use crate::shared::engine::{enlarge, failure, open, options};
 use crate::shared::failure::Failure;
 use crate::shared::folder::make_folder;
 use crate::shared::outputs::{Task, keep_inputs};
-use crate::shared::prompt::{encoder, read_source};
-use pdn::{Limits, Map, Prompt, WriteOptions};
+use crate::shared::prompt::{check_faults, encoder, read_source, words};
+use crate::shared::steered::Steered;
+use pdn::{Encoder, Limits, Map, Picture, Prompt, Upscaler, WriteOptions};
 use std::path::Path;
 
 /// Longer sides of the panels in pixels, in separate files and on the sheet.
@@ -27,10 +28,14 @@ pub(crate) fn run(args: &Masks) -> Result<(), Failure> {
     if !upscaler.takes_prompt() {
         return Err(Failure::usage("the model takes no prompt; choose another --model"));
     }
+    check_faults("--faults", args.given.faults.is_some(), &upscaler)?;
     let encoder = encoder(&args.encoder)?;
     let mut prompts = args.given.prompts.iter().map(read_source).collect::<Result<Vec<Prompt>, _>>()?;
     if prompts.is_empty() {
         prompts.push(Prompt::None);
+    }
+    if let Some(told) = &args.given.faults {
+        prompts = prompts.into_iter().map(|prompt| told.around(prompt)).collect();
     }
     let progress = Progress::new(prompts.len());
     let (mut rows, mut session) = (Vec::new(), upscaler.session());
@@ -45,7 +50,8 @@ pub(crate) fn run(args: &Masks) -> Result<(), Failure> {
     if columns.len() < 2 {
         return Err(Failure::usage("the model has no attention masks; choose another --model"));
     }
-    let words: Vec<String> = prompts.iter().map(|prompt| crate::shared::prompt::words(&upscaler, prompt)).collect();
+    let words = prompts.iter().map(|prompt| described(&upscaler, prompt, &encoder, &picture));
+    let words: Vec<String> = words.collect::<Result<_, _>>().map_err(|error| failure(&args.input, error))?;
     let mut sheets = vec![("sheet.png".to_owned(), sheet(&picture, &words, &columns, SMALL))];
     for column in &columns[1..] {
         for (i, words) in words.iter().enumerate() {
@@ -63,6 +69,15 @@ pub(crate) fn run(args: &Masks) -> Result<(), Failure> {
     let (modules, path) = (columns.len() - 2, args.output.display());
     say!("{path}: masks of {modules} modules and their mean, for {}; overview in sheet.png", words.join(" and "));
     Ok(())
+}
+
+/// Returns a prompt in words, with the faults that the model is steered by, if it is.
+fn described(upscaler: &Upscaler, prompt: &Prompt, encoder: &Encoder, picture: &Picture) -> Result<String, pdn::Error> {
+    let words = words(upscaler, prompt);
+    Ok(match Steered::of(upscaler, prompt, encoder, picture)? {
+        Some(faults) => format!("{words}, faults {faults}"),
+        None => words,
+    })
 }
 
 /// Rejects a path that is not a folder, and a folder that is not empty unless forced: masks of other prompts would

@@ -7,7 +7,7 @@ use crate::shared::engine::compile;
 use crate::shared::failure::Failure;
 use crate::shared::inputs::{Found, Input, STANDARD};
 use crate::shared::outputs::{Naming, Plan, format_of};
-use crate::shared::prompt::PromptSetter;
+use crate::shared::prompt::{PromptSetter, check_faults};
 use crate::shared::results::without_results;
 use crate::shared::sink::check_standard_output;
 use pdn::Format;
@@ -18,8 +18,9 @@ pub(crate) fn run(args: &Upscale) -> Result<(), Failure> {
     let Found { pictures, failed, skipped_files, .. } = Found::new(&args.inputs, args.outputs.out_dir.as_deref())?;
     let (pictures, results) = without_results(pictures);
     check_standard_input(&pictures)?;
-    if !args.parts.region.is_empty() && pictures.len() > 1 {
-        let why = format!("--region: expected one picture, got {}", pictures.len());
+    if !args.parts.is_empty() && pictures.len() > 1 {
+        let option = if args.parts.region.is_empty() { "--region-faults" } else { "--region" };
+        let why = format!("{option}: expected one picture, got {}", pictures.len());
         return Err(Failure::usage(why));
     }
     let upscaler = compile(&args.model, &args.engine)?;
@@ -35,6 +36,7 @@ pub(crate) fn run(args: &Upscale) -> Result<(), Failure> {
     let formats: Vec<Format> = tasks.iter().filter_map(|task| format_of(&task.output, &args.outputs).ok()).collect();
     args.look.check(&args.model, &formats, args.writing.quality)?;
     let setter = PromptSetter::new(&args.prompt, &upscaler)?;
+    check_faults("--region-faults", upscaler.takes_prompt() && !args.parts.region_faults.is_empty(), &upscaler)?;
     skipped_files.tell();
     results.iter().for_each(|note| tell!("pdn: {note}"));
     Batch { args, upscaler: &upscaler, setter: &setter, tasks, skipped }.run(failed)

@@ -14,3 +14,4 @@ pub(crate) mod results;
 pub(crate) mod scores;
 pub(crate) mod sink;
 pub(crate) mod skipped;
+pub(crate) mod steered;

@@ -1,19 +1,33 @@
 //! The requested prompt, set for each picture.
 
 use crate::args::choices::{EncoderChoice, PromptChoice};
+use crate::args::faults::{Parts, Told};
 use crate::args::prompts::{PromptArgs, Source};
 use crate::shared::engine::failure;
 use crate::shared::failure::Failure;
 use crate::shared::hub;
+use crate::shared::steered::{Steered, in_words};
 use pdn::{
-    CaptionError, Captions, Embedding, Encoder, EncoderError, Limits, Picture, Prompt, Rectangle, Regions, Session,
-    Upscaler, read_embeddings, sidecar,
+    CaptionError, Captions, Embedding, Encoder, EncoderError, Limits, Picture, Prompt, PromptError, Rectangle, Regions,
+    Session, Upscaler, read_embeddings, sidecar,
 };
 use std::path::Path;
 use std::sync::Arc;
 
-/// The source of prompts and the encoder, or `None` for a model without prompts; then a description in words.
-pub(crate) struct PromptSetter(Option<(Choice, Encoder)>, String);
+/// The source of prompts, faults and the encoder, or `None` for a model without prompts; with a description in words.
+pub(crate) struct PromptSetter {
+    given: Option<Given>,
+    words: String,
+    /// What says the faults, if the model is steered by them.
+    faults_words: Option<String>,
+}
+
+/// What was given for a model with prompts.
+struct Given {
+    choice: Choice,
+    faults: Option<Told>,
+    encoder: Encoder,
+}
 
 /// Where each picture's prompt comes from.
 enum Choice {
@@ -27,15 +41,29 @@ enum Choice {
 
 impl PromptSetter {
     pub(crate) fn new(choice: &PromptChoice, upscaler: &Upscaler) -> Result<Self, Failure> {
+        Self::telling(choice, choice.given.faults.as_ref(), upscaler)
+    }
+
+    /// Returns the setter for a model that is compared with another: faults are told only if it is steered by them.
+    pub(crate) fn of_rival(choice: &PromptChoice, upscaler: &Upscaler) -> Result<Self, Failure> {
+        let told = choice.given.faults.as_ref().filter(|_| upscaler.hears_faults());
+        match upscaler.takes_prompt() {
+            true => Self::telling(choice, told, upscaler),
+            false => Ok(Self::none()),
+        }
+    }
+
+    fn telling(choice: &PromptChoice, faults: Option<&Told>, upscaler: &Upscaler) -> Result<Self, Failure> {
         let chosen = choose(choice)?;
         if !upscaler.takes_prompt() {
             return match chosen {
-                Choice::Same(Prompt::None) => Ok(Self::none()),
+                Choice::Same(Prompt::None) if faults.is_none() => Ok(Self::none()),
                 _ => Err(Failure::usage(
                     "the model takes no prompt: remove the prompt options, or choose another --model",
                 )),
             };
         }
+        check_faults("--faults", faults.is_some(), upscaler)?;
         let encoder = encoder(&choice.encoder)?;
         // Errors in a sentence are reported before any work.
         for source in &choice.given.prompts {
@@ -43,48 +71,50 @@ impl PromptSetter {
                 encoder.tokens(text).map_err(|error| Failure::usage(hinted(&error)))?;
             }
         }
-        let used = match &chosen {
+        let words = match &chosen {
             Choice::Same(prompt) => words(upscaler, prompt),
             Choice::File(_, name) => format!("each picture's first caption in {name}"),
             Choice::Sidecar => "the first line of the text beside each picture".into(),
         };
-        Ok(Self(Some((chosen, encoder)), used))
+        let silent = matches!(chosen, Choice::Same(Prompt::None));
+        let faults_words = upscaler.hears_faults().then(|| sources(faults, silent));
+        Ok(Self { given: Some(Given { choice: chosen, faults: faults.cloned(), encoder }), words, faults_words })
     }
 
     /// Returns the setter for a model without prompts.
-    pub(crate) fn none() -> Self {
-        Self(None, "the model takes none".into())
+    fn none() -> Self {
+        Self { given: None, words: "the model takes none".into(), faults_words: None }
     }
 
     /// Returns the prompt for a picture's file; `None` for a model without prompts.
     pub(crate) fn of(&self, path: &Path) -> Result<Option<Prompt>, Failure> {
-        let Some((choice, encoder)) = &self.0 else { return Ok(None) };
-        let caption = match choice {
-            Choice::Same(prompt) => return Ok(Some(prompt.clone())),
-            Choice::File(captions, _) => captions.first(path).map(str::to_owned),
-            Choice::Sidecar => sidecar(path),
-        };
-        let caption = caption.map_err(|error: CaptionError| Failure::failed(error))?;
-        let wrong = |error| Failure::at(path, format_args!("\"{caption}\": {}", hinted(&error)));
-        encoder.tokens(&caption).map_err(wrong)?;
-        Ok(Some(Prompt::Text(caption)))
+        let Some(given) = &self.given else { return Ok(None) };
+        let prompt = given.prompt(path)?;
+        Ok(Some(match &given.faults {
+            Some(told) => told.around(prompt),
+            None => prompt,
+        }))
     }
 
-    /// Returns the prompt of a picture with other prompts in some of its regions.
-    pub(crate) fn within(
-        &self,
-        rest: Option<Prompt>,
-        parts: &[(Rectangle, String)],
-        feather: usize,
-    ) -> Result<Option<Prompt>, Failure> {
-        let (Some((_, encoder)), Some(rest)) = (&self.0, rest) else {
+    /// Returns the prompt of a picture with other prompts or faults in some of its regions.
+    pub(crate) fn within(&self, rest: Option<Prompt>, parts: &Parts) -> Result<Option<Prompt>, Failure> {
+        let (Some(Given { encoder, .. }), Some(rest)) = (&self.given, rest) else {
             return Err(Failure::usage("the model takes no prompt: remove --region, or choose another --model"));
         };
-        for (_, sentence) in parts {
+        for (_, sentence) in &parts.region {
             encoder.tokens(sentence).map_err(|error| Failure::usage(hinted(&error)))?;
         }
-        let parts = parts.iter().map(|(rectangle, text)| (*rectangle, Prompt::Text(text.clone()))).collect();
-        Ok(Some(Prompt::Regions(Box::new(Regions { parts, rest, feather }))))
+        let sentence = |(rectangle, text): &(Rectangle, String)| {
+            let prompt = Prompt::Text(text.clone());
+            let prompt = match parts.faults(rectangle) {
+                Some(told) => told.around(prompt),
+                None => prompt,
+            };
+            (*rectangle, prompt)
+        };
+        let bare = |(rectangle, told): &(Rectangle, Told)| (*rectangle, told.around(content(&rest).clone()));
+        let all = parts.region.iter().map(sentence).chain(parts.without_sentence().map(bare)).collect();
+        Ok(Some(Prompt::Regions(Box::new(Regions { parts: all, rest, feather: parts.feather }))))
     }
 
     /// Sets the prompt of a picture.
@@ -95,35 +125,101 @@ impl PromptSetter {
         path: &Path,
         picture: &Picture,
     ) -> Result<(), Failure> {
-        match (&self.0, prompt) {
-            (Some((_, encoder)), Some(prompt)) => {
+        match (&self.given, prompt) {
+            (Some(Given { encoder, .. }), Some(prompt)) => {
                 session.set_prompt(prompt, encoder, picture).map_err(|error| failure(path, error))
             }
             _ => Ok(()),
         }
     }
 
+    /// Returns the faults that the model is steered by for a picture, in words; `None` if it is steered by none.
+    pub(crate) fn faults(
+        &self,
+        upscaler: &Upscaler,
+        prompt: Option<&Prompt>,
+        path: &Path,
+        picture: &Picture,
+    ) -> Result<Option<String>, Failure> {
+        let (Some(Given { encoder, .. }), Some(prompt)) = (&self.given, prompt) else { return Ok(None) };
+        let steered = Steered::of(upscaler, prompt, encoder, picture).map_err(|error| failure(path, error))?;
+        Ok(steered.map(|steered| steered.to_string()))
+    }
+
     /// Returns a description of the prompts.
     pub(crate) fn words(&self) -> &str {
-        &self.1
+        &self.words
+    }
+
+    /// Returns a description of where faults come from; `None` if the model is not steered by them.
+    pub(crate) fn faults_words(&self) -> Option<&str> {
+        self.faults_words.as_deref()
     }
 
     /// Returns whether pictures have different prompts.
     pub(crate) fn differs(&self) -> bool {
-        matches!(self.0, Some((Choice::File(..) | Choice::Sidecar, _)))
+        matches!(&self.given, Some(Given { choice: Choice::File(..) | Choice::Sidecar, .. }))
     }
 
     /// Returns the id of the encoder that computed a prompt's embedding.
     pub(crate) fn encoder<'a>(&'a self, prompt: Option<&'a Prompt>) -> Option<&'a str> {
-        let (_, encoder) = self.0.as_ref()?;
-        Some(prompt?.encoder(encoder))
+        Some(prompt?.encoder(&self.given.as_ref()?.encoder))
     }
 }
 
-/// Returns a prompt in words: the default one if none was given.
-pub(crate) fn words(upscaler: &Upscaler, prompt: &Prompt) -> String {
+impl Given {
+    /// Returns the prompt for a picture's file, without faults.
+    fn prompt(&self, path: &Path) -> Result<Prompt, Failure> {
+        let caption = match &self.choice {
+            Choice::Same(prompt) => return Ok(prompt.clone()),
+            Choice::File(captions, _) => captions.first(path).map(str::to_owned),
+            Choice::Sidecar => sidecar(path),
+        };
+        let caption = caption.map_err(|error: CaptionError| Failure::failed(error))?;
+        let wrong = |error| Failure::at(path, format_args!("\"{caption}\": {}", hinted(&error)));
+        self.encoder.tokens(&caption).map_err(wrong)?;
+        Ok(Prompt::Text(caption))
+    }
+}
+
+/// Refuses an option that tells faults to a model that is not steered by them.
+pub(crate) fn check_faults(option: &str, is_given: bool, upscaler: &Upscaler) -> Result<(), Failure> {
+    match is_given && !upscaler.hears_faults() {
+        true => Err(Failure::usage(format_args!("{option}: {}", PromptError::Faults))),
+        false => Ok(()),
+    }
+}
+
+/// Says where the faults come from, for all pictures together.
+fn sources(told: Option<&Told>, silent: bool) -> String {
+    let mut all = Vec::new();
+    all.extend(told.filter(|told| told.faults.tells_any()).map(|told| format!("{} (told)", in_words(&told.faults))));
+    all.extend((!silent).then(|| "what the prompt tells".to_owned()));
+    let rest = match (told.is_some_and(|told| told.unseen), all.is_empty()) {
+        (true, true) => "nothing told",
+        (true, false) => "the rest unknown",
+        (false, true) => "seen in each picture",
+        (false, false) => "the rest seen in each picture",
+    };
+    all.push(rest.to_owned());
+    all.join(", ")
+}
+
+/// Returns a prompt without the faults that are told beside it.
+pub(crate) fn content(prompt: &Prompt) -> &Prompt {
     match prompt {
-        Prompt::None => format!("none given: {}", upscaler.used(prompt)),
+        Prompt::Told { prompt, .. } => content(prompt),
+        other => other,
+    }
+}
+
+/// Returns a prompt in words: the default one if none was given. Faults that are told beside it are left out.
+pub(crate) fn words(upscaler: &Upscaler, prompt: &Prompt) -> String {
+    match content(prompt) {
+        none @ Prompt::None => match upscaler.used(none) {
+            Prompt::None => none.to_string(),
+            used => format!("{none}: {used}"),
+        },
         given => given.to_string(),
     }
 }
@@ -144,7 +240,7 @@ fn choose(choice: &PromptChoice) -> Result<Choice, Failure> {
 
 /// Combines the given prompts into one.
 fn mixed(given: &PromptArgs) -> Result<Prompt, Failure> {
-    let PromptArgs { prompts, weights } = given;
+    let PromptArgs { prompts, weights, .. } = given;
     if !weights.is_empty() && weights.len() != prompts.len() {
         let (weights, prompts) = (weights.len(), prompts.len());
         return Err(Failure::usage(format_args!(

@@ -189,9 +189,15 @@ impl KnownFaults {
         if !self.is_told(slot) {
             return None;
         }
+        let shares = self.shares(slot);
+        (0..shares.len()).max_by(|a, b| shares[*a].total_cmp(&shares[*b]))
+    }
+
+    /// Returns the probability of each level of a slot; what is missing to 1 is that of not being told.
+    pub fn shares(&self, slot: Slot) -> Vec<f32> {
         let mut shares = vec![0.0; slot.levels().len()];
         slot.points().iter().zip(self.of(slot)).for_each(|(point, p)| shares[point.level] += p);
-        (0..shares.len()).max_by(|a, b| shares[*a].total_cmp(&shares[*b]))
+        shares
     }
 
     /// Returns the mean amount of a slot in its unit; `None` if it is not told, for kinds, and where there is no JPEG.
