@@ -598,6 +598,55 @@ async fn what_is_too_large_is_said_before_it_is_sent() {
 }
 
 #[tokio::test]
+async fn faults_are_seen_and_told() {
+    let Some(page) = Page::at(Served::with_faults(common::seeing(), |_| {}), window(1440, 900)).await else { return };
+    page.until("document.querySelectorAll('#model option').length === 2").await;
+    assert_eq!(page.js("document.getElementById('faults').hidden").await, json!(true), "there is no picture yet");
+    page.upload("small.png", &png(60, 40)).await;
+    page.until("document.getElementById('seen').textContent.startsWith('Seen: ')").await;
+    let seen = common::seeing().faults_of_picture(&common::picture(60, 40)).unwrap();
+    assert_eq!(page.text("seen").await, format!("Seen: {seen}"));
+    for slot in pdn::Slot::ALL {
+        let first = page.js(&format!("document.getElementById('fault-{}').options[0].textContent", slot.name())).await;
+        let level = seen.level(slot).map_or(String::new(), |level| format!(" ({})", slot.levels()[level]));
+        assert_eq!(first, json!(format!("as seen{level}")), "{slot:?}");
+    }
+    page.check_names_and_width().await;
+    // Without a result there is nothing to compare with.
+    page.find("fault-noise").await.select_by_value("slight").await.unwrap();
+    page.click("enlarge").await;
+    page.until("!take.hidden && !enlarge.disabled").await;
+    assert_eq!(page.served.metric("pdn_jobs_total{outcome=\"done\"}"), 1.0);
+    assert_eq!(
+        page.served.metric("pdn_requests_total{method=\"POST\",route=\"/v1/pictures\",status=\"201\"}"),
+        1.0,
+        "the picture is sent once"
+    );
+    let first = page.js("after.src").await;
+    let shown = page.text("steered").await;
+    assert!(shown.contains("some noise"), "{shown}");
+    // From now on a choice is followed at once, and keeps the focus.
+    page.find("fault-noise").await.select_by_value("none").await.unwrap();
+    page.until(&format!("after.src !== {first} && !enlarge.disabled && runs.children.length === 2")).await;
+    assert!(page.text("steered").await.contains("no noise"), "{}", page.text("steered").await);
+    let words = page.js("runs.firstElementChild.textContent").await;
+    assert!(words.as_str().unwrap().starts_with("Noise: none, 2 times"), "{words}");
+    page.screenshot("faults").await;
+    page.click("theme").await;
+    page.click("theme").await;
+    page.screenshot("faults-dark").await;
+    page.click("theme").await;
+    page.find("model").await.select_by_value("bicubic").await.unwrap();
+    assert_eq!(page.js("document.getElementById('faults').hidden").await, json!(true), "bicubic hears no faults");
+    page.find("model").await.select_by_value("hearing").await.unwrap();
+    page.upload("other.png", &png(50, 40)).await;
+    page.until("before.naturalWidth === 50").await;
+    assert_eq!(page.js("document.getElementById('fault-noise').value").await, json!(""), "another picture, as seen");
+    assert_eq!(page.js("problem.hidden").await, json!(true));
+    page.close().await;
+}
+
+#[tokio::test]
 async fn what_browsers_cannot_show_is_shown_smaller() {
     let Some(page) = Page::open(window(1440, 900)).await else { return };
     page.until("document.querySelectorAll('#model option').length === 3").await;

@@ -17,7 +17,10 @@ struct Described {
 
 impl Described {
     fn new() -> Self {
-        let served = Served::new(|_| {});
+        Self::of(Served::new(|_| {}))
+    }
+
+    fn of(served: Served) -> Self {
         let api = served.get("/openapi.json").ok(200).value();
         Self { served, api, seen: RefCell::default() }
     }
@@ -107,6 +110,8 @@ fn every_route_answers_as_it_is_described() {
     described.get(masks[0]["link"].as_str().unwrap()).ok(200);
     described.get(&format!("/v1/pictures/{picture}")).ok(200);
     described.form("/v1/pictures", &[("picture", &small)]).ok(201);
+    described.form("/v1/faults", &[("picture", &small)]).ok(200);
+    described.form("/v1/faults", &[("picture", b"x")]).ok(415);
     for (parts, status) in [
         (&[("picture", &b"x"[..])][..], 415),
         (&[("picture", b"")], 422),
@@ -145,6 +150,25 @@ fn every_route_answers_as_it_is_described() {
             assert!(operation["summary"].is_string(), "{method} {path} says what it does");
         }
     }
+}
+
+#[test]
+fn what_is_said_of_faults_is_described() {
+    let described = Described::of(Served::with_faults(common::seeing(), |_| {}));
+    described.get("/v1/models").ok(200);
+    let seen = described.form("/v1/faults", &[("picture", &png(20, 16))]).ok(200).value();
+    assert!(!seen["slots"].as_object().unwrap().is_empty(), "{seen}");
+    let regions: common::Parts = &[
+        ("picture", &png(20, 16)),
+        ("faults", b"blur=slight"),
+        ("region", b"0,0,9,9="),
+        ("region_faults", b"grain=coarse"),
+    ];
+    let job = described.form("/v1/jobs", regions).ok(202).value();
+    let id = job["id"].as_str().unwrap();
+    described.served.ended(id);
+    let job = described.get(&format!("/v1/jobs/{id}")).ok(200).value();
+    assert!(job["faults"].is_object() && job["region_faults"][0].is_object(), "{job}");
 }
 
 #[test]

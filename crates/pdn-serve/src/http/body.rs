@@ -126,7 +126,7 @@ impl App {
         let needed = picture_bytes(&picture);
         self.grow(&mut share, needed, Stage::Reading)?;
         share.shrink_to(needed);
-        Ok(HeldPicture { picture: Arc::new(picture), share: Arc::new(share) })
+        Ok(HeldPicture::new(picture, share))
     }
 
     /// Waits for a turn at decoding or encoding; only a few run at a time.

@@ -1,5 +1,6 @@
 //! HTTP: the listener, layers, request bodies, and routes.
 
+pub(crate) mod ask;
 pub(crate) mod body;
 pub(crate) mod clients;
 pub(crate) mod example;

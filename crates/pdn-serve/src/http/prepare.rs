@@ -2,14 +2,14 @@
 
 use crate::app::App;
 use crate::http::body::{Upload, run_blocking};
-use crate::http::request::{EnlargeRequest, FileFormat, PromptSource, Source};
+use crate::http::request::{EnlargeRequest, FileFormat, PromptSource, RegionSource, Source};
 use crate::jobs::account::{HeldPicture, Share, Stage};
 use crate::jobs::bytes::ENTRY;
 use crate::jobs::job::{Order, Prepared};
 use crate::jobs::models::ModelView;
 use crate::problem::{Kind, Problem, Unit};
 use axum::http::HeaderMap;
-use pdn::{AnyPicture, FileFault, Prompt, Rectangle, RegionError, Regions};
+use pdn::{AnyPicture, FaultsError, FileFault, KnownFaults, Prompt, Rectangle, RegionError, Regions};
 use std::sync::Arc;
 use tokio::runtime::Handle;
 use uuid::Uuid;
@@ -21,6 +21,12 @@ const PROMPTS: usize = 16;
 pub(crate) struct Asked {
     pub(crate) request: EnlargeRequest,
     pub(crate) share: Share,
+}
+
+/// Faults that a request tells: of the whole picture, and of each region.
+struct Told {
+    whole: Option<KnownFaults>,
+    regions: Vec<Option<KnownFaults>>,
 }
 
 /// Sizes in bytes from which a body is parsed, and texts are checked, on a blocking thread.
@@ -62,6 +68,7 @@ impl App {
             return Err(Kind::Option.because(format_args!("quality {}: expected 1 to 100", request.quality)));
         }
         self.check_prompts(view, &request)?;
+        let told = told(view, &request)?;
         self.check_texts(&request).await?;
         let words = self.share_soon(ENTRY + request.text_bytes(), Stage::Reading).await?;
         let (id, held) = self.picture(request.picture).await?;
@@ -72,7 +79,8 @@ impl App {
         check_format(request.format, output, picture)?;
         check_regions(&request.regions, size)?;
         let mut shares = vec![Arc::new(words)];
-        let prompt = self.prompt(request.prompts, request.regions, request.feather, &mut shares).await?;
+        let rest = self.prompt(request.prompts, &mut shares).await?;
+        let prompt = with_regions(rest, request.regions, request.feather, &told);
         // The files have been decoded.
         drop(share);
         let order = Order {
@@ -128,7 +136,8 @@ impl App {
             PromptSource::Text(text) => Some(text),
             PromptSource::Picture(_) => None,
         });
-        let texts: Vec<String> = texts.chain(request.regions.iter().map(|(_, text)| text)).cloned().collect();
+        let spoken = request.regions.iter().filter(|region| region.has_words());
+        let texts: Vec<String> = texts.chain(spoken.map(|region| &region.text)).cloned().collect();
         let app = Arc::clone(self);
         let check = move || texts.iter().try_for_each(|text| app.encoder.tokens(text).map(drop).map_err(Problem::from));
         match request.text_bytes() {
@@ -152,19 +161,13 @@ impl App {
     }
 
     /// Combines the request's prompts into one.
-    async fn prompt(
-        &self,
-        given: Vec<(f32, PromptSource)>,
-        regions: Vec<(Rectangle, String)>,
-        feather: usize,
-        shares: &mut Vec<Arc<Share>>,
-    ) -> Result<Prompt, Problem> {
+    async fn prompt(&self, given: Vec<(f32, PromptSource)>, shares: &mut Vec<Arc<Share>>) -> Result<Prompt, Problem> {
         let (mut prompts, mut pixels) = (Vec::with_capacity(given.len()), 0);
         for (weight, source) in given {
             let prompt = match source {
                 PromptSource::Text(text) => Prompt::Text(text),
                 PromptSource::Picture(source) => {
-                    let (_, HeldPicture { picture, share }) = self
+                    let (_, HeldPicture { picture, share, .. }) = self
                         .picture(source)
                         .await
                         .map_err(|problem| problem.of("prompt_picture", "the prompt's picture"))?;
@@ -177,17 +180,50 @@ impl App {
             prompts.push((weight, prompt));
         }
         // A single prompt with a positive weight needs no mix.
-        let rest = match prompts.len() {
+        Ok(match prompts.len() {
             0 => Prompt::None,
             1 if prompts[0].0 > 0.0 => prompts.remove(0).1,
             _ => Prompt::Mix(prompts),
-        };
-        if regions.is_empty() {
-            return Ok(rest);
-        }
-        let parts = regions.into_iter().map(|(rectangle, text)| (rectangle, Prompt::Text(text))).collect();
-        Ok(Prompt::Regions(Box::new(Regions { parts, rest, feather })))
+        })
     }
+}
+
+/// Parses the faults that a request tells.
+fn told(view: &ModelView, request: &EnlargeRequest) -> Result<Told, Problem> {
+    let given = request.faults.is_some() || request.regions.iter().any(|region| region.faults.is_some());
+    if given && !view.hears_faults {
+        let why = format_args!("the model {} is not steered by faults; leave them out", view.name);
+        return Err(Kind::Prompt.because(why).of("faults", "faults"));
+    }
+    let parsed = |text: &Option<String>, of: &str| match text {
+        Some(text) => {
+            let wrong = |error: FaultsError| Kind::Option.because(error).of("faults", of);
+            text.parse::<KnownFaults>().map(Some).map_err(wrong)
+        }
+        None => Ok(None),
+    };
+    let regions = request.regions.iter().map(|region| parsed(&region.faults, "a region's faults"));
+    Ok(Told { whole: parsed(&request.faults, "faults")?, regions: regions.collect::<Result<_, _>>()? })
+}
+
+/// Adds the prompts of regions to that of the rest, and to all of them the faults that are told.
+fn with_regions(rest: Prompt, regions: Vec<RegionSource>, feather: usize, told: &Told) -> Prompt {
+    let tell = |prompt: Prompt, faults: &KnownFaults| match faults.tells_any() {
+        true => Prompt::Told { prompt: Box::new(prompt), faults: faults.clone(), unseen: false },
+        false => prompt,
+    };
+    let whole = told.whole.clone().unwrap_or_default();
+    let rest = tell(rest, &whole);
+    if regions.is_empty() {
+        return rest;
+    }
+    let part = |(region, own): (RegionSource, &Option<KnownFaults>)| {
+        let prompt = if region.has_words() { Prompt::Text(region.text) } else { Prompt::None };
+        let faults = own.as_ref().map_or_else(|| whole.clone(), |own| own.or(&whole));
+        (region.rectangle, tell(prompt, &faults))
+    };
+    let parts = regions.into_iter().zip(&told.regions).map(part).collect();
+    Prompt::Regions(Box::new(Regions { parts, rest, feather }))
 }
 
 fn check_format(format: FileFormat, (width, height): (usize, usize), picture: &AnyPicture) -> Result<(), Problem> {
@@ -198,13 +234,11 @@ fn check_format(format: FileFormat, (width, height): (usize, usize), picture: &A
     }
 }
 
-fn check_regions(regions: &[(Rectangle, String)], (width, height): (usize, usize)) -> Result<(), Problem> {
+fn check_regions(regions: &[RegionSource], (width, height): (usize, usize)) -> Result<(), Problem> {
     let inside = |start: usize, length: usize, whole: usize| start.checked_add(length).is_some_and(|end| end <= whole);
-    let outside = |(r, _): &&(Rectangle, String)| !inside(r.left, r.width, width) || !inside(r.top, r.height, height);
-    match regions.iter().find(outside) {
-        Some((rectangle, _)) => {
-            Err(Kind::Region.because(RegionError::Outside { rectangle: *rectangle, width, height }))
-        }
+    let outside = |r: &Rectangle| !inside(r.left, r.width, width) || !inside(r.top, r.height, height);
+    match regions.iter().map(|region| region.rectangle).find(outside) {
+        Some(rectangle) => Err(Kind::Region.because(RegionError::Outside { rectangle, width, height })),
         None => Ok(()),
     }
 }

@@ -1,20 +1,17 @@
 //! Parses requests: JSON or a form, into one structure.
 
+use crate::http::ask::{Ask, FEATHER, PromptAsk, QUALITY, RegionAsk, id};
 use crate::jobs::sizing::Sizing;
 use crate::problem::{Kind, Problem, Unit};
 use axum::body::Bytes;
 use axum::http::{HeaderMap, header};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use futures_util::stream;
 use multer::Multipart;
 use pdn::{Format, Rectangle};
-use serde::de::{self, IgnoredAny, SeqAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
 use std::convert::Infallible;
-use std::fmt;
-use std::marker::PhantomData;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -25,7 +22,9 @@ pub(crate) struct EnlargeRequest {
     pub(crate) model: Option<String>,
     /// Prompts, each with its weight.
     pub(crate) prompts: Vec<(f32, PromptSource)>,
-    pub(crate) regions: Vec<(Rectangle, String)>,
+    /// Faults of the picture, as told.
+    pub(crate) faults: Option<String>,
+    pub(crate) regions: Vec<RegionSource>,
     pub(crate) feather: usize,
     pub(crate) sizing: Sizing,
     pub(crate) format: FileFormat,
@@ -43,6 +42,22 @@ pub(crate) enum Source {
 pub(crate) enum PromptSource {
     Text(String),
     Picture(Source),
+}
+
+/// A region with its own prompt.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct RegionSource {
+    pub(crate) rectangle: Rectangle,
+    pub(crate) text: String,
+    /// Its faults, as told.
+    pub(crate) faults: Option<String>,
+}
+
+impl RegionSource {
+    /// Returns whether its text is its prompt: a region whose faults are told needs none.
+    pub(crate) fn has_words(&self) -> bool {
+        self.faults.is_none() || !self.text.trim().is_empty()
+    }
 }
 
 /// A file format of upscaled pictures.
@@ -95,18 +110,17 @@ impl FileFormat {
     }
 }
 
-const FEATHER: usize = 8;
-const QUALITY: u8 = 95;
-
 /// The names of a form's parts.
-const KNOWN: [&str; 15] = [
+const KNOWN: [&str; 17] = [
     "picture",
     "picture_id",
     "model",
     "prompt",
     "prompt_picture",
     "weights",
+    "faults",
     "region",
+    "region_faults",
     "feather",
     "scale",
     "width",
@@ -118,164 +132,7 @@ const KNOWN: [&str; 15] = [
 ];
 
 /// The parts of a form that can be repeated.
-const SEVERAL: [&str; 3] = ["prompt", "prompt_picture", "region"];
-
-/// A picture to upscale, and how.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields, expecting = "an object with a `picture`")]
-pub(crate) struct Ask {
-    picture: PictureAsk,
-    /// The model's name; by default the server's first.
-    model: Option<String>,
-    /// Prompts, which are mixed if there are several. Without any, the model uses its default.
-    #[serde(default, deserialize_with = "some")]
-    prompts: Vec<PromptAsk>,
-    /// Prompts for regions of the picture. Where regions overlap, the later one wins.
-    #[serde(default, deserialize_with = "some")]
-    regions: Vec<RegionAsk>,
-    /// Width in pixels of the blend between regions.
-    #[serde(default = "feather")]
-    #[schema(default = 8)]
-    feather: usize,
-    /// Scale factor, such as 2 or 2.5; the output of the model is resized to it. Without any size, the model's scale is used.
-    #[schema(exclusive_minimum = 0)]
-    scale: Option<f64>,
-    /// Width of the result in pixels, keeping the aspect ratio; with a height, the result fits within both.
-    #[schema(minimum = 1)]
-    width: Option<usize>,
-    /// Height of the result in pixels, as for the width.
-    #[schema(minimum = 1)]
-    height: Option<usize>,
-    /// Whether to stretch the result to exactly the width and height.
-    #[serde(default)]
-    #[schema(default = false)]
-    exact: bool,
-    /// Size of the result in megapixels.
-    #[schema(exclusive_minimum = 0)]
-    megapixels: Option<f64>,
-    #[serde(default)]
-    format: FileFormat,
-    /// JPEG quality, 1 to 100.
-    #[serde(default = "quality")]
-    #[schema(default = 95, minimum = 1, maximum = 100)]
-    quality: u8,
-}
-
-/// The most entries of a list in JSON: an empty one takes two bytes there, and many times that in memory.
-const ENTRIES: usize = 1000;
-
-/// Parses a list of at most that many entries.
-fn some<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
-    struct Few<T>(PhantomData<T>);
-    impl<'de, T: Deserialize<'de>> Visitor<'de> for Few<T> {
-        type Value = Vec<T>;
-
-        fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-            write!(f, "a list of at most {ENTRIES}")
-        }
-
-        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vec<T>, A::Error> {
-            let mut found = Vec::new();
-            while let Some(entry) = list.next_element()? {
-                if found.len() == ENTRIES {
-                    return Err(de::Error::invalid_length(ENTRIES + 1, &self));
-                }
-                found.push(entry);
-            }
-            Ok(found)
-        }
-    }
-    deserializer.deserialize_seq(Few(PhantomData))
-}
-
-fn feather() -> usize {
-    FEATHER
-}
-
-fn quality() -> u8 {
-    QUALITY
-}
-
-/// A picture: the id of a kept one, or the bytes of a file.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum PictureAsk {
-    /// Id of a kept picture.
-    #[schema(format = "uuid")]
-    Id(String),
-    /// A PNG, JPEG, WebP, TIFF, BMP or GIF, in base64.
-    #[schema(format = "byte")]
-    Data(String),
-}
-
-/// A sentence or a picture, with its weight in a mix.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct PromptAsk {
-    /// What the picture shows, in a sentence.
-    text: Option<String>,
-    /// A picture with similar content.
-    picture: Option<PictureAsk>,
-    /// Weight in the mix; a negative weight steers away.
-    #[serde(default = "one")]
-    #[schema(default = 1.0)]
-    weight: f32,
-}
-
-fn one() -> f32 {
-    1.0
-}
-
-/// A rectangle of the picture, in pixels, and what it shows.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct RegionAsk {
-    left: usize,
-    top: usize,
-    #[schema(minimum = 1)]
-    width: usize,
-    #[schema(minimum = 1)]
-    height: usize,
-    text: String,
-}
-
-/// The parts of a form; a file part holds the bytes of the file.
-#[derive(ToSchema)]
-#[allow(dead_code, reason = "the description of what `of_form` reads")]
-pub(crate) struct Form {
-    /// The picture to upscale: PNG, JPEG, WebP, TIFF, BMP or GIF.
-    #[schema(content_media_type = "application/octet-stream")]
-    picture: Option<String>,
-    /// The id of a kept picture, instead of `picture`.
-    #[schema(format = "uuid")]
-    picture_id: Option<String>,
-    /// The model's name.
-    model: Option<String>,
-    /// A sentence; repeatable.
-    prompt: Option<Vec<String>>,
-    /// A picture with similar content, as a prompt; repeatable.
-    #[schema(content_media_type = "application/octet-stream")]
-    prompt_picture: Option<Vec<String>>,
-    /// Weights of the prompts, in the same order, such as `0.7,0.3`.
-    weights: Option<String>,
-    /// A prompt for a region of the picture, such as `0,0,80,60=a brick wall`; repeatable.
-    region: Option<Vec<String>>,
-    /// Width in pixels of the blend between regions.
-    feather: Option<usize>,
-    /// Scale factor, such as 2 or 2.5.
-    scale: Option<f64>,
-    /// Width of the result in pixels, keeping the aspect ratio; with a height, the result fits within both.
-    width: Option<usize>,
-    /// Height of the result in pixels, as for the width.
-    height: Option<usize>,
-    /// Whether to stretch the result to exactly the width and height: `true` or `false`.
-    exact: Option<bool>,
-    /// Size of the result in megapixels.
-    megapixels: Option<f64>,
-    format: Option<FileFormat>,
-    /// JPEG quality, 1 to 100.
-    quality: Option<u8>,
-}
+const SEVERAL: [&str; 4] = ["prompt", "prompt_picture", "region", "region_faults"];
 
 /// The most bytes of a form's part that is neither a file nor a prompt; the encoder limits the length of prompts.
 const TEXT: usize = 64 << 10;
@@ -295,14 +152,21 @@ impl EnlargeRequest {
         files + self.text_bytes() + self.model.as_ref().map_or(0, String::len)
     }
 
-    /// Returns the bytes of the text of its prompts and regions.
+    /// Returns the picture; everything else is dropped.
+    pub(crate) fn into_picture(self) -> Source {
+        self.picture
+    }
+
+    /// Returns the bytes of the text of its prompts, regions and faults.
     pub(crate) fn text_bytes(&self) -> usize {
         let of_prompt = |(_, source): &(f32, PromptSource)| match source {
             PromptSource::Text(text) => text.len(),
             PromptSource::Picture(_) => 0,
         };
-        let regions: usize = self.regions.iter().map(|(_, text)| text.len()).sum();
-        self.prompts.iter().map(of_prompt).sum::<usize>() + regions
+        let of_faults = |faults: &Option<String>| faults.as_ref().map_or(0, String::len);
+        let of_region = |region: &RegionSource| region.text.len() + of_faults(&region.faults);
+        let regions: usize = self.regions.iter().map(of_region).sum();
+        self.prompts.iter().map(of_prompt).sum::<usize>() + regions + of_faults(&self.faults)
     }
 
     /// Parses a body according to its content type.
@@ -335,7 +199,9 @@ impl EnlargeRequest {
             RegionAsk { width: 0, .. } | RegionAsk { height: 0, .. } => {
                 Err(Kind::Option.because("a region must be at least one pixel wide and high"))
             }
-            RegionAsk { left, top, width, height, text } => Ok((Rectangle { left, top, width, height }, text)),
+            RegionAsk { left, top, width, height, text, faults } => {
+                Ok(RegionSource { rectangle: Rectangle { left, top, width, height }, text, faults })
+            }
         };
         let Ask { scale, width, height, exact, megapixels, .. } = ask;
         Ok(Self {
@@ -343,6 +209,7 @@ impl EnlargeRequest {
             picture: ask.picture.source()?,
             model: ask.model,
             prompts: ask.prompts.into_iter().map(prompt).collect::<Result<_, _>>()?,
+            faults: ask.faults,
             regions: ask.regions.into_iter().map(region).collect::<Result<_, _>>()?,
             feather: ask.feather,
             format: ask.format,
@@ -357,11 +224,12 @@ impl EnlargeRequest {
         // The body was received within limits, so no further ones are needed.
         let body = stream::iter([Ok::<_, Infallible>(body)]);
         let mut form = Multipart::new(body, boundary);
-        let (mut picture, mut weights, mut once) = (None, None, HashSet::new());
+        let (mut picture, mut weights, mut of_regions, mut once) = (None, None, Vec::new(), HashSet::new());
         let mut request = Self {
             picture: Source::File(Bytes::new()),
             model: None,
             prompts: Vec::new(),
+            faults: None,
             regions: Vec::new(),
             feather: FEATHER,
             sizing: Sizing::default(),
@@ -392,6 +260,7 @@ impl EnlargeRequest {
                     match name.as_str() {
                         "picture_id" => picture = Some(Source::Kept(id(&text)?)),
                         "weights" => weights = Some(text),
+                        "region_faults" => of_regions.push(text),
                         _ => request.set(&name, text)?,
                     }
                 }
@@ -401,6 +270,7 @@ impl EnlargeRequest {
         if let Some(text) = weights {
             request.weigh(&text)?;
         }
+        request.tell_regions(of_regions)?;
         Ok(request)
     }
 
@@ -409,6 +279,7 @@ impl EnlargeRequest {
         match name {
             "model" => self.model = Some(text),
             "prompt" => self.prompts.push((1.0, PromptSource::Text(text))),
+            "faults" => self.faults = Some(text),
             "scale" => self.sizing.scale = Some(text.parse().map_err(|_| wrong("a number"))?),
             "width" => self.sizing.width = Some(text.parse().map_err(|_| wrong("pixels"))?),
             "height" => self.sizing.height = Some(text.parse().map_err(|_| wrong("pixels"))?),
@@ -423,7 +294,7 @@ impl EnlargeRequest {
             "region" => {
                 let (rectangle, sentence) = text.split_once('=').ok_or_else(|| wrong("X,Y,W,H=TEXT"))?;
                 let rectangle = rectangle.parse().map_err(|error: pdn::RegionError| wrong(&error.to_string()))?;
-                self.regions.push((rectangle, sentence.to_owned()));
+                self.regions.push(RegionSource { rectangle, text: sentence.to_owned(), faults: None });
             }
             _ => return Err(unknown(name)),
         }
@@ -442,6 +313,19 @@ impl EnlargeRequest {
                 Err(Kind::Prompt.because(why))
             }
         }
+    }
+
+    /// Takes the faults of the regions, in their order; those of the last ones may be missing.
+    fn tell_regions(&mut self, told: Vec<String>) -> Result<(), Problem> {
+        let (found, regions) = (told.len(), self.regions.len());
+        if found > regions {
+            let why = format_args!("{found} parts `region_faults`: expected at most one per region, {regions}");
+            return Err(Kind::Option.because(why).of("faults", "a region's faults"));
+        }
+        for (region, told) in self.regions.iter_mut().zip(told) {
+            region.faults = Some(told).filter(|told| !told.trim().is_empty());
+        }
+        Ok(())
     }
 }
 
@@ -462,23 +346,6 @@ fn plain(error: &serde_json::Error) -> String {
     words.iter().fold(error.to_string(), |said, (name, word)| {
         said.replace(&format!("expected {name}"), &format!("expected {word}"))
     })
-}
-
-impl PictureAsk {
-    fn source(self) -> Result<Source, Problem> {
-        match self {
-            Self::Id(text) => Ok(Source::Kept(id(&text)?)),
-            Self::Data(text) => {
-                let bytes = STANDARD.decode(text.trim_ascii());
-                let bytes = bytes.map_err(|error| Kind::Option.because(format_args!("a picture's data: {error}")))?;
-                Ok(Source::File(bytes.into()))
-            }
-        }
-    }
-}
-
-fn id(text: &str) -> Result<Uuid, Problem> {
-    text.trim().parse().map_err(|_| Kind::Option.because(format_args!("`{text}` is not a picture id")))
 }
 
 #[cfg(test)]
@@ -511,7 +378,11 @@ mod tests {
             ("prompt", b"a dog"),
             ("prompt_picture", b"def"),
             ("weights", b"0.5, -2"),
+            ("faults", b"blur=slight"),
+            ("region_faults", b""),
             ("region", b"1,2,3,4=a wall = a house"),
+            ("region", b"5,6,7,8="),
+            ("region_faults", b"noise=9"),
             ("feather", b"3"),
             ("width", b"300"),
             ("height", b"200"),
@@ -522,7 +393,9 @@ mod tests {
         ]);
         let same = r#"{"picture": {"data": "YWJj"}, "model": "m", "format": "webp", "quality": 80, "feather": 3, "width": 300, "height": 200, "exact": true,
             "prompts": [{"text": "a dog", "weight": 0.5}, {"picture": {"data": "ZGVm"}, "weight": -2}],
-            "regions": [{"left": 1, "top": 2, "width": 3, "height": 4, "text": "a wall = a house"}]}"#;
+            "faults": "blur=slight",
+            "regions": [{"left": 1, "top": 2, "width": 3, "height": 4, "text": "a wall = a house"},
+                {"left": 5, "top": 6, "width": 7, "height": 8, "text": "", "faults": "noise=9"}]}"#;
         assert_eq!(request.await.unwrap(), json(same).unwrap());
         let id = Uuid::new_v4();
         let request = form(&[("picture_id", id.to_string().as_bytes())]).await.unwrap();
@@ -543,6 +416,7 @@ mod tests {
             (&[("picture", b"x"), ("prompt", b"\xff")], Kind::Malformed, "UTF-8"),
             (&[("picture", b"x"), ("weights", b"1")], Kind::Prompt, "expected 0 numbers"),
             (&[("picture", b"x"), ("region", b"1,2,3=x")], Kind::Option, "left, top"),
+            (&[("picture", b"x"), ("region_faults", b"blur=none")], Kind::Option, "one per region, 0"),
         ] {
             let problem = form(parts).await.unwrap_err();
             let said = serde_json::to_string(&problem).unwrap();

@@ -9,12 +9,13 @@ use crate::jobs::bytes::PIXEL;
 use crate::jobs::models::{Models, Offered};
 use crate::jobs::work::Worker;
 use crate::settings::{BUFFER, CONNECTIONS, Settings};
-use axum::Router;
+use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use pdn::Encoder;
+use rayon::ThreadPool;
 use std::collections::HashSet;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -176,7 +177,7 @@ impl Server {
         let workers = (0..self.app.settings.jobs.max(1)).map(work).collect::<io::Result<Vec<_>>>();
         let app = Arc::clone(&self.app);
         let served = match &workers {
-            Ok(_) => runtime.block_on(self.serve()).map_err(|error| start(&error)),
+            Ok(_) => runtime.block_on(self.serve(pool)).map_err(|error| start(&error)),
             Err(error) => Err(start(error)),
         };
         app.queue.close();
@@ -185,10 +186,10 @@ impl Server {
         served
     }
 
-    async fn serve(self) -> io::Result<()> {
+    async fn serve(self, pool: Arc<ThreadPool>) -> io::Result<()> {
         let Self { listener, app, stop, .. } = self;
         let listener = tokio::net::TcpListener::from_std(listener)?;
-        let router = around(router(Arc::clone(&app)), &app);
+        let router = around(router(Arc::clone(&app)).layer(Extension(pool)), &app);
         let (graceful, room) = (GracefulShutdown::new(), Arc::new(Semaphore::new(CONNECTIONS)));
         let clients = Clients::default();
         let patience = app.settings.patience;

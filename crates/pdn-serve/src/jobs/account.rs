@@ -4,9 +4,9 @@
 //! the account than earlier ones, so no upload can take the room that a job needs to finish.
 
 use axum::body::Bytes;
-use pdn::AnyPicture;
-use std::sync::Arc;
+use pdn::{AnyPicture, KnownFaults};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
@@ -136,6 +136,14 @@ impl Drop for Share {
 pub(crate) struct HeldPicture {
     pub(crate) picture: Arc<AnyPicture>,
     pub(crate) share: Arc<Share>,
+    /// What the picture shows of its faults, once it has been looked at.
+    pub(crate) seen: Arc<OnceLock<KnownFaults>>,
+}
+
+impl HeldPicture {
+    pub(crate) fn new(picture: AnyPicture, share: Share) -> Self {
+        Self { picture: Arc::new(picture), share: Arc::new(share), seen: Arc::default() }
+    }
 }
 
 /// Bytes and their share.

@@ -2,6 +2,7 @@
 
 use crate::http::request::FileFormat;
 use crate::jobs::account::{HeldPicture, Share};
+use crate::jobs::faults::{FaultsView, Steered};
 use crate::jobs::sizing;
 use crate::jobs::stop::Stop;
 use crate::problem::{Kind, Problem};
@@ -102,6 +103,8 @@ pub(crate) struct Status {
     ended: Option<Instant>,
     /// How long setting the prompt took.
     prompt: Option<Duration>,
+    /// The faults that the model is steered by, if it is, available once the prompt is set.
+    pub(crate) steered: Option<Steered>,
     /// Notes for the user, available once the job runs.
     notes: Vec<String>,
     /// The upscaled picture's file.
@@ -172,6 +175,7 @@ impl Job {
             started: None,
             ended: None,
             prompt: None,
+            steered: None,
             notes: Vec::new(),
             result: None,
             preview: None,
@@ -211,8 +215,8 @@ impl Job {
         now
     }
 
-    pub(crate) fn prompted(&self, took: Duration) {
-        self.status.send_modify(|status| status.prompt = Some(took));
+    pub(crate) fn prompted(&self, took: Duration, steered: Option<Steered>) {
+        self.status.send_modify(|status| (status.prompt, status.steered) = (Some(took), steered));
     }
 
     pub(crate) fn note(&self, notes: Vec<String>) {
@@ -280,11 +284,17 @@ impl Job {
         let left = running
             .filter(|_| status.state == State::Running && status.done > 0.01)
             .map(|running| running * (1.0 - status.done) / status.done);
+        let (faults, region_faults) = match &status.steered {
+            Some(Steered { rest, regions }) => (Some(rest.clone()), regions.clone()),
+            None => (None, Vec::new()),
+        };
         JobView {
             id: self.id.to_string(),
             state: status.state,
             model: order.model_name.clone(),
             prompt: (order.prompt != Prompt::None).then(|| order.prompt.to_string()),
+            faults,
+            region_faults,
             picture: PictureView { id: order.picture.to_string(), width: order.size.0, height: order.size.1 },
             output: Size { width: order.output.0, height: order.output.1 },
             format: order.format,
@@ -317,6 +327,11 @@ pub(crate) struct JobView {
     model: String,
     /// The prompt in words; null if there is none.
     prompt: Option<String>,
+    /// The faults that the model is steered by, outside the regions; null for a model that hears none, and until the job
+    /// runs.
+    faults: Option<FaultsView>,
+    /// Those of each region.
+    region_faults: Vec<FaultsView>,
     picture: PictureView,
     output: Size,
     format: FileFormat,

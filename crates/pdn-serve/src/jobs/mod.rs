@@ -2,6 +2,7 @@
 
 pub(crate) mod account;
 pub(crate) mod bytes;
+pub(crate) mod faults;
 pub(crate) mod job;
 pub(crate) mod models;
 pub(crate) mod notes;

@@ -1,6 +1,6 @@
 //! The server's models and their descriptions.
 
-use pdn::{Isa, Model, Precision, Upscaler};
+use pdn::{FAULTS_ID, Isa, Model, Precision, Upscaler};
 use serde::Serialize;
 use std::sync::{Mutex, PoisonError};
 use utoipa::ToSchema;
@@ -68,6 +68,7 @@ impl Offered {
                 scale: *scale,
                 parameters: None,
                 takes_prompt: false,
+                hears_faults: false,
                 description: BICUBIC.into(),
                 license: String::new(),
             },
@@ -79,11 +80,18 @@ impl Offered {
                 scale: model.network.scale,
                 parameters: Some(model.network.summary().parameters),
                 takes_prompt: model.network.prompt_dim().is_some(),
+                hears_faults: hears_faults(model),
                 description: model.card.description.clone(),
                 license: model.card.license.clone(),
             },
         }
     }
+}
+
+/// Returns whether a network is steered by faults, as [`Upscaler::hears_faults`] does, without compiling it.
+fn hears_faults(model: &Model) -> bool {
+    let encoder = model.card.more.get("encoder").and_then(|id| id.as_str());
+    model.network.dcms().next().is_some() && encoder.is_some_and(|id| id.ends_with(FAULTS_ID))
 }
 
 /// A model.
@@ -103,6 +111,8 @@ pub(crate) struct ModelView {
     parameters: Option<usize>,
     /// Whether it takes a prompt and has masks.
     pub(crate) takes_prompt: bool,
+    /// Whether it is steered by faults, too: told ones, and those that the picture shows.
+    pub(crate) hears_faults: bool,
     /// What it is for.
     description: String,
     license: String,

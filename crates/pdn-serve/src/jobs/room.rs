@@ -87,7 +87,6 @@ mod tests {
     use crate::jobs::models::Models;
     use crate::settings::Settings;
     use pdn::Picture;
-    use std::sync::Arc;
     use uuid::Uuid;
 
     fn app(limit: usize) -> App {
@@ -125,8 +124,8 @@ mod tests {
         let ids = [(); 2].map(|()| Uuid::new_v4());
         for id in ids {
             let share = app.share(300 << 10, Stage::Reading).unwrap();
-            let picture = Arc::new(Picture::from_rgb(1, 1, vec![0; 3]).into());
-            app.store.put_picture(id, HeldPicture { picture, share: Arc::new(share) });
+            let picture = Picture::from_rgb(1, 1, vec![0; 3]).into();
+            app.store.put_picture(id, HeldPicture::new(picture, share));
         }
         let third = app.share(300 << 10, Stage::Reading).unwrap();
         assert_eq!(ids.map(|id| app.store.picture(id).is_some()), [false, true]);

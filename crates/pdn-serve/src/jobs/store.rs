@@ -153,8 +153,7 @@ mod tests {
 
     /// A picture of this many bytes.
     fn picture(bytes: usize) -> HeldPicture {
-        let picture = Arc::new(pdn::Picture::from_rgb(1, 1, vec![0; 3]).into());
-        HeldPicture { picture, share: Arc::new(Share::of(bytes)) }
+        HeldPicture::new(pdn::Picture::from_rgb(1, 1, vec![0; 3]).into(), Share::of(bytes))
     }
 
     #[test]

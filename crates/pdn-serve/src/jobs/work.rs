@@ -1,8 +1,9 @@
 //! Workers: threads that take jobs off the queue and run networks on a shared thread pool.
 
 use crate::app::App;
-use crate::jobs::account::{Stage, held};
+use crate::jobs::account::{HeldPicture, Stage, held};
 use crate::jobs::bytes::encoded_bytes;
+use crate::jobs::faults::steered;
 use crate::jobs::job::{Enlarged, Job, Mask, Shown};
 use crate::jobs::notes::notes;
 use crate::jobs::preview::{Preview, is_shown};
@@ -96,7 +97,7 @@ impl Worker {
     pub(crate) fn run(mut self) {
         while let Some(task) = self.app.clone().queue.take() {
             match task {
-                Task::Enlarge(job, held) => self.enlarge(&job, &held.picture),
+                Task::Enlarge(job, held) => self.enlarge(&job, &held),
                 Task::Masks { job, picture, stop, answer } => {
                     let picture = &picture.picture;
                     let masks =
@@ -108,11 +109,11 @@ impl Worker {
         }
     }
 
-    fn enlarge(&mut self, job: &Job, picture: &AnyPicture) {
+    fn enlarge(&mut self, job: &Job, held: &HeldPicture) {
         let begun = job.begin();
         let outcome = self.guarded(job.order.model, |worker, session| {
             let watch = Watch { stop: &job.stop, begun, app: &worker.app };
-            worker.enlarged(job, picture, session, &watch).map_err(|error| watch.problem(error))
+            worker.enlarged(job, held, session, &watch).map_err(|error| watch.problem(error))
         });
         job.finish(outcome);
         let status = job.status();
@@ -174,18 +175,14 @@ impl Worker {
         Options { memory: self.app.settings.memory, tile: None }
     }
 
-    fn enlarged(
-        &self,
-        job: &Job,
-        picture: &AnyPicture,
-        session: &mut Session,
-        watch: &Watch,
-    ) -> Result<Enlarged, Stopped> {
+    fn enlarged(&self, job: &Job, of: &HeldPicture, session: &mut Session, watch: &Watch) -> Result<Enlarged, Stopped> {
+        let picture = &*of.picture;
         job.note(self.pool.install(|| notes(&job.order, session.upscaler(), picture)));
         let encoder = &self.app.encoder;
         let prompting = Instant::now();
         self.pool.install(|| session.set_prompt(&job.order.prompt, encoder, &picture.eight()))?;
-        job.prompted(prompting.elapsed());
+        let steered = self.pool.install(|| steered(session.upscaler(), &job.order.prompt, encoder, of))?;
+        job.prompted(prompting.elapsed(), steered);
         let (format, quality) = (job.order.format, job.order.quality);
         let provenance = Some(provenance(job, encoder.id()));
         let written = WriteOptions { quality: format.quality(quality), provenance };
@@ -279,6 +276,8 @@ pub(crate) fn provenance(job: &Job, encoder: &str) -> Provenance {
     }
     if runs_network && order.takes_prompt {
         facts.extend([("Prompt", order.prompt.to_string()), ("Encoder", encoder.to_owned())]);
+        let steered = job.status().steered.filter(|steered| steered.regions.is_empty());
+        facts.extend(steered.map(|steered| ("Faults", steered.rest.words().to_owned())));
     }
     Provenance { software: concat!("pdn ", env!("CARGO_PKG_VERSION")).into(), facts }
 }

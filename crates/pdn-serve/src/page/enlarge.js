@@ -1,6 +1,7 @@
 // A job: asked for, watched, cancelled, done.
 
 import { $, changed, model, number, onChange, pixels, say, seconds, state } from "./state.js";
+import { toldFaults, toldInWords } from "./faults.js";
 import { showProblem } from "./problems.js";
 import { addRun, show } from "./runs.js";
 import { Problem, ask, blobUrl, events } from "./server.js";
@@ -16,12 +17,29 @@ function formOf(picture, want) {
   if (!model().takes_prompt) return form;
   const text = $("prompt").value.trim();
   if (text) form.append("prompt", text);
+  const faults = toldFaults();
+  if (faults) form.append("faults", faults);
   if (state.reference) form.append("prompt_picture", state.reference.file, "prompt");
   for (const { left, top, width, height, text } of state.parts) form.append("region", `${left},${top},${width},${height}=${text}`);
   return form;
 }
 
+/** Keeps a picture on the server, and gives its id there; the result is awaited before anything else is sent of it. */
+export async function keep(picture) {
+  if (picture.id) return picture.id;
+  picture.keeping ??= (async () => {
+    const form = new FormData();
+    form.append("picture", picture.file, "picture");
+    const kept = await (await ask("/v1/pictures", { method: "POST", body: form })).json();
+    picture.id = kept.id;
+  })().finally(() => (picture.keeping = null));
+  await picture.keeping;
+  return picture.id;
+}
+
 async function submit(picture, want) {
+  // If it cannot be kept, sending it again says why.
+  await picture.keeping?.catch(() => {});
   try {
     return await (await ask("/v1/jobs", { method: "POST", body: formOf(picture, want) })).json();
   } catch (error) {
@@ -34,7 +52,8 @@ async function submit(picture, want) {
 
 /** What was asked for, for the list of results. */
 function describe(used, want, output) {
-  const words = [$("prompt").value.trim(), state.reference?.file.name, ...state.parts.map((part) => part.text)].filter(Boolean);
+  const said = [$("prompt").value.trim(), state.reference?.file.name, ...state.parts.map((part) => part.text)].filter(Boolean);
+  const words = [...said, ...toldInWords()];
   const steered = !used.takes_prompt ? used.name : words.join(" · ") || "no prompt";
   return `${steered}, ${inWords(want, output)}`;
 }
@@ -64,12 +83,25 @@ export async function enlarge() {
   } catch (error) {
     showProblem(error);
   } finally {
+    const anew = state.job.anew && state.picture === picture;
     state.job = null;
     working(false);
+    if (anew) enlarge();
+  }
+}
+
+/** Upscales anew after a change, if there is a result to compare with; a job in hand is given up for it. */
+export function again() {
+  if (state.job) {
+    state.job.anew = true;
+    cancel();
+  } else if (state.shown) {
+    enlarge();
   }
 }
 
 function cancelled() {
+  if (state.job.anew) return;
   $("outcome").textContent = "Cancelled.";
   say("Cancelled.");
 }
@@ -114,7 +146,8 @@ function working(on) {
   $("go").hidden = on;
   $("enlarge").disabled = on || !state.picture;
   $("progress").value = 0;
-  if (on) $("cancel").focus({ preventScroll: true });
+  // A choice of faults keeps the focus, for the next one.
+  if (on && !$("faults").contains(began)) $("cancel").focus({ preventScroll: true });
   else if (lost) back().focus({ preventScroll: true });
 }
 

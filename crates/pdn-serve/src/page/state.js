@@ -15,6 +15,8 @@ export const state = {
   /** The job in hand, and what ends the wait for it. */
   job: null,
   models: [],
+  /** The faults that can be told to a model that hears them. */
+  slots: [],
   /** What the server takes at most. */
   limits: null,
 };

@@ -1,11 +1,14 @@
 //! A server in this process, and a client for it.
 #![allow(dead_code, reason = "each test file uses its part")]
 
-use pdn::{Format, Model, Picture, WriteOptions, hashed, zoo};
+use pdn::zoo::{Clip, PictureTower, Reading, TextTower, Transformer};
+use pdn::{Encoder, EncoderFile, FAULTS_ID, Format, Model, Picture, Tensor, WriteOptions, hashed, zoo};
 use pdn_serve::{Offered, Server, Settings, Stopper};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
 use std::thread::{JoinHandle, sleep};
 use std::time::{Duration, Instant};
 
@@ -42,6 +45,48 @@ pub(crate) fn quick() -> Offered {
     network("pdn", &json!({"scale": 2, "features": 8, "groups": 1, "blocks": 1, "modules": 1, "dcm": dcm}))
 }
 
+/// Returns a small network that is steered by faults, too, for an encoder.
+pub(crate) fn hearing(encoder: &Encoder) -> Offered {
+    let dcm = json!({"dim": pdn::composed_dim(encoder.dim()), "kernels": 2});
+    let config = json!({"scale": 2, "features": 8, "groups": 1, "blocks": 1, "modules": 1, "dcm": dcm});
+    let Offered::Network(mut model) = network("pdn", &config) else { unreachable!() };
+    model.card.more.insert("encoder".into(), json!(format!("{}{FAULTS_ID}", encoder.id())));
+    Offered::Network(model)
+}
+
+/// Returns a small encoder with hashed weights that hears and sees faults: not what is there, but always the same.
+pub(crate) fn seeing() -> Encoder {
+    encoder(true)
+}
+
+/// Returns the same encoder without the towers of faults.
+pub(crate) fn unseeing() -> Encoder {
+    encoder(false)
+}
+
+fn encoder(sees: bool) -> Encoder {
+    let blocks = Transformer { width: 16, heads: 2, layers: 1, quick_gelu: false };
+    let clip = |dim| Clip {
+        dim,
+        text: TextTower { vocabulary: 514, context: 77, blocks: blocks.clone(), reading: Reading::End },
+        picture: PictureTower::Convolutions { side: 32, stages: vec![(8, 1)] },
+    };
+    let (content, faults) = (clip(24), clip(pdn::KnownFaults::LEN));
+    let mut tensors = BTreeMap::new();
+    for (clip, prefix) in [(&content, ""), (&faults, "faults.")].into_iter().take(1 + usize::from(sees)) {
+        for network in [clip.text_network().unwrap(), clip.picture_network().unwrap()] {
+            tensors.extend(network.params.iter().map(|param| {
+                let numbers = hashed::numbers(&param.name, param.len(), 0.4);
+                (format!("{prefix}{}", param.name), Tensor::new(param.shape.clone(), numbers))
+            }));
+        }
+    }
+    let card = pdn::Card { name: "seeing".into(), ..Default::default() };
+    let (mean, deviation, framing) = ([0.5; 3], [0.25; 3], Default::default());
+    let file = EncoderFile { clip: content, mean, deviation, framing, faults: sees.then_some(faults), card, tensors };
+    Encoder::new(Path::new("seeing"), file).unwrap()
+}
+
 /// Returns the models for tests: a small one, a slow one, one that needs the whole picture in memory, and bicubic.
 pub(crate) fn models() -> Vec<(String, Offered)> {
     let edsr = json!({"scale": 2, "features": 64, "blocks": 16, "residual_scale": 1.0});
@@ -74,11 +119,21 @@ impl Served {
     }
 
     pub(crate) fn with(models: Vec<(String, Offered)>, change: impl FnOnce(&mut Settings)) -> Self {
+        Self::by(pdn::bundled_encoder().unwrap(), models, change)
+    }
+
+    /// Starts a server with models that are steered by faults, and one that is not.
+    pub(crate) fn with_faults(encoder: Encoder, change: impl FnOnce(&mut Settings)) -> Self {
+        let models = vec![("hearing".into(), hearing(&encoder)), ("bicubic".into(), Offered::Bicubic(4))];
+        Self::by(encoder, models, change)
+    }
+
+    fn by(encoder: Encoder, models: Vec<(String, Offered)>, change: impl FnOnce(&mut Settings)) -> Self {
         let (address, shutdown) = (([127, 0, 0, 1], 0).into(), Duration::ZERO);
         let mut settings = Settings { address, shutdown, ..Settings::default() };
         change(&mut settings);
         let token = settings.token.clone();
-        let server = Server::bind(settings, models, pdn::bundled_encoder().unwrap()).unwrap();
+        let server = Server::bind(settings, models, encoder).unwrap();
         let (address, stopper) = (server.address(), server.stopper());
         let thread = std::thread::spawn(|| server.run().unwrap());
         let config = ureq::Agent::config_builder().http_status_as_error(false).max_idle_connections(0);

@@ -2,8 +2,9 @@
 #![allow(unused_qualifications, reason = "the macro of descriptions writes whole paths")]
 
 use crate::app::App;
+use crate::http::ask::{Ask, Form};
 use crate::http::body::run_blocking;
-use crate::http::request::{Ask, FileFormat, Form};
+use crate::http::request::FileFormat;
 use crate::http::routes::handler::{Answer, Parts, Shared, id, query};
 use crate::jobs::account::{Stage, held};
 use crate::jobs::bytes::encoded_bytes;

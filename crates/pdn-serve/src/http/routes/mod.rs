@@ -1,5 +1,6 @@
 //! The routes, each with its description, from which `/openapi.json` is built.
 
+mod faults;
 mod handler;
 mod jobs;
 mod masks;
@@ -23,11 +24,11 @@ use utoipa_axum::routes;
 #[derive(OpenApi)]
 #[openapi(
     info(title = "pdn", description = "Upscales pictures with super-resolution networks, guided by a prompt."),
-    components(schemas(crate::http::request::Form)),
+    components(schemas(crate::http::ask::Form)),
     tags(
         (name = "enlarge", description = "Upscale a picture in one request"),
         (name = "jobs", description = "Upscale in the background and fetch the result later"),
-        (name = "pictures", description = "Keep pictures on the server to upscale them with several prompts"),
+        (name = "pictures", description = "Keep pictures on the server to upscale them with several prompts, and see what they show"),
         (name = "service", description = "Models, limits, health and metrics"),
         (name = "page", description = "The web page and its files")
     )
@@ -49,6 +50,7 @@ fn routes() -> Routes {
         .routes(routes!(masks::show))
         .routes(routes!(pictures::create))
         .routes(routes!(pictures::show, pictures::forget))
+        .routes(routes!(faults::see))
         .routes(routes!(service::models))
         .routes(routes!(service::health))
         .routes(routes!(service::metrics))

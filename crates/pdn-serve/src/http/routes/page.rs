@@ -12,10 +12,11 @@ macro_rules! scripts {
 }
 
 /// The scripts by name; the first loads the others.
-const SCRIPTS: [(&str, &str); 16] = scripts![
+const SCRIPTS: [(&str, &str); 17] = scripts![
     "page.js",
     "download.js",
     "enlarge.js",
+    "faults.js",
     "files.js",
     "masks.js",
     "models.js",

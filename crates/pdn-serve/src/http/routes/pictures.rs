@@ -1,8 +1,9 @@
 //! Pictures that are kept for later requests.
 
+use crate::http::ask::Form;
 use crate::http::body::run_blocking;
 use crate::http::prepare::Asked;
-use crate::http::request::{Form, Source};
+use crate::http::request::Source;
 use crate::http::routes::handler::{Answer, Parts, Shared, id};
 use crate::jobs::account::{HeldPicture, Stage, held};
 use crate::jobs::bytes::encoded_bytes;
@@ -19,7 +20,7 @@ use pdn::{Format, WriteOptions, encode_any};
 /// Requests can use its id for the picture to upscale or for a prompt, until it has not been used for a while.
 #[utoipa::path(
     post, path = "/v1/pictures", tag = "pictures",
-    request_body(content((Form = "multipart/form-data"), (crate::http::request::Ask = "application/json"))),
+    request_body(content((Form = "multipart/form-data"), (crate::http::ask::Ask = "application/json"))),
     responses(
         (status = 201, description = "The picture is kept", body = PictureView, headers(("location" = String))),
         (status = 413, description = "Too many bytes or pixels", body = Problem, content_type = "application/problem+json"),
@@ -54,7 +55,7 @@ pub(crate) async fn create(app: Shared, headers: HeaderMap, body: Body) -> Answe
     ),
 )]
 pub(crate) async fn show(app: Shared, Parts(name): Parts<String>) -> Answer {
-    let HeldPicture { picture, share } = app.kept_picture(id(&name)?)?;
+    let HeldPicture { picture, share, .. } = app.kept_picture(id(&name)?)?;
     // Two copies may exist while the file grows.
     let room = app.share_soon(encoded_bytes(share.bytes()) * 2, Stage::Working).await?;
     let work = move || encode_any(&picture, Format::Png, &WriteOptions::default());

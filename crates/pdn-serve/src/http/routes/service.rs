@@ -1,6 +1,7 @@
 //! The server's models, limits, health and metrics.
 
 use crate::http::routes::handler::{Answer, Shared};
+use crate::jobs::faults::SlotView;
 use crate::jobs::models::ModelView;
 use crate::metrics::Now;
 use crate::problem::Problem;
@@ -18,6 +19,8 @@ pub(crate) struct Offer {
     models: Vec<ModelView>,
     /// Id of the encoder of its prompts.
     encoder: String,
+    /// The faults that can be told to models that hear them.
+    faults: Vec<SlotView>,
     limits: OfferLimits,
 }
 
@@ -52,7 +55,8 @@ pub(crate) async fn models(app: Shared) -> Json<Offer> {
         seconds: app.settings.time.as_secs(),
         keep_seconds: app.settings.keep.as_secs(),
     };
-    Json(Offer { models: app.views.clone(), encoder: app.encoder.id().to_owned(), limits })
+    let encoder = app.encoder.id().to_owned();
+    Json(Offer { models: app.views.clone(), encoder, faults: SlotView::all(), limits })
 }
 
 /// Whether the server accepts requests.

@@ -2,7 +2,7 @@
 #![allow(unused_qualifications, reason = "the macro of descriptions writes whole paths")]
 
 use crate::app::App;
-use crate::http::request::{Ask, Form};
+use crate::http::ask::{Ask, Form};
 use crate::http::routes::handler::{Answer, Shared, query};
 use crate::http::routes::jobs;
 use crate::jobs::job::{Job, JobView};
@@ -34,7 +34,9 @@ impl Drop for Waiting<'_> {
 
 /// Upscale a picture
 ///
-/// Returns the upscaled picture and keeps nothing. Closing the connection cancels the work.
+/// Returns the upscaled picture and keeps nothing. Closing the connection cancels the work. If the model hears faults, the header
+/// `pdn-faults` says which ones steered it, as a dictionary (RFC 9651) such as `blur=slight;amount=0.25;told, jpeg=none;seen`, and
+/// `pdn-faults-words` says so in words; with regions, those outside them.
 #[utoipa::path(
     post, path = "/v1/upscale", tag = "enlarge",
     params(UpscaleOptions, ("Prefer" = Option<String>, Header, description = "`respond-async`: return a job at once")),
@@ -78,8 +80,15 @@ pub(crate) async fn upscale(
         (Some(bytes), _) => {
             let format = job.order.format;
             let mut response = app.file(bytes, format.media(), &format!("enlarged.{}", format.ending()));
-            if let Ok(timing) = HeaderValue::from_str(&view.timing()) {
-                response.headers_mut().insert("server-timing", timing);
+            let mut add = |name: &'static str, value: &str| {
+                if let Ok(value) = HeaderValue::from_str(value) {
+                    response.headers_mut().insert(name, value);
+                }
+            };
+            add("server-timing", &view.timing());
+            if let Some(steered) = &status.steered {
+                add("pdn-faults", &steered.rest.header());
+                add("pdn-faults-words", steered.rest.words());
             }
             Ok(response)
         }
