@@ -56,7 +56,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         patches: PatchCache::new(Degradation::BlurBicubic, scale, 1 << 28),
         sources: vec![(1.0, vec![scene("one")?, scene("two")?])],
         held_back: vec![scene("three")?],
-        prompts: PromptMix { caption: 0.0, view: 0.5, mirrored: 0.5 },
+        prompts: PromptMix { caption: 0.0, view: 0.5, mirrored: 0.5, faults: None },
         patch: 48,
         batch: 16,
         card: Card::default(),

@@ -70,7 +70,7 @@ fn each_network_learns_one_batch_by_heart() {
             patches: PatchCache::new(degradation, scale, 1 << 24),
             sources: vec![(1.0, vec![scene.clone()])],
             held_back: vec![scene],
-            prompts: PromptMix { caption: 0.0, view: 1.0, mirrored: 0.0 },
+            prompts: PromptMix { caption: 0.0, view: 1.0, mirrored: 0.0, faults: None },
             patch: PATCH,
             batch: 1,
             card: Card::default(),

@@ -45,7 +45,7 @@ fn task(network: Network) -> SuperResolution {
         patches: PatchCache::new(Degradation::BlurBicubic, 2, 1 << 24),
         sources: vec![(2.0, vec![scene("a", 3.0), scene("b", 5.0)]), (1.0, vec![scene("c", 7.0)])],
         held_back: vec![scene("d", 4.0)],
-        prompts: PromptMix { caption: 0.4, view: 0.2, mirrored: 0.4 },
+        prompts: PromptMix { caption: 0.4, view: 0.2, mirrored: 0.4, faults: None },
         patch: 12,
         batch: 4,
         card: Card { name: "test".into(), ..Card::default() },

@@ -211,7 +211,7 @@ mod tests {
             let patches = PatchCache::new(degradation, 2, 1 << 30);
             let random = &mut StdRng::seed_from_u64(5);
             for _ in 0..20 {
-                let Pair { high, low } = patches.patch(&place, 12, random).unwrap();
+                let Pair { high, low, .. } = patches.patch(&place, 12, random).unwrap();
                 assert_eq!((high.width(), low.width()), (24, 12));
                 let low = low.into_eight();
                 let mean = |p: &Picture| p.rgb().iter().map(|v| f64::from(*v)).sum::<f64>() / p.rgb().len() as f64;

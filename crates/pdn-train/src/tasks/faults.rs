@@ -117,7 +117,11 @@ impl FaultTowers {
 
     /// Returns the networks that are trained.
     fn trained(&self) -> impl Iterator<Item = &Network> {
-        [&self.text, &self.picture].into_iter().zip(self.sizes).filter(|(_, size)| *size > 0).map(|(network, _)| network)
+        [&self.text, &self.picture]
+            .into_iter()
+            .zip(self.sizes)
+            .filter(|(_, size)| *size > 0)
+            .map(|(network, _)| network)
     }
 
     fn tokens(&self, text: &str) -> Vec<usize> {
@@ -272,9 +276,11 @@ impl Task for FaultTowers {
     }
 
     fn initial(&self, seed: u64) -> Vec<Vec<f32>> {
-        let new = |network: &Network| initial(network, if network.architecture == "clip-text" { 1.0 } else { 0.2 }, seed);
+        let new =
+            |network: &Network| initial(network, if network.architecture == "clip-text" { 1.0 } else { 0.2 }, seed);
         let all = self.trained().flat_map(|network| network.params.iter().zip(new(network)));
-        all.map(|(p, new)| stored(&self.encoder, &p.name, &p.shape).map_or(new, |tensor| tensor.data().to_vec())).collect()
+        all.map(|(p, new)| stored(&self.encoder, &p.name, &p.shape).map_or(new, |tensor| tensor.data().to_vec()))
+            .collect()
     }
 
     fn draw(&self, random: &mut StdRng) -> Result<Examples, DataError> {
@@ -308,7 +314,11 @@ impl Task for FaultTowers {
         if self.sizes[0] > 0 {
             let [held_back, untold] = self.hearing(&parameters, Wordings::HeldBack, &device);
             let [training, _] = self.hearing(&parameters, Wordings::Training, &device);
-            figures.extend([("heard, training wordings %", training), ("heard %", held_back), ("untold unheard %", untold)]);
+            figures.extend([
+                ("heard, training wordings %", training),
+                ("heard %", held_back),
+                ("untold unheard %", untold),
+            ]);
         }
         if self.sizes[1] > 0 {
             let [exact, near] = self.sight(&parameters, &device);

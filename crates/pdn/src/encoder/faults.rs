@@ -80,7 +80,8 @@ pub fn numbers(square: &Picture) -> Map<f32> {
         let level = |x: usize, y: usize| plane[y.min(height - 1) * width + x.min(width - 1)];
         for y in 0..height {
             for x in 0..width {
-                let around = level(x.saturating_sub(1), y) + level(x + 1, y) + level(x, y.saturating_sub(1)) + level(x, y + 1);
+                let around =
+                    level(x.saturating_sub(1), y) + level(x + 1, y) + level(x, y.saturating_sub(1)) + level(x, y + 1);
                 let difference = level(x, y) - around / 4.0;
                 data.push(difference / (difference.abs() + SMALL) * 4.0);
             }
