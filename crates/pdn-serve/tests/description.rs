@@ -158,12 +158,8 @@ fn what_is_said_of_faults_is_described() {
     described.get("/v1/models").ok(200);
     let seen = described.form("/v1/faults", &[("picture", &png(20, 16))]).ok(200).value();
     assert!(!seen["slots"].as_object().unwrap().is_empty(), "{seen}");
-    let regions: common::Parts = &[
-        ("picture", &png(20, 16)),
-        ("faults", b"blur=slight"),
-        ("region", b"0,0,9,9="),
-        ("region_faults", b"grain=coarse"),
-    ];
+    let regions: common::Parts =
+        &[("picture", &png(20, 16)), ("faults", b"blur=slight"), ("region_faults", b"0,0,9,9=grain=coarse")];
     let job = described.form("/v1/jobs", regions).ok(202).value();
     let id = job["id"].as_str().unwrap();
     described.served.ended(id);

@@ -56,18 +56,18 @@ fn regions_have_faults_of_their_own() {
     let parts: Parts = &[
         ("picture", &png(20, 16)),
         ("faults", b"noise=heavy"),
+        ("prompt", b"a house"),
+        ("region_faults", b"0,0,9,9=jpeg=none"),
+        ("region_faults", b"9,0,9,9=blur=strong,noise=none"),
         ("region", b"0,0,9,9=a wall"),
-        ("region", b"9,0,9,9="),
-        ("region_faults", b""),
-        ("region_faults", b"blur=strong,noise=none"),
     ];
     let rectangle = |left| Rectangle { left, top: 0, width: 9, height: 9 };
     let regions = Regions {
         parts: vec![
-            (rectangle(0), told(Prompt::Text("a wall".into()), "noise=heavy")),
-            (rectangle(9), told(Prompt::None, "blur=strong,noise=none")),
+            (rectangle(0), told(Prompt::Text("a wall".into()), "jpeg=none")),
+            (rectangle(9), told(Prompt::Text("a house".into()), "blur=strong,noise=none")),
         ],
-        rest: told(Prompt::None, "noise=heavy"),
+        rest: told(Prompt::Text("a house".into()), "noise=heavy"),
         feather: 8,
     };
     let answer = served.form("/v1/upscale", parts).ok(200);
@@ -76,7 +76,7 @@ fn regions_have_faults_of_their_own() {
     let job = served.job(parts);
     assert_eq!(job["faults"]["words"], "very noisy");
     let words = [&job["region_faults"][0], &job["region_faults"][1]].map(|faults| faults["words"].clone());
-    assert_eq!(words, ["very noisy", "blurred, no noise"]);
+    assert_eq!(words, ["no JPEG traces", "blurred, no noise"]);
 }
 
 #[test]
@@ -119,6 +119,8 @@ fn what_is_not_told_is_seen() {
     assert!(found.contains(&entry(told, 1, "told")), "{found:?}");
     assert!(found.contains(&entry(other, seen.level(other).unwrap(), "seen")), "{found:?}");
     assert_eq!(job["faults"]["words"], known(&settings).or(&seen).to_string());
+    let job = served.job(&[("picture", &png(20, 16)), ("faults", format!("{settings},unseen").as_bytes())]);
+    assert_eq!(slots(&job["faults"]), [entry(told, 1, "told")], "the rest is not looked at");
     // What a sentence tells is told.
     let heard = seeing().faults_of_text("a dog").unwrap();
     let job = served.job(&[("picture", &png(20, 16)), ("prompt", b"a dog")]);
@@ -175,8 +177,8 @@ fn faults_that_cannot_be_told_are_refused_at_once() {
         (&[("faults", b"blur=9")], "option", "blur=9: expected none, slight"),
         (&[("faults", b"")], "option", "unknown fault ``"),
         (&[("faults", b"blur=none"), ("faults", b"blur=none")], "option", "more than one `faults`"),
-        (&[("region", b"0,0,9,9=x"), ("region_faults", b"resize=2")], "option", "a region's faults: resize=2"),
-        (&[("region_faults", b"blur=none")], "option", "one per region"),
+        (&[("region_faults", b"0,0,9,9=resize=2")], "option", "a region's faults: resize=2"),
+        (&[("region_faults", b"blur=none")], "option", "left, top"),
         (&[("region", b"0,0,9,9= ")], "empty-prompt", "empty"),
         (&[("model", b"bicubic"), ("faults", b"blur=none")], "prompt", "bicubic is not steered by faults"),
     ] {
@@ -188,13 +190,13 @@ fn faults_that_cannot_be_told_are_refused_at_once() {
             }
         }
     }
-    let region = json!({"left": 0, "top": 0, "width": 9, "height": 9, "text": "", "faults": "jpeg=0"});
+    let region = json!({"left": 0, "top": 0, "width": 9, "height": 9, "faults": "jpeg=0"});
     let asked = json!({"picture": {"data": ""}, "regions": [region]});
     served.json("/v1/upscale", &asked).problem(422, "option", "jpeg=0: expected");
     let asked = json!({"picture": {"data": ""}, "faults": 3});
     served.json("/v1/upscale", &asked).problem(422, "option", "expected a string");
     let served = Served::new(|_| {});
-    let parts: Parts = &[broken, ("region", b"0,0,9,9=x"), ("region_faults", b"blur=none")];
+    let parts: Parts = &[broken, ("region_faults", b"0,0,9,9=blur=none")];
     served.form("/v1/upscale", parts).problem(422, "prompt", "quick is not steered by faults");
 }
 

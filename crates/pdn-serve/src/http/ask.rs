@@ -25,7 +25,8 @@ pub(crate) struct Ask {
     #[serde(default, deserialize_with = "some")]
     pub(crate) prompts: Vec<PromptAsk>,
     /// Faults of the picture, such as `blur=slight,noise=none`: for each slot one of its levels or an amount. They win over
-    /// those in the prompts' words; what is not told is seen in the picture. Only for models that hear faults.
+    /// those in the prompts' words. What is not told is seen in the picture, or left unknown if `unseen` is in the list. With regions,
+    /// they are of the rest. Only for models that hear faults.
     #[schema(example = "blur=slight,noise=none")]
     pub(crate) faults: Option<String>,
     /// Prompts for regions of the picture. Where regions overlap, the later one wins.
@@ -134,9 +135,10 @@ pub(crate) struct RegionAsk {
     pub(crate) width: usize,
     #[schema(minimum = 1)]
     pub(crate) height: usize,
-    /// What it shows; empty only if its faults are told.
+    /// What it shows; may be missing if its faults are told: then it has the prompt of the rest.
+    #[serde(default)]
     pub(crate) text: String,
-    /// Its faults, which win over those of the whole picture.
+    /// Its faults, as those of the picture.
     pub(crate) faults: Option<String>,
 }
 
@@ -163,8 +165,7 @@ pub(crate) struct Form {
     faults: Option<String>,
     /// A prompt for a region of the picture, such as `0,0,80,60=a brick wall`; repeatable.
     region: Option<Vec<String>>,
-    /// Faults of a region, which win over those of the whole picture; repeatable, in the order of the regions, and empty for
-    /// a region without.
+    /// Faults of the region with these numbers, such as `0,0,80,60=blur=heavy`, which needs no prompt; repeatable.
     region_faults: Option<Vec<String>>,
     /// Width in pixels of the blend between regions.
     feather: Option<usize>,

@@ -10,3 +10,4 @@ pub(crate) mod prepare;
 pub(crate) mod request;
 pub(crate) mod routes;
 pub(crate) mod server;
+pub(crate) mod told;

@@ -3,13 +3,14 @@
 use crate::app::App;
 use crate::http::body::{Upload, run_blocking};
 use crate::http::request::{EnlargeRequest, FileFormat, PromptSource, RegionSource, Source};
+use crate::http::told::AllTold;
 use crate::jobs::account::{HeldPicture, Share, Stage};
 use crate::jobs::bytes::ENTRY;
 use crate::jobs::job::{Order, Prepared};
 use crate::jobs::models::ModelView;
 use crate::problem::{Kind, Problem, Unit};
 use axum::http::HeaderMap;
-use pdn::{AnyPicture, FaultsError, FileFault, KnownFaults, Prompt, Rectangle, RegionError, Regions};
+use pdn::{AnyPicture, FileFault, Prompt, Rectangle, RegionError};
 use std::sync::Arc;
 use tokio::runtime::Handle;
 use uuid::Uuid;
@@ -21,12 +22,6 @@ const PROMPTS: usize = 16;
 pub(crate) struct Asked {
     pub(crate) request: EnlargeRequest,
     pub(crate) share: Share,
-}
-
-/// Faults that a request tells: of the whole picture, and of each region.
-struct Told {
-    whole: Option<KnownFaults>,
-    regions: Vec<Option<KnownFaults>>,
 }
 
 /// Sizes in bytes from which a body is parsed, and texts are checked, on a blocking thread.
@@ -68,7 +63,7 @@ impl App {
             return Err(Kind::Option.because(format_args!("quality {}: expected 1 to 100", request.quality)));
         }
         self.check_prompts(view, &request)?;
-        let told = told(view, &request)?;
+        let told = AllTold::of(view, &request)?;
         self.check_texts(&request).await?;
         let words = self.share_soon(ENTRY + request.text_bytes(), Stage::Reading).await?;
         let (id, held) = self.picture(request.picture).await?;
@@ -80,7 +75,7 @@ impl App {
         check_regions(&request.regions, size)?;
         let mut shares = vec![Arc::new(words)];
         let rest = self.prompt(request.prompts, &mut shares).await?;
-        let prompt = with_regions(rest, request.regions, request.feather, &told);
+        let prompt = told.around(rest, request.regions, request.feather);
         // The files have been decoded.
         drop(share);
         let order = Order {
@@ -186,44 +181,6 @@ impl App {
             _ => Prompt::Mix(prompts),
         })
     }
-}
-
-/// Parses the faults that a request tells.
-fn told(view: &ModelView, request: &EnlargeRequest) -> Result<Told, Problem> {
-    let given = request.faults.is_some() || request.regions.iter().any(|region| region.faults.is_some());
-    if given && !view.hears_faults {
-        let why = format_args!("the model {} is not steered by faults; leave them out", view.name);
-        return Err(Kind::Prompt.because(why).of("faults", "faults"));
-    }
-    let parsed = |text: &Option<String>, of: &str| match text {
-        Some(text) => {
-            let wrong = |error: FaultsError| Kind::Option.because(error).of("faults", of);
-            text.parse::<KnownFaults>().map(Some).map_err(wrong)
-        }
-        None => Ok(None),
-    };
-    let regions = request.regions.iter().map(|region| parsed(&region.faults, "a region's faults"));
-    Ok(Told { whole: parsed(&request.faults, "faults")?, regions: regions.collect::<Result<_, _>>()? })
-}
-
-/// Adds the prompts of regions to that of the rest, and to all of them the faults that are told.
-fn with_regions(rest: Prompt, regions: Vec<RegionSource>, feather: usize, told: &Told) -> Prompt {
-    let tell = |prompt: Prompt, faults: &KnownFaults| match faults.tells_any() {
-        true => Prompt::Told { prompt: Box::new(prompt), faults: faults.clone(), unseen: false },
-        false => prompt,
-    };
-    let whole = told.whole.clone().unwrap_or_default();
-    let rest = tell(rest, &whole);
-    if regions.is_empty() {
-        return rest;
-    }
-    let part = |(region, own): (RegionSource, &Option<KnownFaults>)| {
-        let prompt = if region.has_words() { Prompt::Text(region.text) } else { Prompt::None };
-        let faults = own.as_ref().map_or_else(|| whole.clone(), |own| own.or(&whole));
-        (region.rectangle, tell(prompt, &faults))
-    };
-    let parts = regions.into_iter().zip(&told.regions).map(part).collect();
-    Prompt::Regions(Box::new(Regions { parts, rest, feather }))
 }
 
 fn check_format(format: FileFormat, (width, height): (usize, usize), picture: &AnyPicture) -> Result<(), Problem> {

@@ -270,7 +270,11 @@ impl EnlargeRequest {
         if let Some(text) = weights {
             request.weigh(&text)?;
         }
-        request.tell_regions(of_regions)?;
+        // Regions may come after their faults.
+        for text in of_regions {
+            let (rectangle, told) = of_rectangle("region_faults", &text, "X,Y,W,H=SETTINGS")?;
+            request.tell_region(rectangle, told);
+        }
         Ok(request)
     }
 
@@ -292,9 +296,8 @@ impl EnlargeRequest {
                 self.format = serde_json::from_value(value).map_err(|_| wrong("png, jpeg, webp or tiff"))?;
             }
             "region" => {
-                let (rectangle, sentence) = text.split_once('=').ok_or_else(|| wrong("X,Y,W,H=TEXT"))?;
-                let rectangle = rectangle.parse().map_err(|error: pdn::RegionError| wrong(&error.to_string()))?;
-                self.regions.push(RegionSource { rectangle, text: sentence.to_owned(), faults: None });
+                let (rectangle, text) = of_rectangle(name, &text, "X,Y,W,H=TEXT")?;
+                self.regions.push(RegionSource { rectangle, text, faults: None });
             }
             _ => return Err(unknown(name)),
         }
@@ -315,18 +318,21 @@ impl EnlargeRequest {
         }
     }
 
-    /// Takes the faults of the regions, in their order; those of the last ones may be missing.
-    fn tell_regions(&mut self, told: Vec<String>) -> Result<(), Problem> {
-        let (found, regions) = (told.len(), self.regions.len());
-        if found > regions {
-            let why = format_args!("{found} parts `region_faults`: expected at most one per region, {regions}");
-            return Err(Kind::Option.because(why).of("faults", "a region's faults"));
+    /// Takes faults of a region: of the last one with these numbers, or else of a new one above the others.
+    fn tell_region(&mut self, rectangle: Rectangle, told: String) {
+        match self.regions.iter_mut().rfind(|region| region.rectangle == rectangle) {
+            Some(region) => region.faults = Some(told),
+            None => self.regions.push(RegionSource { rectangle, text: String::new(), faults: Some(told) }),
         }
-        for (region, told) in self.regions.iter_mut().zip(told) {
-            region.faults = Some(told).filter(|told| !told.trim().is_empty());
-        }
-        Ok(())
     }
+}
+
+/// Splits a form's part that is about a rectangle.
+fn of_rectangle(name: &str, text: &str, form: &str) -> Result<(Rectangle, String), Problem> {
+    let wrong = |expected: &str| Kind::Option.because(format_args!("{name} `{text}`: expected {expected}"));
+    let (rectangle, rest) = text.split_once('=').ok_or_else(|| wrong(form))?;
+    let rectangle = rectangle.parse().map_err(|error: pdn::RegionError| wrong(&error.to_string()))?;
+    Ok((rectangle, rest.to_owned()))
 }
 
 /// Reports a form's part with an unknown name.
@@ -379,10 +385,9 @@ mod tests {
             ("prompt_picture", b"def"),
             ("weights", b"0.5, -2"),
             ("faults", b"blur=slight"),
-            ("region_faults", b""),
             ("region", b"1,2,3,4=a wall = a house"),
-            ("region", b"5,6,7,8="),
-            ("region_faults", b"noise=9"),
+            ("region_faults", b"1,2,3,4=jpeg=none"),
+            ("region_faults", b"5,6,7,8=noise=9"),
             ("feather", b"3"),
             ("width", b"300"),
             ("height", b"200"),
@@ -394,8 +399,8 @@ mod tests {
         let same = r#"{"picture": {"data": "YWJj"}, "model": "m", "format": "webp", "quality": 80, "feather": 3, "width": 300, "height": 200, "exact": true,
             "prompts": [{"text": "a dog", "weight": 0.5}, {"picture": {"data": "ZGVm"}, "weight": -2}],
             "faults": "blur=slight",
-            "regions": [{"left": 1, "top": 2, "width": 3, "height": 4, "text": "a wall = a house"},
-                {"left": 5, "top": 6, "width": 7, "height": 8, "text": "", "faults": "noise=9"}]}"#;
+            "regions": [{"left": 1, "top": 2, "width": 3, "height": 4, "text": "a wall = a house", "faults": "jpeg=none"},
+                {"left": 5, "top": 6, "width": 7, "height": 8, "faults": "noise=9"}]}"#;
         assert_eq!(request.await.unwrap(), json(same).unwrap());
         let id = Uuid::new_v4();
         let request = form(&[("picture_id", id.to_string().as_bytes())]).await.unwrap();
@@ -416,7 +421,7 @@ mod tests {
             (&[("picture", b"x"), ("prompt", b"\xff")], Kind::Malformed, "UTF-8"),
             (&[("picture", b"x"), ("weights", b"1")], Kind::Prompt, "expected 0 numbers"),
             (&[("picture", b"x"), ("region", b"1,2,3=x")], Kind::Option, "left, top"),
-            (&[("picture", b"x"), ("region_faults", b"blur=none")], Kind::Option, "one per region, 0"),
+            (&[("picture", b"x"), ("region_faults", b"blur=none")], Kind::Option, "left, top"),
         ] {
             let problem = form(parts).await.unwrap_err();
             let said = serde_json::to_string(&problem).unwrap();

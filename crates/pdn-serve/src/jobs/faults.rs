@@ -114,8 +114,14 @@ pub(crate) fn steered(
     if !upscaler.hears_faults() {
         return Ok(None);
     }
-    let (picture, seen) = (held.picture.eight(), held.seen(encoder).map_err(pdn::PromptError::from)?);
-    let view = |prompt: &Prompt| Ok(FaultsView::of(&told(upscaler, prompt, encoder, &picture)?, &seen));
+    let picture = held.picture.eight();
+    let view = |prompt: &Prompt| {
+        let seen = match prompt {
+            Prompt::Told { unseen: true, .. } => KnownFaults::default(),
+            _ => held.seen(encoder).map_err(pdn::PromptError::from)?,
+        };
+        Ok(FaultsView::of(&told(upscaler, prompt, encoder, &picture)?, &seen))
+    };
     match upscaler.used(prompt) {
         Prompt::Regions(regions) => {
             let parts = regions.parts.iter().map(|(_, prompt)| view(prompt)).collect::<Result<_, pdn::Error>>()?;

@@ -20,7 +20,12 @@ function formOf(picture, want) {
   const faults = toldFaults();
   if (faults) form.append("faults", faults);
   if (state.reference) form.append("prompt_picture", state.reference.file, "prompt");
-  for (const { left, top, width, height, text } of state.parts) form.append("region", `${left},${top},${width},${height}=${text}`);
+  for (const { left, top, width, height, text } of state.parts) {
+    const numbers = `${left},${top},${width},${height}`;
+    form.append("region", `${numbers}=${text}`);
+    // They are of the whole picture here.
+    if (faults) form.append("region_faults", `${numbers}=${faults}`);
+  }
   return form;
 }
 
