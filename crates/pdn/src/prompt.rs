@@ -72,7 +72,7 @@ pub enum PromptError {
     #[error("each region has its own embedding: expected a single prompt")]
     Regions,
     /// Faults were told to a network that is not steered by them.
-    #[error("the model is not steered by faults; use one that is, such as pdn-photo-x4, or leave the faults out")]
+    #[error("the model is not steered by faults; use one that is, or leave the faults out")]
     Faults,
     /// The mix is empty.
     #[error("no prompts to mix: expected at least one")]
