@@ -60,7 +60,9 @@ impl<'a> Steering<'a> {
             Prompt::Mirror | Prompt::Picture { .. } => Ok(of_content(prompt.embed(self.encoder, self.picture)?)),
             Prompt::Text(text) => {
                 let embedding = self.encoder.embed_text(text)?;
-                Ok(Said::of(Some(embedding.values), self.encoder.faults_of_text(text)?))
+                // What is hardly heard is not told: networks know slots as told or not.
+                let heard = self.encoder.faults_of_text(text)?.or(&KnownFaults::default());
+                Ok(Said::of(Some(embedding.values), heard))
             }
             Prompt::Embedding { embedding, .. } => self.of_embedding(embedding),
             Prompt::Told { prompt, faults, unseen } => {
