@@ -12,10 +12,8 @@ use crate::shared::engine::{enlarge, failure, open, options};
 use crate::shared::failure::Failure;
 use crate::shared::folder::report;
 use crate::shared::prompt::{encoder, hinted};
-use pdn::{
-    Captioned, ColourSpace, Degradation, Depth, Encoder, Limits, Picture, Prompt, Protocol, Session, Target, Upscaler,
-    psnr, read_captions,
-};
+use crate::shared::scores::decibels;
+use pdn::{Captioned, Degradation, Depth, Encoder, Limits, Prompt, Session, Target, Upscaler, read_captions};
 use serde_json::json;
 
 /// A sentence that describes no picture in particular.
@@ -176,9 +174,4 @@ impl Measure<'_> {
         }));
         out(&table(&rows));
     }
-}
-
-/// Returns the PSNR that both kinds of controls report.
-pub(super) fn decibels(high: &Picture, large: &Picture, shave: usize) -> Result<f64, pdn::CompareError> {
-    psnr(large, high, Protocol { space: ColourSpace::YMatlab, shave })
 }

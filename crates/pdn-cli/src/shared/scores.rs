@@ -8,6 +8,11 @@ use serde_json::{Value, json};
 pub(crate) const SPACES: [(ColourSpace, &str); 3] =
     [(ColourSpace::YMatlab, "y_matlab"), (ColourSpace::YFull, "y_full"), (ColourSpace::Rgb, "rgb")];
 
+/// Returns the PSNR in MATLAB's Y, with `shave` pixels removed from each side.
+pub(crate) fn decibels(high: &Picture, large: &Picture, shave: usize) -> Result<f64, CompareError> {
+    psnr(large, high, Protocol { space: ColourSpace::YMatlab, shave })
+}
+
 /// PSNR in dB and SSIM in each space.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Scores([(f64, f64); SPACES.len()]);

@@ -4,7 +4,7 @@
 //! "Learning a Single Convolutional Super-Resolution Network for Multiple Degradations", with two stages more). Widths
 //! are in pixels of the small picture, so that they mean the same at every scale.
 
-use super::mixed::{Filter, Manner};
+use super::manner::{Filter, Manner};
 use crate::ops::blur::gaussian;
 use crate::{Format, Picture, Sample, WriteOptions, encode, gaussian_blur, read_bytes, resize_to};
 use image::imageops::{self, FilterType};

@@ -1,6 +1,7 @@
 //! Degradations: how to make a low-resolution input from a high-resolution picture.
 
 mod faults;
+mod manner;
 mod mixed;
 mod practical;
 
@@ -77,7 +78,7 @@ impl Degradation {
             Self::Practical { seed } => practical::degrade(&cropped, scale, seed).into(),
             Self::Mixed { seed } => mixed::degrade(&cropped, scale, seed).into(),
             Self::Known(faults) => {
-                faults.apply(&cropped, scale, &mixed::Manner::default(), &mut StdRng::seed_from_u64(0)).into()
+                faults.apply(&cropped, scale, &manner::Manner::default(), &mut StdRng::seed_from_u64(0)).into()
             }
         })
     }

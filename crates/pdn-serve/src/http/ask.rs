@@ -1,6 +1,6 @@
 //! The forms and the JSON that requests come as.
 
-use crate::http::request::{FileFormat, Source};
+use crate::http::source::{FileFormat, Source};
 use crate::problem::{Kind, Problem};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;

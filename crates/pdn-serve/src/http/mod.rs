@@ -10,4 +10,5 @@ pub(crate) mod prepare;
 pub(crate) mod request;
 pub(crate) mod routes;
 pub(crate) mod server;
+pub(crate) mod source;
 pub(crate) mod told;

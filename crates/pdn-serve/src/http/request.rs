@@ -1,19 +1,17 @@
 //! Parses requests: JSON or a form, into one structure.
 
 use crate::http::ask::{Ask, FEATHER, PromptAsk, QUALITY, RegionAsk, id};
+pub(crate) use crate::http::source::{FileFormat, Source};
 use crate::jobs::sizing::Sizing;
 use crate::problem::{Kind, Problem, Unit};
 use axum::body::Bytes;
 use axum::http::{HeaderMap, header};
 use futures_util::stream;
 use multer::Multipart;
-use pdn::{Format, Rectangle};
+use pdn::Rectangle;
 use serde::de::IgnoredAny;
-use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
 use std::convert::Infallible;
-use utoipa::ToSchema;
-use uuid::Uuid;
 
 /// What a request asks for.
 #[derive(Debug, PartialEq)]
@@ -29,13 +27,6 @@ pub(crate) struct EnlargeRequest {
     pub(crate) sizing: Sizing,
     pub(crate) format: FileFormat,
     pub(crate) quality: u8,
-}
-
-/// Where a picture comes from.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Source {
-    Kept(Uuid),
-    File(Bytes),
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -57,56 +48,6 @@ impl RegionSource {
     /// Returns whether its text is its prompt: a region whose faults are told needs none.
     pub(crate) fn has_words(&self) -> bool {
         self.faults.is_none() || !self.text.trim().is_empty()
-    }
-}
-
-/// A file format of upscaled pictures.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum FileFormat {
-    /// PNG.
-    #[default]
-    Png,
-    /// JPEG, which has no transparency.
-    Jpeg,
-    /// WebP, lossless.
-    Webp,
-    /// TIFF, with lossless compression.
-    Tiff,
-}
-
-impl FileFormat {
-    pub(crate) fn format(self) -> Format {
-        match self {
-            Self::Png => Format::Png,
-            Self::Jpeg => Format::Jpeg,
-            Self::Webp => Format::WebP,
-            Self::Tiff => Format::Tiff,
-        }
-    }
-
-    /// Returns the quality for JPEG; the other formats are lossless here.
-    pub(crate) fn quality(self, quality: u8) -> Option<u8> {
-        (self == Self::Jpeg).then_some(quality)
-    }
-
-    pub(crate) fn media(self) -> &'static str {
-        match self {
-            Self::Png => "image/png",
-            Self::Jpeg => "image/jpeg",
-            Self::Webp => "image/webp",
-            Self::Tiff => "image/tiff",
-        }
-    }
-
-    /// Returns the file extension.
-    pub(crate) fn ending(self) -> &'static str {
-        match self {
-            Self::Png => "png",
-            Self::Jpeg => "jpg",
-            Self::Webp => "webp",
-            Self::Tiff => "tif",
-        }
     }
 }
 
@@ -357,6 +298,7 @@ fn plain(error: &serde_json::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use uuid::Uuid;
 
     async fn form(parts: &[(&str, &[u8])]) -> Result<EnlargeRequest, Problem> {
         let mut body = Vec::new();

@@ -2,10 +2,14 @@
 
 mod error;
 mod faults;
+mod preparation;
 mod table;
 
 pub use error::RecipeError;
 pub use faults::FaultsRecipe;
+pub use preparation::Preparation;
+
+use preparation::tell;
 
 use crate::data::DataError;
 use crate::data::batch_encoder::BatchEncoder;
@@ -15,7 +19,7 @@ use crate::data::nouns::Nouns;
 use crate::data::patch_cache::PatchCache;
 use crate::data::source::Source;
 use crate::data::teacher::Teacher;
-use crate::data::training_images::{Reader, TrainingImages};
+use crate::data::training_images::Reader;
 use crate::executor::convolution::Precision;
 use crate::executor::weights;
 use crate::run::state;
@@ -202,26 +206,6 @@ impl Recipe {
 /// Joins an error and its path of keys, which toml reports on separate lines.
 fn one_line(error: &toml::de::Error) -> String {
     error.to_string().trim_end().replace('\n', " ")
-}
-
-/// What a recipe needs to run.
-#[expect(missing_debug_implementations, reason = "a closure has no Debug")]
-pub struct Preparation<'a> {
-    /// The recipe's file.
-    pub recipe: &'a Path,
-    /// The folder of all data.
-    pub data: &'a Path,
-    /// Bytes of pixels to cache.
-    pub room: u64,
-    /// Receives messages about the data being read, and about skipped files.
-    pub told: &'a mut dyn FnMut(String),
-}
-
-impl Preparation<'_> {
-    /// Reports that data is now being read, after the recipe itself has been checked.
-    fn reads(&mut self) {
-        (self.told)(format!("reading data in {}", self.data.display()));
-    }
 }
 
 impl CaptionedData {
@@ -453,23 +437,4 @@ fn differ(config: &mut serde_json::Value, other: &serde_json::Value) {
         }
         (config, other) => *config = other.clone(),
     }
-}
-
-/// How many skipped pictures are named; the rest are only counted.
-const NAMED: usize = 10;
-
-fn tell(folder: &Path, scenes: &TrainingImages, told: &mut dyn FnMut(String)) {
-    for (file, why) in scenes.skipped.iter().take(NAMED) {
-        told(format!("skipped {}: {why}", file.display()));
-    }
-    let TrainingImages { train, held_back, skipped, small } = scenes;
-    let folder = folder.display();
-    let mut line = format!("{folder}: {} to train on, {} held back", train.len(), held_back.len());
-    if !skipped.is_empty() {
-        line += &format!(", {} skipped (cannot be read)", skipped.len());
-    }
-    if *small > 0 {
-        line += &format!(", {small} skipped (too small)");
-    }
-    told(line);
 }

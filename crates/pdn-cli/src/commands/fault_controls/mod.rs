@@ -4,16 +4,16 @@ mod prompts;
 mod results;
 
 use crate::args::controls::Controls;
-use crate::commands::controls::decibels;
 use crate::display::progress::Progress;
 use crate::display::say::tell;
 use crate::shared::engine::{enlarge, failure, options};
 use crate::shared::failure::Failure;
 use crate::shared::folder::{report, set};
 use crate::shared::prompt::{encoder, hinted};
+use crate::shared::scores::decibels;
 use pdn::{Degradation, Depth, Encoder, Faults, Limits, Prompt, Session, Target, Upscaler, read_captions};
 use prompts::{CONDITIONS, Picture};
-use results::Measured;
+use results::{Measured, Scores};
 use std::path::{Path, PathBuf};
 
 /// What is measured without `--degradation`.
@@ -30,9 +30,6 @@ const DEGRADATIONS: [&str; 11] = [
     "noise=8,jpeg=40",
     "blur=0.3,resize=sharp",
 ];
-
-/// The decibels of a picture, for each degradation under each condition; `None` where the picture lacks what it needs.
-type Scores = Vec<[Option<f64>; CONDITIONS.len()]>;
 
 pub(crate) fn run(args: &Controls, upscaler: &Upscaler) -> Result<(), Failure> {
     let degradations = degradations(args)?;

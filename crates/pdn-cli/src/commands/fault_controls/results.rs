@@ -1,6 +1,5 @@
 //! The figures of the matrix, and how they are printed.
 
-use super::Scores;
 use super::prompts::{CONDITIONS, MEANINGS, NONE, RIGHT, TRAINING, WRONG};
 use crate::args::controls::Controls;
 use crate::display::say::{out, say};
@@ -14,6 +13,9 @@ type Figure = (f64, [f64; 2]);
 
 /// The decibels of one picture under each condition.
 type Row = [Option<f64>; CONDITIONS.len()];
+
+/// The decibels of a picture, for each degradation under each condition; `None` where the picture lacks what it needs.
+pub(super) type Scores = Vec<[Option<f64>; CONDITIONS.len()]>;
 
 /// What was measured, of more than one picture.
 pub(super) struct Measured<'a> {
