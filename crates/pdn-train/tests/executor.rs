@@ -89,6 +89,7 @@ fn towers_are_the_reference_s() {
     for picture in [
         PictureTower::Vit { side: 32, patch: 8, blocks },
         PictureTower::Convolutions { side: 32, stages: vec![(16, 1), (24, 1)] },
+        PictureTower::Plain { side: 32, stages: vec![(8, 2), (12, 1), (16, 2)] },
     ] {
         check(&small_clip(picture).picture_network().unwrap(), 32, 32);
     }

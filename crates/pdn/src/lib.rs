@@ -29,6 +29,7 @@ mod regions;
 mod session;
 mod steering;
 mod target;
+mod told;
 mod upscaler;
 
 pub use bundled::{DEFAULT_MODEL, bundled_encoder, bundled_model, bundled_models};
@@ -56,6 +57,7 @@ pub use prompt::{Prompt, PromptError, Regions};
 pub use regions::{Rectangle, RegionError};
 pub use session::Session;
 pub use target::{Size, Target};
+pub use told::ToldFaults;
 pub use upscaler::Upscaler;
 
 /// Compiles the guide's example.

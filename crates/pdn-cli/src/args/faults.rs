@@ -1,39 +1,7 @@
 //! Faults on the command line: what befell a picture, told beside its prompt.
 
 use clap::ArgGroup;
-use pdn::{FaultsError, KnownFaults, Prompt, Rectangle};
-use std::str::FromStr;
-
-/// The word for not reading from the picture what is not told.
-const UNSEEN: &str = "unseen";
-
-/// Faults that are told, and whether the others are left unknown instead of read from the picture.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Told {
-    pub(crate) faults: KnownFaults,
-    pub(crate) unseen: bool,
-}
-
-impl Told {
-    /// Returns the prompt with these faults told beside it.
-    pub(crate) fn around(&self, prompt: Prompt) -> Prompt {
-        Prompt::Told { prompt: Box::new(prompt), faults: self.faults.clone(), unseen: self.unseen }
-    }
-}
-
-impl FromStr for Told {
-    type Err = FaultsError;
-
-    fn from_str(text: &str) -> Result<Self, FaultsError> {
-        let parts: Vec<&str> = text.split(',').map(str::trim).collect();
-        let settings: Vec<&str> = parts.iter().copied().filter(|part| *part != UNSEEN).collect();
-        let faults = match settings.is_empty() {
-            true => KnownFaults::default(),
-            false => settings.join(",").parse()?,
-        };
-        Ok(Self { faults, unseen: settings.len() < parts.len() })
-    }
-}
+use pdn::{FaultsError, Rectangle, ToldFaults};
 
 /// Prompts and faults for parts of a picture.
 #[derive(Debug, clap::Args)]
@@ -50,7 +18,7 @@ pub(crate) struct Parts {
     /// They belong to the --region with the same numbers. Without one, the rectangle is a region of its own, above the others, with
     /// the prompt of the rest. --faults applies to the rest only.
     #[arg(long, value_name = "X,Y,W,H=SETTINGS", value_parser = region_faults)]
-    pub(crate) region_faults: Vec<(Rectangle, Told)>,
+    pub(crate) region_faults: Vec<(Rectangle, ToldFaults)>,
     /// Width in pixels of the blend between regions
     #[arg(long, value_name = "PIXELS", default_value_t = 8, requires = "regions")]
     pub(crate) feather: usize,
@@ -62,12 +30,12 @@ impl Parts {
     }
 
     /// Returns the faults told of a rectangle: the last ones.
-    pub(crate) fn faults(&self, rectangle: &Rectangle) -> Option<&Told> {
+    pub(crate) fn faults(&self, rectangle: &Rectangle) -> Option<&ToldFaults> {
         self.region_faults.iter().rev().find(|(other, _)| other == rectangle).map(|(_, told)| told)
     }
 
     /// Returns the rectangles that have faults and no sentence.
-    pub(crate) fn without_sentence(&self) -> impl Iterator<Item = &(Rectangle, Told)> {
+    pub(crate) fn without_sentence(&self) -> impl Iterator<Item = &(Rectangle, ToldFaults)> {
         self.region_faults.iter().filter(|(rectangle, _)| !self.region.iter().any(|(other, _)| other == rectangle))
     }
 }
@@ -79,7 +47,7 @@ fn region(text: &str) -> Result<(Rectangle, String), String> {
 }
 
 /// Parses a rectangle of a picture and its faults.
-fn region_faults(text: &str) -> Result<(Rectangle, Told), String> {
+fn region_faults(text: &str) -> Result<(Rectangle, ToldFaults), String> {
     let (rectangle, told) =
         text.split_once('=').ok_or("expected X,Y,W,H=SETTINGS, such as 0,0,80,60=blur=heavy,noise=none")?;
     Ok((rectangle_of(rectangle)?, told.parse().map_err(|error: FaultsError| error.to_string())?))
@@ -92,22 +60,6 @@ fn rectangle_of(text: &str) -> Result<Rectangle, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn unseen_is_a_word_among_the_settings() {
-        for (text, faults, unseen) in [
-            ("blur=slight,noise=none", "blur=slight,noise=none", false),
-            ("blur=slight, unseen", "blur=slight", true),
-            ("unseen,jpeg=60", "jpeg=60", true),
-            ("unseen", "blur=unknown", true),
-        ] {
-            let faults = faults.parse().unwrap();
-            assert_eq!(text.parse(), Ok(Told { faults, unseen }), "{text}");
-        }
-        for text in ["", "blur", "focus=bad", "blur=much", "unseen=1", "jpeg=0"] {
-            assert!(text.parse::<Told>().is_err(), "{text}");
-        }
-    }
 
     #[test]
     fn regions_have_faults_after_their_numbers() {

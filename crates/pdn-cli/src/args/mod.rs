@@ -11,11 +11,11 @@ pub(crate) mod version;
 
 use crate::args::choices::{DegradationChoice, EncoderChoice, EngineChoice, ModelChoice, PromptChoice};
 use crate::args::controls::Controls;
-use crate::args::faults::{Parts, Told};
+use crate::args::faults::Parts;
 use crate::args::look::{Extras, Look};
 use crate::args::prompts::PromptArgs;
 use clap::{Parser, Subcommand};
-use pdn::StoredPrecision;
+use pdn::{StoredPrecision, ToldFaults};
 use std::path::PathBuf;
 
 /// Upscale pictures with super-resolution networks, guided by a prompt.
@@ -423,7 +423,7 @@ pub(crate) struct Convert {
     /// For .onnx: what befell the pictures, such as blur=slight,noise=none, to build in beside the prompt, for a network that is
     /// steered by faults; what is not told stays unknown
     #[arg(long, value_name = "SETTINGS")]
-    pub(crate) faults: Option<Told>,
+    pub(crate) faults: Option<ToldFaults>,
     /// For .onnx: embedding to build in, made by `pdn embed`
     #[arg(long, value_name = "FILE", group = "prompts")]
     pub(crate) prompt_embedding: Option<PathBuf>,

@@ -1,7 +1,7 @@
 //! Prompts in the order of the command line, which the options' own lists do not preserve, and the faults told beside them.
 
-use crate::args::faults::Told;
 use clap::{ArgMatches, Args, Command, Error, FromArgMatches};
+use pdn::ToldFaults;
 use std::path::PathBuf;
 
 /// The options that give a prompt.
@@ -31,7 +31,7 @@ struct Typed {
     /// `unknown`. They win over those in the prompt's words. Slots left out are seen in the picture itself; with the word `unseen`
     /// in the list, as in blur=slight,unseen, they stay unknown.
     #[arg(long, value_name = "SETTINGS")]
-    faults: Option<Told>,
+    faults: Option<ToldFaults>,
 }
 
 /// The prompts that were typed, and their weights.
@@ -41,7 +41,7 @@ pub(crate) struct PromptArgs {
     /// None, or one for each.
     pub(crate) weights: Vec<f32>,
     /// What is told beside them.
-    pub(crate) faults: Option<Told>,
+    pub(crate) faults: Option<ToldFaults>,
 }
 
 /// What was typed for a prompt.

@@ -1,7 +1,7 @@
 //! The requested prompt, set for each picture.
 
 use crate::args::choices::{EncoderChoice, PromptChoice};
-use crate::args::faults::{Parts, Told};
+use crate::args::faults::Parts;
 use crate::args::prompts::{PromptArgs, Source};
 use crate::shared::engine::failure;
 use crate::shared::failure::Failure;
@@ -9,7 +9,7 @@ use crate::shared::hub;
 use crate::shared::steered::{Steered, in_words};
 use pdn::{
     CaptionError, Captions, Embedding, Encoder, EncoderError, Limits, Picture, Prompt, PromptError, Rectangle, Regions,
-    Session, Upscaler, read_embeddings, sidecar,
+    Session, ToldFaults, Upscaler, read_embeddings, sidecar,
 };
 use std::path::Path;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ pub(crate) struct PromptSetter {
 /// What was given for a model with prompts.
 struct Given {
     choice: Choice,
-    faults: Option<Told>,
+    faults: Option<ToldFaults>,
     encoder: Encoder,
 }
 
@@ -53,7 +53,7 @@ impl PromptSetter {
         }
     }
 
-    fn telling(choice: &PromptChoice, faults: Option<&Told>, upscaler: &Upscaler) -> Result<Self, Failure> {
+    fn telling(choice: &PromptChoice, faults: Option<&ToldFaults>, upscaler: &Upscaler) -> Result<Self, Failure> {
         let chosen = choose(choice)?;
         if !upscaler.takes_prompt() {
             return match chosen {
@@ -112,7 +112,7 @@ impl PromptSetter {
             };
             (*rectangle, prompt)
         };
-        let bare = |(rectangle, told): &(Rectangle, Told)| (*rectangle, told.around(content(&rest).clone()));
+        let bare = |(rectangle, told): &(Rectangle, ToldFaults)| (*rectangle, told.around(content(&rest).clone()));
         let all = parts.region.iter().map(sentence).chain(parts.without_sentence().map(bare)).collect();
         Ok(Some(Prompt::Regions(Box::new(Regions { parts: all, rest, feather: parts.feather }))))
     }
@@ -191,7 +191,7 @@ pub(crate) fn check_faults(option: &str, is_given: bool, upscaler: &Upscaler) ->
 }
 
 /// Says where the faults come from, for all pictures together.
-fn sources(told: Option<&Told>, silent: bool) -> String {
+fn sources(told: Option<&ToldFaults>, silent: bool) -> String {
     let mut all = Vec::new();
     all.extend(told.filter(|told| told.faults.tells_any()).map(|told| format!("{} (told)", in_words(&told.faults))));
     all.extend((!silent).then(|| "what the prompt tells".to_owned()));

@@ -3,47 +3,12 @@
 use crate::http::request::{EnlargeRequest, RegionSource};
 use crate::jobs::models::ModelView;
 use crate::problem::{Kind, Problem};
-use pdn::{FaultsError, KnownFaults, Prompt, Regions};
-use std::str::FromStr;
-
-/// The word for not seeing in the picture what is not told.
-const UNSEEN: &str = "unseen";
-
-/// Faults that are told, and whether the others are left unknown instead of seen in the picture.
-#[derive(Debug, Default, PartialEq)]
-struct Told {
-    faults: KnownFaults,
-    unseen: bool,
-}
-
-impl Told {
-    /// Returns the prompt with these faults told beside it.
-    fn around(&self, prompt: Prompt) -> Prompt {
-        match self.unseen || self.faults.tells_any() {
-            true => Prompt::Told { prompt: Box::new(prompt), faults: self.faults.clone(), unseen: self.unseen },
-            false => prompt,
-        }
-    }
-}
-
-impl FromStr for Told {
-    type Err = FaultsError;
-
-    fn from_str(text: &str) -> Result<Self, FaultsError> {
-        let parts: Vec<&str> = text.split(',').map(str::trim).collect();
-        let settings: Vec<&str> = parts.iter().copied().filter(|part| *part != UNSEEN).collect();
-        let faults = match settings.is_empty() {
-            true => KnownFaults::default(),
-            false => settings.join(",").parse()?,
-        };
-        Ok(Self { faults, unseen: settings.len() < parts.len() })
-    }
-}
+use pdn::{FaultsError, Prompt, Regions, ToldFaults};
 
 /// The faults that a request tells: of the picture outside its regions, and of each region.
 pub(crate) struct AllTold {
-    rest: Told,
-    regions: Vec<Told>,
+    rest: ToldFaults,
+    regions: Vec<ToldFaults>,
 }
 
 impl AllTold {
@@ -56,7 +21,7 @@ impl AllTold {
         }
         let parsed = |text: &Option<String>, of: &str| match text {
             Some(text) => text.parse().map_err(|error: FaultsError| Kind::Option.because(error).of("faults", of)),
-            None => Ok(Told::default()),
+            None => Ok(ToldFaults::default()),
         };
         let regions = request.regions.iter().map(|region| parsed(&region.faults, "a region's faults"));
         Ok(Self { rest: parsed(&request.faults, "faults")?, regions: regions.collect::<Result<_, _>>()? })
@@ -68,24 +33,11 @@ impl AllTold {
         if regions.is_empty() {
             return self.rest.around(rest);
         }
-        let part = |(region, told): (RegionSource, &Told)| {
+        let part = |(region, told): (RegionSource, &ToldFaults)| {
             let prompt = if region.has_words() { Prompt::Text(region.text) } else { rest.clone() };
             (region.rectangle, told.around(prompt))
         };
         let parts = regions.into_iter().zip(&self.regions).map(part).collect();
         Prompt::Regions(Box::new(Regions { parts, rest: self.rest.around(rest), feather }))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn one_word_turns_seeing_off() {
-        let told = |text: &str| text.parse::<Told>().unwrap();
-        assert_eq!(told("unseen"), Told { faults: KnownFaults::default(), unseen: true });
-        assert_eq!(told("blur=none, unseen"), Told { faults: "blur=none".parse().unwrap(), unseen: true });
-        assert!(!told("blur=none").unseen && "unseen,".parse::<Told>().is_err());
     }
 }

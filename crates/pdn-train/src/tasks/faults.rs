@@ -330,6 +330,12 @@ impl Task for FaultTowers {
     fn export(&self, parameters: &[Vec<f32>], history: &History) -> Vec<u8> {
         let mut file = self.encoder.clone();
         file.faults = Some(self.clip.clone());
+        // A tower of another size may have been there.
+        let names: Vec<String> = [&self.text, &self.picture]
+            .into_iter()
+            .flat_map(|network| network.params.iter().map(|p| format!("faults.{}", p.name)))
+            .collect();
+        file.tensors.retain(|name, _| !name.starts_with("faults.") || names.contains(name));
         let shapes = self.parameters().into_iter().zip(parameters);
         file.tensors.extend(shapes.map(|((name, shape), data)| (name, Stored::new(shape, data.clone()))));
         let mut about = serde_json::json!({ "recipe": self.about });

@@ -10,6 +10,8 @@ use pdn_image::{Picture, bleed};
 use pdn_network::zoo::Clip;
 use pdn_network::{Network, NetworkError, Tensor, Tensors, Weights};
 use rayon::prelude::*;
+use std::collections::VecDeque;
+use std::sync::{Mutex, PoisonError};
 
 /// What the names of these towers' tensors begin with in an encoder's file.
 pub(crate) const PREFIX: &str = "faults.";
@@ -23,6 +25,9 @@ const ACROSS: usize = 12;
 /// The difference, in levels, between small and large ones.
 const SMALL: f32 = 8.0;
 
+/// How many pictures are remembered, so that the next prompt for one of them does not look again.
+const REMEMBERED: usize = 4;
+
 /// The towers. Both give logits of [`KnownFaults`].
 #[derive(Debug)]
 pub(crate) struct FaultTowers {
@@ -30,6 +35,8 @@ pub(crate) struct FaultTowers {
     context: usize,
     text: (Network, Weights),
     picture: (Network, Weights),
+    /// The squares of the last pictures, and what they show.
+    remembered: Mutex<VecDeque<(Vec<Picture>, KnownFaults)>>,
 }
 
 impl FaultTowers {
@@ -45,7 +52,8 @@ impl FaultTowers {
         let text_weights = text.bind(of_text.into_iter().collect())?;
         let picture_weights = picture.bind(of_picture.into_iter().collect())?;
         let (text, picture) = ((text, text_weights), (picture, picture_weights));
-        Ok(Self { side: clip.side(), context: clip.text.context, text, picture })
+        let remembered = Mutex::default();
+        Ok(Self { side: clip.side(), context: clip.text.context, text, picture, remembered })
     }
 
     /// Returns what a sentence, as tokens, tells. Of a longer one the beginning is heard.
@@ -58,10 +66,24 @@ impl FaultTowers {
         Ok(KnownFaults::from_logits(&dense::encode(network, weights, &tokens)?))
     }
 
-    /// Returns what a picture shows.
+    /// Returns what a picture shows. What the last few pictures show is remembered.
     pub(crate) fn seen(&self, picture: &Picture) -> Result<KnownFaults, EncoderError> {
+        let squares = squares(picture, self.side);
+        // Nothing can panic while the lock is held, so a poisoned one is whole.
+        let remembered = || self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, known)) = remembered().iter().find(|(other, _)| *other == squares) {
+            return Ok(known.clone());
+        }
+        let known = self.looked_at(&squares)?;
+        let mut remembered = remembered();
+        remembered.truncate(REMEMBERED - 1);
+        remembered.push_front((squares, known.clone()));
+        Ok(known)
+    }
+
+    fn looked_at(&self, squares: &[Picture]) -> Result<KnownFaults, EncoderError> {
         let (network, weights) = &self.picture;
-        let said: Vec<Vec<f32>> = squares(picture, self.side)
+        let said: Vec<Vec<f32>> = squares
             .par_iter()
             .map(|square| Ok(dense::run(network, weights, &numbers(square), None)?.picture.data))
             .collect::<Result<_, EncoderError>>()?;
@@ -171,6 +193,22 @@ mod tests {
         }
         let squares = squares(&Picture::from_rgb(640, 480, rgb), 64);
         assert!(squares.iter().any(|square| square.rgb().contains(&255)));
+    }
+
+    #[test]
+    fn the_last_pictures_are_remembered_and_no_more() {
+        let encoder = crate::bundled_encoder().unwrap();
+        let towers = encoder.faults.as_ref().unwrap();
+        let first = towers.seen(&ramp(80, 70)).unwrap();
+        for width in 81..90 {
+            towers.seen(&ramp(width, 70)).unwrap();
+            assert!(towers.remembered.lock().unwrap().len() <= REMEMBERED);
+        }
+        assert_eq!(towers.remembered.lock().unwrap().front().unwrap().0, squares(&ramp(89, 70), towers.side));
+        assert_eq!(towers.seen(&ramp(80, 70)).unwrap(), first, "it was forgotten, and is seen again");
+        let held = towers.remembered.lock().unwrap().clone();
+        assert_eq!(towers.seen(&ramp(80, 70)).unwrap(), first);
+        assert_eq!(*towers.remembered.lock().unwrap(), held, "it was not looked at again");
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! How people say what befell a picture: the wordings of `faults.toml`.
 
+use crate::faults::composed::{Grade, Pairs, Words, composed};
 use crate::faults::known::KnownFaults;
 use crate::faults::sentence::{self, Chance, Clause, Form};
 use crate::faults::slot::Slot;
 use serde::Deserialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 /// Which wordings to use.
@@ -33,9 +34,18 @@ pub struct Sentence {
 pub struct Language {
     /// By a slot's name and a level's.
     levels: BTreeMap<String, BTreeMap<String, Level>>,
+    /// Words that training composes with a grade, by a slot's name.
+    words: BTreeMap<String, Words>,
+    /// Templates for words, by a level's name.
+    grades: BTreeMap<String, Grade>,
+    /// Words and things of kinds, which training puts together, by a slot's name and a level's.
+    pairs: BTreeMap<String, BTreeMap<String, Pairs>>,
     /// Templates with `{}` for the number, by a slot's name.
     amounts: BTreeMap<String, Vec<String>>,
     kinds: Vec<Kind>,
+    /// What training hears beside the wordings of a level.
+    #[serde(skip)]
+    composed: BTreeMap<(Slot, usize), Vec<Clause>>,
 }
 
 /// The wordings of one level.
@@ -73,6 +83,11 @@ impl Wordings {
     }
 }
 
+/// Returns every level of every slot.
+fn all_levels() -> impl Iterator<Item = (Slot, usize)> {
+    Slot::ALL.into_iter().flat_map(|slot| (0..slot.levels().len()).map(move |level| (slot, level)))
+}
+
 /// Nobody chooses what is held back: the 64-bit FNV-1a hash of the text does.
 fn is_held_back(wording: &str) -> bool {
     let hash = wording
@@ -90,8 +105,11 @@ impl Level {
 impl Language {
     /// Returns the language, which is read once.
     pub fn get() -> &'static Self {
-        static LANGUAGE: LazyLock<Language> =
-            LazyLock::new(|| toml::from_str(include_str!("faults.toml")).expect("tests read this file"));
+        static LANGUAGE: LazyLock<Language> = LazyLock::new(|| {
+            let mut language: Language = toml::from_str(include_str!("faults.toml")).expect("tests read this file");
+            language.composed = language.compose();
+            language
+        });
         &LANGUAGE
     }
 
@@ -155,11 +173,48 @@ impl Language {
     }
 
     fn level_clause(&self, slot: Slot, level: usize, wordings: Wordings, chance: &mut Chance) -> Clause {
+        let composed = self.composed.get(&(slot, level)).filter(|composed| !composed.is_empty());
+        if let (Wordings::Training, Some(composed)) = (wordings, composed)
+            && chance.below(2) == 0
+        {
+            return composed[chance.below(composed.len())].clone();
+        }
         let level = self.level(slot, level).by_form();
         let all: Vec<(Form, &str)> =
             level.into_iter().flat_map(|(form, all)| wordings.of(all).map(move |text| (form, text))).collect();
         let (form, text) = chance.of(&all);
         Clause { form, text: text.to_owned() }
+    }
+
+    /// Composes what people make of each slot's words and each level's grades, but no wording that is held back.
+    fn compose(&self) -> BTreeMap<(Slot, usize), Vec<Clause>> {
+        let held_back: BTreeSet<String> = all_levels()
+            .flat_map(|(slot, level)| self.of_level(slot, level, Wordings::HeldBack))
+            .map(str::to_lowercase)
+            .collect();
+        let free = |clause: &Clause| !is_held_back(&clause.text) && !held_back.contains(&clause.text.to_lowercase());
+        let of_level = |of: (Slot, usize)| {
+            let clauses = self.graded(of).into_iter().chain(self.paired(of));
+            (of, clauses.filter(free).collect())
+        };
+        all_levels().map(of_level).collect()
+    }
+
+    fn graded(&self, (slot, level): (Slot, usize)) -> Vec<Clause> {
+        let last = level > 0 && level + 1 == slot.levels().len();
+        let grade = if last { "heavy" } else { slot.levels()[level] };
+        match (self.words.get(slot.name()), self.grades.get(grade)) {
+            (Some(words), Some(grade)) => composed(words, grade).collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    fn paired(&self, (slot, level): (Slot, usize)) -> Vec<Clause> {
+        let Some(levels) = self.pairs.get(slot.name()) else { return Vec::new() };
+        let name = slot.levels()[level];
+        let told = levels.get(name).into_iter().flat_map(Pairs::told);
+        let denied = levels.values().filter(|pairs| pairs.denied.as_deref() == Some(name)).flat_map(Pairs::denials);
+        told.chain(denied).collect()
     }
 
     /// Says an amount in numbers, and returns the number said; `None` where there is nothing to say in numbers.
@@ -207,16 +262,11 @@ fn rounded(slot: Slot, amount: f64, chance: &mut Chance) -> String {
 mod tests {
     use super::*;
     use crate::faults::sentence::tests::source;
-    use std::collections::BTreeSet;
-
-    fn levels() -> impl Iterator<Item = (Slot, usize)> {
-        Slot::ALL.into_iter().flat_map(|slot| (0..slot.levels().len()).map(move |level| (slot, level)))
-    }
 
     #[test]
     fn every_level_has_wordings_to_train_on_and_to_hold_back() {
         let language = Language::get();
-        for (slot, level) in levels() {
+        for (slot, level) in all_levels() {
             let count = |wordings| language.of_level(slot, level, wordings).len();
             let [training, held_back, all] = [Wordings::Training, Wordings::HeldBack, Wordings::All].map(count);
             let counts = format!("{slot:?} {level}: {training} and {held_back} of {all}");
@@ -240,7 +290,7 @@ mod tests {
     fn no_wording_stands_twice() {
         let language = Language::get();
         let mut seen = BTreeSet::new();
-        let levels = levels().flat_map(|(slot, level)| language.of_level(slot, level, Wordings::All));
+        let levels = all_levels().flat_map(|(slot, level)| language.of_level(slot, level, Wordings::All));
         let amounts = language.amounts.values().flatten().map(String::as_str);
         let kinds = language.kinds.iter().flat_map(|kind| &kind.wordings).map(String::as_str);
         for wording in levels.chain(amounts).chain(kinds) {
@@ -265,12 +315,35 @@ mod tests {
     #[test]
     fn what_is_held_back_is_not_trained_on() {
         let language = Language::get();
-        for (slot, level) in levels() {
+        for (slot, level) in all_levels() {
             let training = language.of_level(slot, level, Wordings::Training);
             assert!(language.of_level(slot, level, Wordings::HeldBack).iter().all(|text| !training.contains(text)));
         }
         // By the hash's definition, for readers in other languages.
         assert!(is_held_back("sharp") && !is_held_back("crisp"));
+    }
+
+    #[test]
+    fn composed_wordings_are_not_held_back_and_contradict_none() {
+        let language = Language::get();
+        let listed: Vec<(String, (Slot, usize))> = all_levels()
+            .flat_map(|of| language.of_level(of.0, of.1, Wordings::All).into_iter().map(move |text| (text, of)))
+            .map(|(text, of)| (text.to_lowercase(), of))
+            .collect();
+        let mut composed: BTreeMap<String, (Slot, usize)> = BTreeMap::new();
+        for (of, clauses) in &language.composed {
+            assert!(clauses.len() > 15, "{of:?}: {}", clauses.len());
+            for clause in clauses {
+                let text = clause.text.to_lowercase();
+                let twice = composed.insert(text.clone(), *of).filter(|before| before != of);
+                assert_eq!(twice, None, "{text}");
+                for (_, listed) in listed.iter().filter(|(listed, _)| *listed == text) {
+                    assert_eq!(listed, of, "{text}");
+                }
+                let held_back = language.of_level(of.0, of.1, Wordings::HeldBack);
+                assert!(held_back.iter().all(|held_back| held_back.to_lowercase() != text), "{text}");
+            }
+        }
     }
 
     #[test]
@@ -290,8 +363,10 @@ mod tests {
             let text = sentence.text.to_lowercase();
             for slot in Slot::ALL {
                 let Some(level) = tell.level(slot) else { continue };
-                let all = language.of_level(slot, level, wordings);
-                assert!(all.iter().any(|wording| text.contains(&wording.to_lowercase())), "{slot:?}: {text}");
+                let listed = language.of_level(slot, level, wordings).into_iter();
+                let composed = language.composed.get(&(slot, level)).into_iter().flatten();
+                let mut all = listed.chain(composed.map(|clause| clause.text.as_str()));
+                assert!(all.any(|wording| text.contains(&wording.to_lowercase())), "{slot:?}: {text}");
             }
         }
     }

@@ -1,6 +1,7 @@
 //! The language of faults: what befell a picture, as words say it, as the picture shows it, and as networks hear it.
 
 mod compose;
+mod composed;
 mod known;
 mod language;
 mod sentence;

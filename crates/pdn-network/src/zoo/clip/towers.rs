@@ -16,7 +16,8 @@
 //!
 //! As an alternative to the transformer there is a small convolutional picture tower, which learns from thousands of
 //! pictures where a transformer needs millions: residual blocks at a quarter, an eighth and so on of the picture,
-//! averaged at the end. The output of each stage is tapped as `visual.stages.N`.
+//! averaged at the end. The output of each stage is tapped as `visual.stages.N`. A third tower of plain convolutions is
+//! for noise, blur and JPEG: it normalises nothing, as amplitudes are what tells them.
 
 use crate::zoo::architecture::{check_sizes, json};
 use crate::{Act, Builder, End, Network, NetworkError, NodeId, PictureFormat, Pool};
@@ -100,6 +101,13 @@ pub enum PictureTower {
         /// Channels and residual blocks of each stage; each stage halves the extent of the one before.
         stages: Vec<(usize, usize)>,
     },
+    /// Convolutions with ReLUs, neither residual nor normalised, so that amplitudes reach the mean at the end.
+    Plain {
+        /// Pixels a side, a multiple of `2^(stages - 1)`.
+        side: usize,
+        /// Channels and convolutions of each stage; each stage halves the extent of the one before.
+        stages: Vec<(usize, usize)>,
+    },
 }
 
 impl Clip {
@@ -131,7 +139,9 @@ impl Clip {
     /// Returns the side of the input pictures, in pixels.
     pub fn side(&self) -> usize {
         match self.picture {
-            PictureTower::Vit { side, .. } | PictureTower::Convolutions { side, .. } => side,
+            PictureTower::Vit { side, .. }
+            | PictureTower::Convolutions { side, .. }
+            | PictureTower::Plain { side, .. } => side,
         }
     }
 
@@ -139,7 +149,9 @@ impl Clip {
     pub fn looking_at(&self, pixels: usize) -> Self {
         let mut other = self.clone();
         match &mut other.picture {
-            PictureTower::Vit { side, .. } | PictureTower::Convolutions { side, .. } => *side = pixels,
+            PictureTower::Vit { side, .. }
+            | PictureTower::Convolutions { side, .. }
+            | PictureTower::Plain { side, .. } => *side = pixels,
         }
         other
     }
@@ -187,8 +199,12 @@ impl Clip {
                 vit(&mut b, picture, side / patch, *patch, blocks)
             }
             PictureTower::Convolutions { side, stages } => {
-                check_stages(*side, stages)?;
+                check_stages(*side, stages, 4)?;
                 convolutions(&mut b, picture, stages)
+            }
+            PictureTower::Plain { side, stages } => {
+                check_stages(*side, stages, 1)?;
+                plain(&mut b, picture, stages)
             }
         };
         let x = b.project("visual.proj", x, self.dim);
@@ -237,12 +253,13 @@ fn vit(b: &mut Builder, picture: NodeId, patches: usize, patch: usize, blocks: &
     b.layer_norm("visual.ln_post", x)
 }
 
-fn check_stages(side: usize, stages: &[(usize, usize)]) -> Result<(), NetworkError> {
+/// Checks the stages of a tower whose first one sees the picture `first` times smaller.
+fn check_stages(side: usize, stages: &[(usize, usize)], first: usize) -> Result<(), NetworkError> {
     check_sizes(&[("stages", stages.len(), 1..=8)])?;
     for (width, blocks) in stages {
         check_sizes(&[("width", *width, 1..=8192), ("blocks", *blocks, 0..=256)])?;
     }
-    let multiple = 2 << stages.len();
+    let multiple = first << (stages.len() - 1);
     match side.is_multiple_of(multiple) {
         true => Ok(()),
         false => Err(NetworkError::Config(format!("side {side}: expected a multiple of {multiple}"))),
@@ -264,6 +281,23 @@ fn convolutions(b: &mut Builder, picture: NodeId, stages: &[(usize, usize)]) -> 
     }
     let x = b.global_pool(Pool::Mean, x);
     b.layer_norm("visual.ln_post", x)
+}
+
+fn plain(b: &mut Builder, picture: NodeId, stages: &[(usize, usize)]) -> NodeId {
+    let mut x = picture;
+    for (s, (width, count)) in stages.iter().enumerate() {
+        if s > 0 {
+            x = b.pixel_unshuffle(x, 2);
+        }
+        for i in 0..*count {
+            let y = b.conv(&format!("visual.stages.{s}.{i}"), x, *width, 3);
+            x = b.relu(y);
+        }
+    }
+    let x = b.global_pool(Pool::Mean, x);
+    let width = stages.last().map_or(1, |(width, _)| *width);
+    let x = b.conv("visual.hidden", x, width, 1);
+    b.relu(x)
 }
 
 #[cfg(test)]
@@ -293,6 +327,10 @@ mod tests {
             (stages(100, &[(8, 1), (8, 1)]), "multiple of 8"),
             (stages(96, &[]), "stages"),
             (stages(96, &[(0, 1)]), "width"),
+            (
+                Clip { picture: PictureTower::Plain { side: 12, stages: vec![(8, 1); 4] }, ..Clip::vit_b_32() },
+                "multiple of 8",
+            ),
         ] {
             assert!(clip.picture_network().unwrap_err().to_string().contains(word));
         }
