@@ -30,22 +30,23 @@ pub(super) struct Grade {
 }
 
 /// Composes every word with every template that it fits.
-pub(super) fn composed(words: &Words, grade: &Grade) -> impl Iterator<Item = Clause> {
-    let fits: [(Form, &[String], &[&[String]]); 6] = [
-        (Form::Adjective, &grade.adjectives, &[&words.adjectives]),
-        (Form::Phrase, &grade.predicates, &[&words.adjectives]),
-        (Form::Thing, &grade.things, &[&words.things, &words.plurals]),
-        (Form::Thing, &grade.mass, &[&words.things]),
-        (Form::Phrase, &grade.phrases, &[&words.things, &words.plurals]),
-        (Form::Phrase, &grade.opposites, &[&words.opposites]),
-    ];
-    let mut all = Vec::new();
-    for (form, templates, words) in fits {
-        for word in words.iter().copied().flatten() {
-            all.extend(templates.iter().map(|template| Clause { form, text: template.replace("{}", word) }));
-        }
-    }
-    all.into_iter()
+pub(super) fn composed(words: &Words, grade: &Grade) -> Vec<Clause> {
+    [
+        filled(Form::Adjective, &grade.adjectives, &words.adjectives),
+        filled(Form::Phrase, &grade.predicates, &words.adjectives),
+        filled(Form::Thing, &grade.things, &words.things),
+        filled(Form::Thing, &grade.things, &words.plurals),
+        filled(Form::Thing, &grade.mass, &words.things),
+        filled(Form::Phrase, &grade.phrases, &words.things),
+        filled(Form::Phrase, &grade.phrases, &words.plurals),
+        filled(Form::Phrase, &grade.opposites, &words.opposites),
+    ]
+    .concat()
+}
+
+fn filled(form: Form, templates: &[String], words: &[String]) -> Vec<Clause> {
+    let fill = |word: &String| templates.iter().map(|text| text.replace("{}", word)).collect::<Vec<_>>();
+    words.iter().flat_map(fill).map(|text| Clause { form, text }).collect()
 }
 
 /// The words of one level, to be put together.

@@ -204,7 +204,7 @@ impl Language {
         let last = level > 0 && level + 1 == slot.levels().len();
         let grade = if last { "heavy" } else { slot.levels()[level] };
         match (self.words.get(slot.name()), self.grades.get(grade)) {
-            (Some(words), Some(grade)) => composed(words, grade).collect(),
+            (Some(words), Some(grade)) => composed(words, grade),
             _ => Vec::new(),
         }
     }
