@@ -63,6 +63,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         loss: Loss::L1,
         precision,
         start: None,
+        eyes: None,
     };
     let schedule = Schedule {
         steps: steps + 1,

@@ -77,6 +77,7 @@ fn each_network_learns_one_batch_by_heart() {
             loss: recipe.loss,
             precision: recipe.precision,
             start: None,
+            eyes: None,
         };
         let (device, random) = (Device::flex().autodiff(), &mut StdRng::seed_from_u64(1));
         let batch = task.draw(random).unwrap();

@@ -51,6 +51,7 @@ fn task(network: Network) -> SuperResolution {
         card: Card { name: "test".into(), ..Card::default() },
         loss: Loss::L1,
         start: None,
+        eyes: None,
         precision: Default::default(),
     }
 }

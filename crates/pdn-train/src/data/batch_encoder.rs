@@ -5,7 +5,7 @@ use crate::executor::weights::{flat, tensors};
 use crate::executor::{self, Batch};
 use crate::tasks::retrieval::words;
 use burn::tensor::{Device, Tensor, TensorData};
-use pdn::{EncoderError, EncoderFile, Map, Tokenizer};
+use pdn::{Encoder, EncoderError, EncoderFile, Map, Tokenizer};
 use pdn_image::Picture;
 use pdn_network::{Network, NetworkError};
 use rayon::prelude::*;
@@ -25,6 +25,26 @@ pub struct BatchEncoder {
     device: Device,
 }
 
+/// Opens an encoder that sees faults.
+///
+/// # Errors
+/// [`DataError`] names the file, and says if its encoder sees none.
+pub(crate) fn open_eyes(path: &Path) -> Result<Encoder, DataError> {
+    let encoder = Encoder::open(path).map_err(|e| of_file(path, &e))?;
+    match encoder.tells_faults() {
+        true => Ok(encoder),
+        false => {
+            Err(DataError { path: path.to_owned(), why: "sees no faults, which prompts.faults.seen asks for".into() })
+        }
+    }
+}
+
+/// Returns an encoder's error, which names the file itself.
+fn of_file(path: &Path, error: &EncoderError) -> DataError {
+    let (said, name) = (error.to_string(), format!("{}: ", path.display()));
+    DataError { path: path.to_owned(), why: said.strip_prefix(&name).unwrap_or(&said).to_owned() }
+}
+
 /// Sentences or pictures per batch.
 const BATCH: usize = 128;
 
@@ -35,13 +55,8 @@ impl BatchEncoder {
     /// [`DataError`] names the file and what is wrong with it.
     pub fn open(path: &Path) -> Result<Self, DataError> {
         let wrong = |why: String| DataError { path: path.to_owned(), why };
-        // The error names the file itself.
-        let of_file = |e: EncoderError| {
-            let (said, name) = (e.to_string(), format!("{}: ", path.display()));
-            wrong(said.strip_prefix(&name).unwrap_or(&said).to_owned())
-        };
-        let file = EncoderFile::read(path, None).map_err(of_file)?;
-        let id = pdn::Encoder::new(path, file.clone()).map_err(of_file)?.id().to_owned();
+        let file = EncoderFile::read(path, None).map_err(|e| of_file(path, &e))?;
+        let id = Encoder::new(path, file.clone()).map_err(|e| of_file(path, &e))?.id().to_owned();
         let network = |e: NetworkError| wrong(e.to_string());
         let tokenizer = Tokenizer::new(file.clip.text.vocabulary)
             .ok_or_else(|| wrong("its vocabulary is not supported; expected 514 to 49408 tokens".into()))?;

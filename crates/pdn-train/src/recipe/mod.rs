@@ -12,7 +12,7 @@ pub use preparation::Preparation;
 use preparation::tell;
 
 use crate::data::DataError;
-use crate::data::batch_encoder::BatchEncoder;
+use crate::data::batch_encoder::{BatchEncoder, open_eyes};
 use crate::data::captions::{Answers, Captions};
 use crate::data::degradations::Degradations;
 use crate::data::nouns::Nouns;
@@ -27,7 +27,7 @@ use crate::run::{Run, Schedule};
 use crate::tasks::pictures::Pictures;
 use crate::tasks::sentences::{self, Sentences};
 use crate::tasks::super_resolution::{self, LAST_TEMPERATURE, Loss, PromptMix, SuperResolution};
-use pdn::{FAULTS_ID, Tokenizer, composed_dim};
+use pdn::{Encoder, FAULTS_ID, Tokenizer, composed_dim};
 use pdn_network::zoo::{Clip, PictureTower};
 use pdn_network::{Card, Network, NetworkError, checkpoint, zoo};
 use serde::{Deserialize, Serialize};
@@ -299,6 +299,7 @@ impl SuperResolutionRecipe {
         self.check(&network).map_err(wrong)?;
         let encoder = self.encoder.as_ref().map(|file| BatchEncoder::open(&beside(file))).transpose()?;
         let tells_faults = self.prompts.is_some_and(|prompts| prompts.faults.is_some());
+        let eyes = self.eyes(path)?;
         let dim = |encoder: &BatchEncoder| if tells_faults { composed_dim(encoder.dim) } else { encoder.dim };
         let (takes, gives) = (network.prompt_dim(), encoder.as_ref().map(dim));
         if let (Some(takes), Some(gives)) = (takes, gives)
@@ -367,7 +368,15 @@ impl SuperResolutionRecipe {
             loss: self.loss,
             precision: self.precision,
             start,
+            eyes,
         }))
+    }
+
+    /// Opens the encoder that sees faults in patches, if prompts are what it sees.
+    fn eyes(&self, path: &Path) -> Result<Option<Encoder>, DataError> {
+        let looks = self.prompts.and_then(|prompts| prompts.faults).is_some_and(|mix| mix.seen > 0.0);
+        let file = self.encoder.as_ref().filter(|_| looks).map(|file| table::beside(path, file));
+        file.map(|file| open_eyes(&file)).transpose()
     }
 
     /// Builds the network that the recipe trains.

@@ -1,7 +1,7 @@
-//! Prompts that tell a patch's faults: rightly, in part, or not at all, in numbers, in levels, or as a picture shows
+//! Prompts that tell a patch's faults: rightly, in part, or not at all, in numbers, in levels, or as an encoder sees
 //! them.
 
-use pdn::{Faults, KnownFaults, Slot, compose};
+use pdn::{Encoder, Faults, KnownFaults, Picture, Slot, compose};
 use rand::RngExt;
 use rand::rngs::StdRng;
 use rand_distr::StandardNormal;
@@ -17,6 +17,20 @@ pub struct FaultMix {
     pub dropped: f64,
     /// How often the content is told, which the other kinds of prompts then give.
     pub content: f64,
+    /// How often, of the rest, faults are those that the encoder sees, as they are in use without a prompt. With any,
+    /// so are faults that cannot be told.
+    #[serde(default)]
+    pub seen: f64,
+}
+
+/// What is known of a patch's faults.
+pub(crate) struct Patch<'a> {
+    /// Its faults, if they can be told.
+    pub faults: Option<&'a Faults>,
+    /// What an encoder sees in the patch and around it.
+    pub view: &'a Picture,
+    /// The encoder that sees.
+    pub eyes: Option<&'a Encoder>,
 }
 
 impl FaultMix {
@@ -25,21 +39,31 @@ impl FaultMix {
     /// # Errors
     /// A message that names the key.
     pub fn check(&self) -> Result<(), String> {
-        let all = [("nothing", self.nothing), ("dropped", self.dropped), ("content", self.content)];
+        let all =
+            [("nothing", self.nothing), ("dropped", self.dropped), ("content", self.content), ("seen", self.seen)];
         match all.iter().find(|(_, part)| !(0.0..=1.0).contains(part)) {
             Some((key, found)) => Err(format!("prompts.faults.{key} {found}: expected 0 to 1")),
             None => Ok(()),
         }
     }
 
-    /// Draws the prompt of a patch with these faults; `None` if they cannot be told.
-    pub(crate) fn prompt(self, content: &[f32], faults: Option<&Faults>, random: &mut StdRng) -> Vec<f32> {
-        let known = match faults {
-            Some(faults) if !random.random_bool(self.nothing) => self.known(faults, random),
-            _ => KnownFaults::default(),
+    /// Draws the prompt of a patch.
+    pub(crate) fn prompt(self, content: &[f32], patch: &Patch<'_>, random: &mut StdRng) -> Vec<f32> {
+        let known = match random.random_bool(self.nothing) {
+            true => KnownFaults::default(),
+            false => self.looked_or_told(patch, random),
         };
         let told = random.random_bool(self.content).then_some(content);
         compose(told, content.len(), &known)
+    }
+
+    fn looked_or_told(self, patch: &Patch<'_>, random: &mut StdRng) -> KnownFaults {
+        let looks = patch.eyes.filter(|_| random.random_bool(self.seen) || patch.faults.is_none());
+        match (looks, patch.faults) {
+            (Some(eyes), _) => eyes.faults_of_picture(patch.view).unwrap_or_default(),
+            (None, Some(faults)) => self.known(faults, random),
+            (None, None) => KnownFaults::default(),
+        }
     }
 
     fn known(self, faults: &Faults, random: &mut StdRng) -> KnownFaults {
@@ -84,11 +108,13 @@ mod tests {
 
     #[test]
     fn prompts_are_drawn_as_often_as_the_mix_says() {
-        let mix = FaultMix { nothing: 0.25, dropped: 0.4, content: 0.5 };
+        let mix = FaultMix { nothing: 0.25, dropped: 0.4, content: 0.5, seen: 0.0 };
         let faults: Faults = "blur=0.3,noise=8,jpeg=60".parse().unwrap();
         let random = &mut StdRng::seed_from_u64(1);
         let unknown = 3 + Slot::ALL.len();
-        let all: Vec<Vec<f32>> = (0..4000).map(|_| mix.prompt(&[0.6, 0.8], Some(&faults), random)).collect();
+        let view = Picture::from_rgb(8, 8, vec![9; 192]);
+        let patch = |faults| Patch { faults, view: &view, eyes: None };
+        let all: Vec<Vec<f32>> = (0..4000).map(|_| mix.prompt(&[0.6, 0.8], &patch(Some(&faults)), random)).collect();
         assert!(all.iter().all(|prompt| prompt.len() == composed_dim(2)));
         let share = |is: &dyn Fn(&Vec<f32>) -> bool| all.iter().filter(|one| is(one)).count() as f64 / 4000.0;
         assert!((share(&|prompt| prompt[0] > 0.0) - 0.5).abs() < 0.03);
@@ -98,13 +124,29 @@ mod tests {
         // The blur's own number for not being told.
         let untold = share(&|prompt| prompt[2 + unknown] > 0.3);
         assert!((untold - (0.25 + 0.75 * 0.2)).abs() < 0.03, "{untold}");
-        let none = mix.prompt(&[0.6, 0.8], None, random);
+        let none = mix.prompt(&[0.6, 0.8], &patch(None), random);
         assert_eq!(none[3..], nothing[3..]);
     }
 
     #[test]
+    fn what_cannot_be_told_is_seen() {
+        let encoder = pdn::bundled_encoder().unwrap();
+        let view = Picture::from_rgb(70, 66, (0..70 * 66 * 3).map(|i| (i * 37 % 251) as u8).collect());
+        let seen = compose(None, 2, &encoder.faults_of_picture(&view).unwrap());
+        let faults: Faults = "blur=0.3,noise=8,jpeg=60".parse().unwrap();
+        let random = &mut StdRng::seed_from_u64(1);
+        let mix = FaultMix { nothing: 0.0, dropped: 0.0, content: 0.0, seen: 0.5 };
+        let mut share = |faults| {
+            let patch = Patch { faults, view: &view, eyes: Some(&encoder) };
+            (0..400).filter(|_| mix.prompt(&[0.6, 0.8], &patch, random) == seen).count()
+        };
+        assert_eq!(share(None), 400);
+        assert!((160..240).contains(&share(Some(&faults))));
+    }
+
+    #[test]
     fn a_mix_beyond_its_range_is_refused() {
-        let error = FaultMix { nothing: 1.2, dropped: 0.0, content: 0.0 }.check().unwrap_err();
+        let error = FaultMix { nothing: 1.2, dropped: 0.0, content: 0.0, seen: 0.0 }.check().unwrap_err();
         assert!(error.contains("prompts.faults.nothing 1.2"), "{error}");
     }
 }

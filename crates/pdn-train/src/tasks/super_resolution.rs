@@ -8,9 +8,9 @@ use crate::executor::weights::initial;
 use crate::executor::{self, Batch};
 use crate::run::{History, Step, Task};
 use crate::tasks::activity;
-use crate::tasks::fault_prompts::FaultMix;
+use crate::tasks::fault_prompts::{FaultMix, Patch};
 use burn::tensor::{Device, Tensor, TensorData};
-use pdn::{Depth, KnownFaults, Target, Upscaler, compose};
+use pdn::{Depth, Encoder, KnownFaults, Target, Upscaler, compose};
 use pdn_engine::{Isa, Precision as EnginePrecision, RunOptions, fold};
 use pdn_image::{AnyPicture, ColourSpace, Degradation, Faults, Picture, Protocol, psnr};
 use pdn_network::checkpoint;
@@ -65,6 +65,16 @@ pub struct SuperResolution {
     pub precision: Precision,
     /// Weights to start from, if not random.
     pub start: Option<Vec<Vec<f32>>>,
+    /// The encoder that sees faults, if prompts are what it sees.
+    pub eyes: Option<Encoder>,
+}
+
+/// How faults are known when held-out pictures are upscaled.
+#[derive(Clone, Copy)]
+enum Knowing {
+    Nothing,
+    Seen,
+    Told,
 }
 
 /// The loss between pictures, number by number; white is 1.
@@ -97,6 +107,9 @@ impl Loss {
         }
     }
 }
+
+/// The side, in pixels, of what an encoder sees of a degraded picture, where the picture has as much.
+const VIEW: usize = 96;
 
 /// Held-out pictures that are upscaled and saved as samples.
 const SAMPLES: usize = 3;
@@ -133,19 +146,31 @@ impl SuperResolution {
             })
             .unwrap_or(&self.sources[0]);
         let scene = &scenes[random.random_range(0..scenes.len())];
-        let pair = self.patches.patch(&scene.place, self.patch, random)?;
+        let view = self.view(scene)?;
+        let pair = self.patches.patch(&scene.place, view, random)?;
+        let at = [(); 2].map(|()| random.random_range(0..=view - self.patch));
         let turn = random.random_range(0..8_u8);
+        let (format, scale) = (&self.network.picture, self.network.scale);
         Ok(Sample {
-            low: square(&pair.low, (0, 0), self.patch, turn, &self.network.picture),
-            high: square(&pair.high.into(), (0, 0), self.patch * self.network.scale, turn, &self.network.picture),
-            prompt: self.prompt(scene, pair.faults.as_ref(), random),
+            low: square(&pair.low, (at[0], at[1]), self.patch, turn, format),
+            high: square(&pair.high.into(), (at[0] * scale, at[1] * scale), self.patch * scale, turn, format),
+            prompt: self.prompt(scene, &pair.low.into_eight(), pair.faults.as_ref(), random),
         })
     }
 
-    fn prompt(&self, scene: &TrainingImage, faults: Option<&Faults>, random: &mut StdRng) -> Vec<f32> {
+    /// Returns the side of the square of a degraded picture in which a patch lies: as much as the encoder looks at.
+    fn view(&self, scene: &TrainingImage) -> Result<usize, DataError> {
+        if self.eyes.is_none() {
+            return Ok(self.patch);
+        }
+        let low = &self.patches.pair(&scene.place)?.low;
+        Ok(VIEW.min(low.width()).min(low.height()).max(self.patch))
+    }
+
+    fn prompt(&self, scene: &TrainingImage, view: &Picture, faults: Option<&Faults>, random: &mut StdRng) -> Vec<f32> {
         let content = self.content(scene, random);
         match self.prompts.faults {
-            Some(mix) => mix.prompt(content, faults, random),
+            Some(mix) => mix.prompt(content, &Patch { faults, view, eyes: self.eyes.as_ref() }, random),
             None => content.to_vec(),
         }
     }
@@ -178,8 +203,8 @@ impl SuperResolution {
     }
 
     /// Upscales the held-out pictures with these weights, each with its mirror image as the prompt; a network that is
-    /// steered by faults is told them, or nothing.
-    fn enlarged(&self, parameters: &[Vec<f32>], scenes: &[TrainingImage], told: bool) -> Vec<Option<Picture>> {
+    /// steered by faults is told them, or nothing, or sees them.
+    fn enlarged(&self, parameters: &[Vec<f32>], scenes: &[TrainingImage], knowing: Knowing) -> Vec<Option<Picture>> {
         // As exported: at the temperature at which training ends.
         let (network, weights) = self.deployed(parameters);
         let model = Model { network, weights, card: Card::default(), source: None };
@@ -188,8 +213,11 @@ impl SuperResolution {
         let enlarge = |scene: &TrainingImage| {
             let pair = self.patches.pair(&scene.place).ok()?;
             if self.prompts.faults.is_some() {
-                let known =
-                    pair.faults.filter(|_| told).map_or_else(KnownFaults::default, |f| KnownFaults::exactly(&f));
+                let known = match (knowing, pair.faults, &self.eyes) {
+                    (Knowing::Told, Some(faults), _) => KnownFaults::exactly(&faults),
+                    (Knowing::Seen, _, Some(eyes)) => eyes.faults_of_picture(&pair.low.clone().into_eight()).ok()?,
+                    _ => KnownFaults::default(),
+                };
                 session.set_embedding(&compose(None, scene.mirrored.len(), &known)).ok()?;
             } else if self.network.prompt_dim().is_some() {
                 session.set_embedding(&scene.mirrored).ok()?;
@@ -241,7 +269,7 @@ impl SuperResolution {
     fn protocol(&self) -> &'static str {
         match self.prompts.faults {
             Some(_) => {
-                "MATLAB Y, shave equal to the scale, no prompt or the faults in numbers, on held-back training pictures"
+                "MATLAB Y, shave equal to the scale, nothing told, faults as seen or in numbers, on held-back training pictures"
             }
             None => {
                 "MATLAB Y, shave equal to the scale, the mirrored picture as the prompt, on held-back training pictures"
@@ -333,12 +361,14 @@ impl Task for SuperResolution {
             let score = enlarged.zip(pair).and_then(|(enlarged, pair)| psnr(&enlarged, &pair.high, protocol).ok());
             score.unwrap_or(f64::NAN)
         };
-        let mean = |told: bool| {
-            let enlarged = self.enlarged(parameters, &self.held_back, told);
+        let mean = |knowing| {
+            let enlarged = self.enlarged(parameters, &self.held_back, knowing);
             self.held_back.iter().zip(enlarged).map(score).sum::<f64>() / self.held_back.len() as f64
         };
-        let told = self.prompts.faults.map(|_| ("PSNR told".to_owned(), mean(true)));
-        std::iter::once(("PSNR".to_owned(), mean(false))).chain(told).collect()
+        let mut figures = vec![("PSNR".to_owned(), mean(Knowing::Nothing))];
+        figures.extend(self.eyes.as_ref().map(|_| ("PSNR seen".to_owned(), mean(Knowing::Seen))));
+        figures.extend(self.prompts.faults.map(|_| ("PSNR told".to_owned(), mean(Knowing::Told))));
+        figures
     }
 
     fn samples(&self, parameters: &[Vec<f32>]) -> Vec<(String, Picture)> {
@@ -350,7 +380,7 @@ impl Task for SuperResolution {
             let times = times.entry(name.clone()).and_modify(|times| *times += 1).or_insert(1);
             Some((if *times == 1 { name } else { format!("{name}_{times}") }, enlarged?))
         };
-        scenes.iter().zip(self.enlarged(parameters, scenes, true)).filter_map(named).collect()
+        scenes.iter().zip(self.enlarged(parameters, scenes, Knowing::Told)).filter_map(named).collect()
     }
 
     fn export(&self, parameters: &[Vec<f32>], history: &History) -> Vec<u8> {
