@@ -47,6 +47,7 @@ static TASK: LazyLock<SuperResolution> = LazyLock::new(|| SuperResolution {
     card: Card::default(),
     loss: Loss::L1,
     start: None,
+    eyes: None,
     precision: Default::default(),
 });
 

@@ -46,13 +46,16 @@ fn times(mut run: impl FnMut()) -> String {
     format!("{:8.1} ({computed:.0})", times[RUNS / 2])
 }
 
+fn picture_of(seed: usize) -> Picture {
+    Picture::from_rgb(640, 480, (0..640 * 480 * 3).map(|i| ((i + seed) * 37 % 251) as u8).collect())
+}
+
 /// Makes an encoder.
 type Make = fn() -> Encoder;
 
 fn main() {
     let asked: Vec<String> = std::env::args().skip(1).collect();
-    let rgb = (0..640 * 480 * 3).map(|i| (i * 37 % 251) as u8).collect();
-    let picture = Picture::from_rgb(640, 480, rgb);
+    let picture = picture_of(0);
     let long = vec!["dog"; WORDS].join(" ");
     let sizes: [(&str, Make); 4] = [
         ("pdn-clip", || bundled_encoder().expect("it comes with the library")),
@@ -67,6 +70,17 @@ fn main() {
         let longest = times(|| drop(encoder.embed_text(&long)));
         let look = times(|| drop(encoder.embed_picture(&picture)));
         println!("{name:10} sentence {text}, of 77 tokens {longest}, picture {look}");
+        if encoder.tells_faults() {
+            let heard = times(|| drop(encoder.faults_of_text(TEXT)));
+            // Another picture each time, as the last few are remembered.
+            let mut seed = 0;
+            let seen = times(|| {
+                seed += 1;
+                drop(encoder.faults_of_picture(&picture_of(seed)));
+            });
+            let made = times(|| drop(picture_of(0)));
+            println!("{name:10} faults heard {heard}, seen {seen} (making the picture {made})");
+        }
     }
     let peak = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     peak.lines().filter(|line| line.starts_with("VmHWM")).for_each(|line| println!("{line}"));
