@@ -1,7 +1,7 @@
 //! Prompts that tell a patch's faults: rightly, in part, or not at all, in numbers, in levels, or as an encoder sees
 //! them.
 
-use pdn::{Encoder, Faults, KnownFaults, Picture, Slot, compose};
+use pdn::{Encoder, EncoderError, Faults, KnownFaults, Picture, Slot, compose};
 use rand::RngExt;
 use rand::rngs::StdRng;
 use rand_distr::StandardNormal;
@@ -48,21 +48,29 @@ impl FaultMix {
     }
 
     /// Draws the prompt of a patch.
-    pub(crate) fn prompt(self, content: &[f32], patch: &Patch<'_>, random: &mut StdRng) -> Vec<f32> {
+    ///
+    /// # Errors
+    /// If the encoder cannot look at it.
+    pub(crate) fn prompt(
+        self,
+        content: &[f32],
+        patch: &Patch<'_>,
+        random: &mut StdRng,
+    ) -> Result<Vec<f32>, EncoderError> {
         let known = match random.random_bool(self.nothing) {
             true => KnownFaults::default(),
-            false => self.looked_or_told(patch, random),
+            false => self.looked_or_told(patch, random)?,
         };
         let told = random.random_bool(self.content).then_some(content);
-        compose(told, content.len(), &known)
+        Ok(compose(told, content.len(), &known))
     }
 
-    fn looked_or_told(self, patch: &Patch<'_>, random: &mut StdRng) -> KnownFaults {
+    fn looked_or_told(self, patch: &Patch<'_>, random: &mut StdRng) -> Result<KnownFaults, EncoderError> {
         let looks = patch.eyes.filter(|_| random.random_bool(self.seen) || patch.faults.is_none());
         match (looks, patch.faults) {
-            (Some(eyes), _) => eyes.faults_of_picture(patch.view).unwrap_or_default(),
-            (None, Some(faults)) => self.known(faults, random),
-            (None, None) => KnownFaults::default(),
+            (Some(eyes), _) => eyes.faults_of_picture(patch.view),
+            (None, Some(faults)) => Ok(self.known(faults, random)),
+            (None, None) => Ok(KnownFaults::default()),
         }
     }
 
@@ -114,7 +122,8 @@ mod tests {
         let unknown = 3 + Slot::ALL.len();
         let view = Picture::from_rgb(8, 8, vec![9; 192]);
         let patch = |faults| Patch { faults, view: &view, eyes: None };
-        let all: Vec<Vec<f32>> = (0..4000).map(|_| mix.prompt(&[0.6, 0.8], &patch(Some(&faults)), random)).collect();
+        let all: Vec<Vec<f32>> =
+            (0..4000).map(|_| mix.prompt(&[0.6, 0.8], &patch(Some(&faults)), random).unwrap()).collect();
         assert!(all.iter().all(|prompt| prompt.len() == composed_dim(2)));
         let share = |is: &dyn Fn(&Vec<f32>) -> bool| all.iter().filter(|one| is(one)).count() as f64 / 4000.0;
         assert!((share(&|prompt| prompt[0] > 0.0) - 0.5).abs() < 0.03);
@@ -124,7 +133,7 @@ mod tests {
         // The blur's own number for not being told.
         let untold = share(&|prompt| prompt[2 + unknown] > 0.3);
         assert!((untold - (0.25 + 0.75 * 0.2)).abs() < 0.03, "{untold}");
-        let none = mix.prompt(&[0.6, 0.8], &patch(None), random);
+        let none = mix.prompt(&[0.6, 0.8], &patch(None), random).unwrap();
         assert_eq!(none[3..], nothing[3..]);
     }
 
@@ -138,7 +147,7 @@ mod tests {
         let mix = FaultMix { nothing: 0.0, dropped: 0.0, content: 0.0, seen: 0.5 };
         let mut share = |faults| {
             let patch = Patch { faults, view: &view, eyes: Some(&encoder) };
-            (0..400).filter(|_| mix.prompt(&[0.6, 0.8], &patch, random) == seen).count()
+            (0..400).filter(|_| mix.prompt(&[0.6, 0.8], &patch, random).unwrap() == seen).count()
         };
         assert_eq!(share(None), 400);
         assert!((160..240).contains(&share(Some(&faults))));

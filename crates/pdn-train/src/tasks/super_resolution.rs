@@ -154,7 +154,7 @@ impl SuperResolution {
         Ok(Sample {
             low: square(&pair.low, (at[0], at[1]), self.patch, turn, format),
             high: square(&pair.high.into(), (at[0] * scale, at[1] * scale), self.patch * scale, turn, format),
-            prompt: self.prompt(scene, &pair.low.into_eight(), pair.faults.as_ref(), random),
+            prompt: self.prompt(scene, &pair.low.into_eight(), pair.faults.as_ref(), random)?,
         })
     }
 
@@ -167,11 +167,19 @@ impl SuperResolution {
         Ok(VIEW.min(low.width()).min(low.height()).max(self.patch))
     }
 
-    fn prompt(&self, scene: &TrainingImage, view: &Picture, faults: Option<&Faults>, random: &mut StdRng) -> Vec<f32> {
+    fn prompt(
+        &self,
+        scene: &TrainingImage,
+        view: &Picture,
+        faults: Option<&Faults>,
+        random: &mut StdRng,
+    ) -> Result<Vec<f32>, DataError> {
         let content = self.content(scene, random);
         match self.prompts.faults {
-            Some(mix) => mix.prompt(content, &Patch { faults, view, eyes: self.eyes.as_ref() }, random),
-            None => content.to_vec(),
+            Some(mix) => mix
+                .prompt(content, &Patch { faults, view, eyes: self.eyes.as_ref() }, random)
+                .map_err(|e| DataError { path: scene.place.0.clone(), why: e.to_string() }),
+            None => Ok(content.to_vec()),
         }
     }
 
