@@ -4,6 +4,7 @@ pub(crate) mod choices;
 pub(crate) mod controls;
 pub(crate) mod faults;
 pub(crate) mod look;
+pub(crate) mod metrics;
 pub(crate) mod prompts;
 #[cfg(feature = "serve")]
 pub(crate) mod serve;
@@ -13,6 +14,7 @@ use crate::args::choices::{DegradationChoice, EncoderChoice, EngineChoice, Model
 use crate::args::controls::Controls;
 use crate::args::faults::Parts;
 use crate::args::look::{Extras, Look};
+use crate::args::metrics::MetricChoice;
 use crate::args::prompts::PromptArgs;
 use clap::{Parser, Subcommand};
 use pdn::{StoredPrecision, ToldFaults};
@@ -244,6 +246,14 @@ pub(crate) struct Eval {
     #[arg(long, value_name = "MODEL")]
     pub(crate) against: Option<PathBuf>,
     #[command(flatten)]
+    pub(crate) metrics: MetricChoice,
+    /// Write a page with the tables and with crops side by side, everything in one HTML file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) report: Option<PathBuf>,
+    /// Overwrite an existing report
+    #[arg(long, requires = "report")]
+    pub(crate) force: bool,
+    #[command(flatten)]
     pub(crate) engine: EngineChoice,
     /// Print JSON
     #[arg(long)]
@@ -285,6 +295,8 @@ pub(crate) struct Compare {
     /// Pixels to ignore along each edge; papers usually ignore as many as the scale
     #[arg(long, value_name = "PIXELS", default_value_t = 0)]
     pub(crate) shave: usize,
+    #[command(flatten)]
+    pub(crate) metrics: MetricChoice,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,

@@ -7,6 +7,7 @@ pub(crate) mod failure;
 pub(crate) mod folder;
 pub(crate) mod hub;
 pub(crate) mod inputs;
+pub(crate) mod metrics;
 pub(crate) mod model;
 pub(crate) mod outputs;
 pub(crate) mod prompt;

@@ -28,6 +28,11 @@ impl Scores {
         Ok(Self(scores))
     }
 
+    /// Returns the PSNR in MATLAB's Y.
+    pub(crate) fn psnr(&self) -> f64 {
+        self.0[0].0
+    }
+
     /// Returns the mean over pictures: of their decibels, not of their errors.
     pub(crate) fn mean<'a>(all: impl ExactSizeIterator<Item = &'a Self> + Clone) -> Self {
         let mean = |f: &dyn Fn(&Self) -> f64| all.clone().map(f).sum::<f64>() / all.len() as f64;
