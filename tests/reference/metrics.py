@@ -68,4 +68,5 @@ def main(parameters, out):
     Path(out).write_text(json.dumps(cases, indent=1) + "\n")
 
 
-main(*sys.argv[1:])
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -632,6 +632,21 @@ async fn faults_are_seen_and_told() {
     let words = page.js("runs.firstElementChild.textContent").await;
     assert!(words.as_str().unwrap().starts_with("Noise: none, 2 times"), "{words}");
     page.screenshot("faults").await;
+    // A region has faults of its own, and where it has none those of the picture.
+    page.js("advanced.open = true").await;
+    page.click("add-part").await;
+    page.js("document.querySelector('#parts .faults').open = true").await;
+    let second = page.js("after.src").await;
+    page.find("fault-1-blur").await.select_by_value("heavy").await.unwrap();
+    page.until(&format!("after.src !== {second} && !enlarge.disabled && runs.children.length === 3")).await;
+    let steered = page.text("steered").await;
+    let region = steered.split("; region 1: ").nth(1).unwrap_or_default();
+    assert!(region.starts_with("heavily blurred") && region.contains("no noise"), "{steered}");
+    let words = page.js("runs.firstElementChild.textContent").await;
+    assert!(words.as_str().unwrap().contains("Noise: none · region 1 Blur: heavy"), "{words}");
+    page.check_names_and_width().await;
+    page.screenshot("faults-of-a-region").await;
+    page.client.find(Locator::Css("#parts button")).await.unwrap().click().await.unwrap();
     page.click("theme").await;
     page.click("theme").await;
     page.screenshot("faults-dark").await;

@@ -20,10 +20,10 @@ function formOf(picture, want) {
   const faults = toldFaults();
   if (faults) form.append("faults", faults);
   if (state.reference) form.append("prompt_picture", state.reference.file, "prompt");
-  for (const { left, top, width, height, text } of state.parts) {
+  for (const { left, top, width, height, text, told } of state.parts) {
     const numbers = `${left},${top},${width},${height}`;
     form.append("region", `${numbers}=${text}`);
-    // They are of the whole picture here.
+    const faults = toldFaults(told);
     if (faults) form.append("region_faults", `${numbers}=${faults}`);
   }
   return form;
@@ -58,7 +58,8 @@ async function submit(picture, want) {
 /** What was asked for, for the list of results. */
 function describe(used, want, output) {
   const said = [$("prompt").value.trim(), state.reference?.file.name, ...state.parts.map((part) => part.text)].filter(Boolean);
-  const words = [...said, ...toldInWords()];
+  const regions = state.parts.flatMap((part, at) => toldInWords(part.told).map((words) => `region ${at + 1} ${words}`));
+  const words = [...said, ...toldInWords(), ...regions];
   const steered = !used.takes_prompt ? used.name : words.join(" · ") || "no prompt";
   return `${steered}, ${inWords(want, output)}`;
 }
@@ -152,7 +153,7 @@ function working(on) {
   $("enlarge").disabled = on || !state.picture;
   $("progress").value = 0;
   // A choice of faults keeps the focus, for the next one.
-  if (on && !$("faults").contains(began)) $("cancel").focus({ preventScroll: true });
+  if (on && !began?.closest("#faults, .faults")) $("cancel").focus({ preventScroll: true });
   else if (lost) back().focus({ preventScroll: true });
 }
 

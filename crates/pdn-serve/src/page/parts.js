@@ -1,6 +1,7 @@
 // Regions of the picture with their own prompts: drawn, or entered as numbers.
 
 import { $, changed, element, model, onChange, say, state } from "./state.js";
+import { slotsOf } from "./faults.js";
 import { bringIntoView, draw, placeBox } from "./view.js";
 
 export function clearParts() {
@@ -9,7 +10,7 @@ export function clearParts() {
 }
 
 function addPart(part) {
-  state.parts.push({ text: "", ...part });
+  state.parts.push({ text: "", told: {}, ...part });
   drawParts();
   $("advanced").open = true;
   $("parts").lastElementChild.querySelector(".words").focus();
@@ -27,14 +28,16 @@ function drawParts() {
   changed();
 }
 
-/** A part in the list: its words, and where it is. */
+/** A part in the list: its words, where it is, and its faults. */
 function item(part, at) {
   const words = element("input", { className: "words", value: part.text, placeholder: "what this region shows", "aria-label": `Prompt of region ${at + 1}` });
   words.oninput = () => (part.text = words.value);
   const remove = element("button", { type: "button", className: "quiet", textContent: "Remove", "aria-label": `Remove region ${at + 1}` });
   remove.onclick = () => removePart(at);
   const numbers = ["left", "top", "width", "height"].map((name) => element("label", {}, name, numberOf(part, name)));
-  return element("li", {}, element("div", { className: "row" }, words, remove), element("div", { className: "numbers" }, ...numbers));
+  const slots = element("div", { className: "slots" }, ...slotsOf(part, at + 1));
+  const faults = element("details", { className: "faults", open: Object.keys(part.told).length > 0 }, element("summary", { textContent: "Faults of this region" }), slots);
+  return element("li", {}, element("div", { className: "row" }, words, remove), element("div", { className: "numbers" }, ...numbers), faults);
 }
 
 function numberOf(part, name) {
@@ -81,5 +84,6 @@ onChange(() => {
   const may = Boolean(state.picture && model()?.takes_prompt);
   for (const id of ["draw", "add-part"]) $(id).disabled = !may;
   if (!may && isDrawing()) setDrawing(false);
+  for (const faults of document.querySelectorAll("#parts .faults")) faults.hidden = !model()?.hears_faults;
   if (state.picture) placeParts();
 });

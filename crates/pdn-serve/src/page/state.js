@@ -7,7 +7,7 @@ export const state = {
   picture: null,
   /** A picture of the like, as a prompt. */
   reference: null,
-  /** Regions with their own prompt: left, top, width, height in pixels of the picture, text. */
+  /** Regions with their own prompt: left, top, width, height in pixels of the picture, text, and told faults by slot. */
   parts: [],
   /** What was upscaled so far, and which of it is shown. */
   runs: [],
