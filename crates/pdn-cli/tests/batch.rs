@@ -367,7 +367,7 @@ fn what_no_network_made_is_said_of_none() {
     let line = desk.run(&[&smaller[..], &["--json"]].concat()).works().lines().remove(0);
     assert!(line["model"] == "bicubic" && line["prompt"].is_null(), "{line}");
     let said = desk.run(&[&smaller[..], &["--force"]].concat()).works().out.clone();
-    assert!(said.contains("bicubic (pdn-real-x4 only upscales)") && !said.contains("a dog"), "{said}");
+    assert!(said.contains("bicubic (pdn-photo-x4 only upscales)") && !said.contains("a dog"), "{said}");
     let both =
         desk.bicubic(&["a.png", "sub/a.png", "--out-dir", "out"]).fails(2, &["would both be written to", "separately"]);
     assert!(!both.err.contains("{from}"), "another name cannot help: {}", both.err);

@@ -88,7 +88,7 @@ fn an_evaluation_has_further_metrics() {
     let of = |picture: usize| found["pictures"][picture]["metrics"]["ms-ssim"].as_f64().unwrap();
     let mean = found["mean_metrics"]["ms-ssim"].as_f64().unwrap();
     assert!((mean - (of(0) + of(1)) / 2.0).abs() < 1e-12 && 0.0 < mean && mean < 1.0, "{found}");
-    assert_eq!(found["against"]["difference_metrics"]["ms-ssim"]["mean"], json!(0.0));
+    assert_eq!(found["against"][0]["difference_metrics"]["ms-ssim"]["mean"], json!(0.0));
     let small = ["eval", "--model", "bicubic", "--data", "small", "--metrics", "ms-ssim"];
     fails(&desk, &small, 1, &["c.png", "161 pixels a side"]);
 }
@@ -100,7 +100,8 @@ fn a_report_is_one_page_with_everything_in_it() {
     if cfg!(unix) {
         std::fs::copy(desk.path().join("set/a.png"), desk.path().join("set").join(hostile)).unwrap();
     }
-    let eval = ["eval", "--model", "pdn-x4-lite", "--data", "set", "--against", "bicubic", "--report", "out.html"];
+    let rivals = ["--against", "bicubic", "--against", "pdn-x4"];
+    let eval = [&["eval", "--model", "pdn-x4-lite", "--data", "set", "--report", "out.html"][..], &rivals].concat();
     let printed = works(&desk, &[&eval[..], &["--metrics", "ms-ssim"]].concat());
     let page = std::fs::read_to_string(desk.path().join("out.html")).unwrap();
     for line in printed.lines().filter(|line| line.starts_with("mean") || line.starts_with("difference, ")) {
@@ -109,9 +110,9 @@ fn a_report_is_one_page_with_everything_in_it() {
         }
     }
     let pictures = if cfg!(unix) { 3 } else { 2 };
-    // The small picture, bicubic interpolation, the model and the original; the other model is bicubic interpolation.
-    assert_eq!(page.matches("src=\"data:image/png;base64,").count(), 4 * pictures);
-    assert_eq!(page.matches("<rect").count(), pictures);
+    // The small picture, bicubic interpolation, two models and the original; one rival is bicubic interpolation.
+    assert_eq!(page.matches("src=\"data:image/png;base64,").count(), 5 * pictures);
+    assert_eq!(page.matches("<rect").count(), 2 * pictures);
     assert!(!page.contains("<script>") && !page.contains("http"), "nothing runs, nothing is fetched");
     fails(&desk, &eval, 1, &["out.html", "--force"]);
     works(&desk, &[&eval[..], &["--force"]].concat());

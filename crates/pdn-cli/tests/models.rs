@@ -54,7 +54,7 @@ fn models_at_hand_are_listed() {
     let (code, out, err) = run(&desk, &["models"]);
     assert_eq!(code, Some(0), "{err}");
     for word in [
-        "pdn-real-x4 (the default)\n",
+        "pdn-photo-x4 (the default)\n",
         "pdn-x4\n",
         "For benchmarks: undoes",
         "pdn x4",
@@ -72,7 +72,7 @@ fn models_at_hand_are_listed() {
     let names: Vec<&str> = listed.as_array().unwrap().iter().map(|model| model["name"].as_str().unwrap()).collect();
     assert_eq!(
         names,
-        ["pdn-real-x4", "pdn-x4", "pdn-x2", "pdn-x4-lite", "pdn-face-x8", "someone/nets:x2/small.safetensors"]
+        ["pdn-photo-x4", "pdn-x4", "pdn-x2", "pdn-x4-lite", "pdn-face-x8", "someone/nets:x2/small.safetensors"]
     );
     let of_the_hub = &listed[names.len() - 1];
     assert_eq!((&listed[0]["scale"], &of_the_hub["prompt"]), (&4.into(), &Value::Null));

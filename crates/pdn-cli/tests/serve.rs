@@ -45,7 +45,7 @@ fn fails(arguments: &[&str], code: i32, words: &[&str]) {
 fn what_cannot_be_served_is_said() {
     fails(&["--host", "0.0.0.0"], 2, &["--token", "127.0.0.1"]);
     fails(&["--token", "short"], 2, &["16"]);
-    fails(&["--model", "nothing"], 1, &["nothing", "pdn-real-x4"]);
+    fails(&["--model", "nothing"], 1, &["nothing", "pdn-photo-x4"]);
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
     fails(&["--port", &port], 1, &[&port, "listen"]);

@@ -8,7 +8,7 @@ pub use pdn_weights_clip::ENCODER;
 
 /// The networks, by name, the default first.
 pub static MODELS: [(&str, &[u8]); 5] = [
-    ("pdn-real-x4", include_bytes!("../pdn-real-x4.safetensors")),
+    ("pdn-photo-x4", include_bytes!("../pdn-photo-x4.safetensors")),
     ("pdn-x4", include_bytes!("../pdn-x4.safetensors")),
     ("pdn-x2", include_bytes!("../pdn-x2.safetensors")),
     ("pdn-x4-lite", include_bytes!("../pdn-x4-lite.safetensors")),

@@ -4,10 +4,10 @@ use crate::encoder::{Encoder, EncoderError, EncoderFile};
 use pdn_network::{Model, ModelError};
 use std::path::Path;
 
-/// The default network, at any scale, as its result is resized. It is made for photographs as they come: a little
-/// blurred, noisy and compressed. The other networks undo a blur of 1.3 pixels, which few pictures have, and ring
-/// without it.
-pub const DEFAULT_MODEL: &str = "pdn-real-x4";
+/// The default network, at any scale, as its result is resized. It is made for photographs as they come, clean or
+/// blurred, noisy and compressed, and steered by what is told or seen of that. The other networks undo a blur of 1.3
+/// pixels, which few pictures have, and ring without it.
+pub const DEFAULT_MODEL: &str = "pdn-photo-x4";
 
 /// Returns the names of the bundled networks.
 pub fn bundled_models() -> impl Iterator<Item = &'static str> {
@@ -36,6 +36,7 @@ pub fn bundled_encoder() -> Result<Encoder, EncoderError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::faults::{FAULTS_ID, composed_dim};
 
     #[test]
     fn every_network_opens_and_names_the_encoder() {
@@ -44,8 +45,11 @@ mod tests {
         for name in bundled_models() {
             let model = bundled_model(name).unwrap().unwrap();
             assert!(model.card.name == name && !model.card.license.is_empty(), "{name}");
-            assert_eq!(model.network.prompt_dim(), Some(encoder.dim()), "{name}");
-            assert_eq!(model.card.more["encoder"], encoder.id(), "{name}");
+            let id = model.card.more["encoder"].as_str().unwrap();
+            let faults = id.strip_suffix(FAULTS_ID);
+            let dim = if faults.is_some() { composed_dim(encoder.dim()) } else { encoder.dim() };
+            assert_eq!((model.network.prompt_dim(), faults.unwrap_or(id)), (Some(dim), encoder.id()), "{name}");
+            assert_eq!(faults.is_some(), name == DEFAULT_MODEL, "the default is steered by faults");
             let recipe = &model.card.more["recipe"];
             assert_eq!(model.card.more["steps"], recipe["schedule"]["steps"], "{name}: trained to its end");
             assert!(Path::new(recipe["encoder"].as_str().unwrap()).is_relative(), "{name}");

@@ -41,7 +41,7 @@ pub(crate) struct EncoderChoice {
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Model and size")]
 pub(crate) struct ModelChoice {
-    /// Network: a name listed by `pdn models`, a file, or a model on the Hugging Face Hub [default: pdn-real-x4]
+    /// Network: a name listed by `pdn models`, a file, or a model on the Hugging Face Hub [default: pdn-photo-x4]
     ///
     /// A file is .safetensors, .pth or .pt; a Hub model is owner/name or owner/name:file. `bicubic` resizes as MATLAB's imresize does,
     /// as a baseline.

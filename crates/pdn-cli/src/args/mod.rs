@@ -242,9 +242,9 @@ pub(crate) struct Eval {
     #[command(flatten)]
     pub(crate) extras: Extras,
     /// Compare with another model of the same scale: print its means, and the differences with 95 % intervals from a bootstrap
-    /// over pictures
+    /// over pictures; repeatable
     #[arg(long, value_name = "MODEL")]
-    pub(crate) against: Option<PathBuf>,
+    pub(crate) against: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) metrics: MetricChoice,
     /// Write a page with the tables and with crops side by side, everything in one HTML file

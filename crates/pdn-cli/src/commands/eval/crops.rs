@@ -108,7 +108,7 @@ mod tests {
         let flat = Picture::from_rgb(200, 150, vec![100; 200 * 150 * 3]);
         let mut rgb = flat.rgb().to_vec();
         rgb[(120 * 200 + 150) * 3] = 255;
-        let (x, y) = place(&flat, &flat.with_rgb(&rgb), (96, 96), 4);
+        let (x, y) = place(&flat, &flat.with_rgb(rgb), (96, 96), 4);
         assert!((x..x + 96).contains(&150) && (y..y + 96).contains(&120) && x % 4 == 0 && y % 4 == 0, "{x} {y}");
         assert_eq!(place(&flat, &flat, (200, 150), 4), (0, 0));
     }

@@ -38,9 +38,10 @@ pub(super) struct Compared<'a> {
 }
 
 impl<'a> Compared<'a> {
-    pub(super) fn new(model: &'a Path, scored: &[Scored]) -> Self {
+    /// Compares with the rival of this number.
+    pub(super) fn new(model: &'a Path, rival: usize, scored: &[Scored]) -> Self {
         let pairs: Vec<(&Measured, &Measured)> =
-            scored.iter().filter_map(|one| Some((&one.measured, one.against.as_ref()?))).collect();
+            scored.iter().map(|one| (&one.measured, &one.against[rival])).collect();
         let more: Vec<(&[f64], &[f64])> = pairs.iter().map(|(one, other)| (&one.more[..], &other.more[..])).collect();
         let scores: Vec<(Scores, Scores)> = pairs.iter().map(|(one, other)| (one.scores, other.scores)).collect();
         let mean = Measured::mean(pairs.iter().map(|(_, other)| *other));
@@ -70,8 +71,8 @@ pub(super) struct Scored {
     /// The faults that the model was steered by.
     pub(super) faults: Option<String>,
     pub(super) measured: Measured,
-    /// Another model's scores.
-    pub(super) against: Option<Measured>,
+    /// The scores of each model to compare with.
+    pub(super) against: Vec<Measured>,
     /// A crop, for the report.
     pub(super) crop: Option<Crop>,
 }
@@ -89,11 +90,12 @@ impl Scored {
         if let Some(faults) = &self.faults {
             entry["faults"] = json!(faults);
         }
-        if let Some(against) = &self.against {
-            entry["against"] = against.scores.as_json();
-            if !against.more.is_empty() {
-                entry["against_metrics"] = metrics.object(against.more.iter().map(|score| json!(score)));
-            }
+        let of_rival = |rival: &Measured| {
+            let more = rival.more.iter().map(|score| json!(score));
+            json!({"scores": rival.scores.as_json(), "metrics": metrics.object(more)})
+        };
+        if !self.against.is_empty() {
+            entry["against"] = self.against.iter().map(of_rival).collect();
         }
         entry
     }
@@ -107,7 +109,7 @@ pub(super) struct Found<'a> {
     pub(super) metrics: &'a Metrics,
     pub(super) scored: &'a [Scored],
     pub(super) mean: Measured,
-    pub(super) compared: Option<Compared<'a>>,
+    pub(super) compared: Vec<Compared<'a>>,
 }
 
 impl Found<'_> {
@@ -130,7 +132,7 @@ impl Found<'_> {
             format!("8-bit pictures, {scale} pixels shaved from each side; PSNR in dB and SSIM, mean over pictures");
         lines.extend([("pictures", pictures), ("degradation", degradation(args)), ("protocol", protocol)]);
         lines.extend(metrics.words().into_iter().map(|words| ("metric", words)));
-        if self.compared.is_some() {
+        if !self.compared.is_empty() {
             let words = format!("mean over pictures, with 95 % bootstrap intervals ({DRAWS} resamples)");
             lines.push(("difference", words));
         }
@@ -170,18 +172,19 @@ impl Found<'_> {
         if let Some(faults) = prompt.faults_words() {
             facts["faults"] = json!(faults);
         }
-        if let Some(Compared { model, mean, difference, more }) = &self.compared {
-            facts["against"] = json!({
+        let compared = |Compared { model, mean, difference, more }: &Compared| {
+            let differences = more.iter().map(|(mean, interval)| json!({"mean": mean, "interval": interval}));
+            json!({
                 "model": model.display().to_string(),
                 "mean": mean.scores.as_json(),
+                "mean_metrics": scores(&mean.more),
                 "difference": difference.as_json(),
+                "difference_metrics": metrics.object(differences),
                 "interval": format!("95 % of {DRAWS} means of as many pictures, drawn from these again"),
-            });
-            if !more.is_empty() {
-                let differences = more.iter().map(|(mean, interval)| json!({"mean": mean, "interval": interval}));
-                facts["against"]["mean_metrics"] = scores(&mean.more);
-                facts["against"]["difference_metrics"] = metrics.object(differences);
-            }
+            })
+        };
+        if !self.compared.is_empty() {
+            facts["against"] = self.compared.iter().map(compared).collect();
         }
         facts
     }

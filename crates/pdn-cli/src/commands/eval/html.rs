@@ -43,7 +43,10 @@ pub(super) fn page(found: &Found) -> String {
                 h1 { (title) }
                 dl { @for (what, words) in found.protocol() { dt { (what) } dd { (words) } } }
                 (table(&rows[0], sums, "sum"))
-                (chart(found.scored))
+                @for (rival, compared) in found.compared.iter().enumerate() {
+                    h2 { "PSNR beside " (compared.model.display()) ", in dB, Y (MATLAB)" }
+                    (chart(found.scored, rival))
+                }
                 (crops(found))
                 h2 { "Each picture" }
                 (table(&rows[0], pictures, ""))
@@ -65,26 +68,23 @@ fn table(heads: &[String], rows: &[Vec<String>], class: &str) -> Markup {
     }
 }
 
-/// Draws by how much the model is ahead of the other at each picture, the worst first.
-fn chart(scored: &[Scored]) -> Markup {
+/// Draws by how much the model is ahead of a rival at each picture, the worst first.
+fn chart(scored: &[Scored], rival: usize) -> Markup {
     let psnr = |of: &super::found::Measured| of.scores.psnr();
-    let mut ahead: Vec<(f64, &str)> = scored
-        .iter()
-        .filter_map(|one| Some((ahead(psnr(&one.measured), psnr(one.against.as_ref()?)), one.name.as_str())))
-        .filter(|(difference, _)| difference.is_finite())
-        .collect();
+    let differences = scored.iter().map(|one| ahead(psnr(&one.measured), psnr(&one.against[rival])));
+    let mut ahead: Vec<(f64, &str)> = differences.zip(scored.iter().map(|one| one.name.as_str())).collect();
+    ahead.retain(|(difference, _)| difference.is_finite());
     ahead.sort_by(|a, b| a.0.total_cmp(&b.0));
     let (Some((least, _)), Some((most, _))) = (ahead.first(), ahead.last()) else { return html! {} };
     let (least, most) = (least.min(0.0), most.max(0.0));
     if least == most {
-        return html! {};
+        return html! { p { "The same at each picture." } };
     }
     let (width, height) = (960.0, 160.0);
     let (bar, unit) = (width / ahead.len() as f64, height / (most - least));
     let number = |v: f64| format!("{v:.2}");
     let wins = ahead.iter().filter(|(difference, _)| *difference > 0.0).count();
     html! {
-        h2 { "Difference at each picture: PSNR in dB, Y (MATLAB)" }
         svg viewBox={ "0 0 " (width) " " (height + 22.0) } role="img" {
             @for (i, (difference, name)) in ahead.iter().enumerate() {
                 rect x=(number(i as f64 * bar)) y=(number((most - difference.max(0.0)) * unit)) width=(number((bar * 0.95).max(0.5)))

@@ -18,7 +18,7 @@ use crate::shared::prompt::{PromptSetter, content};
 use crate::shared::scores::Scores;
 use crops::{Crop, is_shown};
 use found::{Compared, Found, Measured, Scored};
-use pdn::{Limits, Session, Target, Upscaler};
+use pdn::{Limits, Picture, Session, Target, Upscaler};
 use std::path::Path;
 
 pub(crate) fn run(args: &Eval) -> Result<(), Failure> {
@@ -28,12 +28,13 @@ pub(crate) fn run(args: &Eval) -> Result<(), Failure> {
     let mut session = upscaler.session();
     let prompt = PromptSetter::new(&args.prompt, &upscaler)?;
     let metrics = Metrics::open(&args.metrics)?;
-    let mut against = args.against.as_ref().map(|other| rival(args, other, upscaler.scale())).transpose()?;
+    let rivals = args.against.iter().map(|other| rival(args, other, upscaler.scale()));
+    let mut rivals = rivals.collect::<Result<Vec<_>, _>>()?;
     let paths = set(&args.data)?;
     let progress = Progress::new(paths.len());
     let (mut scored, mut failed) = (Vec::<Scored>::new(), Vec::new());
     for (i, path) in paths.iter().enumerate() {
-        let models = (&mut session, against.as_mut());
+        let models = (&mut session, &mut rivals[..]);
         let cropped = args.report.is_some() && is_shown(i, paths.len());
         match score(args, models, &prompt, &metrics, (path, cropped), &mut |done| progress.show(i, done)) {
             Ok(one) => scored.push(one),
@@ -44,7 +45,7 @@ pub(crate) fn run(args: &Eval) -> Result<(), Failure> {
     drop(progress);
     if !scored.is_empty() {
         let mean = Measured::mean(scored.iter().map(|one| &one.measured));
-        let compared = args.against.as_deref().map(|model| Compared::new(model, &scored));
+        let compared = args.against.iter().enumerate().map(|(at, model)| Compared::new(model, at, &scored)).collect();
         let scale = upscaler.scale();
         let found = Found { args, scale, prompt: &prompt, metrics: &metrics, scored: &scored, mean, compared };
         if let Some(path) = &args.report {
@@ -70,7 +71,7 @@ fn rival(args: &Eval, model: &Path, scale: usize) -> Result<(Session, PromptSett
 /// Scores a picture, and keeps a crop of it if `cropped` is set.
 fn score(
     args: &Eval,
-    (session, against): (&mut Session, Option<&mut (Session, PromptSetter)>),
+    (session, rivals): (&mut Session, &mut [(Session, PromptSetter)]),
     prompt: &PromptSetter,
     metrics: &Metrics,
     (path, cropped): (&Path, bool),
@@ -83,7 +84,7 @@ fn score(
     let small = args.small.degradation.seeded(path).apply(&picture, scale).map_err(|error| Failure::at(path, error))?;
     let hr = picture.modcrop(scale);
     let target = args.extras.target();
-    let share = 1.0 / (1 + usize::from(against.is_some())) as f64;
+    let share = 1.0 / (1 + rivals.len()) as f64;
     let mut score = |session: &mut Session, prompt: &PromptSetter, before: f64| {
         // Set each model's own prompt: one may take none.
         prompt.set(session, prompt.of(path)?.as_ref(), path, &small.eight())?;
@@ -99,10 +100,12 @@ fn score(
     let (measured, result) = score(session, prompt, 0.0)?;
     let used = prompt.of(path)?;
     let faults = prompt.faults(session.upscaler(), used.as_ref(), path, &small.eight())?;
-    let against = against.map(|(session, prompt)| score(session, prompt, share)).transpose()?;
+    let against = rivals.iter_mut().zip(1..);
+    let against = against.map(|((session, prompt), before)| score(session, prompt, share * f64::from(before)));
+    let (against, results): (Vec<Measured>, Vec<Picture>) = against.collect::<Result<Vec<_>, _>>()?.into_iter().unzip();
     let used = used.as_ref().map(|prompt| content(prompt).to_string());
-    let models = args.against.as_deref().zip(against.as_ref().map(|(_, result)| result));
-    let models = std::iter::once((args.model.model(), &result)).chain(models);
+    let others = args.against.iter().map(|model| model.as_path()).zip(&results);
+    let models = std::iter::once((args.model.model(), &result)).chain(others);
     let crop = match cropped {
         true => {
             let bicubic = Upscaler::bicubic(scale).and_then(|upscaler| {
@@ -113,7 +116,6 @@ fn score(
         }
         false => None,
     };
-    let against = against.map(|(measured, _)| measured);
     Ok(Scored { name: name(path), prompt: used, faults, measured, against, crop })
 }
 
