@@ -8,7 +8,7 @@ const LONG = 26;
 /** A model in a few words: what it is for, up to the first pause, or as many words as there is room for. */
 function label({ name, description, default: recommended }) {
   const clause = description.split(/[,;.:]/)[0].trim();
-  const short = clause.length <= LONG ? clause : clause.slice(0, LONG).replace(/ (from|of|with|by|and|the|a)? ?\S*$/, "");
+  const short = clause.length <= LONG ? clause : clause.slice(0, LONG).replace(/ (as|from|of|with|by|and) .*$| \S*$/, "");
   return `${short || name}${recommended ? " (recommended)" : ""}`;
 }
 
