@@ -73,13 +73,13 @@ fn similarity(a: &Plane, b: &Plane) -> [f64; 2] {
     let taps = gaussian(WINDOW, 1.5);
     let mean = |plane: &Plane| plane.filtered_inside(&taps).data;
     let (mean_a, mean_b) = (mean(a), mean(b));
-    let product = |x: &Plane, y: &Plane| mean(&x.zip(y, |x, y| x * y));
-    let (aa, bb, ab) = (product(a, a), product(b, b), product(a, b));
+    // Only the sum of both variances is needed.
+    let (squares, product) = (mean(&a.zip(b, |a, b| a * a + b * b)), mean(&a.zip(b, |a, b| a * b)));
     let (c1, c2) = ((0.01 * 255.0_f64).powi(2), (0.03 * 255.0_f64).powi(2));
     let mut sums = [0.0; 2];
     for i in 0..mean_a.len() {
         let (ma, mb) = (mean_a[i], mean_b[i]);
-        let structure = (2.0 * (ab[i] - ma * mb) + c2) / (aa[i] - ma * ma + bb[i] - mb * mb + c2);
+        let structure = (2.0 * (product[i] - ma * mb) + c2) / (squares[i] - ma * ma - mb * mb + c2);
         sums[0] += structure * (2.0 * ma * mb + c1) / (ma * ma + mb * mb + c1);
         sums[1] += structure;
     }

@@ -78,15 +78,18 @@ impl Plane {
     pub(crate) fn filtered_inside(&self, taps: &[f64]) -> Self {
         let (width, height) = (self.width + 1 - taps.len(), self.height + 1 - taps.len());
         let mut data = vec![0.0; width * height];
-        data.par_chunks_mut(width).enumerate().for_each(|(y, out)| {
-            let mut tall = vec![0.0; self.width];
-            for (row, weight) in self.data[y * self.width..].chunks_exact(self.width).zip(taps) {
-                tall.iter_mut().zip(row).for_each(|(sum, v)| *sum += weight * v);
-            }
-            for (tap, weight) in taps.iter().enumerate() {
-                out.iter_mut().zip(&tall[tap..]).for_each(|(sum, v)| *sum += weight * v);
-            }
-        });
+        data.par_chunks_mut(width).enumerate().for_each_init(
+            || vec![0.0; self.width],
+            |tall, (y, out)| {
+                tall.fill(0.0);
+                for (row, weight) in self.data[y * self.width..].chunks_exact(self.width).zip(taps) {
+                    tall.iter_mut().zip(row).for_each(|(sum, v)| *sum += weight * v);
+                }
+                for (tap, weight) in taps.iter().enumerate() {
+                    out.iter_mut().zip(&tall[tap..]).for_each(|(sum, v)| *sum += weight * v);
+                }
+            },
+        );
         Self { data, width, height }
     }
 }
