@@ -434,7 +434,9 @@ fn two_pictures_are_compared() {
     pdn::write(&desk.at("clear.png"), &clear, &Default::default()).unwrap();
     assert!(desk.run(&["compare", "clear.png", "clear.png"]).err.contains("transparency is ignored"));
     assert!(!said.err.contains("transparency"), "{}", said.err);
-    desk.fails(&["compare", "a.png", "b.png", "--shave", "5"], 1, &["b.png", "less than 11"]);
+    for shave in ["5", "9223372036854775808", "18446744073709551615"] {
+        desk.fails(&["compare", "a.png", "b.png", "--shave", shave], 1, &["b.png", "leaves less than 1"]);
+    }
     pdn::write(&desk.at("wide.png"), &Picture::from_rgb(21, 16, vec![9; 1008]), &Default::default()).unwrap();
     desk.fails(&["compare", "a.png", "wide.png"], 1, &["wide.png", "20x16", "21x16"]);
     let cut = desk.run(&["compare", "wide.png", "a.png"]);

@@ -148,7 +148,7 @@ fn planes(
     if (width, height) != (b.width(), b.height()) {
         return Err(CompareError::Sizes(width, height, b.width(), b.height()));
     }
-    if width.min(height) < 2 * shave + least {
+    if width.min(height) < shave.saturating_mul(2).saturating_add(least) {
         return Err(CompareError::TooSmall { width, height, shave, least });
     }
     Ok((channels(a, space, shave), channels(b, space, shave)))

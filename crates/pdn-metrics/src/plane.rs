@@ -22,8 +22,8 @@ pub(crate) struct Plane {
 impl Plane {
     /// Returns a picture's grey without `shave` pixels on each side; `None` if nothing is left.
     pub(crate) fn of(picture: &Picture, luma: Luma, shave: usize) -> Option<Self> {
-        let width = picture.width().checked_sub(2 * shave).filter(|left| *left > 0)?;
-        let height = picture.height().checked_sub(2 * shave).filter(|left| *left > 0)?;
+        let left = |side: usize| side.checked_sub(shave.checked_mul(2)?).filter(|left| *left > 0);
+        let (width, height) = (left(picture.width())?, left(picture.height())?);
         let grey = |p: &[u8]| {
             let [r, g, b] = [p[0], p[1], p[2]].map(f64::from);
             match luma {
@@ -119,6 +119,8 @@ mod tests {
         let white = Picture::from_rgb(3, 3, vec![255; 27]);
         let level = |luma| Plane::of(&white, luma, 1).unwrap().data[0];
         assert!((level(Luma::Y) - 235.0).abs() < 1e-9 && (level(Luma::Grey) - 255.0).abs() < 1e-3);
-        assert!(Plane::of(&white, Luma::Y, 2).is_none());
+        assert!(
+            [2, 1 << (usize::BITS - 1), usize::MAX].iter().all(|shave| Plane::of(&white, Luma::Y, *shave).is_none())
+        );
     }
 }

@@ -86,7 +86,7 @@ fn place(one: &Picture, other: &Picture, (width, height): (usize, usize), scale:
 
 /// Returns a picture as an address that holds it.
 fn address(picture: &Picture) -> String {
-    let png = encode(picture, Format::Png, &WriteOptions::default()).unwrap_or_default();
+    let png = encode(picture, Format::Png, &WriteOptions::default()).expect("PNG holds any crop, in memory");
     format!("data:image/png;base64,{}", BASE64_STANDARD.encode(png))
 }
 
