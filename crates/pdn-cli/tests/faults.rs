@@ -295,7 +295,7 @@ fn controls_are_a_matrix() {
     assert_eq!(degradations.len(), 2);
     for block in degradations.iter().chain([&found["mean"]]) {
         let conditions = block["conditions"].as_array().unwrap();
-        assert_eq!(conditions.len(), 8);
+        assert_eq!(conditions.len(), 10);
         for condition in conditions {
             let name = condition["prompt"].as_str().unwrap();
             assert_eq!(condition["psnr"].is_null(), name == "content only", "{condition}");

@@ -56,6 +56,7 @@ pub use pdn_network::{Activity, Card, Model, ModelError, PromptActivity, Summary
 pub use prompt::{Prompt, PromptError, Regions};
 pub use regions::{Rectangle, RegionError};
 pub use session::Session;
+pub use steering::{Origin, SteeringFaults};
 pub use target::{Size, Target};
 pub use told::ToldFaults;
 pub use upscaler::Upscaler;

@@ -4,9 +4,9 @@ use crate::bundled::DEFAULT_MODEL;
 use crate::encoder::{Embedding, Encoder};
 use crate::enlarge::is_larger;
 use crate::error::Error;
-use crate::faults::{FAULTS_ID, KnownFaults};
+use crate::faults::FAULTS_ID;
 use crate::prompt::Prompt;
-use crate::steering::Steering;
+use crate::steering::{Steering, SteeringFaults};
 use crate::target::{Size, Target};
 use pdn_engine::{Isa, Plan, Precision};
 use pdn_image::{AnyPicture, Header, Picture, blur_likelihood};
@@ -127,13 +127,18 @@ impl Upscaler {
         self.used(prompt).reads_picture() || (self.hears_faults() && !blind)
     }
 
-    /// Returns the faults that the model is steered by for a picture: those that the prompt tells, and where it tells
-    /// none, those that the picture shows. `None` for a model that is not steered by faults, and for regions, each of
+    /// Returns the faults that the model is steered by for a picture: settings as they are, what sentences tell weighed
+    /// with what the picture shows, and where nothing is told what the picture shows. `None` for a model that is not steered by faults, and for regions, each of
     /// which has its own.
     ///
     /// # Errors
     /// [`Error::Prompt`] if the prompt cannot be embedded.
-    pub fn faults(&self, prompt: &Prompt, encoder: &Encoder, picture: &Picture) -> Result<Option<KnownFaults>, Error> {
+    pub fn faults(
+        &self,
+        prompt: &Prompt,
+        encoder: &Encoder,
+        picture: &Picture,
+    ) -> Result<Option<SteeringFaults>, Error> {
         match (self.hears_faults(), self.used(prompt)) {
             (false, _) | (true, Prompt::Regions(_)) => Ok(None),
             (true, prompt) => Ok(Some(Steering::new(encoder, picture).faults(&prompt)?)),

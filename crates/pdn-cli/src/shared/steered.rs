@@ -1,15 +1,10 @@
 //! The faults that a model is steered by, in words.
 
-use pdn::{Encoder, Error, KnownFaults, Picture, Prompt, Slot, Upscaler};
+use pdn::{Encoder, Error, KnownFaults, Origin, Picture, Prompt, Slot, SteeringFaults, Upscaler};
 use std::fmt;
 
 /// The faults that a model is steered by for one picture.
-pub(crate) struct Steered {
-    /// Those that the prompt tells.
-    told: KnownFaults,
-    /// The others, as the picture shows them.
-    seen: KnownFaults,
-}
+pub(crate) struct Steered(SteeringFaults);
 
 impl Steered {
     /// Returns what a model is steered by; `None` if it is not steered by faults, and for regions, each of which has its
@@ -20,27 +15,29 @@ impl Steered {
         encoder: &Encoder,
         picture: &Picture,
     ) -> Result<Option<Self>, Error> {
-        let Some(all) = upscaler.faults(prompt, encoder, picture)? else { return Ok(None) };
-        let blind = Prompt::Told { prompt: Box::new(prompt.clone()), faults: KnownFaults::default(), unseen: true };
-        let told = upscaler.faults(&blind, encoder, picture)?.unwrap_or_default();
-        Ok(Some(Self::new(&all, told)))
+        Ok(upscaler.faults(prompt, encoder, picture)?.map(Self::new))
     }
 
-    fn new(all: &KnownFaults, mut told: KnownFaults) -> Self {
-        let mut seen = all.clone();
-        Slot::ALL.into_iter().filter(|slot| told.is_told(*slot)).for_each(|slot| seen.forget(slot));
+    fn new(mut faults: SteeringFaults) -> Self {
         // No noise has no grain, whoever tells the one or the other.
-        if all.level(Slot::Noise) == Some(0) {
-            [&mut told, &mut seen].into_iter().for_each(|known| known.forget(Slot::Grain));
+        if faults.all.level(Slot::Noise) == Some(0) {
+            faults.all.forget(Slot::Grain);
         }
-        Self { told, seen }
+        Self(faults)
     }
 }
 
 impl fmt::Display for Steered {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let parts = [(&self.told, "told"), (&self.seen, "seen")].into_iter().filter(|(known, _)| known.tells_any());
-        let parts: Vec<String> = parts.map(|(known, how)| format!("{} ({how})", in_words(known))).collect();
+        let mut parts = Vec::new();
+        for (origin, how) in [(Origin::Told, "told"), (Origin::Weighed, "told and seen"), (Origin::Seen, "seen")] {
+            let mut known = self.0.all.clone();
+            let others = Slot::ALL.into_iter().filter(|slot| self.0.origin(*slot) != Some(origin));
+            others.for_each(|slot| known.forget(slot));
+            if known.tells_any() {
+                parts.push(format!("{} ({how})", in_words(&known)));
+            }
+        }
         match parts.is_empty() {
             true => f.write_str("nothing known"),
             false => f.write_str(&parts.join(", ")),
@@ -64,7 +61,7 @@ mod tests {
 
     fn said(all: &str, told: &str) -> String {
         let [all, told]: [KnownFaults; 2] = [all, told].map(|text| text.parse().unwrap());
-        Steered::new(&all, told).to_string()
+        Steered::new(SteeringFaults { all, told }).to_string()
     }
 
     #[test]
@@ -73,6 +70,7 @@ mod tests {
             ("blur=slight,noise=slight", "jpeg=unknown", "slightly blurred, some noise (seen)"),
             ("blur=heavy,jpeg=60", "blur=heavy", "heavily blurred (told), JPEG about 60 (seen)"),
             ("blur=heavy", "blur=heavy", "heavily blurred (told)"),
+            ("blur=slight,jpeg=60", "blur=heavy", "slightly blurred (told and seen), JPEG about 60 (seen)"),
             ("blur=unknown", "blur=unknown", "nothing known"),
             ("resize=antialiased", "resize=antialiased", "resize antialiased (told)"),
             ("noise=none,grain=coarse", "grain=coarse", "no noise (seen)"),

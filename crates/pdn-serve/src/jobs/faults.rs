@@ -1,7 +1,7 @@
 //! The faults that a picture shows and that a model is steered by, as clients see them.
 
 use crate::jobs::account::HeldPicture;
-use pdn::{Encoder, EncoderError, KnownFaults, Picture, Prompt, Slot, Upscaler};
+use pdn::{Encoder, EncoderError, KnownFaults, Origin, Prompt, Slot, SteeringFaults, Upscaler};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
@@ -26,23 +26,35 @@ pub(crate) struct FaultView {
     level: &'static str,
     /// The amount in the slot's unit; null for kinds, and where there is no JPEG.
     amount: Option<f64>,
-    from: Origin,
+    from: OriginView,
 }
 
 /// Where a fault is known from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = Origin)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum Origin {
-    /// The request tells it, by itself or in the words of its prompt.
+pub(crate) enum OriginView {
+    /// The request tells it.
     Told,
+    /// The words of a prompt tell it, weighed with what the picture shows.
+    Weighed,
     /// The picture shows it.
     Seen,
 }
 
-impl Origin {
+impl OriginView {
+    fn new(origin: Origin) -> Self {
+        match origin {
+            Origin::Told => Self::Told,
+            Origin::Weighed => Self::Weighed,
+            Origin::Seen => Self::Seen,
+        }
+    }
+
     fn word(self) -> &'static str {
         match self {
             Self::Told => "told",
+            Self::Weighed => "weighed",
             Self::Seen => "seen",
         }
     }
@@ -51,23 +63,20 @@ impl Origin {
 impl FaultsView {
     /// Shows what is seen.
     pub(crate) fn seen(seen: &KnownFaults) -> Self {
-        Self::of(&KnownFaults::default(), seen)
+        Self::of(SteeringFaults { all: seen.clone(), told: KnownFaults::default() })
     }
 
-    /// Shows what is told, and what is seen of the rest.
-    fn of(told: &KnownFaults, seen: &KnownFaults) -> Self {
-        let mut known = told.or(seen);
+    fn of(mut faults: SteeringFaults) -> Self {
         // No noise has no grain, whoever tells the one or the other.
-        if known.level(Slot::Noise) == Some(0) {
-            known.forget(Slot::Grain);
+        if faults.all.level(Slot::Noise) == Some(0) {
+            faults.all.forget(Slot::Grain);
         }
         let view = |slot: Slot| {
-            let level = slot.levels()[known.level(slot)?];
-            let amount = known.amount(slot).map(|amount| (amount * 1e3).round() / 1e3);
-            let from = if told.is_told(slot) { Origin::Told } else { Origin::Seen };
-            Some((slot.name(), FaultView { level, amount, from }))
+            let level = slot.levels()[faults.all.level(slot)?];
+            let amount = faults.all.amount(slot).map(|amount| (amount * 1e3).round() / 1e3);
+            Some((slot.name(), FaultView { level, amount, from: OriginView::new(faults.origin(slot)?) }))
         };
-        Self { words: in_words(&known), slots: Slot::ALL.into_iter().filter_map(view).collect() }
+        Self { words: in_words(&faults.all), slots: Slot::ALL.into_iter().filter_map(view).collect() }
     }
 
     /// Returns the words, which are ASCII.
@@ -103,8 +112,7 @@ pub(crate) struct Steered {
     pub(crate) regions: Vec<FaultsView>,
 }
 
-/// Returns the faults that a model is steered by: those that the prompt tells, and where it tells none, those that the
-/// picture shows. `None` if the model is not steered by faults.
+/// Returns the faults that a model is steered by; `None` if it is not steered by faults.
 pub(crate) fn steered(
     upscaler: &Upscaler,
     prompt: &Prompt,
@@ -116,11 +124,8 @@ pub(crate) fn steered(
     }
     let picture = held.picture.eight();
     let view = |prompt: &Prompt| {
-        let seen = match prompt {
-            Prompt::Told { unseen: true, .. } => KnownFaults::default(),
-            _ => held.seen(encoder).map_err(pdn::PromptError::from)?,
-        };
-        Ok(FaultsView::of(&told(upscaler, prompt, encoder, &picture)?, &seen))
+        let faults = upscaler.faults(prompt, encoder, &picture)?;
+        Ok(faults.map_or_else(|| FaultsView::seen(&KnownFaults::default()), FaultsView::of))
     };
     match upscaler.used(prompt) {
         Prompt::Regions(regions) => {
@@ -129,12 +134,6 @@ pub(crate) fn steered(
         }
         prompt => Ok(Some(Steered { rest: view(&prompt)?, regions: Vec::new() })),
     }
-}
-
-/// Returns the faults that a prompt tells.
-fn told(upscaler: &Upscaler, prompt: &Prompt, encoder: &Encoder, picture: &Picture) -> Result<KnownFaults, pdn::Error> {
-    let unseen = Prompt::Told { prompt: Box::new(prompt.clone()), faults: KnownFaults::default(), unseen: true };
-    Ok(upscaler.faults(&unseen, encoder, picture)?.unwrap_or_default())
 }
 
 impl HeldPicture {
@@ -199,14 +198,17 @@ mod tests {
     #[test]
     fn what_is_told_is_told_apart_from_what_is_seen() {
         let known = |text: &str| text.parse::<KnownFaults>().unwrap();
-        let view = FaultsView::of(&known("blur=0.25,grain=coarse"), &known("blur=heavy,noise=9,jpeg=none"));
-        assert_eq!(view.words(), "slightly blurred, noisy, coarse grain, no JPEG traces");
+        let view = |all, told| FaultsView::of(SteeringFaults { all: known(all), told: known(told) });
+        let found = view("blur=0.25,noise=9,grain=coarse,jpeg=none", "blur=0.25,grain=coarse");
+        assert_eq!(found.words(), "slightly blurred, noisy, coarse grain, no JPEG traces");
         assert_eq!(
-            view.header(),
+            found.header(),
             "blur=slight;amount=0.25;told, grain=coarse;told, jpeg=none;seen, noise=strong;amount=9;seen"
         );
-        let view = FaultsView::of(&known("noise=none"), &known("grain=coarse"));
-        assert_eq!((view.header().as_str(), view.words()), ("noise=none;amount=0;told", "no noise"));
+        let weighed = view("noise=9", "noise=20").header();
+        assert_eq!(weighed, "noise=strong;amount=9;weighed");
+        let found = view("noise=none,grain=coarse", "noise=none");
+        assert_eq!((found.header().as_str(), found.words()), ("noise=none;amount=0;told", "no noise"));
         assert_eq!(FaultsView::seen(&known("resize=antialiased")).words(), "resize antialiased");
         let nothing = FaultsView::seen(&KnownFaults::default());
         assert_eq!((nothing.header().as_str(), nothing.words()), ("", "nothing known"));

@@ -5,15 +5,27 @@ use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 
-/// The conditions. In all but one the picture is not looked at for faults: what is told alone steers.
-pub(super) const CONDITIONS: [&str; 8] =
-    ["amounts", "right", "right, training wordings", "partly", "seen", "none", "wrong", "content only"];
+/// The conditions. Sentences are weighed with what the picture shows, as everywhere, but for the words alone.
+pub(super) const CONDITIONS: [&str; 10] = [
+    "amounts",
+    "right",
+    "right, training wordings",
+    "partly",
+    "seen",
+    "none",
+    "wrong",
+    "right, words alone",
+    "wrong, words alone",
+    "content only",
+];
 
 /// The places of those that others are compared with.
 pub(super) const RIGHT: usize = 1;
 pub(super) const TRAINING: usize = 2;
 pub(super) const NONE: usize = 5;
 pub(super) const WRONG: usize = 6;
+pub(super) const RIGHT_ALONE: usize = 7;
+pub(super) const WRONG_ALONE: usize = 8;
 
 /// The conditions in words, for those who read the figures.
 pub(super) const MEANINGS: [&str; CONDITIONS.len()] = [
@@ -22,9 +34,11 @@ pub(super) const MEANINGS: [&str; CONDITIONS.len()] = [
     "a sentence in wordings of the training",
     "a sentence in held-back wordings that tells half of the slots",
     "no prompt: the faults as the encoder sees them",
-    "nothing told",
+    "nothing told, nothing seen",
     "the right sentence of another degradation",
-    "the picture's first caption, no faults",
+    "as `right`, and the picture is not looked at",
+    "as `wrong`, and the picture is not looked at",
+    "the picture's first caption; the picture is not looked at",
 ];
 
 /// A picture to tell.
@@ -41,28 +55,34 @@ impl Picture<'_> {
     /// Returns the prompt of each condition for a degradation, by its place.
     pub(super) fn prompts(&self, at: usize) -> [Option<Prompt>; CONDITIONS.len()] {
         let exactly = KnownFaults::exactly(&self.faults[at]);
-        let nothing = KnownFaults::default();
-        let sentence = |text: String| Some(blind(Prompt::Text(text), nothing.clone()));
-        [
-            Some(blind(Prompt::None, exactly.clone())),
-            sentence(self.right(at)),
-            sentence(self.said(&exactly, at, Wordings::Training)),
-            sentence(self.said(&self.half(&exactly, at), at, Wordings::HeldBack)),
-            Some(Prompt::None),
-            Some(blind(Prompt::None, nothing.clone())),
-            sentence(self.right(self.other(at))),
-            self.content.clone().map(|content| blind(content, nothing.clone())),
-        ]
+        let alone = |prompt: Prompt| blind(prompt, KnownFaults::default());
+        let (right, wrong) = (self.right(at), self.right(self.other(at)));
+        let prompts = [
+            blind(Prompt::None, exactly.clone()),
+            right.clone(),
+            self.said(&exactly, at, Wordings::Training),
+            self.said(&self.half(&exactly, at), at, Wordings::HeldBack),
+            Prompt::None,
+            alone(Prompt::None),
+            wrong.clone(),
+            alone(right),
+            alone(wrong),
+        ];
+        let content = self.content.clone().map(alone);
+        let mut all = prompts.into_iter().map(Some).chain([content]);
+        std::array::from_fn(|_| all.next().flatten())
     }
 
     /// Returns the right sentence of a degradation.
-    fn right(&self, at: usize) -> String {
+    fn right(&self, at: usize) -> Prompt {
         self.said(&KnownFaults::exactly(&self.faults[at]), at, Wordings::HeldBack)
     }
 
-    fn said(&self, known: &KnownFaults, at: usize, wordings: Wordings) -> String {
+    fn said(&self, known: &KnownFaults, at: usize, wordings: Wordings) -> Prompt {
         let mut random = self.random(at, 0);
-        Language::get().sentence(known, true, None, wordings, &mut |count| random.random_range(0..count)).text
+        let sentence =
+            Language::get().sentence(known, true, None, wordings, &mut |count| random.random_range(0..count));
+        Prompt::Text(sentence.text)
     }
 
     /// Returns half of what is known: slots drawn at random, and one more than the others if their number is odd.
@@ -93,9 +113,13 @@ fn blind(prompt: Prompt, faults: KnownFaults) -> Prompt {
 mod tests {
     use super::*;
 
-    fn text(prompt: &Option<Prompt>) -> String {
+    fn text(prompt: &Option<Prompt>) -> &str {
         match prompt {
-            Some(Prompt::Told { prompt, unseen: true, .. }) => prompt.to_string(),
+            Some(Prompt::Text(text)) => text,
+            Some(Prompt::Told { prompt, unseen: true, .. }) => match &**prompt {
+                Prompt::Text(text) => text,
+                other => panic!("{other:?}"),
+            },
             other => panic!("{other:?}"),
         }
     }
@@ -106,9 +130,10 @@ mod tests {
         let of = |number| Picture { number, faults: &faults, content: None }.prompts(0);
         assert_eq!(of(3), of(3));
         assert_ne!(of(3), of(4));
-        let [right, training] = [RIGHT, TRAINING].map(|at| text(&of(3)[at]));
-        assert_ne!(right, training);
-        assert!(of(3)[7].is_none() && of(3)[4] == Some(Prompt::None));
+        let prompts = of(3);
+        let [right, training, alone] = [RIGHT, TRAINING, RIGHT_ALONE].map(|at| text(&prompts[at]));
+        assert!(right != training && right == alone);
+        assert!(prompts.last().unwrap().is_none() && prompts[4] == Some(Prompt::None));
     }
 
     #[test]

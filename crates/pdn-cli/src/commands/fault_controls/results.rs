@@ -1,6 +1,6 @@
 //! The figures of the matrix, and how they are printed.
 
-use super::prompts::{CONDITIONS, MEANINGS, NONE, RIGHT, TRAINING, WRONG};
+use super::prompts::{CONDITIONS, MEANINGS, NONE, RIGHT, RIGHT_ALONE, TRAINING, WRONG, WRONG_ALONE};
 use crate::args::controls::Controls;
 use crate::display::say::{out, say};
 use crate::display::table::table;
@@ -32,6 +32,8 @@ struct Block {
     conditions: Vec<Condition>,
     /// By how much what is told rightly is ahead of what is told wrongly.
     right_minus_wrong: Option<Figure>,
+    /// The same of the words alone.
+    alone: Option<Figure>,
     /// What part of the gain by the wordings of the training those held back from it have.
     held_back_share: Option<Figure>,
 }
@@ -60,6 +62,7 @@ impl Block {
             name,
             conditions: conditions.collect(),
             right_minus_wrong: difference(rows, RIGHT, WRONG),
+            alone: difference(rows, RIGHT_ALONE, WRONG_ALONE),
             held_back_share: share.filter(|(share, _)| share.is_finite()),
         }
     }
@@ -71,6 +74,7 @@ impl Block {
             "degradation": self.name,
             "conditions": self.conditions.iter().map(condition).collect::<Vec<_>>(),
             "right_minus_wrong": of(&self.right_minus_wrong),
+            "right_minus_wrong_words_alone": of(&self.alone),
             "held_back_share": of(&self.held_back_share),
         })
     }
@@ -83,7 +87,11 @@ impl Block {
             row.extend(one.gain.map(|gain| cells(gain, 4)).into_iter().flatten());
             row
         }));
-        let extra = [("right minus wrong", self.right_minus_wrong), ("held-back share", self.held_back_share)];
+        let extra = [
+            ("right minus wrong", self.right_minus_wrong),
+            ("  words alone", self.alone),
+            ("held-back share", self.held_back_share),
+        ];
         rows.extend(extra.into_iter().filter_map(|(name, figure)| {
             let mut row = vec![format!("  {name}"), String::new()];
             row.extend(cells(figure?, if name == "held-back share" { 2 } else { 4 }));
@@ -178,7 +186,9 @@ mod tests {
     use super::*;
 
     fn row(right: f64, training: f64, wrong: f64) -> Row {
-        [Some(31.0), Some(right), Some(training), Some(30.1), Some(30.3), Some(30.0), Some(wrong), None]
+        let [amounts, partly, seen, none] = [31.0, 30.1, 30.3, 30.0].map(Some);
+        let [right, training, wrong] = [right, training, wrong].map(Some);
+        [amounts, right, training, partly, seen, none, wrong, right, wrong, None]
     }
 
     #[test]
@@ -187,8 +197,8 @@ mod tests {
         let near = |figure: Option<Figure>, expected: f64| (figure.unwrap().0 - expected).abs() < 1e-9;
         assert!(near(block.conditions[0].gain, 1.0) && near(block.conditions[RIGHT].gain, 0.6));
         assert!(near(block.right_minus_wrong, 1.0) && near(block.held_back_share, 0.5));
-        assert!(block.conditions[NONE].gain.is_none() && block.conditions[7].psnr.is_none());
-        assert_eq!(block.rows().len(), 1 + 7 + 2);
+        assert!(block.conditions[NONE].gain.is_none() && block.conditions[9].psnr.is_none());
+        assert_eq!(block.rows().len(), 1 + 9 + 3);
         let silent = Block::new("one".into(), &[row(30.0, 30.0, 30.0); 2]);
         assert!(silent.held_back_share.is_none() && silent.as_json()["held_back_share"].is_null());
     }
