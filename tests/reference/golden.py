@@ -50,6 +50,8 @@ def make(name: str, architecture: str, config: dict, height: int, width: int, am
     for key, module in network.named_modules():
         if isinstance(module, Dcm) and module.mask is not None:
             tensors[our_name(key) + ".mask"] = module.mask.numpy().astype(np.float32)
+    for key, tap in getattr(network, "taps", {}).items():
+        tensors[key] = tap[0].numpy().astype(np.float32)
     metadata = {
         "architecture": architecture,
         "config": json.dumps(config),
@@ -97,6 +99,10 @@ def rrdb(scale, blocks, **options):
     return dict(scale=scale, features=64, growth=32, blocks=blocks, unshuffle=unshuffle) | options
 
 
+def spsr(scale, **options):
+    return dict(scale=scale, features=64, growth=32, blocks=23) | options
+
+
 def blocks_16(scale, **options):
     return dict(scale=scale, features=64, blocks=16) | options
 
@@ -139,6 +145,9 @@ def main() -> None:
     make("rrdb_6_x4", "rrdb", rrdb(4, 6), 6, 7, 1.0)
     make("rrdb_6_x8", "rrdb", rrdb(8, 6), 4, 5, 1.0)
     make("rrdb_6_one_stage_x2", "rrdb", rrdb(2, 6, unshuffle=1), 6, 7, 1.0)
+    make("spsr_x4", "spsr", spsr(4), 6, 7, 1.0)
+    make("spsr_x2", "spsr", spsr(2, blocks=20), 7, 6, 1.0)
+    make("spsr_plus_x3", "spsr", spsr(3, features=24, growth=8, blocks=4, interval=1, dcm=dcm(dim=48)), 6, 7, 1.0)
     for scale in (2, 3, 4):
         make(f"srvgg_compact_16_x{scale}", "srvgg", srvgg(scale, 16), 6, 7, 1.0)
     make("srvgg_compact_x4", "srvgg", srvgg(4, 32), 6, 7, 1.0)

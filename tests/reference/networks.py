@@ -303,17 +303,26 @@ class RrdbDenseBlock(nn.Module):
         return self.conv5(maps) * 0.2 + x
 
 
+class RrdbBlock(nn.Module):
+    """ESRGAN's residual in residual dense block."""
+
+    def __init__(self, features, growth):
+        super().__init__()
+        for r in (1, 2, 3):
+            self.add_module(f"rdb{r}", RrdbDenseBlock(features, growth))
+
+    def forward(self, x):
+        return self.rdb3(self.rdb2(self.rdb1(x))) * 0.2 + x
+
+
 class Rrdb(nn.Module):
     def __init__(self, scale, features, growth, blocks, unshuffle=1, dcm=None):
         super().__init__()
         self.unshuffle = unshuffle
         self.conv_first = conv(3 * unshuffle**2, features, 3)
-        self.body = nn.ModuleList(nn.Module() for _ in range(blocks))
-        for block in self.body:
-            for r in (1, 2, 3):
-                block.add_module(f"rdb{r}", RrdbDenseBlock(features, growth))
-            if dcm is not None:
-                block.dcm = Dcm(features, **dcm)
+        self.body = nn.ModuleList(RrdbBlock(features, growth) for _ in range(blocks))
+        for block in self.body if dcm is not None else []:
+            block.dcm = Dcm(features, **dcm)
         self.conv_body = conv(features, features, 3)
         factor = scale * unshuffle
         self.factors = [3] if factor == 3 else [2] * (factor.bit_length() - 1)
@@ -324,13 +333,67 @@ class Rrdb(nn.Module):
     def forward(self, x, p=None):
         head = x = self.conv_first(F.pixel_unshuffle(x, self.unshuffle))
         for block in self.body:
-            x = block.rdb3(block.rdb2(block.rdb1(x))) * 0.2 + x
+            x = block(x)
             x = block.dcm(x, p) if hasattr(block, "dcm") else x
         x = self.conv_body(x) + head
         for s, r in enumerate(self.factors):
             x = F.interpolate(x, scale_factor=r, mode="nearest")
             x = F.leaky_relu(getattr(self, f"conv_up{s + 1}")(x), 0.2)
         return self.conv_last(F.leaky_relu(self.conv_hr(x), 0.2))
+
+
+class SpsrBranch(nn.Module):
+    """What both branches of SPSR have around their blocks."""
+
+    def __init__(self, scale, features):
+        super().__init__()
+        self.conv_first, self.conv_body = conv(3, features, 3), conv(features, features, 3)
+        self.factors = [3] if scale == 3 else [2] * (scale.bit_length() - 1)
+        for s in range(len(self.factors)):
+            self.add_module(f"conv_up{s + 1}", conv(features, features, 3))
+        self.conv_hr, self.conv_features = conv(features, features, 3), conv(features, features, 3)
+
+    def enlarge(self, x):
+        for s, r in enumerate(self.factors):
+            x = F.interpolate(x, scale_factor=r, mode="nearest")
+            x = F.leaky_relu(getattr(self, f"conv_up{s + 1}")(x), 0.2)
+        return self.conv_features(F.leaky_relu(self.conv_hr(x), 0.2))
+
+
+class Spsr(SpsrBranch):
+    """SPSRNet in code/models/modules/architecture.py of Maclory/SPSR."""
+
+    def __init__(self, scale, features, growth, blocks, interval=5, dcm=None):
+        super().__init__(scale, features)
+        self.interval, self.taps = interval, {}
+        self.body = nn.ModuleList(RrdbBlock(features, growth) for _ in range(blocks))
+        for block in self.body if dcm is not None else []:
+            block.dcm = Dcm(features, **dcm)
+        self.gradient, self.fusion = SpsrBranch(scale, features), nn.Module()
+        self.gradient.body = nn.ModuleList(RrdbBlock(2 * features, growth) for _ in range(4))
+        self.gradient.merge = nn.ModuleList(conv(2 * features, features, 3) for _ in range(4))
+        self.gradient.conv_last = conv(features, 3, 1)
+        self.fusion.body, self.fusion.merge = RrdbBlock(2 * features, growth), conv(2 * features, features, 3)
+        self.fusion.conv_hr, self.fusion.conv_last = conv(features, features, 3), conv(features, 3, 3)
+
+    def forward(self, x, p=None):
+        across = F.pad(x, (1, 1, 0, 0))
+        down = F.pad(x, (0, 0, 1, 1))
+        steps = (down[:, :, 2:] - down[:, :, :-2]) ** 2 + (across[..., 2:] - across[..., :-2]) ** 2
+        gradient = first = self.gradient.conv_first(torch.sqrt(steps + 1e-6))
+        x = head = self.conv_first(x)
+        for i, block in enumerate(self.body):
+            x = block(x)
+            x = block.dcm(x, p) if hasattr(block, "dcm") else x
+            merge, rest = divmod(i + 1, self.interval)
+            if rest == 0 and merge <= 4:
+                gradient = self.gradient.body[merge - 1](torch.cat([gradient, x], 1))
+                gradient = self.gradient.merge[merge - 1](gradient)
+        x = self.enlarge(self.conv_body(x) + head)
+        gradient = self.gradient.enlarge(self.gradient.conv_body(gradient) + first)
+        self.taps["gradient"] = self.gradient.conv_last(gradient)
+        x = self.fusion.merge(self.fusion.body(torch.cat([gradient, x], 1)))
+        return self.fusion.conv_last(F.leaky_relu(self.fusion.conv_hr(x), 0.2))
 
 
 class SrResNet(nn.Module):
@@ -413,6 +476,7 @@ ARCHITECTURES = {
     "rcan": Rcan,
     "rdn": Rdn,
     "rrdb": Rrdb,
+    "spsr": Spsr,
     "srresnet": SrResNet,
     "msrresnet": MsrResNet,
     "srvgg": Srvgg,

@@ -1,7 +1,7 @@
 //! Compares the engine with the reference executor, and with itself under other tiles, threads and memory.
 
 use pdn_engine::{Isa, Map, Plan, RunError, RunOptions, Session, reference};
-use pdn_network::zoo::{Compact, Edsr, Imdn, MsrResNet, Pdn, Rdn, Rrdb, SrResNet, Srvgg};
+use pdn_network::zoo::{Compact, Edsr, Imdn, MsrResNet, Pdn, Rdn, Rrdb, Spsr, SrResNet, Srvgg};
 use pdn_network::{Act, Builder, DcmOptions, Interpolation, Network, PictureFormat, Pool, hashed};
 use proptest::prelude::*;
 use std::sync::Arc;
@@ -37,7 +37,8 @@ fn error(network: &Network, isa: Isa, height: usize, width: usize) -> f64 {
 }
 
 /// Builds a network with what no architecture here has: activations that cannot be fused, channels that do not fill
-/// blocks, a slice inside a block, a product and a sum of maps, a pool of a slice.
+/// blocks, a slice inside a block, a product and a sum of maps, a pool of a slice, a gradient, a tap that nothing else
+/// reads.
 fn odd(features: usize) -> Network {
     let mut b = Builder::new();
     let x = b.picture();
@@ -48,7 +49,10 @@ fn odd(features: usize) -> Network {
     let joined = b.concat(&[left, right]);
     let pooled = b.global_pool(Pool::Mean, right);
     let weighed = b.mul(joined, pooled);
-    let sum = b.add(weighed, head);
+    let edges = b.gradient(weighed, 0.01);
+    let aside = b.conv("aside", edges, 3, 1);
+    b.tap("aside", aside);
+    let sum = b.add(edges, head);
     let product = b.mul(sum, a);
     let scaled = b.scale(product, 0.25);
     let leaky = b.act(Act::LeakyRelu(0.1), scaled);
@@ -192,6 +196,7 @@ fn every_architecture_gives_the_same_pixels_in_tiles() {
         Rrdb { features: 16, growth: 16, ..Rrdb::published(1, 1) }.build().unwrap(),
         Rrdb { features: 16, growth: 16, ..Rrdb::published(1, 2) }.build().unwrap(),
         Rrdb { features: 16, growth: 16, ..Rrdb::published(1, 4) }.build().unwrap(),
+        Spsr { features: 16, growth: 16, blocks: 4, interval: 1, ..Spsr::published(2) }.build().unwrap(),
         SrResNet { features: 16, blocks: 1, ..SrResNet::published(2) }.build().unwrap(),
         MsrResNet { features: 16, blocks: 1, ..MsrResNet::published(3) }.build().unwrap(),
         Srvgg { features: 16, convs: 2, ..Srvgg::compact(3) }.build().unwrap(),

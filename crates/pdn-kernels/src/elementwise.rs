@@ -18,6 +18,24 @@ pub fn prelu_channels(row: &[f32], shape: RowShape, slopes: &[f32], out: &mut [f
     each_with_its_channel(row, shape, slopes, out, |v, slope| if v < 0.0 { v * slope } else { v });
 }
 
+/// Computes the length of each channel's gradient in the middle one of three rows: `sqrt(v² + h² + eps²)` of the
+/// differences between the rows after and before, and the pixels right and left.
+///
+/// # Panics
+/// Panics if a slice does not have the shape's length, or the shape has no zero pixels on either side.
+pub fn gradient_channels([above, middle, below]: [&[f32]; 3], shape: RowShape, eps: f32, out: &mut [f32]) {
+    [above, middle, below, &*out].into_iter().for_each(|row| shape.check(row));
+    assert!(shape.pad > 0, "zero pixels on either side");
+    out.fill(0.0);
+    for (block, x) in (0..shape.blocks).flat_map(|block| (0..shape.width).map(move |x| (block, x))) {
+        let at = shape.at(block, x);
+        for lane in at..at + LANES {
+            let (down, across) = (below[lane] - above[lane], middle[lane + LANES] - middle[lane - LANES]);
+            out[lane] = (down * down + across * across + eps * eps).sqrt();
+        }
+    }
+}
+
 /// Computes `out = row * scale + add`.
 ///
 /// # Panics

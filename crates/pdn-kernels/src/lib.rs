@@ -31,7 +31,7 @@ mod transpose;
 pub use aligned::Aligned;
 pub use conv::Conv;
 pub use conv::store::Store;
-pub use elementwise::{add_scaled, multiply_channels, prelu_channels, scale_and_add};
+pub use elementwise::{add_scaled, gradient_channels, multiply_channels, prelu_channels, scale_and_add};
 pub use isa::Isa;
 pub use mask::{FoldedMask, MaskScale, mask_row};
 pub use matmul::add_product;

@@ -175,6 +175,11 @@ impl Builder {
         if r == 1 { x } else { self.push("enlargement", Op::Enlarge(interpolation, r), &[x]) }
     }
 
+    /// Computes the length of each channel's gradient, of at least `eps`.
+    pub fn gradient(&mut self, x: NodeId, eps: f64) -> NodeId {
+        self.push("gradient", Op::Gradient { eps }, &[x])
+    }
+
     /// Computes a statistic of each channel over the picture.
     pub fn global_pool(&mut self, pool: Pool, x: NodeId) -> NodeId {
         self.push("global pool", Op::GlobalPool(pool), &[x])
@@ -275,7 +280,7 @@ impl Builder {
         Ok(Network { architecture, config, scale, picture, params, nodes, output, taps })
     }
 
-    fn shape(&self, x: NodeId) -> Shape {
+    pub(crate) fn shape(&self, x: NodeId) -> Shape {
         self.nodes.get(x.0).map_or(Shape::vector(0), |node| node.shape)
     }
 

@@ -12,7 +12,7 @@ fn gradients_are_pytorch_s() {
     let folder = pdn_testing::root().join("tests/reference/gradients");
     let mut paths: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     paths.sort();
-    assert!(paths.len() >= 9, "the repository holds the gradient files");
+    assert!(paths.len() >= 10, "the repository holds the gradient files");
     for path in paths {
         let name = path.file_stem().unwrap().to_string_lossy().into_owned();
         let bytes = std::fs::read(path).unwrap();

@@ -30,7 +30,7 @@ pub(crate) fn compile_regional(network: &Network, weights: &Weights, single: &Pr
 
 fn program(mut compiler: Compiler) -> Program {
     let (network, precision) = (compiler.network, compiler.precision);
-    network.ids().for_each(|id| compiler.node(id));
+    network.ids().zip(needed(network)).filter(|(_, needed)| *needed).for_each(|(id, _)| compiler.node(id));
     let output = Output { source: compiler.source(network.output), shuffle: compiler.shuffled };
     let Compiler { mut steps, mut values, pad, flows, .. } = compiler;
     format::choose(&mut values, &steps, precision, output.source.value);
@@ -92,7 +92,7 @@ impl Ending {
 impl<'a> Compiler<'a> {
     fn new(network: &'a Network, weights: &'a Weights, precision: Precision, single: Option<&'a Program>) -> Self {
         let mut users = vec![Vec::new(); network.nodes.len()];
-        for (id, node) in network.ids().zip(&network.nodes) {
+        for ((id, node), _) in network.ids().zip(&network.nodes).zip(needed(network)).filter(|(_, needed)| *needed) {
             node.inputs.iter().for_each(|input| users[input.index()].push(id));
         }
         let ending = Ending::of(network, &users);
@@ -168,6 +168,12 @@ impl<'a> Compiler<'a> {
             }
             (Op::Enlarge(interpolation, r), _) => {
                 let work = Work::Enlarge { input: self.source(node.inputs[0]), interpolation: *interpolation, r: *r };
+                let value = self.value(id);
+                self.map_step(id, work, value, 0);
+            }
+            (Op::Gradient { eps }, _) => {
+                self.pad = self.pad.max(1);
+                let work = Work::Gradient { input: self.source(node.inputs[0]), eps: *eps as f32 };
                 let value = self.value(id);
                 self.map_step(id, work, value, 0);
             }
@@ -484,10 +490,22 @@ fn reads_rows(op: &Op) -> bool {
         Op::Concat | Op::Slice { .. } | Op::Dot | Op::Norm { .. } | Op::Softmax | Op::LayerNorm { .. } => true,
         // They read other rows, or have steps of their own.
         Op::Conv { .. } | Op::MixedConv { .. } | Op::Dcm(_) | Op::GlobalPool(_) | Op::Attend { .. } => false,
-        Op::PixelShuffle(_) | Op::PixelUnshuffle(_) | Op::Enlarge(..) => false,
+        Op::PixelShuffle(_) | Op::PixelUnshuffle(_) | Op::Enlarge(..) | Op::Gradient { .. } => false,
         Op::Picture { .. } | Op::Prompt { .. } | Op::Words(_) | Op::Constant(_) => false,
         Op::Positions(_) | Op::Join | Op::Take(_) => false,
     }
+}
+
+/// Returns which nodes the output depends on; what only a tap reads is left out.
+fn needed(network: &Network) -> Vec<bool> {
+    let mut needed = vec![false; network.nodes.len()];
+    needed[network.output.index()] = true;
+    for (at, node) in network.nodes.iter().enumerate().rev() {
+        if needed[at] {
+            node.inputs.iter().for_each(|input| needed[input.index()] = true);
+        }
+    }
+    needed
 }
 
 /// Records after which step each value is no longer needed.

@@ -78,6 +78,8 @@ pub(crate) enum Work {
     Enlarge { input: Source, interpolation: Interpolation, r: usize },
     /// A statistic over the picture, written to the node's vector.
     Pool { pool: Pool, input: Source, node: NodeId },
+    /// The length of each channel's gradient.
+    Gradient { input: Source, eps: f32 },
     /// Any other operation on maps, through [`dense`](mod@crate::dense); output rows depend on input rows by `reach`.
     Dense { node: NodeId, inputs: Vec<Place>, reach: Reach },
     /// Any operation on vectors, through [`dense`](mod@crate::dense).
@@ -106,6 +108,7 @@ impl Work {
             | Self::PRelu { input, .. }
             | Self::Repeat { input, .. } => read(input, Reach::ROW),
             Self::Pool { input, .. } => read(input, Reach::ROW),
+            Self::Gradient { input, .. } => read(input, Reach { radius: 1, ..Reach::ROW }),
             Self::Shuffle { input, r } => read(input, Reach { up: *r, ..Reach::ROW }),
             Self::Enlarge { input, r, .. } => read(input, Reach { radius: 1, up: *r, down: 1 }),
             Self::Sum { input, add, .. } => {

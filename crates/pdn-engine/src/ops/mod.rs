@@ -70,6 +70,7 @@ pub(crate) fn operate<T: Real>(node: &Node, inputs: &[&Map<T>], weights: &Weight
             let squares: T = (0..x().channels).map(|c| x().spread(c, p).powi(2)).sum();
             (squares + real::<T>(*eps).powi(2)).sqrt()
         }),
+        Op::Gradient { eps } => gradient(x(), real(*eps)),
         Op::Softmax => softmax(x()),
         Op::PixelUnshuffle(r) => sequence::pixel_unshuffle(x(), *r),
         Op::LayerNorm { weight, bias, eps } => {
@@ -179,6 +180,21 @@ fn enlarge<T: Real>(x: &Map<T>, interpolation: Interpolation, r: usize) -> Map<T
         }
     }
     Map::new(x.channels, height, width, data)
+}
+
+fn gradient<T: Real>(x: &Map<T>, eps: T) -> Map<T> {
+    let (height, width) = (x.height, x.width);
+    let mut data = Vec::with_capacity(x.data.len());
+    for c in 0..x.channels {
+        let plane = x.plane(c);
+        let at = |y: usize, col: usize| if y < height && col < width { plane[y * width + col] } else { T::zero() };
+        for (y, col) in (0..height).flat_map(|y| (0..width).map(move |col| (y, col))) {
+            let down = at(y + 1, col) - at(y.wrapping_sub(1), col);
+            let across = at(y, col + 1) - at(y, col.wrapping_sub(1));
+            data.push((down * down + across * across + eps * eps).sqrt());
+        }
+    }
+    Map { data, ..*x }
 }
 
 fn statistic<T: Real>(pool: Pool, plane: &[T]) -> T {

@@ -12,8 +12,8 @@ use crate::run::prompted::Prompted;
 use crate::run::rows::Rows;
 use crate::run::workspace::Workspace;
 use pdn_kernels::{
-    Conv, Format, Input, LANES, Row, RowShape, RowsMut, Store, add_scaled, multiply_channels, prelu_channels,
-    scale_and_add, sum_channels,
+    Conv, Format, Input, LANES, Row, RowShape, RowsMut, Store, add_scaled, gradient_channels, multiply_channels,
+    prelu_channels, scale_and_add, sum_channels,
 };
 use pdn_network::{Interpolation, NodeId, Op, Pool};
 use rayon::prelude::*;
@@ -221,6 +221,7 @@ impl<'a> Run<'a> {
                 None => row.iter_mut().zip(self.blocks(*input, y)).for_each(|(out, v)| *out = v * scale),
             }),
             Work::Enlarge { input, interpolation, r } => self.enlarge(*input, *interpolation, *r, out),
+            Work::Gradient { input, eps } => self.gradient(*input, *eps, out),
             Work::Dense { node, inputs, reach } => {
                 out.fill_from(&self.dense(*node, inputs, *reach, out.band.clone()));
             }
@@ -341,6 +342,15 @@ impl<'a> Run<'a> {
                     }
                 }
             }
+        });
+    }
+
+    fn gradient(&self, input: Source, eps: f32, out: &mut Rows) {
+        let shape = out.shape;
+        out.par_rows().for_each(|(y, row)| {
+            let mut around: [&[f32]; 3] = [&[]; 3];
+            self.rows_around(input, y, 1, &mut around);
+            gradient_channels(around, shape, eps, row);
         });
     }
 

@@ -73,6 +73,7 @@ impl Graph<'_> {
                 let sum = self.sum_of_channels(&square);
                 self.root_with(&sum, eps * eps)
             }
+            Op::Gradient { eps } => self.gradient(x(), *eps),
             Op::Softmax => self.op("Softmax", &[x()], vec![int("axis", 1)]),
             Op::LayerNorm { weight, bias, eps } => self.layer_norm(x(), *weight, *bias, *eps),
             Op::Positions(table) => self.positions(&inputs[0], *table),
@@ -196,6 +197,22 @@ impl Graph<'_> {
                 self.op("Add", &[&deviation, &mean], vec![])
             }
         }
+    }
+
+    /// Adds the length of each channel's gradient, from the map between zeros, moved up and down or left and right.
+    fn gradient(&mut self, x: &str, eps: f64) -> String {
+        let squares = [2, 3].map(|axis| {
+            let mut pads = [0; 8];
+            (pads[axis], pads[axis + 4]) = (1, 1);
+            let pads = self.list(&pads);
+            let wide = self.op("Pad", &[x, &pads], vec![]);
+            let before = self.slice(&wide, 0, -2, axis as i64);
+            let after = self.slice(&wide, 2, i64::MAX, axis as i64);
+            let difference = self.op("Sub", &[&after, &before], vec![]);
+            self.op("Mul", &[&difference, &difference], vec![])
+        });
+        let sum = self.op("Add", &[&squares[0], &squares[1]], vec![]);
+        self.root_with(&sum, eps * eps)
     }
 
     fn sum_of_channels(&mut self, x: &str) -> String {

@@ -192,6 +192,7 @@ fn name(op: &Op) -> &'static str {
         Op::GlobalPool(Pool::Contrast) => "Contrast",
         Op::Dot => "Dot",
         Op::Norm { .. } => "Norm",
+        Op::Gradient { .. } => "Gradient",
         Op::Softmax => "Softmax",
         Op::LayerNorm { .. } => "LayerNorm",
         Op::Positions(_) => "Positions",
@@ -218,6 +219,8 @@ fn every_operation_is_written() {
         // Slopes and repeated pixels; interpolated pixels.
         zoo::preset("srvgg-compact", 4).unwrap(),
         zoo::preset("msrresnet", 4).unwrap(),
+        // A gradient.
+        zoo::Spsr { features: 8, growth: 4, blocks: 4, interval: 1, ..zoo::Spsr::published(2) }.build().unwrap(),
     ];
     for clip in towers() {
         networks.extend([clip.text_network().unwrap(), clip.picture_network().unwrap()]);
@@ -227,7 +230,7 @@ fn every_operation_is_written() {
         written(network);
         seen.extend(network.nodes.iter().chain(&network.lower().nodes).map(|node| name(&node.op)));
     }
-    assert_eq!(seen.len(), 36, "of the list only {seen:?} were written");
+    assert_eq!(seen.len(), 37, "of the list only {seen:?} were written");
 }
 
 #[test]

@@ -86,6 +86,12 @@ pub enum Op {
         /// Keeps the norm from vanishing.
         eps: f64,
     },
+    /// The length of each channel's gradient: `sqrt(v² + h² + ε²)` of the differences between the pixels below and
+    /// above, and right and left, with zeros outside.
+    Gradient {
+        /// Keeps the root from an infinite slope at 0.
+        eps: f64,
+    },
     /// Softmax over channels.
     Softmax,
     /// `weight (x - mean) / sqrt(variance + ε) + bias` at each pixel, with statistics over channels.
@@ -123,7 +129,7 @@ impl Op {
             Op::Picture { .. } | Op::Prompt { .. } | Op::Words(_) | Op::Constant(_) => 0,
             Op::Fill(_) | Op::Conv { .. } | Op::Act(_) | Op::Scale(_) | Op::Slice { .. } => 1,
             Op::PixelShuffle(_) | Op::PixelUnshuffle(_) | Op::Enlarge(..) | Op::GlobalPool(_) => 1,
-            Op::Norm { .. } | Op::Softmax => 1,
+            Op::Norm { .. } | Op::Gradient { .. } | Op::Softmax => 1,
             Op::LayerNorm { .. } | Op::Positions(_) | Op::Take(_) => 1,
             Op::MixedConv { .. } | Op::Binary(_) | Op::Dot | Op::Join | Op::Dcm(_) => 2,
             Op::Attend { .. } => 3,
@@ -153,7 +159,7 @@ impl Op {
             Op::Conv { weight, bias } => conv::shape(inputs[0], param(*weight), bias.map(param)),
             Op::MixedConv { bank, bias } => conv::mixed_shape(inputs[0], inputs[1], param(*bank), param(*bias)),
             Op::Act(act) => elementwise::act_shape(inputs[0], act.param().map(param)),
-            Op::Scale(_) | Op::Softmax => Ok(inputs[0]),
+            Op::Scale(_) | Op::Gradient { .. } | Op::Softmax => Ok(inputs[0]),
             Op::Binary(_) => elementwise::binary_shape(inputs[0], inputs[1]),
             Op::Concat => channels::concat_shape(inputs),
             Op::Slice { start, len } => channels::slice_shape(inputs[0], *start, *len),
@@ -195,6 +201,7 @@ impl Op {
             | Op::Scale(_)
             | Op::Concat
             | Op::Slice { .. }
+            | Op::Gradient { .. }
             | Op::Softmax
             | Op::LayerNorm { .. }
             | Op::Positions(_)
@@ -222,6 +229,7 @@ impl Op {
             Op::PixelShuffle(r) => resample::shuffle_margin(margin, *r),
             Op::PixelUnshuffle(r) => resample::unshuffle_margin(margin, *r),
             Op::Enlarge(interpolation, r) => resample::enlarge_margin(margin, *interpolation, *r),
+            Op::Gradient { .. } => margin + 1,
             Op::GlobalPool(_)
             | Op::Attend { .. }
             | Op::Dot
@@ -256,6 +264,7 @@ impl Op {
             | Op::Enlarge(..)
             | Op::Dot
             | Op::Norm { .. }
+            | Op::Gradient { .. }
             | Op::Picture { .. }
             | Op::Prompt { .. }
             | Op::Words(_)
@@ -289,7 +298,8 @@ impl Op {
             Op::Dcm(dcm) => dcm.each_param(visit),
             Op::Picture { .. } | Op::Prompt { .. } | Op::Fill(_) | Op::Binary(_) | Op::Scale(_) | Op::Concat => {}
             Op::Slice { .. } | Op::PixelShuffle(_) | Op::PixelUnshuffle(_) | Op::Enlarge(..) | Op::GlobalPool(_) => {}
-            Op::Dot | Op::Norm { .. } | Op::Softmax | Op::Join | Op::Attend { .. } | Op::Take(_) => {}
+            Op::Dot | Op::Norm { .. } | Op::Gradient { .. } | Op::Softmax => {}
+            Op::Join | Op::Attend { .. } | Op::Take(_) => {}
         }
     }
 }

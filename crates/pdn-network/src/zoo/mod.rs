@@ -14,7 +14,7 @@ pub use architecture::{Architecture, Preset};
 pub use clip::{Clip, ClipLayout, ClipSettings, PictureTower, Reading, TextTower, Transformer};
 pub use layout::{DIV2K_MEAN, Layout};
 pub use recognise::{RecogniseError, Recognised, recognise};
-pub use sr::{Carn, Compact, Edsr, Imdn, MsrResNet, Pdn, Plus, Rcan, Rdn, Rrdb, SrResNet, Srvgg, Tail};
+pub use sr::{Carn, Compact, Edsr, Imdn, MsrResNet, Pdn, Plus, Rcan, Rdn, Rrdb, Spsr, SrResNet, Srvgg, Tail};
 
 use crate::{Network, NetworkError};
 use serde_json::Value;
@@ -30,6 +30,7 @@ pub const ARCHITECTURES: &[&Architecture] = &[
     &sr::rcan::ARCHITECTURE,
     &sr::rdn::ARCHITECTURE,
     &sr::rrdb::ARCHITECTURE,
+    &sr::spsr::ARCHITECTURE,
     &sr::srresnet::ARCHITECTURE,
     &sr::srvgg::ARCHITECTURE,
 ];

@@ -14,6 +14,7 @@ pub mod weights;
 use crate::executor::convolution::{Pixels, Precision, Then};
 use crate::executor::layer_norm::layer_norm;
 use crate::executor::weights::Parameters;
+use burn::tensor::ops::PadMode;
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData, activation};
 use pdn_kernels::PixelConv;
 use pdn_network::{Act, Binary, End, Extent, Interpolation, Network, Node, NodeId, Op, ParamId, Pool};
@@ -316,6 +317,7 @@ impl Run<'_> {
             Op::GlobalPool(pool) => global_pool(*pool, next()),
             Op::Dot => (next() * next()).sum_dim(1),
             Op::Norm { eps } => (next().powi_scalar(2).sum_dim(1) + eps * eps).sqrt(),
+            Op::Gradient { eps } => gradient(next(), *eps),
             Op::Softmax => activation::softmax(next(), 1),
             Op::LayerNorm { weight, bias, eps } => {
                 layer_norm(next(), self.parameter(*weight), self.parameter(*bias), *eps)
@@ -427,6 +429,17 @@ fn enlarge(x: Tensor<4>, interpolation: Interpolation, r: usize) -> Tensor<4> {
     };
     let (rows, columns) = (matrix(height), matrix(width));
     rows.matmul(x).matmul(columns.swap_dims(2, 3))
+}
+
+/// Computes the length of each channel's gradient, of at least `eps`: `sqrt(v² + h² + eps²)`.
+fn gradient(x: Tensor<4>, eps: f64) -> Tensor<4> {
+    let [_, _, height, width] = x.dims();
+    let difference = |pads: (usize, usize, usize, usize), axis: usize, length: usize| {
+        let wide = x.clone().pad(pads, PadMode::Constant(0.0));
+        wide.clone().narrow(axis, 2, length) - wide.narrow(axis, 0, length)
+    };
+    let (down, across) = (difference((0, 0, 1, 1), 2, height), difference((1, 1, 0, 0), 3, width));
+    (down.powi_scalar(2) + across.powi_scalar(2) + eps * eps).sqrt()
 }
 
 fn global_pool(pool: Pool, x: Tensor<4>) -> Tensor<4> {

@@ -9,6 +9,7 @@ pub(super) mod pdn;
 pub(super) mod rcan;
 pub(super) mod rdn;
 pub(super) mod rrdb;
+pub(super) mod spsr;
 pub(super) mod srresnet;
 pub(super) mod srvgg;
 
@@ -21,5 +22,6 @@ pub use pdn::{Pdn, Tail};
 pub use rcan::{Plus, Rcan};
 pub use rdn::Rdn;
 pub use rrdb::Rrdb;
+pub use spsr::Spsr;
 pub use srresnet::SrResNet;
 pub use srvgg::Srvgg;

@@ -95,7 +95,7 @@ impl Rrdb {
         let head = b.conv("conv_first", x, self.features, 3);
         let mut x = head;
         for i in 0..self.blocks {
-            x = self.block(&mut b, &format!("body.{i}"), x);
+            x = block(&mut b, &format!("body.{i}"), x, self.growth);
             if let Some((dcm, prompt)) = self.dcm.zip(prompt) {
                 x = b.dcm(&format!("body.{i}.dcm"), x, prompt, &dcm);
             }
@@ -112,31 +112,33 @@ impl Rrdb {
         let x = b.conv("conv_last", x, 3, 3);
         b.finish(ARCHITECTURE.id, self, PictureFormat::UNIT, x)
     }
-
-    fn block(&self, b: &mut Builder, name: &str, input: NodeId) -> NodeId {
-        let mut x = input;
-        for r in 1..=3 {
-            x = self.dense_block(b, &format!("{name}.rdb{r}"), x);
-        }
-        let x = b.scale(x, RESIDUAL);
-        b.add(x, input)
-    }
-
-    fn dense_block(&self, b: &mut Builder, name: &str, input: NodeId) -> NodeId {
-        let mut maps = vec![input];
-        for c in 1..=4 {
-            let x = b.concat(&maps);
-            let x = b.conv(&format!("{name}.conv{c}"), x, self.growth, 3);
-            maps.push(leaky(b, x));
-        }
-        let x = b.concat(&maps);
-        let x = b.branch_end(&format!("{name}.conv5"), x, self.features, 3);
-        let x = b.scale(x, RESIDUAL);
-        b.add(x, input)
-    }
 }
 
-fn leaky(b: &mut Builder, x: NodeId) -> NodeId {
+/// Adds a residual in residual dense block with `input`'s channels, each convolution of which adds `growth` channels.
+pub(super) fn block(b: &mut Builder, name: &str, input: NodeId, growth: usize) -> NodeId {
+    let mut x = input;
+    for r in 1..=3 {
+        x = dense_block(b, &format!("{name}.rdb{r}"), x, growth);
+    }
+    let x = b.scale(x, RESIDUAL);
+    b.add(x, input)
+}
+
+fn dense_block(b: &mut Builder, name: &str, input: NodeId, growth: usize) -> NodeId {
+    let features = b.shape(input).channels;
+    let mut maps = vec![input];
+    for c in 1..=4 {
+        let x = b.concat(&maps);
+        let x = b.conv(&format!("{name}.conv{c}"), x, growth, 3);
+        maps.push(leaky(b, x));
+    }
+    let x = b.concat(&maps);
+    let x = b.branch_end(&format!("{name}.conv5"), x, features, 3);
+    let x = b.scale(x, RESIDUAL);
+    b.add(x, input)
+}
+
+pub(super) fn leaky(b: &mut Builder, x: NodeId) -> NodeId {
     b.act(Act::LeakyRelu(0.2), x)
 }
 
@@ -197,7 +199,7 @@ fn esrgan_key(ours: &str, _config: &Value) -> String {
     format!("{theirs}.{kind}")
 }
 
-fn first_key(ours: &str, config: &Value) -> String {
+pub(super) fn first_key(ours: &str, config: &Value) -> String {
     let size = |name: &str| config[name].as_u64().unwrap_or(1);
     let stages = u64::from((size("scale") * size("unshuffle")).max(1).ilog2());
     let (layer, kind) = ours.rsplit_once('.').unwrap_or((ours, ""));
